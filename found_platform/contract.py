@@ -1,0 +1,155 @@
+"""The data contract: channels, Arrow schemas and time rules, in this one place.
+
+What belongs here: what an event, a profile row and a day are. What does not: how any of it is read, written or computed.
+"""
+
+import datetime as dt
+import re
+import unicodedata
+from pathlib import Path
+from typing import Literal, get_args
+
+import pyarrow as pa
+import yaml
+
+from found_platform.errors import BadInput
+
+Channel = Literal["pay_bill", "spm", "mini_program", "search"]
+CHANNELS: tuple[str, ...] = get_args(Channel)
+"""The four event channels of the FOUND paper (section 3.1); a channel's position is its code in `behavior_sequence`."""
+
+SEARCH = "search"
+FOLDS = 5
+HELD_OUT_FOLD = 0
+"""Users of this fold never enter either training stage."""
+
+MAX_TEXT = 4096
+MAX_PARTITIONS = 25_000
+FEATURE_SERVICE = "found_user_v1"
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+EVENT_REQUIRED = ("user_id", "event_time", "text")
+EVENT_OPTIONAL = ("category", "amount", "status", "payment_method", "event_id", "arrived_at")
+
+EVENTS = pa.schema(
+    [
+        pa.field("event_date", pa.date32(), nullable=False),
+        pa.field("channel", pa.string(), nullable=False),
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("fold", pa.int8(), nullable=False),
+        pa.field("event_time", TIMESTAMP, nullable=False),
+        pa.field("text_id", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("category", pa.string()),
+        pa.field("amount", pa.float64()),
+        pa.field("status", pa.string()),
+        pa.field("payment_method", pa.string()),
+        pa.field("event_id", pa.string()),
+        pa.field("arrived_at", TIMESTAMP, nullable=False),
+        pa.field("exposure", pa.bool_(), nullable=False),
+    ]
+)
+"""One row an event. `event_date` is the UTC day of `event_time`; `exposure` marks what was done to the user."""
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("channel", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("file_sha256", pa.string(), nullable=False),
+        pa.field("row_number", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""One row a refused source row. `row_number` counts data rows of the file from 1; the raw row stays in the source."""
+
+BEHAVIOR_TEXT = pa.schema(
+    [
+        pa.field("event_date", pa.date32(), nullable=False),
+        pa.field("text_id", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("events", pa.int64(), nullable=False),
+    ]
+)
+
+SNAPSHOT_KEYS = (
+    pa.field("event_date", pa.date32(), nullable=False),
+    pa.field("user_key", pa.string(), nullable=False),
+    pa.field("event_timestamp", TIMESTAMP, nullable=False),
+    pa.field("created_timestamp", TIMESTAMP, nullable=False),
+)
+"""Every feature table starts with these. The snapshot of day d carries `event_timestamp` = 00:00 of day d+1."""
+
+SEQUENCE_FEATURES = (
+    pa.field("text_ids", pa.list_(pa.int64())),
+    pa.field("times", pa.list_(pa.int64())),
+    pa.field("channels", pa.list_(pa.int64())),
+    pa.field("amount_buckets", pa.list_(pa.int64())),
+    pa.field("exposures", pa.list_(pa.int64())),
+)
+"""Oldest event first; `times` are microseconds UTC, `channels` positions in CHANNELS, `amount_buckets` floor(log2(1+|amount|))
+or -1 without an amount, `exposures` 1 where the event was done to the user."""
+
+SEARCH_FEATURES = (pa.field("search_text_ids", pa.list_(pa.int64())), pa.field("search_times", pa.list_(pa.int64())))
+
+WINDOWS = (7, 28, 90)
+"""Days of the activity windows in `user_tabular`."""
+
+ACTIVITY_FEATURES = (
+    *(pa.field(f"events_{w}d", pa.int64()) for w in WINDOWS),
+    *(pa.field(f"amount_{w}d", pa.float64()) for w in WINDOWS),
+    *(pa.field(f"active_days_{w}d", pa.int64()) for w in WINDOWS),
+    *(pa.field(f"{channel}_{w}d", pa.int64()) for channel in CHANNELS for w in WINDOWS),
+    pa.field("events_lookback", pa.int64()),
+    pa.field("active_days_lookback", pa.int64()),
+    pa.field("days_since_last", pa.int64()),
+    pa.field("days_since_first", pa.int64()),
+)
+"""Counts, sums (source currency) and days of the user's own events; exposures are left out. `days_since_last` is null for a
+user silent for longer than the lookback."""
+
+
+def snapshot_schema(features: tuple[pa.Field, ...]) -> pa.Schema:
+    """The schema of a daily feature table with these feature columns."""
+    return pa.schema([*SNAPSHOT_KEYS, *features])
+
+
+def snapshot_time(day: dt.date) -> dt.datetime:
+    """When day `day` is over: 00:00 UTC of the next day, the `event_timestamp` of its snapshot."""
+    return midnight(day + dt.timedelta(days=1))
+
+
+def midnight(day: dt.date) -> dt.datetime:
+    """00:00 UTC of a day."""
+    return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
+
+
+def parse_day(value: str, what: str) -> dt.date:
+    """Reads `YYYY-MM-DD`. Raises BadInput that names `what` otherwise."""
+    try:
+        return dt.date.fromisoformat(value)
+    except ValueError:
+        raise BadInput(f"{what} is {value!r}, which is not a day: write it as YYYY-MM-DD.") from None
+
+
+def days_between(start: dt.date, end: dt.date) -> list[dt.date]:
+    """The days of `[start, end)`."""
+    return [start + dt.timedelta(days=i) for i in range((end - start).days)]
+
+
+def normalise_text(text: str) -> str:
+    """The form in which two event texts are compared: NFC, white space folded. The SQL of the source scan does the same."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text), flags=re.ASCII).strip(" ")
+
+
+def profile_schema(home: Path) -> pa.Schema:
+    """The typed profile attributes of a home's source, as `HOME/source.yaml` keeps them; empty without a profile."""
+    path = home / "source.yaml"
+    if not path.exists():
+        return pa.schema([])
+    attributes = (yaml.safe_load(path.read_text()) or {}).get("profile_schema") or {}
+    return pa.schema([pa.field(name, ATTRIBUTE_TYPES[kind]) for name, kind in attributes.items()])
+
+
+ATTRIBUTE_TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+"""The types a profile attribute can have; dates and categories become strings."""

@@ -1,0 +1,63 @@
+"""`behavior_sequence` and `search_text`: the last N events of every user active on a day, as parallel lists.
+
+The last-N form (sort an array of structs, take its tail) compiles for DuckDB and for Spark. Structs sort field by field, time
+first, so events of equal time have one order wherever they are stored.
+"""
+
+import ibis
+import ibis.expr.types as ir
+
+from found_platform.contract import CHANNELS, SEARCH
+
+
+def behavior_sequence(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
+    """One row a day and user with any event but searches that day; lists oldest first, at most `length` long.
+
+    Args:
+        events: raw events.
+        days: columns day, first_day (start of the lookback), event_timestamp.
+        length: N.
+    """
+    last = _last_events(events.filter(events.channel != SEARCH), days, length)
+    return last.select(
+        *KEYS,
+        text_ids=last.s.map(lambda e: e.text_id),
+        times=last.s.map(lambda e: e.time),
+        channels=last.s.map(lambda e: e.channel),
+        amount_buckets=last.s.map(lambda e: e.amount_bucket),
+        exposures=last.s.map(lambda e: e.exposure),
+    )
+
+
+def search_text(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
+    """One row a day and user with a search that day; lists oldest first, at most `length` long. Arguments as above."""
+    last = _last_events(events.filter(events.channel == SEARCH), days, length)
+    return last.select(*KEYS, search_text_ids=last.s.map(lambda e: e.text_id), search_times=last.s.map(lambda e: e.time))
+
+
+KEYS = ("event_date", "user_key", "event_timestamp", "created_timestamp")
+
+
+def _last_events(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
+    active = events.select("user_key", "event_date").distinct()
+    snapshots = active.join(days, active.event_date == days.day).select("user_key", "day", "first_day", "event_timestamp")
+    history = snapshots.join(
+        events,
+        [
+            snapshots.user_key == events.user_key,
+            events.event_date >= snapshots.first_day,
+            events.event_date <= snapshots.day,
+        ],
+        rname="e_{name}",
+    )
+    event = ibis.struct(
+        {
+            "time": history.event_time.epoch_seconds().cast("int64") * 1_000_000 + history.event_time.microsecond(),
+            "text_id": history.text_id,
+            "channel": history.channel.cases(*((c, i) for i, c in enumerate(CHANNELS)), else_=-1).cast("int64"),
+            "amount_bucket": (history.amount.abs() + 1).log2().floor().cast("int64").fill_null(-1),
+            "exposure": history.exposure.cast("int64"),
+        }
+    )
+    grouped = history.group_by("user_key", "day", "event_timestamp").agg(s=event.collect(), created_timestamp=history.arrived_at.max())
+    return grouped.mutate(s=grouped.s.sort()[-length:]).rename(event_date="day")

@@ -1,0 +1,138 @@
+"""Writes days of the lake: raw events from staging, and each feature table from the raw events of its lookback alone.
+
+A day is computed from raw events, never from yesterday's snapshot, so days can be written in any order, alone or as a range.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from found_platform import contract, lake
+from found_platform.contract import snapshot_time
+from found_platform.features.sequence import behavior_sequence, search_text
+from found_platform.features.tabular import user_tabular
+from found_platform.features.text import behavior_text
+from found_platform.lake import Written
+from found_platform.settings import Settings
+from found_platform.sources import staging
+
+CHUNK_DAYS = 30
+"""Days computed in one query: bounds memory, and is one atomic commit."""
+
+TABLES = ("behavior_text", "behavior_sequence", "search_text", "user_tabular")
+
+
+def schema(settings: Settings, table: str) -> pa.Schema:
+    """The schema of a daily table in this home; `user_tabular` ends with the home's profile attributes."""
+    return {
+        "raw_events": contract.EVENTS,
+        "behavior_text": contract.BEHAVIOR_TEXT,
+        "behavior_sequence": contract.snapshot_schema(contract.SEQUENCE_FEATURES),
+        "search_text": contract.snapshot_schema(contract.SEARCH_FEATURES),
+        "user_tabular": contract.snapshot_schema((*contract.ACTIVITY_FEATURES, *contract.profile_schema(settings.home))),
+    }[table]
+
+
+def raw_events(settings: Settings, start: dt.date, end: dt.date) -> Written:
+    """Takes the staged rows of the days `[start, end)` into the lake."""
+    timer = lake.Timer()
+    files = [f for d in contract.days_between(start, end) for f in (settings.staging / "events" / f"event_date={d}").glob("*.parquet")]
+    if files:
+        con = lake.connect(settings.duckdb_memory)
+        columns = ", ".join(contract.EVENTS.names)
+        data = con.execute(
+            f"SELECT {columns} FROM read_parquet(?, hive_partitioning=true) ORDER BY event_date, channel, user_key, event_time, text_id",  # noqa: S608
+            [[str(f) for f in files]],
+        ).to_arrow_table()
+    else:
+        data = contract.EVENTS.empty_table()
+    version = lake.replace_days(
+        settings.lake,
+        "raw_events",
+        data.cast(contract.EVENTS),
+        start,
+        end,
+        schema=contract.EVENTS,
+        partition_by=("event_date", "channel"),
+    )
+    return _written(settings, "raw_events", version, start, end, timer, {})
+
+
+def raw_profile(settings: Settings) -> Written:
+    """Takes the staged profile into the lake; rows keep their `as_of`."""
+    timer = lake.Timer()
+    path = settings.staging / "profile.parquet"
+    attributes = contract.profile_schema(settings.home)
+    keys = [pa.field("user_key", pa.string()), pa.field("fold", pa.int8()), pa.field("as_of", contract.TIMESTAMP)]
+    profile_schema = pa.schema([*keys, *attributes])
+    data = pq.read_table(path).select(profile_schema.names).cast(profile_schema) if path.exists() else profile_schema.empty_table()
+    version = lake.replace(settings.lake, "raw_profile", data, schema=profile_schema)
+    size = lake.size(settings.lake, "raw_profile")
+    return Written("raw_profile", version, data.num_rows, size, timer.seconds)
+
+
+def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Written:
+    """Computes and writes the days `[start, end)` of one feature table."""
+    timer = lake.Timer()
+    versions = {"raw_events": lake.version(settings.lake, "raw_events")}
+    if table == "user_tabular":
+        versions["raw_profile"] = lake.version(settings.lake, "raw_profile")
+    target = schema(settings, table)
+    version = -1
+    days = contract.days_between(start, end)
+    for i in tqdm(range(0, len(days), CHUNK_DAYS), desc=table, unit="chunk", disable=None, leave=False):
+        chunk = days[i : i + CHUNK_DAYS]
+        expression = _expression(settings, table, chunk, versions)
+        ordered = expression.select(*target.names).order_by(*target.names[:2])
+        data = ordered.to_pyarrow().cast(target)
+        version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
+    return _written(settings, table, version, start, end, timer, versions)
+
+
+def _expression(settings: Settings, table: str, chunk: list[dt.date], versions: dict[str, int]) -> ir.Table:
+    con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
+    backend = ibis.duckdb.from_connection(con)
+    for name, pinned in versions.items():
+        con.register(name, lake.dataset(settings.lake, name, pinned))
+    con.register("snapshot_days", _days(chunk, settings.lookback_days))
+    days = backend.table("snapshot_days")
+    everything = backend.table("raw_events")
+    everything = everything.filter(everything.event_date <= chunk[-1])
+    recent = everything.filter(everything.event_date >= chunk[0] - dt.timedelta(days=settings.lookback_days - 1))
+    build: dict[str, Callable[[], ir.Table]] = {
+        "behavior_text": lambda: behavior_text(recent, days),
+        "behavior_sequence": lambda: behavior_sequence(recent, days, settings.sequence_length),
+        "search_text": lambda: search_text(recent, days, settings.search_length),
+        "user_tabular": lambda: user_tabular(everything, backend.table("raw_profile"), days),
+    }
+    return build[table]()
+
+
+def _days(days: list[dt.date], lookback: int) -> pa.Table:
+    return pa.table(
+        {
+            "day": pa.array(days, pa.date32()),
+            "first_day": pa.array([d - dt.timedelta(days=lookback - 1) for d in days], pa.date32()),
+            "event_timestamp": pa.array([snapshot_time(d) for d in days], contract.TIMESTAMP),
+        }
+    )
+
+
+def _written(
+    settings: Settings, table: str, version: int, start: dt.date, end: dt.date, timer: lake.Timer, versions: dict[str, int]
+) -> Written:
+    where = lake.days_where(start, end)
+    hashes = lake.row_hashes(settings.lake, table, "event_date", where)
+    days = {str(d): hashes.get(str(d), (0, "0" * 16)) for d in contract.days_between(start, end)}
+    size = sum(lake.size_by(settings.lake, table, "event_date").get(d, 0) for d in days)
+    return Written(table, version, sum(n for n, _ in days.values()), size, timer.seconds, versions, days)
+
+
+def staged_days(settings: Settings) -> dict[str, tuple[int, str]]:
+    """Rows and row hash of each staged day."""
+    return {d: (n, h) for d, (n, h) in staging.manifest(settings)["days"].items()}

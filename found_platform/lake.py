@@ -1,0 +1,187 @@
+"""The lake: Delta tables under `HOME/lake`, read and written through delta-rs.
+
+What belongs here: creating a table so that no user key enters its statistics, replacing a slice of it atomically, reading it,
+fingerprinting its rows. What does not: what any table means (that is `contract` and `features`).
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pad
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+from found_platform.errors import BadInput
+
+PRIVATE = frozenset({"user_key", "user_id"})
+"""Columns that must not reach a Delta log: erasing a user could not take them out of it again."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one write did. `partitions` maps a partition key to its row count and row hash."""
+
+    table: str
+    version: int
+    rows: int
+    bytes: int
+    seconds: float
+    read_versions: dict[str, int] = field(default_factory=dict)
+    partitions: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+def connect(memory: str = "4GB", temp: Path | None = None, database: str = ":memory:") -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection whose session is in UTC, which reaches no network, and which spills under `temp` beyond `memory`."""
+    con = duckdb.connect(database)
+    con.execute("SET TimeZone='UTC'")
+    con.execute("SET autoinstall_known_extensions=false")
+    con.execute("SET enable_progress_bar=false")
+    con.execute("SET memory_limit=?", [memory])
+    if temp is not None:
+        con.execute("SET temp_directory=?", [str(temp)])
+    return con
+
+
+def path(lake: Path, table: str) -> Path:
+    return lake / table
+
+
+def exists(lake: Path, table: str) -> bool:
+    return DeltaTable.is_deltatable(str(path(lake, table)))
+
+
+def version(lake: Path, table: str) -> int:
+    return open_table(lake, table).version()
+
+
+def open_table(lake: Path, table: str, version: int | None = None) -> DeltaTable:
+    """Opens a table, at a version if given. Raises BadInput that names what to run when it is not there yet."""
+    try:
+        return DeltaTable(str(path(lake, table)), version=version)
+    except TableNotFoundError:
+        raise BadInput(f"The table {table!r} does not exist under {lake}: run `found demo` in this home first.") from None
+
+
+def dataset(lake: Path, table: str, version: int | None = None) -> pad.Dataset:
+    """A table as an Arrow dataset: DuckDB queries it in place, with projection and filters pushed down."""
+    return open_table(lake, table, version).to_pyarrow_dataset()
+
+
+def read(lake: Path, table: str, where: pad.Expression | None = None, columns: list[str] | None = None) -> pa.Table:
+    return dataset(lake, table).to_table(filter=where, columns=columns)
+
+
+def days_where(start: dt.date, end: dt.date, column: str = "event_date") -> pad.Expression:
+    """The Arrow filter of the days `[start, end)`."""
+    return (pad.field(column) >= start) & (pad.field(column) < end)
+
+
+def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[str]) -> None:
+    if exists(lake, table):
+        return
+    partition_by = list(partition_by)
+    indexed = [
+        f.name
+        for f in schema
+        if f.name not in PRIVATE and f.name not in partition_by and not pa.types.is_nested(f.type) and f.name != "text"
+    ]
+    DeltaTable.create(
+        str(path(lake, table)),
+        schema=schema,
+        mode="ignore",
+        partition_by=partition_by,
+        configuration={
+            "delta.dataSkippingStatsColumns": ",".join(indexed[:32]),
+            "delta.logRetentionDuration": "interval 7 days",
+            "delta.deletedFileRetentionDuration": "interval 7 days",
+        },
+    )
+
+
+def replace(
+    lake: Path,
+    table: str,
+    data: pa.Table | pa.RecordBatchReader,
+    *,
+    schema: pa.Schema,
+    partition_by: Iterable[str] = (),
+    predicate: str | None = None,
+) -> int:
+    """Replaces the rows that `predicate` selects (all rows without one) in one commit and returns the new version.
+
+    A rerun leaves the same rows; a crash leaves the old version. Rows of `data` outside the predicate are refused by delta-rs.
+    """
+    _ensure(lake, table, schema, partition_by)
+    write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate)
+    return version(lake, table)
+
+
+def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+    """Adds rows in one commit and returns the new version."""
+    _ensure(lake, table, schema, partition_by)
+    write_deltalake(str(path(lake, table)), data, mode="append")
+    return version(lake, table)
+
+
+def replace_days(
+    lake: Path,
+    table: str,
+    data: pa.Table | pa.RecordBatchReader,
+    start: dt.date,
+    end: dt.date,
+    *,
+    schema: pa.Schema,
+    partition_by: Iterable[str] = ("event_date",),
+) -> int:
+    """Replaces the days `[start, end)` in one commit and returns the new version."""
+    predicate = f"event_date >= '{start.isoformat()}' AND event_date < '{end.isoformat()}'"
+    return replace(lake, table, data, schema=schema, partition_by=partition_by, predicate=predicate)
+
+
+def row_hashes(
+    lake: Path, table: str, key: str, where: pad.Expression | None = None, drop: Iterable[str] = ()
+) -> dict[str, tuple[int, str]]:
+    """Row count and row hash for each value of the partition column `key`.
+
+    The hash is a sum over rows, so it does not depend on their order and counts repeats.
+    """
+    data = dataset(lake, table)
+    columns = [c for c in data.schema.names if c not in set(drop)]
+    con = connect()
+    con.register("t", data.scanner(columns=columns, filter=where))
+    fields = ", ".join(f'"{c}"' for c in columns)
+    rows = con.execute(
+        f'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 '  # noqa: S608
+        "FROM t GROUP BY 1"
+    ).fetchall()
+    return {k: (n, f"{int(h):016x}") for k, n, h in rows}
+
+
+def size_by(lake: Path, table: str, key: str) -> dict[str, int]:
+    """Bytes of the table's live files by the value of the partition column `key`."""
+    actions = pa.table(open_table(lake, table).get_add_actions(flatten=True))
+    sizes: dict[str, int] = {}
+    for value, size in zip(actions[f"partition.{key}"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True):
+        sizes[str(value)] = sizes.get(str(value), 0) + size
+    return sizes
+
+
+def size(lake: Path, table: str) -> int:
+    """Bytes of the table's live files."""
+    return sum(pa.table(open_table(lake, table).get_add_actions(flatten=True))["size_bytes"].to_pylist())
+
+
+class Timer:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return round(time.perf_counter() - self._start, 3)

@@ -1,0 +1,105 @@
+"""One settings object: every path, horizon and limit of a home.
+
+What a home was made with is kept in `HOME/settings.yaml`, so that a later command needs no more than `--home`. Environment
+variables with the prefix `FOUND_` fill what neither the caller nor that file says.
+"""
+
+import os
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "FEAST_USAGE": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Set before any of these libraries is imported. Pickle is never loaded."""
+
+os.environ.update(TELEMETRY_OFF)
+
+
+class Profile(BaseModel):
+    """Sizes for a machine, as data: `found_platform/profiles/NAME.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    horizon_days: int
+    text_encoder: str
+    encode_batch: int
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Reads a bundled profile by name."""
+        return cls(**yaml.safe_load((resources.files("found_platform") / "profiles" / f"{name}.yaml").read_text()))
+
+
+class Settings(BaseSettings):
+    """Everything a step needs to know that is not its data. Frozen; days are UTC days."""
+
+    model_config = SettingsConfigDict(env_prefix="FOUND_", frozen=True, extra="forbid")
+
+    home: Path = Path(".found")
+    profile: Literal["tiny", "cpu"] = "cpu"
+
+    lookback_days: int = Field(180, ge=1)  # how far back a snapshot looks, and the TTL of the sequence views
+    training_days: int = Field(180, ge=1)  # how far before a cutoff the training set's own cutoffs reach
+    grid_days: int = Field(14, ge=1)  # spacing of past cutoffs
+    sequence_length: int = Field(128, ge=1)  # last N events of a user
+    search_length: int = Field(64, ge=1)  # last N searches of a user
+    quarantine_threshold: float = Field(0.05, ge=0, le=1)  # share of bad rows above which an ingest is refused
+    encoder: str | None = None  # a directory or a hub name in place of the profile's text encoder
+    duckdb_memory: str = "4GB"
+    secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
+
+    @classmethod
+    def load(cls, home: Path, **changes: Any) -> Self:
+        """The settings of a home: what `HOME/settings.yaml` keeps, with these changes on top (None changes nothing)."""
+        kept = yaml.safe_load(path.read_text()) if (path := home / "settings.yaml").exists() else {}
+        return cls(home=home.resolve(), **{**kept, **{k: v for k, v in changes.items() if v is not None}})
+
+    def keep(self) -> None:
+        """Writes what this home was made with, so that the next command and the UI see the same."""
+        kept = self.model_dump(mode="json", exclude={"home", "secret"}, exclude_defaults=True)
+        (self.home / "settings.yaml").write_text(yaml.safe_dump(kept))
+
+    @cached_property
+    def sizes(self) -> Profile:
+        return Profile.load(self.profile)
+
+    @property
+    def horizon_days(self) -> int:
+        return self.sizes.horizon_days
+
+    @property
+    def text_encoder(self) -> str:
+        return self.encoder or self.sizes.text_encoder
+
+    @property
+    def history_days(self) -> int:
+        """Days before a cutoff that may reach its model: the oldest training cutoff and what it looks back on."""
+        return self.lookback_days + self.training_days
+
+    @property
+    def lake(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def staging(self) -> Path:
+        return self.home / "staging"
+
+    @property
+    def truth(self) -> Path:
+        return self.home / "truth"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.home / "dagster"

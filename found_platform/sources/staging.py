@@ -1,0 +1,175 @@
+"""Opening a home for a source, and staging: good rows by day under `HOME/staging`, bad rows in the quarantine table.
+
+A staged folder is swapped in whole, and only where the share of bad rows is under the threshold.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from found_platform import lake
+from found_platform.contract import QUARANTINE
+from found_platform.errors import BadInput
+from found_platform.privacy import keys
+from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+from found_platform.sources import scan, simulator
+from found_platform.sources.config import SourceConfig
+from found_platform.sources.scan import ChannelReport
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What staging did. `staged` is false where too many rows were bad: then the last good staging stays."""
+
+    channels: list[ChannelReport]
+    equal_rows: int
+    bad_profile_rows: int
+    bad_share: float
+    staged: bool
+    seconds: float
+
+    @property
+    def bad_rows(self) -> int:
+        return sum(c.rows - c.good for c in self.channels) + self.bad_profile_rows
+
+
+def open_home(settings: Settings, source: SourceConfig) -> SourceConfig:
+    """Ties a home to a source and returns the source with its span and profile schema.
+
+    Raises BadInput, before anything is written, when the source cannot be read or the home belongs to another one.
+    """
+    if (settings.home / "source.yaml").exists():
+        kept = source_config.of_home(settings)
+        if not kept.asks_the_same(source):
+            raise BadInput(
+                f"{settings.home} belongs to the source {kept.name!r} (see its source.yaml): "
+                f"choose another --home for {source.name!r}."
+            )
+        return kept
+    if settings.home.exists() and not settings.home.is_dir():
+        raise BadInput(f"{settings.home} is a file: choose another --home.")
+    found = simulator.discover(source) if source.simulator else scan.discover(lake.connect(settings.duckdb_memory), source)
+    source_config.keep(settings, found)
+    settings.keep()
+    return found
+
+
+def source_fingerprint(settings: Settings) -> str:
+    """A hash of the source file and of the size and time of each file behind it: what decides whether to scan again."""
+    source = source_config.of_home(settings)
+    entries = [e for entries in source.channels.values() for e in entries] + ([source.profile] if source.profile else [])
+    files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for e in entries for f in e.files()]
+    content = json.dumps([source.model_dump(mode="json"), files, settings.quarantine_threshold, simulator.VERSION if source.simulator else 0])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, int]:
+    """Scans a source without keeping anything: its found config, a report a channel, equal rows, bad profile rows."""
+    con = lake.connect()
+    if source.simulator:
+        raise BadInput("A simulated source has no files to check: run `found demo` instead.")
+    found = scan.discover(con, source)
+    scan.scan(con, found)
+    bad = scan.read_profile(con, found.profile, found.profile_schema or {})[1].num_rows if found.profile else 0
+    return found, scan.report(con), scan.equal_rows(con), bad
+
+
+def stage(settings: Settings) -> StageReport:
+    """Scans the home's source once and stages its good rows by day; bad rows become the quarantine table."""
+    timer = lake.Timer()
+    source = source_config.of_home(settings)
+    if source.simulator:
+        source = simulator.generate(settings, source)
+    work = settings.home / "staging.partial"
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "tmp").mkdir(parents=True)
+    con = lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
+    try:
+        scan.scan(con, source)
+        channels = scan.report(con)
+        refused = scan.quarantined(con)
+        bad_profile = 0
+        profile = None
+        if source.profile:
+            profile, bad = scan.read_profile(con, source.profile, source.profile_schema or {})
+            refused, bad_profile = pa.concat_tables([refused, bad.select(refused.column_names)]), bad.num_rows
+        lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
+        rows = sum(c.rows for c in channels)
+        share = sum(c.rows - c.good for c in channels) / rows if rows else 0.0
+        equal = scan.equal_rows(con)
+        staged = share <= settings.quarantine_threshold
+        if staged:
+            _write(settings, con, profile, work)
+    finally:
+        con.close()
+    if staged:
+        (work / "scan.duckdb").unlink()
+        shutil.rmtree(work / "tmp", ignore_errors=True)
+        shutil.rmtree(settings.staging, ignore_errors=True)
+        work.rename(settings.staging)
+    else:
+        shutil.rmtree(work)
+    return StageReport(channels, equal, bad_profile, round(share, 6), staged, timer.seconds)
+
+
+def _write(settings: Settings, con: duckdb.DuckDBPyConnection, profile: pa.Table | None, work: Path) -> None:
+    ids = {r[0] for r in con.execute("SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL").fetchall()}
+    ids |= set(profile["user_id"].to_pylist()) if profile is not None else set()
+    key_table = keys.key_table(keys.home_secret(settings), sorted(ids))
+    keys.remember(settings, key_table)
+    con.register("user_keys", key_table)
+    con.execute(
+        "CREATE TABLE staged AS SELECT CAST(event_time AS DATE) AS event_date, channel, user_key, fold, event_time, text_id, text, "
+        "category, amount, status, payment_method, event_id, arrived_at, exposure "
+        "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
+    )
+    con.execute(f"COPY staged TO {scan.literal(str(work / 'events'))} (FORMAT parquet, PARTITION_BY (event_date))")
+    manifest = con.execute(
+        "SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash(staged) AS HUGEINT)) % 18446744073709551616 "
+        "FROM staged GROUP BY 1"
+    ).fetchall()
+    profile_hash = "none"
+    if profile is not None:
+        con.register("profile_good", profile)
+        staged_profile = con.execute(
+            "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY user_key, as_of"
+        ).to_arrow_table()
+        pq.write_table(staged_profile, work / "profile.parquet")
+        row = con.execute("SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t", [str(work / "profile.parquet")])
+        profile_hash = f"{int((row.fetchone() or [0])[0] or 0):016x}"
+    content = {"days": {d: [n, f"{int(h):016x}"] for d, n, h in manifest}, "profile": profile_hash}
+    (work / MANIFEST).write_text(json.dumps(content))
+
+
+def manifest(settings: Settings) -> dict:
+    """Rows and row hash of each staged day, and the hash of the profile."""
+    path = settings.staging / MANIFEST
+    if not path.exists():
+        raise BadInput(f"Nothing is staged in {settings.home}: run `found demo` first.")
+    return json.loads(path.read_text())
+
+
+def threshold_sentence(settings: Settings, report: StageReport) -> str:
+    """The one sentence for too many bad rows."""
+    worst = max(
+        ((reason, n, c.channel) for c in report.channels for reason, n in c.bad.items()), key=lambda item: item[1], default=("", 0, "")
+    )
+    return (
+        f"{report.bad_share:.1%} of the source's rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
+        f"(most often in channel {worst[2]!r}: {worst[0]}, {worst[1]:,} rows): the table `quarantine` in {settings.lake} names each; "
+        "mend the source or raise FOUND_QUARANTINE_THRESHOLD."
+    )
+
+
+def as_metadata(report: StageReport) -> dict:
+    """The report as plain JSON."""
+    return json.loads(json.dumps(asdict(report), default=str))
