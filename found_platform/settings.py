@@ -21,6 +21,7 @@ TELEMETRY_OFF = {
     "FEAST_USAGE": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Set before any of these libraries is imported. Pickle is never loaded."""
 

@@ -1,0 +1,107 @@
+"""Runs the benchmark at a cutoff: every method, task, scenario and metric into one table, stored in the lake."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pad
+from tqdm import tqdm
+
+from found_platform import lake, registry
+from found_platform.benchmark import methods
+from found_platform.benchmark.metrics import METRICS, evaluate
+from found_platform.benchmark.scenarios import RESULTS, Scenario, as_table
+from found_platform.lake import Written
+from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+
+TABLE = "benchmark_results"
+SEEDS = 5
+PROBE_SHARE = 0.2
+"""The linear probe is fitted on one fifth of the users and judged on the other four (FOUND, section 5)."""
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+"""Inverse regularisation of the probe, chosen by cross-validation inside the fitted fifth."""
+
+
+def run(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scenario]) -> tuple[Written, pa.Table]:
+    """Evaluates a model version at a cutoff and stores the rows of that cutoff."""
+    timer = lake.Timer()
+    rows = list(_rows(settings, cutoff, version, scenarios)) if scenarios else []
+    table = as_table(rows)
+    predicate = f"cutoff = '{cutoff.isoformat()}'"
+    written = lake.replace(settings.lake, TABLE, table, schema=RESULTS, partition_by=("cutoff",), predicate=predicate)
+    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff, drop=["model_version"])
+    hashes = hashes or {str(cutoff): (0, "0" * 16)}
+    return Written(TABLE, written, table.num_rows, lake.size(settings.lake, TABLE), timer.seconds, {}, hashes), table
+
+
+def _rows(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scenario]) -> Iterator[dict[str, Any]]:
+    population = methods.Population(settings, registry.load(settings, version), cutoff)
+    features = methods.probes(population)
+    common = {"cutoff": cutoff, "dataset": source_config.of_home(settings).name, "model_version": version}
+    collected: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {}
+    for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
+        known = np.array([u in population.row for u in scenario.user_keys])
+        rows = np.array([population.row.get(u, 0) for u in scenario.user_keys])
+        counts = {"users": len(rows), "positives": int(scenario.labels.sum())}
+        for method, scores in methods.zero_shot(population, scenario.demand).items():
+            figures = evaluate(np.where(known, scores[rows], scores.min() - 1), scenario.labels)
+            summary = {m: (figures[m], 0.0) for m in METRICS}
+            collected.setdefault((method, "zero_shot"), []).append(summary)
+            yield from _lines(common, method, "zero_shot", scenario.name, summary, counts, 1)
+        for method, matrix in features.items():
+            runs = [_probe(matrix[rows], scenario.labels, seed) for seed in range(SEEDS)]
+            summary = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS}
+            collected.setdefault((method, "linear_probe"), []).append(summary)
+            yield from _lines(common, method, "linear_probe", scenario.name, summary, counts, SEEDS)
+    total = {"users": sum(len(s.labels) for s in scenarios), "positives": sum(int(s.labels.sum()) for s in scenarios)}
+    for (method, task), summaries in collected.items():
+        mean = {m: (float(np.mean([s[m][0] for s in summaries])), float(np.mean([s[m][1] for s in summaries]))) for m in METRICS}
+        yield from _lines(common, method, task, "mean", mean, total, SEEDS if task == "linear_probe" else 1)
+
+
+def _lines(
+    common: dict, method: str, task: str, scenario: str, summary: dict[str, tuple[float, float]], counts: dict[str, int], seeds: int
+) -> Iterator[dict[str, Any]]:
+    for metric, (value, std) in summary.items():
+        yield {
+            **common,
+            "method": method,
+            "task": task,
+            "scenario": scenario,
+            "metric": metric,
+            "value": value,
+            "std": std,
+            **counts,
+            "seeds": seeds,
+        }
+
+
+def _probe(features: Any, labels: np.ndarray, seed: int) -> dict[str, float]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+
+    fit, test = train_test_split(np.arange(len(labels)), train_size=PROBE_SHARE, stratify=labels, random_state=seed)
+    folds = max(2, min(5, int(labels[fit].sum())))
+    search = GridSearchCV(
+        LogisticRegression(max_iter=2000),
+        {"C": STRENGTHS},
+        scoring="roc_auc",
+        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
+    )
+    search.fit(features[fit], labels[fit])
+    return evaluate(search.decision_function(features[test]), labels[test], seed)
+
+
+def as_document(table: pa.Table) -> dict[str, Any]:
+    """The result as one JSON document."""
+    rows = table.to_pylist()
+    keys = ("method", "task", "scenario", "metric", "value", "std", "users", "positives", "seeds")
+    return {
+        "dataset": rows[0]["dataset"],
+        "cutoff": str(rows[0]["cutoff"]),
+        "model_version": rows[0]["model_version"],
+        "results": [{k: row[k] for k in keys} for row in rows],
+    }

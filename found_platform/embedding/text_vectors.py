@@ -1,0 +1,98 @@
+"""The cache of text vectors: each distinct text is encoded once for each encoder revision, and kept as float16 in the lake.
+
+Vectors are appended in chunks, so an interrupted run goes on where it stopped. Nothing else encodes event texts.
+"""
+
+import datetime as dt
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pad
+from tqdm import tqdm
+
+from found_platform import lake
+from found_platform.errors import BadInput
+from found_platform.lake import Written
+from found_platform.settings import Settings
+
+TABLE = "text_vectors"
+SCHEMA = pa.schema(
+    [
+        pa.field("encoder_revision", pa.string(), nullable=False),
+        pa.field("text_id", pa.int64(), nullable=False),
+        pa.field("vector", pa.binary(), nullable=False),  # dim little-endian float16
+    ]
+)
+CHUNK = 4096
+"""Texts encoded between two commits."""
+
+
+@lru_cache(maxsize=2)
+def encoder(name: str):  # noqa: ANN201 (the type would import torch)
+    """The text encoder by name, loaded once a process. Raises BadInput when it is not on this machine."""
+    from models.text_encoder import EncoderNotFound, load_text_encoder
+
+    try:
+        return load_text_encoder(name)
+    except EncoderNotFound as error:
+        raise BadInput(str(error)) from None
+
+
+def texts_before(settings: Settings, cutoff: dt.date) -> pa.Table:
+    """text_id, text and events (how many) of every text seen before 00:00 of `cutoff`, in order of text_id."""
+    con = lake.connect(settings.duckdb_memory)
+    con.register("behavior_text", lake.dataset(settings.lake, "behavior_text"))
+    query = (
+        "SELECT text_id, min(text) AS text, CAST(sum(events) AS BIGINT) AS events FROM behavior_text "
+        "WHERE event_date < ? GROUP BY 1 ORDER BY 1"
+    )
+    return con.execute(query, [cutoff]).to_arrow_table()
+
+
+def encode(settings: Settings, cutoff: dt.date) -> tuple[Written, int]:
+    """Encodes the texts seen before the cutoff that are not in the cache yet. Returns what is there, and how many were new."""
+    timer = lake.Timer()
+    versions = {"behavior_text": lake.version(settings.lake, "behavior_text")}
+    texts = texts_before(settings, cutoff)
+    model = encoder(settings.text_encoder)
+    known = _cached_ids(settings, model.revision)
+    wanted = ~np.isin(texts["text_id"].to_numpy(), known)
+    new = texts.filter(pa.array(wanted)) if texts.num_rows else texts
+    version = -1
+    with tqdm(total=new.num_rows, desc="encoding texts", unit="text", disable=None, leave=False) as bar:
+        for start in range(0, new.num_rows, CHUNK):
+            part = new.slice(start, CHUNK)
+            vectors = model.encode(part["text"].to_pylist(), settings.sizes.encode_batch, bar.update).astype("<f2")
+            rows = pa.table(
+                {
+                    "encoder_revision": pa.array([model.revision] * part.num_rows),
+                    "text_id": part["text_id"],
+                    "vector": pa.array([v.tobytes() for v in vectors], pa.binary()),
+                }
+            ).cast(SCHEMA)
+            version = lake.append(settings.lake, TABLE, rows, schema=SCHEMA, partition_by=("encoder_revision",))
+    if version < 0:
+        version = lake.version(settings.lake, TABLE) if lake.exists(settings.lake, TABLE) else -1
+    size = lake.size(settings.lake, TABLE) if version >= 0 else 0
+    return Written(TABLE, version, texts.num_rows, size, timer.seconds, versions), new.num_rows
+
+
+def _cached_ids(settings: Settings, revision: str) -> np.ndarray:
+    if not lake.exists(settings.lake, TABLE):
+        return np.empty(0, np.int64)
+    return lake.read(settings.lake, TABLE, pad.field("encoder_revision") == revision, ["text_id"])["text_id"].to_numpy()
+
+
+def load(settings: Settings, revision: str) -> tuple[np.ndarray, np.ndarray]:
+    """All cached vectors of a revision: text ids (T,) ascending, vectors (T, D) float16.
+
+    Raises BadInput when there are none.
+    """
+    rows = lake.read(settings.lake, TABLE, pad.field("encoder_revision") == revision, ["text_id", "vector"])
+    if not rows.num_rows:
+        raise BadInput(f"No text vectors of the encoder {revision} are cached: materialise `text_vectors` for this cutoff.")
+    ids = rows["text_id"].to_numpy()
+    vectors = np.frombuffer(b"".join(rows["vector"].to_pylist()), "<f2").reshape(len(ids), -1)
+    order = np.argsort(ids, kind="stable")
+    return ids[order], vectors[order]

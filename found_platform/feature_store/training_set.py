@@ -1,0 +1,60 @@
+"""The training set of a cutoff: what the feature service knew of every user at several past cutoffs t1.
+
+Every t1 lies at least one horizon before the cutoff, so that the future window `[t1, t1 + horizon)` ends by then.
+"""
+
+import datetime as dt
+
+import pyarrow as pa
+import pyarrow.dataset as pad
+
+from found_platform import lake
+from found_platform.contract import midnight
+from found_platform.errors import BadInput
+from found_platform.feature_store import access
+from found_platform.lake import Written
+from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+
+TABLE = "training_set"
+
+
+def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
+    """The t1 of a cutoff's training set, newest first. Raises BadInput when the data before the cutoff is too short."""
+    start = source_config.of_home(settings).days[0]
+    newest = cutoff - dt.timedelta(days=settings.horizon_days)
+    oldest = max(start, cutoff - dt.timedelta(days=settings.training_days))
+    count = max(0, -(-(newest - oldest).days // settings.grid_days))
+    if count == 0:
+        raise BadInput(
+            f"The cutoff {cutoff} leaves less than {settings.horizon_days} days of future after any past day with data "
+            f"(the data starts on {start}): choose a later --cutoff."
+        )
+    return [newest - dt.timedelta(days=i * settings.grid_days) for i in range(count)]
+
+
+def users_seen(settings: Settings, moment: dt.date) -> pa.Table:
+    """user_key and fold of every user with an event before 00:00 of `moment`, in key order."""
+    con = lake.connect(settings.duckdb_memory)
+    con.register("events", lake.dataset(settings.lake, "raw_events"))
+    query = "SELECT user_key, min(fold) AS fold FROM events WHERE event_date < ? GROUP BY 1 ORDER BY 1"
+    return con.execute(query, [moment]).to_arrow_table()
+
+
+def build(settings: Settings, cutoff: dt.date) -> Written:
+    """Retrieves the training set through Feast and writes its partition."""
+    timer = lake.Timer()
+    versions = {view: lake.version(settings.lake, view) for view in access.VIEWS}
+    parts = []
+    for t1 in past_cutoffs(settings, cutoff):
+        users = users_seen(settings, t1)
+        rows = access.history(settings, users["user_key"].to_pylist(), [midnight(t1)] * users.num_rows, versions)
+        parts.append(rows.add_column(1, "fold", users["fold"].cast(pa.int8())))
+    data = pa.concat_tables(parts)
+    data = data.add_column(0, pa.field("cutoff", pa.date32()), pa.array([cutoff] * data.num_rows, pa.date32()))
+    version = lake.replace(
+        settings.lake, TABLE, data, schema=data.schema, partition_by=("cutoff",), predicate=f"cutoff = '{cutoff.isoformat()}'"
+    )
+    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
+    size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
+    return Written(TABLE, version, data.num_rows, size, timer.seconds, versions, hashes)

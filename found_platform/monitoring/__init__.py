@@ -1,0 +1,1 @@
+"""Monitoring: Evidently reports and what they say."""

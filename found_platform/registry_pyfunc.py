@@ -1,0 +1,26 @@
+"""How MLflow runs a registered version: sentences in, query vectors out. Loaded from this file, never from a pickle."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import torch
+
+
+class FoundQueries(mlflow.pyfunc.PythonModel):
+    """`predict` takes a column `text` and gives float32 unit vectors (rows, dim) in the space of the user vectors."""
+
+    def load_context(self, context) -> None:
+        from models import frozen_text
+        from models.text_encoder import load_text_encoder
+
+        self.model = frozen_text.load(Path(context.artifacts["model"]))
+        self.encoder = load_text_encoder(self.model.config.encoder)
+
+    def predict(self, context, model_input, params=None) -> np.ndarray:
+        vectors = self.encoder.encode(list(model_input["text"]))
+        with torch.inference_mode():
+            return self.model.sentences(torch.from_numpy(vectors)).numpy()
+
+
+mlflow.models.set_model(FoundQueries())

@@ -1,0 +1,1 @@
+"""Targeting: a demand and rules in, ranked users out."""

