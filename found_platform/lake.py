@@ -162,6 +162,17 @@ def row_hashes(
     return {k: (n, f"{int(h):016x}") for k, n, h in rows}
 
 
+def table_hash(lake: Path, table: str) -> str:
+    """The row hash of a whole table."""
+    data = dataset(lake, table)
+    con = connect()
+    con.register("t", data)
+    fields = ", ".join(f'"{c}"' for c in data.schema.names)
+    row = con.execute(f"SELECT count(*), coalesce(sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616, 0) FROM t").fetchone()  # noqa: S608
+    assert row is not None
+    return f"{row[0]}-{int(row[1]):016x}"
+
+
 def size_by(lake: Path, table: str, key: str) -> dict[str, int]:
     """Bytes of the table's live files by the value of the partition column `key`."""
     actions = pa.table(open_table(lake, table).get_add_actions(flatten=True))

@@ -105,3 +105,23 @@ def as_document(table: pa.Table) -> dict[str, Any]:
         "model_version": rows[0]["model_version"],
         "results": [{k: row[k] for k in keys} for row in rows],
     }
+
+
+def as_grid(table: pa.Table, metric: str) -> tuple[list[str], list[list[str]]]:
+    """A metric as a table for people: a header, and a row a method and task with a column a scenario, the mean last."""
+    rows = [r for r in table.to_pylist() if r["metric"] == metric]
+    names = list(dict.fromkeys(r["scenario"] for r in rows))
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for r in rows:
+        spread = f" ±{r['std']:.3f}" if r["seeds"] > 1 else ""
+        cells.setdefault((r["method"], r["task"]), {})[r["scenario"]] = f"{r['value']:.3f}{spread}"
+    return [metric, "task", *names], [[method, task, *(c.get(n, "") for n in names)] for (method, task), c in cells.items()]
+
+
+def as_markdown(table: pa.Table) -> str:
+    """AUC and KS as Markdown tables."""
+    lines = []
+    for metric in ("auc", "ks"):
+        header, rows = as_grid(table, metric)
+        lines += ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *("| " + " | ".join(r) + " |" for r in rows), ""]
+    return "\n".join(lines)

@@ -46,6 +46,13 @@ def fit(settings: Settings, cutoff: dt.date) -> tuple[str, dict[str, str]]:
     return version, tags
 
 
+def sound(loaded: registry.LoadedModel) -> tuple[bool, str]:
+    """Whether a registered version can be used: finite weights of the right size that are not all zero. (passed, why)"""
+    center = loaded.model.center
+    fine = bool(center.isfinite().all()) and center.shape == (loaded.model.config.dim,) and bool(center.abs().sum() > 0)
+    return fine, f"centre of {center.numel()} numbers, norm {float(center.norm()):.3f}"
+
+
 def _commit() -> str:
     """The commit of the code, where it runs from a checkout."""
     try:

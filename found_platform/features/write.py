@@ -19,7 +19,6 @@ from found_platform.features.tabular import user_tabular
 from found_platform.features.text import behavior_text
 from found_platform.lake import Written
 from found_platform.settings import Settings
-from found_platform.sources import staging
 
 CHUNK_DAYS = 30
 """Days computed in one query: bounds memory, and is one atomic commit."""
@@ -72,8 +71,8 @@ def raw_profile(settings: Settings) -> Written:
     profile_schema = pa.schema([*keys, *attributes])
     data = pq.read_table(path).select(profile_schema.names).cast(profile_schema) if path.exists() else profile_schema.empty_table()
     version = lake.replace(settings.lake, "raw_profile", data, schema=profile_schema)
-    size = lake.size(settings.lake, "raw_profile")
-    return Written("raw_profile", version, data.num_rows, size, timer.seconds)
+    size, content = lake.size(settings.lake, "raw_profile"), lake.table_hash(settings.lake, "raw_profile")
+    return Written("raw_profile", version, data.num_rows, size, timer.seconds, {}, {"": (data.num_rows, content)})
 
 
 def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Written:
@@ -131,8 +130,3 @@ def _written(
     days = {str(d): hashes.get(str(d), (0, "0" * 16)) for d in contract.days_between(start, end)}
     size = sum(lake.size_by(settings.lake, table, "event_date").get(d, 0) for d in days)
     return Written(table, version, sum(n for n, _ in days.values()), size, timer.seconds, versions, days)
-
-
-def staged_days(settings: Settings) -> dict[str, tuple[int, str]]:
-    """Rows and row hash of each staged day."""
-    return {d: (n, h) for d, (n, h) in staging.manifest(settings)["days"].items()}

@@ -24,7 +24,7 @@ FEATURES = (
     "mini_program_7d",
     "search_7d",
     "days_since_last",
-    "days_since_first",
+    "spm_28d",
 )
 REFERENCE_DAYS = 28
 PSI_DRIFTED = 0.2

@@ -7,6 +7,7 @@ import csv
 import datetime as dt
 import gzip
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from found_platform.contract import EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT
+from found_platform.contract import ACTIVITY_FEATURES, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT, SNAPSHOT_KEYS
 from found_platform.errors import BadInput
 from found_platform.sources.config import ChannelEntry, ProfileEntry, SourceConfig, Span
 
@@ -171,7 +172,24 @@ def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> d
     there = _rows(con, files, "profile_rows", typed=True)
     _check_columns([entry.key, *([entry.as_of] if entry.as_of else [])], there, files, "profile")
     types = dict(con.execute("SELECT column_name, column_type FROM (DESCRIBE profile_rows)").fetchall())
-    return {name: _attribute_type(types[name]) for name in there if name not in (entry.key, entry.as_of)}
+    attributes: dict[str, str] = {}
+    for column in there:
+        if column in (entry.key, entry.as_of):
+            continue
+        name = attribute_name(column)
+        if name in attributes or name in RESERVED:
+            raise BadInput(f"profile: the column {column!r} of {files[0]} would be the attribute {name!r}, which is taken: rename it.")
+        attributes[name] = _attribute_type(types[column])
+    return attributes
+
+
+def attribute_name(column: str) -> str:
+    """A profile column as an attribute: letters, digits and underscores, as filters and the index need it."""
+    name = re.sub(r"\W", "_", column.strip(), flags=re.ASCII)
+    return f"_{name}" if name[:1].isdigit() else name
+
+
+RESERVED = frozenset({*(f.name for f in SNAPSHOT_KEYS), *(f.name for f in ACTIVITY_FEATURES), "fold", "as_of", "vector", "history_events"})
 
 
 def _attribute_type(kind: str) -> str:
@@ -280,10 +298,11 @@ def read_profile(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: di
 
     One row a user and `as_of` is kept; without `as_of` one row a user.
     """
-    _rows(con, entry.files(), "profile_rows", typed=True)
+    there = _rows(con, entry.files(), "profile_rows", typed=True)
     sql_types = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}
     as_of = f"TRY_CAST({quote(entry.as_of)} AS TIMESTAMPTZ)" if entry.as_of else "CAST(NULL AS TIMESTAMPTZ)"
-    attributes = "".join(f", CAST({quote(n)} AS {sql_types[k]}) AS {quote(n)}" for n, k in schema.items())
+    columns = [c for c in there if c not in (entry.key, entry.as_of)]
+    attributes = "".join(f", CAST({quote(c)} AS {sql_types[schema[attribute_name(c)]]}) AS {quote(attribute_name(c))}" for c in columns)
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT *, CASE WHEN user_id IS NULL THEN 'no user_id' "  # noqa: S608
         "WHEN trim(user_id) = '' THEN 'empty user_id' "

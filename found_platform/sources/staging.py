@@ -42,22 +42,25 @@ class StageReport:
         return sum(c.rows - c.good for c in self.channels) + self.bad_profile_rows
 
 
-def open_home(settings: Settings, source: SourceConfig) -> SourceConfig:
-    """Ties a home to a source and returns the source with its span and profile schema.
+def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
+    """The source with its span and profile schema: as the home keeps them, or found now. Writes nothing.
 
-    Raises BadInput, before anything is written, when the source cannot be read or the home belongs to another one.
+    Raises BadInput when the source cannot be read or the home belongs to another one.
     """
     if (settings.home / "source.yaml").exists():
         kept = source_config.of_home(settings)
         if not kept.asks_the_same(source):
             raise BadInput(
-                f"{settings.home} belongs to the source {kept.name!r} (see its source.yaml): "
-                f"choose another --home for {source.name!r}."
+                f"{settings.home} belongs to the source {kept.name!r} (its source.yaml says which): choose another --home for this one."
             )
         return kept
     if settings.home.exists() and not settings.home.is_dir():
         raise BadInput(f"{settings.home} is a file: choose another --home.")
-    found = simulator.discover(source) if source.simulator else scan.discover(lake.connect(settings.duckdb_memory), source)
+    return simulator.discover(source) if source.simulator else scan.discover(lake.connect(settings.duckdb_memory), source)
+
+
+def open_home(settings: Settings, found: SourceConfig) -> SourceConfig:
+    """Ties a home to a source that `discover` has found, and returns it."""
     source_config.keep(settings, found)
     settings.keep()
     return found

@@ -1,0 +1,52 @@
+"""Looking at the result: the benchmark and the drift of features."""
+
+import datetime as dt
+from pathlib import Path
+
+import dagster as dg
+
+from dagster_defs.house import House, Record
+from found_platform import registry
+from found_platform.benchmark import run, scenarios
+from found_platform.monitoring import drift
+
+
+class BenchmarkConfig(dg.Config):
+    """Where labels lie; a simulated source brings its own."""
+
+    labels: str | None = None
+    scenarios: str | None = None
+
+
+def build(house: House) -> list[dg.AssetsDefinition]:
+    settings = house.settings
+
+    @dg.asset(**house.options("benchmark_results", group="benchmark", kinds={"scikitlearn", "deltalake"}, pool="feast"))
+    def benchmark_results(context: dg.AssetExecutionContext, config: BenchmarkConfig) -> dg.MaterializeResult:
+        """One row a method, task, scenario and metric. Without labels it has no rows, and says why."""
+        record = Record(context, house)
+        version = registry.newest_for(settings, str(record.cutoff))
+        files = (Path(config.labels) if config.labels else None, Path(config.scenarios) if config.scenarios else None)
+        wanted = scenarios.load(settings, record.cutoff, *files)
+        written, table = run.run(settings, record.cutoff, version, wanted)
+        said = {"results": dg.MetadataValue.md(run.as_markdown(table))} if wanted else {"why_no_rows": scenarios.NO_LABELS}
+        return record.written(written, scenarios.RESULTS, model_version=version, **said)
+
+    @dg.asset(**house.options("feature_drift", group="monitor", kinds={"evidently"}))
+    def feature_drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """An Evidently report on a dozen activity features: the day's snapshot against that of 28 days earlier."""
+        record = Record(context, house)
+        reports = [drift.report(settings, day) for day in map(dt.date.fromisoformat, record.keys)]
+        last = reports[-1]
+        return record.result(
+            hashes={str(r.day): str(sorted(r.psi.items())) for r in reports},
+            report=dg.MetadataValue.path(str(last.html)),
+            open_report=dg.MetadataValue.url(last.html.resolve().as_uri()),
+            reference_day=str(last.reference),
+            drifted=last.drifted,
+            psi=dg.MetadataValue.table(
+                [dg.TableRecord({"feature": k, "psi": v, "drifted": v > drift.PSI_DRIFTED}) for k, v in last.psi.items()]
+            ),
+        )
+
+    return [benchmark_results, feature_drift]

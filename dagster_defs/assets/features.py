@@ -1,0 +1,48 @@
+"""Features: daily snapshots in the lake, and the latest state in the online store."""
+
+import dagster as dg
+
+from dagster_defs.house import House, Record
+from found_platform import contract, feature_store
+from found_platform.features import checks, write
+
+
+def build(house: House) -> list[dg.AssetsDefinition]:
+    settings = house.settings
+
+    def daily(table: str, description: str, check: str | None = None) -> dg.AssetsDefinition:
+        options = house.options(table, group="features", kinds={"duckdb", "deltalake"}, checks=[check] if check else [])
+
+        @dg.asset(**options, description=description)
+        def feature(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            record = Record(context, house)
+            written = write.feature(settings, table, *record.days)
+            found = {check: getattr(checks, check)(settings, *record.days)} if check else {}
+            return record.written(written, write.schema(settings, table), checks=found)
+
+        return feature
+
+    @dg.asset(**house.options("online_features", group="features", kinds={"feast", "sqlite"}, pool="feast"))
+    def online_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The newest state of every user in Feast's online store. Unpartitioned: an old backfill must not overwrite a newer row."""
+        record = Record(context, house)
+        newest = max(house.hashes(context.instance, "user_tabular"))
+        moment = contract.snapshot_time(contract.parse_day(newest, "the newest snapshot"))
+        users = feature_store.materialize_online(settings, moment)
+        return record.result(hashes={"": str(moment)}, rows=users, as_of=str(moment))
+
+    return [
+        daily("behavior_text", "The day's distinct event texts and how many events carry each; a text keeps its id for ever."),
+        daily(
+            "behavior_sequence",
+            "For every user active that day: the last events but searches, oldest first, as parallel lists.",
+            "no_event_after_snapshot",
+        ),
+        daily("search_text", "For every user who searched that day: the last searches, oldest first."),
+        daily(
+            "user_tabular",
+            "For every user seen so far: activity aggregates of several windows and channels, and the profile attributes known by then.",
+            "one_row_for_every_user",
+        ),
+        online_features,
+    ]

@@ -1,0 +1,24 @@
+"""The code location: every asset of the house, for the home that `FOUND_HOME` names (default `.found`)."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from dagster_defs.assets import evaluate, features, ingest, publish, training
+from dagster_defs.house import House
+from found_platform.settings import Settings
+
+
+def build_assets(house: House) -> list[dg.AssetsDefinition]:
+    """Fresh asset definitions for a home."""
+    return [asset for module in (ingest, features, training, publish, evaluate) for asset in module.build(house)]
+
+
+def build_defs(settings: Settings | None = None) -> dg.Definitions:
+    """Fresh definitions for a home."""
+    settings = settings or Settings.load(Path(os.environ.get("FOUND_HOME", ".found")))
+    return dg.Definitions(assets=build_assets(House(settings)), executor=dg.in_process_executor)
+
+
+defs = build_defs()

@@ -1,0 +1,158 @@
+"""Runs the graph in this process, on the home's instance: asset by asset, what is missing or stale, ranges as single runs."""
+
+import datetime as dt
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import dagster as dg
+
+from dagster_defs.definitions import build_assets
+from dagster_defs.house import CUTOFF, DAILY, NONE, House
+from found_platform import lake
+from found_platform.errors import BadInput, JobFailed
+from found_platform.settings import Settings
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one asset: keys made in this run, keys that were up to date, rows written, seconds."""
+
+    asset: str
+    made: int
+    up_to_date: int
+    rows: int | None
+    seconds: float
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance of a home, made at the first call; the UI opens on the same one."""
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    target = settings.dagster_home / "dagster.yaml"
+    if not target.exists():
+        with resources.as_file(resources.files("dagster_defs") / "dagster.yaml") as source:
+            shutil.copyfile(source, target)
+    return dg.DagsterInstance.from_config(str(settings.dagster_home))
+
+
+def wanted_keys(house: House, asset: str, cutoff: dt.date) -> list[str]:
+    """The keys a full run of a cutoff has: every day, the cutoff, and drift for the last day before it."""
+    kind = house.graph[asset][0]
+    if asset == "feature_drift":
+        return [str(cutoff - dt.timedelta(days=1))]
+    return {DAILY: house.keys(asset) if kind == DAILY else [], CUTOFF: [str(cutoff)], NONE: [""]}[kind]
+
+
+def run(settings: Settings, cutoff: dt.date, *, force: bool = False) -> Iterator[Step | str]:
+    """Materialises the whole graph for a cutoff. Yields an asset's name when it starts and its Step when it is done.
+
+    A partition whose newest materialisation has the fingerprint it would get again is skipped, unless `force`. Raises BadInput or
+    JobFailed; what was done before stays, and the next call goes on from there.
+    """
+    house = House(settings)
+    with open_instance(settings) as instance:
+        for asset in house.graph:
+            yield asset
+            keys = wanted_keys(house, asset, cutoff)
+            stale = keys if force else _stale(house, instance, asset, keys)
+            start = time.perf_counter()
+            rows = [_materialize(house, instance, asset, part) for part in _ranges(stale)]
+            known = [r for r in rows if r is not None]
+            yield Step(asset, len(stale), len(keys) - len(stale), sum(known) if known else None, round(time.perf_counter() - start, 2))
+
+
+def materialize(settings: Settings, asset: str, key: str, config: dict[str, Any] | None = None) -> None:
+    """Materialises one partition of one asset, whatever is there already."""
+    house = House(settings)
+    if key not in house.keys(asset):
+        days = house.keys(asset)
+        raise BadInput(f"{asset} has no partition {key}: it goes from {days[0]} to {days[-1]}.")
+    with open_instance(settings) as instance:
+        _materialize(house, instance, asset, [key], config)
+
+
+def _stale(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> list[str]:
+    if asset in IN_LAKE and not lake.exists(house.settings.lake, asset):
+        return keys
+    wanted = house.fingerprints(instance, asset, [k for k in keys if k])
+    there = house.records(instance, asset)
+    return [k for k in keys if there.get(k, {}).get("fingerprint") != wanted[k]]
+
+
+IN_LAKE = frozenset(
+    {
+        "quarantine",
+        "raw_events",
+        "raw_profile",
+        "behavior_text",
+        "behavior_sequence",
+        "search_text",
+        "user_tabular",
+        "training_set",
+        "text_vectors",
+        "user_embeddings",
+        "benchmark_results",
+    }
+)
+"""Assets that are a lake table of the same name."""
+
+
+def _ranges(keys: list[str]) -> list[list[str]]:
+    """Groups keys into runs of consecutive days."""
+    groups: list[list[str]] = []
+    for key in keys:
+        last = groups[-1][-1] if groups else None
+        if last and key and dt.date.fromisoformat(key) - dt.date.fromisoformat(last) == dt.timedelta(days=1):
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+    return groups
+
+
+def _materialize(
+    house: House, instance: dg.DagsterInstance, asset: str, keys: list[str], config: dict[str, Any] | None = None
+) -> int | None:
+    """One run over consecutive keys. Returns the rows it says it wrote."""
+    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]} if len(keys) > 1 else {}
+    run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if config:
+        run_config["ops"] = {asset: {"config": config}}
+    outcome = dg.materialize(
+        build_assets(house),
+        selection=[asset],
+        partition_key=keys[0] if len(keys) == 1 and keys[0] else None,
+        tags=tags,
+        instance=instance,
+        run_config=run_config,
+        raise_on_error=False,
+    )
+    for check in outcome.get_asset_check_evaluations():
+        if not check.passed:
+            why = str(check.metadata["why"].value)
+            raise BadInput(why) if asset == "quarantine" else JobFailed(f"{asset}: the check {check.check_name} failed: {why}.")
+    if not outcome.success:
+        raise _cause(outcome, asset)
+    events = outcome.asset_materializations_for_node(asset)
+    metadata = events[0].metadata if events else {}
+    for name in ("rows_written", "dagster/row_count"):
+        if name in metadata:
+            return int(metadata[name].value)  # pyright: ignore[reportArgumentType]
+    return None
+
+
+def _cause(outcome: dg.ExecuteInProcessResult, asset: str) -> Exception:
+    """What went wrong, as the kind of error it was."""
+    for event in outcome.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            if error is not None:
+                message = error.message.strip().removeprefix(f"{error.cls_name}: ").split(": ", 1)
+                if error.cls_name == "BadInput":
+                    return BadInput(message[-1] if message[0].endswith("BadInput") else error.message.strip())
+                return JobFailed(f"{asset} failed: {error.message.strip()} (the run's page in the UI has the whole trace)")
+    return JobFailed(f"{asset} failed; the run's page in the UI says why")

@@ -1,0 +1,26 @@
+"""The `found` command. The front door: it may import anything, lazily, and nothing imports it."""
+
+import os
+import sys
+import warnings
+
+
+def main() -> None:
+    """Runs the command line. Exit status: 0 done, 1 the job failed, 2 bad input; an error is one sentence on stderr."""
+    if not sys.warnoptions and "FOUND_DEBUG" not in os.environ:
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    from found_platform.cli.app import app
+    from found_platform.errors import BadInput, JobFailed
+
+    try:
+        app()
+    except BadInput as error:
+        print(f"found: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except JobFailed as error:
+        print(f"found: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("found: stopped; run the same command again to go on.", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,5 @@
+"""`python -m found_platform.cli` is `found`."""
+
+from found_platform.cli import main
+
+main()

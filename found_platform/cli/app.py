@@ -1,0 +1,120 @@
+"""Commands and options of `found`. Each command reads its options, calls the platform and prints."""
+
+import datetime as dt
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from found_platform.errors import BadInput
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__import__("found_platform").__doc__)
+source_app = typer.Typer(no_args_is_help=True, help="Look at a source file.")
+audience_app = typer.Typer(no_args_is_help=True, help="Find users.")
+benchmark_app = typer.Typer(no_args_is_help=True, help="Compare methods on labelled scenarios.")
+app.add_typer(source_app, name="source")
+app.add_typer(audience_app, name="audience")
+app.add_typer(benchmark_app, name="benchmark")
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class ProfileName(StrEnum):
+    tiny = "tiny"
+    cpu = "cpu"
+
+
+Home = Annotated[Path, typer.Option("--home", help="Folder of all state.")]
+DEFAULT_HOME = Path(".found")
+
+
+@app.command()
+def demo(
+    source: Annotated[Path | None, typer.Option(help="A source file of yours; without it a population is simulated.")] = None,
+    cutoff: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) the model may not look beyond, or `latest`. Default: the data's end less the horizon.")] = None,
+    users: Annotated[int | None, typer.Option(min=10, help="Simulated users [default: 2000].")] = None,
+    days: Annotated[int | None, typer.Option(min=14, help="Simulated days [default: 120].")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the simulation [default: 0].")] = None,
+    profile: Annotated[ProfileName | None, typer.Option(help="Sizes for a machine [default: cpu].")] = None,
+    home: Home = DEFAULT_HOME,
+    force: Annotated[bool, typer.Option(help="Redo what is up to date.")] = False,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Run the whole graph, from events to an audience."""
+    from found_platform.cli import demo as command
+
+    command.run(
+        source=source,
+        cutoff=cutoff,
+        simulation={k: v for k, v in {"users": users, "days": days, "seed": seed}.items() if v is not None},
+        profile=profile,
+        home=home,
+        force=force,
+        as_json=format is Format.json,
+    )
+
+
+@source_app.command("check")
+def source_check(file: Annotated[Path, typer.Argument(help="A source file (YAML).")], format: Format = Format.table) -> None:
+    """Read a whole source and say what is in it, before anything runs."""
+    from found_platform.cli import source as command
+
+    command.check(file, as_json=format is Format.json)
+
+
+@audience_app.command("find")
+def audience_find(
+    sentence: Annotated[str, typer.Argument(help='Whom to reach, for example "people who will soon buy gold".')],
+    top: Annotated[int, typer.Option(help="How many users.")] = 20,
+    where: Annotated[str | None, typer.Option(help="Filter, for example \"age_band = '25-34' AND events_28d >= 3\".")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Score everybody instead of asking the index.")] = False,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table, json or csv.")] = Format.table,
+) -> None:
+    """Find the users for a demand."""
+    from found_platform.cli import audience as command
+
+    command.find(sentence, top=top, where=where, exact=exact, home=home, format=format.value)
+
+
+@benchmark_app.command("run")
+def benchmark_run(
+    labels: Annotated[Path | None, typer.Option(help="Labels: user_id, scenario, cutoff, label (Parquet or CSV).")] = None,
+    scenarios: Annotated[Path | None, typer.Option(help="Scenarios: JSON or YAML.")] = None,
+    cutoff: Annotated[str | None, typer.Option(help="Default: the cutoff of the published index.")] = None,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Run every method on every scenario and print one table."""
+    from found_platform.cli import benchmark as command
+
+    command.run(labels=labels, scenarios=scenarios, cutoff=cutoff, home=home, as_json=format is Format.json)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    json.dump(document, sys.stdout, indent=1, default=str)
+    print()
+
+
+def parse_cutoff(value: str | None, default: dt.date, end: dt.date) -> dt.date:
+    """A day, `latest` for the data's end, or the default."""
+    from found_platform.contract import parse_day
+
+    if value is None:
+        return default
+    return end if value == "latest" else parse_day(value, "--cutoff")
+
+
+def existing_home(home: Path) -> Path:
+    """The home, where something has run in it. Raises BadInput otherwise."""
+    if not (home / "source.yaml").exists():
+        raise BadInput(f"Nothing has run in {home} yet: start with `found demo --home {home}`.")
+    return home

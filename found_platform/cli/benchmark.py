@@ -1,0 +1,57 @@
+"""`found benchmark`: run the asset with labels, print its rows."""
+
+import datetime as dt
+from pathlib import Path
+
+import pyarrow.dataset as pad
+from rich.console import Console
+from rich.table import Table
+
+from found_platform import index, lake
+from found_platform.cli.app import existing_home, parse_cutoff, print_json
+from found_platform.errors import BadInput
+from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+
+
+def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home: Path, as_json: bool) -> None:
+    """Materialises `benchmark_results` at the cutoff and prints it."""
+    settings = Settings.load(existing_home(home))
+    config = source_config.of_home(settings)
+    published = dt.date.fromisoformat(index.live(settings).as_of)
+    day = parse_cutoff(cutoff, published, config.days[1])
+    if labels is None and scenarios is None and not config.simulator:
+        raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
+    from dagster_defs.run import materialize
+
+    with Console(stderr=True).status("benchmark"):
+        files = {k: str(v.resolve()) for k, v in {"labels": labels, "scenarios": scenarios}.items() if v is not None}
+        materialize(settings, "benchmark_results", str(day), files)
+    from found_platform.benchmark.run import TABLE, as_document, as_grid
+
+    table = lake.read(settings.lake, TABLE, pad.field("cutoff") == day)
+    if as_json:
+        print_json(as_document(table))
+        return
+    console = Console(highlight=False)
+    for metric in ("auc", "ks"):
+        header, rows = as_grid(table, metric)
+        console.print(_table(header, rows))
+    means = [r for r in table.to_pylist() if r["scenario"] == "mean"]
+    metrics = [m for m in dict.fromkeys(r["metric"] for r in means) if m not in ("auc", "ks")]
+    value = {(r["method"], r["task"], r["metric"]): r["value"] for r in means}
+    methods = list(dict.fromkeys((r["method"], r["task"]) for r in means))
+    console.print(_table(["mean", "task", *metrics], [[*m, *(f"{value[(*m, metric)]:.3f}" for metric in metrics)] for m in methods]))
+    console.print(
+        "accuracy, precision, recall: of targeting the top 10 %; _5050: the top half of a sample with as many negatives as positives. "
+        "Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last."
+    )
+
+
+def _table(header: list[str], rows: list[list[str]]) -> Table:
+    table = Table()
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i < 2 else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
