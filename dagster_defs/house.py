@@ -1,7 +1,7 @@
 """One place for the policy of every asset: partitions, what it reads, owners, and the record each materialisation leaves.
 
-A materialisation's metadata carries a `rows_hash` (of what was written) and a `fingerprint` (of what it was made from: code version,
-settings, and the row hashes of the partitions it read). An asset partition whose fingerprint would come out the same is up to date.
+A materialisation's metadata carries a `rows_hash` (of what was written) and a `fingerprint` (of what it was made from: code
+version, settings, and the row hashes of the partitions it read). Where the fingerprint would come out the same, nothing is to do.
 Fingerprints are ours because Delta versions are table-wide and Dagster's data versions stop at 100 upstream partitions.
 """
 
@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -74,7 +74,12 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
         "user_index": (CUTOFF, {"user_embeddings": None, "promotion": None, "user_tabular": Read(-1, -1)}),
         "benchmark_results": (
             CUTOFF,
-            {"user_embeddings": None, "behavior_text": Read(EVERYTHING, -1), "behavior_sequence": before, "user_tabular": Read(-1, -1)},
+            {
+                "user_embeddings": None,
+                "behavior_text": Read(EVERYTHING, -1),
+                "behavior_sequence": before,
+                "user_tabular": Read(-1, -1),
+            },
         ),
         "feature_drift": (DAILY, {"user_tabular": Read(-28, 0)}),
     }
@@ -106,7 +111,9 @@ class House:
         return {
             DAILY: dg.DailyPartitionsDefinition(start_date=str(start), end_date=str(end) if end else None),
             # a cutoff is the day after the last one a model may see: it can be the day after the data's end
-            CUTOFF: dg.DailyPartitionsDefinition(start_date=str(start + day), end_date=str(end + day) if end else None, end_offset=0),
+            CUTOFF: dg.DailyPartitionsDefinition(
+                start_date=str(start + day), end_date=str(end + day) if end else None, end_offset=0
+            ),
             NONE: None,
         }
 
@@ -115,22 +122,32 @@ class House:
         partitions = self._partitions[self.graph[asset][0]]
         return list(partitions.get_partition_keys()) if partitions else []
 
-    def options(self, asset: str, *, group: str, kinds: set[str], pool: str | None = None, checks: Iterable[str] = ()) -> dict[str, Any]:
-        """Keyword arguments of `@dg.asset`: the policy of the house. `checks` are blocking."""
+    def asset(
+        self,
+        asset: str,
+        *,
+        group: str,
+        kinds: set[str],
+        pool: str | None = None,
+        checks: Iterable[str] = (),
+        description: str | None = None,
+    ) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+        """`@dg.asset` under the policy of the house. `checks` are blocking; the description is the function's docstring."""
         kind, reads = self.graph[asset]
         deps = [dg.AssetDep(upstream, partition_mapping=self._mapping(kind, upstream, read)) for upstream, read in reads.items()]
-        return {
-            "name": asset,
-            "group_name": group,
-            "kinds": kinds,
-            "owners": [OWNER],
-            "code_version": CODE_VERSION,
-            "partitions_def": self._partitions[kind],
-            "deps": deps,
-            "pool": pool,
-            "backfill_policy": dg.BackfillPolicy.single_run() if kind == DAILY else None,
-            "check_specs": [dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in checks],
-        }
+        return dg.asset(
+            name=asset,
+            group_name=group,
+            kinds=kinds,
+            owners=[OWNER],
+            code_version=CODE_VERSION,
+            partitions_def=self._partitions[kind],
+            deps=deps,
+            pool=pool,
+            description=description,
+            backfill_policy=dg.BackfillPolicy.single_run() if kind == DAILY else None,
+            check_specs=[dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in checks],
+        )
 
     def _mapping(self, kind: str, upstream: str, read: Read | None) -> dg.PartitionMapping | None:
         if read is None or kind == NONE or self.graph[upstream][0] == NONE:
@@ -223,9 +240,10 @@ class Record:
         partition_rows: Mapping[str, int] | None = None,
         checks: Mapping[str, tuple[bool, str]] | None = None,
         keep: bool = True,
-        **metadata: Any,
+        metadata: Mapping[str, Any] | None = None,
     ) -> dg.MaterializeResult:
-        """The materialisation. `keep` false leaves no fingerprint: the work is to be done again. `checks` maps name to (passed, why)."""
+        """The materialisation. `checks` maps name to (passed, why); `keep` false leaves no fingerprint: it is to be done again."""
+        said = dict(metadata or {})
         for key in self.keys:
             own: dict[str, Any] = {"rows_hash": hashes[key]}
             if keep:
@@ -234,15 +252,13 @@ class Record:
                 own["dagster/partition_row_count"] = partition_rows[key]
             self._context.add_asset_metadata(own, partition_key=key)
         if not self.keys:
-            metadata["rows_hash"] = hashes[""]
+            said["rows_hash"] = hashes[""]
             if keep:
-                metadata["fingerprint"] = self._fingerprints[""]
-        if rows is not None and not self.keys:
-            metadata["dagster/row_count"] = rows
-        elif rows is not None:
-            metadata["rows_written"] = rows
+                said["fingerprint"] = self._fingerprints[""]
+        if rows is not None:
+            said["rows_written" if self.keys else "dagster/row_count"] = rows
         return dg.MaterializeResult(
-            metadata=metadata,
+            metadata=said,
             check_results=[
                 dg.AssetCheckResult(check_name=name, passed=passed, metadata={"why": why}, severity=dg.AssetCheckSeverity.ERROR)
                 for name, (passed, why) in (checks or {}).items()
@@ -254,11 +270,18 @@ class Record:
         outcome: Written,
         schema: pa.Schema | None = None,
         checks: Mapping[str, tuple[bool, str]] | None = None,
-        **metadata: Any,
+        metadata: Mapping[str, Any] | None = None,
     ) -> dg.MaterializeResult:
         """The materialisation of a lake write: rows, versions read and written, bytes, seconds, columns."""
+        said: dict[str, Any] = {
+            "delta_version": outcome.version,
+            "read_versions": dict(outcome.read_versions),
+            "bytes": outcome.bytes,
+            "seconds": outcome.seconds,
+            **(metadata or {}),
+        }
         if schema is not None:
-            metadata["dagster/column_schema"] = dg.TableSchema(
+            said["dagster/column_schema"] = dg.TableSchema(
                 [dg.TableColumn(f.name, str(f.type), constraints=dg.TableColumnConstraints(nullable=f.nullable)) for f in schema]
             )
         return self.result(
@@ -266,9 +289,5 @@ class Record:
             partition_rows={k: n for k, (n, _) in outcome.partitions.items()} if self.keys else None,
             rows=outcome.rows,
             checks=checks,
-            delta_version=outcome.version,
-            read_versions=dict(outcome.read_versions),
-            bytes=outcome.bytes,
-            seconds=outcome.seconds,
-            **metadata,
+            metadata=said,
         )

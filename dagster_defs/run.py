@@ -61,7 +61,9 @@ def run(settings: Settings, cutoff: dt.date, *, force: bool = False) -> Iterator
             start = time.perf_counter()
             rows = [_materialize(house, instance, asset, part) for part in _ranges(stale)]
             known = [r for r in rows if r is not None]
-            yield Step(asset, len(stale), len(keys) - len(stale), sum(known) if known else None, round(time.perf_counter() - start, 2))
+            yield Step(
+                asset, len(stale), len(keys) - len(stale), sum(known) if known else None, round(time.perf_counter() - start, 2)
+            )
 
 
 def materialize(settings: Settings, asset: str, key: str, config: dict[str, Any] | None = None) -> None:

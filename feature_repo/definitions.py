@@ -72,7 +72,7 @@ def build(profile: pa.Schema, lookback: timedelta = LOOKBACK) -> list[Entity | F
     ]
     service = FeatureService(
         name=FEATURE_SERVICE,
-        features=views,
+        features=[*views],
         description="Everything a model may know of a user. Never changed once a model used it: a revision is a new service.",
         owner=OWNER,
     )

@@ -104,7 +104,9 @@ def publish(settings: Settings, version: str, as_of: dt.date) -> Publication:
     keys, vectors, events = users.load(settings, version, as_of)
     table = attributes(settings, as_of)
     if table["user_key"].to_pylist() != keys:
-        raise JobFailed(f"user_embeddings and user_tabular as of {as_of} do not hold the same users: materialise both for that day.")
+        raise JobFailed(
+            f"user_embeddings and user_tabular as of {as_of} do not hold the same users: materialise both for that day."
+        )
     folder = _pointer(settings).parent
     building = folder / "building"  # Milvus Lite wants a name that ends in .db, so what is unfinished has a folder
     shutil.rmtree(building, ignore_errors=True)
@@ -125,7 +127,9 @@ def publish(settings: Settings, version: str, as_of: dt.date) -> Publication:
     return made
 
 
-def _load(client: "MilvusClient", settings: Settings, keys: list[str], vectors: np.ndarray, events: np.ndarray, table: pa.Table) -> None:
+def _load(
+    client: "MilvusClient", settings: Settings, keys: list[str], vectors: np.ndarray, events: np.ndarray, table: pa.Table
+) -> None:
     from pymilvus import DataType
 
     kinds = {pa.string(): DataType.VARCHAR, pa.int64(): DataType.INT64, pa.float64(): DataType.DOUBLE, pa.bool_(): DataType.BOOL}

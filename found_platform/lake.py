@@ -156,8 +156,7 @@ def row_hashes(
     con.register("t", data.scanner(columns=columns, filter=where))
     fields = ", ".join(f'"{c}"' for c in columns)
     rows = con.execute(
-        f'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 '  # noqa: S608
-        "FROM t GROUP BY 1"
+        f'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t GROUP BY 1'
     ).fetchall()
     return {k: (n, f"{int(h):016x}") for k, n, h in rows}
 
@@ -168,7 +167,9 @@ def table_hash(lake: Path, table: str) -> str:
     con = connect()
     con.register("t", data)
     fields = ", ".join(f'"{c}"' for c in data.schema.names)
-    row = con.execute(f"SELECT count(*), coalesce(sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616, 0) FROM t").fetchone()  # noqa: S608
+    row = con.execute(
+        f"SELECT count(*), coalesce(sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616, 0) FROM t"
+    ).fetchone()
     assert row is not None
     return f"{row[0]}-{int(row[1]):016x}"
 

@@ -4,6 +4,7 @@ A version is safetensors + JSON config + sha256 with lineage tags; aliases are `
 """
 
 import contextlib
+import io
 import json
 import logging
 import tempfile
@@ -60,12 +61,15 @@ def _mlflow(settings: Settings) -> Iterator["MlflowClient"]:
         mlflow.set_tracking_uri(before)
 
 
-def log(settings: Settings, model: "FrozenText", *, parameters: dict[str, Any], metrics: dict[str, float], tags: dict[str, str]) -> str:
+def log(
+    settings: Settings, model: "FrozenText", *, parameters: dict[str, Any], metrics: dict[str, float], tags: dict[str, str]
+) -> str:
     """Logs and registers a model as a new version with the alias `candidate`. Returns the version.
 
     `tags` are the version's lineage: cutoff, feature service, Delta versions, code.
     """
     import mlflow
+    import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -80,20 +84,19 @@ def log(settings: Settings, model: "FrozenText", *, parameters: dict[str, Any], 
         with mlflow.start_run(run_name=f"{model.config.kind} {tags.get('cutoff', '')}".strip()):
             mlflow.log_params(parameters)
             mlflow.log_metrics(metrics)
-            import numpy as np
-
-            info = mlflow.pyfunc.log_model(
-                name=MODEL,
-                python_model=str(Path(__file__).with_name("registry_pyfunc.py")),
-                artifacts={"model": str(Path(scratch) / "model")},
-                code_paths=[str(Path(models.__file__).parent)],
-                signature=ModelSignature(
-                    inputs=Schema([ColSpec("string", "text")]),
-                    outputs=Schema([TensorSpec(np.dtype("float32"), (-1, model.config.dim))]),
-                ),
-                pip_requirements=["torch", "transformers", "safetensors", "numpy"],
-                registered_model_name=MODEL,
-            )
+            with contextlib.redirect_stderr(io.StringIO()):  # MLflow announces each registration there
+                info = mlflow.pyfunc.log_model(
+                    name=MODEL,
+                    python_model=str(Path(__file__).with_name("registry_pyfunc.py")),
+                    artifacts={"model": str(Path(scratch) / "model")},
+                    code_paths=[str(Path(models.__file__).parent)],
+                    signature=ModelSignature(
+                        inputs=Schema([ColSpec("string", "text")]),
+                        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, model.config.dim))]),
+                    ),
+                    pip_requirements=["torch", "transformers", "safetensors", "numpy"],
+                    registered_model_name=MODEL,
+                )
         version = str(info.registered_model_version)
         for key, value in {**tags, "sha256": sha256, "kind": model.config.kind}.items():
             client.set_model_version_tag(MODEL, version, key, value)

@@ -43,7 +43,7 @@ class TextEncoder:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], batch_size: int = 256, progress: Callable[[int], object] = lambda _: None) -> np.ndarray:
-        """Vectors (len(texts), dim), float32, unit length, in the order given. `progress` is told how many texts each batch held."""
+        """Vectors (len(texts), dim), float32, unit length, in the order given. `progress` is told the size of each batch."""
         vectors = np.zeros((len(texts), self.dim), np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding in a batch
         for start in range(0, len(order), batch_size):
@@ -72,7 +72,9 @@ def load_text_encoder(name: str) -> TextEncoder:
     if name == RANDOM_BERT:
         return _random_bert()
     if "/" not in name:
-        raise EncoderNotFound(f"There is no text encoder {name!r}: give a directory, a hub name, {OFFLINE_TEXT!r} or {RANDOM_BERT!r}.")
+        raise EncoderNotFound(
+            f"There is no text encoder {name!r}: give a directory, a hub name, {OFFLINE_TEXT!r} or {RANDOM_BERT!r}."
+        )
     return _pretrained(name, None, local=False)
 
 
@@ -129,7 +131,10 @@ def _random_bert(dim: int = 64, vocabulary: int = 4096, seed: int = 0) -> TextEn
     torch.random.set_rng_state(state)
 
     def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
-        rows = [[1 + zlib.crc32(w.encode()) % (vocabulary - 1) for w in re.findall(r"\w+", t.lower())][:MAX_TOKENS] or [0] for t in texts]
+        rows = [
+            [1 + zlib.crc32(w.encode()) % (vocabulary - 1) for w in re.findall(r"\w+", t.lower())][:MAX_TOKENS] or [0]
+            for t in texts
+        ]
         width = max(map(len, rows))
         ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])

@@ -21,7 +21,7 @@ class BenchmarkConfig(dg.Config):
 def build(house: House) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
-    @dg.asset(**house.options("benchmark_results", group="benchmark", kinds={"scikitlearn", "deltalake"}, pool="feast"))
+    @house.asset("benchmark_results", group="benchmark", kinds={"scikitlearn", "deltalake"}, pool="feast")
     def benchmark_results(context: dg.AssetExecutionContext, config: BenchmarkConfig) -> dg.MaterializeResult:
         """One row a method, task, scenario and metric. Without labels it has no rows, and says why."""
         record = Record(context, house)
@@ -30,9 +30,9 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         wanted = scenarios.load(settings, record.cutoff, *files)
         written, table = run.run(settings, record.cutoff, version, wanted)
         said = {"results": dg.MetadataValue.md(run.as_markdown(table))} if wanted else {"why_no_rows": scenarios.NO_LABELS}
-        return record.written(written, scenarios.RESULTS, model_version=version, **said)
+        return record.written(written, scenarios.RESULTS, metadata={"model_version": version, **said})
 
-    @dg.asset(**house.options("feature_drift", group="monitor", kinds={"evidently"}))
+    @house.asset("feature_drift", group="monitor", kinds={"evidently"})
     def feature_drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """An Evidently report on a dozen activity features: the day's snapshot against that of 28 days earlier."""
         record = Record(context, house)
@@ -40,13 +40,15 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         last = reports[-1]
         return record.result(
             hashes={str(r.day): str(sorted(r.psi.items())) for r in reports},
-            report=dg.MetadataValue.path(str(last.html)),
-            open_report=dg.MetadataValue.url(last.html.resolve().as_uri()),
-            reference_day=str(last.reference),
-            drifted=last.drifted,
-            psi=dg.MetadataValue.table(
-                [dg.TableRecord({"feature": k, "psi": v, "drifted": v > drift.PSI_DRIFTED}) for k, v in last.psi.items()]
-            ),
+            metadata={
+                "report": dg.MetadataValue.path(str(last.html)),
+                "open_report": dg.MetadataValue.url(last.html.resolve().as_uri()),
+                "reference_day": str(last.reference),
+                "drifted": last.drifted,
+                "psi": dg.MetadataValue.table(
+                    [dg.TableRecord({"feature": k, "psi": v, "drifted": v > drift.PSI_DRIFTED}) for k, v in last.psi.items()]
+                ),
+            },
         )
 
     return [benchmark_results, feature_drift]

@@ -11,9 +11,13 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     def daily(table: str, description: str, check: str | None = None) -> dg.AssetsDefinition:
-        options = house.options(table, group="features", kinds={"duckdb", "deltalake"}, checks=[check] if check else [])
-
-        @dg.asset(**options, description=description)
+        @house.asset(
+            table,
+            group="features",
+            kinds={"duckdb", "deltalake"},
+            checks=[check] if check else [],
+            description=description,
+        )
         def feature(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             record = Record(context, house)
             written = write.feature(settings, table, *record.days)
@@ -22,14 +26,14 @@ def build(house: House) -> list[dg.AssetsDefinition]:
 
         return feature
 
-    @dg.asset(**house.options("online_features", group="features", kinds={"feast", "sqlite"}, pool="feast"))
+    @house.asset("online_features", group="features", kinds={"feast", "sqlite"}, pool="feast")
     def online_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The newest state of every user in Feast's online store. Unpartitioned: an old backfill must not overwrite a newer row."""
         record = Record(context, house)
         newest = max(house.hashes(context.instance, "user_tabular"))
         moment = contract.snapshot_time(contract.parse_day(newest, "the newest snapshot"))
         users = feature_store.materialize_online(settings, moment)
-        return record.result(hashes={"": str(moment)}, rows=users, as_of=str(moment))
+        return record.result(hashes={"": str(moment)}, rows=users, metadata={"as_of": str(moment)})
 
     return [
         daily("behavior_text", "The day's distinct event texts and how many events carry each; a text keeps its id for ever."),
@@ -41,7 +45,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         daily("search_text", "For every user who searched that day: the last searches, oldest first."),
         daily(
             "user_tabular",
-            "For every user seen so far: activity aggregates of several windows and channels, and the profile attributes known by then.",
+            "For every user seen so far: activity aggregates by window and channel, and the profile attributes known by then.",
             "one_row_for_every_user",
         ),
         online_features,

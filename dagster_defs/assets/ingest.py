@@ -11,7 +11,7 @@ from found_platform.sources import staging
 def build(house: House) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
-    @dg.asset(**house.options("quarantine", group="ingest", kinds={"duckdb", "deltalake"}, checks=["bad_rows_under_threshold"]))
+    @house.asset("quarantine", group="ingest", kinds={"duckdb", "deltalake"}, checks=["bad_rows_under_threshold"])
     def quarantine(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Every refused row of the source, with file, row and reason. Scans the source once and stages the good rows by day."""
         record = Record(context, house)
@@ -22,19 +22,21 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             rows=report.bad_rows,
             checks={"bad_rows_under_threshold": (report.staged, sentence or f"{report.bad_share:.2%} of rows are bad")},
             keep=report.staged,
-            bad_share=report.bad_share,
-            equal_rows_kept=report.equal_rows,
-            channels=staging.as_metadata(report)["channels"],
-            seconds=report.seconds,
+            metadata={
+                "bad_share": report.bad_share,
+                "equal_rows_kept": report.equal_rows,
+                "channels": staging.as_metadata(report)["channels"],
+                "seconds": report.seconds,
+            },
         )
 
-    @dg.asset(**house.options("raw_events", group="ingest", kinds={"deltalake"}))
+    @house.asset("raw_events", group="ingest", kinds={"deltalake"})
     def raw_events(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The lake's events: one row an event, by UTC day and channel, under pseudonymous keys."""
         record = Record(context, house)
         return record.written(write.raw_events(settings, *record.days), contract.EVENTS)
 
-    @dg.asset(**house.options("raw_profile", group="ingest", kinds={"deltalake"}))
+    @house.asset("raw_profile", group="ingest", kinds={"deltalake"})
     def raw_profile(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The profile table as the source has it; each row keeps its `as_of`."""
         record = Record(context, house)

@@ -13,15 +13,15 @@ from found_platform.embedding import users
 def build(house: House) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
-    @dg.asset(**house.options("user_embeddings", group="publish", kinds={"pytorch", "deltalake"}, pool="feast"))
+    @house.asset("user_embeddings", group="publish", kinds={"pytorch", "deltalake"}, pool="feast")
     def user_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The state of every user as of the cutoff, by the newest model version of this cutoff."""
         record = Record(context, house)
         version = registry.newest_for(settings, str(record.cutoff))
         written = users.embed(settings, registry.load(settings, version), record.cutoff)
-        return record.written(written, users.SCHEMA, model_version=version)
+        return record.written(written, users.SCHEMA, metadata={"model_version": version})
 
-    @dg.asset(**house.options("promotion", group="publish", kinds={"mlflow"}, pool="mlflow", checks=["gate_passes"]))
+    @house.asset("promotion", group="publish", kinds={"mlflow"}, pool="mlflow", checks=["gate_passes"])
     def promotion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion."""
         record = Record(context, house)
@@ -34,12 +34,10 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             hashes={str(record.cutoff): json.dumps(verdict.figures, sort_keys=True)},
             checks={"gate_passes": (verdict.passed, verdict.reason)},
             keep=verdict.passed,
-            model_version=version,
-            verdict=verdict.reason,
-            **verdict.figures,
+            metadata={"model_version": version, "verdict": verdict.reason, **verdict.figures},
         )
 
-    @dg.asset(**house.options("user_index", group="publish", kinds={"milvus"}))
+    @house.asset("user_index", group="publish", kinds={"milvus"})
     def user_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The users of this cutoff in Milvus: built beside the live index, counted, audited, then swapped in."""
         record = Record(context, house)
@@ -48,9 +46,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         return record.result(
             hashes={str(record.cutoff): f"{made.rows} users"},
             rows=made.rows,
-            index=made.name,
-            model_version=version,
-            recall_at_10=made.recall,
+            metadata={"index": made.name, "model_version": version, "recall_at_10": made.recall},
         )
 
     return [user_embeddings, promotion, user_index]

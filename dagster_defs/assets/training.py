@@ -11,16 +11,14 @@ from found_platform.feature_store import training_set as training
 def build(house: House) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
-    @dg.asset(**house.options("training_set", group="training_data", kinds={"feast", "deltalake"}, pool="feast"))
+    @house.asset("training_set", group="training_data", kinds={"feast", "deltalake"}, pool="feast")
     def training_set(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """What the feature service knew of every user at several past cutoffs, each at least one horizon before this cutoff."""
         record = Record(context, house)
         past = [str(day) for day in training.past_cutoffs(settings, record.cutoff)]
-        return record.written(training.build(settings, record.cutoff), past_cutoffs=past)
+        return record.written(training.build(settings, record.cutoff), metadata={"past_cutoffs": past})
 
-    @dg.asset(
-        **house.options("text_vectors", group="training_data", kinds={"huggingface", "deltalake"}, pool="text_encoder"),
-    )
+    @house.asset("text_vectors", group="training_data", kinds={"huggingface", "deltalake"}, pool="text_encoder")
     def text_vectors_(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The float16 cache of text vectors, with every text seen before the cutoff in it. Only new texts are encoded."""
         record = Record(context, house)
@@ -28,14 +26,16 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         return record.result(
             hashes={str(record.cutoff): text_vectors.cache_hash(settings, record.cutoff)},
             rows=written.rows,
-            newly_encoded=new,
-            encoder=settings.text_encoder,
-            delta_version=written.version,
-            bytes=written.bytes,
-            seconds=written.seconds,
+            metadata={
+                "newly_encoded": new,
+                "encoder": settings.text_encoder,
+                "delta_version": written.version,
+                "bytes": written.bytes,
+                "seconds": written.seconds,
+            },
         )
 
-    @dg.asset(**house.options("found_model", group="align", kinds={"pytorch", "mlflow"}, pool="mlflow", checks=["weights_are_sound"]))
+    @house.asset("found_model", group="align", kinds={"pytorch", "mlflow"}, pool="mlflow", checks=["weights_are_sound"])
     def found_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The model of this cutoff, registered in MLflow as `candidate`. Here the frozen-text model: only its centre is fitted."""
         record = Record(context, house)
@@ -44,8 +44,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         return record.result(
             hashes={str(record.cutoff): loaded.tags["sha256"]},
             checks={"weights_are_sound": frozen.sound(loaded)},
-            model_version=version,
-            **tags,
+            metadata={"model_version": version, **tags},
         )
 
     return [training_set, text_vectors_, found_model]

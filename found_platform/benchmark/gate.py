@@ -59,7 +59,8 @@ def _future_texts(settings: Settings, keys: list[str], start: dt.date, end: dt.d
     con = lake.connect(settings.duckdb_memory)
     con.register("events", lake.dataset(settings.lake, "raw_events"))
     found = con.execute(
-        "SELECT user_key, text_id FROM events WHERE event_date >= ? AND event_date < ? AND NOT exposure ORDER BY user_key, event_time, text_id",
+        "SELECT user_key, text_id FROM events WHERE event_date >= ? AND event_date < ? AND NOT exposure "
+        "ORDER BY user_key, event_time, text_id",
         [start, end],
     ).to_arrow_table()
     position = {key: i for i, key in enumerate(keys)}

@@ -6,6 +6,7 @@ A zero-shot method scores a demand without labels; a probe gives features on whi
 import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class Population:
         table = text_vectors.texts_before(self.settings, self.cutoff)
         text = dict(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
         bounds = np.concatenate([[0], np.cumsum(counts)])
-        return [" ".join(text[i] for i in ids[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [" ".join(text[i] for i in ids[a:b]) for a, b in pairwise(bounds)]
 
 
 def zero_shot(population: Population, demand: str) -> dict[str, np.ndarray]:

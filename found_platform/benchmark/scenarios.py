@@ -1,5 +1,8 @@
 """Scenarios and labels: a file the user gives, or what the simulator knows really happened."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
 import datetime as dt
 import json
 from dataclasses import dataclass
@@ -56,7 +59,7 @@ def load(settings: Settings, cutoff: dt.date, labels: Path | None, scenarios: Pa
     secret = keys.home_secret(settings)
     found = []
     for spec in specs:
-        rows = table.filter(pc.equal(table["scenario"], spec["scenario"]))  # pyright: ignore[reportAttributeAccessIssue]
+        rows = table.filter(pc.equal(table["scenario"], spec["scenario"]))
         if rows.num_rows:
             users = [keys.user_key(secret, u) for u in rows["user_id"].to_pylist()]
             found.append(_scenario(settings, spec, users, rows["label"].to_numpy().astype(int)))

@@ -1,15 +1,13 @@
 """The `found` command. The front door: it may import anything, lazily, and nothing imports it."""
 
-import os
 import sys
 import warnings
 
 
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 the job failed, 2 bad input; an error is one sentence on stderr."""
-    if not sys.warnoptions and "FOUND_DEBUG" not in os.environ:
-        warnings.simplefilter("ignore")
-        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    if not sys.warnoptions:  # libraries warn one another of deprecations, and turn filters on again: `python -W default` shows them
+        warnings.showwarning = lambda *_, **__: None
     from found_platform.cli.app import app
     from found_platform.errors import BadInput, JobFailed
 

@@ -11,7 +11,9 @@ import typer
 
 from found_platform.errors import BadInput
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__import__("found_platform").__doc__)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__import__("found_platform").__doc__
+)
 source_app = typer.Typer(no_args_is_help=True, help="Look at a source file.")
 audience_app = typer.Typer(no_args_is_help=True, help="Find users.")
 benchmark_app = typer.Typer(no_args_is_help=True, help="Compare methods on labelled scenarios.")
@@ -38,7 +40,10 @@ DEFAULT_HOME = Path(".found")
 @app.command()
 def demo(
     source: Annotated[Path | None, typer.Option(help="A source file of yours; without it a population is simulated.")] = None,
-    cutoff: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) the model may not look beyond, or `latest`. Default: the data's end less the horizon.")] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(help="Day (YYYY-MM-DD) the model may not look beyond, or `latest`. Default: the data's end less the horizon."),
+    ] = None,
     users: Annotated[int | None, typer.Option(min=10, help="Simulated users [default: 2000].")] = None,
     days: Annotated[int | None, typer.Option(min=14, help="Simulated days [default: 120].")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the simulation [default: 0].")] = None,

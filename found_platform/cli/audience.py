@@ -28,19 +28,19 @@ def find(sentence: str, *, top: int, where: str | None, exact: bool, home: Path,
         writer.writerow(["user_id", "score"])
         writer.writerows((u.user_id, u.score) for u in audience.users)
     else:
-        Console(highlight=False).print(table_of(audience))
+        show(Console(highlight=False), audience)
 
 
-def table_of(audience: Audience) -> Table:
-    """The answer as a table for a terminal."""
-    source = "every user scored exactly" if audience.exact else "from the vector index"
-    table = Table(
-        title=f"“{audience.query}”",
-        caption=f"{audience.count} users as of {audience.as_of}, model version {audience.model_version}, {source} ({audience.reason})",
-    )
+def show(console: Console, audience: Audience) -> None:
+    """The answer as a table for a terminal, with what answered and as of when."""
+    table = Table(title=f"“{audience.query}”", title_justify="left", min_width=60)
     table.add_column("", justify="right")
     table.add_column("user")
     table.add_column("score", justify="right")
     for rank, user in enumerate(audience.users, 1):
         table.add_row(str(rank), user.user_id, f"{user.score:.3f}")
-    return table
+    console.print(table)
+    how = "exact" if audience.exact else "approximate"
+    console.print(
+        f"{audience.count} users as of {audience.as_of}, model version {audience.model_version}, {how}: {audience.reason}"
+    )

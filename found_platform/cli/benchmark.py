@@ -41,9 +41,11 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
     metrics = [m for m in dict.fromkeys(r["metric"] for r in means) if m not in ("auc", "ks")]
     value = {(r["method"], r["task"], r["metric"]): r["value"] for r in means}
     methods = list(dict.fromkeys((r["method"], r["task"]) for r in means))
-    console.print(_table(["mean", "task", *metrics], [[*m, *(f"{value[(*m, metric)]:.3f}" for metric in metrics)] for m in methods]))
     console.print(
-        "accuracy, precision, recall: of targeting the top 10 %; _5050: the top half of a sample with as many negatives as positives. "
+        _table(["mean", "task", *metrics], [[*m, *(f"{value[(*m, metric)]:.3f}" for metric in metrics)] for m in methods])
+    )
+    console.print(
+        "accuracy, precision, recall: of targeting the top 10 %; _5050: the top half of as many negatives as positives. "
         "Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last."
     )
 

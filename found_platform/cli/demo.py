@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from found_platform.cli.app import parse_cutoff, print_json
-from found_platform.cli.audience import table_of
+from found_platform.cli.audience import show
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
@@ -19,13 +19,24 @@ AUDIENCE = 10
 
 
 def run(
-    *, source: Path | None, cutoff: str | None, simulation: dict[str, Any], profile: str | None, home: Path, force: bool, as_json: bool
+    *,
+    source: Path | None,
+    cutoff: str | None,
+    simulation: dict[str, Any],
+    profile: str | None,
+    home: Path,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Runs everything; prints progress to stderr where the answer on stdout is JSON."""
     settings, config = _open(source, simulation, profile, home, cutoff)
     day = _cutoff(settings, config, cutoff)
     say = Console(stderr=as_json, highlight=False)
-    say.print(f"Source [bold]{config.name}[/bold], {config.days[0]} to {config.days[1]}; cutoff {day}; profile {settings.profile}; home {home}")
+    say.print(
+        f"Source [bold]{config.name}[/bold], {config.days[0]} to {config.days[1]}; cutoff {day}; "
+        f"profile {settings.profile}; home {home}",
+        soft_wrap=True,
+    )
     started = time.perf_counter()
     with say.status("loading libraries"):
         _import_heavy()
@@ -65,7 +76,7 @@ def run(
         print_json(document)
         return
     say.print()
-    say.print(table_of(audience))
+    show(say, audience)
     where = "" if home == Path(".found") else f" --home {home}"
     say.print("\nWhat to try next:")
     say.print(f'  found audience find "pet owners who will buy food for their cat or dog"{where} --top 20', soft_wrap=True)
@@ -145,7 +156,8 @@ def _a_demand(settings: Settings, cutoff: dt.date) -> str:
     con = lake.connect()
     con.register("events", lake.dataset(settings.lake, "raw_events"))
     row = con.execute(
-        "SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND NOT exposure AND channel = 'pay_bill'", [cutoff]
+        "SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND NOT exposure AND channel = 'pay_bill'",
+        [cutoff],
     ).fetchone()
     thing = row[0] if row and row[0] else "the same again"
     return f"people who will buy {thing}"

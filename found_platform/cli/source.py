@@ -36,7 +36,16 @@ def check(file: Path, *, as_json: bool) -> None:
             "source": found.name,
             "span": {"start": found.span.start, "end": found.span.end},
             "channels": [
-                {"channel": r.channel, "rows": r.rows, "good": r.good, "users": r.users, "texts": r.texts, "days": _days(r), "bad": r.bad, "optional_columns": mapped[r.channel]}
+                {
+                    "channel": r.channel,
+                    "rows": r.rows,
+                    "good": r.good,
+                    "users": r.users,
+                    "texts": r.texts,
+                    "days": _days(r),
+                    "bad": r.bad,
+                    "optional_columns": mapped[r.channel],
+                }
                 for r in reports
             ],
             "profile": found.profile_schema or {},
@@ -50,7 +59,9 @@ def check(file: Path, *, as_json: bool) -> None:
         table.add_column(name, justify="right" if name in ("rows", "users", "texts", "days") else "left")
     for r in reports:
         bad = "\n".join(f"{n:,} {reason}" for reason, n in r.bad.items()) or "none"
-        table.add_row(r.channel, f"{r.rows:,}", f"{r.users:,}", f"{r.texts:,}", f"{_days(r):,}", bad, ", ".join(mapped[r.channel]) or "-")
+        table.add_row(
+            r.channel, f"{r.rows:,}", f"{r.users:,}", f"{r.texts:,}", f"{_days(r):,}", bad, ", ".join(mapped[r.channel]) or "-"
+        )
     console.print(table)
     attributes = ", ".join(f"{k} ({v})" for k, v in (found.profile_schema or {}).items())
     console.print(f"Profile attributes: {attributes or 'none'}")

@@ -40,7 +40,12 @@ def fit(settings: Settings, cutoff: dt.date) -> tuple[str, dict[str, str]]:
         **{f"delta.{t}": str(v) for t, v in versions.items()},
         "commit": _commit(),
     }
-    parameters = {"profile": settings.profile, "encoder": settings.text_encoder, "encoder_revision": encoder.revision, "users": rows.num_rows}
+    parameters = {
+        "profile": settings.profile,
+        "encoder": settings.text_encoder,
+        "encoder_revision": encoder.revision,
+        "users": rows.num_rows,
+    }
     metrics = {"center_norm": float(center.norm()), "texts": float((frequency > 0).sum())}
     version = registry.log(settings, model, parameters=parameters, metrics=metrics, tags=tags)
     return version, tags
@@ -57,7 +62,12 @@ def _commit() -> str:
     """The commit of the code, where it runs from a checkout."""
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except OSError:
         return "unknown"

@@ -31,7 +31,7 @@ CHUNK = 4096
 
 
 @lru_cache(maxsize=2)
-def encoder(name: str):  # noqa: ANN201 (the type would import torch)
+def encoder(name: str):
     """The text encoder by name, loaded once a process. Raises BadInput when it is not on this machine."""
     from models.text_encoder import EncoderNotFound, load_text_encoder
 

@@ -1,5 +1,8 @@
 """User states: the vector of every user as of a day, by one model version, in the Delta table `user_embeddings`."""
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
 import datetime as dt
 from typing import TYPE_CHECKING
 
@@ -42,15 +45,17 @@ def own_texts(history: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     exposed, _ = _flatten(history["exposures"])
     searches, search_lengths = _flatten(history["search_text_ids"])
     own = exposed == 0
-    user = np.concatenate([np.repeat(np.arange(len(lengths)), lengths)[own], np.repeat(np.arange(len(search_lengths)), search_lengths)])
+    user = np.concatenate(
+        [np.repeat(np.arange(len(lengths)), lengths)[own], np.repeat(np.arange(len(search_lengths)), search_lengths)]
+    )
     ids = np.concatenate([sequences[own], searches])
     order = np.argsort(user, kind="stable")
     return ids[order], np.bincount(user, minlength=history.num_rows)
 
 
 def _flatten(lists: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)  # pyright: ignore[reportAttributeAccessIssue]
-    return pc.list_flatten(lists).to_numpy().astype(np.int64), lengths  # pyright: ignore[reportAttributeAccessIssue]
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
+    return pc.list_flatten(lists).to_numpy().astype(np.int64), lengths
 
 
 def vectors_of(settings: Settings, model: "FrozenText", ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -64,7 +69,9 @@ def vectors_of(settings: Settings, model: "FrozenText", ids: np.ndarray, counts:
     offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else np.empty(0, np.int64)
     with torch.inference_mode():
         return model.users(
-            torch.from_numpy(matrix.astype(np.float32)), torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(offsets.astype(np.int64))
+            torch.from_numpy(matrix.astype(np.float32)),
+            torch.from_numpy(rows.astype(np.int64)),
+            torch.from_numpy(offsets.astype(np.int64)),
         ).numpy()
 
 
@@ -101,6 +108,12 @@ def where(model_version: str, as_of: dt.date) -> pad.Expression:
 
 def load(settings: Settings, model_version: str, as_of: dt.date) -> tuple[list[str], np.ndarray, np.ndarray]:
     """user keys (B,), vectors (B, D) float32 and history_events (B,) of a model version as of a day, in key order."""
-    rows = lake.read(settings.lake, TABLE, where(model_version, as_of), ["user_key", "vector", "history_events"]).sort_by("user_key")
-    flat = pc.list_flatten(rows["vector"]).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
-    return rows["user_key"].to_pylist(), flat.reshape(rows.num_rows, -1) if rows.num_rows else np.empty((0, 0)), rows["history_events"].to_numpy()
+    rows = lake.read(settings.lake, TABLE, where(model_version, as_of), ["user_key", "vector", "history_events"]).sort_by(
+        "user_key"
+    )
+    flat = pc.list_flatten(rows["vector"]).to_numpy()
+    return (
+        rows["user_key"].to_pylist(),
+        flat.reshape(rows.num_rows, -1) if rows.num_rows else np.empty((0, 0)),
+        rows["history_events"].to_numpy(),
+    )

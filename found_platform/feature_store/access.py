@@ -64,7 +64,9 @@ def history(
     feast = store(settings, versions)
     service = feast.get_feature_service(FEATURE_SERVICE)
     parts = []
-    spine = pd.DataFrame({"user_key": list(user_keys), "event_timestamp": pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")})
+    spine = pd.DataFrame(
+        {"user_key": list(user_keys), "event_timestamp": pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")}
+    )
     # Feast's join carries list columns through every snapshot within the TTL: one moment at a time bounds that.
     for _, part in spine.groupby("event_timestamp", sort=False):
         rows = feast.get_historical_features(entity_df=part.reset_index(drop=True), features=service).to_arrow()
@@ -81,7 +83,9 @@ def _schema(settings: Settings) -> pa.Schema:
 
 def _in_spine_order(spine: Any, table: pa.Table) -> pa.Table:
     """Feast does not keep the spine's order; keys are unique, so their position gives it back."""
-    position = {key: i for i, key in enumerate(zip(table["user_key"].to_pylist(), table["event_timestamp"].to_pylist(), strict=True))}
+    position = {
+        key: i for i, key in enumerate(zip(table["user_key"].to_pylist(), table["event_timestamp"].to_pylist(), strict=True))
+    }
     wanted = zip(spine["user_key"], spine["event_timestamp"], strict=True)
     return table.take(pa.array([position[key] for key in wanted], pa.int64()))
 

@@ -4,6 +4,9 @@ The last-N form (sort an array of structs, take its tail) compiles for DuckDB an
 first, so events of equal time have one order wherever they are stored.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+# (an Ibis column's type is known only at run time)
+
 import ibis
 import ibis.expr.types as ir
 
@@ -59,5 +62,7 @@ def _last_events(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
             "exposure": history.exposure.cast("int64"),
         }
     )
-    grouped = history.group_by("user_key", "day", "event_timestamp").agg(s=event.collect(), created_timestamp=history.arrived_at.max())
+    grouped = history.group_by("user_key", "day", "event_timestamp").agg(
+        s=event.collect(), created_timestamp=history.arrived_at.max()
+    )
     return grouped.mutate(s=grouped.s.sort()[-length:]).rename(event_date="day")

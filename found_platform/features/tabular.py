@@ -3,6 +3,9 @@
 It has a row for the silent too: recency and "the last 7 days" change for those who stay away.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+# (an Ibis column's type is known only at run time)
+
 import ibis
 import ibis.expr.types as ir
 

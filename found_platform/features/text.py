@@ -1,5 +1,8 @@
 """`behavior_text`: each day's distinct event texts. The set of all texts and the day each was first seen are views on it."""
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+# (an Ibis column's type is known only at run time)
+
 import ibis.expr.types as ir
 
 

@@ -40,13 +40,14 @@ def schema(settings: Settings, table: str) -> pa.Schema:
 def raw_events(settings: Settings, start: dt.date, end: dt.date) -> Written:
     """Takes the staged rows of the days `[start, end)` into the lake."""
     timer = lake.Timer()
-    files = [f for d in contract.days_between(start, end) for f in (settings.staging / "events" / f"event_date={d}").glob("*.parquet")]
+    folders = [settings.staging / "events" / f"event_date={day}" for day in contract.days_between(start, end)]
+    files = [str(file) for folder in folders for file in folder.glob("*.parquet")]
     if files:
         con = lake.connect(settings.duckdb_memory)
         columns = ", ".join(contract.EVENTS.names)
         data = con.execute(
-            f"SELECT {columns} FROM read_parquet(?, hive_partitioning=true) ORDER BY event_date, channel, user_key, event_time, text_id",  # noqa: S608
-            [[str(f) for f in files]],
+            f"SELECT {columns} FROM read_parquet(?, hive_partitioning=true) ORDER BY event_date, channel, user_key, event_time",
+            [files],
         ).to_arrow_table()
     else:
         data = contract.EVENTS.empty_table()

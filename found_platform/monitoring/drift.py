@@ -79,7 +79,7 @@ def _first_day(settings: Settings) -> dt.date:
     return min(days.unique().to_pylist())
 
 
-def _snapshot(settings: Settings, day: dt.date):  # noqa: ANN202 (a pandas frame)
+def _snapshot(settings: Settings, day: dt.date):
     table = lake.read(settings.lake, "user_tabular", lake.days_where(day, day + dt.timedelta(days=1)), ["user_key", *FEATURES])
     if not table.num_rows:
         raise BadInput(f"user_tabular has no rows on {day}: materialise that day first.")

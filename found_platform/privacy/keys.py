@@ -4,6 +4,9 @@ A raw id becomes `user_key` = HMAC-SHA256 under the home's secret, cut to 128 bi
 id mod 5. Only look-up results and exports go back through the vault table.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
 import hashlib
 import hmac
 import os

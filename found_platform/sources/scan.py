@@ -76,11 +76,12 @@ def _rows(con: duckdb.DuckDBPyConnection, files: list[Path], view: str, typed: b
             return names
         names = _csv_header(files[0])
         if typed:
-            con.read_csv(paths, header=True).project("*, '' AS _file, row_number() OVER () AS _row").create_view(view, replace=True)
+            relation = con.read_csv(paths, header=True)  # pyright: ignore[reportArgumentType] (a list is fine)
+            relation.project("*, '' AS _file, row_number() OVER () AS _row").create_view(view, replace=True)
             return names
         columns = ", ".join(f"{literal(n)}: 'VARCHAR'" for n in names)
         con.execute(
-            f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT * EXCLUDE (filename), filename AS _file, "  # noqa: S608
+            f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT * EXCLUDE (filename), filename AS _file, "
             "row_number() OVER (PARTITION BY filename) AS _row "
             f"FROM read_csv([{', '.join(map(literal, paths))}], auto_detect=false, header=true, delim=',', quote='\"', "
             f"filename=true, store_rejects=true, columns={{{columns}}})"
@@ -130,14 +131,16 @@ def _entry_view(con: duckdb.DuckDBPyConnection, channel: str, entry: ChannelEntr
             TRY_CAST({raw["amount"]} AS DOUBLE) AS amount, {text["amount"]} AS raw_amount,
             {text["status"]} AS status, {text["payment_method"]} AS payment_method, {text["event_id"]} AS event_id,
             {_time(raw["arrived_at"])} AS arrived_at, {text["arrived_at"]} AS raw_arrived, {str(entry.exposure).lower()} AS exposure
-        FROM entry_rows WHERE {f"({entry.where})" if entry.where else "true"}"""  # noqa: S608
+        FROM entry_rows WHERE {f"({entry.where})" if entry.where else "true"}"""
 
 
 def _entries(config: SourceConfig) -> list[tuple[str, ChannelEntry]]:
     return [(channel, entry) for channel, entries in config.channels.items() for entry in entries]
 
 
-def _query(con: duckdb.DuckDBPyConnection, channel: str, sql: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
+def _query(
+    con: duckdb.DuckDBPyConnection, channel: str, sql: str, parameters: list[Any] | None = None
+) -> duckdb.DuckDBPyConnection:
     try:
         return con.execute(sql, parameters or [])
     except duckdb.Error as error:
@@ -152,12 +155,16 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
     first, last = [], []
     for channel, entry in _entries(config):
         sql = _entry_view(con, channel, entry)
-        row = _query(con, channel, f"SELECT count(*), min(event_time), max(event_time) FROM ({sql})").fetchone()  # noqa: S608
+        row = _query(con, channel, f"SELECT count(*), min(event_time), max(event_time) FROM ({sql})").fetchone()
         assert row is not None
         if row[0] == 0:
-            raise BadInput(f"channel {channel!r} is empty: {entry.path} has no rows" + (f" where {entry.where}." if entry.where else "."))
+            raise BadInput(
+                f"channel {channel!r} is empty: {entry.path} has no rows" + (f" where {entry.where}." if entry.where else ".")
+            )
         if row[1] is None:
-            raise BadInput(f"channel {channel!r}: no row of {entry.path} has a readable event_time in {entry.columns['event_time']!r}.")
+            raise BadInput(
+                f"channel {channel!r}: no row of {entry.path} has a readable event_time in {entry.columns['event_time']!r}."
+            )
         first.append(row[1].astimezone(dt.UTC).date())
         last.append(row[2].astimezone(dt.UTC).date())
     con.execute("SET TimeZone='UTC'")
@@ -178,7 +185,9 @@ def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> d
             continue
         name = attribute_name(column)
         if name in attributes or name in RESERVED:
-            raise BadInput(f"profile: the column {column!r} of {files[0]} would be the attribute {name!r}, which is taken: rename it.")
+            raise BadInput(
+                f"profile: the column {column!r} of {files[0]} would be the attribute {name!r}, which is taken: rename it."
+            )
         attributes[name] = _attribute_type(types[column])
     return attributes
 
@@ -189,7 +198,9 @@ def attribute_name(column: str) -> str:
     return f"_{name}" if name[:1].isdigit() else name
 
 
-RESERVED = frozenset({*(f.name for f in SNAPSHOT_KEYS), *(f.name for f in ACTIVITY_FEATURES), "fold", "as_of", "vector", "history_events"})
+RESERVED = frozenset(
+    {*(f.name for f in SNAPSHOT_KEYS), *(f.name for f in ACTIVITY_FEATURES), "fold", "as_of", "vector", "history_events"}
+)
 
 
 def _attribute_type(kind: str) -> str:
@@ -230,7 +241,7 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
                      WHEN NOT isfinite(amount) THEN 'amount is not finite'
                      WHEN raw_arrived IS NOT NULL AND arrived_at IS NULL THEN 'unparsable arrived_at'
                 END AS reason
-            FROM ({sql})""",  # noqa: S608
+            FROM ({sql})""",
             [config.span.start, end],
         )
         if entry.files()[0].name.endswith((".csv", ".csv.gz")):
@@ -302,9 +313,11 @@ def read_profile(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: di
     sql_types = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}
     as_of = f"TRY_CAST({quote(entry.as_of)} AS TIMESTAMPTZ)" if entry.as_of else "CAST(NULL AS TIMESTAMPTZ)"
     columns = [c for c in there if c not in (entry.key, entry.as_of)]
-    attributes = "".join(f", CAST({quote(c)} AS {sql_types[schema[attribute_name(c)]]}) AS {quote(attribute_name(c))}" for c in columns)
+    attributes = "".join(
+        f", CAST({quote(c)} AS {sql_types[schema[attribute_name(c)]]}) AS {quote(attribute_name(c))}" for c in columns
+    )
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT *, CASE WHEN user_id IS NULL THEN 'no user_id' "  # noqa: S608
+        "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT *, CASE WHEN user_id IS NULL THEN 'no user_id' "
         "WHEN trim(user_id) = '' THEN 'empty user_id' "
         + ("WHEN as_of IS NULL THEN 'no readable as_of' " if entry.as_of else "")
         + "WHEN row_number() OVER (PARTITION BY user_id, as_of ORDER BY _file, _row) > 1 THEN 'repeated profile row' END AS reason "

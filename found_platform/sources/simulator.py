@@ -27,7 +27,7 @@ BANDS = {
     "income_band": ["low", "middle", "high"],
     "city_tier": ["1", "2", "3"],
 }
-ATTRIBUTES = {**{band: "string" for band in BANDS}, "account_age_days": "int", "balance": "float"}
+ATTRIBUTES = {**dict.fromkeys(BANDS, "string"), "account_age_days": "int", "balance": "float"}
 TYPICAL_DAILY_EVENTS = 0.7
 SWITCHERS = 0.3  # share of users whose main interest changes once
 TILT = 2.5  # how much more likely an interest is for those its profile names
@@ -139,7 +139,9 @@ def population(asked: Simulation) -> tuple[pa.Table, pa.Table, pa.Table]:
             "channel": np.concatenate([np.array(CHANNELS)[channel], np.full(len(push_user), "spm")]),
             "text": np.concatenate([text, pushed]).astype(str),
             "category": pa.array([interests[i] for i in interest] + [None] * len(push_user), pa.string()),
-            "amount": pa.array(np.concatenate([amount, np.zeros(len(push_user))]), mask=np.concatenate([~paid, np.ones(len(push_user), bool)])),
+            "amount": pa.array(
+                np.concatenate([amount, np.zeros(len(push_user))]), mask=np.concatenate([~paid, np.ones(len(push_user), bool)])
+            ),
             "exposure": np.concatenate([np.zeros(total, bool), np.ones(len(push_user), bool)]),
         }
     )

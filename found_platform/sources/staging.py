@@ -51,7 +51,7 @@ def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
         kept = source_config.of_home(settings)
         if not kept.asks_the_same(source):
             raise BadInput(
-                f"{settings.home} belongs to the source {kept.name!r} (its source.yaml says which): choose another --home for this one."
+                f"{settings.home} belongs to another source, {kept.name!r} (see its source.yaml): choose another --home."
             )
         return kept
     if settings.home.exists() and not settings.home.is_dir():
@@ -71,7 +71,9 @@ def source_fingerprint(settings: Settings) -> str:
     source = source_config.of_home(settings)
     entries = [e for entries in source.channels.values() for e in entries] + ([source.profile] if source.profile else [])
     files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for e in entries for f in e.files()]
-    content = json.dumps([source.model_dump(mode="json"), files, settings.quarantine_threshold, simulator.VERSION if source.simulator else 0])
+    content = json.dumps(
+        [source.model_dump(mode="json"), files, settings.quarantine_threshold, simulator.VERSION if source.simulator else 0]
+    )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -144,10 +146,12 @@ def _write(settings: Settings, con: duckdb.DuckDBPyConnection, profile: pa.Table
     if profile is not None:
         con.register("profile_good", profile)
         staged_profile = con.execute(
-            "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY user_key, as_of"
+            "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY 1, as_of"
         ).to_arrow_table()
         pq.write_table(staged_profile, work / "profile.parquet")
-        row = con.execute("SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t", [str(work / "profile.parquet")])
+        row = con.execute(
+            "SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t", [str(work / "profile.parquet")]
+        )
         profile_hash = f"{int((row.fetchone() or [0])[0] or 0):016x}"
     content = {"days": {d: [n, f"{int(h):016x}"] for d, n, h in manifest}, "profile": profile_hash}
     (work / MANIFEST).write_text(json.dumps(content))
@@ -164,11 +168,13 @@ def manifest(settings: Settings) -> dict:
 def threshold_sentence(settings: Settings, report: StageReport) -> str:
     """The one sentence for too many bad rows."""
     worst = max(
-        ((reason, n, c.channel) for c in report.channels for reason, n in c.bad.items()), key=lambda item: item[1], default=("", 0, "")
+        ((reason, n, c.channel) for c in report.channels for reason, n in c.bad.items()),
+        key=lambda item: item[1],
+        default=("", 0, ""),
     )
     return (
         f"{report.bad_share:.1%} of the source's rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
-        f"(most often in channel {worst[2]!r}: {worst[0]}, {worst[1]:,} rows): the table `quarantine` in {settings.lake} names each; "
+        f"(most often in channel {worst[2]!r}: {worst[0]}, {worst[1]:,} rows); {settings.lake / 'quarantine'} names each: "
         "mend the source or raise FOUND_QUARANTINE_THRESHOLD."
     )
 

@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
 
 from found_platform.errors import BadInput
 
-OPERATORS: dict[type[exp.Expression], str] = {exp.EQ: "==", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
+OPERATORS: dict[type[exp.Expr], str] = {exp.EQ: "==", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
 MIRRORED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "==", "!=": "!="}
 
 
@@ -35,22 +36,26 @@ def parse(text: str, columns: pa.Schema) -> list[Comparison]:
     """
     try:
         tree = sqlglot.parse_one(text, dialect="duckdb")
-    except (sqlglot.errors.ParseError, sqlglot.errors.TokenError):
-        raise BadInput(f"The filter {text!r} cannot be read: write comparisons joined by AND, such as age = '35-44' AND events_28d >= 3.") from None
+    except (ParseError, TokenError):
+        raise BadInput(
+            f"The filter {text!r} cannot be read: write comparisons joined by AND, such as age = '35-44' AND events_28d >= 3."
+        ) from None
     return [_comparison(part, text, columns) for part in _conjuncts(tree)]
 
 
-def _conjuncts(node: exp.Expression) -> list[exp.Expression]:
+def _conjuncts(node: exp.Expr) -> list[exp.Expr]:
     node = node.unnest()
     if isinstance(node, exp.And):
         return _conjuncts(node.left) + _conjuncts(node.right)
     return [node]
 
 
-def _comparison(node: exp.Expression, text: str, columns: pa.Schema) -> Comparison:
+def _comparison(node: exp.Expr, text: str, columns: pa.Schema) -> Comparison:
     operator = OPERATORS.get(type(node))
     if operator is None or not isinstance(node, exp.Binary):
-        raise BadInput(f"The filter {text!r} holds {node.sql()!r}: only comparisons (=, <>, <, <=, >, >=) joined by AND are understood.")
+        raise BadInput(
+            f"The filter {text!r} holds {node.sql()!r}: only comparisons (=, <>, <, <=, >, >=) joined by AND are understood."
+        )
     left, right = node.left, node.right
     if isinstance(right, exp.Column) and not isinstance(left, exp.Column):
         left, right, operator = right, left, MIRRORED[operator]
@@ -62,7 +67,7 @@ def _comparison(node: exp.Expression, text: str, columns: pa.Schema) -> Comparis
     return Comparison(name, operator, _value(right, name, columns.field(name).type))
 
 
-def _value(node: exp.Expression, column: str, kind: pa.DataType) -> Any:
+def _value(node: exp.Expr, column: str, kind: pa.DataType) -> Any:
     negative = isinstance(node, exp.Neg)
     literal = node.this if negative else node
     if pa.types.is_boolean(kind) and isinstance(literal, exp.Boolean):

@@ -120,7 +120,7 @@ def _matching(settings: Settings, as_of: dt.date, comparisons: list[filters.Comp
     clause, parameters = filters.to_duckdb(comparisons)
     con = lake.connect(settings.duckdb_memory)
     con.register("users", index.attributes(settings, as_of))
-    return {row[0] for row in con.execute(f"SELECT user_key FROM users WHERE {clause}", parameters).fetchall()}  # noqa: S608
+    return {row[0] for row in con.execute(f"SELECT user_key FROM users WHERE {clause}", parameters).fetchall()}
 
 
 def _score_all(
