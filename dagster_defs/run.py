@@ -3,7 +3,7 @@
 import datetime as dt
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -46,18 +46,25 @@ def wanted_keys(house: House, asset: str, cutoff: dt.date) -> list[str]:
     return {DAILY: house.keys(asset) if kind == DAILY else [], CUTOFF: [str(cutoff)], NONE: [""]}[kind]
 
 
-def run(settings: Settings, cutoff: dt.date, *, force: bool = False) -> Iterator[Step | str]:
+def run(
+    settings: Settings, cutoff: dt.date, *, force: bool = False, prepare: Callable[[], None] = lambda: None
+) -> Iterator[Step | str]:
     """Materialises the whole graph for a cutoff. Yields an asset's name when it starts and its Step when it is done.
 
-    A partition whose newest materialisation has the fingerprint it would get again is skipped, unless `force`. Raises BadInput or
-    JobFailed; what was done before stays, and the next call goes on from there.
+    A partition whose newest materialisation has the fingerprint it would get again is skipped, unless `force`. `prepare` is called
+    once, before the first asset that has something to do. Raises BadInput or JobFailed; what was done before stays, and the next
+    call goes on from there.
     """
+    prepared = False
     house = House(settings)
     with open_instance(settings) as instance:
         for asset in house.graph:
             yield asset
             keys = wanted_keys(house, asset, cutoff)
             stale = keys if force else _stale(house, instance, asset, keys)
+            if stale and not prepared:
+                prepare()
+                prepared = True
             start = time.perf_counter()
             rows = [_materialize(house, instance, asset, part) for part in _ranges(stale)]
             known = [r for r in rows if r is not None]

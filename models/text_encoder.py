@@ -96,7 +96,9 @@ def _sha256(path: Path) -> str:
 
 def _pretrained(name: str, folder: Path | None, local: bool) -> TextEncoder:
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder or name, local_files_only=local)
         model = AutoModel.from_pretrained(folder or name, local_files_only=local, use_safetensors=True, dtype=torch.float32)

@@ -108,20 +108,33 @@ def as_document(table: pa.Table) -> dict[str, Any]:
 
 
 def as_grid(table: pa.Table, metric: str) -> tuple[list[str], list[list[str]]]:
-    """A metric as a table for people: a header, and a row a method and task with a column a scenario, the mean last."""
+    """A metric as a table for people: a header, and a row a scenario with a column a method, the mean last."""
     rows = [r for r in table.to_pylist() if r["metric"] == metric]
-    names = list(dict.fromkeys(r["scenario"] for r in rows))
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    for r in rows:
-        spread = f" ±{r['std']:.3f}" if r["seeds"] > 1 else ""
-        cells.setdefault((r["method"], r["task"]), {})[r["scenario"]] = f"{r['value']:.3f}{spread}"
-    return [metric, "task", *names], [[method, task, *(c.get(n, "") for n in names)] for (method, task), c in cells.items()]
+    methods = list(dict.fromkeys((r["method"], r["task"]) for r in rows))
+    cells = {(r["scenario"], r["method"], r["task"]): _cell(r) for r in rows}
+    scenarios = list(dict.fromkeys(r["scenario"] for r in rows))
+    return _header(metric.upper(), methods), [[name, *(cells[(name, *m)] for m in methods)] for name in scenarios]
+
+
+def means_grid(table: pa.Table) -> tuple[list[str], list[list[str]]]:
+    """The mean over scenarios of every metric: a row a metric, a column a method."""
+    rows = [r for r in table.to_pylist() if r["scenario"] == "mean"]
+    methods = list(dict.fromkeys((r["method"], r["task"]) for r in rows))
+    cells = {(r["metric"], r["method"], r["task"]): _cell(r) for r in rows}
+    return _header("mean of", methods), [[metric, *(cells[(metric, *m)] for m in methods)] for metric in METRICS]
+
+
+def _header(first: str, methods: list[tuple[str, str]]) -> list[str]:
+    return [first, *(f"{method} {task}" for method, task in methods)]
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return f"{row['value']:.3f}" + (f" ±{row['std']:.3f}" if row["seeds"] > 1 else "")
 
 
 def as_markdown(table: pa.Table) -> str:
     """AUC and KS as Markdown tables."""
     lines = []
-    for metric in ("auc", "ks"):
-        header, rows = as_grid(table, metric)
+    for header, rows in (as_grid(table, "auc"), as_grid(table, "ks")):
         lines += ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *("| " + " | ".join(r) + " |" for r in rows), ""]
     return "\n".join(lines)

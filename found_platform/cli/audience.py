@@ -6,6 +6,7 @@ import io
 import sys
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +34,7 @@ def find(sentence: str, *, top: int, where: str | None, exact: bool, home: Path,
 
 def show(console: Console, audience: Audience) -> None:
     """The answer as a table for a terminal, with what answered and as of when."""
-    table = Table(title=f"“{audience.query}”", title_justify="left", min_width=60)
+    table = Table(title=f"“{audience.query}”", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("user")
     table.add_column("score", justify="right")

@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 import pyarrow.dataset as pad
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -27,23 +28,15 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
     with Console(stderr=True).status("benchmark"):
         files = {k: str(v.resolve()) for k, v in {"labels": labels, "scenarios": scenarios}.items() if v is not None}
         materialize(settings, "benchmark_results", str(day), files)
-    from found_platform.benchmark.run import TABLE, as_document, as_grid
+    from found_platform.benchmark.run import TABLE, as_document, as_grid, means_grid
 
     table = lake.read(settings.lake, TABLE, pad.field("cutoff") == day)
     if as_json:
         print_json(as_document(table))
         return
     console = Console(highlight=False)
-    for metric in ("auc", "ks"):
-        header, rows = as_grid(table, metric)
+    for header, rows in (as_grid(table, "auc"), as_grid(table, "ks"), means_grid(table)):
         console.print(_table(header, rows))
-    means = [r for r in table.to_pylist() if r["scenario"] == "mean"]
-    metrics = [m for m in dict.fromkeys(r["metric"] for r in means) if m not in ("auc", "ks")]
-    value = {(r["method"], r["task"], r["metric"]): r["value"] for r in means}
-    methods = list(dict.fromkeys((r["method"], r["task"]) for r in means))
-    console.print(
-        _table(["mean", "task", *metrics], [[*m, *(f"{value[(*m, metric)]:.3f}" for metric in metrics)] for m in methods])
-    )
     console.print(
         "accuracy, precision, recall: of targeting the top 10 %; _5050: the top half of as many negatives as positives. "
         "Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last."
@@ -51,9 +44,9 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
 
 
 def _table(header: list[str], rows: list[list[str]]) -> Table:
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i < 2 else "right")
+        table.add_column(name, justify="right" if i else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*row, end_section=row is rows[-2] and rows[-1][0] == "mean")
     return table

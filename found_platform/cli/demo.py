@@ -1,12 +1,12 @@
 """`found demo`: ties a home to a source, runs the graph with a line an asset, and shows an audience."""
 
 import datetime as dt
-import time
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from found_platform import lake
 from found_platform.cli.app import parse_cutoff, print_json
 from found_platform.cli.audience import show
 from found_platform.errors import BadInput
@@ -37,25 +37,30 @@ def run(
         f"profile {settings.profile}; home {home}",
         soft_wrap=True,
     )
-    started = time.perf_counter()
-    with say.status("loading libraries"):
+    imports = lake.Timer()
+    import_seconds = 0.0
+
+    def load_libraries() -> None:
+        nonlocal import_seconds
+        started = imports.seconds
+        status.update("loading libraries")
         _import_heavy()
-    imports = time.perf_counter() - started
+        import_seconds = imports.seconds - started
 
     from dagster_defs import run as graph
 
     steps: list[graph.Step] = []
     status = say.status("")
-    for event in graph.run(settings, day, force=force):
+    for event in graph.run(settings, day, force=force, prepare=load_libraries):
         if isinstance(event, str):
             status.update(event)
             status.start()
-            continue
-        status.stop()
-        steps.append(event)
-        say.print(_line(event))
+        else:
+            status.stop()
+            steps.append(event)
+            say.print(_line(event))
     total = sum(s.seconds for s in steps)
-    say.print(f"{len(steps)} assets in {total:.1f} s, and {imports:.1f} s to load libraries")
+    say.print(f"{len(steps)} assets in {total:.1f} s, and {import_seconds:.1f} s to load libraries")
 
     from found_platform import index
     from found_platform.targeting import lookup
@@ -69,7 +74,7 @@ def run(
             "cutoff": str(day),
             "seconds": {s.asset: s.seconds for s in steps},
             "made": {s.asset: s.made for s in steps},
-            "import_seconds": round(imports, 2),
+            "import_seconds": round(import_seconds, 2),
             "index": published.name,
             "audience": audience.as_dict(),
         }
@@ -151,8 +156,6 @@ def _line(step: Any) -> str:
 
 def _a_demand(settings: Settings, cutoff: dt.date) -> str:
     """A first demand for data we know nothing of: its most frequent category, or else its most frequent text."""
-    from found_platform import lake
-
     con = lake.connect()
     con.register("events", lake.dataset(settings.lake, "raw_events"))
     row = con.execute(

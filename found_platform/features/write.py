@@ -9,6 +9,7 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.dataset as pad
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -82,23 +83,24 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
     versions = {"raw_events": lake.version(settings.lake, "raw_events")}
     if table == "user_tabular":
         versions["raw_profile"] = lake.version(settings.lake, "raw_profile")
+    inputs = {name: lake.dataset(settings.lake, name, pinned) for name, pinned in versions.items()}
     target = schema(settings, table)
     version = -1
     days = contract.days_between(start, end)
     for i in tqdm(range(0, len(days), CHUNK_DAYS), desc=table, unit="chunk", disable=None, leave=False):
         chunk = days[i : i + CHUNK_DAYS]
-        expression = _expression(settings, table, chunk, versions)
+        expression = _expression(settings, table, chunk, inputs)
         ordered = expression.select(*target.names).order_by(*target.names[:2])
         data = ordered.to_pyarrow().cast(target)
         version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
     return _written(settings, table, version, start, end, timer, versions)
 
 
-def _expression(settings: Settings, table: str, chunk: list[dt.date], versions: dict[str, int]) -> ir.Table:
+def _expression(settings: Settings, table: str, chunk: list[dt.date], inputs: dict[str, pad.Dataset]) -> ir.Table:
     con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
     backend = ibis.duckdb.from_connection(con)
-    for name, pinned in versions.items():
-        con.register(name, lake.dataset(settings.lake, name, pinned))
+    for name, data in inputs.items():
+        con.register(name, data)
     con.register("snapshot_days", _days(chunk, settings.lookback_days))
     days = backend.table("snapshot_days")
     everything = backend.table("raw_events")
@@ -129,5 +131,6 @@ def _written(
     where = lake.days_where(start, end)
     hashes = lake.row_hashes(settings.lake, table, "event_date", where)
     days = {str(d): hashes.get(str(d), (0, "0" * 16)) for d in contract.days_between(start, end)}
-    size = sum(lake.size_by(settings.lake, table, "event_date").get(d, 0) for d in days)
+    sizes = lake.size_by(settings.lake, table, "event_date")
+    size = sum(sizes.get(day, 0) for day in days)
     return Written(table, version, sum(n for n, _ in days.values()), size, timer.seconds, versions, days)

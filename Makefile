@@ -1,0 +1,41 @@
+# Every target makes .venv first when it is missing. HOME_DIR is the home that demo and ui work on.
+PYTHON ?= python3
+HOME_DIR ?= .found
+PORT ?= 3000
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-fast ui lint format clean
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,offline-text]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/found demo --home $(HOME_DIR)
+
+test: lint
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m 'not slow'
+
+# The Dagster UI on loopback, over the runs that `found demo` left.
+ui: $(STAMP)
+	test -f $(HOME_DIR)/dagster/dagster.yaml || { echo "Nothing has run in $(HOME_DIR) yet: run 'make demo' first."; exit 2; }
+	FOUND_HOME=$(abspath $(HOME_DIR)) DAGSTER_HOME=$(abspath $(HOME_DIR))/dagster PYTHONWARNINGS=ignore \
+		$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .found
