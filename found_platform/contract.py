@@ -139,7 +139,7 @@ def days_between(start: dt.date, end: dt.date) -> list[dt.date]:
 
 def normalise_text(text: str) -> str:
     """The form in which two event texts are compared: NFC, white space folded. The SQL of the source scan does the same."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", text), flags=re.ASCII).strip(" ")
+    return re.sub(r"[\t\n\f\r ]+", " ", unicodedata.normalize("NFC", text)).strip(" ")
 
 
 def profile_schema(home: Path) -> pa.Schema:

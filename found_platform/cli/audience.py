@@ -34,7 +34,8 @@ def find(sentence: str, *, top: int, where: str | None, exact: bool, home: Path,
 
 def show(console: Console, audience: Audience) -> None:
     """The answer as a table for a terminal, with what answered and as of when."""
-    table = Table(title=f"“{audience.query}”", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    console.print(f"[bold]“{audience.query}”[/bold]", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("user")
     table.add_column("score", justify="right")

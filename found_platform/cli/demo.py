@@ -1,6 +1,9 @@
 """`found demo`: ties a home to a source, runs the graph with a line an asset, and shows an audience."""
 
 import datetime as dt
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +86,14 @@ def run(
     say.print()
     show(say, audience)
     where = "" if home == Path(".found") else f" --home {home}"
+    found = "found" if shutil.which("found") else os.path.relpath(sys.argv[0])
     say.print("\nWhat to try next:")
-    say.print(f'  found audience find "pet owners who will buy food for their cat or dog"{where} --top 20', soft_wrap=True)
-    say.print(f'  found audience find "{demand}"{where} --where "events_28d >= 3" --format json', soft_wrap=True)
+    say.print(f'  {found} audience find "pet owners who will buy food for their cat or dog"{where} --top 20', soft_wrap=True)
+    say.print(f'  {found} audience find "{demand}"{where} --where "events_28d >= 3" --format json', soft_wrap=True)
     if config.simulator:
-        say.print(f"  found benchmark run{where}", soft_wrap=True)
+        say.print(f"  {found} benchmark run{where}", soft_wrap=True)
     else:
-        say.print(f"  found benchmark run{where} --labels LABELS --scenarios SCENARIOS", soft_wrap=True)
+        say.print(f"  {found} benchmark run{where} --labels LABELS --scenarios SCENARIOS", soft_wrap=True)
     ui = "make ui" + ("" if home == Path(".found") else f" HOME_DIR={home}")
     say.print(f"  {ui}   then open http://127.0.0.1:3000: the graph, its runs and their reports", soft_wrap=True)
 

@@ -55,7 +55,8 @@ def _last_events(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
     )
     event = ibis.struct(
         {
-            "time": history.event_time.epoch_seconds().cast("int64") * 1_000_000 + history.event_time.microsecond(),
+            # truncated first: the cast of a fraction of a second would round it up, into the future
+            "time": history.event_time.truncate("s").epoch_seconds().cast("int64") * 1_000_000 + history.event_time.microsecond(),
             "text_id": history.text_id,
             "channel": history.channel.cases(*((c, i) for i, c in enumerate(CHANNELS)), else_=-1).cast("int64"),
             "amount_bucket": (history.amount.abs() + 1).log2().floor().cast("int64").fill_null(-1),

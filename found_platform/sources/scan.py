@@ -21,7 +21,7 @@ from found_platform.contract import ACTIVITY_FEATURES, EVENT_OPTIONAL, EVENT_REQ
 from found_platform.errors import BadInput
 from found_platform.sources.config import ChannelEntry, ProfileEntry, SourceConfig, Span
 
-NORMALISED = r"trim(regexp_replace(nfc_normalize(text), '\s+', ' ', 'g'))"
+NORMALISED = r"trim(regexp_replace(nfc_normalize(text), '[\t\n\f\r ]+', ' ', 'g'), ' ')"
 TEXT_ID = f"CAST(CAST(md5_number_lower({NORMALISED}) AS BIT) AS BIGINT)"
 """A 64-bit hash of the normalised text: the second half of its MD5, little-endian, signed."""
 

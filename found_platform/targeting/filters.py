@@ -93,5 +93,5 @@ def to_duckdb(comparisons: list[Comparison]) -> tuple[str, list[Any]]:
 
 def to_milvus(comparisons: list[Comparison]) -> str:
     """A Milvus boolean expression. Its string literals are JSON-escaped; Milvus Lite has no parameters."""
-    parts = [f"{c.column} is not null and {c.column} {c.operator} {json.dumps(c.value)}" for c in comparisons]
+    parts = [f"{c.column} is not null and {c.column} {c.operator} {json.dumps(c.value, ensure_ascii=False)}" for c in comparisons]
     return " and ".join(parts)

@@ -1,0 +1,142 @@
+"""A tiny home that the whole graph has run in, made once a session, and small helpers."""
+
+import contextlib
+import datetime as dt
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+os.environ["COLUMNS"] = "120"
+from found_platform.settings import Settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@dataclass
+class Outcome:
+    """What a command did: exit status, stdout, stderr."""
+
+    status: int
+    out: str
+    err: str
+
+
+@contextlib.contextmanager
+def arguments(*args: object) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = ["found", *map(str, args)]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def call_found(*args: object) -> Outcome:
+    """Runs the `found` command in this process."""
+    from found_platform.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with arguments(*args), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return Outcome(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def found() -> Callable[..., Outcome]:
+    return call_found
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """The outcome of `found demo` on a small simulated population, tiny profile, printed as JSON."""
+    home = tmp_path_factory.mktemp("home")
+    outcome = call_found("demo", "--profile", "tiny", "--users", 300, "--days", 60, "--home", home / "found", "--format", "json")
+    assert outcome.status == 0, outcome.err
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def settings(demo: Outcome) -> Settings:
+    """The settings of the home that `demo` made. Tests must leave it as it is."""
+    import json
+
+    return Settings.load(Path(json.loads(demo.out)["home"]))
+
+
+@pytest.fixture(scope="session")
+def cutoff(demo: Outcome) -> dt.date:
+    import json
+
+    return dt.date.fromisoformat(json.loads(demo.out)["cutoff"])
+
+
+def at(day: str, time: str = "12:00:00") -> dt.datetime:
+    """A UTC moment."""
+    return dt.datetime.fromisoformat(f"{day}T{time}+00:00")
+
+
+EVENT_COLUMNS = {"user_id": "user_id", "event_time": "event_time", "text": "text", "category": "category", "amount": "amount"}
+
+
+def write_source(folder: Path, events: list[dict], profile: list[dict] | None = None, **entry: object) -> Path:
+    """A source file over Parquet files of these events (channel by the key `channel`, default pay_bill)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"channel": "pay_bill", "category": None, "amount": None, **e} for e in events]
+    schema = pa.schema(
+        [
+            ("user_id", pa.string()),
+            ("event_time", pa.timestamp("us", tz="UTC")),
+            ("channel", pa.string()),
+            ("text", pa.string()),
+            ("category", pa.string()),
+            ("amount", pa.float64()),
+            ("arrived_at", pa.timestamp("us", tz="UTC")),
+            ("exposure", pa.bool_()),
+        ]
+    )
+    pq.write_table(
+        pa.Table.from_pylist([{"arrived_at": None, "exposure": False, **r} for r in rows], schema=schema), folder / "events.parquet"
+    )
+    channels: dict = {}
+    for channel in dict.fromkeys(r["channel"] for r in rows):
+        for exposed in (False, True):
+            if any(r["channel"] == channel and bool(r.get("exposure")) == exposed for r in rows):
+                where = f"channel = '{channel}' AND {'exposure' if exposed else 'NOT exposure'}"
+                columns = {**EVENT_COLUMNS, "arrived_at": "arrived_at"}
+                channels.setdefault(channel, []).append(
+                    {"path": "events.parquet", "where": where, "columns": columns, "exposure": exposed, **entry}
+                )
+    content: dict = {"name": "by_hand", "channels": channels}
+    if profile is not None:
+        pq.write_table(pa.Table.from_pylist(profile), folder / "profile.parquet")
+        content["profile"] = {"path": "profile.parquet", "key": "user_id", "as_of": "as_of" if "as_of" in profile[0] else None}
+    path = folder / "source.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def lake_of(home: Path, source: Path, **changes: object) -> Settings:
+    """Stages a source and writes its daily tables, without Dagster."""
+    from found_platform.features import write
+    from found_platform.sources import config, staging
+
+    made = Settings.load(home, profile="tiny", **changes)
+    found = staging.open_home(made, staging.discover(made, config.load(source)))
+    staging.stage(made)
+    write.raw_events(made, *found.days)
+    write.raw_profile(made)
+    for table in write.TABLES:
+        write.feature(made, table, *found.days)
+    return made

@@ -1,0 +1,72 @@
+"""Writing Delta: atomic slices, private statistics, row hashes."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake.exceptions import DeltaError
+
+from found_platform import lake
+from found_platform.errors import BadInput
+
+SCHEMA = pa.schema([("event_date", pa.date32()), ("user_key", pa.string()), ("n", pa.int64())])
+
+
+def rows(*values: tuple[int, str, int]) -> pa.Table:
+    days, users, ns = zip(*values, strict=True)
+    return pa.table([pa.array([dt.date(2024, 1, d) for d in days]), pa.array(users), pa.array(ns)], schema=SCHEMA)
+
+
+def day(d: int) -> dt.date:
+    return dt.date(2024, 1, d)
+
+
+def test_replacing_a_day_leaves_the_others_and_a_rerun_changes_nothing(tmp_path: Path) -> None:
+    lake.replace_days(tmp_path, "t", rows((1, "a", 1), (2, "a", 2), (3, "a", 3)), day(1), day(4), schema=SCHEMA)
+    before = lake.row_hashes(tmp_path, "t", "event_date")
+    for _ in range(2):
+        lake.replace_days(tmp_path, "t", rows((2, "b", 5), (2, "c", 6)), day(2), day(3), schema=SCHEMA)
+        after = lake.row_hashes(tmp_path, "t", "event_date")
+        assert after["2024-01-01"] == before["2024-01-01"]
+        assert after["2024-01-03"] == before["2024-01-03"]
+        assert after["2024-01-02"][0] == 2
+    lake.replace_days(tmp_path, "t", rows((2, "a", 2)), day(2), day(3), schema=SCHEMA)
+    assert lake.row_hashes(tmp_path, "t", "event_date") == before
+
+
+def test_rows_outside_the_slice_are_refused_and_the_table_stays(tmp_path: Path) -> None:
+    lake.replace_days(tmp_path, "t", rows((1, "a", 1)), day(1), day(2), schema=SCHEMA)
+    before = lake.table_hash(tmp_path, "t")
+    with pytest.raises(DeltaError):
+        lake.replace_days(tmp_path, "t", rows((1, "a", 2), (2, "a", 2)), day(1), day(2), schema=SCHEMA)
+    assert lake.table_hash(tmp_path, "t") == before
+
+
+def test_a_row_hash_knows_repeats_but_not_order(tmp_path: Path) -> None:
+    values = [(1, "a", 1), (1, "b", 2), (1, "b", 2)]
+    hashes = []
+    for name, part in {"x": values, "y": values[::-1], "z": values[:2]}.items():
+        lake.replace(tmp_path, name, rows(*part), schema=SCHEMA)
+        hashes.append(lake.table_hash(tmp_path, name))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_no_user_key_reaches_the_delta_log(tmp_path: Path) -> None:
+    lake.replace_days(tmp_path, "t", rows((1, "secret-key", 41)), day(1), day(2), schema=SCHEMA)
+    paths = list((tmp_path / "t" / "_delta_log").glob("*.json"))
+    log = "".join(p.read_text() for p in paths)
+    assert "secret-key" not in log
+    stats = [json.loads(json.loads(line)["add"]["stats"]) for p in paths for line in p.read_text().splitlines() if '"add"' in line]
+    assert all(s["maxValues"] == {"n": 41} for s in stats)
+
+
+def test_a_missing_table_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="'user_tabular' does not exist.*found demo"):
+        lake.read(tmp_path, "user_tabular")
+
+
+def test_a_connection_downloads_no_extension() -> None:
+    setting = lake.connect().execute("SELECT current_setting('autoinstall_known_extensions'), current_setting('TimeZone')")
+    assert setting.fetchone() == (False, "UTC")

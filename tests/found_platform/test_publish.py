@@ -1,0 +1,218 @@
+"""From text vectors to a look-up, on the home that the demo made."""
+
+import datetime as dt
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as pad
+import pytest
+from conftest import at, lake_of, write_source
+
+from found_platform import index, lake, registry
+from found_platform.benchmark import gate
+from found_platform.embedding import frozen, text_vectors, users
+from found_platform.errors import BadInput, JobFailed
+from found_platform.registry import Verdict
+from found_platform.settings import Settings
+from found_platform.targeting import lookup
+
+
+@pytest.fixture
+def copy(settings: Settings, tmp_path: Path) -> Settings:
+    """A copy of the demo's home that a test may change. Paths inside MLflow's database still point at the original."""
+    shutil.copytree(settings.home, tmp_path / "found")
+    return Settings.load(tmp_path / "found")
+
+
+def test_every_text_is_encoded_once_and_later_texts_are_added(tmp_path: Path) -> None:
+    events = [{"user_id": "u", "event_time": at(f"2024-01-0{d}"), "text": f"text {d % 3}"} for d in range(1, 8)]
+    events.append({"user_id": "u", "event_time": at("2024-01-08"), "text": "new"})
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    assert [text_vectors.encode(made, dt.date(2024, 1, d))[1] for d in (8, 8, 9, 4)] == [3, 0, 1, 0]
+    encoder = text_vectors.encoder("random-bert")
+    ids, vectors = text_vectors.load(made, encoder.revision)
+    assert vectors.dtype == np.float16
+    assert list(ids) == sorted(set(ids))
+    texts = {r["text_id"]: r["text"] for r in lake.read(made.lake, "behavior_text").to_pylist()}
+    np.testing.assert_allclose(vectors, encoder.encode([texts[i] for i in ids]), atol=1e-3)
+
+
+def test_an_interrupted_encoding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [{"user_id": "u", "event_time": at("2024-01-01"), "text": f"text {i}"} for i in range(25)]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    monkeypatch.setattr(text_vectors, "CHUNK", 10)
+    encoder, calls = text_vectors.encoder("random-bert"), []
+    real = encoder.encode
+
+    def stopping(texts, *args):
+        calls.append(len(texts))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(texts, *args)
+
+    monkeypatch.setattr(encoder, "encode", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        text_vectors.encode(made, dt.date(2024, 1, 2))
+    assert text_vectors.encode(made, dt.date(2024, 1, 2))[1] == 5
+    assert calls == [10, 10, 5, 5]
+
+
+def test_a_user_vector_is_the_centred_mean_of_their_own_texts(settings: Settings, cutoff: dt.date) -> None:
+    """From the raw events, in a loop, for every user."""
+    loaded = registry.champion(settings)
+    ids, matrix = text_vectors.load(settings, loaded.model.config.encoder_revision)
+    vector = dict(zip(ids, matrix.astype(np.float64), strict=True))
+    events: dict[str, list[tuple]] = {}
+    for e in lake.read(settings.lake, "raw_events", pad.field("event_date") < cutoff).to_pylist():
+        events.setdefault(e["user_key"], []).append((e["event_time"], e["text_id"], e["channel"], e["exposure"]))
+    keys, made, counts = users.load(settings, loaded.version, cutoff)
+    assert set(keys) == set(events)
+    for key, stored, count in zip(keys, made, counts, strict=True):
+        ordered = sorted(events[key])
+        behaviour = [e for e in ordered if e[2] != "search"][-settings.sequence_length :]
+        own = [e[1] for e in behaviour if not e[3]] + [e[1] for e in ordered if e[2] == "search"][-settings.search_length :]
+        wanted = np.zeros(len(stored))
+        if own:
+            mean = np.mean([vector[i] for i in own], axis=0) - loaded.model.center.numpy()
+            wanted = mean / np.linalg.norm(mean)
+        assert count == len(own)
+        np.testing.assert_allclose(stored, wanted, atol=1e-4)
+
+
+def test_a_version_carries_its_lineage_and_is_champion(settings: Settings, cutoff: dt.date) -> None:
+    loaded = registry.champion(settings)
+    assert loaded.tags["cutoff"] == str(cutoff)
+    assert loaded.tags["feature_service"] == "found_user_v1"
+    assert loaded.tags["gate"] == "passed"
+    assert set(loaded.tags) >= {"sha256", "delta.training_set", "delta.text_vectors", "commit", "gate_reason"}
+    assert registry.version_of(settings, registry.CANDIDATE) == loaded.version
+    assert frozen.sound(loaded)[0]
+
+
+def test_mlflow_loads_a_version_by_alias_and_gives_query_vectors(settings: Settings) -> None:
+    import mlflow
+    import pandas as pd
+
+    with registry._mlflow(settings):
+        served = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@champion")
+        made = served.predict(pd.DataFrame({"text": ["gold ring", "tent"]}))
+    wanted = lookup.embed_sentences(registry.champion(settings), ["gold ring", "tent"])
+    np.testing.assert_allclose(made, wanted, atol=1e-6)
+    files = {p.suffix for p in (settings.home / "mlflow" / "artifacts").rglob("*") if p.is_file()}
+    assert ".pkl" not in files
+    assert ".safetensors" in files
+
+
+def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> None:
+    import torch
+
+    from models.frozen_text import FrozenText, FrozenTextConfig
+
+    made = Settings.load(tmp_path, profile="tiny")
+    model = FrozenText(FrozenTextConfig("random-bert", "r", 4), torch.ones(4))
+    first, second = (registry.log(made, model, parameters={}, metrics={}, tags={"cutoff": "2024-01-01"}) for _ in range(2))
+    with pytest.raises(BadInput, match="has not been judged"):
+        registry.promote(made, first)
+    registry.store_verdict(made, first, Verdict(True, "fine", {"a": 1.0}))
+    registry.promote(made, first)
+    registry.store_verdict(made, second, Verdict(False, "worse than chance", {}))
+    with pytest.raises(BadInput, match="worse than chance"):
+        registry.promote(made, second)
+    assert registry.version_of(made, registry.CHAMPION) == first
+    assert registry.version_of(made, registry.PREVIOUS) is None
+    registry.store_verdict(made, second, Verdict(True, "fine now", {}))
+    registry.promote(made, second)
+    assert (registry.version_of(made, registry.CHAMPION), registry.version_of(made, registry.PREVIOUS)) == (second, first)
+    assert registry.newest_for(made, "2024-01-01") == second
+
+
+def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = registry.champion(settings).version
+    real = gate.judge(settings, version, cutoff)
+    assert real.passed
+    assert real.figures["future_auc"] > 0.6
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(gate, "vectors_of", lambda s, m, ids, counts: rng.normal(size=(len(counts), 8)) * (counts > 0)[:, None])
+    blind = gate.judge(settings, version, cutoff)
+    assert not blind.passed
+    assert abs(blind.figures["future_auc"] - 0.5) < 0.15
+
+
+def test_publishing_rereads_the_verdict_and_a_failed_build_leaves_the_live_index(
+    copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = index.live(copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "gate_passed", lambda *_: False)
+        with pytest.raises(BadInput, match="verdict does not pass"):
+            index.publish(copy, before.model_version, cutoff)
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "_audit", lambda *_: 0.5)
+        with pytest.raises(JobFailed, match="finds only 50"):
+            index.publish(copy, before.model_version, cutoff)
+    assert index.live(copy) == before
+    after = index.publish(copy, before.model_version, cutoff)
+    assert index.live(copy) == after != before
+    last = index.publish(copy, before.model_version, cutoff)
+    kept = {p.name for p in (copy.home / "index").iterdir()}
+    assert kept == {"current.json", after.name, last.name}
+
+
+def test_the_index_and_exact_scoring_give_the_same_users(settings: Settings) -> None:
+    for where in (None, "events_28d >= 1", "age_band = '25-34' AND balance > 500"):
+        approximate = lookup.find(settings, "people who will soon buy gold", top=15, where=where)
+        exact = lookup.find(settings, "people who will soon buy gold", top=15, where=where, exact=True)
+        assert [u.user_id for u in approximate.users] == [u.user_id for u in exact.users]
+        assert exact.exact
+        scores = [u.score for u in exact.users]
+        assert scores == sorted(scores, reverse=True)
+        np.testing.assert_allclose([u.score for u in approximate.users], scores, atol=1e-5)
+    assert not lookup.find(settings, "gold", top=3).exact
+
+
+def test_the_index_itself_filters_as_the_exact_path_does(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "FEW_MATCHES", 0)
+    where = "city_tier = '1' AND events_90d >= 2"
+    through_index = lookup.find(settings, "tents and sleeping bags", top=25, where=where)
+    assert not through_index.exact
+    exact = lookup.find(settings, "tents and sleeping bags", top=25, where=where, exact=True)
+    assert [u.user_id for u in through_index.users] == [u.user_id for u in exact.users]
+
+
+def test_a_held_index_is_answered_exactly_and_said(settings: Settings) -> None:
+    """Milvus Lite lets one process open a file; another process opens it here and holds it."""
+    path = settings.home / "index" / index.live(settings).name
+    code = f"from pymilvus import MilvusClient; c = MilvusClient({str(path)!r}); print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == "held"
+        held = lookup.find(settings, "gold", top=5)
+        holder.communicate("\n")
+    assert held.exact
+    assert "another process holds the index" in held.reason
+    assert [u.user_id for u in held.users] == [u.user_id for u in lookup.find(settings, "gold", top=5).users]
+
+
+def test_users_without_history_are_never_returned(copy: Settings, cutoff: dt.date) -> None:
+    published = index.live(copy)
+    keys, vectors, events = users.load(copy, published.model_version, cutoff)
+    answer = lookup.find(copy, "gold", top=20_000)
+    assert answer.count == int((events > 0).sum())
+    assert "larger than 16,384" in answer.reason
+    assert np.all(np.abs(vectors[events == 0]) == 0)
+
+
+@pytest.mark.parametrize(("sentence", "message"), [("", "is empty"), ("  \n ", "is empty"), ("x" * 10_000, "10,000 characters")])
+def test_a_demand_that_cannot_be_used_is_refused(settings: Settings, sentence: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        lookup.find(settings, sentence)
+
+
+def test_the_pointer_names_the_live_and_the_previous_index(settings: Settings) -> None:
+    pointer = json.loads((settings.home / "index" / "current.json").read_text())
+    assert set(pointer) == {"live", "previous"}
+    assert pointer["live"]["recall"] >= index.AUDIT_RECALL

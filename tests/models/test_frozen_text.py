@@ -1,0 +1,52 @@
+"""The frozen-text model against a loop, and its file format."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.frozen_text import WEIGHTS, FrozenText, FrozenTextConfig, fit_center, load, save
+
+
+@pytest.fixture
+def model() -> FrozenText:
+    return FrozenText(FrozenTextConfig("random-bert", "r", 5), torch.linspace(-0.2, 0.3, 5))
+
+
+def test_user_vectors_equal_a_loop_over_users(model: FrozenText) -> None:
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(7, 5)).astype(np.float32)
+    histories = [[0, 3, 3], [], [6], [1, 2, 4, 5, 0]]
+    counts = np.array([len(h) for h in histories])
+    events = torch.tensor([e for h in histories for e in h])
+    offsets = torch.tensor(np.concatenate([[0], np.cumsum(counts)[:-1]]))
+    made = model.users(torch.tensor(texts), events, offsets).numpy()
+    for vector, history in zip(made, histories, strict=True):
+        wanted = np.zeros(5)
+        if history:
+            mean = sum(texts[e].astype(np.float64) for e in history) / len(history) - model.center.numpy()
+            wanted = mean / np.linalg.norm(mean)
+        np.testing.assert_allclose(vector, wanted, atol=1e-6)
+
+
+def test_sentences_are_centred_and_of_unit_length(model: FrozenText) -> None:
+    vectors = torch.randn(4, 5)
+    made = model.sentences(vectors)
+    torch.testing.assert_close(made.norm(dim=-1), torch.ones(4))
+    torch.testing.assert_close(made[0], torch.nn.functional.normalize(vectors[0] - model.center, dim=0))
+
+
+def test_the_centre_weighs_each_text_by_its_count() -> None:
+    texts = torch.tensor([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
+    torch.testing.assert_close(fit_center(texts, torch.tensor([3, 1, 0])), torch.tensor([0.75, 0.25]))
+
+
+def test_a_saved_model_comes_back_and_damage_is_refused(model: FrozenText, tmp_path) -> None:
+    save(model, tmp_path)
+    again = load(tmp_path)
+    assert again.config == model.config
+    assert torch.equal(again.center, model.center)
+    content = bytearray((tmp_path / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / WEIGHTS).write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="sha256"):
+        load(tmp_path)
