@@ -1,5 +1,6 @@
 """Runs the graph in this process, on the home's instance: asset by asset, what is missing or stale, ranges as single runs."""
 
+import contextlib
 import datetime as dt
 import shutil
 import time
@@ -9,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock, Timeout
 
 from dagster_defs.definitions import build_assets
 from dagster_defs.house import CUTOFF, DAILY, NONE, House
@@ -38,6 +40,36 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(settings.dagster_home))
 
 
+IN_PROCESS = {"found/in_process": "true"}
+"""Tag of the runs that `found` executes itself, one process a home at a time."""
+
+
+@contextlib.contextmanager
+def session(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The home's instance, for the one process that may run in it. Raises JobFailed while another does.
+
+    A killed process leaves its runs started and its pool slots taken, and the next run would wait for those for ever. The lock is
+    the system's, so it ends with the process: whoever holds it knows that such runs are dead.
+    """
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.dagster_home / "found.lock", timeout=0), open_instance(settings) as instance:
+            for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags=IN_PROCESS)):
+                instance.report_run_canceled(run, message="The process that executed this run was killed.")
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            yield instance
+    except Timeout:
+        raise JobFailed(f"Another `found` command is at work in {settings.home}: wait for it, or choose another --home.") from None
+
+
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
 def wanted_keys(house: House, asset: str, cutoff: dt.date) -> list[str]:
     """The keys a full run of a cutoff has: every day, the cutoff, and drift for the last day before it."""
     kind = house.graph[asset][0]
@@ -57,7 +89,7 @@ def run(
     """
     prepared = False
     house = House(settings)
-    with open_instance(settings) as instance:
+    with session(settings) as instance:
         for asset in house.graph:
             yield asset
             keys = wanted_keys(house, asset, cutoff)
@@ -79,7 +111,7 @@ def materialize(settings: Settings, asset: str, key: str, config: dict[str, Any]
     if key not in house.keys(asset):
         days = house.keys(asset)
         raise BadInput(f"{asset} has no partition {key}: it goes from {days[0]} to {days[-1]}.")
-    with open_instance(settings) as instance:
+    with session(settings) as instance:
         _materialize(house, instance, asset, [key], config)
 
 
@@ -125,7 +157,9 @@ def _materialize(
     house: House, instance: dg.DagsterInstance, asset: str, keys: list[str], config: dict[str, Any] | None = None
 ) -> int | None:
     """One run over consecutive keys. Returns the rows it says it wrote."""
-    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]} if len(keys) > 1 else {}
+    tags = dict(IN_PROCESS)
+    if len(keys) > 1:
+        tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
     run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if config:
         run_config["ops"] = {asset: {"config": config}}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from conftest import at, lake_of, write_source
+from test_features import random_events
 
 from found_platform import contract, feature_store, lake
 from found_platform.errors import BadInput
-from found_platform.features import write
 from found_platform.feature_store import training_set
+from found_platform.features import write
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from test_features import random_events
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_no_user_key_reaches_the_delta_log(tmp_path: Path) -> None:
 
 
 def test_a_missing_table_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="'user_tabular' does not exist.*found demo"):
+    with pytest.raises(BadInput, match=r"'user_tabular' does not exist.*found demo"):
         lake.read(tmp_path, "user_tabular")
 
 

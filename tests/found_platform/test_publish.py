@@ -199,7 +199,7 @@ def test_a_held_index_is_answered_exactly_and_said(settings: Settings) -> None:
 
 def test_users_without_history_are_never_returned(copy: Settings, cutoff: dt.date) -> None:
     published = index.live(copy)
-    keys, vectors, events = users.load(copy, published.model_version, cutoff)
+    _, vectors, events = users.load(copy, published.model_version, cutoff)
     answer = lookup.find(copy, "gold", top=20_000)
     assert answer.count == int((events > 0).sum())
     assert "larger than 16,384" in answer.reason

@@ -1,0 +1,133 @@
+"""The graph: which assets, with which policy, and that a cutoff never maps to a day at or after it."""
+
+import datetime as dt
+from types import SimpleNamespace
+
+import dagster as dg
+import pytest
+
+from dagster_defs.definitions import build_assets, build_defs
+from dagster_defs.house import CUTOFF, DAILY, House
+from found_platform.contract import MAX_PARTITIONS
+from found_platform.settings import Settings
+
+GROUPS = {
+    "quarantine": "ingest",
+    "raw_events": "ingest",
+    "raw_profile": "ingest",
+    "behavior_text": "features",
+    "behavior_sequence": "features",
+    "search_text": "features",
+    "user_tabular": "features",
+    "online_features": "features",
+    "training_set": "training_data",
+    "text_vectors": "training_data",
+    "found_model": "align",
+    "user_embeddings": "publish",
+    "promotion": "publish",
+    "user_index": "publish",
+    "benchmark_results": "benchmark",
+    "feature_drift": "monitor",
+}
+
+
+@pytest.fixture(scope="module")
+def house(settings: Settings) -> House:
+    return House(settings)
+
+
+@pytest.fixture(scope="module")
+def specs(house: House) -> dict[str, dg.AssetSpec]:
+    return {spec.key.path[-1]: spec for asset in build_assets(house) for spec in asset.specs}
+
+
+def test_there_are_exactly_these_assets_in_these_groups(specs: dict[str, dg.AssetSpec]) -> None:
+    assert {name: spec.group_name for name, spec in specs.items()} == GROUPS
+
+
+def test_every_asset_is_owned_described_versioned_and_of_a_kind(specs: dict[str, dg.AssetSpec]) -> None:
+    for name, spec in specs.items():
+        assert spec.owners, name
+        assert spec.kinds, name
+        assert spec.code_version, name
+        assert len(spec.description or "") > 40, name
+
+
+def test_ingest_features_model_and_promotion_have_a_blocking_check(house: House) -> None:
+    checks = {c.asset_key.path[-1]: c.blocking for a in build_assets(house) for c in a.check_specs}
+    assert checks == dict.fromkeys(["quarantine", "behavior_sequence", "user_tabular", "found_model", "promotion"], True)
+
+
+def test_partitions_are_days_and_stay_under_the_limit(house: House) -> None:
+    first, end = house.span.start, house.span.end
+    for name, (kind, _) in house.graph.items():
+        keys = house.keys(name)
+        assert len(keys) < MAX_PARTITIONS
+        if kind == DAILY:
+            assert (keys[0], keys[-1]) == (str(first), str(end - dt.timedelta(days=1)))
+        if kind == CUTOFF:
+            assert (keys[0], keys[-1]) == (str(first + dt.timedelta(days=1)), str(end))
+
+
+def upstream_days(graph, asset: str, upstream: str, key: str) -> list[str]:
+    """What Dagster itself resolves a key of an asset to."""
+    child, parent = dg.AssetKey(asset), dg.AssetKey(upstream)
+    definition = graph.get(child).partitions_def
+    mapping = graph.get_partition_mapping(child, parent)
+    result = mapping.get_upstream_mapped_partitions_result_for_partitions(
+        definition.subset_with_partition_keys([key]), definition, graph.get(parent).partitions_def
+    )
+    return sorted(result.partitions_subset.get_partition_keys())
+
+
+def resolved(settings: Settings, serialised: bool):
+    repository = build_defs(settings).get_repository_def()
+    if not serialised:
+        return repository.asset_graph
+    from dagster._core.remote_representation.external_data import RepositorySnap
+    from dagster._serdes import deserialize_value, serialize_value
+
+    snap = deserialize_value(serialize_value(RepositorySnap.from_def(repository)), RepositorySnap)
+
+    return Serialised({n.asset_key: n for n in snap.asset_nodes})
+
+
+class Serialised:
+    """The graph as another process reads it: partitions and mappings that have been through Dagster's serialisation."""
+
+    def __init__(self, nodes: dict) -> None:
+        self.nodes = nodes
+
+    def get(self, key: dg.AssetKey) -> SimpleNamespace:
+        return SimpleNamespace(partitions_def=self.nodes[key].partitions.get_partitions_definition())
+
+    def get_partition_mapping(self, child: dg.AssetKey, parent: dg.AssetKey) -> dg.PartitionMapping:
+        return next(e.partition_mapping for e in self.nodes[child].parent_edges if e.parent_asset_key == parent)
+
+
+@pytest.mark.parametrize("serialised", [False, True])
+def test_a_cutoff_reads_only_days_before_it_also_as_the_ui_sees_it(settings: Settings, house: House, serialised: bool) -> None:
+    graph = resolved(settings, serialised)
+    checked = 0
+    for asset, (kind, reads) in house.graph.items():
+        for upstream in reads:
+            if kind == CUTOFF and house.graph[upstream][0] == DAILY:
+                for key in (house.keys(asset)[10], house.keys(asset)[-1]):
+                    days = upstream_days(graph, asset, upstream, key)
+                    assert days
+                    assert days[-1] == str(dt.date.fromisoformat(key) - dt.timedelta(days=1))
+                    checked += 1
+            if kind == CUTOFF and house.graph[upstream][0] == CUTOFF:
+                assert house.graph[asset][1][upstream] is None
+    assert checked > 20
+
+
+def test_a_snapshot_reads_its_lookback_and_its_own_day(settings: Settings, house: House) -> None:
+    graph = resolved(settings, False)
+    short = House(settings.model_copy(update={"lookback_days": 5}))
+    assert len(upstream_days(resolved(short.settings, False), "behavior_sequence", "raw_events", house.keys("raw_events")[20])) == 5
+    assert upstream_days(graph, "behavior_text", "raw_events", house.keys("raw_events")[7]) == [house.keys("raw_events")[7]]
+
+
+def test_the_graph_loads_before_anything_has_run(tmp_path) -> None:
+    dg.Definitions.validate_loadable(build_defs(Settings.load(tmp_path)))

@@ -1,0 +1,187 @@
+"""Running the graph: only what is missing or stale, the same rows again, and on from where it was killed."""
+
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Outcome, at, call_found, write_source
+
+from dagster_defs import run as graph
+from dagster_defs.house import House
+from found_platform import lake
+from found_platform.settings import Settings
+from found_platform.targeting import lookup
+
+ALL = list(House(Settings()).graph)
+
+
+def hashes(settings: Settings) -> dict[str, dict[str, str]]:
+    house = House(settings)
+    with graph.open_instance(settings) as instance:
+        return {asset: house.hashes(instance, asset) for asset in house.graph}
+
+
+def demo_again(settings: Settings, *more: object) -> dict:
+    outcome = call_found("demo", "--home", settings.home, "--format", "json", *more)
+    assert outcome.status == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def test_the_first_run_made_every_asset_and_said_how_long_each_took(demo: Outcome) -> None:
+    document = json.loads(demo.out)
+    assert list(document["seconds"]) == ALL
+    assert document["made"]["raw_events"] == 60
+    assert document["made"]["found_model"] == 1
+    assert document["audience"]["count"] == 10
+    for asset in ALL:
+        assert asset in demo.err
+
+
+def test_a_second_run_does_nothing(settings: Settings, demo: Outcome) -> None:
+    document = demo_again(settings)
+    assert not any(document["made"].values())
+    assert document["audience"] == json.loads(demo.out)["audience"]
+
+
+@pytest.fixture
+def copy(settings: Settings, tmp_path: Path) -> Settings:
+    """A copy of the demo's home that a test may change."""
+    shutil.copytree(settings.home, tmp_path / "found")
+    return Settings.load(tmp_path / "found")
+
+
+@pytest.mark.slow
+def test_forcing_a_second_run_gives_equal_row_hashes(copy: Settings) -> None:
+    before = hashes(copy)
+    document = demo_again(copy, "--force")
+    assert all(document["made"].values())
+    assert hashes(copy) == before
+
+
+def test_a_stale_partition_is_redone_with_what_follows_from_it(copy: Settings, cutoff: dt.date) -> None:
+    """A lookback of another length changes every snapshot, but not the raw events or the texts."""
+    changed = copy.model_copy(update={"lookback_days": 30})
+    house = House(changed)
+    with graph.open_instance(changed) as instance:
+        stale = {a: graph._stale(house, instance, a, graph.wanted_keys(house, a, cutoff)) for a in house.graph}
+    assert len(stale["behavior_sequence"]) == len(stale["user_tabular"]) == 60
+    assert not stale["quarantine"]
+
+
+def test_a_late_event_makes_its_day_and_what_reads_it_stale_and_nothing_else(tmp_path: Path) -> None:
+    from found_platform.sources import config, staging
+
+    events = [
+        {"user_id": f"u{i}", "event_time": at(f"2024-01-{d:02d}"), "text": f"thing {i % 7} {d % 3}"}
+        for d in range(1, 29)
+        for i in range(10)
+    ]
+    settings = Settings.load(tmp_path / "home", profile="tiny", lookback_days=5)
+    staging.open_home(settings, staging.discover(settings, config.load(write_source(tmp_path, events))))
+    cutoff = dt.date(2024, 1, 22)
+    for step in graph.run(settings, cutoff):
+        if isinstance(step, graph.Step) and step.asset == "user_tabular":
+            break
+    write_source(tmp_path, [*events, {"user_id": "u3", "event_time": at("2024-01-20"), "text": "thing 1 1"}])
+    house = House(settings)
+    with graph.session(settings) as instance:
+
+        def stale(asset: str) -> list[str]:
+            return graph._stale(house, instance, asset, graph.wanted_keys(house, asset, cutoff))
+
+        assert stale("quarantine") == [""]
+        graph._materialize(house, instance, "quarantine", [""])
+        assert stale("raw_events") == ["2024-01-20"]
+        assert stale("raw_profile") == []
+        graph._materialize(house, instance, "raw_events", ["2024-01-20"])
+        assert stale("behavior_text") == ["2024-01-20"]
+        assert stale("behavior_sequence") == [f"2024-01-{d}" for d in range(20, 25)]  # the lookback is five days
+        assert stale("user_tabular") == [f"2024-01-{d}" for d in range(20, 29)]  # first seen asks all days before
+
+
+def test_two_processes_do_not_run_in_one_home_at_a_time(settings: Settings, cutoff: dt.date) -> None:
+    from found_platform.errors import JobFailed
+
+    with graph.session(settings), pytest.raises(JobFailed, match="Another `found` command is at work"):
+        next(iter(graph.run(settings, cutoff)))
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
+    settings: Settings, demo: Outcome, tmp_path: Path
+) -> None:
+    home = tmp_path / "found"
+    home.mkdir()
+    shutil.copy(settings.home / "secret", home / "secret")  # keys must agree for rows to be equal
+    command = [
+        sys.executable,
+        "-m",
+        "found_platform.cli",
+        "demo",
+        "--profile",
+        "tiny",
+        "--users",
+        "300",
+        "--days",
+        "60",
+        "--home",
+        str(home),
+    ]
+    for victim in ("behavior_sequence", "text_vectors"):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "100"}
+        )
+        deadline = time.monotonic() + 180
+        while not lake.exists(home / "lake", victim):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    again = Settings.load(home)
+    document = demo_again(again)
+    assert document["made"]["raw_events"] == 0
+    assert hashes(again) == hashes(settings)
+    demand = "outdoor and camping equipment"
+    assert lookup.find(again, demand, top=30).users == lookup.find(settings, demand, top=30).users
+
+
+def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
+    copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from found_platform.embedding import frozen
+
+    before = lookup.find(copy, "gold", top=5)
+
+    def explode(*_: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(frozen, "fit", explode)
+    outcome = call_found("demo", "--home", copy.home, "--force")
+    assert outcome.status == 1
+    assert outcome.err.strip().splitlines()[-1].startswith("found: found_model failed: ")
+    assert "the disk is full" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert lookup.find(copy, "gold", top=5) == before
+
+
+def test_a_gate_that_does_not_pass_stops_before_the_index(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
+    from found_platform import index
+    from found_platform.benchmark import gate
+    from found_platform.errors import BadInput, JobFailed
+    from found_platform.registry import Verdict
+
+    before = index.live(copy)
+    monkeypatch.setattr(gate, "judge", lambda *_: Verdict(False, "worse than chance", {"future_auc": 0.4}))
+    with pytest.raises(JobFailed, match="gate_passes failed: worse than chance"):
+        graph.materialize(copy, "promotion", str(cutoff))
+    with pytest.raises(BadInput, match="stored gate verdict does not pass"):
+        graph.materialize(copy, "user_index", str(cutoff))
+    assert index.live(copy) == before

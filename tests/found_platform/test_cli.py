@@ -1,0 +1,247 @@
+"""The command line: what it prints, and one clear sentence with exit status 2 for every kind of bad input."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import Outcome, at, call_found, write_source
+
+from found_platform.settings import Settings
+
+EVENTS = [
+    {"user_id": f"u{i}", "event_time": at(f"2024-01-{d:02d}"), "text": f"thing {i}", "channel": c}
+    for d in range(1, 29)
+    for i, c in enumerate(("pay_bill", "spm", "search"))
+]
+
+
+def refused(outcome: Outcome, *words: str) -> None:
+    """Exit status 2, one sentence on stderr, nothing on stdout, no traceback."""
+    assert outcome.status == 2, outcome
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, outcome.err
+    assert lines[0].startswith("found: ")
+    assert lines[0].endswith(".")
+    for word in words:
+        assert word in lines[0]
+
+
+def change(path: Path, edit: Callable[[dict], None]) -> Path:
+    content = yaml.safe_load(path.read_text())
+    edit(content)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def missing_file(path: Path) -> None:
+    change(path, lambda c: c["channels"]["spm"][0].update(path="gone.parquet"))
+
+
+def wrong_column(path: Path) -> None:
+    change(path, lambda c: c["channels"]["spm"][0]["columns"].update(text="headline"))
+
+
+def empty_channel(path: Path) -> None:
+    change(path, lambda c: c["channels"]["search"][0].update(where="channel = 'nothing'"))
+
+
+SOURCE_FAULTS = [
+    (missing_file, ["gone.parquet", "No file"]),
+    (wrong_column, ["'headline'", "'spm'", "it has user_id"]),
+    (empty_channel, ["'search'", "is empty"]),
+]
+
+
+@pytest.mark.parametrize(("fault", "words"), SOURCE_FAULTS, ids=[f.__name__ for f, _ in SOURCE_FAULTS])
+def test_a_source_that_cannot_be_used_makes_no_home(tmp_path: Path, fault: Callable[[Path], None], words: list[str]) -> None:
+    source = write_source(tmp_path, EVENTS)
+    fault(source)
+    refused(call_found("demo", "--source", source, "--profile", "tiny", "--home", tmp_path / "home"), *words)
+    assert not (tmp_path / "home").exists()
+    refused(call_found("source", "check", source), *words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--cutoff", "next week"], ["--cutoff", "'next week'", "YYYY-MM-DD"]),
+        (["--cutoff", "2023-05-01"], ["2023-05-01", "does not fit the data", "2024-01-01 to 2024-01-28"]),
+        (["--cutoff", "2024-01-05"], ["choose a day from 2024-01-09"]),
+        (["--cutoff", "2024-03-01"], ["2024-03-01", "does not fit"]),
+        (["--users", "50"], ["--source", "leave them out"]),
+    ],
+)
+def test_a_demo_that_cannot_work_makes_no_home(tmp_path: Path, options: list[str], words: list[str]) -> None:
+    source = write_source(tmp_path, EVENTS)
+    refused(call_found("demo", "--source", source, "--profile", "tiny", "--home", tmp_path / "home", *options), *words)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_missing_source_file_and_a_home_that_is_a_file_are_named(tmp_path: Path) -> None:
+    refused(call_found("demo", "--source", tmp_path / "no.yaml", "--home", tmp_path / "home"), "no.yaml", "cannot be read")
+    (tmp_path / "file").write_text("")
+    refused(call_found("demo", "--profile", "tiny", "--home", tmp_path / "file"), "is a file: choose another --home")
+
+
+def test_too_many_bad_rows_stop_before_the_lake_and_say_so_again(tmp_path: Path) -> None:
+    source = write_source(tmp_path, [*EVENTS, *[{**e, "text": " "} for e in EVENTS[:30]]])
+    for _ in range(2):
+        outcome = call_found("demo", "--source", source, "--profile", "tiny", "--home", tmp_path / "home", "--format", "json")
+        assert outcome.status == 2
+        assert outcome.out == ""
+        last = outcome.err.strip().splitlines()[-1]
+        assert last.startswith("found: 26.3% of the source's rows are bad, over the threshold of 5.0%")
+        assert "empty text, 10 rows" in last
+        assert "Traceback" not in outcome.err
+    assert sorted(p.name for p in (tmp_path / "home" / "lake").iterdir()) == ["quarantine"]
+    assert not (tmp_path / "home" / "staging").exists()
+
+
+def test_another_source_in_the_same_home_is_refused_and_changes_nothing(settings: Settings, tmp_path: Path) -> None:
+    before = (settings.home / "source.yaml").read_bytes()
+    source = write_source(tmp_path, EVENTS)
+    refused(call_found("demo", "--source", source, "--home", settings.home), "belongs to another source, 'simulated'")
+    refused(call_found("demo", "--users", 77, "--home", settings.home), "belongs to another source")
+    assert (settings.home / "source.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([""], ["The demand is empty"]),
+        (["x" * 10_000], ["10,000 characters"]),
+        (["gold", "--where", "height > 3"], ["'height'", "age_band"]),
+        (["gold", "--where", "balance = 'rich'"], ["'balance'", "a number"]),
+        (["gold", "--where", "balance >"], ["cannot be read"]),
+        (["gold", "--top", "0"], ["--top is 0"]),
+    ],
+)
+def test_a_look_up_that_cannot_work_is_refused(settings: Settings, arguments: list[str], words: list[str]) -> None:
+    refused(call_found("audience", "find", *arguments, "--home", settings.home), *words)
+
+
+def test_commands_on_an_empty_home_say_where_to_start(tmp_path: Path) -> None:
+    for command in (["audience", "find", "gold"], ["benchmark", "run"]):
+        refused(call_found(*command, "--home", tmp_path / "home"), "Nothing has run", "found demo --home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_benchmark_that_cannot_work_is_refused(settings: Settings, tmp_path: Path) -> None:
+    run = ["benchmark", "run", "--home", settings.home]
+    refused(call_found(*run, "--labels", tmp_path / "x.parquet"), "belong together")
+    refused(call_found(*run, "--cutoff", "1999-01-01"), "no partition 1999-01-01")
+    refused(call_found(*run, "--labels", tmp_path / "x.parquet", "--scenarios", tmp_path / "x.json"), "x.json")
+
+
+def test_an_unknown_option_is_exit_status_2(tmp_path: Path) -> None:
+    outcome = call_found("demo", "--colour", "red", "--home", tmp_path / "home")
+    assert outcome.status == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_find_prints_one_json_document_with_the_promised_keys(settings: Settings) -> None:
+    outcome = call_found(
+        "audience", "find", "people who will soon buy gold", "--top", 4, "--home", settings.home, "--format", "json"
+    )
+    document = json.loads(outcome.out)
+    assert list(document) == [
+        "query", "rewritten", "mode", "reason", "exact", "as_of", "model_version", "index_version", "count", "users",
+    ]  # fmt: skip
+    assert document["count"] == len(document["users"]) == 4
+    assert list(document["users"][0]) == ["user_id", "score", "probability", "evidence"]
+    assert all(u["user_id"].startswith("user-0-") for u in document["users"])
+
+
+def test_find_prints_csv_and_a_table_of_the_same_users(settings: Settings) -> None:
+    find = ["audience", "find", "people who will soon buy gold", "--top", 3, "--home", settings.home]
+    rows = list(csv.DictReader(io.StringIO(call_found(*find, "--format", "csv").out)))
+    table = call_found(*find).out
+    assert len(rows) == 3
+    assert all(r["user_id"] in table for r in rows)
+    assert "answered by the index" in table
+    assert "every" not in table
+
+
+def test_benchmark_prints_a_table_that_fits_and_the_documented_json(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    table = call_found("benchmark", "run", "--home", settings.home)
+    assert table.status == 0, table.err
+    assert max(map(len, table.out.splitlines())) <= 80
+    assert "lift_at_10pct" in table.out
+    document = json.loads(call_found("benchmark", "run", "--home", settings.home, "--format", "json").out)
+    assert {r["scenario"] for r in document["results"]} >= {"mean"}
+
+
+def test_source_check_says_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
+    events = [*EVENTS, {**EVENTS[0], "text": ""}, {**EVENTS[0], "text": "push", "channel": "mini_program", "exposure": True}]
+    source = write_source(tmp_path, events, [{"user_id": "u0", "age": 4}])
+    table = call_found("source", "check", source)
+    assert table.status == 0
+    for word in ("pay_bill", "1 empty text", "age (int)", "may leak", "'mini_program' holds exposures only"):
+        assert word in table.out
+    document = json.loads(call_found("source", "check", source, "--format", "json").out)
+    assert {c["channel"]: c["rows"] for c in document["channels"]} == {"pay_bill": 29, "spm": 28, "search": 28, "mini_program": 1}
+    del events[1::3]
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "profile.parquet")
+    missing = call_found("source", "check", write_source(tmp_path, [e for e in EVENTS if e["channel"] == "spm"]))
+    assert "channel 'search' is missing" in missing.out
+    assert "no profile" in missing.out
+
+
+def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(tmp_path: Path) -> None:
+    """The whole graph on a source of one's own; without labels the benchmark asset is empty and the command asks for them."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    events = [
+        {"user_id": f"u{i}", "event_time": at(f"2024-01-{d:02d}"), "text": f"{i % 8} thing {rng.integers(5)} of kind {i % 8}"}
+        for i in range(120)
+        for d in sorted(set(rng.integers(1, 29, 9)))
+    ]
+    source, home = write_source(tmp_path, events, [{"user_id": "u1", "city": "Ulm"}]), tmp_path / "home"
+    outcome = call_found("demo", "--source", source, "--profile", "tiny", "--home", home, "--format", "json")
+    assert outcome.status == 0, outcome.err
+    assert json.loads(outcome.out)["audience"]["count"] == 10
+    from dagster_defs.house import House
+    from dagster_defs.run import open_instance
+    from found_platform import lake
+    from found_platform.benchmark.scenarios import NO_LABELS
+
+    made = Settings.load(home)
+    assert lake.read(made.lake, "benchmark_results").num_rows == 0
+    import dagster as dg
+
+    with open_instance(made) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("benchmark_results"))
+        assert event.asset_materialization.metadata["why_no_rows"].value == NO_LABELS
+        assert House(made).records(instance, "benchmark_results")
+    refused(call_found("benchmark", "run", "--home", home), "'by_hand' brings no labels: pass --labels and --scenarios")
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = (
+        "import sys; from found_platform.cli.app import app; import dagster_defs\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'feast', 'evidently', 'pymilvus', 'sklearn', 'dagster'} & set(sys.modules)\n"
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_code_location_loads_no_model_library() -> None:
+    code = (
+        "import sys; import dagster_defs.definitions\n"
+        "print(sorted({'torch', 'transformers', 'mlflow', 'feast', 'evidently', 'pymilvus', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
