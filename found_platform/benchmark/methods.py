@@ -4,6 +4,7 @@ A zero-shot method scores a demand without labels; a probe gives features on whi
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -11,12 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from found_platform import feature_store, index
+from found_platform import contract, feature_store, index, lake
 from found_platform.contract import ACTIVITY_FEATURES, midnight
 from found_platform.embedding import text_vectors, users
 from found_platform.registry import LoadedModel
 from found_platform.settings import Settings
 from found_platform.targeting.lookup import embed_sentences
+
+
+CATEGORIES = 40
+"""Most frequent categories that aggregates are made for."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,25 @@ class Population:
         return np.stack(columns, 1).astype(float)
 
     @cached_property
+    def aggregates(self) -> np.ndarray:
+        """(U, A + C + P) what gradient boosting lives on: activity, counts and sums by category, and the profile as codes."""
+        import pandas as pd
+
+        keys = self._states[0]
+        con = lake.connect(self.settings.duckdb_memory)
+        con.register("events", lake.dataset(self.settings.lake, "raw_events"))
+        by_category = con.execute(
+            "SELECT user_key, category, count(*) AS n, sum(amount) AS amount FROM events "
+            "WHERE event_date < ? AND event_date >= ? AND NOT exposure AND category IS NOT NULL GROUP BY ALL",
+            [self.cutoff, self.cutoff - dt.timedelta(days=self.settings.lookback_days)],
+        ).df()
+        common = by_category.groupby("category")["n"].sum().nlargest(CATEGORIES).index
+        wide = by_category[by_category.category.isin(common)].pivot_table(index="user_key", columns="category", values=["n", "amount"])
+        profile = index.attributes(self.settings, self.cutoff).select(contract.profile_schema(self.settings.home).names).to_pandas()
+        codes = profile.apply(lambda c: pd.factorize(c)[0] if c.dtype == object else c).to_numpy(float)
+        return np.hstack([self.activity, wide.reindex(keys).fillna(0).to_numpy(float), codes])
+
+    @cached_property
     def documents(self) -> list[str]:
         """The texts of each user's own events, one string a user."""
         keys = self._states[0]
@@ -72,8 +96,41 @@ def zero_shot(population: Population, demand: str) -> dict[str, np.ndarray]:
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
 
 
-def probes(population: Population) -> dict[str, Any]:
-    """Features (U, F), dense or sparse, by method name."""
+@dataclass(frozen=True)
+class Probe:
+    """Features (U, F), dense or sparse, and how a classifier is fitted on some of their rows; fitting gives a scorer."""
+
+    features: Any
+    fit: Callable[[Any, np.ndarray, int], Callable[[Any], np.ndarray]]
+
+
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+"""Inverse regularisation of the logistic regression, chosen by cross-validation inside the fitted rows."""
+
+
+def logistic(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np.ndarray]:
+    """A regularised logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+    folds = StratifiedKFold(max(2, min(5, int(labels.sum()))), shuffle=True, random_state=seed)
+    search = GridSearchCV(LogisticRegression(max_iter=2000), {"C": STRENGTHS}, scoring="roc_auc", cv=folds)
+    return search.fit(features, labels).decision_function
+
+
+def boosting(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np.ndarray]:
+    """Gradient-boosted trees, small enough for a few hundred rows."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    trees = HistGradientBoostingClassifier(
+        learning_rate=0.05, max_iter=120, max_leaf_nodes=8, min_samples_leaf=10, l2_regularization=1.0, random_state=seed
+    )
+    fitted = trees.fit(features, labels)
+    return lambda rows: fitted.predict_proba(rows)[:, 1]
+
+
+def probes(population: Population) -> dict[str, Probe]:
+    """The probes by method name."""
     import scipy.sparse as sp
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import StandardScaler
@@ -81,6 +138,7 @@ def probes(population: Population) -> dict[str, Any]:
     activity = StandardScaler().fit_transform(np.log1p(np.abs(population.activity)))
     words = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(population.documents)
     return {
-        "frozen_text": StandardScaler().fit_transform(population.vectors),
-        "tfidf_activity": sp.hstack([words, sp.csr_matrix(activity)]).tocsr(),
+        "frozen_text": Probe(StandardScaler().fit_transform(population.vectors), logistic),
+        "tfidf_activity": Probe(sp.hstack([words, sp.csr_matrix(activity)]).tocsr(), logistic),
+        "gbdt_aggregates": Probe(population.aggregates, boosting),
     }

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from found_platform import lake, registry
 from found_platform.benchmark import methods
-from found_platform.benchmark.metrics import METRICS, evaluate
+from found_platform.benchmark.metrics import evaluate
 from found_platform.benchmark.scenarios import RESULTS, Scenario, as_table
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -21,8 +21,8 @@ TABLE = "benchmark_results"
 SEEDS = 5
 PROBE_SHARE = 0.2
 """The linear probe is fitted on one fifth of the users and judged on the other four (FOUND, section 5)."""
-STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
-"""Inverse regularisation of the probe, chosen by cross-validation inside the fitted fifth."""
+ORACLE = ("oracle", "zero_shot")
+"""The ceiling: what nobody can beat who does not see the future. Known for simulated sources alone."""
 
 
 def run(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scenario]) -> tuple[Written, pa.Table]:
@@ -39,26 +39,32 @@ def run(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scena
 
 def _rows(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scenario]) -> Iterator[dict[str, Any]]:
     population = methods.Population(settings, registry.load(settings, version), cutoff)
-    features = methods.probes(population)
+    probes = methods.probes(population)
     common = {"cutoff": cutoff, "dataset": source_config.of_home(settings).name, "model_version": version}
     collected: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {}
     for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
         known = np.array([u in population.row for u in scenario.user_keys])
         rows = np.array([population.row.get(u, 0) for u in scenario.user_keys])
         counts = {"users": len(rows), "positives": int(scenario.labels.sum())}
-        for method, scores in methods.zero_shot(population, scenario.demand).items():
-            figures = evaluate(np.where(known, scores[rows], scores.min() - 1), scenario.labels)
-            summary = {m: (figures[m], 0.0) for m in METRICS}
-            collected.setdefault((method, "zero_shot"), []).append(summary)
-            yield from _lines(common, method, "zero_shot", scenario.name, summary, counts, 1)
-        for method, matrix in features.items():
-            runs = [_probe(matrix[rows], scenario.labels, seed) for seed in range(SEEDS)]
-            summary = {m: (float(np.mean([r[m] for r in runs])), float(np.std([r[m] for r in runs]))) for m in METRICS}
-            collected.setdefault((method, "linear_probe"), []).append(summary)
-            yield from _lines(common, method, "linear_probe", scenario.name, summary, counts, SEEDS)
+        runs = {
+            (method, "zero_shot"): [evaluate(np.where(known, scores[rows], scores.min() - 1), scenario.labels)]
+            for method, scores in methods.zero_shot(population, scenario.demand).items()
+        }
+        if scenario.oracle is not None:
+            runs[ORACLE] = [evaluate(scenario.oracle, scenario.labels)]
+        for method, probe in probes.items():
+            runs[method, "linear_probe"] = [_probe(probe, rows, scenario.labels, seed) for seed in range(SEEDS)]
+        for (method, task), figures in runs.items():
+            if scenario.oracle is not None:
+                lift = runs[ORACLE][0]["auc"] - 0.5
+                figures = [f | {"oracle_share": (f["auc"] - 0.5) / lift} for f in figures]
+            summary = {m: (float(np.mean([f[m] for f in figures])), float(np.std([f[m] for f in figures]))) for m in figures[0]}
+            collected.setdefault((method, task), []).append(summary)
+            yield from _lines(common, method, task, scenario.name, summary, counts, len(figures))
     total = {"users": sum(len(s.labels) for s in scenarios), "positives": sum(int(s.labels.sum()) for s in scenarios)}
     for (method, task), summaries in collected.items():
-        mean = {m: (float(np.mean([s[m][0] for s in summaries])), float(np.mean([s[m][1] for s in summaries]))) for m in METRICS}
+        names = summaries[0]
+        mean = {m: (float(np.mean([s[m][0] for s in summaries])), float(np.mean([s[m][1] for s in summaries]))) for m in names}
         yield from _lines(common, method, task, "mean", mean, total, SEEDS if task == "linear_probe" else 1)
 
 
@@ -79,20 +85,12 @@ def _lines(
         }
 
 
-def _probe(features: Any, labels: np.ndarray, seed: int) -> dict[str, float]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+def _probe(probe: methods.Probe, rows: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, float]:
+    from sklearn.model_selection import train_test_split
 
     fit, test = train_test_split(np.arange(len(labels)), train_size=PROBE_SHARE, stratify=labels, random_state=seed)
-    folds = max(2, min(5, int(labels[fit].sum())))
-    search = GridSearchCV(
-        LogisticRegression(max_iter=2000),
-        {"C": STRENGTHS},
-        scoring="roc_auc",
-        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-    )
-    search.fit(features[fit], labels[fit])
-    return evaluate(search.decision_function(features[test]), labels[test], seed)
+    scores = probe.fit(probe.features[rows[fit]], labels[fit], seed)(probe.features[rows[test]])
+    return evaluate(scores, labels[test], seed)
 
 
 def as_document(table: pa.Table) -> dict[str, Any]:
@@ -121,7 +119,8 @@ def means_grid(table: pa.Table) -> tuple[list[str], list[list[str]]]:
     rows = [r for r in table.to_pylist() if r["scenario"] == "mean"]
     methods = list(dict.fromkeys((r["method"], r["task"]) for r in rows))
     cells = {(r["metric"], r["method"], r["task"]): _cell(r) for r in rows}
-    return _header("mean of", methods), [[metric, *(cells[(metric, *m)] for m in methods)] for metric in METRICS]
+    metrics = list(dict.fromkeys(r["metric"] for r in rows))
+    return _header("mean of", methods), [[metric, *(cells[(metric, *m)] for m in methods)] for metric in metrics]
 
 
 def _header(first: str, methods: list[tuple[str, str]]) -> list[str]:

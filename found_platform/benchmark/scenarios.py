@@ -6,11 +6,13 @@
 import datetime as dt
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
 
 from found_platform import lake
@@ -18,6 +20,8 @@ from found_platform.contract import midnight
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+from found_platform.sources import simulator
 
 NO_LABELS = "no labels were given and the source is not simulated: pass --labels and --scenarios"
 
@@ -31,6 +35,7 @@ class Scenario:
     horizon_days: int
     user_keys: list[str]
     labels: np.ndarray
+    oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
 
 
 def load(settings: Settings, cutoff: dt.date, labels: Path | None, scenarios: Path | None) -> list[Scenario]:
@@ -39,7 +44,7 @@ def load(settings: Settings, cutoff: dt.date, labels: Path | None, scenarios: Pa
     Raises BadInput for a file that is missing, misses a column, or has no labels at this cutoff.
     """
     if labels is None and scenarios is None:
-        return _simulated(settings, cutoff) if (settings.truth / "outcomes.parquet").exists() else []
+        return _simulated(settings, cutoff) if (settings.truth / "outcomes").exists() else []
     if labels is None or scenarios is None:
         raise BadInput("--labels and --scenarios belong together: give both files.")
     specs = _specs(scenarios)
@@ -91,19 +96,37 @@ def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
 
     specs = json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]
     con = lake.connect()
-    outcomes = con.read_parquet(str(settings.truth / "outcomes.parquet"))
-    end = midnight(cutoff + dt.timedelta(days=settings.horizon_days))
-    hits = con.execute(
-        "SELECT DISTINCT scenario, user_id FROM outcomes WHERE event_time >= ? AND event_time < ?", [midnight(cutoff), end]
-    ).fetchall()
-    del outcomes
+    outcomes = con.read_parquet(str(settings.truth / "outcomes" / "*.parquet"))
+    hits = con.execute("SELECT DISTINCT scenario, user_id, CAST(event_time AS DATE) AS day FROM outcomes WHERE event_time >= ?", [midnight(cutoff)])
     secret = keys.home_secret(settings)
-    doers: dict[str, set[str]] = {}
-    for scenario, user in hits:
-        doers.setdefault(scenario, set()).add(keys.user_key(secret, user))
+    key = cache(lambda user: keys.user_key(secret, user))
+    done: dict[str, dict[str, dt.date]] = {}
+    for scenario, user, day in hits.fetchall():
+        first = done.setdefault(scenario, {})
+        first[key(user)] = min(day, first.get(key(user), day))
+    truth = _oracle(settings, cutoff)
+    chance: dict[str, dict[str, float]] = {}
+    for row in truth.to_pylist():
+        chance.setdefault(row["scenario"], {})[key(row["user_id"])] = row["probability"]
     users: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
-    found = [_scenario(settings, s, users, np.array([u in doers.get(s["scenario"], ()) for u in users], int)) for s in specs]
-    return [s for s in found if 0 < s.labels.sum() < len(users)]
+    found = []
+    for spec in specs:
+        name, horizon = spec["scenario"], min(spec["horizon_days"], settings.horizon_days)
+        end = cutoff + dt.timedelta(days=horizon)
+        labels = np.array([done.get(name, {}).get(u, end) < end for u in users], int)
+        if 0 < labels.sum() < len(users):
+            found.append(Scenario(name, spec["demand"], horizon, users, labels, np.array([chance[name][u] for u in users])))
+    return found
+
+
+def _oracle(settings: Settings, cutoff: dt.date) -> pa.Table:
+    """The true probabilities at a cutoff, computed once and kept in `HOME/truth`."""
+    path = settings.truth / f"oracle-{cutoff}-{settings.horizon_days}.parquet"
+    if not path.exists():
+        asked = source_config.of_home(settings).simulator
+        assert asked is not None
+        pq.write_table(simulator.oracle(asked, cutoff, settings.horizon_days), path)
+    return pq.read_table(path)
 
 
 def as_table(rows: list[dict]) -> pa.Table:

@@ -7,7 +7,7 @@ import datetime as dt
 import glob
 import os
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -86,6 +86,9 @@ class Span(_Strict):
     end: dt.date | None = None
 
 
+Drift = Literal["new_product_line", "dead_channel", "shifted_population", "broken_units", "changed_prices", "bot_traffic"]
+
+
 class Simulation(_Strict):
     """What the simulator is asked for."""
 
@@ -93,6 +96,7 @@ class Simulation(_Strict):
     days: int = Field(120, ge=14, le=3650)
     seed: int = Field(0, ge=0)
     start: dt.date = dt.date(2026, 1, 1)
+    drifts: dict[Drift, dt.date] = Field(default_factory=dict)  # what goes wrong, and from which day on
 
 
 def _as_list(value: Any) -> Any:

@@ -1,0 +1,130 @@
+"""Writes a simulated population to files, a day at a time, and its truth beside them."""
+
+import datetime as dt
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from found_platform.contract import CHANNELS
+from found_platform.settings import Settings
+from found_platform.sources.config import ChannelEntry, ProfileEntry, Simulation, SourceConfig, Span
+from found_platform.sources.simulator import oracle as true_chance
+from found_platform.sources.simulator.drifts import DRIFTS
+from found_platform.sources.simulator.events import day_of_block
+from found_platform.sources.simulator.people import BLOCK, known_attributes, people
+from found_platform.sources.simulator.world import BANDS, VERSION, scenarios, world
+
+ATTRIBUTES = {**dict.fromkeys(BANDS, "string"), "account_age_days": "int", "balance": "float", "irregularities": "int"}
+GROUP = 8
+"""Blocks whose events of a day share a file."""
+
+
+def discover(source: SourceConfig) -> SourceConfig:
+    """The same config with its span and profile schema, which follow from what is asked."""
+    asked = source.simulator
+    assert asked is not None
+    span = Span(start=asked.start, end=asked.start + dt.timedelta(days=asked.days))
+    return source.model_copy(update={"span": span, "profile_schema": dict(ATTRIBUTES)})
+
+
+def generate(settings: Settings, source: SourceConfig) -> SourceConfig:
+    """Writes what is not there yet and returns a file source over it. The same seed gives the same bytes."""
+    asked = source.simulator
+    assert asked is not None
+    folder = settings.home / "simulated"
+    made = folder / "made.json"
+    wanted = json.dumps({"version": VERSION, "world": world().fingerprint, **asked.model_dump(mode="json")})
+    if not (made.exists() and made.read_text() == wanted):
+        (folder / "events").mkdir(parents=True, exist_ok=True)
+        (settings.truth / "outcomes").mkdir(parents=True, exist_ok=True)
+        work = [(asked, group, str(folder / "events"), str(settings.truth / "outcomes")) for group in groups(asked)]
+        with ProcessPoolExecutor(min(len(work), os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+            shards = pool.map(_write_group, work) if len(work) > 1 else map(_write_group, work)
+            list(tqdm(shards, total=len(work), desc="simulating", unit="shard", disable=None, leave=False))
+        pq.write_table(profile(asked), folder / "profile.parquet")
+        (settings.truth / "scenarios.json").write_text(json.dumps({"scenarios": scenarios()}, indent=1))
+        made.write_text(wanted)
+    return source.model_copy(update={"simulator": None, "channels": _entries(folder), "profile": _profile(folder)})
+
+
+def blocks(asked: Simulation) -> range:
+    return range(-(-asked.users // BLOCK))
+
+
+def groups(asked: Simulation) -> list[list[int]]:
+    """Blocks that share a file a day: always the same ones, whoever writes them."""
+    every = list(blocks(asked))
+    return [every[i : i + GROUP] for i in range(0, len(every), GROUP)]
+
+
+def _write_group(work: tuple[Simulation, list[int], str, str]) -> None:
+    """All days of a group of blocks: a block at a time, so that its memory of wishes and hobbies serves the next day."""
+    asked, group, events, outcomes = work
+    days: list[list[tuple[pa.Table, pa.Table]]] = [[] for _ in range(asked.days)]
+    for block in group:
+        for day in range(asked.days):
+            made, outcomes_made = day_of_block(asked.seed, block, asked.start, day, asked.users)
+            days[day].append((drifted(made, asked, day), outcomes_made))
+    for day, parts in enumerate(days):
+        for folder, tables in zip((events, outcomes), zip(*parts, strict=True), strict=True):
+            name = f"{asked.start + dt.timedelta(days=day)}.{group[0]:05d}.parquet"
+            pq.write_table(pa.concat_tables(tables), Path(folder) / name)
+
+
+def drifted(events: pa.Table, asked: Simulation, day: int) -> pa.Table:
+    """The day's rows after the drifts that have begun by then."""
+    for name, first in asked.drifts.items():
+        if asked.start + dt.timedelta(days=day) >= first:
+            events = DRIFTS[name](events)
+    return events
+
+
+def profile(asked: Simulation) -> pa.Table:
+    """The profile table: user_id and the known attributes."""
+    tables = [known_attributes(asked.seed, block) for block in blocks(asked)]
+    columns = {n: np.ma.concatenate([t[n] for t in tables])[: asked.users] for n in ATTRIBUTES}
+    ids = [f"user-{asked.seed}-{i:06d}" for i in range(asked.users)]
+    return pa.table({"user_id": ids, **{n: pa.array(c.data, mask=c.mask) for n, c in columns.items()}})
+
+
+def oracle(asked: Simulation, cutoff: dt.date, horizon_days: int) -> pa.Table:
+    """user_id, scenario, probability and hard_negative of everybody at a cutoff, for all scenarios.
+
+    The horizon is the scenario's, at most `horizon_days`. The probability is 0 for those who have left. A hard negative wishes for
+    every leaf of the scenario and never buys it.
+    """
+    day = (cutoff - asked.start).days
+    ids = pa.array([f"user-{asked.seed}-{i:06d}" for i in range(asked.users)])
+    tables = []
+    for wanted in scenarios():
+        spec = {**wanted, "horizon_days": min(wanted["horizon_days"], horizon_days)}
+        leaves = [world().index[name] for name in spec["leaves"]]
+        chance = [true_chance.probability(asked.seed, b, asked.start, day, spec) for b in blocks(asked)]
+        never = [people(asked.seed, b).window_shopper[:, leaves].all(1) for b in blocks(asked)]
+        columns = {
+            "user_id": ids,
+            "scenario": pa.array([spec["scenario"]] * asked.users),
+            "probability": np.nan_to_num(np.concatenate(chance)[: asked.users]),
+            "hard_negative": np.concatenate(never)[: asked.users],
+        }
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)
+
+
+def _entries(folder: Path) -> dict[str, list[ChannelEntry]]:
+    columns = {c: c for c in ("user_id", "event_time", "text", "category", "amount", "event_id")}
+    path = str(folder / "events" / "*.parquet")
+    entries = {c: [ChannelEntry(path=path, columns=columns, where=f"channel = '{c}' AND NOT exposure")] for c in CHANNELS}
+    entries["spm"].append(ChannelEntry(path=path, columns=columns, where="exposure", exposure=True))
+    return entries
+
+
+def _profile(folder: Path) -> ProfileEntry:
+    return ProfileEntry(path=str(folder / "profile.parquet"), key="user_id")
