@@ -18,6 +18,7 @@ import dagster as dg
 import pyarrow as pa
 from dagster import DagsterEventType
 
+from found_platform.benchmark import scenarios
 from found_platform.lake import Written
 from found_platform.settings import Settings
 from found_platform.sources import staging
@@ -45,8 +46,10 @@ class Read:
 def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
     """Every asset: its kind of partitions, and what it reads of which upstream asset. The order is one in which they can run."""
     lookback = Read(1 - settings.lookback_days, 0)
-    before = Read(-settings.lookback_days, -1)
-    history = Read(-settings.history_days, -1)
+    # a TTL of n days reaches the snapshot that is n days old: the one of the day before that
+    before = Read(-settings.lookback_days - 1, -1)
+    history = Read(-settings.history_days - 1, -1)
+    ever = Read(EVERYTHING, -1)
     return {
         "quarantine": (NONE, {}),
         "raw_events": (DAILY, {"quarantine": None}),
@@ -59,26 +62,41 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
         "online_features": (NONE, {"behavior_sequence": None, "search_text": None, "user_tabular": None}),
         "training_set": (
             CUTOFF,
-            {"behavior_sequence": history, "search_text": history, "user_tabular": history, "raw_events": Read(EVERYTHING, -1)},
+            {"behavior_sequence": history, "search_text": history, "user_tabular": history, "raw_events": ever},
         ),
-        "text_vectors": (CUTOFF, {"behavior_text": Read(EVERYTHING, -1)}),
+        "text_vectors": (CUTOFF, {"behavior_text": ever}),
         "found_model": (CUTOFF, {"training_set": None, "text_vectors": None}),
         "user_embeddings": (
             CUTOFF,
-            {"found_model": None, "text_vectors": None, "behavior_sequence": before, "search_text": before, "user_tabular": before},
+            {
+                "found_model": None,
+                "text_vectors": None,
+                "behavior_sequence": before,
+                "search_text": before,
+                "user_tabular": before,
+                "raw_events": ever,
+            },
         ),
         "promotion": (
             CUTOFF,
-            {"user_embeddings": None, "found_model": None, "training_set": None, "raw_events": Read(-settings.horizon_days, -1)},
+            {
+                "user_embeddings": None,
+                "found_model": None,
+                "training_set": None,
+                "text_vectors": None,
+                "raw_events": Read(-settings.horizon_days, -1),
+            },
         ),
         "user_index": (CUTOFF, {"user_embeddings": None, "promotion": None, "user_tabular": Read(-1, -1)}),
         "benchmark_results": (
             CUTOFF,
             {
                 "user_embeddings": None,
-                "behavior_text": Read(EVERYTHING, -1),
+                "behavior_text": ever,
                 "behavior_sequence": before,
-                "user_tabular": Read(-1, -1),
+                "search_text": before,
+                "user_tabular": before,
+                "raw_events": ever,
             },
         ),
         "feature_drift": (DAILY, {"user_tabular": Read(-28, 0)}),
@@ -160,8 +178,8 @@ class House:
         """What each key's materialisation would be made from, hashed; the key is "" for an unpartitioned asset."""
         kind, reads = self.graph[asset]
         if asset == "quarantine":
-            return {"": staging.source_fingerprint(self.settings)}
-        base = json.dumps([asset, CODE_VERSION, self._settings_read(kind)])
+            return {"": _hash(CODE_VERSION, staging.source_fingerprint(self.settings))}
+        base = json.dumps([asset, CODE_VERSION, self._settings_read(asset)])
         if asset in ("raw_events", "raw_profile"):
             manifest = staging.manifest(self.settings)
             staged = {"": manifest["profile"]} if kind == NONE else manifest["days"]
@@ -169,10 +187,16 @@ class House:
         outputs = {upstream: self.hashes(instance, upstream) for upstream in reads}
         return {k: _hash(base, *(_taken(outputs[u], self.graph[u][0], k, read) for u, read in reads.items())) for k in keys or [""]}
 
-    def _settings_read(self, kind: str) -> dict[str, Any]:
+    def _settings_read(self, asset: str) -> dict[str, Any]:
+        if asset in ("raw_events", "raw_profile", "behavior_text"):
+            return {}
         names = ["lookback_days", "sequence_length", "search_length"]
-        names += ["horizon_days", "text_encoder", "training_days", "grid_days"] if kind == CUTOFF else []
-        return {n: getattr(self.settings, n) for n in names}
+        if self.graph[asset][0] == CUTOFF:
+            names += ["horizon_days", "text_encoder", "training_days", "grid_days"]
+        read = {n: getattr(self.settings, n) for n in names}
+        if asset == "benchmark_results":
+            read["labels"] = scenarios.given(self.settings)
+        return read
 
     def hashes(self, instance: dg.DagsterInstance, asset: str) -> dict[str, str]:
         """The row hash of each materialised key of an asset."""
@@ -239,10 +263,10 @@ class Record:
         rows: int | None = None,
         partition_rows: Mapping[str, int] | None = None,
         checks: Mapping[str, tuple[bool, str]] | None = None,
-        keep: bool = True,
         metadata: Mapping[str, Any] | None = None,
     ) -> dg.MaterializeResult:
-        """The materialisation. `checks` maps name to (passed, why); `keep` false leaves no fingerprint: it is to be done again."""
+        """The materialisation. `checks` maps name to (passed, why); where one fails there is no fingerprint."""
+        keep = all(passed for passed, _ in (checks or {}).values())
         said = dict(metadata or {})
         for key in self.keys:
             own: dict[str, Any] = {"rows_hash": hashes[key]}

@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
 from dagster_defs.definitions import build_assets
 from dagster_defs.house import CUTOFF, DAILY, NONE, House
-from found_platform import lake
+from found_platform import index, lake, registry
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
+from found_platform.sources import staging
 
 
 @dataclass(frozen=True)
@@ -105,22 +105,40 @@ def run(
             )
 
 
-def materialize(settings: Settings, asset: str, key: str, config: dict[str, Any] | None = None) -> None:
+def materialize(settings: Settings, asset: str, key: str) -> None:
     """Materialises one partition of one asset, whatever is there already."""
     house = House(settings)
     if key not in house.keys(asset):
         days = house.keys(asset)
-        raise BadInput(f"{asset} has no partition {key}: it goes from {days[0]} to {days[-1]}.")
+        raise BadInput(f"There is no {key} in this home: days go from {days[0]} to {days[-1]}.")
     with session(settings) as instance:
-        _materialize(house, instance, asset, [key], config)
+        _materialize(house, instance, asset, [key])
 
 
 def _stale(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> list[str]:
-    if asset in IN_LAKE and not lake.exists(house.settings.lake, asset):
+    if not _is_there(house.settings, asset, keys[-1]):
         return keys
     wanted = house.fingerprints(instance, asset, [k for k in keys if k])
     there = house.records(instance, asset)
     return [k for k in keys if there.get(k, {}).get("fingerprint") != wanted[k]]
+
+
+def _is_there(settings: Settings, asset: str, key: str) -> bool:
+    """Whether what the asset's materialisation speaks of still exists, and, where there is but one, is of this key."""
+    if asset in IN_LAKE and not lake.exists(settings.lake, asset):
+        return False
+    if asset == "quarantine":
+        return staging.is_staged(settings)
+    if asset == "online_features":
+        return (settings.home / "feast" / "online.db").exists()
+    if asset in ("found_model", "promotion", "user_index"):
+        version = registry.newest_for(settings, key)
+        if asset == "promotion":
+            return version is not None and registry.version_of(settings, registry.CHAMPION) == version
+        if asset == "user_index":
+            return version is not None and index.is_live(settings, version, key)
+        return version is not None
+    return True
 
 
 IN_LAKE = frozenset(
@@ -153,23 +171,18 @@ def _ranges(keys: list[str]) -> list[list[str]]:
     return groups
 
 
-def _materialize(
-    house: House, instance: dg.DagsterInstance, asset: str, keys: list[str], config: dict[str, Any] | None = None
-) -> int | None:
+def _materialize(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> int | None:
     """One run over consecutive keys. Returns the rows it says it wrote."""
     tags = dict(IN_PROCESS)
     if len(keys) > 1:
         tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
-    run_config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    if config:
-        run_config["ops"] = {asset: {"config": config}}
     outcome = dg.materialize(
         build_assets(house),
         selection=[asset],
         partition_key=keys[0] if len(keys) == 1 and keys[0] else None,
         tags=tags,
         instance=instance,
-        run_config=run_config,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
     for check in outcome.get_asset_check_evaluations():
@@ -186,13 +199,15 @@ def _materialize(
     return None
 
 
-def _cause(outcome: dg.ExecuteInProcessResult, asset: str) -> Exception:
+def _cause(outcome: dg.ExecuteInProcessResult, asset: str) -> BaseException:
     """What went wrong, as the kind of error it was."""
     for event in outcome.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
+            if error is not None and error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+                return KeyboardInterrupt()
             if error is not None:
                 message = error.message.strip().removeprefix(f"{error.cls_name}: ").split(": ", 1)
                 if error.cls_name == "BadInput":

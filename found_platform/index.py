@@ -33,7 +33,7 @@ MAX_LIMIT = 16_384
 
 
 class IndexBusy(RuntimeError):
-    """Another process holds the Milvus Lite file."""
+    """The Milvus Lite file cannot be opened now; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ def live(settings: Settings) -> Publication:
     return Publication(**json.loads(path.read_text())["live"])
 
 
+def is_live(settings: Settings, model_version: str, as_of: str) -> bool:
+    """Whether the published index is of this model version and day, and its file is there."""
+    if not _pointer(settings).exists():
+        return False
+    made = live(settings)
+    return (made.model_version, made.as_of) == (model_version, as_of) and (_pointer(settings).parent / made.name).exists()
+
+
 def filter_columns(settings: Settings) -> pa.Schema:
     """The columns a filter may name: profile attributes and activity features, as of the published day."""
     return pa.schema([*contract.profile_schema(settings.home), *contract.ACTIVITY_FEATURES])
@@ -79,7 +87,7 @@ def _client(path: Path) -> Iterator["MilvusClient"]:
         with contextlib.redirect_stderr(None):
             client = MilvusClient(str(path))
     except MilvusException as error:
-        raise IndexBusy(str(error)) from None
+        raise IndexBusy("another process holds the index") from error
     try:
         yield client
     finally:
@@ -187,11 +195,16 @@ def _swap(settings: Settings, made: Publication) -> None:
             shutil.rmtree(db)
 
 
-def search(settings: Settings, query: np.ndarray, top: int, expression: str = "") -> list[tuple[str, float]]:
-    """The `top` users of the live index by inner product with `query` (D,), best first, within a Milvus expression.
+def search(
+    settings: Settings, published: Publication, query: np.ndarray, top: int, expression: str = ""
+) -> list[tuple[str, float]]:
+    """The `top` users of a published index by inner product with `query` (D,), best first, within a Milvus expression.
 
-    Raises IndexBusy when another process holds the file.
+    Raises IndexBusy when another process holds the file, or it is gone.
     """
-    with _client(_pointer(settings).parent / live(settings).name) as client:
+    path = _pointer(settings).parent / published.name
+    if not path.exists():  # opening it would make an empty one
+        raise IndexBusy("the file of the index is gone")
+    with _client(path) as client:
         client.load_collection(COLLECTION)
         return _search(client, query[None], top, expression)[0]

@@ -18,9 +18,6 @@ from deltalake.exceptions import TableNotFoundError
 
 from found_platform.errors import BadInput
 
-PRIVATE = frozenset({"user_key", "user_id"})
-"""Columns that must not reach a Delta log: erasing a user could not take them out of it again."""
-
 
 @dataclass(frozen=True)
 class Written:
@@ -85,11 +82,8 @@ def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[st
     if exists(lake, table):
         return
     partition_by = list(partition_by)
-    indexed = [
-        f.name
-        for f in schema
-        if f.name not in PRIVATE and f.name not in partition_by and not pa.types.is_nested(f.type) and f.name != "text"
-    ]
+    # statistics stay in the log when a row is gone: only times and our own ids may enter it, never what a person is or said
+    indexed = [f.name for f in schema if f.name not in partition_by and (pa.types.is_temporal(f.type) or f.name == "text_id")]
     DeltaTable.create(
         str(path(lake, table)),
         schema=schema,

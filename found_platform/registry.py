@@ -66,6 +66,7 @@ def log(
 ) -> str:
     """Logs and registers a model as a new version with the alias `candidate`. Returns the version.
 
+    Where the newest version of this cutoff has the same weights, it is returned and no other is made: a rerun changes nothing.
     `tags` are the version's lineage: cutoff, feature service, Delta versions, code.
     """
     import mlflow
@@ -81,6 +82,10 @@ def log(
             client.create_experiment(EXPERIMENT, artifact_location=(settings.home / "mlflow" / "artifacts").as_uri())
         mlflow.set_experiment(EXPERIMENT)
         sha256 = frozen_text.save(model, Path(scratch) / "model")
+        newest = newest_for(settings, tags["cutoff"])
+        if newest is not None and client.get_model_version(MODEL, newest).tags.get("sha256") == sha256:
+            client.set_registered_model_alias(MODEL, CANDIDATE, newest)
+            return newest
         with mlflow.start_run(run_name=f"{model.config.kind} {tags.get('cutoff', '')}".strip()):
             mlflow.log_params(parameters)
             mlflow.log_metrics(metrics)
@@ -98,7 +103,8 @@ def log(
                     registered_model_name=MODEL,
                 )
         version = str(info.registered_model_version)
-        for key, value in {**tags, "sha256": sha256, "kind": model.config.kind}.items():
+        # the cutoff last: only with it is a version found, and then it has the rest
+        for key, value in sorted({**tags, "sha256": sha256, "kind": model.config.kind}.items(), key=lambda tag: tag[0] == "cutoff"):
             client.set_model_version_tag(MODEL, version, key, value)
         client.set_registered_model_alias(MODEL, CANDIDATE, version)
     return version
@@ -108,6 +114,8 @@ def version_of(settings: Settings, alias: str) -> str | None:
     """The version behind an alias, or None."""
     from mlflow.exceptions import MlflowException
 
+    if not (settings.home / "mlflow" / "mlflow.db").exists():
+        return None
     with _mlflow(settings) as client:
         try:
             return str(client.get_model_version_by_alias(MODEL, alias).version)
@@ -115,14 +123,21 @@ def version_of(settings: Settings, alias: str) -> str | None:
             return None
 
 
-def newest_for(settings: Settings, cutoff: str) -> str:
-    """The newest version trained for a cutoff. Raises BadInput when there is none."""
+def newest_for(settings: Settings, cutoff: str) -> str | None:
+    """The newest version trained for a cutoff, or None."""
+    if not (settings.home / "mlflow" / "mlflow.db").exists():
+        return None
     with _mlflow(settings) as client:
         versions = client.search_model_versions(f"name = '{MODEL}'")
-    mine = [int(v.version) for v in versions if v.tags.get("cutoff") == cutoff]
-    if not mine:
+    return str(max(mine)) if (mine := [int(v.version) for v in versions if v.tags.get("cutoff") == cutoff]) else None
+
+
+def of_cutoff(settings: Settings, cutoff: str) -> str:
+    """The newest version trained for a cutoff. Raises BadInput when there is none."""
+    version = newest_for(settings, cutoff)
+    if version is None:
         raise BadInput(f"No model version of the cutoff {cutoff} is registered: materialise `found_model` for it.")
-    return str(max(mine))
+    return version
 
 
 def load(settings: Settings, version: str) -> LoadedModel:
@@ -139,7 +154,7 @@ def load(settings: Settings, version: str) -> LoadedModel:
 
 def champion(settings: Settings) -> LoadedModel:
     """The version in service. Raises BadInput when none has been promoted."""
-    version = version_of(settings, CHAMPION) if (settings.home / "mlflow" / "mlflow.db").exists() else None
+    version = version_of(settings, CHAMPION)
     if version is None:
         raise BadInput(f"No model has been promoted in {settings.home}: run `found demo --home {settings.home}` first.")
     return load(settings, version)

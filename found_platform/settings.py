@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from found_platform.errors import BadInput
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
@@ -58,19 +60,32 @@ class Settings(BaseSettings):
     search_length: int = Field(64, ge=1)  # last N searches of a user
     quarantine_threshold: float = Field(0.05, ge=0, le=1)  # share of bad rows above which an ingest is refused
     encoder: str | None = None  # a directory or a hub name in place of the profile's text encoder
-    duckdb_memory: str = "4GB"
+    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B|%)$")
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod
     def load(cls, home: Path, **changes: Any) -> Self:
-        """The settings of a home: what `HOME/settings.yaml` keeps, with these changes on top (None changes nothing)."""
-        kept = yaml.safe_load(path.read_text()) if (path := home / "settings.yaml").exists() else {}
-        return cls(home=home.resolve(), **{**kept, **{k: v for k, v in changes.items() if v is not None}})
+        """The settings of a home: what it was made with, then the environment, then these changes (None changes nothing).
+
+        Raises BadInput that names a setting which cannot be used.
+        """
+        path = home / "settings.yaml"
+        kept = (yaml.safe_load(path.read_text()) if path.is_file() else None) or {}
+        kept = {k: v for k, v in kept.items() if f"FOUND_{k.upper()}" not in os.environ}
+        try:
+            return cls(home=home.resolve(), **{**kept, **{k: v for k, v in changes.items() if v is not None}})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {first['input']!r}: {first['msg']}."
+            raise BadInput(message) from None
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""
-        kept = self.model_dump(mode="json", exclude={"home", "secret"}, exclude_defaults=True)
-        (self.home / "settings.yaml").write_text(yaml.safe_dump(kept))
+        kept = self.model_dump(mode="json", exclude={"home", "secret", "duckdb_memory"})
+        partial = self.home / "settings.partial"
+        partial.write_text(yaml.safe_dump(kept))
+        partial.replace(self.home / "settings.yaml")
 
     @cached_property
     def sizes(self) -> Profile:

@@ -71,7 +71,7 @@ def load_text_encoder(name: str) -> TextEncoder:
         return _pretrained(name, folder, local=True)
     if name == RANDOM_BERT:
         return _random_bert()
-    if "/" not in name:
+    if "/" not in name or name.startswith(("/", ".", "~")):
         raise EncoderNotFound(
             f"There is no text encoder {name!r}: give a directory, a hub name, {OFFLINE_TEXT!r} or {RANDOM_BERT!r}."
         )

@@ -1,7 +1,6 @@
 """Looking at the result: the benchmark and the drift of features."""
 
 import datetime as dt
-from pathlib import Path
 
 import dagster as dg
 
@@ -11,25 +10,17 @@ from found_platform.benchmark import run, scenarios
 from found_platform.monitoring import drift
 
 
-class BenchmarkConfig(dg.Config):
-    """Where labels lie; a simulated source brings its own."""
-
-    labels: str | None = None
-    scenarios: str | None = None
-
-
 def build(house: House) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     @house.asset("benchmark_results", group="benchmark", kinds={"scikitlearn", "deltalake"}, pool="feast")
-    def benchmark_results(context: dg.AssetExecutionContext, config: BenchmarkConfig) -> dg.MaterializeResult:
+    def benchmark_results(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One row a method, task, scenario and metric. Without labels it has no rows, and says why."""
         record = Record(context, house)
-        version = registry.newest_for(settings, str(record.cutoff))
-        files = (Path(config.labels) if config.labels else None, Path(config.scenarios) if config.scenarios else None)
-        wanted = scenarios.load(settings, record.cutoff, *files)
+        version = registry.of_cutoff(settings, str(record.cutoff))
+        wanted, why = scenarios.load(settings, record.cutoff)
         written, table = run.run(settings, record.cutoff, version, wanted)
-        said = {"results": dg.MetadataValue.md(run.as_markdown(table))} if wanted else {"why_no_rows": scenarios.NO_LABELS}
+        said = {"results": dg.MetadataValue.md(run.as_markdown(table))} if wanted else {"why_no_rows": why}
         return record.written(written, scenarios.RESULTS, metadata={"model_version": version, **said})
 
     @house.asset("feature_drift", group="monitor", kinds={"evidently"})

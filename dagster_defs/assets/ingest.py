@@ -21,7 +21,6 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             hashes={"": lake.table_hash(settings.lake, "quarantine")},
             rows=report.bad_rows,
             checks={"bad_rows_under_threshold": (report.staged, sentence or f"{report.bad_share:.2%} of rows are bad")},
-            keep=report.staged,
             metadata={
                 "bad_share": report.bad_share,
                 "equal_rows_kept": report.equal_rows,

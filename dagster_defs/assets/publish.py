@@ -17,7 +17,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     def user_embeddings(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The state of every user as of the cutoff, by the newest model version of this cutoff."""
         record = Record(context, house)
-        version = registry.newest_for(settings, str(record.cutoff))
+        version = registry.of_cutoff(settings, str(record.cutoff))
         written = users.embed(settings, registry.load(settings, version), record.cutoff)
         return record.written(written, users.SCHEMA, metadata={"model_version": version})
 
@@ -25,7 +25,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     def promotion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion."""
         record = Record(context, house)
-        version = registry.newest_for(settings, str(record.cutoff))
+        version = registry.of_cutoff(settings, str(record.cutoff))
         verdict = gate.judge(settings, version, record.cutoff)
         registry.store_verdict(settings, version, verdict)
         if verdict.passed:
@@ -33,7 +33,6 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         return record.result(
             hashes={str(record.cutoff): json.dumps(verdict.figures, sort_keys=True)},
             checks={"gate_passes": (verdict.passed, verdict.reason)},
-            keep=verdict.passed,
             metadata={"model_version": version, "verdict": verdict.reason, **verdict.figures},
         )
 
@@ -41,7 +40,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     def user_index(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The users of this cutoff in Milvus: built beside the live index, counted, audited, then swapped in."""
         record = Record(context, house)
-        version = registry.newest_for(settings, str(record.cutoff))
+        version = registry.of_cutoff(settings, str(record.cutoff))
         made = index.publish(settings, version, record.cutoff)
         return record.result(
             hashes={str(record.cutoff): f"{made.rows} users"},

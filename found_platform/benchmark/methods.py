@@ -19,7 +19,6 @@ from found_platform.registry import LoadedModel
 from found_platform.settings import Settings
 from found_platform.targeting.lookup import embed_sentences
 
-
 CATEGORIES = 40
 """Most frequent categories that aggregates are made for."""
 
@@ -65,16 +64,19 @@ class Population:
         keys = self._states[0]
         con = lake.connect(self.settings.duckdb_memory)
         con.register("events", lake.dataset(self.settings.lake, "raw_events"))
-        by_category = con.execute(
+        by_category: Any = con.execute(
             "SELECT user_key, category, count(*) AS n, sum(amount) AS amount FROM events "
             "WHERE event_date < ? AND event_date >= ? AND NOT exposure AND category IS NOT NULL GROUP BY ALL",
             [self.cutoff, self.cutoff - dt.timedelta(days=self.settings.lookback_days)],
         ).df()
         common = by_category.groupby("category")["n"].sum().nlargest(CATEGORIES).index
-        wide = by_category[by_category.category.isin(common)].pivot_table(index="user_key", columns="category", values=["n", "amount"])
-        profile = index.attributes(self.settings, self.cutoff).select(contract.profile_schema(self.settings.home).names).to_pandas()
-        codes = profile.apply(lambda c: pd.factorize(c)[0] if c.dtype == object else c).to_numpy(float)
-        return np.hstack([self.activity, wide.reindex(keys).fillna(0).to_numpy(float), codes])
+        wide = by_category[by_category.category.isin(common)].pivot_table(
+            index="user_key", columns="category", values=["n", "amount"]
+        )
+        names = contract.profile_schema(self.settings.home).names
+        profile = index.attributes(self.settings, self.cutoff).select(names).to_pandas()
+        codes = [pd.factorize(profile[n])[0] if profile[n].dtype == object else profile[n].to_numpy(float) for n in names]
+        return np.hstack([self.activity, wide.reindex(keys).fillna(0).to_numpy(float), *(c[:, None] for c in codes)])
 
     @cached_property
     def documents(self) -> list[str]:
@@ -104,7 +106,7 @@ class Probe:
     fit: Callable[[Any, np.ndarray, int], Callable[[Any], np.ndarray]]
 
 
-STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+STRENGTHS = (0.01, 0.1, 1.0)
 """Inverse regularisation of the logistic regression, chosen by cross-validation inside the fitted rows."""
 
 
@@ -113,7 +115,8 @@ def logistic(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-    folds = StratifiedKFold(max(2, min(5, int(labels.sum()))), shuffle=True, random_state=seed)
+    smaller = int(min(labels.sum(), (1 - labels).sum()))
+    folds = StratifiedKFold(min(3, smaller), shuffle=True, random_state=seed)
     search = GridSearchCV(LogisticRegression(max_iter=2000), {"C": STRENGTHS}, scoring="roc_auc", cv=folds)
     return search.fit(features, labels).decision_function
 
@@ -123,7 +126,7 @@ def boosting(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     trees = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_iter=120, max_leaf_nodes=8, min_samples_leaf=10, l2_regularization=1.0, random_state=seed
+        learning_rate=0.1, max_iter=60, max_leaf_nodes=8, min_samples_leaf=10, l2_regularization=1.0, random_state=seed
     )
     fitted = trees.fit(features, labels)
     return lambda rows: fitted.predict_proba(rows)[:, 1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,12 +19,14 @@ import yaml
 from found_platform import lake
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
+from found_platform.feature_store.training_set import users_seen
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import simulator
 
-NO_LABELS = "no labels were given and the source is not simulated: pass --labels and --scenarios"
+MIN_CLASS = 5
+"""Positives, and negatives, that a scenario must have: with fewer, a fifth of the users teaches nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,42 +35,88 @@ class Scenario:
 
     name: str
     demand: str
-    horizon_days: int
     user_keys: list[str]
     labels: np.ndarray
     oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
 
 
-def load(settings: Settings, cutoff: dt.date, labels: Path | None, scenarios: Path | None) -> list[Scenario]:
-    """The scenarios at a cutoff; an empty list where there are no labels at all.
+def given(settings: Settings) -> dict[str, str]:
+    """The label and scenario files that this home's benchmark was last asked for, if any."""
+    path = settings.home / "benchmark.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
 
-    Raises BadInput for a file that is missing, misses a column, or has no labels at this cutoff.
+
+def give(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> None:
+    """Makes these files the home's labels. Raises BadInput, and keeps what was, when they cannot be used at this cutoff."""
+    from_files(settings, cutoff, labels, scenarios)
+    (settings.home / "benchmark.yaml").write_text(
+        yaml.safe_dump({"labels": str(labels.resolve()), "scenarios": str(scenarios.resolve())})
+    )
+
+
+def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
+    """The scenarios at a cutoff, from the files given or from the simulator; where there are none, why."""
+    files = given(settings)
+    if files:
+        return from_files(settings, cutoff, Path(files["labels"]), Path(files["scenarios"])), ""
+    if not (settings.truth / "outcomes").exists():
+        return [], "no labels were given and the source is not simulated: pass --labels and --scenarios to `found benchmark run`"
+    end = source_config.of_home(settings).days[1]
+    if cutoff + dt.timedelta(days=settings.horizon_days) > end:
+        return (
+            [],
+            f"the data ends on {end}, less than a horizon of {settings.horizon_days} days after the cutoff {cutoff}",
+        )
+    found = _simulated(settings, cutoff)
+    return found, "" if found else f"no scenario has {MIN_CLASS} users who do it and {MIN_CLASS} who do not: simulate more users"
+
+
+def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> list[Scenario]:
+    """The scenarios of a label and a scenario file at a cutoff.
+
+    Raises BadInput for a file that is missing, misses a column, has other labels than 0 and 1, repeats a user, or has no labels of
+    users of this home at this cutoff.
     """
-    if labels is None and scenarios is None:
-        return _simulated(settings, cutoff) if (settings.truth / "outcomes").exists() else []
-    if labels is None or scenarios is None:
-        raise BadInput("--labels and --scenarios belong together: give both files.")
     specs = _specs(scenarios)
-    con = lake.connect()
     if not labels.exists():
         raise BadInput(f"The label file {labels} does not exist.")
-    relation = con.read_parquet(str(labels)) if labels.suffix == ".parquet" else con.read_csv(str(labels), header=True)
-    if missing := [c for c in ("user_id", "scenario", "cutoff", "label") if c not in relation.columns]:
-        raise BadInput(f"{labels} has no column {', '.join(missing)}: labels carry user_id, scenario, cutoff and label.")
-    table = con.execute(
-        "SELECT CAST(user_id AS VARCHAR) AS user_id, scenario, CAST(label AS TINYINT) AS label FROM relation "
-        "WHERE CAST(cutoff AS TIMESTAMPTZ) = ? ORDER BY user_id",
-        [midnight(cutoff)],
-    ).to_arrow_table()
+    con = lake.connect()
+    try:
+        relation = con.read_parquet(str(labels)) if labels.suffix == ".parquet" else con.read_csv(str(labels), header=True)
+        if missing := [c for c in ("user_id", "scenario", "cutoff", "label") if c not in relation.columns]:
+            raise BadInput(f"{labels} has no column {', '.join(missing)}: labels carry user_id, scenario, cutoff and label.")
+        table = con.execute(
+            "SELECT CAST(user_id AS VARCHAR) AS user_id, CAST(scenario AS VARCHAR) AS scenario, TRY_CAST(label AS DOUBLE) AS label "
+            "FROM relation WHERE CAST(cutoff AS TIMESTAMPTZ) = ? ORDER BY user_id",
+            [midnight(cutoff)],
+        ).to_arrow_table()
+    except duckdb.Error as error:
+        raise BadInput(f"{labels} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
     if not table.num_rows:
         raise BadInput(f"{labels} has no labels at the cutoff {cutoff}: choose the --cutoff that its labels were made for.")
+    if set(table["label"].unique().to_pylist()) - {0.0, 1.0}:
+        raise BadInput(f"{labels} has labels other than 0 and 1: write 1 for who did it and 0 for who did not.")
     secret = keys.home_secret(settings)
+    here = set(users_seen(settings, source_config.of_home(settings).days[1])["user_key"].to_pylist())
     found = []
     for spec in specs:
         rows = table.filter(pc.equal(table["scenario"], spec["scenario"]))
-        if rows.num_rows:
-            users = [keys.user_key(secret, u) for u in rows["user_id"].to_pylist()]
-            found.append(_scenario(settings, spec, users, rows["label"].to_numpy().astype(int)))
+        users = [keys.user_key(secret, u) for u in rows["user_id"].to_pylist()]
+        if not users:
+            continue
+        if len(set(users)) < len(users):
+            raise BadInput(
+                f"{labels} names a user twice in the scenario {spec['scenario']!r}: one label a user, scenario and cutoff."
+            )
+        if not here & set(users):
+            raise BadInput(f"None of the {len(users):,} users that {labels} labels for {spec['scenario']!r} is in {settings.home}.")
+        values = rows["label"].to_numpy().astype(int)
+        if min(values.sum(), (1 - values).sum()) < MIN_CLASS:
+            raise BadInput(
+                f"{labels}: the scenario {spec['scenario']!r} has {values.sum()} positives and {(1 - values).sum()} negatives; "
+                f"at least {MIN_CLASS} of either are needed."
+            )
+        found.append(_scenario(spec, users, values))
     if not found:
         raise BadInput(f"{labels} has no labels of the scenarios in {scenarios}.")
     return found
@@ -75,47 +124,42 @@ def load(settings: Settings, cutoff: dt.date, labels: Path | None, scenarios: Pa
 
 def _specs(path: Path) -> list[dict]:
     try:
-        content = yaml.safe_load(path.read_text())  # JSON is YAML
-        specs = content["scenarios"]
-        if all("scenario" in s and "demand" in s for s in specs):
+        specs = yaml.safe_load(path.read_text())["scenarios"]  # JSON is YAML
+        if all(isinstance(s["scenario"], str) and isinstance(s["demand"], str) for s in specs):
             return specs
     except OSError:
         raise BadInput(f"The scenario file {path} does not exist.") from None
-    except (yaml.YAMLError, KeyError, TypeError):
+    except (yaml.YAMLError, ValueError, KeyError, TypeError):
         pass
-    raise BadInput(f"{path} is no scenario file: it holds `scenarios:`, a list of entries with `scenario` and `demand`.")
+    raise BadInput(f"{path} is no scenario file: it holds `scenarios:`, a list of entries with the texts `scenario` and `demand`.")
 
 
-def _scenario(settings: Settings, spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
-    return Scenario(spec["scenario"], spec["demand"], int(spec.get("horizon_days") or settings.horizon_days), users, labels)
+def _scenario(spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
+    return Scenario(spec["scenario"], spec["demand"], users, labels)
 
 
 def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
-    """Everybody seen before the cutoff; positive who does it in the horizon after it."""
-    from found_platform.feature_store.training_set import users_seen
-
-    specs = json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]
-    con = lake.connect()
-    outcomes = con.read_parquet(str(settings.truth / "outcomes" / "*.parquet"))
-    hits = con.execute("SELECT DISTINCT scenario, user_id, CAST(event_time AS DATE) AS day FROM outcomes WHERE event_time >= ?", [midnight(cutoff)])
+    """Everybody seen before the cutoff; positive who does it in the scenario's horizon, at most the home's, after it."""
     secret = keys.home_secret(settings)
     key = cache(lambda user: keys.user_key(secret, user))
-    done: dict[str, dict[str, dt.date]] = {}
-    for scenario, user, day in hits.fetchall():
-        first = done.setdefault(scenario, {})
-        first[key(user)] = min(day, first.get(key(user), day))
+    con = lake.connect()
+    outcomes = con.read_parquet(str(settings.truth / "outcomes" / "*.parquet"))
+    first = con.execute(
+        "SELECT scenario, user_id, min(CAST(event_time AS DATE)) FROM outcomes WHERE event_time >= ? GROUP BY ALL",
+        [midnight(cutoff)],
+    ).fetchall()
+    del outcomes
+    done = {(scenario, key(user)): day for scenario, user, day in first}
     truth = _oracle(settings, cutoff)
-    chance: dict[str, dict[str, float]] = {}
-    for row in truth.to_pylist():
-        chance.setdefault(row["scenario"], {})[key(row["user_id"])] = row["probability"]
+    chance = {(r["scenario"], key(r["user_id"])): r["probability"] for r in truth.to_pylist()}
     users: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
     found = []
-    for spec in specs:
-        name, horizon = spec["scenario"], min(spec["horizon_days"], settings.horizon_days)
-        end = cutoff + dt.timedelta(days=horizon)
-        labels = np.array([done.get(name, {}).get(u, end) < end for u in users], int)
-        if 0 < labels.sum() < len(users):
-            found.append(Scenario(name, spec["demand"], horizon, users, labels, np.array([chance[name][u] for u in users])))
+    for spec in json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]:
+        name = spec["scenario"]
+        end = cutoff + dt.timedelta(days=min(spec["horizon_days"], settings.horizon_days))
+        labels = np.array([done.get((name, user), end) < end for user in users], int)
+        if MIN_CLASS <= labels.sum() <= len(users) - MIN_CLASS:
+            found.append(Scenario(name, spec["demand"], users, labels, np.array([chance[name, user] for user in users])))
     return found
 
 

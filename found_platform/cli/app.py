@@ -25,6 +25,11 @@ app.add_typer(benchmark_app, name="benchmark")
 class Format(StrEnum):
     table = "table"
     json = "json"
+
+
+class UsersFormat(StrEnum):
+    table = "table"
+    json = "json"
     csv = "csv"
 
 
@@ -81,7 +86,7 @@ def audience_find(
     where: Annotated[str | None, typer.Option(help="Filter, for example \"age_band = '25-34' AND events_28d >= 3\".")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Score everybody instead of asking the index.")] = False,
     home: Home = DEFAULT_HOME,
-    format: Annotated[Format, typer.Option(help="table, json or csv.")] = Format.table,
+    format: Annotated[UsersFormat, typer.Option(help="table, json or csv.")] = UsersFormat.table,
 ) -> None:
     """Find the users for a demand."""
     from found_platform.cli import audience as command

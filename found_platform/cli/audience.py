@@ -29,12 +29,12 @@ def find(sentence: str, *, top: int, where: str | None, exact: bool, home: Path,
         writer.writerow(["user_id", "score"])
         writer.writerows((u.user_id, u.score) for u in audience.users)
     else:
-        show(Console(highlight=False), audience)
+        show(Console(highlight=False, markup=False), audience)
 
 
 def show(console: Console, audience: Audience) -> None:
     """The answer as a table for a terminal, with what answered and as of when."""
-    console.print(f"[bold]“{audience.query}”[/bold]", soft_wrap=True)
+    console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("user")

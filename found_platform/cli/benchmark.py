@@ -3,6 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.dataset as pad
 from rich import box
 from rich.console import Console
@@ -21,26 +22,38 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
     config = source_config.of_home(settings)
     published = dt.date.fromisoformat(index.live(settings).as_of)
     day = parse_cutoff(cutoff, published, config.days[1])
-    if labels is None and scenarios is None and not config.simulator:
-        raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
+    if (labels is None) != (scenarios is None):
+        raise BadInput("--labels and --scenarios belong together: give both files.")
     from dagster_defs.run import materialize
+    from found_platform.benchmark import scenarios as given
 
+    if labels is not None and scenarios is not None:
+        given.give(settings, day, labels, scenarios)
+    elif not config.simulator and not given.given(settings):
+        raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     with Console(stderr=True).status("benchmark"):
-        files = {k: str(v.resolve()) for k, v in {"labels": labels, "scenarios": scenarios}.items() if v is not None}
-        materialize(settings, "benchmark_results", str(day), files)
+        materialize(settings, "benchmark_results", str(day))
     from found_platform.benchmark.run import TABLE, as_document, as_grid, means_grid
 
     table = lake.read(settings.lake, TABLE, pad.field("cutoff") == day)
+    if not table.num_rows:
+        raise BadInput(f"There is nothing to compare: {given.load(settings, day)[1]}.")
     if as_json:
         print_json(as_document(table))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for header, rows in (as_grid(table, "auc"), as_grid(table, "ks"), means_grid(table)):
         console.print(_table(header, rows))
     console.print(
         "accuracy, precision, recall: of targeting the top 10 %; _5050: the top half of as many negatives as positives. "
-        "Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last."
+        "Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last. "
+        + "; ".join(f"{r['scenario']}: {r['users']:,} users, {r['positives']:,} positives" for r in _counts(table))
     )
+
+
+def _counts(table: pa.Table) -> list[dict]:
+    rows = [r for r in table.to_pylist() if r["metric"] == "auc" and r["scenario"] != "mean"]
+    return list({r["scenario"]: r for r in rows}.values())
 
 
 def _table(header: list[str], rows: list[list[str]]) -> Table:

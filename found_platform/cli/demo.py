@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -34,10 +35,9 @@ def run(
     """Runs everything; prints progress to stderr where the answer on stdout is JSON."""
     settings, config = _open(source, simulation, profile, home, cutoff)
     day = _cutoff(settings, config, cutoff)
-    say = Console(stderr=as_json, highlight=False)
+    say = Console(stderr=as_json, highlight=False, markup=False)
     say.print(
-        f"Source [bold]{config.name}[/bold], {config.days[0]} to {config.days[1]}; cutoff {day}; "
-        f"profile {settings.profile}; home {home}",
+        f"Source {config.name}, {config.days[0]} to {config.days[1]}; cutoff {day}; profile {settings.profile}; home {home}",
         soft_wrap=True,
     )
     imports = lake.Timer()
@@ -61,7 +61,7 @@ def run(
         else:
             status.stop()
             steps.append(event)
-            say.print(_line(event))
+            say.print(_line(event), style=None if event.made else "dim")
     total = sum(s.seconds for s in steps)
     say.print(f"{len(steps)} assets in {total:.1f} s, and {import_seconds:.1f} s to load libraries")
 
@@ -85,16 +85,17 @@ def run(
         return
     say.print()
     show(say, audience)
-    where = "" if home == Path(".found") else f" --home {home}"
+    where = "" if home == Path(".found") else f" --home {shlex.quote(str(home))}"
     found = "found" if shutil.which("found") else os.path.relpath(sys.argv[0])
     say.print("\nWhat to try next:")
-    say.print(f'  {found} audience find "pet owners who will buy food for their cat or dog"{where} --top 20', soft_wrap=True)
+    if config.simulator:
+        say.print(f'  {found} audience find "pet owners who will buy food for their cat or dog"{where} --top 20', soft_wrap=True)
     say.print(f'  {found} audience find "{demand}"{where} --where "events_28d >= 3" --format json', soft_wrap=True)
     if config.simulator:
         say.print(f"  {found} benchmark run{where}", soft_wrap=True)
     else:
         say.print(f"  {found} benchmark run{where} --labels LABELS --scenarios SCENARIOS", soft_wrap=True)
-    ui = "make ui" + ("" if home == Path(".found") else f" HOME_DIR={home}")
+    ui = "make ui" + ("" if home == Path(".found") else f" HOME_DIR={shlex.quote(str(home))}")
     say.print(f"  {ui}   then open http://127.0.0.1:3000: the graph, its runs and their reports", soft_wrap=True)
 
 
@@ -129,6 +130,11 @@ def _cutoff(settings: Settings, config: SourceConfig, cutoff: str | None) -> dt.
     first, end = config.days
     day = parse_cutoff(cutoff, end - dt.timedelta(days=settings.horizon_days), end)
     earliest = first + dt.timedelta(days=settings.horizon_days + 1)
+    if earliest > end:
+        raise BadInput(
+            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and "
+            f"a horizon of {settings.horizon_days} days; bring more, or take --profile tiny (7 days)."
+        )
     if not earliest <= day <= end:
         raise BadInput(
             f"The cutoff {day} does not fit the data, which goes from {first} to {end - dt.timedelta(days=1)}: "
@@ -153,9 +159,9 @@ def _import_heavy() -> None:
 def _line(step: Any) -> str:
     rows = "" if step.rows is None else f"{step.rows:>11,} rows"
     if step.made == 0:
-        return f"  [dim]{step.asset:<18} up to date[/dim]"
+        return f"  {step.asset:<18} up to date"
     parts = "" if step.made == 1 and not step.up_to_date else f"{step.made} of {step.made + step.up_to_date} days"
-    return f"  [green]{step.asset:<18}[/green] {rows:<17} {parts:<16} {step.seconds:>7.1f} s"
+    return f"  {step.asset:<18} {rows:<17} {parts:<16} {step.seconds:>7.1f} s"
 
 
 def _a_demand(settings: Settings, cutoff: dt.date) -> str:

@@ -1,6 +1,7 @@
 """`found source`: what a source file leads to."""
 
 import contextlib
+import datetime as dt
 import io
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from found_platform.cli.app import print_json
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL
+from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import staging
 
@@ -31,6 +33,15 @@ def check(file: Path, *, as_json: bool) -> None:
         notes.append(f"{equal:,} rows without an event_id repeat another in every column: they are kept")
     if bad_profile:
         notes.append(f"{bad_profile:,} profile rows are bad and would go to quarantine")
+    share = sum(r.rows - r.good for r in reports) / max(1, sum(r.rows for r in reports))
+    for r in reports:
+        if r.rows - r.good > 0.05 * r.rows:
+            notes.append(f"{(r.rows - r.good) / r.rows:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
+    limit = Settings.load(Path(".found")).quarantine_threshold
+    if share > limit:
+        notes.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}: `found demo` would refuse this source")
+    if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
+        notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
     if as_json:
         document = {
             "source": found.name,
@@ -53,7 +64,7 @@ def check(file: Path, *, as_json: bool) -> None:
         }
         print_json(document)
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table(title=f"{found.name}: {found.span.start} to {found.span.end or 'open'}")
     for name in ("channel", "rows", "users", "texts", "days", "bad rows", "also has"):
         table.add_column(name, justify="right" if name in ("rows", "users", "texts", "days") else "left")

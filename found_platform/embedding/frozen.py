@@ -11,6 +11,7 @@ from found_platform import lake, registry
 from found_platform.contract import FEATURE_SERVICE, HELD_OUT_FOLD
 from found_platform.embedding import text_vectors
 from found_platform.embedding.users import own_texts
+from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
 
@@ -25,6 +26,8 @@ def fit(settings: Settings, cutoff: dt.date) -> tuple[str, dict[str, str]]:
 
     versions = {t: lake.version(settings.lake, t) for t in ("training_set", "text_vectors")}
     rows = lake.read(settings.lake, "training_set", (pad.field("cutoff") == cutoff) & (pad.field("fold") != HELD_OUT_FOLD))
+    if not rows.num_rows:
+        raise BadInput(f"All users known before {cutoff} are in the held-out fold: a model needs others too, bring more users.")
     newest = max(rows["event_timestamp"].to_pylist())
     rows = rows.filter(pad.field("event_timestamp") == newest)
     ids, counts = own_texts(rows)

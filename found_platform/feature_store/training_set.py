@@ -51,6 +51,10 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
         rows = access.history(settings, users["user_key"].to_pylist(), [midnight(t1)] * users.num_rows, versions)
         parts.append(rows.add_column(1, "fold", users["fold"].cast(pa.int8())))
     data = pa.concat_tables(parts)
+    if not data.num_rows:
+        raise BadInput(
+            f"No user has an event a horizon ({settings.horizon_days} days) before the cutoff {cutoff}: choose a later --cutoff."
+        )
     data = data.add_column(0, pa.field("cutoff", pa.date32()), pa.array([cutoff] * data.num_rows, pa.date32()))
     version = lake.replace(
         settings.lake, TABLE, data, schema=data.schema, partition_by=("cutoff",), predicate=f"cutoff = '{cutoff.isoformat()}'"

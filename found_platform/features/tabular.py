@@ -3,10 +3,11 @@
 It has a row for the silent too: recency and "the last 7 days" change for those who stay away.
 """
 
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
 # (an Ibis column's type is known only at run time)
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
@@ -20,16 +21,14 @@ def user_tabular(events: ir.Table, profile: ir.Table | None, days: ir.Table) -> 
         profile: raw profile rows (user_key, as_of, attributes) or None; `as_of` null means known for ever.
         days: columns day, first_day (start of the lookback), event_timestamp.
     """
-    seen = events.group_by("user_key").agg(first_seen=events.event_date.min(), first_arrived=events.arrived_at.min())
-    grid = seen.join(days, seen.first_seen <= days.day).select(
-        "user_key", "day", "first_day", "event_timestamp", "first_seen", "first_arrived"
-    )
-    own = events.filter(~events.exposure)
-    daily = own.group_by("user_key", "event_date").agg(
-        n=own.count(),
-        amount=own.amount.sum(),
-        arrived=own.arrived_at.max(),
-        **{channel: (own.channel == channel).sum() for channel in CHANNELS},
+    seen = events.group_by("user_key").agg(first_seen=events.event_date.min())
+    grid = seen.join(days, seen.first_seen <= days.day).select("user_key", "day", "first_day", "event_timestamp", "first_seen")
+    own = ~events.exposure
+    daily = events.group_by("user_key", "event_date").agg(
+        n=own.sum(),
+        amount=events.amount.sum(where=own),
+        arrived=events.arrived_at.max(),
+        **{channel: (own & (events.channel == channel)).sum() for channel in CHANNELS},
     )
     history = grid.left_join(
         daily,
@@ -37,20 +36,21 @@ def user_tabular(events: ir.Table, profile: ir.Table | None, days: ir.Table) -> 
         rname="d_{name}",
     )
     age = history.day.delta(history.event_date, unit="day")  # null without an event in the lookback
+    active = history.n > 0
 
     def within(value: ir.NumericColumn, window: int) -> ir.Scalar:
         return value.sum(where=age < window).fill_null(0)
 
     windows = {f"events_{w}d": within(history.n, w).cast("int64") for w in WINDOWS}
     windows |= {f"amount_{w}d": within(history.amount, w).round(2) for w in WINDOWS}
-    windows |= {f"active_days_{w}d": history.n.count(where=age < w) for w in WINDOWS}
+    windows |= {f"active_days_{w}d": history.n.count(where=active & (age < w)) for w in WINDOWS}
     windows |= {f"{c}_{w}d": within(history[c], w).cast("int64") for c in CHANNELS for w in WINDOWS}
     activity = history.group_by("user_key", "day", "event_timestamp").agg(
-        created_timestamp=ibis.coalesce(history.arrived.max(), history.first_arrived.min()),
+        created_timestamp=ibis.coalesce(history.arrived.max(), history.first_seen.min().cast(dt.Timestamp("UTC"))),
         **windows,
         events_lookback=history.n.sum().fill_null(0).cast("int64"),
-        active_days_lookback=history.n.count(),
-        days_since_last=age.min(),
+        active_days_lookback=history.n.count(where=active),
+        days_since_last=age.min(where=active),
         days_since_first=history.day.delta(history.first_seen, unit="day").max(),
     )
     if profile is not None:
@@ -65,7 +65,7 @@ def _with_profile(activity: ir.Table, profile: ir.Table) -> ir.Table:
         ["user_key", profile.as_of.isnull() | (profile.as_of < activity.event_timestamp)],
     )
     newest = known.mutate(
-        rank=ibis.row_number().over(group_by=("user_key", "day"), order_by=known.as_of.desc(nulls_first=False))
-    ).filter(lambda t: t["rank"] == 0)
+        newest=ibis.row_number().over(group_by=("user_key", "day"), order_by=known.as_of.desc(nulls_first=False))
+    ).filter(lambda t: t["newest"] == 0)
     newest = newest.select("user_key", "day", *attributes)
     return activity.left_join(newest, ["user_key", "day"]).drop("user_key_right", "day_right")

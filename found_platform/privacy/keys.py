@@ -26,18 +26,31 @@ VAULT_SCHEMA = pa.schema([pa.field("user_key", pa.string(), nullable=False), pa.
 
 
 def home_secret(settings: Settings) -> bytes:
-    """The secret of a home: the setting if given, else `HOME/secret`, made at the first call with file mode 0600."""
+    """The secret of a home: the setting if given, else `HOME/secret`, made at the first call with file mode 0600.
+
+    Raises BadInput when it is not the secret that this home's keys were made with.
+    """
+    path, check = settings.home / "secret", settings.home / "secret.sha256"
     if settings.secret is not None:
         try:
-            return bytes.fromhex(settings.secret)
+            secret = bytes.fromhex(settings.secret)
         except ValueError:
             raise BadInput("FOUND_SECRET is not hexadecimal: give an even number of digits 0-9 and a-f.") from None
-    path = settings.home / "secret"
-    if not path.exists():
+    elif path.exists():
+        secret = bytes.fromhex(path.read_text())
+    elif check.exists():
+        raise BadInput(f"The keys of {settings.home} were made with FOUND_SECRET: set it to the same value again.")
+    else:
+        secret = secrets.token_bytes(32)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-    return bytes.fromhex(path.read_text())
+            file.write(secret.hex())
+    digest = hashlib.sha256(secret).hexdigest()
+    if not check.exists():
+        check.write_text(digest)
+    elif check.read_text() != digest:
+        raise BadInput(f"FOUND_SECRET is not the secret that the keys of {settings.home} were made with: unset or correct it.")
+    return secret
 
 
 def user_key(secret: bytes, user_id: str) -> str:

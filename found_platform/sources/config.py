@@ -24,17 +24,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Location(_Strict):
+class Location(_Strict):
     path: str
+
+    def is_delta(self) -> bool:
+        return Path(self.path).is_dir()
 
     def files(self) -> list[Path]:
         """The files behind `path`: one file, a glob, or the data files of a Delta folder. Raises BadInput when there are none."""
-        if Path(self.path).is_dir():
+        if self.is_delta():
             from deltalake import DeltaTable
 
             if not DeltaTable.is_deltatable(self.path):
                 raise BadInput(f"{self.path} is a folder but no Delta table: name the files, for example {self.path}/*.parquet.")
             found = [Path(uri) for uri in DeltaTable(self.path).file_uris()]
+        elif Path(self.path).exists():
+            found = [Path(self.path)]
         else:
             found = [Path(p) for p in sorted(glob.glob(self.path))]
         if not found:
@@ -45,7 +50,7 @@ class _Location(_Strict):
         return found
 
 
-class ChannelEntry(_Location):
+class ChannelEntry(Location):
     """One location that feeds one channel."""
 
     columns: dict[str, str]
@@ -72,7 +77,7 @@ class ChannelEntry(_Location):
         return zone
 
 
-class ProfileEntry(_Location):
+class ProfileEntry(Location):
     """The profile table: every column but the key and `as_of` is an attribute."""
 
     key: str
@@ -84,6 +89,12 @@ class Span(_Strict):
 
     start: dt.date
     end: dt.date | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end is {self.end}, which is not after start {self.start}; end is the first day that is left out")
+        return self
 
 
 Drift = Literal["new_product_line", "dead_channel", "shifted_population", "broken_units", "changed_prices", "bot_traffic"]
@@ -131,8 +142,10 @@ class SourceConfig(_Strict):
         return [self.span.start, self.span.end or dt.datetime.now(dt.UTC).date()]
 
     def asks_the_same(self, other: "SourceConfig") -> bool:
-        """Whether two configs name the same source, whatever was found out about it since."""
+        """Whether a source file still asks for what this config, as a home keeps it, was made from."""
         found = {"span", "profile_schema"}
+        if other.span is not None and other.span != self.span:
+            return False
         return self.model_dump(exclude=found) == other.model_dump(exclude=found)
 
 
@@ -142,9 +155,11 @@ def load(path: Path) -> SourceConfig:
         text = path.read_text()
     except OSError as error:
         raise BadInput(f"The source file {path} cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"The source file {path} is not UTF-8 text: save it as UTF-8.") from None
     try:
         raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(raw, dict):
         raise BadInput(f"{path} holds no mapping: start it with `name:` and `channels:`.")
@@ -191,8 +206,12 @@ def keep(settings: Settings, config: SourceConfig) -> None:
             f"The span of {config.name!r} from {config.span.start} holds over {MAX_PARTITIONS:,} days: "
             "set `span:` in the source file, rows outside it go to quarantine."
         )
-    settings.home.mkdir(parents=True, exist_ok=True)
-    path = settings.home / "source.yaml"
-    partial = path.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
-    partial.replace(path)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        settings.keep()
+        path = settings.home / "source.yaml"
+        partial = path.with_suffix(".partial")
+        partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
+        partial.replace(path)
+    except OSError as error:
+        raise BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.") from None

@@ -10,16 +10,26 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
-from found_platform.contract import ACTIVITY_FEATURES, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT, SNAPSHOT_KEYS
+from found_platform.contract import (
+    ACTIVITY_FEATURES,
+    EVENT_OPTIONAL,
+    EVENT_REQUIRED,
+    MAX_TEXT,
+    SEARCH_FEATURES,
+    SEQUENCE_FEATURES,
+    SNAPSHOT_KEYS,
+)
 from found_platform.errors import BadInput
-from found_platform.sources.config import ChannelEntry, ProfileEntry, SourceConfig, Span
+from found_platform.sources.config import ChannelEntry, Location, ProfileEntry, SourceConfig, Span
 
 NORMALISED = r"trim(regexp_replace(nfc_normalize(text), '[\t\n\f\r ]+', ' ', 'g'), ' ')"
 TEXT_ID = f"CAST(CAST(md5_number_lower({NORMALISED}) AS BIT) AS BIGINT)"
@@ -45,7 +55,6 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-@cache
 def file_sha256(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -55,40 +64,60 @@ def _csv_header(path: Path) -> list[str]:
     opener = gzip.open if path.name.endswith(".gz") else open
     try:
         with opener(path, "rt", newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file))
+            names = next(csv.reader(file))
     except (StopIteration, UnicodeDecodeError, OSError):
         raise BadInput(f"{path} has no header line in UTF-8: a CSV file starts with its column names.") from None
+    names = [name or f"column{i}" for i, name in enumerate(names)]
+    _check_distinct(path, names)
+    return names
 
 
-def _rows(con: duckdb.DuckDBPyConnection, files: list[Path], view: str, typed: bool = False) -> list[str]:
-    """Makes a view of these files with `_file` and `_row` (from 1) beside their columns, and returns the column names.
+def _check_distinct(path: Path, names: list[str]) -> None:
+    if len({name.lower() for name in names}) < len(names):
+        raise BadInput(f"{path} names a column twice ({', '.join(names)}): names must differ, not only in case.")
 
-    `typed` lets DuckDB guess the types of CSV columns (profiles); otherwise they stay text and are checked row by row.
+
+def _view(con: duckdb.DuckDBPyConnection, location: Location, view: str, wanted: Iterable[str], where: str) -> list[str]:
+    """Makes a view of a location with `_file` and `_row` (from 1) beside its columns, and returns their names.
+
+    CSV columns stay text. Each file is read by its own header, in order. Raises BadInput that begins with `where` when a file
+    cannot be read or misses a wanted column.
     """
-    paths = [str(f) for f in files]
+    files = location.files()
     try:
-        if paths[0].endswith(".parquet"):
-            relation = con.read_parquet(paths, filename=True, file_row_number=True)
-            names = [c for c in relation.columns if c not in ("filename", "file_row_number")]
-            relation.project(", ".join([*map(quote, names), "filename AS _file", "file_row_number + 1 AS _row"])).create_view(
-                view, replace=True
+        if location.is_delta():
+            con.register(f"{view}_delta", DeltaTable(location.path).to_pyarrow_dataset())
+            con.execute(
+                f"CREATE OR REPLACE VIEW {view} AS "
+                f"SELECT *, {literal(location.path)} AS _file, row_number() OVER () AS _row FROM {view}_delta"
             )
-            return names
-        names = _csv_header(files[0])
-        if typed:
-            relation = con.read_csv(paths, header=True)  # pyright: ignore[reportArgumentType] (a list is fine)
-            relation.project("*, '' AS _file, row_number() OVER () AS _row").create_view(view, replace=True)
-            return names
-        columns = ", ".join(f"{literal(n)}: 'VARCHAR'" for n in names)
-        con.execute(
-            f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT * EXCLUDE (filename), filename AS _file, "
-            "row_number() OVER (PARTITION BY filename) AS _row "
-            f"FROM read_csv([{', '.join(map(literal, paths))}], auto_detect=false, header=true, delim=',', quote='\"', "
-            f"filename=true, store_rejects=true, columns={{{columns}}})"
-        )
-        return names
-    except duckdb.Error as error:
-        raise BadInput(f"{files[0]} cannot be read: {_first_line(error)}.") from None
+        elif files[0].name.endswith(".parquet"):
+            for file in files:
+                _check_distinct(file, pq.read_schema(file).names)
+            relation = con.read_parquet([str(f) for f in files], filename=True, file_row_number=True, union_by_name=True)
+            names = [c for c in relation.columns if c not in ("filename", "file_row_number")]
+            columns = [*map(quote, names), "filename AS _file", "file_row_number + 1 AS _row"]
+            relation.project(", ".join(columns)).create_view(view, replace=True)
+        else:
+            parts = [_csv(file, wanted, where) for file in files]
+            con.execute(f"CREATE OR REPLACE VIEW {view} AS " + " UNION ALL BY NAME ".join(parts))
+        there = [row[0] for row in con.execute(f"SELECT column_name FROM (DESCRIBE {view})").fetchall()]
+    except (duckdb.Error, DeltaError, pa.ArrowException) as error:
+        raise BadInput(f"{where}: {files[0]} cannot be read: {_first_line(error)}.") from None
+    there = [name for name in there if name not in ("_file", "_row")]
+    _check_columns(wanted, there, files[0], where)
+    return there
+
+
+def _csv(file: Path, wanted: Iterable[str], where: str) -> str:
+    names = _csv_header(file)
+    _check_columns(wanted, names, file, where)
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    # one file at a time: over several, rows would have no order to be numbered in
+    return (
+        f"(SELECT *, {literal(str(file))} AS _file, row_number() OVER () AS _row FROM read_csv({literal(str(file))}, "
+        f"auto_detect=false, header=true, delim=',', quote='\"', store_rejects=true, columns={{{columns}}}))"
+    )
 
 
 def literal(value: str) -> str:
@@ -97,13 +126,14 @@ def literal(value: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".")
+    line = str(error).splitlines()[0].rstrip(".!")
+    return "its lines end in different ways, save it with one kind of line ending" if "state machine" in line else line
 
 
-def _check_columns(wanted: Iterable[str], there: list[str], files: list[Path], where: str) -> None:
+def _check_columns(wanted: Iterable[str], there: list[str], file: Path, where: str) -> None:
     for column in wanted:
         if column not in there:
-            raise BadInput(f"{where}: {files[0]} has no column {column!r}; it has {', '.join(there)}.")
+            raise BadInput(f"{where}: {file} has no column {column!r}; it has {', '.join(there)}.")
 
 
 def _time(column: str) -> str:
@@ -113,10 +143,13 @@ def _time(column: str) -> str:
 
 def _entry_view(con: duckdb.DuckDBPyConnection, channel: str, entry: ChannelEntry) -> str:
     """Makes the view `entry` of one channel entry in contract columns, unchecked. Raises BadInput for a wrong column or `where`."""
-    files = entry.files()
-    there = _rows(con, files, "entry_rows")
-    _check_columns(entry.columns.values(), there, files, f"channel {channel!r}")
-    con.execute("SET TimeZone = ?", [entry.timezone])
+    _view(con, entry, "entry_rows", entry.columns.values(), f"channel {channel!r}")
+    try:
+        con.execute("SET TimeZone = ?", [entry.timezone])
+    except duckdb.Error:
+        raise BadInput(
+            f"channel {channel!r}: {entry.timezone!r} is no time zone: use an IANA name such as Europe/London."
+        ) from None
     raw = {c: quote(entry.columns[c]) if c in entry.columns else "NULL" for c in EVENT_REQUIRED + EVENT_OPTIONAL}
     types = dict(con.execute("SELECT column_name, column_type FROM (DESCRIBE entry_rows)").fetchall())
     for column in ("event_time", "arrived_at"):
@@ -129,7 +162,8 @@ def _entry_view(con: duckdb.DuckDBPyConnection, channel: str, entry: ChannelEntr
             {text["user_id"]} AS user_id, {_time(raw["event_time"])} AS event_time, {text["event_time"]} AS raw_time,
             {text["text"]} AS text, {text["category"]} AS category,
             TRY_CAST({raw["amount"]} AS DOUBLE) AS amount, {text["amount"]} AS raw_amount,
-            {text["status"]} AS status, {text["payment_method"]} AS payment_method, {text["event_id"]} AS event_id,
+            {text["status"]} AS status, {text["payment_method"]} AS payment_method,
+            nullif(trim({text["event_id"]}), '') AS event_id,
             {_time(raw["arrived_at"])} AS arrived_at, {text["arrived_at"]} AS raw_arrived, {str(entry.exposure).lower()} AS exposure
         FROM entry_rows WHERE {f"({entry.where})" if entry.where else "true"}"""
 
@@ -155,18 +189,24 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
     first, last = [], []
     for channel, entry in _entries(config):
         sql = _entry_view(con, channel, entry)
-        row = _query(con, channel, f"SELECT count(*), min(event_time), max(event_time) FROM ({sql})").fetchone()
-        assert row is not None
-        if row[0] == 0:
+        found = _query(
+            con,
+            channel,
+            "SELECT count(*), min(day), max(day) FROM (SELECT CASE WHEN isfinite(event_time) THEN "
+            f"CAST(event_time AT TIME ZONE 'UTC' AS DATE) END AS day FROM ({sql})) "
+            "WHERE day IS NULL OR day BETWEEN DATE '0001-01-02' AND DATE '9999-12-30'",
+        )
+        rows, first_day, last_day = found.fetchone() or (0, None, None)
+        if rows == 0:
             raise BadInput(
                 f"channel {channel!r} is empty: {entry.path} has no rows" + (f" where {entry.where}." if entry.where else ".")
             )
-        if row[1] is None:
+        if first_day is None:
             raise BadInput(
                 f"channel {channel!r}: no row of {entry.path} has a readable event_time in {entry.columns['event_time']!r}."
             )
-        first.append(row[1].astimezone(dt.UTC).date())
-        last.append(row[2].astimezone(dt.UTC).date())
+        first.append(first_day)
+        last.append(last_day)
     con.execute("SET TimeZone='UTC'")
     span = config.span or Span(start=min(first), end=max(last) + dt.timedelta(days=1))
     schema = profile_attributes(con, config.profile) if config.profile else {}
@@ -175,32 +215,34 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
 
 def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str]:
     """Attribute names and types of a profile table."""
-    files = entry.files()
-    there = _rows(con, files, "profile_rows", typed=True)
-    _check_columns([entry.key, *([entry.as_of] if entry.as_of else [])], there, files, "profile")
-    types = dict(con.execute("SELECT column_name, column_type FROM (DESCRIBE profile_rows)").fetchall())
     attributes: dict[str, str] = {}
-    for column in there:
-        if column in (entry.key, entry.as_of):
-            continue
+    for column, kind in _profile_columns(con, entry).items():
         name = attribute_name(column)
-        if name in attributes or name in RESERVED:
+        if name.lower() in {taken.lower() for taken in attributes}:
             raise BadInput(
-                f"profile: the column {column!r} of {files[0]} would be the attribute {name!r}, which is taken: rename it."
+                f"profile: the column {column!r} of {entry.path} would be the attribute {name!r}, which is taken: rename it."
             )
-        attributes[name] = _attribute_type(types[column])
+        attributes[name] = _attribute_type(kind)
     return attributes
 
 
-def attribute_name(column: str) -> str:
-    """A profile column as an attribute: letters, digits and underscores, as filters and the index need it."""
-    name = re.sub(r"\W", "_", column.strip(), flags=re.ASCII)
-    return f"_{name}" if name[:1].isdigit() else name
-
-
-RESERVED = frozenset(
-    {*(f.name for f in SNAPSHOT_KEYS), *(f.name for f in ACTIVITY_FEATURES), "fold", "as_of", "vector", "history_events"}
-)
+def _profile_columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str]:
+    """DuckDB types of the attribute columns; makes the view `profile_rows`."""
+    keys = [entry.key, *([entry.as_of] if entry.as_of else [])]
+    files = entry.files()
+    if files[0].name.endswith((".csv", ".csv.gz")):
+        header = _csv_header(files[0])
+        _check_columns(keys, header, files[0], "profile")
+        try:  # typed, unlike events: DuckDB guesses the types of whole columns
+            paths: Any = [str(file) for file in files]
+            relation = con.read_csv(paths, header=True, names=header, filename=True)
+            relation.project("* EXCLUDE (filename), filename AS _file, row_number() OVER () AS _row").create_view("profile_rows")
+        except duckdb.Error as error:
+            raise BadInput(f"profile: {files[0]} cannot be read: {_first_line(error)}.") from None
+    else:
+        _view(con, entry, "profile_rows", keys, "profile")
+    types = dict(con.execute("SELECT column_name, column_type FROM (DESCRIBE profile_rows)").fetchall())
+    return {name: kind for name, kind in types.items() if name not in (*keys, "_file", "_row")}
 
 
 def _attribute_type(kind: str) -> str:
@@ -211,6 +253,25 @@ def _attribute_type(kind: str) -> str:
     return "float" if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL") else "string"
 
 
+def attribute_name(column: str) -> str:
+    """A profile column as an attribute: letters, digits and underscores, as filters and the index need it.
+
+    A name that means something else in the platform or its index gets the prefix `profile_`.
+    """
+    name = re.sub(r"\W", "_", column.strip(), flags=re.ASCII) or "_"
+    name = f"_{name}" if name[:1].isdigit() else name
+    return f"profile_{name}" if name.lower() in RESERVED else name
+
+
+RESERVED = frozenset(
+    {
+        *(f.name for f in (*SNAPSHOT_KEYS, *ACTIVITY_FEATURES, *SEQUENCE_FEATURES, *SEARCH_FEATURES)),
+        *("user_id", "fold", "as_of", "vector", "history_events", "day", "first_day", "reason", "newest", "_file", "_row"),
+        *("and", "or", "not", "in", "like", "is", "null", "exists", "true", "false"),  # of the index's expressions
+    }
+)
+
+
 def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     """Reads every event of the source into the table `scanned`, one row a source row, `reason` null where it is good."""
     assert config.span is not None
@@ -219,7 +280,8 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         "text VARCHAR, text_id BIGINT, category VARCHAR, amount DOUBLE, status VARCHAR, payment_method VARCHAR, "
         "event_id VARCHAR, arrived_at TIMESTAMPTZ, exposure BOOLEAN, reason VARCHAR)"
     )
-    end = config.span.end or dt.date(9999, 1, 1)
+    # an open span ends with today: what is dated later is no news but a mistake
+    end = config.span.end or dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
     for channel, entry in _entries(config):
         sql = _entry_view(con, channel, entry)
         _query(
@@ -244,7 +306,7 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
             FROM ({sql})""",
             [config.span.start, end],
         )
-        if entry.files()[0].name.endswith((".csv", ".csv.gz")):
+        if not entry.is_delta() and entry.files()[0].name.endswith((".csv", ".csv.gz")):
             _take_rejects(con, channel)
     con.execute("SET TimeZone='UTC'")
     con.execute(
@@ -300,8 +362,13 @@ def quarantined(con: duckdb.DuckDBPyConnection) -> pa.Table:
     rows = con.execute(
         "SELECT channel, file, row_number, reason FROM scanned WHERE reason IS NOT NULL ORDER BY channel, file, row_number"
     ).to_arrow_table()
-    hashes = [file_sha256(f) for f in rows["file"].to_pylist()]
-    return rows.append_column("file_sha256", pa.array(hashes, pa.string()))
+    return _with_hashes(rows)
+
+
+def _with_hashes(rows: pa.Table) -> pa.Table:
+    names = rows["file"].to_pylist()
+    hashes = {name: file_sha256(name) if Path(name).is_file() else "" for name in set(names)}
+    return rows.append_column("file_sha256", pa.array([hashes[name] for name in names], pa.string()))
 
 
 def read_profile(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: dict[str, str]) -> tuple[pa.Table, pa.Table]:
@@ -309,23 +376,35 @@ def read_profile(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: di
 
     One row a user and `as_of` is kept; without `as_of` one row a user.
     """
-    there = _rows(con, entry.files(), "profile_rows", typed=True)
+    columns = _profile_columns(con, entry)
     sql_types = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}
+    found = {attribute_name(c): _attribute_type(kind) for c, kind in columns.items()}
+    if found != schema:
+        changed = sorted(set(found.items()) ^ set(schema.items()))
+        raise BadInput(
+            f"profile: the attributes of {entry.path} are not those this home was made with "
+            f"({', '.join(dict.fromkeys(name for name, _ in changed))}): use another --home for them."
+        )
     as_of = f"TRY_CAST({quote(entry.as_of)} AS TIMESTAMPTZ)" if entry.as_of else "CAST(NULL AS TIMESTAMPTZ)"
-    columns = [c for c in there if c not in (entry.key, entry.as_of)]
-    attributes = "".join(
-        f", CAST({quote(c)} AS {sql_types[schema[attribute_name(c)]]}) AS {quote(attribute_name(c))}" for c in columns
-    )
-    con.execute(
+    attributes = ""
+    for column in columns:
+        name = attribute_name(column)
+        value = f"TRY_CAST({quote(column)} AS {sql_types[schema[name]]})"
+        if schema[name] == "float":  # NaN and infinity mean unknown, and compare differently from engine to engine
+            value = f"CASE WHEN isfinite({value}) THEN {value} END"
+        attributes += f", {value} AS {quote(name)}"
+    _query(
+        con,
+        "profile",
         "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT *, CASE WHEN user_id IS NULL THEN 'no user_id' "
         "WHEN trim(user_id) = '' THEN 'empty user_id' "
         + ("WHEN as_of IS NULL THEN 'no readable as_of' " if entry.as_of else "")
         + "WHEN row_number() OVER (PARTITION BY user_id, as_of ORDER BY _file, _row) > 1 THEN 'repeated profile row' END AS reason "
-        f"FROM (SELECT _file, _row, CAST({quote(entry.key)} AS VARCHAR) AS user_id, {as_of} AS as_of{attributes} FROM profile_rows)"
+        f"FROM (SELECT _file, _row, CAST({quote(entry.key)} AS VARCHAR) AS user_id, {as_of} AS as_of{attributes} "
+        "FROM profile_rows)",
     )
     good = con.execute("SELECT * EXCLUDE (_file, _row, reason) FROM profile_scanned WHERE reason IS NULL").to_arrow_table()
     bad = con.execute(
-        "SELECT 'profile' AS channel, ? AS file, _row AS row_number, reason FROM profile_scanned WHERE reason IS NOT NULL",
-        [str(entry.files()[0])],
+        "SELECT 'profile' AS channel, _file AS file, _row AS row_number, reason FROM profile_scanned WHERE reason IS NOT NULL"
     ).to_arrow_table()
-    return good, bad.append_column("file_sha256", pa.array([file_sha256(f) for f in bad["file"].to_pylist()], pa.string()))
+    return good, _with_hashes(bad)

@@ -49,6 +49,10 @@ def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
     """
     if (settings.home / "source.yaml").exists():
         kept = source_config.of_home(settings)
+        if not kept.asks_the_same(source) and kept.name == source.name and kept.channels:
+            raise BadInput(
+                f"{settings.home} was made from another version of {kept.name!r} (see its source.yaml): choose another --home."
+            )
         if not kept.asks_the_same(source):
             raise BadInput(
                 f"{settings.home} belongs to another source, {kept.name!r} (see its source.yaml): choose another --home."
@@ -62,7 +66,6 @@ def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
 def open_home(settings: Settings, found: SourceConfig) -> SourceConfig:
     """Ties a home to a source that `discover` has found, and returns it."""
     source_config.keep(settings, found)
-    settings.keep()
     return found
 
 
@@ -101,6 +104,9 @@ def stage(settings: Settings) -> StageReport:
     try:
         scan.scan(con, source)
         channels = scan.report(con)
+        for channel in source.channels:
+            if not any(c.channel == channel and c.rows for c in channels):
+                raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
         refused = scan.quarantined(con)
         bad_profile = 0
         profile = None
@@ -119,8 +125,12 @@ def stage(settings: Settings) -> StageReport:
     if staged:
         (work / "scan.duckdb").unlink()
         shutil.rmtree(work / "tmp", ignore_errors=True)
-        shutil.rmtree(settings.staging, ignore_errors=True)
+        old = settings.home / "staging.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if settings.staging.exists():
+            settings.staging.rename(old)
         work.rename(settings.staging)
+        shutil.rmtree(old, ignore_errors=True)
     else:
         shutil.rmtree(work)
     return StageReport(channels, equal, bad_profile, round(share, 6), staged, timer.seconds)
@@ -155,6 +165,11 @@ def _write(settings: Settings, con: duckdb.DuckDBPyConnection, profile: pa.Table
         profile_hash = f"{int((row.fetchone() or [0])[0] or 0):016x}"
     content = {"days": {d: [n, f"{int(h):016x}"] for d, n, h in manifest}, "profile": profile_hash}
     (work / MANIFEST).write_text(json.dumps(content))
+
+
+def is_staged(settings: Settings) -> bool:
+    """Whether there are staged days."""
+    return (settings.staging / MANIFEST).exists()
 
 
 def manifest(settings: Settings) -> dict:

@@ -20,6 +20,9 @@ OPERATORS: dict[type[exp.Expr], str] = {exp.EQ: "==", exp.NEQ: "!=", exp.GT: ">"
 MIRRORED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "==", "!=": "!="}
 
 
+MAX_FILTER = 1000
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One `column operator value`; the value has the column's type."""
@@ -34,9 +37,11 @@ def parse(text: str, columns: pa.Schema) -> list[Comparison]:
 
     Raises BadInput that names the column, the type or the part that is not understood.
     """
+    if len(text) > MAX_FILTER:
+        raise BadInput(f"The filter has {len(text):,} characters: at most {MAX_FILTER:,} are read.")
     try:
         tree = sqlglot.parse_one(text, dialect="duckdb")
-    except (ParseError, TokenError):
+    except (ParseError, TokenError, RecursionError):
         raise BadInput(
             f"The filter {text!r} cannot be read: write comparisons joined by AND, such as age = '35-44' AND events_28d >= 3."
         ) from None
@@ -79,7 +84,7 @@ def _value(node: exp.Expr, column: str, kind: pa.DataType) -> Any:
         if math.isfinite(number) and abs(number) < 2**53:
             number = -number if negative else number
             return int(number) if pa.types.is_integer(kind) and number.is_integer() else number
-    wanted = "a text in quotes" if pa.types.is_string(kind) else "true or false" if pa.types.is_boolean(kind) else "a number"
+    wanted = "a text in single quotes" if pa.types.is_string(kind) else "true or false" if pa.types.is_boolean(kind) else "a number"
     raise BadInput(f"The filter compares {column!r} with {node.sql()}: it takes {wanted}.")
 
 

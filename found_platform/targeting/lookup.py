@@ -87,9 +87,9 @@ def find(settings: Settings, sentence: str, *, top: int = 20, where: str | None 
     ranked: list[tuple[str, float]] | None = None
     if not reason:
         try:
-            ranked = index.search(settings, query, top, filters.to_milvus(comparisons))
-        except index.IndexBusy:
-            reason = "another process holds the index"
+            ranked = index.search(settings, published, query, top, filters.to_milvus(comparisons))
+        except index.IndexBusy as busy:
+            reason = str(busy)
     if ranked is None:
         ranked = _score_all(settings, published.model_version, as_of, query, top, matches)
     names = keys.user_ids(settings, [key for key, _ in ranked])

@@ -106,6 +106,37 @@ def test_a_late_event_makes_its_day_and_what_reads_it_stale_and_nothing_else(tmp
         assert stale("user_tabular") == [f"2024-01-{d}" for d in range(20, 29)]  # first seen asks all days before
 
 
+def test_what_is_gone_or_of_another_cutoff_is_made_again(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(copy)
+    with graph.session(copy) as instance:
+
+        def stale(asset: str) -> bool:
+            return bool(graph._stale(house, instance, asset, graph.wanted_keys(house, asset, cutoff)))
+
+        assert not any(map(stale, ALL))
+        (copy.home / "feast" / "online.db").unlink()
+        pointer = copy.home / "index" / "current.json"
+        pointer.write_text(pointer.read_text().replace(str(cutoff), "2026-01-20"))
+        shutil.rmtree(copy.lake / "search_text")
+        monkeypatch.setattr("found_platform.registry.CHAMPION", "nobody")
+        assert [a for a in ALL if stale(a)] == ["search_text", "online_features", "promotion", "user_index"]
+        shutil.rmtree(copy.staging)
+        assert stale("quarantine")
+
+
+def test_a_failed_check_is_not_forgotten_by_the_next_run(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
+    from found_platform.errors import JobFailed
+    from found_platform.features import checks
+
+    monkeypatch.setattr(checks, "one_row_for_every_user", lambda *_: (False, "rows are missing"))
+    day = str(cutoff - dt.timedelta(days=3))
+    with pytest.raises(JobFailed, match="one_row_for_every_user failed: rows are missing"):
+        graph.materialize(copy, "user_tabular", day)
+    house = House(copy)
+    with graph.session(copy) as instance:
+        assert graph._stale(house, instance, "user_tabular", house.keys("user_tabular")) == [day]
+
+
 def test_two_processes_do_not_run_in_one_home_at_a_time(settings: Settings, cutoff: dt.date) -> None:
     from found_platform.errors import JobFailed
 

@@ -13,10 +13,12 @@ import pytest
 
 from found_platform import lake, registry
 from found_platform.benchmark import run, scenarios
+from found_platform.benchmark.methods import Probe, logistic
 from found_platform.benchmark.metrics import METRICS, evaluate
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
+from found_platform.sources.simulator import world
 
 
 def test_metrics_by_hand() -> None:
@@ -46,30 +48,36 @@ def test_nobody_wins_by_equal_scores() -> None:
 
 
 def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: dt.date) -> None:
-    events = pq.read_table(settings.home / "simulated" / "events.parquet").to_pylist()
+    """A payment for a leaf names it: `pets` is all that the department's pet texts say."""
+    events = pad.dataset(settings.home / "simulated" / "events").to_table().to_pylist()
     secret = keys.home_secret(settings)
     end = cutoff + dt.timedelta(days=settings.horizon_days)
-    found = {s.name: s for s in scenarios.load(settings, cutoff, None, None)}
-    specs = json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]
-    assert len(found) >= 3
-    for spec in specs:
-        if spec["scenario"] not in found:
-            continue
-        doers = {
-            keys.user_key(secret, e["user_id"])
-            for e in events
-            if e["category"] == spec["interest"] and e["channel"] == "pay_bill" and cutoff <= e["event_time"].date() < end
-        }
-        scenario = found[spec["scenario"]]
-        assert {u for u, label in zip(scenario.user_keys, scenario.labels, strict=True) if label} == doers & set(scenario.user_keys)
+    found = {s.name: s for s in scenarios.load(settings, cutoff)[0]}
+    assert len(found) >= 4
+    leaf_of = {
+        name
+        for names in world().raw["leaves"]["diapers"]["products"] + world().raw["leaves"]["nursery"]["products"]
+        for name in names
+    }
+    doers = {
+        keys.user_key(secret, e["user_id"])
+        for e in events
+        if e["channel"] == "pay_bill" and cutoff <= e["event_time"].date() < end and any(name in e["text"] for name in leaf_of)
+    }
+    scenario = found["baby_products"]
+    assert {u for u, label in zip(scenario.user_keys, scenario.labels, strict=True) if label} == doers & set(scenario.user_keys)
 
 
 def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings, cutoff: dt.date) -> None:
     rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
-    methods = {("frozen_text", "zero_shot"), ("frozen_text", "linear_probe"), ("activity_count", "zero_shot")}
-    assert {(r["method"], r["task"]) for r in rows} == methods | {("tfidf_activity", "linear_probe")}
+    zero_shot = {(m, "zero_shot") for m in ("frozen_text", "activity_count", "oracle")}
+    probes = {(m, "linear_probe") for m in ("frozen_text", "tfidf_activity", "gbdt_aggregates")}
+    assert {(r["method"], r["task"]) for r in rows} == zero_shot | probes
     names = {r["scenario"] for r in rows}
-    assert len(rows) == 4 * len(names) * len(METRICS)
+    assert len(rows) == 6 * len(names) * (len(METRICS) + 1)
+    assert {r["value"] for r in rows if r["method"] == "oracle" and r["metric"] == "oracle_share"} == {1.0}
+    best = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc")}
+    assert max(best, key=lambda m: best[m]) == "oracle"
     for row in rows:
         if row["scenario"] == "mean":
             parts = [
@@ -86,10 +94,15 @@ def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> N
     rng = np.random.default_rng(0)
     features = rng.normal(size=(400, 30))
     labels = (rng.random(400) < 0.2).astype(int)
-    figures = [run._probe(features, labels, seed)["auc"] for seed in range(5)]
+    figures = [run._probe(Probe(features, logistic), np.arange(400), np.ones(400, bool), labels, seed)["auc"] for seed in range(5)]
     assert abs(np.mean(figures) - 0.5) < 0.08
     labels = (features[:, 0] + 0.3 * rng.normal(size=400) > 1).astype(int)
-    assert np.mean([run._probe(features, labels, seed)["auc"] for seed in range(5)]) > 0.85
+    assert (
+        np.mean(
+            [run._probe(Probe(features, logistic), np.arange(400), np.ones(400, bool), labels, seed)["auc"] for seed in range(5)]
+        )
+        > 0.85
+    )
 
 
 def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:
@@ -105,7 +118,7 @@ def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings,
             str(cutoff)
         ]
     }
-    assert scenarios.load(made, cutoff, None, None) == []
+    assert scenarios.load(made, cutoff)[0] == []
     written, table = run.run(made, cutoff, loaded.version, [])
     assert (written.rows, table.num_rows) == (0, 0)
 
@@ -118,42 +131,62 @@ def write_labels(folder: Path, rows: list[dict], **spec: object) -> tuple[Path, 
 
 def test_labels_of_a_file_are_hashed_forward_and_matched_by_cutoff(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:
     moment = dt.datetime.combine(cutoff, dt.time(), dt.UTC)
-    rows = [{"user_id": f"user-0-{i:06d}", "scenario": "s", "cutoff": moment, "label": i % 2} for i in range(6)]
+    rows = [{"user_id": f"user-0-{i:06d}", "scenario": "s", "cutoff": moment, "label": i % 2} for i in range(10)]
     rows.append({**rows[0], "cutoff": moment + dt.timedelta(days=1), "label": 1})
-    (scenario,) = scenarios.load(settings, cutoff, *write_labels(tmp_path, rows, horizon_days=30))
-    assert scenario.horizon_days == 30
-    assert list(scenario.labels) == [0, 1, 0, 1, 0, 1]
+    (scenario,) = scenarios.from_files(settings, cutoff, *write_labels(tmp_path, rows))
+    assert list(scenario.labels) == [0, 1] * 5
     assert scenario.user_keys[1] == keys.user_key(keys.home_secret(settings), "user-0-000001")
 
 
+def test_users_the_lake_does_not_know_teach_nothing_and_rank_last() -> None:
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(300, 4))
+    labels = (features[:, 0] > 0.5).astype(int)
+    known = rng.random(300) < 0.7
+    features[~known] = features[0]
+    labels[~known] = 0
+    assert run._probe(Probe(features, logistic), np.arange(300), known, labels, 0)["auc"] > 0.95
+
+
+LABELLED = [{"user_id": f"user-0-{i:06d}", "scenario": "s", "label": i % 2, "cutoff": "the cutoff"} for i in range(12)]
+
+
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("change", "message"),
     [
-        ([{"user_id": "a", "scenario": "s", "label": 1}], "has no column cutoff"),
-        (
-            [{"user_id": "a", "scenario": "s", "label": 1, "cutoff": dt.datetime(1999, 1, 1, tzinfo=dt.UTC)}],
-            "no labels at the cutoff",
-        ),
-        ([{"user_id": "a", "scenario": "other", "label": 1, "cutoff": None}], "no labels of the scenarios"),
+        (lambda rows: [{k: v for k, v in r.items() if k != "cutoff"} for r in rows], "has no column cutoff"),
+        (lambda rows: [{**r, "cutoff": dt.datetime(1999, 1, 1, tzinfo=dt.UTC)} for r in rows], "no labels at the cutoff"),
+        (lambda rows: [{**r, "scenario": "other"} for r in rows], "no labels of the scenarios"),
+        (lambda rows: [{**r, "label": 2} for r in rows], "other than 0 and 1"),
+        (lambda rows: [{**r, "label": 1} for r in rows], "12 positives and 0 negatives; at least 5"),
+        (lambda rows: [*rows, rows[0]], "names a user twice in the scenario 's'"),
+        (lambda rows: [{**r, "user_id": "X" + r["user_id"]} for r in rows], "None of the 12 users"),
     ],
 )
-def test_labels_that_cannot_be_used_are_refused(
-    settings: Settings, cutoff: dt.date, tmp_path: Path, rows: list[dict], message: str
-) -> None:
-    if rows[0].get("cutoff", 0) is None:
-        rows[0]["cutoff"] = dt.datetime.combine(cutoff, dt.time(), dt.UTC)
+def test_labels_that_cannot_be_used_are_refused(settings: Settings, cutoff: dt.date, tmp_path: Path, change, message: str) -> None:
+    moment = dt.datetime.combine(cutoff, dt.time(), dt.UTC)
+    rows = change([{**r, "cutoff": moment} for r in LABELLED])
     with pytest.raises(BadInput, match=message):
-        scenarios.load(settings, cutoff, *write_labels(tmp_path, rows))
+        scenarios.give(settings, cutoff, *write_labels(tmp_path, rows))
+    assert scenarios.given(settings) == {}
 
 
 def test_files_that_are_missing_or_no_scenarios_are_named(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:
-    labels, specs = write_labels(tmp_path, [{"user_id": "a", "scenario": "s", "cutoff": None, "label": 1}])
-    with pytest.raises(BadInput, match="belong together"):
-        scenarios.load(settings, cutoff, labels, None)
+    labels, specs = write_labels(tmp_path, LABELLED)
     with pytest.raises(BadInput, match=r"nowhere\.parquet does not exist"):
-        scenarios.load(settings, cutoff, tmp_path / "nowhere.parquet", specs)
+        scenarios.from_files(settings, cutoff, tmp_path / "nowhere.parquet", specs)
     with pytest.raises(BadInput, match=r"nowhere\.json does not exist"):
-        scenarios.load(settings, cutoff, labels, tmp_path / "nowhere.json")
-    specs.write_text('{"scenarios": [{"scenario": "s"}]}')
-    with pytest.raises(BadInput, match="is no scenario file"):
-        scenarios.load(settings, cutoff, labels, specs)
+        scenarios.from_files(settings, cutoff, labels, tmp_path / "nowhere.json")
+    (tmp_path / "garbage.parquet").write_text("garbage")
+    with pytest.raises(BadInput, match=r"garbage\.parquet cannot be read"):
+        scenarios.from_files(settings, cutoff, tmp_path / "garbage.parquet", specs)
+    for wrong in ('{"scenarios": [{"scenario": "s"}]}', '{"scenarios": [{"scenario": "s", "demand": 5}]}', "[]"):
+        specs.write_text(wrong)
+        with pytest.raises(BadInput, match="is no scenario file"):
+            scenarios.from_files(settings, cutoff, labels, specs)
+
+
+def test_without_enough_future_there_is_nothing_to_compare_and_it_says_so(settings: Settings, cutoff: dt.date) -> None:
+    found, why = scenarios.load(settings, cutoff + dt.timedelta(days=1))
+    assert found == []
+    assert "less than a horizon of 7 days" in why

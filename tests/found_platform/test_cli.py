@@ -93,6 +93,40 @@ def test_a_missing_source_file_and_a_home_that_is_a_file_are_named(tmp_path: Pat
     refused(call_found("demo", "--profile", "tiny", "--home", tmp_path / "file"), "is a file: choose another --home")
 
 
+def test_settings_and_homes_that_cannot_be_used_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = ["demo", "--profile", "tiny", "--home"]
+    (tmp_path / "file").write_text("")
+    refused(call_found(*demo, tmp_path / "file" / "home"), "cannot be a home")
+    monkeypatch.setenv("FOUND_LOOKBACK_DAYS", "abc")
+    refused(call_found(*demo, tmp_path / "home"), "FOUND_LOOKBACK_DAYS", "'abc'")
+    monkeypatch.delenv("FOUND_LOOKBACK_DAYS")
+    monkeypatch.setenv("FOUND_ENCODER", str(tmp_path / "no_model"))
+    refused(call_found(*demo, tmp_path / "home"), "no_model")
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_edited_source_file_is_told_from_another_source(settings: Settings, tmp_path: Path) -> None:
+    from found_platform.sources import config, staging
+
+    source = write_source(tmp_path, EVENTS)
+    made = Settings.load(tmp_path / "home")
+    staging.open_home(made, staging.discover(made, config.load(source)))
+    change(source, lambda c: c["channels"]["spm"][0]["columns"].pop("category"))
+    refused(call_found("demo", "--source", source, "--home", made.home), "another version of 'by_hand'")
+
+
+def test_the_environment_outranks_what_a_home_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Settings.load(tmp_path, profile="tiny", quarantine_threshold=0.2)
+    made.keep()
+    assert Settings.load(tmp_path).quarantine_threshold == 0.2
+    monkeypatch.setenv("FOUND_QUARANTINE_THRESHOLD", "0.4")
+    assert (Settings.load(tmp_path).quarantine_threshold, Settings.load(tmp_path).profile) == (0.4, "tiny")
+
+
+def test_words_that_look_like_markup_are_printed_as_they_are(settings: Settings) -> None:
+    assert "people [/who] buy [gold]" in call_found("audience", "find", "people [/who] buy [gold]", "--home", settings.home).out
+
+
 def test_too_many_bad_rows_stop_before_the_lake_and_say_so_again(tmp_path: Path) -> None:
     source = write_source(tmp_path, [*EVENTS, *[{**e, "text": " "} for e in EVENTS[:30]]])
     for _ in range(2):
@@ -139,7 +173,7 @@ def test_commands_on_an_empty_home_say_where_to_start(tmp_path: Path) -> None:
 def test_a_benchmark_that_cannot_work_is_refused(settings: Settings, tmp_path: Path) -> None:
     run = ["benchmark", "run", "--home", settings.home]
     refused(call_found(*run, "--labels", tmp_path / "x.parquet"), "belong together")
-    refused(call_found(*run, "--cutoff", "1999-01-01"), "no partition 1999-01-01")
+    refused(call_found(*run, "--cutoff", "1999-01-01"), "There is no 1999-01-01 in this home")
     refused(call_found(*run, "--labels", tmp_path / "x.parquet", "--scenarios", tmp_path / "x.json"), "x.json")
 
 
@@ -215,7 +249,6 @@ def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(tmp_path: Pa
     from dagster_defs.house import House
     from dagster_defs.run import open_instance
     from found_platform import lake
-    from found_platform.benchmark.scenarios import NO_LABELS
 
     made = Settings.load(home)
     assert lake.read(made.lake, "benchmark_results").num_rows == 0
@@ -223,7 +256,7 @@ def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(tmp_path: Pa
 
     with open_instance(made) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey("benchmark_results"))
-        assert event.asset_materialization.metadata["why_no_rows"].value == NO_LABELS
+        assert event.asset_materialization.metadata["why_no_rows"].value.startswith("no labels were given")
         assert House(made).records(instance, "benchmark_results")
     refused(call_found("benchmark", "run", "--home", home), "'by_hand' brings no labels: pass --labels and --scenarios")
 

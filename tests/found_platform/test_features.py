@@ -196,6 +196,22 @@ def test_a_late_event_is_known_by_its_arrival(tmp_path: Path) -> None:
     assert created == [at("2024-01-01"), at("2024-01-09"), at("2024-01-09")]
 
 
+def test_what_arrives_later_does_not_reach_an_earlier_snapshot(tmp_path: Path) -> None:
+    """A user known by exposures alone: the day's row is the same computed alone and in a range."""
+    events = [
+        {"user_id": "u", "event_time": at("2024-01-01"), "text": "mailing", "exposure": True, "arrived_at": at("2024-01-09")},
+        {"user_id": "u", "event_time": at("2024-01-03"), "text": "mailing", "exposure": True},
+    ]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=2)
+    rows = table(made, "user_tabular")
+    assert rows["u", dt.date(2024, 1, 1)]["created_timestamp"] == at("2024-01-09")
+    assert rows["u", dt.date(2024, 1, 1)]["days_since_last"] is None
+    before = lake.row_hashes(made.lake, "user_tabular", "event_date")
+    for day in (1, 2, 3):
+        write.feature(made, "user_tabular", dt.date(2024, 1, day), dt.date(2024, 1, day + 1))
+    assert lake.row_hashes(made.lake, "user_tabular", "event_date") == before
+
+
 def test_the_feature_checks_see_what_is_wrong(tmp_path: Path) -> None:
     made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(5)))
     span = (dt.date(2024, 1, 5), dt.date(2024, 1, 20))

@@ -122,7 +122,7 @@ def test_no_value_breaks_out_of_its_literal(text: str) -> None:
     ("text", "message"),
     [
         ("height > 3", "column 'height'.*there are city, age, balance, vip"),
-        ("city = 3", "takes a text in quotes"),
+        ("city = 3", "takes a text in single quotes"),
         ("age = 'x'", "takes a number"),
         ("vip = 1", "takes true or false"),
         ("age > 1 OR vip = true", "only comparisons"),
@@ -135,6 +135,8 @@ def test_no_value_breaks_out_of_its_literal(text: str) -> None:
         ("other.age = 1", "compare a column"),
         ("age > 1e999", "takes a number"),
         ("city = 'unclosed", "cannot be read"),
+        ("(" * 900 + "age = 1" + ")" * 900, "at most 1,000"),
+        ("(" * 450 + "age = 1", "cannot be read"),
     ],
 )
 def test_a_filter_that_is_not_understood_is_named(text: str, message: str) -> None:

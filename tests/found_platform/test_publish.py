@@ -114,7 +114,11 @@ def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> 
 
     made = Settings.load(tmp_path, profile="tiny")
     model = FrozenText(FrozenTextConfig("random-bert", "r", 4), torch.ones(4))
-    first, second = (registry.log(made, model, parameters={}, metrics={}, tags={"cutoff": "2024-01-01"}) for _ in range(2))
+    tags = {"cutoff": "2024-01-01"}
+    first = registry.log(made, model, parameters={}, metrics={}, tags=tags)
+    assert registry.log(made, model, parameters={}, metrics={}, tags=tags) == first  # the same weights are the same version
+    model.center += 1
+    second = registry.log(made, model, parameters={}, metrics={}, tags=tags)
     with pytest.raises(BadInput, match="has not been judged"):
         registry.promote(made, first)
     registry.store_verdict(made, first, Verdict(True, "fine", {"a": 1.0}))
@@ -127,7 +131,7 @@ def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> 
     registry.store_verdict(made, second, Verdict(True, "fine now", {}))
     registry.promote(made, second)
     assert (registry.version_of(made, registry.CHAMPION), registry.version_of(made, registry.PREVIOUS)) == (second, first)
-    assert registry.newest_for(made, "2024-01-01") == second
+    assert registry.of_cutoff(made, "2024-01-01") == second
 
 
 def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +199,15 @@ def test_a_held_index_is_answered_exactly_and_said(settings: Settings) -> None:
     assert held.exact
     assert "another process holds the index" in held.reason
     assert [u.user_id for u in held.users] == [u.user_id for u in lookup.find(settings, "gold", top=5).users]
+
+
+def test_an_index_whose_file_is_gone_is_answered_exactly_and_not_made_anew(copy: Settings) -> None:
+    path = copy.home / "index" / index.live(copy).name
+    shutil.rmtree(path)
+    answer = lookup.find(copy, "gold", top=5)
+    assert answer.exact
+    assert "the file of the index is gone" in answer.reason
+    assert not path.exists()
 
 
 def test_users_without_history_are_never_returned(copy: Settings, cutoff: dt.date) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import SHARED, at, write_source
+from conftest import SHARED, at, lake_of, write_source
 from deltalake import write_deltalake
 
 from found_platform import lake
@@ -116,17 +116,117 @@ def test_profile_columns_become_typed_attributes_with_names_a_filter_can_use(tmp
     assert found.profile_schema == {"Age__years_": "int", "_1st_city": "string", "vip": "bool", "spend": "float", "born": "string"}
 
 
-def test_bad_profile_rows_are_quarantined_and_reserved_names_refused(tmp_path: Path) -> None:
+def test_bad_profile_rows_are_quarantined(tmp_path: Path) -> None:
     rows = [{"id": "u1", "age": 1}, {"id": None, "age": 2}, {"id": "u1", "age": 3}]
     made = Settings.load(tmp_path / "home")
-    source = profile_source(tmp_path / "a", rows)
-    staging.open_home(made, staging.discover(made, source))
+    staging.open_home(made, staging.discover(made, profile_source(tmp_path / "a", rows)))
     report = staging.stage(made)
     assert report.bad_profile_rows == 2
-    reasons = [r["reason"] for r in lake.read(made.lake, "quarantine").to_pylist()]
-    assert sorted(reasons) == ["no user_id", "repeated profile row"]
-    with pytest.raises(BadInput, match=r"'fold'.*taken: rename it"):
-        staging.check(profile_source(tmp_path / "b", [{"id": "u1", "fold": 1}]))
+    refused = lake.read(made.lake, "quarantine").to_pylist()
+    assert sorted((r["row_number"], r["reason"]) for r in refused) == [(2, "no user_id"), (3, "repeated profile row")]
+    assert {r["file"] for r in refused} == {str(tmp_path / "a" / "people.parquet")}
+
+
+def test_a_profile_column_with_a_name_of_ours_gets_a_prefix_and_clashes_are_refused(tmp_path: Path) -> None:
+    events = [{"user_id": "u1", "event_time": at("2024-01-05"), "text": "tea"}]
+    names = ["day", "reason", "newest", "times", "fold", "events_7d", "like", "Reason of leaving"]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events, [{"user_id": "u1", **dict.fromkeys(names, 3.5)}]))
+    (row,) = lake.read(made.lake, "user_tabular").to_pylist()
+    assert row["events_7d"] == 1
+    assert all(row[f"profile_{name}"] == 3.5 for name in names[:-1])
+    assert row["Reason_of_leaving"] == 3.5
+    with pytest.raises(BadInput, match="names a column twice"):
+        staging.check(profile_source(tmp_path / "b", [{"id": "u1", "Age": 1, "age": 2}]))
+    with pytest.raises(BadInput, match="'a_b', which is taken: rename it"):
+        staging.check(profile_source(tmp_path / "c", [{"id": "u1", "a b": 1, "a_b": 2}]))
+
+
+def test_unknown_numbers_of_a_profile_are_null(tmp_path: Path) -> None:
+    events = [{"user_id": u, "event_time": at("2024-01-05"), "text": "tea"} for u in "abc"]
+    profile = [{"user_id": u, "spend": v} for u, v in zip("abc", (math.nan, math.inf, 2.0), strict=True)]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events, profile))
+    assert sorted(lake.read(made.lake, "user_tabular")["spend"].to_pylist(), key=str) == [2.0, None, None]
+
+
+def test_a_profile_that_changes_its_columns_is_refused_and_the_last_staging_stays(tmp_path: Path) -> None:
+    made = Settings.load(tmp_path / "home")
+    source = profile_source(tmp_path / "a", [{"id": "u1", "age": 1}])
+    staging.open_home(made, staging.discover(made, source))
+    staging.stage(made)
+    before = staging.manifest(made)
+    profile_source(tmp_path / "a", [{"id": "u1", "age": 1, "city": "Ulm"}])
+    with pytest.raises(BadInput, match=r"not those this home was made with \(city\)"):
+        staging.stage(made)
+    assert staging.manifest(made) == before
+
+
+def test_a_channel_that_lost_its_rows_is_refused_and_the_last_staging_stays(tmp_path: Path) -> None:
+    made = Settings.load(tmp_path / "home")
+    staging.open_home(made, staging.discover(made, config.load(csv_source(tmp_path, [GOOD]))))
+    staging.stage(made)
+    before = staging.manifest(made)
+    csv_source(tmp_path, [])
+    with pytest.raises(BadInput, match="'pay_bill' is empty"):
+        staging.stage(made)
+    assert staging.manifest(made) == before
+
+
+def test_rows_are_numbered_and_repeats_chosen_the_same_in_every_scan(tmp_path: Path) -> None:
+    """Enough rows for several threads, in two files whose columns are in another order."""
+    for part, header in ((1, "id,when,what,eid"), (2, "what,eid,when,id")):
+        order = header.split(",")
+        with (tmp_path / f"part{part}.csv").open("w") as file:
+            file.write(header + "\n")
+            for i in range(120_000):
+                row = {
+                    "id": f"u{part}",
+                    "when": "" if i % 50_000 == 7 else "2024-01-05",
+                    "what": f"text {i % 9}",
+                    "eid": str(i // 2),
+                }
+                file.write(",".join(row[c] for c in order) + "\n")
+    columns = {"user_id": "id", "event_time": "when", "text": "what", "event_id": "eid"}
+    path = tmp_path / "source.yaml"
+    path.write_text(yaml.safe_dump({"name": "s", "channels": {"spm": {"path": "part*.csv", "columns": columns}}, "span": SPAN}))
+    seen = set()
+    for _ in range(3):
+        con = lake.connect()
+        scan.scan(con, config.load(path))
+        untimed = [r["row_number"] for r in scan.quarantined(con).to_pylist() if r["reason"] == "no event_time"]
+        assert untimed == [8, 50_008, 100_008] * 2
+        seen.add(con.execute("SELECT sum(row_number), count(*), max(user_id) FROM scanned WHERE reason IS NULL").fetchone())
+    assert len(seen) == 1
+    assert {r[0] for r in con.execute("SELECT DISTINCT user_id FROM scanned").fetchall()} == {"u1", "u2"}
+
+
+def test_partition_columns_of_a_delta_source_can_be_used(tmp_path: Path) -> None:
+    rows = pa.table(
+        {
+            "id": ["u1", "u2"],
+            "when": pa.array([at("2024-01-03")] * 2, pa.timestamp("us", tz="UTC")),
+            "what": ["tea", "milk"],
+            "kind": ["a", "b"],
+        }
+    )
+    write_deltalake(str(tmp_path / "table"), rows, partition_by=["kind"])
+    columns = {"user_id": "id", "event_time": "when", "text": "what", "category": "kind"}
+    path = tmp_path / "source.yaml"
+    path.write_text(
+        yaml.safe_dump({"name": "s", "channels": {"spm": {"path": "table", "where": "kind = 'b'", "columns": columns}}})
+    )
+    con = lake.connect()
+    scan.scan(con, scan.discover(con, config.load(path)))
+    assert con.execute("SELECT user_id, category FROM scanned").fetchall() == [("u2", "b")]
+
+
+@pytest.mark.parametrize("when", ["infinity", "20260-01-01", "-infinity"])
+def test_a_time_beyond_all_calendars_is_outside_the_span(tmp_path: Path, when: str) -> None:
+    path = csv_source(tmp_path, [GOOD, f"u1,{when},tea,1"])
+    con = lake.connect()
+    scan.scan(con, scan.discover(con, config.load(path)))
+    assert [r["reason"] for r in scan.quarantined(con).to_pylist()] == ["event_time outside the span"]
+    path.write_text(path.read_text().split("span:")[0])
+    assert scan.discover(lake.connect(), config.load(path)).span == config.Span(start=dt.date(2024, 1, 5), end=dt.date(2024, 1, 6))
 
 
 @pytest.mark.parametrize(
@@ -135,6 +235,8 @@ def test_bad_profile_rows_are_quarantined_and_reserved_names_refused(tmp_path: P
         ("[1, 2]", "holds no mapping"),
         ("name: x\nchannels: {", "is not YAML"),
         ("name: x", "give `channels`"),
+        ("name: x\nspan: {start: 2016-13-14}", "is not YAML"),
+        ("name: x\nsimulator: {}\nspan: {start: 2024-01-02, end: 2024-01-01}", "not after start"),
         ("name: x\nchannels: {clicks: {path: a, columns: {}}}", "channels.clicks"),
         ("name: x\nchannels: {spm: {path: a.csv, columns: {user_id: a}}}", "columns must map"),
         ("name: x\nchannels: {spm: {path: a.csv, colums: {}}}", "spm"),
@@ -218,6 +320,11 @@ def test_the_secret_is_for_the_owner_alone_and_makes_the_keys(tmp_path: Path) ->
     assert keys.user_key(secret, "u1") != keys.user_key(b"other", "u1")
     with pytest.raises(BadInput, match="not hexadecimal"):
         keys.home_secret(Settings.load(tmp_path, secret="xyz"))
+    with pytest.raises(BadInput, match="is not the secret that the keys"):
+        keys.home_secret(Settings.load(tmp_path, secret="00ff"))
+    (tmp_path / "secret").unlink()
+    with pytest.raises(BadInput, match="made with FOUND_SECRET"):
+        keys.home_secret(made)
 
 
 def test_folds_are_even() -> None:

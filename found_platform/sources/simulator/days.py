@@ -101,5 +101,3 @@ def wishes(seed: int, block: int, start: dt.date, day: int) -> tuple[Wishes, np.
     delay = np.where(world().everyday[leaf], 0, g.choice(MAX_DELAY + 1, len(user), p=DELAY))
     paid = g.random(len(user)) < p.pays[user, leaf]
     return Wishes(user, leaf, np.where(paid, delay, -1)), exposed
-
-

@@ -105,9 +105,7 @@ def day_of_block(seed: int, block: int, start: dt.date, day: int, users: int) ->
     ordered = g.random(len(payer)) < p.apps[payer] * 0.5
     user = np.concatenate([user, payer, payer[ordered], exposed])
     leaf = np.concatenate([leaf, bought, bought[ordered], np.full(len(exposed), campaign(start, day))])
-    channel = np.concatenate(
-        [channel, np.full(len(payer), PAY), np.full(int(ordered.sum()), APP), np.full(len(exposed), EXPOSURE)]
-    )
+    channel = np.concatenate([channel, np.full(len(payer), PAY), np.full(int(ordered.sum()), APP), np.full(len(exposed), EXPOSURE)])
     text = _texts(g, user, leaf, channel)
     second = np.clip(g.normal(15 * 3600, 4 * 3600, len(user)), 0, 86_399).astype(np.int64)
     amount = np.round(world().price[leaf] * p.budget[user] * np.exp(g.normal(0, 0.4, len(user))), 2)
@@ -125,7 +123,9 @@ def day_of_block(seed: int, block: int, start: dt.date, day: int, users: int) ->
         {
             "user_id": ids,
             "event_time": time,
-            "channel": pa.array(np.array(CHANNELS))[0:0].cast(pa.string()) if not len(keep) else pa.array(np.array(CHANNELS)[shown_as[keep]]),
+            "channel": pa.array(np.array(CHANNELS))[0:0].cast(pa.string())
+            if not len(keep)
+            else pa.array(np.array(CHANNELS)[shown_as[keep]]),
             "text": text.take(pa.array(keep)),
             "category": pa.array(departments[leaf[keep]], mask=~coarse[keep]),
             "amount": pa.array(amount[keep], mask=channel[keep] != PAY),
@@ -141,5 +141,13 @@ def _outcomes(ids: pa.Array, time: pa.Array, leaf: np.ndarray, channel: np.ndarr
     for spec in scenarios():
         hit = np.isin(leaf, [world().index[name] for name in spec["leaves"]]) & (channel == CHANNELS.index(spec["outcome"]))
         rows = pa.array(np.flatnonzero(hit))
-        parts.append(pa.table({"user_id": ids.take(rows), "scenario": pa.array([spec["scenario"]] * len(rows), pa.string()), "event_time": time.take(rows)}))
+        parts.append(
+            pa.table(
+                {
+                    "user_id": ids.take(rows),
+                    "scenario": pa.array([spec["scenario"]] * len(rows), pa.string()),
+                    "event_time": time.take(rows),
+                }
+            )
+        )
     return pa.concat_tables(parts)

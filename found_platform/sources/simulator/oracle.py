@@ -1,9 +1,9 @@
 """The oracle: every user's true probability of a scenario's outcome after a cutoff, given all that is true of them at the cutoff.
 
-It knows a person's tastes, habits, hobbies and life events so far, and the wishes not paid yet; it does not know what has not happened.
-Wishes are Poisson and thin independently, so the chance of *no* outcome is a product over what could bring one: wishes for what was
-there before the cutoff, each life event and hobby that may still begin, exposures still to come, wishes already made. The person may
-leave on any day. All of it is exact; nothing is simulated.
+It knows a person's tastes, habits, hobbies and life events so far, and the wishes not paid yet; it does not know what has not
+happened. Wishes are Poisson and thin independently, so the chance of *no* outcome is a product over what could bring one: wishes
+for what was there before the cutoff, each life event and hobby that may still begin, exposures still to come, wishes already
+made. The person may leave on any day. All of it is exact; nothing is simulated.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ from found_platform.sources.simulator.world import DELAY, MAX_DELAY, triangle, w
 def probability(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) -> np.ndarray:
     """(B,) probability of the scenario's outcome in `[cutoff, cutoff + horizon)`; cutoff counts days from `start`.
 
-    NaN for users who were not there before the cutoff or have left by then.
+    0 for users who have left by then, NaN for those who were not there yet.
     """
     w, p = world(), people(seed, block)
     horizon = spec["horizon_days"]
@@ -53,7 +53,8 @@ def probability(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) 
     survive = (1 - LEAVE) ** np.arange(horizon + 1)  # still there after k days
     left_at = survive[:-1] * LEAVE  # left on day k
     nothing = (np.exp(none[:, :-1]) * left_at).sum(1) + np.exp(none[:, -1]) * survive[-1]
-    return np.where(alive(p, cutoff - 1) & (p.leaves > cutoff - 1), 1 - nothing, np.nan)
+    here = np.where(alive(p, cutoff - 1), 1 - nothing, 0.0)
+    return np.where(p.joins < cutoff, here, np.nan)
 
 
 LEAVE = 1 - np.exp(-LEAVING)
@@ -67,9 +68,13 @@ def _delayed(mean: np.ndarray, delay: np.ndarray) -> np.ndarray:
     return out
 
 
-def _life_event(p, e: int, name: str, cutoff: int, horizon: int, leaves: np.ndarray, chance: np.ndarray, delay: np.ndarray) -> np.ndarray:
+def _life_event(
+    p, e: int, name: str, cutoff: int, horizon: int, leaves: np.ndarray, chance: np.ndarray, delay: np.ndarray
+) -> np.ndarray:
     """Log chance (B, h+1) of nothing by day k from a life event that has not begun by the cutoff."""
-    phases = [(np.flatnonzero(leaves == leaf), first, last, peak) for leaf, first, last, peak in world().phases(name) if leaf in leaves]
+    phases = [
+        (np.flatnonzero(leaves == leaf), first, last, peak) for leaf, first, last, peak in world().phases(name) if leaf in leaves
+    ]
     if not phases:
         return np.zeros((BLOCK, horizon + 1))
     q = p.hazard[:, e]
@@ -102,7 +107,9 @@ def _hobbies(p, horizon: int, leaves: np.ndarray, chance: np.ndarray, delay: np.
     return out
 
 
-def _exposures(p, start: dt.date, cutoff: int, horizon: int, leaves: np.ndarray, chance: np.ndarray, delay: np.ndarray) -> np.ndarray:
+def _exposures(
+    p, start: dt.date, cutoff: int, horizon: int, leaves: np.ndarray, chance: np.ndarray, delay: np.ndarray
+) -> np.ndarray:
     """Log chance (B, h+1) of nothing by day k from campaigns after the cutoff."""
     out = np.zeros((BLOCK, horizon + 1))
     reached = np.concatenate([[0.0], np.cumsum(delay), np.ones(horizon)])  # paid within n days
@@ -120,7 +127,11 @@ def _pending(seed: int, block: int, start: dt.date, cutoff: int, horizon: int, l
     out = np.zeros((BLOCK, horizon + 1))
     for age in range(1, MAX_DELAY + 1):
         earlier, _ = wishes(seed, block, start, cutoff - age)
-        open_ = np.isin(earlier.leaf, leaves) & ~((earlier.pays_after >= 0) & (earlier.pays_after < age)) & ~world().everyday[earlier.leaf]
+        open_ = (
+            np.isin(earlier.leaf, leaves)
+            & ~((earlier.pays_after >= 0) & (earlier.pays_after < age))
+            & ~world().everyday[earlier.leaf]
+        )
         user, chance = earlier.user[open_], p.pays[earlier.user[open_], earlier.leaf[open_]]
         later = np.zeros(horizon + 1)
         tail = DELAY[age:][:horizon]

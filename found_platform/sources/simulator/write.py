@@ -97,7 +97,8 @@ def profile(asked: Simulation) -> pa.Table:
 def oracle(asked: Simulation, cutoff: dt.date, horizon_days: int) -> pa.Table:
     """user_id, scenario, probability and hard_negative of everybody at a cutoff, for all scenarios.
 
-    The horizon is the scenario's, at most `horizon_days`. The probability is 0 for those who have left. A hard negative wishes for
+    The horizon is the scenario's, at most `horizon_days`. The probability is 0 for those who have left and NaN for
+    those who were not there yet. A hard negative wishes for
     every leaf of the scenario and never buys it.
     """
     day = (cutoff - asked.start).days
@@ -111,7 +112,7 @@ def oracle(asked: Simulation, cutoff: dt.date, horizon_days: int) -> pa.Table:
         columns = {
             "user_id": ids,
             "scenario": pa.array([spec["scenario"]] * asked.users),
-            "probability": np.nan_to_num(np.concatenate(chance)[: asked.users]),
+            "probability": np.concatenate(chance)[: asked.users],
             "hard_negative": np.concatenate(never)[: asked.users],
         }
         tables.append(pa.table(columns))
