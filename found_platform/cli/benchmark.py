@@ -59,7 +59,7 @@ def _counts(table: pa.Table) -> list[dict]:
 def _table(header: list[str], rows: list[list[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", overflow="fold")
+        table.add_column(name, justify="right" if i else "left", overflow="fold", no_wrap=i == 0)
     for row in rows:
         table.add_row(*row, end_section=row is rows[-2] and rows[-1][0] == "mean")
     return table
