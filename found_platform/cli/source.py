@@ -33,11 +33,11 @@ def check(file: Path, *, as_json: bool) -> None:
         notes.append(f"{equal:,} rows without an event_id repeat another in every column: they are kept")
     if bad_profile:
         notes.append(f"{bad_profile:,} profile rows are bad and would go to quarantine")
+    limit = Settings.load(Path(".found")).quarantine_threshold  # as `found demo` would read it in the default home
     share = sum(r.rows - r.good for r in reports) / max(1, sum(r.rows for r in reports))
     for r in reports:
-        if r.rows - r.good > 0.05 * r.rows:
+        if r.rows - r.good > limit * r.rows:
             notes.append(f"{(r.rows - r.good) / r.rows:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
-    limit = Settings.load(Path(".found")).quarantine_threshold
     if share > limit:
         notes.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}: `found demo` would refuse this source")
     if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:

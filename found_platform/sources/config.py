@@ -72,7 +72,7 @@ class ChannelEntry(Location):
     def _known_zone(cls, zone: str) -> str:
         try:
             ZoneInfo(zone)
-        except Exception:
+        except (KeyError, ValueError, OSError):  # unknown, malformed, or a folder of the zone database
             raise ValueError(f"{zone!r} is no time zone: use an IANA name such as Europe/London") from None
         return zone
 
