@@ -99,7 +99,8 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
                 "raw_events": ever,
             },
         ),
-        "feature_drift": (DAILY, {"user_tabular": Read(-28, 0)}),
+        # texts that occurred on any day before are known
+        "feature_drift": (DAILY, {"user_tabular": Read(-28, 0), "raw_events": Read(-34, 0), "behavior_text": Read(EVERYTHING, 0)}),
     }
 
 
@@ -148,9 +149,10 @@ class House:
         kinds: set[str],
         pool: str | None = None,
         checks: Iterable[str] = (),
+        warnings: Iterable[str] = (),
         description: str | None = None,
     ) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
-        """`@dg.asset` under the policy of the house. `checks` are blocking; the description is the function's docstring."""
+        """`@dg.asset` under the policy of the house. `checks` block what is downstream, `warnings` do not."""
         kind, reads = self.graph[asset]
         deps = [dg.AssetDep(upstream, partition_mapping=self._mapping(kind, upstream, read)) for upstream, read in reads.items()]
         return dg.asset(
@@ -164,7 +166,10 @@ class House:
             pool=pool,
             description=description,
             backfill_policy=dg.BackfillPolicy.single_run() if kind == DAILY else None,
-            check_specs=[dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in checks],
+            check_specs=[
+                *(dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in checks),
+                *(dg.AssetCheckSpec(name, asset=asset) for name in warnings),
+            ],
         )
 
     def _mapping(self, kind: str, upstream: str, read: Read | None) -> dg.PartitionMapping | None:
@@ -263,9 +268,10 @@ class Record:
         rows: int | None = None,
         partition_rows: Mapping[str, int] | None = None,
         checks: Mapping[str, tuple[bool, str]] | None = None,
+        warnings: Mapping[str, tuple[bool, str]] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> dg.MaterializeResult:
-        """The materialisation. `checks` maps name to (passed, why); where one fails there is no fingerprint."""
+        """The materialisation. `checks` and `warnings` map name to (passed, why); where a check fails there is no fingerprint."""
         keep = all(passed for passed, _ in (checks or {}).values())
         said = dict(metadata or {})
         for key in self.keys:
@@ -284,8 +290,9 @@ class Record:
         return dg.MaterializeResult(
             metadata=said,
             check_results=[
-                dg.AssetCheckResult(check_name=name, passed=passed, metadata={"why": why}, severity=dg.AssetCheckSeverity.ERROR)
-                for name, (passed, why) in (checks or {}).items()
+                dg.AssetCheckResult(check_name=name, passed=passed, metadata={"why": why}, severity=severity)
+                for severity, found in ((dg.AssetCheckSeverity.ERROR, checks), (dg.AssetCheckSeverity.WARN, warnings))
+                for name, (passed, why) in (found or {}).items()
             ],
         )
 

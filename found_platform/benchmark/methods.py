@@ -90,11 +90,11 @@ class Population:
         return [" ".join(text[i] for i in ids[a:b]) for a, b in pairwise(bounds)]
 
 
-def zero_shot(population: Population, demand: str) -> dict[str, np.ndarray]:
-    """Scores (U,) by method name. Users without any history rank last."""
-    query = embed_sentences(population.model, [demand])[0]
-    count = [f.name for f in ACTIVITY_FEATURES].index("events_lookback")
-    scores = {"frozen_text": population.vectors @ query, "activity_count": population.activity[:, count]}
+def zero_shot(population: Population, demands: list[str]) -> dict[str, np.ndarray]:
+    """Scores (D, U) of each demand by method name. Users without any history rank last."""
+    queries = embed_sentences(population.model, demands)
+    count = population.activity[:, [f.name for f in ACTIVITY_FEATURES].index("events_lookback")]
+    scores = {"frozen_text": queries @ population.vectors.T, "activity_count": np.tile(count, (len(demands), 1))}
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
 
 

@@ -10,13 +10,21 @@ RESAMPLES = 20
 METRICS = ("auc", "ks", "accuracy", "precision", "recall", "accuracy_5050", "precision_5050", "recall_5050", "lift_at_10pct")
 
 
-def evaluate(scores: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str, float]:
+def auc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a positive ranks above a negative."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores))
+
+
+def evaluate(scores: np.ndarray, labels: np.ndarray, seed: int = 0, hard: np.ndarray | None = None) -> dict[str, float]:
     """Every metric of METRICS for scores (N,) and 0/1 labels (N,) with both classes present.
 
     accuracy, precision, recall: of targeting the top 10 %. The same `_5050`: of targeting the top half of a sample with as many
-    negatives as positives, mean of 20 samples. Equal scores are ordered by chance, from `seed`.
+    negatives as positives, mean of 20 samples. Equal scores are ordered by chance, from `seed`. With `hard` (N,) bool, hard
+    negatives among the negatives, `auc_hard` is the AUC against them alone, where there are any.
     """
-    from sklearn.metrics import roc_auc_score, roc_curve
+    from sklearn.metrics import roc_curve
 
     rng = np.random.default_rng(seed)
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
@@ -28,8 +36,13 @@ def evaluate(scores: np.ndarray, labels: np.ndarray, seed: int = 0) -> dict[str,
         rows = np.concatenate([rng.choice(positive, size, replace=False), rng.choice(negative, size, replace=False)])
         balanced.append(_targeted(scores[rows], labels[rows], 0.5, rng))
     even = np.mean(balanced, axis=0)
+    against = {}
+    if hard is not None and hard.any():
+        kept = hard | (labels == 1)
+        against = {"auc_hard": auc(scores[kept], labels[kept])}
     return {
-        "auc": float(roc_auc_score(labels, scores)),
+        "auc": auc(scores, labels),
+        **against,
         "ks": float(np.max(true_rate - false_rate)),
         "accuracy": accuracy,
         "precision": precision,

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from found_platform import lake, registry
 from found_platform.benchmark import methods
-from found_platform.benchmark.metrics import evaluate
+from found_platform.benchmark.metrics import auc, evaluate
 from found_platform.benchmark.scenarios import RESULTS, Scenario, as_table
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -46,25 +46,30 @@ def _rows(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Sce
         known = np.array([u in population.row for u in scenario.user_keys])
         rows = np.array([population.row.get(u, 0) for u in scenario.user_keys])
         counts = {"users": len(rows), "positives": int(scenario.labels.sum())}
-        runs = {
-            (method, "zero_shot"): [evaluate(np.where(known, scores[rows], scores.min() - 1), scenario.labels)]
-            for method, scores in methods.zero_shot(population, scenario.demand).items()
-        }
+        demands = [scenario.demand, *scenario.paraphrases]
+        runs: dict[tuple[str, str], list[dict[str, float]]] = {}
+        reworded: dict[tuple[str, str], list[float]] = {}
+        for method, scores in methods.zero_shot(population, demands).items():
+            ranked = np.where(known, scores[:, rows], scores.min() - 1)  # (demands, N)
+            runs[method, "zero_shot"] = [evaluate(ranked[0], scenario.labels, hard=scenario.hard)]
+            reworded[method, "zero_shot"] = [auc(r, scenario.labels) for r in ranked[1:]]
         if scenario.oracle is not None:
-            runs[ORACLE] = [evaluate(scenario.oracle, scenario.labels)]
+            runs[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
         for method, probe in probes.items():
-            runs[method, "linear_probe"] = [_probe(probe, rows, known, scenario.labels, seed) for seed in range(SEEDS)]
+            runs[method, "linear_probe"] = [_probe(probe, scenario, rows, known, seed) for seed in range(SEEDS)]
         for (method, task), figures in runs.items():
             if scenario.oracle is not None:
                 lift = runs[ORACLE][0]["auc"] - 0.5
                 figures = [f | {"oracle_share": (f["auc"] - 0.5) / lift} for f in figures]
-            summary = {m: (float(np.mean([f[m] for f in figures])), float(np.std([f[m] for f in figures]))) for m in figures[0]}
+            summary = {m: _mean_and_spread([f[m] for f in figures]) for m in figures[0]}
+            if paraphrased := reworded.get((method, task)):
+                summary["auc_paraphrases"] = _mean_and_spread(paraphrased)
             collected.setdefault((method, task), []).append(summary)
             yield from _lines(common, method, task, scenario.name, summary, counts, len(figures))
     total = {"users": sum(len(s.labels) for s in scenarios), "positives": sum(int(s.labels.sum()) for s in scenarios)}
     for (method, task), summaries in collected.items():
-        names = summaries[0]
-        mean = {m: (float(np.mean([s[m][0] for s in summaries])), float(np.mean([s[m][1] for s in summaries]))) for m in names}
+        names = dict.fromkeys(m for s in summaries for m in s)
+        mean = {m: tuple(np.mean([s[m] for s in summaries if m in s], 0).tolist()) for m in names}
         yield from _lines(common, method, task, "mean", mean, total, SEEDS if task == "linear_probe" else 1)
 
 
@@ -85,16 +90,22 @@ def _lines(
         }
 
 
-def _probe(probe: methods.Probe, rows: np.ndarray, known: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, float]:
+def _mean_and_spread(values: list[float]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values))
+
+
+def _probe(probe: methods.Probe, scenario: Scenario, rows: np.ndarray, known: np.ndarray, seed: int) -> dict[str, float]:
     """Metrics of a probe fitted on one fifth. `rows` are the users' features; users not `known` teach nothing and rank last."""
     from sklearn.model_selection import train_test_split
 
+    labels = scenario.labels
     fit, test = train_test_split(np.arange(len(labels)), train_size=PROBE_SHARE, stratify=labels, random_state=seed)
     fit = fit[known[fit]]
+    hard = None if scenario.hard is None else scenario.hard[test]
     if min(labels[fit].sum(), (1 - labels[fit]).sum()) < 2:
-        return evaluate(np.zeros(len(test)), labels[test], seed)  # nothing to learn from: chance
+        return evaluate(np.zeros(len(test)), labels[test], seed, hard)  # nothing to learn from: chance
     scores = probe.fit(probe.features[rows[fit]], labels[fit], seed)(probe.features[rows[test]])
-    return evaluate(np.where(known[test], scores, scores.min() - 1), labels[test], seed)
+    return evaluate(np.where(known[test], scores, scores.min() - 1), labels[test], seed, hard)
 
 
 def as_document(table: pa.Table) -> dict[str, Any]:
@@ -124,7 +135,7 @@ def means_grid(table: pa.Table) -> tuple[list[str], list[list[str]]]:
     methods = list(dict.fromkeys((r["method"], r["task"]) for r in rows))
     cells = {(r["metric"], r["method"], r["task"]): _cell(r) for r in rows}
     metrics = list(dict.fromkeys(r["metric"] for r in rows))
-    return _header("mean of", methods), [[metric, *(cells[(metric, *m)] for m in methods)] for metric in metrics]
+    return _header("mean of", methods), [[metric, *(cells.get((metric, *m), "") for m in methods)] for metric in metrics]
 
 
 def _header(first: str, methods: list[tuple[str, str]]) -> list[str]:
@@ -132,7 +143,7 @@ def _header(first: str, methods: list[tuple[str, str]]) -> list[str]:
 
 
 def _cell(row: dict[str, Any]) -> str:
-    return f"{row['value']:.3f}" + (f" ±{row['std']:.3f}" if row["seeds"] > 1 else "")
+    return f"{row['value']:.3f}" + (f" ±{row['std']:.3f}" if row["std"] else "")
 
 
 def as_markdown(table: pa.Table) -> str:

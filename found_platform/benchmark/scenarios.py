@@ -37,7 +37,9 @@ class Scenario:
     demand: str
     user_keys: list[str]
     labels: np.ndarray
+    paraphrases: list[str]  # the same demand in other words
     oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
+    hard: np.ndarray | None = None  # (N,) bool: behave like positives and will not do it, where the source is simulated
 
 
 def given(settings: Settings) -> dict[str, str]:
@@ -135,7 +137,7 @@ def _specs(path: Path) -> list[dict]:
 
 
 def _scenario(spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
-    return Scenario(spec["scenario"], spec["demand"], users, labels)
+    return Scenario(spec["scenario"], spec["demand"], users, labels, [str(p) for p in spec.get("paraphrases") or []])
 
 
 def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
@@ -151,7 +153,7 @@ def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
     del outcomes
     done = {(scenario, key(user)): day for scenario, user, day in first}
     truth = _oracle(settings, cutoff)
-    chance = {(r["scenario"], key(r["user_id"])): r["probability"] for r in truth.to_pylist()}
+    known = {(r["scenario"], key(r["user_id"])): (r["probability"], r["hard_negative"]) for r in truth.to_pylist()}
     users: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
     found = []
     for spec in json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]:
@@ -159,7 +161,8 @@ def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
         end = cutoff + dt.timedelta(days=min(spec["horizon_days"], settings.horizon_days))
         labels = np.array([done.get((name, user), end) < end for user in users], int)
         if MIN_CLASS <= labels.sum() <= len(users) - MIN_CLASS:
-            found.append(Scenario(name, spec["demand"], users, labels, np.array([chance[name, user] for user in users])))
+            chance, hard = (np.array(column) for column in zip(*(known[name, user] for user in users), strict=True))
+            found.append(Scenario(name, spec["demand"], users, labels, spec["paraphrases"], chance, hard & (labels == 0)))
     return found
 
 

@@ -1,15 +1,16 @@
-"""Feature drift: one Evidently report a day on a dozen chosen activity features, against the snapshot 28 days earlier.
+"""A day's drift report: Evidently on a dozen activity features against the snapshot 28 days earlier, and the week's traffic.
 
 Evidently costs per column, so the features are chosen; profile attributes hardly move and are left out.
 """
 
 import datetime as dt
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from found_platform import lake
 from found_platform.errors import BadInput
+from found_platform.monitoring import traffic
 from found_platform.settings import Settings
 
 FEATURES = (
@@ -35,17 +36,19 @@ MAX_ROWS = 20_000
 
 @dataclass(frozen=True)
 class DriftReport:
-    """PSI by feature, and where the report lies."""
+    """PSI by feature, the figures of the traffic, and where the report lies."""
 
     day: dt.date
     reference: dt.date
     psi: dict[str, float]
+    traffic: list[traffic.Figure]
     html: Path
     users: int
 
     @property
     def drifted(self) -> list[str]:
-        return [name for name, value in self.psi.items() if value > PSI_DRIFTED]
+        """Names of the features and of the traffic's figures that moved."""
+        return [name for name, value in self.psi.items() if value > PSI_DRIFTED] + [f.name for f in self.traffic if f.drifted]
 
 
 def report(settings: Settings, day: dt.date) -> DriftReport:
@@ -68,8 +71,10 @@ def report(settings: Settings, day: dt.date) -> DriftReport:
     folder.mkdir(parents=True, exist_ok=True)
     snapshot.save_html(str(folder / "report.html"))
     psi = _psi(snapshot.dict(), features)
-    (folder / "report.json").write_text(json.dumps({"day": str(day), "reference": str(reference_day), "psi": psi}, indent=1))
-    return DriftReport(day, reference_day, psi, folder / "report.html", len(current))
+    made = DriftReport(day, reference_day, psi, traffic.figures(settings, day), folder / "report.html", len(current))
+    said = {"day": str(day), "reference": str(reference_day), "drifted": made.drifted, "psi": psi}
+    (folder / "report.json").write_text(json.dumps(said | {"traffic": [asdict(f) for f in made.traffic]}, indent=1))
+    return made
 
 
 def _first_day(settings: Settings) -> dt.date:

@@ -53,9 +53,10 @@ def test_every_asset_is_owned_described_versioned_and_of_a_kind(specs: dict[str,
         assert len(spec.description or "") > 40, name
 
 
-def test_ingest_features_model_and_promotion_have_a_blocking_check(house: House) -> None:
+def test_ingest_features_model_and_promotion_have_a_blocking_check_and_drift_warns(house: House) -> None:
     checks = {c.asset_key.path[-1]: c.blocking for a in build_assets(house) for c in a.check_specs}
-    assert checks == dict.fromkeys(["quarantine", "behavior_sequence", "user_tabular", "found_model", "promotion"], True)
+    blocking = dict.fromkeys(["quarantine", "behavior_sequence", "user_tabular", "found_model", "promotion"], True)
+    assert checks == {**blocking, "feature_drift": False}
 
 
 def test_partitions_are_days_and_stay_under_the_limit(house: House) -> None:

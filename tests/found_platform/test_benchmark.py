@@ -74,7 +74,17 @@ def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings
     probes = {(m, "linear_probe") for m in ("frozen_text", "tfidf_activity", "gbdt_aggregates")}
     assert {(r["method"], r["task"]) for r in rows} == zero_shot | probes
     names = {r["scenario"] for r in rows}
-    assert len(rows) == 6 * len(names) * (len(METRICS) + 1)
+    everywhere = {*METRICS, "oracle_share"}
+    for method, task in zero_shot | probes:
+        for name in names:
+            said = {r["metric"] for r in rows if (r["method"], r["task"], r["scenario"]) == (method, task, name)}
+            reworded = {"auc_paraphrases"} if method in ("frozen_text", "activity_count") and task == "zero_shot" else set()
+            assert said - {"auc_hard"} == everywhere | reworded
+    hard = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc_hard")}
+    assert hard["oracle"] > 0.9 > hard["activity_count"]
+    counts = [r for r in rows if r["method"] == "activity_count" and r["scenario"] != "mean"]
+    plain, other = ({r["scenario"]: r["value"] for r in counts if r["metric"] == m} for m in ("auc", "auc_paraphrases"))
+    assert other == pytest.approx(plain)  # what does not read the demand does not care how it is worded
     assert {r["value"] for r in rows if r["method"] == "oracle" and r["metric"] == "oracle_share"} == {1.0}
     best = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc")}
     assert max(best, key=lambda m: best[m]) == "oracle"
@@ -94,15 +104,16 @@ def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> N
     rng = np.random.default_rng(0)
     features = rng.normal(size=(400, 30))
     labels = (rng.random(400) < 0.2).astype(int)
-    figures = [run._probe(Probe(features, logistic), np.arange(400), np.ones(400, bool), labels, seed)["auc"] for seed in range(5)]
-    assert abs(np.mean(figures) - 0.5) < 0.08
-    labels = (features[:, 0] + 0.3 * rng.normal(size=400) > 1).astype(int)
-    assert (
-        np.mean(
-            [run._probe(Probe(features, logistic), np.arange(400), np.ones(400, bool), labels, seed)["auc"] for seed in range(5)]
-        )
-        > 0.85
-    )
+    assert abs(probe_auc(features, labels) - 0.5) < 0.08
+    assert probe_auc(features, (features[:, 0] + 0.3 * rng.normal(size=400) > 1).astype(int)) > 0.85
+
+
+def probe_auc(features: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> float:
+    """Mean AUC of the logistic probe over five splits."""
+    everybody, users = np.arange(len(labels)), [str(i) for i in range(len(labels))]
+    scenario = scenarios.Scenario("s", "demand", users, labels, [])
+    known = np.ones(len(labels), bool) if known is None else known
+    return float(np.mean([run._probe(Probe(features, logistic), scenario, everybody, known, seed)["auc"] for seed in range(5)]))
 
 
 def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:
@@ -145,7 +156,7 @@ def test_users_the_lake_does_not_know_teach_nothing_and_rank_last() -> None:
     known = rng.random(300) < 0.7
     features[~known] = features[0]
     labels[~known] = 0
-    assert run._probe(Probe(features, logistic), np.arange(300), known, labels, 0)["auc"] > 0.95
+    assert probe_auc(features, labels, known) > 0.95
 
 
 LABELLED = [{"user_id": f"user-0-{i:06d}", "scenario": "s", "label": i % 2, "cutoff": "the cutoff"} for i in range(12)]

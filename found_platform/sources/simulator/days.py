@@ -16,8 +16,7 @@ from found_platform.sources.simulator.world import DELAY, MAX_DELAY, triangle, w
 HOBBY_MEMORY = 150
 """Days after which a hobby has faded away."""
 
-EXPOSED = 0.02  # probability a day that a campaign reaches a person
-PERSUASION = 0.25  # of a fully persuadable person, by one exposure
+DAYS_A_MONTH = 30.4
 PAYDAY = (1.35, 0.85)  # factor of the wishes in the ten days after payday, and in the other days
 
 
@@ -34,10 +33,20 @@ def calendar(start: dt.date, day: int) -> dt.date:
     return start + dt.timedelta(days=day)
 
 
-def campaign(start: dt.date, day: int) -> int:
-    """The leaf that is advertised in this week."""
+@dataclass(frozen=True)
+class Campaign:
+    """What is advertised in a week. It reaches everybody alike, so that its effect can be measured."""
+
+    leaf: int
+    reach: float
+    strength: float
+
+
+def campaign(start: dt.date, day: int) -> Campaign:
+    """The campaign of the week that the day is in."""
+    spec, week = world().raw["campaign"], calendar(start, day).toordinal() // 7
     leaves = np.flatnonzero(~world().everyday)
-    return int(leaves[(calendar(start, day).toordinal() // 7 * 7919) % len(leaves)])
+    return Campaign(int(leaves[week * 7919 % len(leaves)]), spec["reach"], spec["strength"][week % len(spec["strength"])])
 
 
 def cycle(p: People, start: dt.date, day: int) -> np.ndarray:
@@ -68,7 +77,9 @@ def rates(seed: int, block: int, start: dt.date, day: int, known: int | None = N
     With `known`, only what had begun before that day counts: life events and hobbies that begin later are left out.
     """
     w, p = world(), people(seed, block)
-    rate = (p.activity * cycle(p, start, day))[:, None] * p.taste * w.season[calendar(start, day).month - 1] + w.steady
+    date = calendar(start, day)
+    when = np.where(w.monthly, (p.bill_day == date.day) * DAYS_A_MONTH, cycle(p, start, day)[:, None])
+    rate = p.activity[:, None] * when * p.taste * w.season[date.month - 1] + w.steady
     for e, name in enumerate(w.life_events):
         begun = p.onset[:, e] < (known if known is not None else day + 1)
         for leaf, first, last, peak in w.phases(name):
@@ -94,10 +105,11 @@ def wishes(seed: int, block: int, start: dt.date, day: int) -> tuple[Wishes, np.
     counts = g.poisson(rate)
     user, leaf = np.nonzero(counts)
     user, leaf = np.repeat(user, counts[user, leaf]), np.repeat(leaf, counts[user, leaf])
-    exposed = np.flatnonzero((g.random(BLOCK) < EXPOSED) & here)
-    persuaded = exposed[g.random(len(exposed)) < PERSUASION * p.persuadable[exposed]]
+    ad = campaign(start, day)
+    exposed = np.flatnonzero((g.random(BLOCK) < ad.reach) & here)
+    persuaded = exposed[g.random(len(exposed)) < ad.strength * p.persuadable[exposed]]
     user = np.concatenate([user, persuaded])
-    leaf = np.concatenate([leaf, np.full(len(persuaded), campaign(start, day))])
+    leaf = np.concatenate([leaf, np.full(len(persuaded), ad.leaf)])
     delay = np.where(world().everyday[leaf], 0, g.choice(MAX_DELAY + 1, len(user), p=DELAY))
     paid = g.random(len(user)) < p.pays[user, leaf]
     return Wishes(user, leaf, np.where(paid, delay, -1)), exposed

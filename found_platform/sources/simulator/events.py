@@ -104,7 +104,7 @@ def day_of_block(seed: int, block: int, start: dt.date, day: int, users: int) ->
     payer, bought = _paid(seed, block, start, day)
     ordered = g.random(len(payer)) < p.apps[payer] * 0.5
     user = np.concatenate([user, payer, payer[ordered], exposed])
-    leaf = np.concatenate([leaf, bought, bought[ordered], np.full(len(exposed), campaign(start, day))])
+    leaf = np.concatenate([leaf, bought, bought[ordered], np.full(len(exposed), campaign(start, day).leaf)])
     channel = np.concatenate([channel, np.full(len(payer), PAY), np.full(int(ordered.sum()), APP), np.full(len(exposed), EXPOSURE)])
     text = _texts(g, user, leaf, channel)
     second = np.clip(g.normal(15 * 3600, 4 * 3600, len(user)), 0, 86_399).astype(np.int64)

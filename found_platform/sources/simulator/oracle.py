@@ -7,12 +7,11 @@ made. The person may leave on any day. All of it is exact; nothing is simulated.
 """
 
 import datetime as dt
+from functools import lru_cache
 
 import numpy as np
 
 from found_platform.sources.simulator.days import (
-    EXPOSED,
-    PERSUASION,
     alive,
     campaign,
     hobby_wishes,
@@ -22,6 +21,22 @@ from found_platform.sources.simulator.days import (
 from found_platform.sources.simulator.events import EVERYDAY_PAGES
 from found_platform.sources.simulator.people import BLOCK, LEAVING, people
 from found_platform.sources.simulator.world import DELAY, MAX_DELAY, triangle, world
+
+
+@lru_cache(maxsize=1)
+def known_rates(seed: int, block: int, start: dt.date, cutoff: int, horizon: int) -> np.ndarray:
+    """(h, B, L) mean wishes of the days after the cutoff, of what had begun before it."""
+    return np.stack([rates(seed, block, start, cutoff + x, known=cutoff) for x in range(horizon)])
+
+
+def wanting(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) -> np.ndarray:
+    """(B,) expected wishes in the horizon for the scenario's leaves and those alike, whether or not they come to anything.
+
+    0 for users who are not there.
+    """
+    leaves = [world().index[name] for name in spec["leaves"] + spec["alike"]]
+    mean = known_rates(seed, block, start, cutoff, spec["horizon_days"])[:, :, leaves].sum((0, 2))
+    return mean * alive(people(seed, block), cutoff - 1)
 
 
 def probability(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) -> np.ndarray:
@@ -40,7 +55,7 @@ def probability(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) 
     window = p.window_shopper[:, leaves] * 0.5 + 1  # wishes of window shoppers
 
     none = np.zeros((BLOCK, horizon + 1))  # log of the chance of no outcome in the first k days
-    known = np.stack([rates(seed, block, start, cutoff + x, known=cutoff)[:, leaves] for x in range(horizon)])  # (h, B, S)
+    known = known_rates(seed, block, start, cutoff, horizon)[:, :, leaves]  # (h, B, S)
     arrivals = _delayed((known * chance).sum(2), delay)
     none[:, 1:] -= arrivals.cumsum(0).T
     for e, name in enumerate(w.life_events):
@@ -114,10 +129,11 @@ def _exposures(
     out = np.zeros((BLOCK, horizon + 1))
     reached = np.concatenate([[0.0], np.cumsum(delay), np.ones(horizon)])  # paid within n days
     for day in range(horizon):
-        column = np.flatnonzero(leaves == campaign(start, cutoff + day))
+        ad = campaign(start, cutoff + day)
+        column = np.flatnonzero(leaves == ad.leaf)
         if len(column):
             within = np.array([reached[max(0, k - day)] for k in range(horizon + 1)])
-            out += np.log1p(-np.outer(EXPOSED * PERSUASION * p.persuadable * chance[:, column[0]], within))
+            out += np.log1p(-np.outer(ad.reach * ad.strength * p.persuadable * chance[:, column[0]], within))
     return out
 
 

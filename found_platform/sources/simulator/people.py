@@ -39,6 +39,7 @@ class People:
     apps: np.ndarray  # (B,) probability of a visit in the shop's app
     weekday: np.ndarray  # (B, 7) factor, mean 1
     payday: np.ndarray  # (B,) day of the month after which they spend
+    bill_day: np.ndarray  # (B, L) day of the month on which the bill of a monthly leaf comes
     joins: np.ndarray  # (B,) first day
     leaves: np.ndarray  # (B,) first day without them
     onset: np.ndarray  # (B, E) first trace of each life event
@@ -110,8 +111,9 @@ def people(seed: int, block: int) -> People:
         searches=np.where(g.random(size) < 0.3, 0.0, g.beta(3, 3, size)) * show,
         browses=g.gamma(1.5, 0.8, size) * show,
         apps=np.where(g.random(size) < 0.4, 0.0, g.beta(2, 4, size)) * show,
-        weekday=g.dirichlet(np.full(7, 5.0), size) * 7,
+        weekday=g.dirichlet(5 * w.week, size) * 7,
         payday=g.choice([1, 15, 25], size),
+        bill_day=g.integers(1, 29, (size, leaves)),
         joins=joins,
         leaves=leaving,
         onset=onset,

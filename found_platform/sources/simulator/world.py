@@ -84,6 +84,17 @@ class World:
         return np.array(self._column("everyday", False), bool)
 
     @cached_property
+    def monthly(self) -> np.ndarray:
+        """(L,) bool: bills, which come on one day of the month."""
+        return np.array(self._column("monthly", False), bool)
+
+    @cached_property
+    def week(self) -> np.ndarray:
+        """(7,) factor of the wishes on each day of the week, Monday first, mean 1."""
+        factor = np.array(self.raw["week"], float)
+        return factor / factor.mean()
+
+    @cached_property
     def season(self) -> np.ndarray:
         """(12, L) factor of the wishes in each month."""
         factor = np.ones((12, len(self.leaves)))

@@ -15,15 +15,18 @@ from tqdm import tqdm
 from found_platform.contract import CHANNELS
 from found_platform.settings import Settings
 from found_platform.sources.config import ChannelEntry, ProfileEntry, Simulation, SourceConfig, Span
-from found_platform.sources.simulator import oracle as true_chance
+from found_platform.sources.simulator import oracle as truth
 from found_platform.sources.simulator.drifts import DRIFTS
 from found_platform.sources.simulator.events import day_of_block
-from found_platform.sources.simulator.people import BLOCK, known_attributes, people
+from found_platform.sources.simulator.people import BLOCK, known_attributes
 from found_platform.sources.simulator.world import BANDS, VERSION, scenarios, world
 
 ATTRIBUTES = {**dict.fromkeys(BANDS, "string"), "account_age_days": "int", "balance": "float", "irregularities": "int"}
 GROUP = 8
 """Blocks whose events of a day share a file."""
+HARD_SHARE = 0.2
+HARD_CHANCE = 0.5
+"""Hard negatives are in this top share by wishes, with less than this part of the mean probability."""
 
 
 def discover(source: SourceConfig) -> SourceConfig:
@@ -97,25 +100,26 @@ def profile(asked: Simulation) -> pa.Table:
 def oracle(asked: Simulation, cutoff: dt.date, horizon_days: int) -> pa.Table:
     """user_id, scenario, probability and hard_negative of everybody at a cutoff, for all scenarios.
 
-    The horizon is the scenario's, at most `horizon_days`. The probability is 0 for those who have left and NaN for
-    those who were not there yet. A hard negative wishes for
-    every leaf of the scenario and never buys it.
+    The horizon is the scenario's, at most `horizon_days`. The probability is 0 for those who have left and NaN for those who
+    were not there yet. Hard negatives behave like those who will do it, and will not: see `scenarios.yaml`.
     """
     day = (cutoff - asked.start).days
+    specs = [{**spec, "horizon_days": min(spec["horizon_days"], horizon_days)} for spec in scenarios()]
+    chance, wanting = (np.empty((len(specs), len(blocks(asked)) * BLOCK)) for _ in range(2))
+    for block in blocks(asked):
+        rows = slice(block * BLOCK, (block + 1) * BLOCK)
+        for i, spec in enumerate(specs):
+            chance[i, rows] = truth.probability(asked.seed, block, asked.start, day, spec)
+            wanting[i, rows] = truth.wanting(asked.seed, block, asked.start, day, spec)
+    chance, wanting = chance[:, : asked.users], wanting[:, : asked.users]
     ids = pa.array([f"user-{asked.seed}-{i:06d}" for i in range(asked.users)])
     tables = []
-    for wanted in scenarios():
-        spec = {**wanted, "horizon_days": min(wanted["horizon_days"], horizon_days)}
-        leaves = [world().index[name] for name in spec["leaves"]]
-        chance = [true_chance.probability(asked.seed, b, asked.start, day, spec) for b in blocks(asked)]
-        never = [people(asked.seed, b).window_shopper[:, leaves].all(1) for b in blocks(asked)]
-        columns = {
-            "user_id": ids,
-            "scenario": pa.array([spec["scenario"]] * asked.users),
-            "probability": np.concatenate(chance)[: asked.users],
-            "hard_negative": np.concatenate(never)[: asked.users],
-        }
-        tables.append(pa.table(columns))
+    for spec, p, w in zip(specs, chance, wanting, strict=True):
+        there = w > 0  # neither gone nor to come
+        alike = there & (w >= np.quantile(w[there], 1 - HARD_SHARE))
+        hard = alike & (p < HARD_CHANCE * p[there].mean())
+        names = pa.array([spec["scenario"]] * asked.users)
+        tables.append(pa.table({"user_id": ids, "scenario": names, "probability": p, "hard_negative": hard}))
     return pa.concat_tables(tables)
 
 
