@@ -30,7 +30,7 @@ def store(settings: Settings, versions: dict[str, int] | None = None) -> "Featur
 
     text = (resources.files("feature_repo") / "feature_store.yaml").read_text()
     raw = yaml.safe_load(string.Template(text).substitute(FOUND_HOME=str(settings.home)))
-    raw["offline_store"]["versions"] = versions or {}
+    raw["offline_store"] |= {"versions": versions or {}, "memory": settings.duckdb_memory}
     (settings.home / "feast").mkdir(parents=True, exist_ok=True)
     return FeatureStore(config=RepoConfig(**raw, repo_path=settings.home))
 
@@ -48,7 +48,7 @@ def apply(settings: Settings) -> "FeatureStore":
 def history(
     settings: Settings, user_keys: Sequence[str], moments: Sequence[dt.datetime], versions: dict[str, int] | None = None
 ) -> pa.Table:
-    """What the feature service knew of each user at each moment.
+    """What the feature service knew of each user at each moment: a row created after its moment is not seen.
 
     Args:
         user_keys, moments: the spine, row by row; moments are UTC.
@@ -62,32 +62,18 @@ def history(
 
     apply(settings)
     feast = store(settings, versions)
-    service = feast.get_feature_service(FEATURE_SERVICE)
-    parts = []
     spine = pd.DataFrame(
         {"user_key": list(user_keys), "event_timestamp": pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")}
     )
-    # Feast's join carries list columns through every snapshot within the TTL: one moment at a time bounds that.
-    for _, part in spine.groupby("event_timestamp", sort=False):
-        rows = feast.get_historical_features(entity_df=part.reset_index(drop=True), features=service).to_arrow()
-        parts.append(rows.cast(_schema(settings)) if rows.num_rows else _schema(settings).empty_table())
-    table = pa.concat_tables(parts) if parts else _schema(settings).empty_table()
-    return _in_spine_order(spine, table)
+    service = feast.get_feature_service(FEATURE_SERVICE)
+    job = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
+    return job.to_arrow().cast(_schema(settings))
 
 
 def _schema(settings: Settings) -> pa.Schema:
     features = (*contract.SEQUENCE_FEATURES, *contract.SEARCH_FEATURES, *contract.ACTIVITY_FEATURES)
     keys = [pa.field("user_key", pa.string()), pa.field("event_timestamp", contract.TIMESTAMP)]
     return pa.schema([*keys, *features, *contract.profile_schema(settings.home)])
-
-
-def _in_spine_order(spine: Any, table: pa.Table) -> pa.Table:
-    """Feast does not keep the spine's order; keys are unique, so their position gives it back."""
-    position = {
-        key: i for i, key in enumerate(zip(table["user_key"].to_pylist(), table["event_timestamp"].to_pylist(), strict=True))
-    }
-    wanted = zip(spine["user_key"], spine["event_timestamp"], strict=True)
-    return table.take(pa.array([position[key] for key in wanted], pa.int64()))
 
 
 def materialize_online(settings: Settings, moment: dt.datetime) -> int:
