@@ -30,7 +30,7 @@ EVERYTHING = -20_000
 """Days back that stand for "all days before"."""
 
 OWNER = "team:feature-platform"
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 DAILY, CUTOFF, NONE = "daily", "cutoff", "none"
 

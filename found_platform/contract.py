@@ -25,7 +25,7 @@ HELD_OUT_FOLD = 0
 
 MAX_TEXT = 4096
 MAX_PARTITIONS = 25_000
-FEATURE_SERVICE = "found_user_v1"
+FEATURE_SERVICE = "found_user_v2"
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -78,7 +78,8 @@ SNAPSHOT_KEYS = (
     pa.field("event_timestamp", TIMESTAMP, nullable=False),
     pa.field("created_timestamp", TIMESTAMP, nullable=False),
 )
-"""Every feature table starts with these. The snapshot of day d carries `event_timestamp` = 00:00 of day d+1."""
+"""Every feature table starts with these. The snapshot of day d carries `event_timestamp` = 00:00 of day d+1. It has a version for
+each later day on which events of its past arrived; `created_timestamp` is 00:00 of the day after what the version knows."""
 
 SEQUENCE_FEATURES = (
     pa.field("text_ids", pa.list_(pa.int64())),
@@ -99,14 +100,18 @@ ACTIVITY_FEATURES = (
     *(pa.field(f"events_{w}d", pa.int64()) for w in WINDOWS),
     *(pa.field(f"amount_{w}d", pa.float64()) for w in WINDOWS),
     *(pa.field(f"active_days_{w}d", pa.int64()) for w in WINDOWS),
+    pa.field("categories_28d", pa.int64()),
     *(pa.field(f"{channel}_{w}d", pa.int64()) for channel in CHANNELS for w in WINDOWS),
     pa.field("events_lookback", pa.int64()),
     pa.field("active_days_lookback", pa.int64()),
+    pa.field("mean_gap_lookback", pa.float64()),
     pa.field("days_since_last", pa.int64()),
+    *(pa.field(f"days_since_last_{channel}", pa.int64()) for channel in CHANNELS),
     pa.field("days_since_first", pa.int64()),
 )
-"""Counts, sums (source currency) and days of the user's own events; exposures are left out. `days_since_last` is null for a
-user silent for longer than the lookback."""
+"""Counts, sums (source currency) and days of the user's own events; exposures are left out. `categories_28d` counts distinct
+categories (diversity); `mean_gap_lookback` is the mean number of days between active days, null with fewer than two (regularity).
+`days_since_last*` is null for a user silent, in that channel, for longer than the lookback."""
 
 
 def snapshot_schema(features: tuple[pa.Field, ...]) -> pa.Schema:

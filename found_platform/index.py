@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from found_platform import contract, lake, registry
+from found_platform import contract, feature_store, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
@@ -98,8 +98,7 @@ def _client(path: Path) -> Iterator["MilvusClient"]:
 def attributes(settings: Settings, as_of: dt.date) -> pa.Table:
     """user_key and every filter column, as of 00:00 of a day."""
     columns = ["user_key", *filter_columns(settings).names]
-    day = as_of - dt.timedelta(days=1)
-    return lake.read(settings.lake, "user_tabular", lake.days_where(day, as_of), columns).sort_by("user_key")
+    return feature_store.snapshot(settings, "user_tabular", as_of - dt.timedelta(days=1), columns)
 
 
 def publish(settings: Settings, version: str, as_of: dt.date) -> Publication:

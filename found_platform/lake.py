@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -67,6 +68,36 @@ def open_table(lake: Path, table: str, version: int | None = None) -> DeltaTable
 def dataset(lake: Path, table: str, version: int | None = None) -> pad.Dataset:
     """A table as an Arrow dataset: DuckDB queries it in place, with projection and filters pushed down."""
     return open_table(lake, table, version).to_pyarrow_dataset()
+
+
+def files(lake: Path, table: str, version: int | None = None) -> list[dict]:
+    """The live files of a table: `path` below the table's folder, and `min.COLUMN`, `max.COLUMN` of the columns with statistics."""
+    actions = pa.table(open_table(lake, table, version).get_add_actions(flatten=True)).to_pylist()
+    return sorted(({**a, "path": unquote(a["path"])} for a in actions), key=lambda a: a["path"])
+
+
+def scan(lake: Path, table: str, paths: Iterable[str]) -> str:
+    """A DuckDB expression that reads these files of a table; there must be one at least. DuckDB reads Parquet itself about twice as
+    fast as through an Arrow dataset, and opens no file of a day that a filter on the partition column excludes."""
+    about = open_table(lake, table)
+    fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
+    types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)
+    listed = ", ".join("'" + str(path(lake, table) / p).replace("'", "''") + "'" for p in paths)
+    return f"read_parquet([{listed}], hive_partitioning=true, hive_types={{{types}}})" if types else f"read_parquet([{listed}])"
+
+
+HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE"}
+"""DuckDB types of partition columns, whose values stand in the files' paths."""
+
+
+def view(con: duckdb.DuckDBPyConnection, name: str, lake: Path, table: str, version: int | None = None) -> None:
+    """Makes a table a view of a connection, at a version if given."""
+    live = [f["path"] for f in files(lake, table, version)]
+    if not live:
+        con.register(name, dataset(lake, table, version).schema.empty_table())
+        return
+    columns = ", ".join(f'"{c}"' for c in dataset(lake, table, version).schema.names)
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {scan(lake, table, live)}")
 
 
 def read(lake: Path, table: str, where: pad.Expression | None = None, columns: list[str] | None = None) -> pa.Table:

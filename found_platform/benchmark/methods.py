@@ -63,11 +63,11 @@ class Population:
 
         keys = self._states[0]
         con = lake.connect(self.settings.duckdb_memory)
-        con.register("events", lake.dataset(self.settings.lake, "raw_events"))
+        lake.view(con, "events", self.settings.lake, "raw_events")
         by_category: Any = con.execute(
             "SELECT user_key, category, count(*) AS n, sum(amount) AS amount FROM events "
-            "WHERE event_date < ? AND event_date >= ? AND NOT exposure AND category IS NOT NULL GROUP BY ALL",
-            [self.cutoff, self.cutoff - dt.timedelta(days=self.settings.lookback_days)],
+            "WHERE event_date < ? AND event_date >= ? AND arrived_at <= ? AND NOT exposure AND category IS NOT NULL GROUP BY ALL",
+            [self.cutoff, self.cutoff - dt.timedelta(days=self.settings.lookback_days), midnight(self.cutoff)],
         ).df()
         common = by_category.groupby("category")["n"].sum().nlargest(CATEGORIES).index
         wide = by_category[by_category.category.isin(common)].pivot_table(

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.dataset as pad
 import yaml
 
 from found_platform import contract, lake
@@ -76,6 +77,12 @@ def _schema(settings: Settings) -> pa.Schema:
     return pa.schema([*keys, *features, *contract.profile_schema(settings.home)])
 
 
+def snapshot(settings: Settings, table: str, day: dt.date, columns: list[str]) -> pa.Table:
+    """A day's rows of a feature table as they were known when the day was over, in the order of the users' keys."""
+    where = lake.days_where(day, day + dt.timedelta(days=1)) & (pad.field("created_timestamp") <= contract.snapshot_time(day))
+    return lake.read(settings.lake, table, where, columns).sort_by("user_key")
+
+
 def materialize_online(settings: Settings, moment: dt.datetime) -> int:
     """Fills the online store with the newest state of every user at `moment` (UTC). Returns the number of users."""
     feast = apply(settings)
@@ -84,8 +91,7 @@ def materialize_online(settings: Settings, moment: dt.datetime) -> int:
         assert ttl is not None
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; stdout belongs to whoever called
             feast.materialize(start_date=moment - ttl, end_date=moment, feature_views=[name])
-    day = (moment - dt.timedelta(days=1)).date()
-    return lake.read(settings.lake, "user_tabular", lake.days_where(day, day + dt.timedelta(days=1)), ["event_date"]).num_rows
+    return snapshot(settings, "user_tabular", (moment - dt.timedelta(days=1)).date(), ["user_key"]).num_rows
 
 
 def online(settings: Settings, user_keys: Sequence[str], features: list[str] | None = None) -> dict[str, list[Any]]:

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import duckdb
 import pandas as pd
@@ -281,17 +280,15 @@ class _Files(_Step):
         return not early and not (self.until is not None and first is not None and first - STATISTICS > self.until)
 
     def run(self, con: duckdb.DuckDBPyConnection) -> None:
-        folder = Path(self.source.store.lake)
-        table = lake.open_table(folder, self.source.table, self.source.store.versions.get(self.source.table))
-        actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        folder, table = Path(self.source.store.lake), self.source.table
+        version = self.source.store.versions.get(table)
         column = self.source.column(self.source.timestamp)
-        paths = [unquote(a["path"]) for a in actions if self._overlaps(a.get(f"min.{column}"), a.get(f"max.{column}"))]
+        live = lake.files(folder, table, version)
+        paths = [f["path"] for f in live if self._overlaps(f.get(f"min.{column}"), f.get(f"max.{column}"))]
         if paths:
-            root = lake.path(folder, self.source.table)
-            files = ", ".join("'" + str(root / p).replace("'", "''") + "'" for p in sorted(paths))
-            query = f"SELECT *, file_index, file_row_number FROM read_parquet([{files}], hive_partitioning=true)"
+            query = f"SELECT *, file_index, file_row_number FROM {lake.scan(folder, table, paths)}"
         else:
-            con.register(f"{self.name}_schema", pa.schema(table.schema().to_arrow()).empty_table())
+            con.register(f"{self.name}_schema", lake.dataset(folder, table, version).schema.empty_table())
             query = f"SELECT *, 0::UBIGINT AS file_index, 0::BIGINT AS file_row_number FROM {self.name}_schema"
         con.execute(f"CREATE TEMP VIEW {self.name} AS {query}")
 

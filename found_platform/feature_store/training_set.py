@@ -34,11 +34,11 @@ def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
 
 
 def users_seen(settings: Settings, moment: dt.date) -> pa.Table:
-    """user_key and fold of every user with an event before 00:00 of `moment`, in key order."""
+    """user_key and fold of every user known by 00:00 of `moment`: with an event before, arrived by then; in key order."""
     con = lake.connect(settings.duckdb_memory)
-    con.register("events", lake.dataset(settings.lake, "raw_events"))
-    query = "SELECT user_key, min(fold) AS fold FROM events WHERE event_date < ? GROUP BY 1 ORDER BY 1"
-    return con.execute(query, [moment]).to_arrow_table()
+    lake.view(con, "events", settings.lake, "raw_events")
+    query = "SELECT user_key, min(fold) AS fold FROM events WHERE event_date < ? AND arrived_at <= ? GROUP BY 1 ORDER BY 1"
+    return con.execute(query, [moment, midnight(moment)]).to_arrow_table()
 
 
 def build(settings: Settings, cutoff: dt.date) -> Written:

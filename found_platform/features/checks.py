@@ -9,7 +9,7 @@ from found_platform.settings import Settings
 def _one(settings: Settings, query: str, start: dt.date, end: dt.date, *tables: str) -> int:
     con = lake.connect(settings.duckdb_memory)
     for table in tables:
-        con.register(table, lake.dataset(settings.lake, table))
+        lake.view(con, table, settings.lake, table)
     row = con.execute(query, {"start": start, "end": end}).fetchone()
     return int(row[0]) if row else 0
 
@@ -25,15 +25,17 @@ def no_event_after_snapshot(settings: Settings, start: dt.date, end: dt.date) ->
 
 
 def one_row_for_every_user(settings: Settings, start: dt.date, end: dt.date) -> tuple[bool, str]:
-    """On each day of `[start, end)` every user seen by then has exactly one row, and no recency is negative."""
+    """On each day of `[start, end)` every user known by then has exactly one row a version, and no recency is negative."""
     query = """
-        WITH seen AS (SELECT user_key, min(event_date) AS first_seen FROM raw_events WHERE event_date < $end GROUP BY 1),
+        WITH seen AS (SELECT user_key, min(greatest(event_date, CAST(arrived_at - INTERVAL 1 MICROSECOND AS DATE))) AS first_known
+            FROM raw_events WHERE event_date < $end GROUP BY 1),
         days AS (SELECT CAST(d AS DATE) AS day FROM generate_series($start::DATE, $end::DATE - 1, INTERVAL 1 DAY) AS s(d)),
-        wanted AS (SELECT day, count(first_seen) AS n FROM days LEFT JOIN seen ON first_seen <= day GROUP BY 1),
-        there AS (SELECT event_date AS day, count(*) AS n, count(DISTINCT user_key) AS users,
-            count(*) FILTER (days_since_last < 0 OR days_since_first < 0) AS negative
+        wanted AS (SELECT day, count(first_known) AS n FROM days LEFT JOIN seen ON first_known <= day GROUP BY 1),
+        there AS (SELECT event_date AS day, count(*) FILTER (created_timestamp = event_timestamp) AS n,
+            count(*) - count(DISTINCT (user_key, created_timestamp)) AS repeated,
+            count(*) FILTER (days_since_last < 0 OR days_since_first < 0 OR created_timestamp < event_timestamp) AS impossible
             FROM user_tabular WHERE event_date >= $start AND event_date < $end GROUP BY 1)
         SELECT count(*) FROM wanted LEFT JOIN there USING (day)
-        WHERE wanted.n <> coalesce(there.n, 0) OR there.n <> there.users OR there.negative > 0"""
+        WHERE wanted.n <> coalesce(there.n, 0) OR there.repeated > 0 OR there.impossible > 0"""
     wrong = _one(settings, query, start, end, "raw_events", "user_tabular")
     return wrong == 0, f"{wrong} days have missing, repeated or impossible rows"

@@ -11,17 +11,19 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, SEARCH
+from found_platform.features.knowledge import created, known_day, late_events, versions
 
 
-def behavior_sequence(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
-    """One row a day and user with any event but searches that day; lists oldest first, at most `length` long.
+def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
+    """One row a day, user with any event but searches that day, and version; lists oldest first, at most `length` long.
 
     Args:
         events: raw events.
         days: columns day, first_day (start of the lookback), event_timestamp.
         length: N.
+        has_late: whether any of the events arrived after its day.
     """
-    last = _last_events(events.filter(events.channel != SEARCH), days, length)
+    last = _last_events(events.filter(events.channel != SEARCH), days, length, has_late)
     return last.select(
         *KEYS,
         text_ids=last.s.map(lambda e: e.text_id),
@@ -32,24 +34,27 @@ def behavior_sequence(events: ir.Table, days: ir.Table, length: int) -> ir.Table
     )
 
 
-def search_text(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
-    """One row a day and user with a search that day; lists oldest first, at most `length` long. Arguments as above."""
-    last = _last_events(events.filter(events.channel == SEARCH), days, length)
+def search_text(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
+    """One row a day, user with a search that day, and version; lists oldest first, at most `length` long. Arguments as above."""
+    last = _last_events(events.filter(events.channel == SEARCH), days, length, has_late)
     return last.select(*KEYS, search_text_ids=last.s.map(lambda e: e.text_id), search_times=last.s.map(lambda e: e.time))
 
 
 KEYS = ("event_date", "user_key", "event_timestamp", "created_timestamp")
 
 
-def _last_events(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
-    active = events.select("user_key", "event_date").distinct()
+def _last_events(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
+    active = events.semi_join(days, events.event_date == days.day).select("user_key", "event_date").distinct()
     snapshots = active.join(days, active.event_date == days.day).select("user_key", "day", "first_day", "event_timestamp")
+    snapshots = versions(snapshots, late_events(events) if has_late else None)
+    then = events.view()
     history = snapshots.join(
-        events,
+        then,
         [
-            snapshots.user_key == events.user_key,
-            events.event_date >= snapshots.first_day,
-            events.event_date <= snapshots.day,
+            snapshots.user_key == then.user_key,
+            then.event_date >= snapshots.first_day,
+            then.event_date <= snapshots.day,
+            *([known_day(then) <= snapshots.known] if has_late else []),
         ],
         rname="e_{name}",
     )
@@ -63,7 +68,10 @@ def _last_events(events: ir.Table, days: ir.Table, length: int) -> ir.Table:
             "exposure": history.exposure.cast("int64"),
         }
     )
-    grouped = history.group_by("user_key", "day", "event_timestamp").agg(
-        s=event.collect(), created_timestamp=history.arrived_at.max()
+    history = history.select("user_key", "day", "event_timestamp", "known", "event_date", event=event)
+    grouped = history.group_by("user_key", "day", "event_timestamp", "known").agg(
+        s=history.event.collect(), newest=history.event_date.max()
     )
-    return grouped.mutate(s=grouped.s.sort()[-length:]).rename(event_date="day")
+    if has_late:  # active that day as far as was known
+        grouped = grouped.filter(grouped.newest == grouped.day)
+    return grouped.mutate(s=grouped.s.sort()[-length:], created_timestamp=created(grouped.known)).rename(event_date="day")

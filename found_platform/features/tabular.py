@@ -6,64 +6,138 @@ It has a row for the silent too: recency and "the last 7 days" change for those 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
 # (an Ibis column's type is known only at run time)
 
+import datetime
+
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
+from found_platform.features.knowledge import created, known_day, late_events, versions
 
 
-def user_tabular(events: ir.Table, profile: ir.Table | None, days: ir.Table) -> ir.Table:
-    """One row a day and user first seen on that day or before.
+def user_tabular(
+    events: ir.Table, profile: ir.Table | None, days: ir.Table, first: datetime.date, lookback: int, has_late: bool
+) -> ir.Table:
+    """One row a day, user known by then, and version.
 
     Args:
         events: raw events of all days up to the last of `days`; what lies before a day's lookback only says who was seen.
         profile: raw profile rows (user_key, as_of, attributes) or None; `as_of` null means known for ever.
         days: columns day, first_day (start of the lookback), event_timestamp.
+        first: the first of the days.
+        lookback: days of the lookback, the snapshot's own among them.
+        has_late: whether any of the events arrived after its day.
     """
-    seen = events.group_by("user_key").agg(first_seen=events.event_date.min())
-    grid = seen.join(days, seen.first_seen <= days.day).select("user_key", "day", "first_day", "event_timestamp", "first_seen")
-    own = ~events.exposure
-    daily = events.group_by("user_key", "event_date").agg(
-        n=own.sum(),
-        amount=events.amount.sum(where=own),
-        arrived=events.arrived_at.max(),
-        **{channel: (own & (events.channel == channel)).sum() for channel in CHANNELS},
-    )
-    history = grid.left_join(
-        daily,
-        [grid.user_key == daily.user_key, daily.event_date >= grid.first_day, daily.event_date <= grid.day],
-        rname="d_{name}",
-    )
+    if has_late:
+        events = events.mutate(known_day=known_day(events))
+    snapshots = _snapshots(events, days, has_late)
+    events = events.filter(events.event_date > first - datetime.timedelta(days=lookback))
+    history = _joined(snapshots, _daily(events, has_late), has_late)
     age = history.day.delta(history.event_date, unit="day")  # null without an event in the lookback
     active = history.n > 0
 
     def within(value: ir.NumericColumn, window: int) -> ir.Scalar:
         return value.sum(where=age < window).fill_null(0)
 
+    active_days = history.n.count(where=active)
     windows = {f"events_{w}d": within(history.n, w).cast("int64") for w in WINDOWS}
     windows |= {f"amount_{w}d": within(history.amount, w).round(2) for w in WINDOWS}
     windows |= {f"active_days_{w}d": history.n.count(where=active & (age < w)) for w in WINDOWS}
     windows |= {f"{c}_{w}d": within(history[c], w).cast("int64") for c in CHANNELS for w in WINDOWS}
-    activity = history.group_by("user_key", "day", "event_timestamp").agg(
-        created_timestamp=ibis.coalesce(history.arrived.max(), history.first_seen.min().cast(dt.Timestamp("UTC"))),
+    activity = history.group_by(*KEYS).agg(
         **windows,
         events_lookback=history.n.sum().fill_null(0).cast("int64"),
-        active_days_lookback=history.n.count(where=active),
+        active_days_lookback=active_days,
+        mean_gap_lookback=((age.max(where=active) - age.min(where=active)) / (active_days - 1).nullif(0)).cast("float64"),
         days_since_last=age.min(where=active),
+        **{f"days_since_last_{c}": age.min(where=history[c] > 0) for c in CHANNELS},
         days_since_first=history.day.delta(history.first_seen, unit="day").max(),
     )
-    if profile is not None:
-        activity = _with_profile(activity, profile)
-    return activity.rename(event_date="day")
-
-
-def _with_profile(activity: ir.Table, profile: ir.Table) -> ir.Table:
-    attributes = [c for c in profile.columns if c not in ("user_key", "fold", "as_of")]
-    known = activity.select("user_key", "day", "event_timestamp").inner_join(
-        profile,
-        ["user_key", profile.as_of.isnull() | (profile.as_of < activity.event_timestamp)],
+    recent = events.filter(events.event_date > first - datetime.timedelta(days=DIVERSITY_DAYS))
+    diversity = _diversity(snapshots, recent, has_late)
+    activity = activity.left_join(diversity, KEYS).drop(*(f"{k}_right" for k in KEYS))
+    activity = activity.mutate(
+        created_timestamp=created(activity.known), **{DIVERSITY: activity[DIVERSITY].fill_null(0).cast("int64")}
     )
+    if profile is not None:
+        activity = _with_profile(activity, snapshots, profile)
+    return activity.drop("known").rename(event_date="day")
+
+
+KEYS = ("user_key", "day", "event_timestamp", "known")
+DIVERSITY_DAYS = 28
+DIVERSITY = f"categories_{DIVERSITY_DAYS}d"
+
+
+def _snapshots(events: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
+    """user_key, day, first_day, event_timestamp, known, first_seen: who was seen by each day, as was known in each version."""
+    if not has_late:
+        seen = events.group_by("user_key").agg(first_seen=events.event_date.min())
+        grid = seen.join(days, seen.first_seen <= days.day)
+        return versions(grid.select("user_key", "day", "first_day", "event_timestamp", "first_seen"), None)
+    seen = events.group_by("user_key", "known_day").agg(first_seen=events.event_date.min())
+    users = seen.select("user_key").distinct().cross_join(days)
+    # an event from before the lookback that arrives late still tells when a user was first seen
+    ever = users.mutate(asked_from=users.first_day, first_day=ibis.date("0001-01-01"))
+    grid = versions(ever, late_events(events))
+    then = seen.view()
+    joined = grid.join(
+        then, [grid.user_key == then.user_key, then.known_day <= grid.known, then.first_seen <= grid.day], rname="s_{name}"
+    )
+    keys = ["user_key", "day", "asked_from", "event_timestamp", "known"]
+    return joined.group_by(*keys).agg(first_seen=joined.first_seen.min()).rename(first_day="asked_from")
+
+
+def _daily(events: ir.Table, has_late: bool) -> ir.Table:
+    """What each user did on each day, by the day it was known where that can differ."""
+    own = ~events.exposure
+    return events.group_by("user_key", "event_date", *(["known_day"] if has_late else [])).agg(
+        n=own.sum(),
+        amount=events.amount.sum(where=own),
+        **{channel: (own & (events.channel == channel)).sum() for channel in CHANNELS},
+    )
+
+
+def _joined(snapshots: ir.Table, daily: ir.Table, has_late: bool) -> ir.Table:
+    """A row a snapshot and day of its lookback with events, as far as was known; one with nulls for a snapshot without any."""
+    history = snapshots.left_join(
+        daily,
+        [
+            snapshots.user_key == daily.user_key,
+            daily.event_date >= snapshots.first_day,
+            daily.event_date <= snapshots.day,
+            *([daily.known_day <= snapshots.known] if has_late else []),
+        ],
+        rname="d_{name}",
+    )
+    if not has_late:
+        return history
+    summed = {c: history[c].sum() for c in ("n", "amount", *CHANNELS)}
+    return history.group_by(*KEYS, "first_seen", "event_date").agg(**summed)
+
+
+def _diversity(snapshots: ir.Table, events: ir.Table, has_late: bool) -> ir.Table:
+    """How many categories the user's own events of the last days had."""
+    own = events.filter(~events.exposure, events.category.notnull())
+    recent = snapshots.join(
+        own,
+        [
+            snapshots.user_key == own.user_key,
+            snapshots.day.delta(own.event_date, unit="day") < DIVERSITY_DAYS,
+            own.event_date >= snapshots.first_day,
+            own.event_date <= snapshots.day,
+            *([own.known_day <= snapshots.known] if has_late else []),
+        ],
+        rname="c_{name}",
+    )
+    categories = recent.select(*KEYS, "category").distinct()
+    return categories.group_by(*KEYS).agg(**{DIVERSITY: categories.category.count()})
+
+
+def _with_profile(activity: ir.Table, snapshots: ir.Table, profile: ir.Table) -> ir.Table:
+    attributes = [c for c in profile.columns if c not in ("user_key", "fold", "as_of")]
+    asked = snapshots.select("user_key", "day", "event_timestamp").distinct()
+    known = asked.inner_join(profile, ["user_key", profile.as_of.isnull() | (profile.as_of < asked.event_timestamp)])
     newest = known.mutate(
         newest=ibis.row_number().over(group_by=("user_key", "day"), order_by=known.as_of.desc(nulls_first=False))
     ).filter(lambda t: t["newest"] == 0)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
-import pyarrow.dataset as pad
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -23,6 +22,9 @@ from found_platform.settings import Settings
 
 CHUNK_DAYS = 30
 """Days computed in one query: bounds memory, and is one atomic commit."""
+
+ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
+"""Rows are written in this order, as far as a table has these columns."""
 
 TABLES = ("behavior_text", "behavior_sequence", "search_text", "user_tabular")
 
@@ -83,36 +85,47 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
     versions = {"raw_events": lake.version(settings.lake, "raw_events")}
     if table == "user_tabular":
         versions["raw_profile"] = lake.version(settings.lake, "raw_profile")
-    inputs = {name: lake.dataset(settings.lake, name, pinned) for name, pinned in versions.items()}
     target = schema(settings, table)
     version = -1
     days = contract.days_between(start, end)
     for i in tqdm(range(0, len(days), CHUNK_DAYS), desc=table, unit="chunk", disable=None, leave=False):
         chunk = days[i : i + CHUNK_DAYS]
-        expression = _expression(settings, table, chunk, inputs)
-        ordered = expression.select(*target.names).order_by(*target.names[:2])
+        expression = _expression(settings, table, chunk, versions)
+        ordered = expression.select(*target.names).order_by(*[k for k in ORDER if k in target.names])
         data = ordered.to_pyarrow().cast(target)
         version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
     return _written(settings, table, version, start, end, timer, versions)
 
 
-def _expression(settings: Settings, table: str, chunk: list[dt.date], inputs: dict[str, pad.Dataset]) -> ir.Table:
+def _expression(settings: Settings, table: str, chunk: list[dt.date], versions: dict[str, int]) -> ir.Table:
     con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
     backend = ibis.duckdb.from_connection(con)
-    for name, data in inputs.items():
-        con.register(name, data)
+    for name, pinned in versions.items():
+        lake.view(con, name, settings.lake, name, pinned)
     con.register("snapshot_days", _days(chunk, settings.lookback_days))
     days = backend.table("snapshot_days")
+    since = chunk[0] - dt.timedelta(days=settings.lookback_days - 1)
     everything = backend.table("raw_events")
     everything = everything.filter(everything.event_date <= chunk[-1])
-    recent = everything.filter(everything.event_date >= chunk[0] - dt.timedelta(days=settings.lookback_days - 1))
+    recent = everything.filter(everything.event_date >= since)
+    late_days = _days_with_late_events(settings, versions["raw_events"])
+    ever, lately = (any(first <= d <= chunk[-1] for d in late_days) for first in (dt.date.min, since))
     build: dict[str, Callable[[], ir.Table]] = {
         "behavior_text": lambda: behavior_text(recent, days),
-        "behavior_sequence": lambda: behavior_sequence(recent, days, settings.sequence_length),
-        "search_text": lambda: search_text(recent, days, settings.search_length),
-        "user_tabular": lambda: user_tabular(everything, backend.table("raw_profile"), days),
+        "behavior_sequence": lambda: behavior_sequence(recent, days, settings.sequence_length, lately),
+        "search_text": lambda: search_text(recent, days, settings.search_length, lately),
+        "user_tabular": lambda: user_tabular(
+            everything, backend.table("raw_profile"), days, chunk[0], settings.lookback_days, ever
+        ),
     }
     return build[table]()
+
+
+def _days_with_late_events(settings: Settings, version: int) -> set[dt.date]:
+    """Days with events that arrived after them, by the files' statistics, which hold times to the millisecond."""
+    files = lake.files(settings.lake, "raw_events", version)
+    days = [(dt.date.fromisoformat(str(f["partition.event_date"])), f.get("max.arrived_at")) for f in files]
+    return {d for d, last in days if last is None or last.replace(tzinfo=dt.UTC) + dt.timedelta(milliseconds=1) > snapshot_time(d)}
 
 
 def _days(days: list[dt.date], lookback: int) -> pa.Table:

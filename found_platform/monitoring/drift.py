@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from found_platform import lake
+from found_platform import feature_store, lake
 from found_platform.errors import BadInput
 from found_platform.monitoring import traffic
 from found_platform.settings import Settings
@@ -85,7 +85,7 @@ def _first_day(settings: Settings) -> dt.date:
 
 
 def _snapshot(settings: Settings, day: dt.date):
-    table = lake.read(settings.lake, "user_tabular", lake.days_where(day, day + dt.timedelta(days=1)), ["user_key", *FEATURES])
+    table = feature_store.snapshot(settings, "user_tabular", day, ["user_key", *FEATURES])
     if not table.num_rows:
         raise BadInput(f"user_tabular has no rows on {day}: materialise that day first.")
     frame = table.to_pandas().sort_values("user_key")  # keyed hashes: the first rows are a fair sample

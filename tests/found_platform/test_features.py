@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import at, lake_of, write_source
 
-from found_platform import contract, lake
+from found_platform import contract, feature_store, lake
 from found_platform.contract import CHANNELS, WINDOWS
 from found_platform.features import checks, write
 from found_platform.privacy import keys
@@ -18,11 +19,18 @@ from found_platform.settings import Settings
 DAY = dt.timedelta(days=1)
 
 
-def table(settings: Settings, name: str) -> dict[tuple[str, dt.date], dict]:
-    """Rows of a snapshot table by raw user and day."""
+def versions(settings: Settings, name: str) -> dict[tuple[str, dt.date, dt.date], dict]:
+    """Rows of a snapshot table by raw user, day, and the day that the version knows."""
     rows = lake.read(settings.lake, name).to_pylist()
     names = keys.user_ids(settings, [r["user_key"] for r in rows])
-    return {(names[r["user_key"]], r["event_date"]): r for r in rows}
+    found = {(names[r["user_key"]], r["event_date"], (r["created_timestamp"] - DAY).date()): r for r in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def table(settings: Settings, name: str) -> dict[tuple[str, dt.date], dict]:
+    """Rows of a snapshot table by raw user and day, as known when the day was over."""
+    return {(user, day): row for (user, day, known), row in versions(settings, name).items() if known == day}
 
 
 def text_of(settings: Settings) -> dict[int, str]:
@@ -80,32 +88,44 @@ def test_a_profile_row_is_known_from_its_as_of_on(tmp_path: Path) -> None:
     assert cities == [None, "Ulm", "Ulm", "Ulm", "Bonn"]
 
 
-def random_events(seed: int, users: int = 6, days: int = 25, count: int = 160) -> list[dict]:
+def random_events(seed: int, users: int = 6, days: int = 25, count: int = 160, late: float = 0.0) -> list[dict]:
+    """Events on whole hours, so that many share a moment; a share of them arrives up to nine days late."""
     rng = np.random.default_rng(seed)
     start = at("2024-01-01", "00:00:00")
-    return [
-        {
-            "user_id": f"u{rng.integers(users)}",
-            # whole hours, so that many events share a moment
-            "event_time": start + dt.timedelta(hours=int(rng.integers(24 * days))),
-            "channel": str(rng.choice(CHANNELS)),
-            "text": f"text {rng.integers(9)}",
-            "amount": float(np.round(rng.normal(0, 50), 2)) if rng.random() < 0.6 else None,
-            "exposure": bool(rng.random() < 0.1),
-        }
-        for _ in range(count)
-    ]
+    events = []
+    for _ in range(count):
+        time = start + dt.timedelta(hours=int(rng.integers(24 * days)))
+        events.append(
+            {
+                "user_id": f"u{rng.integers(users)}",
+                "event_time": time,
+                "channel": str(rng.choice(CHANNELS)),
+                "text": f"text {rng.integers(9)}",
+                "category": str(rng.choice(["food", "shoes", "pets"])) if rng.random() < 0.7 else None,
+                "amount": float(np.round(rng.normal(0, 50), 2)) if rng.random() < 0.6 else None,
+                "exposure": bool(rng.random() < 0.1),
+            }
+        )
+        if rng.random() < late:
+            events[-1]["arrived_at"] = time + dt.timedelta(hours=int(rng.integers(24 * 9)))
+    return events
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_snapshots_equal_a_slow_transcription(tmp_path: Path, seed: int) -> None:
-    events = random_events(seed)
+def known_day(event: dict) -> dt.date:
+    arrived = event.get("arrived_at") or event["event_time"]
+    return max(event["event_time"].date(), (arrived - dt.timedelta(microseconds=1)).date())
+
+
+@pytest.mark.parametrize(("seed", "late"), [(0, 0.0), (1, 0.15), (2, 0.6)])
+def test_snapshots_equal_a_slow_transcription(tmp_path: Path, seed: int, late: float) -> None:
+    """Every user, day and version, computed in plain Python from the events that had arrived by then."""
+    events = random_events(seed, late=late)
     lookback, length = 12, 5
     made = lake_of(
         tmp_path / "home", write_source(tmp_path, events), lookback_days=lookback, sequence_length=length, search_length=length
     )
     ids = {text: i for i, text in text_of(made).items()}
-    sequences, searches, tabular = (table(made, t) for t in ("behavior_sequence", "search_text", "user_tabular"))
+    sequences, searches, tabular = (versions(made, t) for t in ("behavior_sequence", "search_text", "user_tabular"))
 
     def lists(rows: list[dict]) -> list[tuple]:
         ordered = sorted(
@@ -121,45 +141,63 @@ def test_snapshots_equal_a_slow_transcription(tmp_path: Path, seed: int) -> None
         return ordered[-length:]
 
     first, last = (f(e["event_time"].date() for e in events) for f in (min, max))
-    counted = 0
+    wanted: dict[str, set] = {"sequence": set(), "search": set(), "tabular": set()}
     for user in {e["user_id"] for e in events}:
         mine = [e for e in events if e["user_id"] == user]
         for day in contract.days_between(first, last + DAY):
-            known = [e for e in mine if day - lookback * DAY < e["event_time"].date() <= day]
-            today = [e for e in known if e["event_time"].date() == day]
-            behaviour = [e for e in known if e["channel"] != "search"]
-            row = sequences.get((user, day))
-            assert (row is not None) == any(e["channel"] != "search" for e in today)
-            if row is not None:
-                columns = (row[c] for c in ("times", "text_ids", "channels", "amount_buckets", "exposures"))
-                assert list(zip(*columns, strict=True)) == lists(behaviour)
-                assert row["created_timestamp"] == max(e["event_time"] for e in behaviour)
-            asked = searches.get((user, day))
-            assert (asked is not None) == any(e["channel"] == "search" for e in today)
-            if asked is not None:
-                wanted = [e[:2] for e in lists([e for e in known if e["channel"] == "search"])]
-                assert list(zip(asked["search_times"], asked["search_text_ids"], strict=True)) == wanted
-            if not any(e["event_time"].date() <= day for e in mine):
-                assert (user, day) not in tabular
-                continue
-            snapshot = tabular[user, day]
-            own = [e for e in known if not e["exposure"]]
-            for w in WINDOWS:
-                inside = [e for e in own if (day - e["event_time"].date()).days < w]
-                assert snapshot[f"events_{w}d"] == len(inside)
-                assert snapshot[f"amount_{w}d"] == pytest.approx(sum(e["amount"] or 0 for e in inside), abs=0.006)
-                assert snapshot[f"active_days_{w}d"] == len({e["event_time"].date() for e in inside})
-                for channel in CHANNELS:
-                    assert snapshot[f"{channel}_{w}d"] == sum(e["channel"] == channel for e in inside)
-            ages = [(day - e["event_time"].date()).days for e in own]
-            assert snapshot["days_since_last"] == (min(ages) if ages else None)
-            assert snapshot["days_since_first"] == max((day - e["event_time"].date()).days for e in mine)
-            counted += 1
-    assert counted > 80
+            past = [e for e in mine if e["event_time"].date() <= day]
+            inside = [e for e in past if e["event_time"].date() > day - lookback * DAY]
+            for known in {day, *(known_day(e) for e in past if known_day(e) > day)}:
+                key = (user, day, known)
+                seen = [e for e in past if known_day(e) <= known]
+                then = [e for e in inside if known_day(e) <= known]
+                today = [e for e in then if e["event_time"].date() == day]
+                for name, rows, search in (("sequence", sequences, False), ("search", searches, True)):
+                    of_kind = [e for e in then if (e["channel"] == "search") == search]
+                    versioned = {day, *(known_day(e) for e in inside if (e["channel"] == "search") == search)}
+                    if known not in versioned or not any(e in of_kind for e in today):
+                        continue
+                    wanted[name].add(key)
+                    columns = ("search_times", "search_text_ids") if search else SEQUENCE_COLUMNS
+                    got = list(zip(*(rows[key][c] for c in columns), strict=True))
+                    assert got == [e[: len(columns)] for e in lists(of_kind)]
+                if seen:
+                    wanted["tabular"].add(key)
+                    check_activity(tabular[key], day, seen, [e for e in then if not e["exposure"]])
+    assert set(sequences) == wanted["sequence"]
+    assert set(searches) == wanted["search"]
+    assert set(tabular) == wanted["tabular"]
+    assert len(tabular) > 80
+    assert any(known != day for _, day, known in tabular) == (late > 0)
+
+
+SEQUENCE_COLUMNS = ("times", "text_ids", "channels", "amount_buckets", "exposures")
+
+
+def check_activity(row: dict, day: dt.date, seen: list[dict], own: list[dict]) -> None:
+    """`seen`: all events known; `own`: those of the lookback that the user did."""
+
+    def age(event: dict) -> int:
+        return (day - event["event_time"].date()).days
+
+    for w in WINDOWS:
+        inside = [e for e in own if age(e) < w]
+        assert row[f"events_{w}d"] == len(inside)
+        assert row[f"amount_{w}d"] == pytest.approx(sum(e["amount"] or 0 for e in inside), abs=0.006)
+        assert row[f"active_days_{w}d"] == len({e["event_time"].date() for e in inside})
+        for channel in CHANNELS:
+            assert row[f"{channel}_{w}d"] == sum(e["channel"] == channel for e in inside)
+    ages = sorted({age(e) for e in own})
+    assert row["days_since_last"] == (ages[0] if ages else None)
+    assert row["mean_gap_lookback"] == (pytest.approx((ages[-1] - ages[0]) / (len(ages) - 1)) if len(ages) > 1 else None)
+    for channel in CHANNELS:
+        assert row[f"days_since_last_{channel}"] == min((age(e) for e in own if e["channel"] == channel), default=None)
+    assert row["categories_28d"] == len({e["category"] for e in own if e["category"] and age(e) < 28})
+    assert row["days_since_first"] == max(age(e) for e in seen)
 
 
 def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3, late=0.2)))
     before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
     monkeypatch.setattr(write, "CHUNK_DAYS", 2)
     for name in write.TABLES:
@@ -185,35 +223,87 @@ def test_changing_the_future_changes_no_snapshot_of_the_past(tmp_path: Path) -> 
     assert later[0] != later[1]
 
 
-def test_a_late_event_is_known_by_its_arrival(tmp_path: Path) -> None:
+def test_a_late_event_is_known_from_its_arrival_on(tmp_path: Path) -> None:
+    """It leaves what was known before as it was, and adds a version of each snapshot that it belongs to."""
     events = [
         {"user_id": "u", "event_time": at("2024-01-01"), "text": "tea"},
         {"user_id": "u", "event_time": at("2024-01-02"), "text": "late", "arrived_at": at("2024-01-09")},
         {"user_id": "u", "event_time": at("2024-01-03"), "text": "milk", "arrived_at": at("2024-01-01")},
+        {"user_id": "u", "event_time": at("2024-01-12"), "text": "tea"},
     ]
-    rows = table(lake_of(tmp_path / "home", write_source(tmp_path, events)), "behavior_sequence")
-    created = [rows["u", dt.date(2024, 1, d)]["created_timestamp"] for d in (1, 2, 3)]
-    assert created == [at("2024-01-01"), at("2024-01-09"), at("2024-01-09")]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    names = text_of(made)
+    rows = {(day.day, known.day): row for (_, day, known), row in versions(made, "behavior_sequence").items()}
+    assert {key: [names[i] for i in row["text_ids"]] for key, row in rows.items()} == {
+        (1, 1): ["tea"],
+        (2, 9): ["tea", "late"],
+        (3, 3): ["tea", "milk"],
+        (3, 9): ["tea", "late", "milk"],
+        (12, 12): ["tea", "late", "milk", "tea"],
+    }
+    spine = [at(f"2024-01-{d:02d}", "00:00:00") for d in (4, 9, 10, 13)]
+    history = feature_store.history(made, [keys.user_key(keys.home_secret(made), "u")] * 4, spine)
+    seen = [[names[i] for i in ids] for ids in history["text_ids"].to_pylist()]
+    assert seen == [["tea", "milk"], ["tea", "milk"], ["tea", "late", "milk"], ["tea", "late", "milk", "tea"]]
+    assert history["events_28d"].to_pylist() == [2, 2, 3, 4]
 
 
-def test_what_arrives_later_does_not_reach_an_earlier_snapshot(tmp_path: Path) -> None:
-    """A user known by exposures alone: the day's row is the same computed alone and in a range."""
+def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> None:
+    """Events added with a later arrival leave the history of every earlier moment bit for bit as it was."""
+    before = random_events(11, late=0.2)
+    cut = at("2024-01-16", "00:00:00")
+    # whole days late, so that the arrival is a known day of its own
+    extra = [{**e, "text": "added", "arrived_at": cut + dt.timedelta(hours=1)} for e in random_events(12) if e["event_time"] < cut]
+    assert len(extra) > 30
+    histories = []
+    for name, rows in {"a": before, "b": before + extra}.items():
+        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa")
+        users = [keys.user_key(keys.home_secret(made), f"u{i}") for i in range(6)]
+        moments = [cut - i * DAY for i in range(8)] + [cut + DAY]
+        histories.append([feature_store.history(made, users, [moment] * len(users)) for moment in moments])
+    assert all(a.equals(b) for a, b in zip(histories[0][:-1], histories[1][:-1], strict=True))
+    assert not histories[0][-1].equals(histories[1][-1])
+
+
+def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) -> None:
+    """The same moments, told in Berlin's wall-clock time around both changes of 2024, give the same features."""
+    days, times = ("2024-03-30", "2024-03-31", "2024-10-27"), ("00:30:00", "01:30:00", "22:59:59", "23:30:00")
+    moments = [at(day, time) for day in days for time in times]
+    events = [{"user_id": "u", "event_time": m, "text": f"text {i}"} for i, m in enumerate(moments)]
+    hashes = []
+    for name in ("utc", "berlin"):
+        path = write_source(tmp_path / name, events)
+        if name == "berlin":
+            data = pq.read_table(tmp_path / name / "events.parquet")
+            there = data["event_time"].cast(pa.timestamp("us", tz="Europe/Berlin"))
+            data = data.set_column(data.column_names.index("event_time"), "event_time", there)
+            pq.write_table(data, tmp_path / name / "events.parquet")
+        made = lake_of(tmp_path / name / "home", path, secret="aa")
+        hashes.append({t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES})
+    assert hashes[0] == hashes[1]
+    assert {"2024-03-30", "2024-03-31", "2024-10-27"} <= set(hashes[0]["behavior_sequence"])
+
+
+def test_a_user_known_by_a_late_exposure_alone(tmp_path: Path) -> None:
+    """The day's rows are the same computed alone and in a range."""
     events = [
         {"user_id": "u", "event_time": at("2024-01-01"), "text": "mailing", "exposure": True, "arrived_at": at("2024-01-09")},
         {"user_id": "u", "event_time": at("2024-01-03"), "text": "mailing", "exposure": True},
     ]
     made = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=2)
-    rows = table(made, "user_tabular")
-    assert rows["u", dt.date(2024, 1, 1)]["created_timestamp"] == at("2024-01-09")
-    assert rows["u", dt.date(2024, 1, 1)]["days_since_last"] is None
+    rows = {(day.day, known.day): row for (_, day, known), row in versions(made, "user_tabular").items()}
+    assert set(rows) == {(1, 9), (2, 9), (3, 3), (3, 9)}
+    assert [rows[3, known]["days_since_first"] for known in (3, 9)] == [0, 2]
+    assert rows[1, 9]["days_since_last"] is None
     before = lake.row_hashes(made.lake, "user_tabular", "event_date")
     for day in (1, 2, 3):
         write.feature(made, "user_tabular", dt.date(2024, 1, day), dt.date(2024, 1, day + 1))
     assert lake.row_hashes(made.lake, "user_tabular", "event_date") == before
+    assert checks.one_row_for_every_user(made, dt.date(2024, 1, 1), dt.date(2024, 1, 4))[0]
 
 
 def test_the_feature_checks_see_what_is_wrong(tmp_path: Path) -> None:
-    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(5)))
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(5, late=0.2)))
     span = (dt.date(2024, 1, 5), dt.date(2024, 1, 20))
     assert checks.no_event_after_snapshot(made, *span)[0]
     assert checks.one_row_for_every_user(made, *span)[0]

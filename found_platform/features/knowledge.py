@@ -1,0 +1,52 @@
+"""What was known when. An event is known from the day it arrived on, so a day's snapshot has versions.
+
+The version of a snapshot that is known on day v holds the events that had arrived by then, and is created at 00:00 of the day
+after v. Every snapshot has the version of its own day; it has one more for each later day on which events of its past arrived.
+Knowledge is kept by the day, never sooner than the truth. Without late events there is one version, and none of this costs a thing.
+"""
+
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+# (an Ibis column's type is known only at run time)
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+
+def known_day(events: ir.Table) -> ir.Value:
+    """The day on which an event is known: that of its arrival, which is never before its own. 00:00 belongs to the day before."""
+    arrived = (events.arrived_at - ibis.interval(microseconds=1)).date()
+    return ibis.greatest(events.event_date, arrived)
+
+
+def late_events(events: ir.Table) -> ir.Table:
+    """user_key, event_date and known_day of the events that arrived after their day, without repeats."""
+    late = events.select("user_key", "event_date", known_day=known_day(events))
+    return late.filter(late.known_day > late.event_date).distinct()
+
+
+def versions(snapshots: ir.Table, late: ir.Table | None) -> ir.Table:
+    """The snapshots (user_key, day, first_day, ...) with a column `known`, a row a version.
+
+    Args:
+        late: what `late_events` gives; None where there are none.
+    """
+    own = snapshots.mutate(known=snapshots.day)
+    if late is None:
+        return own
+    matched = snapshots.join(
+        late,
+        [
+            snapshots.user_key == late.user_key,
+            late.event_date >= snapshots.first_day,
+            late.event_date <= snapshots.day,
+            late.known_day > snapshots.day,
+        ],
+        rname="late_{name}",
+    )
+    return own.union(matched.select(*snapshots.columns, known=matched.known_day).distinct())
+
+
+def created(known: ir.DateColumn) -> ir.TimestampColumn:
+    """When the version that is known on this day was created: 00:00 UTC of the day after."""
+    return (known + ibis.interval(days=1)).cast(dt.Timestamp("UTC"))
