@@ -1,10 +1,13 @@
-"""Runs the graph in this process, on the home's instance: asset by asset, what is missing or stale, ranges as single runs."""
+"""Runs the graph in this process, on the home's instance: asset by asset, what is missing or stale, ranges as single runs.
+
+What belongs here: full runs for a cutoff, backfills of days, and what is there and stale. What does not: what an asset does.
+"""
 
 import contextlib
 import datetime as dt
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -103,6 +106,90 @@ def run(
             yield Step(
                 asset, len(stale), len(keys) - len(stale), sum(known) if known else None, round(time.perf_counter() - start, 2)
             )
+
+
+RUN_DAYS = 30
+"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one."""
+
+BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
+"""The daily assets of a backfill, in the order in which they run."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One run of a backfill: an asset, the keys it made (of `total` in this backfill), the rows it wrote and its seconds."""
+
+    asset: str
+    keys: list[str]
+    total: int
+    up_to_date: int
+    rows: int
+    seconds: float
+
+
+def backfill(
+    settings: Settings,
+    first: dt.date,
+    last: dt.date,
+    *,
+    assets: Sequence[str] = BACKFILLED,
+    each_day: bool = False,
+    force: bool = False,
+) -> Iterator[Filled]:
+    """Materialises the days `first` to `last`, both included, of these daily assets: those that are missing or stale, or all.
+
+    A source that has changed is scanned first. Days go into runs of consecutive ones, or a run each with `each_day`: the rows are
+    the same. Raises BadInput for days outside the source and JobFailed; what was done before stays, and the same call goes on from
+    there.
+    """
+    house = House(settings)
+    days = [k for k in house.keys("raw_events") if str(first) <= k <= str(last)]
+    if not days or days[0] != str(first) or days[-1] != str(last):
+        known = house.keys("raw_events")
+        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {known[0]} to {known[-1]}.")
+    with session(settings) as instance:
+        for asset in ("quarantine", "raw_profile"):
+            if _stale(house, instance, asset, [""]):
+                _materialize(house, instance, asset, [""])
+        for asset in assets:
+            stale = days if force else [k for k in _stale(house, instance, asset, house.keys(asset)) if k in set(days)]
+            runs = (
+                [[k] for k in stale]
+                if each_day
+                else [r[i : i + RUN_DAYS] for r in _ranges(stale) for i in range(0, len(r), RUN_DAYS)]
+            )
+            if not runs:
+                yield Filled(asset, [], 0, len(days), 0, 0.0)
+            for keys in runs:
+                timer = lake.Timer()
+                rows = _materialize(house, instance, asset, keys)
+                yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
+
+
+@dataclass(frozen=True)
+class State:
+    """What is there of an asset: keys it could have, keys made, and of those the ones that would come out of other inputs now."""
+
+    asset: str
+    kind: str
+    possible: int
+    made: list[str]
+    stale: list[str]
+
+
+def states(settings: Settings) -> list[State]:
+    """The state of every asset, in the order of the graph. An upstream that has to be redone first may make more of it stale."""
+    house = House(settings)
+    found = []
+    with open_instance(settings) as instance:
+        for asset, (kind, _) in house.graph.items():
+            there = house.records(instance, asset)
+            keys = house.keys(asset) or [""]
+            made = [k for k in keys if k in there]
+            now = house.fingerprints(instance, asset, [k for k in made if k]) if made else {}
+            stale = [k for k in made if there[k].get("fingerprint") != now[k]]
+            found.append(State(asset, kind, len(keys), made, stale))
+    return found
 
 
 def materialize(settings: Settings, asset: str, key: str) -> None:

@@ -28,11 +28,14 @@ def build(house: House) -> list[dg.AssetsDefinition]:
 
     @house.asset("online_features", group="features", kinds={"feast", "sqlite"}, pool="feast")
     def online_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The newest state of every user in Feast's online store. Unpartitioned: an old backfill must not overwrite a newer row."""
+        """The newest state of every user in Feast's online store: what is new since it was filled last, or everything where older
+        days were made again. Unpartitioned: an old backfill must not overwrite a newer row."""
         record = Record(context, house)
         newest = max(house.hashes(context.instance, "user_tabular"))
         moment = contract.snapshot_time(contract.parse_day(newest, "the newest snapshot"))
-        users = feature_store.materialize_online(settings, moment)
+        made = [house.hashes(context.instance, view) for view in feature_store.VIEWS]
+        days = {day for hashes in made for day in hashes}
+        users = feature_store.materialize_online(settings, moment, {d: " ".join(h.get(d, "") for h in made) for d in days})
         return record.result(hashes={"": str(moment)}, rows=users, metadata={"as_of": str(moment)})
 
     return [

@@ -17,7 +17,9 @@ app = typer.Typer(
 source_app = typer.Typer(no_args_is_help=True, help="Look at a source file.")
 audience_app = typer.Typer(no_args_is_help=True, help="Find users.")
 benchmark_app = typer.Typer(no_args_is_help=True, help="Compare methods on labelled scenarios.")
+user_app = typer.Typer(no_args_is_help=True, help="Look at a user.")
 app.add_typer(source_app, name="source")
+app.add_typer(user_app, name="user")
 app.add_typer(audience_app, name="audience")
 app.add_typer(benchmark_app, name="benchmark")
 
@@ -69,6 +71,44 @@ def demo(
         force=force,
         as_json=format is Format.json,
     )
+
+
+@app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="First day (YYYY-MM-DD).")],
+    last: Annotated[str, typer.Option("--to", help="Last day, included.")],
+    asset: Annotated[list[str] | None, typer.Option(help="A daily asset; may be repeated. Default: all of them.")] = None,
+    each_day: Annotated[bool, typer.Option("--each-day", help="A run a day instead of a run for up to 30 days.")] = False,
+    force: Annotated[bool, typer.Option(help="Redo what is up to date.")] = False,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Make days of events and features again, and say what is stale after it."""
+    from found_platform.cli import backfill as command
+
+    command.backfill(first, last, assets=asset or [], each_day=each_day, force=force, home=home, as_json=format is Format.json)
+
+
+@app.command()
+def status(home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table) -> None:
+    """Say what is there of every asset, and what is stale."""
+    from found_platform.cli import backfill as command
+
+    command.status(home=home, as_json=format is Format.json)
+
+
+@user_app.command("show")
+def user_show(
+    user: Annotated[str, typer.Argument(help="The user's id, as the source has it.")],
+    as_of: Annotated[str | None, typer.Option(help="Day (YYYY-MM-DD) before which things were known. Default: the newest.")] = None,
+    online: Annotated[bool, typer.Option("--online", help="What the online store says instead of the history.")] = False,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Show the features of a user."""
+    from found_platform.cli import user as command
+
+    command.show(user, as_of=as_of, online=online, home=home, as_json=format is Format.json)
 
 
 @source_app.command("check")

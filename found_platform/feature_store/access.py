@@ -5,9 +5,11 @@ The only module that imports `feature_repo`.
 
 import contextlib
 import datetime as dt
+import hashlib
 import io
+import json
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import yaml
 
 from found_platform import contract, lake
 from found_platform.contract import FEATURE_SERVICE
+from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,19 +86,58 @@ def snapshot(settings: Settings, table: str, day: dt.date, columns: list[str]) -
     return lake.read(settings.lake, table, where, columns).sort_by("user_key")
 
 
-def materialize_online(settings: Settings, moment: dt.datetime) -> int:
-    """Fills the online store with the newest state of every user at `moment` (UTC). Returns the number of users."""
+def materialize_online(settings: Settings, moment: dt.datetime, contents: Mapping[str, str]) -> int:
+    """Fills the online store with the newest state of every user at `moment` (UTC). Returns the number of users.
+
+    Args:
+        contents: a hash of the feature rows of each day (YYYY-MM-DD). Where the days that the store was filled from are as they
+            were, only what came after is taken; otherwise everything within the views' TTL.
+    """
     feast = apply(settings)
+    path = settings.home / "feast" / "online.json"
+    filled = json.loads(path.read_text()) if path.exists() else None
+    until = dt.datetime.fromisoformat(filled["moment"]) if filled else moment
+    goes_on = filled is not None and until <= moment and filled["contents"] == _digest(contents, until)
     for name in VIEWS:
         ttl = feast.get_feature_view(name).ttl
         assert ttl is not None
+        start = max(moment - ttl, until) if goes_on else moment - ttl
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; stdout belongs to whoever called
-            feast.materialize(start_date=moment - ttl, end_date=moment, feature_views=[name])
+            feast.materialize(start_date=start, end_date=moment, feature_views=[name])
+    path.write_text(json.dumps({"moment": moment.isoformat(), "contents": _digest(contents, moment)}))
     return snapshot(settings, "user_tabular", (moment - dt.timedelta(days=1)).date(), ["user_key"]).num_rows
 
 
-def online(settings: Settings, user_keys: Sequence[str], features: list[str] | None = None) -> dict[str, list[Any]]:
-    """The online state of these users by feature name, in the order asked; nulls for an unknown user."""
+def _digest(contents: Mapping[str, str], moment: dt.datetime) -> str:
+    """A hash of the contents of the days before a moment."""
+    days = sorted((day, content) for day, content in contents.items() if day < str(moment.date()))
+    return hashlib.sha256(json.dumps(days).encode()).hexdigest()[:16]
+
+
+def online_moment(settings: Settings) -> dt.datetime:
+    """The moment (UTC) up to which the online store was filled. Raises BadInput when it never was."""
+    path = settings.home / "feast" / "online.json"
+    if not path.exists():
+        raise BadInput(f"The online store of {settings.home} is empty: materialise `online_features` (`found demo` does) first.")
+    return dt.datetime.fromisoformat(json.loads(path.read_text())["moment"])
+
+
+def online(settings: Settings, user_keys: Sequence[str], moment: dt.datetime | None = None) -> dict[str, list[Any]]:
+    """The online state of these users by feature name, in the order asked; nulls for an unknown user.
+
+    A view's values are null where they are older than its TTL at `moment` (UTC; default: the moment the store was filled up to), as
+    they are in the history: the SQLite store itself gives them for ever.
+    """
     feast = store(settings)
-    wanted: Any = features or feast.get_feature_service(FEATURE_SERVICE)
-    return feast.get_online_features(features=wanted, entity_rows=[{"user_key": k} for k in user_keys]).to_dict()
+    moment = moment or online_moment(settings)
+    service = feast.get_feature_service(FEATURE_SERVICE)
+    found = feast.get_online_features(features=service, entity_rows=[{"user_key": k} for k in user_keys])
+    values = found.to_dict(include_event_timestamps=True)
+    answer: dict[str, list[Any]] = {"user_key": list(user_keys)}
+    for projection in service.feature_view_projections:
+        ttl = feast.get_feature_view(projection.name).ttl
+        assert ttl is not None
+        for name in (feature.name for feature in projection.features):
+            fresh = [dt.datetime.fromtimestamp(ts, dt.UTC) + ttl >= moment for ts in values[f"{name}__ts"]]
+            answer[name] = [value if alive else None for value, alive in zip(values[name], fresh, strict=True)]
+    return answer

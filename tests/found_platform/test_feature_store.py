@@ -73,11 +73,47 @@ def test_pinned_versions_are_read_even_after_a_rewrite(tmp_path: Path) -> None:
 def test_online_and_offline_say_the_same_of_the_same_moment(made: Settings) -> None:
     moment = at("2024-01-18", "00:00:00")
     users = [key(made, u) for u in ("u0", "u1", "u2", "u3", "nobody")]
-    assert feature_store.materialize_online(made, moment) == 4
-    online = feature_store.online(made, users)
+    assert feature_store.materialize_online(made, moment, {}) == 4
+    same_online(made, users, moment)
+
+
+def same_online(made: Settings, users: list[str], moment: dt.datetime) -> None:
+    online = feature_store.online(made, users, moment)
     offline = feature_store.history(made, users, [moment] * len(users))
     for name in offline.column_names[2:]:
         assert online[name] == offline[name].to_pylist(), name
+
+
+def test_online_goes_on_from_where_it_was_and_starts_over_when_the_past_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(9, users=4, days=20)), lookback_days=6)
+    users = [key(made, f"u{i}") for i in range(4)]
+    contents = {f"2024-01-{d:02d}": str(d) for d in range(1, 21)}
+    from feast import FeatureStore
+
+    starts: list[dt.datetime] = []
+    materialize = FeatureStore.materialize
+    monkeypatch.setattr(FeatureStore, "materialize", lambda self, **k: (starts.append(k["start_date"]), materialize(self, **k))[1])
+    changed = contents | {"2024-01-03": "again"}
+    first, second, third = (at(f"2024-01-{d}", "00:00:00") for d in (10, 12, 14))
+    for moment, seen, start in ((first, contents, 4), (second, contents, 10), (third, changed, 8)):
+        starts.clear()
+        feature_store.materialize_online(made, moment, seen)
+        assert min(starts) == at(f"2024-01-{start:02d}", "00:00:00")
+        assert feature_store.online_moment(made) == moment
+        same_online(made, users, moment)
+
+
+def test_online_values_older_than_the_ttl_are_gone(made: Settings) -> None:
+    filled = at("2024-01-18", "00:00:00")
+    feature_store.materialize_online(made, filled, {})
+    user = [key(made, "u0")]
+    assert feature_store.online(made, user, filled + dt.timedelta(days=1))["events_28d"] != [None]
+    late = feature_store.online(made, user, filled + dt.timedelta(days=1, microseconds=1))
+    assert late["events_28d"] == [None]  # a TTL of one day, both ends closed
+    assert late["text_ids"] != [None]
+    assert feature_store.online(made, user, filled + dt.timedelta(days=30))["text_ids"] == [None]
 
 
 def test_the_registry_describes_owns_and_tags_every_object(made: Settings) -> None:

@@ -1,0 +1,141 @@
+"""Backfills: any order, any grouping, several processes, late events; what is stale is said."""
+
+import datetime as dt
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import at, call_found, write_source
+
+from dagster_defs import run as graph
+from found_platform import lake
+from found_platform.errors import BadInput
+from found_platform.features import write
+from found_platform.settings import Settings
+from found_platform.sources import config, staging
+
+FIRST, LAST = dt.date(2024, 1, 1), dt.date(2024, 1, 10)
+
+
+def events() -> list[dict]:
+    return [
+        {"user_id": f"u{i % 4}", "event_time": at(f"2024-01-{1 + i % 10:02d}", f"{i % 23:02d}:00:00"), "text": f"text {i % 5}"}
+        for i in range(60)
+    ]
+
+
+def opened(folder: Path, rows: list[dict] | None = None) -> Settings:
+    """A home tied to a source whose files are all that the glob finds, and in which nothing has run."""
+    settings = Settings.load(folder / "home", profile="tiny", secret="aa", lookback_days=5)
+    source = write_source(folder, rows or events(), path="events*.parquet")
+    staging.open_home(settings, staging.discover(settings, config.load(source)))
+    return settings
+
+
+def hashes(settings: Settings) -> dict[str, dict]:
+    return {table: lake.row_hashes(settings.lake, table, "event_date") for table in graph.BACKFILLED}
+
+
+def stale(settings: Settings) -> dict[str, list[str]]:
+    return {s.asset: s.stale for s in graph.states(settings) if s.stale}
+
+
+def test_one_run_and_a_run_a_day_in_any_order_give_the_same_rows(tmp_path: Path) -> None:
+    whole = opened(tmp_path / "whole")
+    done = list(graph.backfill(whole, FIRST, LAST))
+    assert [(f.asset, len(f.keys)) for f in done] == [(asset, 10) for asset in graph.BACKFILLED]
+    assert stale(whole) == {}
+    parts = opened(tmp_path / "parts")
+    list(graph.backfill(parts, FIRST, LAST, assets=["raw_events"], each_day=True))
+    for first, last in ((dt.date(2024, 1, 7), LAST), (dt.date(2024, 1, 3), dt.date(2024, 1, 6)), (FIRST, dt.date(2024, 1, 2))):
+        for asset in reversed(graph.BACKFILLED[1:]):
+            runs = list(graph.backfill(parts, first, last, assets=[asset], each_day=True))
+            assert [len(f.keys) for f in runs] == [1] * ((last - first).days + 1)
+    assert hashes(parts) == hashes(whole)
+    again = list(graph.backfill(whole, FIRST, LAST))
+    assert [(f.keys, f.up_to_date) for f in again] == [([], 10)] * len(graph.BACKFILLED)
+
+
+def write_days(home: Path, table: str, first: dt.date, last: dt.date) -> None:
+    write.feature(Settings.load(home), table, first, last + dt.timedelta(days=1))
+
+
+def test_processes_at_the_same_table_give_the_same_rows(tmp_path: Path) -> None:
+    """Four processes write different days of one table at once, as a backfill started from the UI may."""
+    whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
+    list(graph.backfill(whole, FIRST, LAST))
+    list(graph.backfill(parts, FIRST, LAST, assets=["raw_events"]))
+    days = [(FIRST + dt.timedelta(days=i), FIRST + dt.timedelta(days=min(i + 2, 9))) for i in (9, 0, 6, 3)]
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for table in graph.BACKFILLED[1:]:
+            for job in [pool.submit(write_days, parts.home, table, *span) for span in days]:
+                job.result()
+    assert hashes(parts) == hashes(whole)
+
+
+def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_path: Path) -> None:
+    settings = opened(tmp_path / "home")
+    list(graph.backfill(settings, FIRST, LAST))
+    late = {"user_id": "u1", "event_time": at("2024-01-04"), "text": "late", "arrived_at": at("2024-01-07")}
+    before = lake.row_hashes(settings.lake, "raw_events", "event_date")
+    written = pq.read_table(tmp_path / "home" / "events.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(
+            [{**dict.fromkeys(written.schema.names), "channel": "pay_bill", "exposure": False, **late}], schema=written.schema
+        ),
+        tmp_path / "home" / "events-late.parquet",
+    )
+    day = dt.date(2024, 1, 4)
+    (filled,) = graph.backfill(settings, day, day, assets=["raw_events"])
+    assert filled.keys == ["2024-01-04"]
+    after = lake.row_hashes(settings.lake, "raw_events", "event_date")
+    assert {k for k in after if after[k] != before[k]} == {"2024-01-04"}
+    from_then_on = [f"2024-01-{d:02d}" for d in range(4, 11)]
+    assert (
+        stale(settings)
+        == {
+            "behavior_text": ["2024-01-04"],
+            "behavior_sequence": from_then_on[:5],  # the lookback of five days
+            "search_text": from_then_on[:5],
+            "user_tabular": from_then_on,  # who was seen first when
+        }
+    )
+    list(graph.backfill(settings, FIRST, LAST))
+    assert stale(settings) == {}
+    fresh = opened(tmp_path / "fresh", [*events(), late])
+    list(graph.backfill(fresh, FIRST, LAST))
+    assert hashes(settings) == hashes(fresh)
+
+
+def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None:
+    settings = opened(tmp_path / "home")
+    home = ("--home", settings.home)
+    made = call_found("backfill", "--from", "2024-01-01", "--to", "2024-01-10", *home)
+    assert made.status == 0, made.err
+    assert "Nothing is stale." in made.out
+    assert "user_tabular" in made.out
+    shown = call_found("status", *home)
+    assert "10 of 10" in shown.out
+    user = call_found("user", "show", "u1", "--as-of", "2024-01-06", *home)
+    assert user.status == 0, user.err
+    assert "from the history" in user.out
+    for arguments, words in (
+        (("--from", "2024-01-05", "--to", "2024-01-04"), "before --from"),
+        (("--from", "2024-01-05", "--to", "2024-02-04"), "from 2024-01-01 to 2024-01-10"),
+        (("--from", "2024-01-05", "--to", "2024-01-05", "--asset", "user_index"), "no daily asset 'user_index'"),
+        (("--from", "yesterday", "--to", "2024-01-05"), "--from"),
+    ):
+        refused = call_found("backfill", *arguments, *home)
+        assert (refused.status, words in refused.err) == (2, True), refused.err
+    for arguments, words in (
+        (("nobody",), "'nobody'"),
+        (("u1", "--online"), "online store"),
+        (("u1", "--as-of", "2024-01-01"), "as of"),
+    ):
+        refused = call_found("user", "show", *arguments, *home)
+        assert (refused.status, words in refused.err) == (2, True), refused.err
+    with pytest.raises(BadInput, match="no days from"):
+        list(graph.backfill(settings, dt.date(2023, 1, 1), LAST))

@@ -1,0 +1,133 @@
+"""Bad input at volume: a CSV source broken in eleven ways is staged, and every broken row is counted, named and found again."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from found_platform import lake
+
+START, DAYS = dt.datetime(2024, 1, 1), 60
+HEADER = b"id,when,what,paid,eid"
+WAYS: dict[str, dict[int, bytes]] = {  # reason: what stands in which column instead
+    "no user_id": {0: b""},
+    "empty user_id": {0: b'""'},
+    "no event_time": {1: b""},
+    "unparsable event_time": {1: b"soon"},
+    "event_time outside the span": {1: b"1999-01-05 10:00:00"},
+    "empty text": {2: b'"  "'},
+    "text over 4096 characters": {2: b"x" * 4097},
+    "amount is not a number": {3: b"cheap"},
+    "amount is not finite": {3: b"inf"},
+    "wrong number of columns": {3: b"1,2,3"},
+    "not UTF-8": {2: b"caf\xe9"},
+}
+PER_2000 = {reason: 4 + i for i, reason in enumerate(WAYS)} | {"repeated event_id": 13, "equal": 6}  # the eleven are 99: just under 5 %
+
+
+@dataclass
+class Planted:
+    """What a source of two files should give: reasons by (file, row number), good rows, equal rows, repeats of another file."""
+
+    source: Path
+    refused: dict[tuple[str, int], str]
+    good: int
+    equal: int
+    across: int
+
+
+def plant(folder: Path, rows: int) -> Planted:
+    """Writes `rows` rows into two CSV files, broken as `PER_2000` says; the same for every call with the same number."""
+    rng = np.random.default_rng(rows)
+    kinds = np.zeros(rows, int)  # 0 is an ordinary row
+    names = ["", *PER_2000]
+    broken = np.repeat(np.arange(1, len(names)), [n * rows // 2000 for n in PER_2000.values()])
+    kinds[rng.permutation(np.arange(10, rows))[: len(broken)]] = broken
+    users, texts, draws = rng.integers(rows // 20, size=rows), rng.integers(5000, size=rows), rng.random(rows)
+    ordinary = np.flatnonzero(kinds == 0)
+    with_id, without_id = ordinary[ordinary % 2 == 0], ordinary[ordinary % 2 == 1]
+    step, half = dt.timedelta(days=DAYS) / rows, rows // 2
+    refused: dict[tuple[str, int], str] = {}
+    across = 0
+
+    def row(i: int) -> list[bytes]:
+        # a quoted line break and a doubled quote now and then: a record is not a line
+        text = b'"two\nlines of ""%d"""' % texts[i] if i % 100 == 1 else b"caf\xc3\xa9 number %d" % texts[i]
+        event_id = b"e%d" % i if i % 2 == 0 else b""
+        when = (START + i * step).isoformat(" ").encode()
+        return [b"user%d" % users[i], when, text, b"%d.50" % (i % 90), event_id]
+
+    for part, numbers in enumerate((range(half), range(half, rows))):
+        path = folder / f"part{part}.csv"
+        with path.open("wb") as file:
+            file.write(HEADER + b"\n")
+            for n, i in enumerate(numbers, 1):
+                reason, values = names[kinds[i]], row(i)
+                if reason in ("repeated event_id", "equal"):
+                    pool = with_id if reason == "repeated event_id" else without_id
+                    other = int(pool[int(draws[i] * np.searchsorted(pool, i))])  # an ordinary row before this one
+                    values = row(other) if reason == "equal" else [*values[:4], b"e%d" % other]
+                    across += reason != "equal" and other < half <= i
+                for column, value in WAYS.get(reason, {}).items():
+                    values[column] = value
+                if reason not in ("", "equal"):
+                    refused[str(path), n] = reason
+                file.write(b",".join(values) + b"\n")
+    columns = {"user_id": "id", "event_time": "when", "text": "what", "amount": "paid", "event_id": "eid"}
+    source = folder / "source.yaml"
+    span = {"start": START.date(), "end": START.date() + dt.timedelta(days=DAYS)}
+    entry = {"path": "part*.csv", "columns": columns}
+    source.write_text(yaml.safe_dump({"name": "bad", "channels": {"pay_bill": entry}, "span": span}))
+    return Planted(source, refused, rows - len(refused), int((kinds == len(names) - 1).sum()), across)
+
+
+STAGE = """
+import json, sys
+from pathlib import Path
+from found_platform.settings import Settings
+from found_platform.sources import config, staging
+made = Settings.load(Path(sys.argv[2]), profile="tiny", duckdb_memory="1GB", quarantine_threshold=0.1)
+staging.open_home(made, staging.discover(made, config.load(Path(sys.argv[1]))))
+report = staging.as_metadata(staging.stage(made))
+# not ru_maxrss: that one begins with what the parent process held
+peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(json.dumps({**report, "peak_mb": peak // 1024}))
+"""
+
+
+def staged(planted: Planted, home: Path) -> dict:
+    """Stages in a process of its own, compares everything with what was planted, and returns the report with `peak_mb`."""
+    done = subprocess.run([sys.executable, "-c", STAGE, str(planted.source), str(home)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    (channel,) = report["channels"]
+    assert channel["bad"] == Counter(planted.refused.values())
+    assert (channel["good"], channel["rows"]) == (planted.good, planted.good + len(planted.refused))
+    assert report["equal_rows"] == planted.equal
+    assert report["staged"]
+    found = lake.read(home / "lake", "quarantine").to_pylist()
+    assert len(found) == len(planted.refused)
+    assert {(r["file"], r["row_number"]): r["reason"] for r in found} == planted.refused
+    days = json.loads((home / "staging" / "manifest.json").read_text())["days"]
+    assert sum(n for n, _ in days.values()) == planted.good
+    return report
+
+
+def test_every_broken_row_is_quarantined_with_its_reason_and_its_place(tmp_path: Path) -> None:
+    planted = plant(tmp_path, 2000)
+    assert 0 < planted.across < PER_2000["repeated event_id"]
+    assert sum(n for reason, n in PER_2000.items() if reason in WAYS) == 99
+    staged(planted, tmp_path / "home")
+
+
+@pytest.mark.slow
+def test_a_million_rows_lose_none_and_memory_stays_bounded(tmp_path: Path) -> None:
+    report = staged(plant(tmp_path, 1_000_000), tmp_path / "home")
+    assert report["peak_mb"] < 2500
