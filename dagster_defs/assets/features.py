@@ -1,10 +1,14 @@
 """Features: daily snapshots in the lake, and the latest state in the online store."""
 
+import base64
+import datetime as dt
+from typing import Any
+
 import dagster as dg
 
 from dagster_defs.house import House, Record
 from found_platform import contract, feature_store
-from found_platform.features import checks, write
+from found_platform.features import checks, describe, write
 
 
 def build(house: House) -> list[dg.AssetsDefinition]:
@@ -22,9 +26,20 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             record = Record(context, house)
             written = write.feature(settings, table, *record.days)
             found = {check: getattr(checks, check)(settings, *record.days)} if check else {}
-            return record.written(written, write.schema(settings, table), checks=found)
+            return record.written(written, write.schema(settings, table), checks=found, metadata=_described(table, *record.days))
 
         return feature
+
+    def _described(table: str, start: dt.date, end: dt.date) -> dict[str, Any]:
+        picture = base64.b64encode(describe.events_plot(settings, end)).decode()
+        rates = describe.null_rates(settings, table, start, end)
+        return {
+            "events_by_channel": dg.MetadataValue.md(f"![events a day by channel](data:image/png;base64,{picture})"),
+            "null_rates": dg.MetadataValue.table(
+                [dg.TableRecord({"column": name, "null_rate": rate}) for name, rate in rates.items()],
+                schema=dg.TableSchema.from_name_type_dict({"column": "string", "null_rate": "float"}),
+            ),
+        }
 
     @house.asset("online_features", group="features", kinds={"feast", "sqlite"}, pool="feast")
     def online_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

@@ -21,6 +21,8 @@ from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import scan, simulator
 from found_platform.sources.config import SourceConfig
+from found_platform.sources.files import literal
+from found_platform.sources.profile import read_profile
 from found_platform.sources.scan import ChannelReport
 
 MANIFEST = "manifest.json"
@@ -87,7 +89,7 @@ def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int,
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
     found = scan.discover(con, source)
     scan.scan(con, found)
-    bad = scan.read_profile(con, found.profile, found.profile_schema or {})[1].num_rows if found.profile else 0
+    bad = read_profile(con, found.profile, found.profile_schema or {})[1].num_rows if found.profile else 0
     return found, scan.report(con), scan.equal_rows(con), bad
 
 
@@ -111,7 +113,7 @@ def stage(settings: Settings) -> StageReport:
         bad_profile = 0
         profile = None
         if source.profile:
-            profile, bad = scan.read_profile(con, source.profile, source.profile_schema or {})
+            profile, bad = read_profile(con, source.profile, source.profile_schema or {})
             refused, bad_profile = pa.concat_tables([refused, bad.select(refused.column_names)]), bad.num_rows
         lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
         rows = sum(c.rows for c in channels)
@@ -147,7 +149,7 @@ def _write(settings: Settings, con: duckdb.DuckDBPyConnection, profile: pa.Table
         "category, amount, status, payment_method, event_id, arrived_at, exposure "
         "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
     )
-    con.execute(f"COPY staged TO {scan.literal(str(work / 'events'))} (FORMAT parquet, PARTITION_BY (event_date))")
+    con.execute(f"COPY staged TO {literal(str(work / 'events'))} (FORMAT parquet, PARTITION_BY (event_date))")
     manifest = con.execute(
         "SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash(staged) AS HUGEINT)) % 18446744073709551616 "
         "FROM staged GROUP BY 1"

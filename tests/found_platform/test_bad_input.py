@@ -29,7 +29,10 @@ WAYS: dict[str, dict[int, bytes]] = {  # reason: what stands in which column ins
     "wrong number of columns": {3: b"1,2,3"},
     "not UTF-8": {2: b"caf\xe9"},
 }
-PER_2000 = {reason: 4 + i for i, reason in enumerate(WAYS)} | {"repeated event_id": 13, "equal": 6}  # the eleven are 99: just under 5 %
+PER_2000 = {reason: 4 + i for i, reason in enumerate(WAYS)} | {
+    "repeated event_id": 13,
+    "equal": 6,
+}  # the eleven are 99: just under 5 %
 
 
 @dataclass

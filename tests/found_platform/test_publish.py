@@ -86,7 +86,7 @@ def test_a_user_vector_is_the_centred_mean_of_their_own_texts(settings: Settings
 def test_a_version_carries_its_lineage_and_is_champion(settings: Settings, cutoff: dt.date) -> None:
     loaded = registry.champion(settings)
     assert loaded.tags["cutoff"] == str(cutoff)
-    assert loaded.tags["feature_service"] == "found_user_v1"
+    assert loaded.tags["feature_service"] == "found_user_v2"
     assert loaded.tags["gate"] == "passed"
     assert set(loaded.tags) >= {"sha256", "delta.training_set", "delta.text_vectors", "commit", "gate_reason"}
     assert registry.version_of(settings, registry.CANDIDATE) == loaded.version
