@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast ui lint format clean
+.PHONY: demo test test-fast bench-features ui lint format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -20,6 +20,9 @@ test: lint
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -m 'not slow'
+
+bench-features: $(STAMP)
+	$(BIN)/python benchmarks/features.py
 
 # The Dagster UI on loopback, over the runs that `found demo` left.
 ui: $(STAMP)

@@ -18,6 +18,7 @@ import dagster as dg
 import pyarrow as pa
 from dagster import DagsterEventType
 
+from found_platform import contract
 from found_platform.benchmark import scenarios
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -313,7 +314,12 @@ class Record:
         }
         if schema is not None:
             said["dagster/column_schema"] = dg.TableSchema(
-                [dg.TableColumn(f.name, str(f.type), constraints=dg.TableColumnConstraints(nullable=f.nullable)) for f in schema]
+                [
+                    dg.TableColumn(
+                        f.name, str(f.type), contract.describe(f.name), constraints=dg.TableColumnConstraints(nullable=f.nullable)
+                    )
+                    for f in schema
+                ]
             )
         return self.result(
             hashes={k: h for k, (_, h) in outcome.partitions.items()},

@@ -14,6 +14,7 @@ from found_platform.contract import (
     FEATURE_SERVICE,
     SEARCH_FEATURES,
     SEQUENCE_FEATURES,
+    describe,
     profile_schema,
 )
 
@@ -29,7 +30,10 @@ def view(name: str, user: Entity, features: tuple[pa.Field, ...], ttl: timedelta
         name=name,
         entities=[user],
         ttl=ttl,
-        schema=[Field(name="user_key", dtype=String), *(Field(name=f.name, dtype=TYPES[f.type]) for f in features)],
+        schema=[
+            Field(name="user_key", dtype=String),
+            *(Field(name=f.name, dtype=TYPES[f.type], description=describe(f.name)) for f in features),
+        ],
         source=FileSource(
             name=f"{name}_delta",
             path=name,

@@ -114,6 +114,45 @@ categories (diversity); `mean_gap_lookback` is the mean number of days between a
 `days_since_last*` is null for a user silent, in that channel, for longer than the lookback."""
 
 
+def describe(column: str) -> str:
+    """What a column of a feature table holds, for whoever looks at it; empty for a profile attribute."""
+    if column in DESCRIPTIONS:
+        return DESCRIPTIONS[column]
+    for window in WINDOWS:
+        name = column.removesuffix(f"_{window}d")
+        if name != column and name in WINDOWED:
+            return f"{WINDOWED[name]} in the last {window} days"
+    channel = column.removeprefix("days_since_last_")
+    return f"Days since the last {channel} event; null beyond the lookback" if channel in CHANNELS else ""
+
+
+WINDOWED = {
+    "events": "The user's own events",
+    "amount": "Sum of amounts, in the source's currency,",
+    "active_days": "Days with an event of the user's own",
+    "categories": "Distinct categories of the user's own events",
+    **{channel: f"The user's own {channel} events" for channel in CHANNELS},
+}
+DESCRIPTIONS = {
+    "event_date": "UTC day of the snapshot",
+    "user_key": "Pseudonym of the user",
+    "event_timestamp": "00:00 UTC after the snapshot's day: the moment from which the row may be used",
+    "created_timestamp": "00:00 UTC after the day whose knowledge the row holds: later where events arrived late",
+    "text_ids": "Ids of the last events' texts, oldest first, searches left out",
+    "times": "Times of the last events, microseconds since 1970 in UTC",
+    "channels": "Channels of the last events: " + ", ".join(f"{i} {c}" for i, c in enumerate(CHANNELS)),
+    "amount_buckets": "floor(log2(1 + |amount|)) of the last events, -1 without an amount",
+    "exposures": "1 where the event was done to the user",
+    "search_text_ids": "Ids of the last searches' texts, oldest first",
+    "search_times": "Times of the last searches, microseconds since 1970 in UTC",
+    "events_lookback": "The user's own events in the lookback",
+    "active_days_lookback": "Days with an event of the user's own in the lookback",
+    "mean_gap_lookback": "Mean number of days between active days of the lookback; null with fewer than two",
+    "days_since_last": "Days since the user's last own event; null beyond the lookback",
+    "days_since_first": "Days since the user was first seen",
+}
+
+
 def snapshot_schema(features: tuple[pa.Field, ...]) -> pa.Schema:
     """The schema of a daily feature table with these feature columns."""
     return pa.schema([*SNAPSHOT_KEYS, *features])

@@ -125,6 +125,7 @@ def test_the_registry_describes_owns_and_tags_every_object(made: Settings) -> No
     assert all(v.owner and v.tags and v.ttl for v in views.values())
     assert [s.name for s in feast.list_feature_services()] == [contract.FEATURE_SERVICE]
     assert "age" in {f.name for f in views["user_tabular"].features}
+    assert all(f.description for v in views.values() for f in v.features if f.name != "age")
 
 
 def test_past_cutoffs_leave_a_whole_horizon_and_start_after_the_data(made: Settings) -> None:

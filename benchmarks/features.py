@@ -1,0 +1,265 @@
+"""The feature platform against its anchors: Feast's bundled DuckDB store, pandas, and a bare DuckDB query.
+
+    .venv/bin/python benchmarks/features.py [--small]      (make bench-features)
+
+Every case runs in a process of its own, so that its peak memory is its own. Both sides of a comparison read the same data in one
+run of this script; each side runs twice and the faster counts. Prints a table with ratios and writes build/bench-features.json.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pad
+import pyarrow.parquet as pq
+
+from found_platform import contract, lake
+from found_platform.contract import midnight
+from found_platform.settings import Settings
+
+START = dt.date(2026, 1, 1)
+DAY = dt.timedelta(days=1)
+SIZES = {  # users, snapshots, list length, spine rows; events, users, days
+    False: {"join": (20_000, 60, 200, 60_000), "events": (10_000_000, 200_000, 120)},
+    True: {"join": (1_000, 30, 50, 3_000), "events": (200_000, 4_000, 120)},
+}
+LOOKBACK = 20
+"""Days of the lookback in the case that compares an early day with a late one."""
+
+SNAPSHOTS = pa.schema(
+    [
+        ("event_date", pa.date32()),
+        ("user_key", pa.string()),
+        ("event_timestamp", contract.TIMESTAMP),
+        ("created_timestamp", contract.TIMESTAMP),
+        ("number", pa.int64()),
+        ("items", pa.list_(pa.int64())),
+    ]
+)
+
+
+def make_snapshots(folder: Path, users: int, days: int, length: int) -> None:
+    """A daily feature table with a list column: as Delta, and as a folder of Parquet files."""
+    rng = np.random.default_rng(0)
+    (folder / "parquet").mkdir(parents=True)
+    keys = pa.array([f"{i:032x}" for i in range(users)])
+    for i in range(days):
+        day = START + i * DAY
+        moment = pa.array([midnight(day + DAY)] * users, contract.TIMESTAMP)
+        offsets = pa.array(np.arange(0, users * length + 1, length, dtype=np.int32))
+        items = pa.ListArray.from_arrays(offsets, pa.array(rng.integers(0, 1 << 40, users * length)))
+        number = pa.array(rng.integers(0, 100, users))
+        table = pa.table([pa.array([day] * users, pa.date32()), keys, moment, moment, number, items], schema=SNAPSHOTS)
+        lake.replace_days(folder / "lake", "snapshots", table, day, day + DAY, schema=SNAPSHOTS)
+        pq.write_table(table.drop(["event_date"]), folder / "parquet" / f"{day}.parquet")
+
+
+def make_events(folder: Path, events: int, users: int, days: int) -> None:
+    """Raw events, evenly over the days, users, channels and 5,000 texts."""
+    con = lake.connect("4GB", temp=folder / "tmp")
+    for i in range(days):
+        day = START + i * DAY
+        data = con.execute(
+            "SELECT $day AS event_date, $channels[1 + CAST(hash(i * 7 + $d) % 4 AS INT)] AS channel, "
+            "printf('%032x', CAST(hash(i * 13 + $d * 1000003) % $users AS BIGINT)) AS user_key, 1::TINYINT AS fold, "
+            "$start + to_microseconds(CAST(hash(i * 31 + $d) % 86400000000 AS BIGINT)) AS event_time, "
+            "CAST(hash(i * 17 + $d) % 5000 AS BIGINT) AS text_id, 'text ' || (hash(i * 17 + $d) % 5000) AS text, "
+            "'c' || (hash(i * 17 + $d) % 40) AS category, "
+            "CASE WHEN hash(i * 7 + $d) % 4 = 0 THEN round((hash(i * 19 + $d) % 10000) / 100.0, 2) END AS amount, "
+            "NULL::VARCHAR AS status, NULL::VARCHAR AS payment_method, NULL::VARCHAR AS event_id, event_time AS arrived_at, "
+            "false AS exposure FROM range($n) r(i) ORDER BY channel, user_key, event_time",
+            {"day": day, "d": i, "channels": list(contract.CHANNELS), "users": users, "start": midnight(day), "n": events // days},
+        ).to_arrow_table()
+        data = data.cast(contract.EVENTS)
+        lake.replace_days(
+            folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS, partition_by=("event_date", "channel")
+        )
+    keys = pa.schema([("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)])
+    lake.replace(folder / "lake", "raw_profile", keys.empty_table(), schema=keys)
+
+
+def join(folder: Path, store: str, rows: int, days: int, users: int) -> int:
+    """A point-in-time retrieval of the list column at random moments. Returns the rows retrieved."""
+    import pandas as pd
+    from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
+    from feast.data_format import DeltaFormat, ParquetFormat
+    from feast.infra.offline_stores.duckdb import DuckDBOfflineStore
+    from feast.infra.registry.registry import Registry
+    from feast.types import Array, Int64, String
+
+    from found_platform.feature_store.delta_store import DeltaOfflineStore
+
+    ours = store == "ours"
+    kind: Any = DeltaOfflineStore if ours else DuckDBOfflineStore
+    offline: dict[str, Any] = {"type": "duckdb"}
+    if ours:
+        offline = {
+            "type": f"{kind.__module__}.DeltaOfflineStore",
+            "lake": str(folder / "lake"),
+            "memory": "2GB",
+            "temp": str(folder / "tmp"),
+        }
+    config = RepoConfig(
+        project="p",
+        provider="local",
+        registry=str(folder / f"{store}.db"),
+        online_store=None,
+        offline_store=offline,
+        entity_key_serialization_version=3,
+        repo_path=folder,
+    )
+    view = FeatureView(
+        name="snapshots",
+        entities=[Entity(name="user", join_keys=["user_key"], value_type=ValueType.STRING)],
+        ttl=dt.timedelta(days=days),
+        schema=[Field(name="user_key", dtype=String), Field(name="number", dtype=Int64), Field(name="items", dtype=Array(Int64))],
+        source=FileSource(
+            name="s",
+            path="snapshots" if ours else str(folder / "parquet" / "*.parquet"),
+            file_format=DeltaFormat() if ours else ParquetFormat(),
+            timestamp_field="event_timestamp",
+            created_timestamp_column="created_timestamp",
+        ),
+    )
+    rng = np.random.default_rng(1)
+    seconds = rng.integers(5 * 86_400, (days + 1) * 86_400, rows)
+    moments = pd.to_datetime(midnight(START).timestamp() + seconds, unit="s", utc=True).astype("datetime64[us, UTC]")
+    spine = pd.DataFrame({"user_key": [f"{u:032x}" for u in rng.integers(0, users, rows)], "event_timestamp": moments})
+    refs = ["snapshots:number", "snapshots:items"]
+    registry = Registry("p", config.registry, folder)
+    return kind.get_historical_features(config, [view], refs, spine, registry, "p").to_arrow().num_rows
+
+
+def snapshot(folder: Path, table: str, day: dt.date, lookback: int = 180) -> int:
+    """A day of a feature table as the platform makes and writes it. Returns its rows."""
+    from found_platform.features import write
+
+    return write.feature(Settings.load(folder, lookback_days=lookback), table, day, day + DAY).rows
+
+
+def snapshot_pandas(folder: Path, day: dt.date) -> int:
+    """The day's `behavior_sequence` by sort, tail and group; nothing is written."""
+    columns = ["user_key", "event_date", "event_time", "text_id", "channel", "amount", "exposure"]
+    where = (pad.field("event_date") <= day) & (pad.field("event_date") > day - 180 * DAY) & (pad.field("channel") != "search")
+    events = lake.read(folder / "lake", "raw_events", where, columns).to_pandas()
+    events = events[events["user_key"].isin(events["user_key"][events["event_date"] == day].unique())]
+    events["bucket"] = np.floor(np.log2(events["amount"].abs() + 1)).fillna(-1).astype(int)
+    last = events.sort_values(["user_key", "event_time", "text_id"]).groupby("user_key").tail(128)
+    return len(last.groupby("user_key")[["text_id", "event_time", "channel", "bucket", "exposure"]].agg(list))
+
+
+def snapshot_bare(folder: Path, day: dt.date) -> int:
+    """The day's `behavior_sequence` by one DuckDB query with `arg_max`, equal times in any order; nothing is written."""
+    con = lake.connect("4GB", temp=folder / "tmp")
+    lake.view(con, "e", folder / "lake", "raw_events")
+    lists = ", ".join(
+        f"list_reverse(arg_max({c}, event_time, 128))"
+        for c in ("text_id", "event_time", "channel", "floor(log2(1 + abs(coalesce(amount, -0.5))))", "exposure")
+    )
+    query = (
+        f"WITH a AS (SELECT DISTINCT user_key FROM e WHERE event_date = $day AND channel <> 'search') SELECT user_key, {lists} "
+        "FROM e SEMI JOIN a USING (user_key) WHERE channel <> 'search' AND event_date <= $day AND event_date > $first GROUP BY 1"
+    )
+    return con.execute(query, {"day": day, "first": day - 180 * DAY}).to_arrow_table().num_rows
+
+
+def cases(small: bool) -> dict[str, Callable[[Path], int]]:
+    """Every case by name; each takes the folder with the data and returns how many rows it made."""
+    users, days, _, rows = SIZES[small]["join"]
+    last = START + (SIZES[small]["events"][2] - 1) * DAY
+    early, late = START + (LOOKBACK + 19) * DAY, START + (LOOKBACK + 99) * DAY
+    return {
+        "join: ours": lambda f: join(f, "ours", rows, days, users),
+        "join: bundled": lambda f: join(f, "bundled", rows, days, users),
+        "sequence: ours": lambda f: snapshot(f, "behavior_sequence", last),
+        "sequence: pandas": lambda f: snapshot_pandas(f, last),
+        "sequence: bare query": lambda f: snapshot_bare(f, last),
+        "tabular: ours": lambda f: snapshot(f, "user_tabular", last),
+        "search: ours": lambda f: snapshot(f, "search_text", last),
+        "sequence: day L+20": lambda f: snapshot(f, "behavior_sequence", early, LOOKBACK),
+        "sequence: day L+100": lambda f: snapshot(f, "behavior_sequence", late, LOOKBACK),
+        "tabular: day L+20": lambda f: snapshot(f, "user_tabular", early, LOOKBACK),
+        "tabular: day L+100": lambda f: snapshot(f, "user_tabular", late, LOOKBACK),
+    }
+
+
+RATIOS = [  # what, over what, the goal
+    ("join: bundled", "join: ours", "seconds", ">= 5"),
+    ("join: ours", "join: bundled", "peak_mib", "<= 0.5"),
+    ("sequence: pandas", "sequence: ours", "seconds", ">= 2.5"),
+    ("sequence: ours", "sequence: bare query", "seconds", "<= 2"),
+    ("sequence: day L+100", "sequence: day L+20", "seconds", "<= 1.2"),
+    ("tabular: day L+100", "tabular: day L+20", "seconds", "<= 1.2"),
+]
+
+
+def run(folder: Path, name: str, small: bool) -> dict[str, float]:
+    """A case twice, each time in a process of its own: the faster time, the larger memory, the rows."""
+    command = [sys.executable, __file__, "--case", name, "--folder", str(folder), *(["--small"] if small else [])]
+    runs = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]) for _ in range(2)
+    ]
+    return {"seconds": min(r["seconds"] for r in runs), "peak_mib": max(r["peak_mib"] for r in runs), "rows": runs[0]["rows"]}
+
+
+def one(folder: Path, name: str, small: bool) -> None:
+    """Runs a case and prints its figures; libraries are loaded before the clock starts."""
+    import feast.infra.offline_stores.duckdb  # noqa: F401
+
+    import found_platform.feature_store.delta_store
+    import found_platform.features.write  # noqa: F401
+
+    start = time.perf_counter()
+    rows = cases(small)[name](folder)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": round(seconds, 2), "peak_mib": round(peak), "rows": rows}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="small sizes, to see that it works")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.case:
+        one(asked.folder, asked.case, asked.small)
+        return
+    with tempfile.TemporaryDirectory() as temp:
+        folder = Path(temp)
+        users, days, length, _ = SIZES[asked.small]["join"]
+        print("making data ...", file=sys.stderr)
+        make_snapshots(folder, users, days, length)
+        make_events(folder, *SIZES[asked.small]["events"])
+        found = {}
+        for name in cases(asked.small):
+            found[name] = run(folder, name, asked.small)
+            row = found[name]
+            print(f"{name:24} {row['seconds']:8.2f} s {row['peak_mib']:8,.0f} MiB {row['rows']:10,} rows", flush=True)
+    ratios = {f"{a} / {b} ({unit})": (found[a][unit] / found[b][unit], goal) for a, b, unit, goal in RATIOS}
+    print()
+    for name, (value, goal) in ratios.items():
+        print(f"{name:64} {value:6.2f}   goal {goal}")
+    Path("build").mkdir(exist_ok=True)
+    document = {
+        "cores": os.cpu_count(),
+        "sizes": SIZES[asked.small],
+        "cases": found,
+        "ratios": {k: v for k, (v, _) in ratios.items()},
+    }
+    Path("build/bench-features.json").write_text(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()
