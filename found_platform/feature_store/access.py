@@ -62,6 +62,13 @@ def history(
         One row a spine row, in its order: user_key, event_timestamp and the features of the service. A user unknown by then, or
         whose snapshot is older than the view's TTL, has nulls.
     """
+    return history_reader(settings, user_keys, moments, versions).read_all()
+
+
+def history_reader(
+    settings: Settings, user_keys: Sequence[str], moments: Sequence[dt.datetime], versions: dict[str, int] | None = None
+) -> pa.RecordBatchReader:
+    """The same a batch at a time, so that a spine of any length takes bounded memory."""
     import pandas as pd
 
     apply(settings)
@@ -70,8 +77,8 @@ def history(
         {"user_key": list(user_keys), "event_timestamp": pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")}
     )
     service = feast.get_feature_service(FEATURE_SERVICE)
-    job = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
-    return job.to_arrow().cast(_schema(settings))
+    job: Any = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
+    return job.to_batches().cast(_schema(settings))
 
 
 def _schema(settings: Settings) -> pa.Schema:

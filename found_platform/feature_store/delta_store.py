@@ -16,7 +16,7 @@ for the rows that are wanted. Only files whose statistics overlap the time asked
 spine.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,11 +70,11 @@ class DeltaRetrievalJob(RetrievalJob):
         self._store, self._steps, self._result = store, steps, result
         self._metadata, self._on_demand, self._full = metadata, list(on_demand), full_feature_names
 
-    def to_batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """The result, at most `rows` rows at a time, in the spine's order. On-demand views are not applied."""
-        yield from self._open(rows)
+    def to_batches(self, rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
+        """The result, at most `rows` rows at a time, in the spine's order. On-demand views are not applied.
 
-    def _open(self, rows: int) -> pa.RecordBatchReader:
+        The tables are opened by this call, so that a Delta writer, which must not open another, can read from what it returns.
+        """
         con = lake.connect(self._store.memory, Path(self._store.temp) if self._store.temp else None)
         con.execute("SET asof_loop_join_threshold=0")  # the loop join compares every pair of rows
         for step in self._steps:
@@ -82,7 +82,7 @@ class DeltaRetrievalJob(RetrievalJob):
         return con.execute(self._result).to_arrow_reader(rows)
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        return self._open(BATCH_ROWS).read_all()
+        return self.to_batches().read_all()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return self._to_arrow_internal().to_pandas()

@@ -4,6 +4,7 @@ Every t1 lies at least one horizon before the cutoff, so that the future window 
 """
 
 import datetime as dt
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.dataset as pad
@@ -45,20 +46,34 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
     """Retrieves the training set through Feast and writes its partition."""
     timer = lake.Timer()
     versions = {view: lake.version(settings.lake, view) for view in access.VIEWS}
-    parts = []
-    for t1 in past_cutoffs(settings, cutoff):
-        users = users_seen(settings, t1)
-        rows = access.history(settings, users["user_key"].to_pylist(), [midnight(t1)] * users.num_rows, versions)
-        parts.append(rows.add_column(1, "fold", users["fold"].cast(pa.int8())))
-    data = pa.concat_tables(parts)
-    if not data.num_rows:
-        raise BadInput(
-            f"No user has an event a horizon ({settings.horizon_days} days) before the cutoff {cutoff}: choose a later --cutoff."
-        )
-    data = data.add_column(0, pa.field("cutoff", pa.date32()), pa.array([cutoff] * data.num_rows, pa.date32()))
+    spine = [(users_seen(settings, t1), midnight(t1)) for t1 in past_cutoffs(settings, cutoff)]
+    users = pa.concat_tables([seen for seen, _ in spine])
+    moments = [moment for seen, moment in spine for _ in range(seen.num_rows)]
+    rows = access.history_reader(settings, users["user_key"].to_pylist(), moments, versions)
+    first, *others = rows.schema
+    schema = pa.schema([pa.field("cutoff", pa.date32()), first, pa.field("fold", pa.int8()), *others])
+    folds = users["fold"].cast(pa.int8()).combine_chunks()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        done = 0
+        for batch in rows:
+            day = pa.array([cutoff] * batch.num_rows, pa.date32())
+            fold = folds.slice(done, batch.num_rows)
+            yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=schema)
+            done += batch.num_rows
+
     version = lake.replace(
-        settings.lake, TABLE, data, schema=data.schema, partition_by=("cutoff",), predicate=f"cutoff = '{cutoff.isoformat()}'"
+        settings.lake,
+        TABLE,
+        pa.RecordBatchReader.from_batches(schema, batches()),
+        schema=schema,
+        partition_by=("cutoff",),
+        predicate=f"cutoff = '{cutoff.isoformat()}'",
     )
     hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
     size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
-    return Written(TABLE, version, data.num_rows, size, timer.seconds, versions, hashes)
+    if str(cutoff) not in hashes:
+        raise BadInput(
+            f"No user has an event a horizon ({settings.horizon_days} days) before the cutoff {cutoff}: choose a later --cutoff."
+        )
+    return Written(TABLE, version, hashes[str(cutoff)][0], size, timer.seconds, versions, hashes)

@@ -92,7 +92,7 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
         chunk = days[i : i + CHUNK_DAYS]
         expression = _expression(settings, table, chunk, versions)
         ordered = expression.select(*target.names).order_by(*[k for k in ORDER if k in target.names])
-        data = ordered.to_pyarrow().cast(target)
+        data = ordered.to_pyarrow_batches().cast(target)
         version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
     return _written(settings, table, version, start, end, timer, versions)
 

@@ -68,7 +68,12 @@ def write(folder: Path, name: str, table: list[dict]) -> None:
     """The same rows as a Delta table of the lake and as the Parquet file of the bundled store."""
     data = pa.Table.from_pylist(table, schema=SCHEMA)
     lake.replace(folder / "lake", name, data, schema=SCHEMA, partition_by=("event_date",))
-    pq.write_table(data.drop(["event_date"]), folder / f"{name}.parquet")
+    PARQUET[name] = folder / f"{name}-{len(list(folder.glob('*.parquet')))}.parquet"
+    pq.write_table(data.drop(["event_date"]), PARQUET[name])
+
+
+PARQUET: dict[str, Path] = {}
+"""The newest file of each table, under a new name each time: DuckDB remembers what a file of some name and second looked like."""
 
 
 def views(folder: Path | None, ttl: dict[str, dt.timedelta | None]) -> list[Any]:
@@ -82,7 +87,7 @@ def views(folder: Path | None, ttl: dict[str, dt.timedelta | None]) -> list[Any]
     for name, lives in ttl.items():
         source = FileSource(
             name=f"{name}_source",
-            path=str(folder / f"{name}.parquet") if folder else name,
+            path=str(PARQUET[name]) if folder else name,
             file_format=ParquetFormat() if folder else DeltaFormat(),
             timestamp_field="event_timestamp",
             created_timestamp_column="created_timestamp",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import at, lake_of, write_source
@@ -263,6 +264,35 @@ def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> 
         histories.append([feature_store.history(made, users, [moment] * len(users)) for moment in moments])
     assert all(a.equals(b) for a, b in zip(histories[0][:-1], histories[1][:-1], strict=True))
     assert not histories[0][-1].equals(histories[1][-1])
+
+
+def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
+    """Every snapshot row created after the cutoff is turned into nonsense: the history of no moment up to it changes a bit."""
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(13, late=0.4)))
+    cut = at("2024-01-16", "00:00:00")
+    users = [keys.user_key(keys.home_secret(made), f"u{i}") for i in range(6)]
+    moments = [cut - i * DAY for i in range(10)] + [cut + DAY]
+    before = [feature_store.history(made, users, [moment] * len(users)) for moment in moments]
+    for view in feature_store.VIEWS:
+        rows = lake.read(made.lake, view)
+        later = pc.greater(rows["created_timestamp"], pa.scalar(cut))
+        assert 10 < pc.sum(later).as_py() < rows.num_rows
+        for i, field in enumerate(rows.schema):
+            if pa.types.is_list(field.type):
+                nonsense = pa.array([[-1]] * rows.num_rows, field.type)
+            elif pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+                nonsense = pa.array([-1] * rows.num_rows, field.type)
+            else:
+                continue
+            changed = [
+                n if late else v
+                for n, v, late in zip(nonsense.to_pylist(), rows[field.name].to_pylist(), later.to_pylist(), strict=True)
+            ]
+            rows = rows.set_column(i, field, pa.array(changed, field.type))
+        lake.replace(made.lake, view, rows, schema=rows.schema, partition_by=("event_date",))
+    after = [feature_store.history(made, users, [moment] * len(users)) for moment in moments]
+    assert all(a.equals(b) for a, b in zip(before[:-1], after[:-1], strict=True))
+    assert not before[-1].equals(after[-1])
 
 
 def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) -> None:
