@@ -117,7 +117,10 @@ BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text",
 
 @dataclass(frozen=True)
 class Filled:
-    """One run of a backfill: an asset, the keys it made (of `total` in this backfill), the rows it wrote and its seconds."""
+    """One run of a backfill: an asset, the keys it made (of `total` in this backfill), the rows it wrote and its seconds.
+
+    The first one of each asset comes before its runs, without keys.
+    """
 
     asset: str
     keys: list[str]
@@ -158,8 +161,7 @@ def backfill(
                 if each_day
                 else [r[i : i + RUN_DAYS] for r in _ranges(stale) for i in range(0, len(r), RUN_DAYS)]
             )
-            if not runs:
-                yield Filled(asset, [], 0, len(days), 0, 0.0)
+            yield Filled(asset, [], len(stale), len(days) - len(stale), 0, 0.0)
             for keys in runs:
                 timer = lake.Timer()
                 rows = _materialize(house, instance, asset, keys)

@@ -31,7 +31,7 @@ def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force:
         tasks: dict[str, Any] = {}
         for filled in graph.backfill(settings, start, end, assets=wanted, each_day=each_day, force=force):
             if filled.asset not in tasks:
-                tasks[filled.asset] = progress.add_task(filled.asset, total=filled.total)
+                tasks[filled.asset] = progress.add_task(filled.asset, total=filled.total, visible=filled.total > 0)
                 done[filled.asset] = {"made": 0, "up_to_date": filled.up_to_date, "rows": 0, "runs": 0, "seconds": 0.0}
             row = done[filled.asset]
             row["made"] += len(filled.keys)

@@ -21,7 +21,7 @@ def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: b
         events: raw events.
         days: columns day, first_day (start of the lookback), event_timestamp.
         length: N.
-        has_late: whether any of the events arrived after its day.
+        has_late: False where every event was known on its own day, or by the first of the days.
     """
     last = _last_events(events.filter(events.channel != SEARCH), days, length, has_late)
     return last.select(

@@ -26,7 +26,7 @@ def user_tabular(
         days: columns day, first_day (start of the lookback), event_timestamp.
         first: the first of the days.
         lookback: days of the lookback, the snapshot's own among them.
-        has_late: whether any of the events arrived after its day.
+        has_late: False where every event was known on its own day, or by the first of the days.
     """
     if has_late:
         events = events.mutate(known_day=known_day(events))
@@ -76,6 +76,9 @@ def _snapshots(events: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
         grid = seen.join(days, seen.first_seen <= days.day)
         return versions(grid.select("user_key", "day", "first_day", "event_timestamp", "first_seen"), None)
     seen = events.group_by("user_key", "known_day").agg(first_seen=events.event_date.min())
+    before = ibis.window(group_by="user_key", order_by="known_day", preceding=(None, 1))
+    seen = seen.mutate(so_far=seen.first_seen.min().over(before))
+    seen = seen.filter(seen.so_far.isnull() | (seen.first_seen < seen.so_far)).drop("so_far")
     users = seen.select("user_key").distinct().cross_join(days)
     # an event from before the lookback that arrives late still tells when a user was first seen
     ever = users.mutate(asked_from=users.first_day, first_day=ibis.date("0001-01-01"))

@@ -108,7 +108,7 @@ def _expression(settings: Settings, table: str, chunk: list[dt.date], versions: 
     everything = backend.table("raw_events")
     everything = everything.filter(everything.event_date <= chunk[-1])
     recent = everything.filter(everything.event_date >= since)
-    late_days = _days_with_late_events(settings, versions["raw_events"])
+    late_days = _days_with_late_events(settings, versions["raw_events"], chunk[0])
     ever, lately = (any(first <= d <= chunk[-1] for d in late_days) for first in (dt.date.min, since))
     build: dict[str, Callable[[], ir.Table]] = {
         "behavior_text": lambda: behavior_text(recent, days),
@@ -121,11 +121,15 @@ def _expression(settings: Settings, table: str, chunk: list[dt.date], versions: 
     return build[table]()
 
 
-def _days_with_late_events(settings: Settings, version: int) -> set[dt.date]:
-    """Days with events that arrived after them, by the files' statistics, which hold times to the millisecond."""
+def _days_with_late_events(settings: Settings, version: int, first: dt.date) -> set[dt.date]:
+    """Days with events that were not known on their own day nor by the first day of the chunk.
+
+    By the files' statistics, which hold times to the millisecond.
+    """
     files = lake.files(settings.lake, "raw_events", version)
     days = [(dt.date.fromisoformat(str(f["partition.event_date"])), f.get("max.arrived_at")) for f in files]
-    return {d for d, last in days if last is None or last.replace(tzinfo=dt.UTC) + dt.timedelta(milliseconds=1) > snapshot_time(d)}
+    margin = dt.timedelta(milliseconds=1)
+    return {d for d, last in days if last is None or last.replace(tzinfo=dt.UTC) + margin > snapshot_time(max(d, first))}
 
 
 def _days(days: list[dt.date], lookback: int) -> pa.Table:
