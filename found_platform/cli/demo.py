@@ -33,13 +33,15 @@ def run(
     as_json: bool,
 ) -> None:
     """Runs everything; prints progress to stderr where the answer on stdout is JSON."""
-    settings, config = _open(source, simulation, profile, home, cutoff)
+    settings, config, expected = _open(source, simulation, profile, home, cutoff, force=force)
     day = _cutoff(settings, config, cutoff)
     say = Console(stderr=as_json, highlight=False, markup=False)
     say.print(
         f"Source {config.name}, {config.days[0]} to {config.days[1]}; cutoff {day}; profile {settings.profile}; home {home}",
         soft_wrap=True,
     )
+    if expected:
+        say.print(expected, soft_wrap=True)
     imports = lake.Timer()
     import_seconds = 0.0
 
@@ -100,10 +102,10 @@ def run(
 
 
 def _open(
-    source: Path | None, simulation: dict[str, Any], profile: str | None, home: Path, cutoff: str | None
-) -> tuple[Settings, SourceConfig]:
-    """Checks everything that can be checked before a home is made."""
-    from found_platform.sources import staging
+    source: Path | None, simulation: dict[str, Any], profile: str | None, home: Path, cutoff: str | None, *, force: bool
+) -> tuple[Settings, SourceConfig, str | None]:
+    """Checks everything that can be checked before a home is made. The text says what to expect, where everything is to be done."""
+    from found_platform.sources import estimate, staging
 
     if source is not None and simulation:
         raise BadInput("--users, --days and --seed ask for a simulation; with --source there is none: leave them out.")
@@ -123,7 +125,12 @@ def _open(
     from found_platform.embedding import text_vectors
 
     text_vectors.check_available(settings.text_encoder)
-    return settings, staging.open_home(settings, found)
+    expected = None
+    if force or kept is None:
+        guess = estimate.of_source(found)
+        estimate.check_disk(guess, settings.home)
+        expected = guess.sentence(home)
+    return settings, staging.open_home(settings, found), expected
 
 
 def _cutoff(settings: Settings, config: SourceConfig, cutoff: str | None) -> dt.date:

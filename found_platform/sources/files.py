@@ -66,8 +66,8 @@ def make_view(
 ) -> list[str]:
     """Makes a view of a location with `_file` and `_row` (from 1) beside its columns, and returns their names.
 
-    CSV columns stay text; a value that is left out is null, and so is a quoted empty one, but in the column `key`, where the two are
-    told apart. Of a CSV file, `_row` counts the rows that could be read (see `take_rejects` for the others). Each file is read by
+    CSV columns stay text; a value that is left out is null, and so is a quoted empty one, except in the column `key`, where it
+    stays empty. Of a CSV file, `_row` counts the rows that could be read (see `take_rejects` for the others). Each file is read by
     its own header, in order. Raises BadInput that begins with `where` when a file cannot be read or misses a wanted column.
     """
     files = location.files()
@@ -133,8 +133,8 @@ def take_rejects(con: duckdb.DuckDBPyConnection, where: str) -> None:
     first = con.execute("SELECT file, row_number FROM rejects WHERE swallowed ORDER BY ALL LIMIT 1").fetchone()
     if first:
         raise BadInput(
-            f'{where}: {first[0]}, row {first[1]:,}: a quote (") opens and does not close where its line ends, so nobody can say where '
-            "the row ends: close it, or double it where it is part of a text."
+            f"{where}: {first[0]}, row {first[1]:,}: a double quote opens and does not close where its line ends, so nobody can "
+            "say where the row ends: close it, or double it where it is part of a text."
         )
 
 

@@ -85,7 +85,7 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
             f"CAST(event_time AT TIME ZONE 'UTC' AS DATE) END AS day FROM ({sql})) "
             "WHERE day IS NULL OR day BETWEEN DATE '0001-01-02' AND DATE '9999-12-30'",
         )
-        rows, first_day, last_day = found.fetchone() or (0, None, None)
+        ((rows, first_day, last_day),) = found.fetchall()  # to its end: only then the rejects are known
         if is_csv(entry):
             take_rejects(con, f"channel {channel!r}")  # else a scan on this connection would count them again
         if rows == 0:
@@ -107,14 +107,14 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
 def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     """Reads every event of the source into the table `scanned`, one row a source row, `reason` null where it is good.
 
-    In a CSV file "no user_id" is nothing between two commas, and "empty user_id" a quoted text of nothing or of spaces. Of rows with
-    the same `event_id` in a channel the first is kept, by file name and row.
+    In a CSV file "no user_id" is nothing between two commas, and "empty user_id" a quoted text of nothing or of spaces. Of rows
+    with the same `event_id` in a channel the first is kept, by file name and row.
     """
     assert config.span is not None
     con.execute(
-        "CREATE TABLE scanned (entry INTEGER, channel VARCHAR, file VARCHAR, row_number BIGINT, user_id VARCHAR, event_time TIMESTAMPTZ, "
-        "text VARCHAR, text_id BIGINT, category VARCHAR, amount DOUBLE, status VARCHAR, payment_method VARCHAR, "
-        "event_id VARCHAR, arrived_at TIMESTAMPTZ, exposure BOOLEAN, reason VARCHAR)"
+        "CREATE TABLE scanned (entry INTEGER, channel VARCHAR, file VARCHAR, row_number BIGINT, user_id VARCHAR, "
+        "event_time TIMESTAMPTZ, text VARCHAR, text_id BIGINT, category VARCHAR, amount DOUBLE, status VARCHAR, "
+        "payment_method VARCHAR, event_id VARCHAR, arrived_at TIMESTAMPTZ, exposure BOOLEAN, reason VARCHAR)"
     )
     con.execute("CREATE TEMP TABLE rejected (entry INTEGER, channel VARCHAR, file VARCHAR, row_number BIGINT, reason VARCHAR)")
     # an open span ends with today: what is dated later is no news but a mistake
@@ -126,8 +126,9 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
             f"channel {channel!r}",
             f"""
             INSERT INTO scanned BY NAME
-            SELECT {number} AS entry, channel, file, row_number, user_id, event_time, {NORMALISED} AS text, {TEXT_ID} AS text_id, category, amount,
-                status, payment_method, event_id, greatest(event_time, coalesce(arrived_at, event_time)) AS arrived_at, exposure,
+            SELECT {number} AS entry, channel, file, row_number, user_id, event_time, {NORMALISED} AS text, {TEXT_ID} AS text_id,
+                category, amount, status, payment_method, event_id,
+                greatest(event_time, coalesce(arrived_at, event_time)) AS arrived_at, exposure,
                 CASE WHEN user_id IS NULL THEN 'no user_id'
                      WHEN trim(user_id) = '' THEN 'empty user_id'
                      WHEN raw_time IS NULL THEN 'no event_time'
@@ -166,13 +167,15 @@ def _add_rejects(con: duckdb.DuckDBPyConnection) -> None:
     A reject belongs to no channel; it is counted once, in the first entry that reads its file. Empty lines are the one thing that
     nobody tells us of: a refused row after one has too low a number, by as many as there are.
     """
-    con.execute(  # the k-th readable row comes after the n-th reject if more than `before` readable rows come before that
-        "CREATE TEMP TABLE gaps AS SELECT entry, file, before, max(n) AS n FROM (SELECT entry, file, row_number - n AS before, n FROM "
-        "(SELECT *, row_number() OVER (PARTITION BY entry, file ORDER BY row_number) AS n FROM rejected)) GROUP BY ALL"
+    # the k-th readable row comes after the n-th reject where fewer than k readable rows, `before`, come before that one
+    con.execute(
+        "CREATE TEMP TABLE gaps AS SELECT entry, file, row_number - n AS before, max(n) AS n FROM "
+        "(SELECT *, row_number() OVER (PARTITION BY entry, file ORDER BY row_number) AS n FROM rejected) GROUP BY ALL"
     )
     con.execute(
-        "UPDATE scanned SET row_number = row_number + m.n FROM (SELECT s.rowid AS id, g.n FROM scanned s ASOF JOIN gaps g "
-        "ON s.entry = g.entry AND s.file = g.file AND s.row_number > g.before WHERE s.reason IS NOT NULL) m WHERE scanned.rowid = m.id"
+        "UPDATE scanned SET row_number = row_number + moved.n FROM (SELECT s.rowid AS id, gaps.n FROM scanned s ASOF JOIN gaps "
+        "ON s.entry = gaps.entry AND s.file = gaps.file AND s.row_number > gaps.before WHERE s.reason IS NOT NULL) moved "
+        "WHERE scanned.rowid = moved.id"
     )
     con.execute(
         "INSERT INTO scanned BY NAME SELECT * FROM rejected "

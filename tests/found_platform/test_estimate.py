@@ -1,0 +1,87 @@
+"""What a run is expected to take is said before it, and a disk without room for it is refused."""
+
+import datetime as dt
+import gzip
+from collections import namedtuple
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import at, call_found, write_source
+
+from found_platform.sources import config, estimate
+
+COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
+
+
+@pytest.mark.parametrize(
+    ("events", "days", "seconds", "megabytes"),
+    [(204_155, 120, 200, 182), (83_691, 414, 270, 188), (24_780, 60, 115, 73), (10_000, 40, 55, 41)],
+)
+def test_the_measured_homes_lie_within_what_is_expected(events: int, days: int, seconds: float, megabytes: float) -> None:
+    guess = estimate.Estimate(events, days)
+    assert 1 / estimate.ROUGHLY < seconds / guess.seconds < estimate.ROUGHLY
+    assert 1 / estimate.ROUGHLY < megabytes * 1e6 / guess.bytes < estimate.ROUGHLY
+
+
+@pytest.mark.parametrize(
+    ("events", "days", "words"),
+    [
+        (0, 14, "33 to 130 seconds and 22 to 87 MB"),
+        (204_155, 120, "2 to 7 minutes and 86 to 340 MB"),
+        (50_000_000, 700, "3 to 11 hours and 13 to 50 GB"),
+    ],
+)
+def test_the_sentence_rounds_to_what_is_known(events: int, days: int, words: str) -> None:
+    sentence = estimate.Estimate(events, days).sentence(Path("my_home"))
+    assert sentence.startswith(f"Expect {words} in my_home: a rough guess from about ")
+    assert sentence.endswith(f"events over {days} days")
+
+
+def test_events_are_counted_from_footers_and_first_lines_each_file_once(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["u"] * 700, "when": ["2024-01-05"] * 700, "what": ["tea"] * 700}), tmp_path / "a.parquet")
+    lines = "id,when,what\n" + "".join(f"user{i},2024-01-05 10:00:00,tea number {i % 50}\n" for i in range(40_000))
+    (tmp_path / "b.csv").write_text(lines)
+    with gzip.open(tmp_path / "c.csv.gz", "wt") as file:
+        file.write(lines)
+    span = {"start": dt.date(2024, 1, 1), "end": dt.date(2024, 3, 1)}
+
+    def events(*paths: str) -> int:
+        entries = [{"path": str(tmp_path / path), "columns": COLUMNS} for path in paths]
+        guess = estimate.of_source(config.parse({"name": "s", "channels": {"spm": entries}, "span": span}, "here"))
+        assert guess.days == 60
+        return guess.events
+
+    assert events("a.parquet", "a.parquet") == 700
+    assert events("b.csv") == pytest.approx(40_000, rel=0.1)
+    assert events("c.csv.gz") == pytest.approx(40_000, rel=0.2)
+
+
+def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The events are all bad, so that the run ends early."""
+    events = [{"user_id": "u", "event_time": at(f"2024-01-{d:02d}"), "text": " "} for d in range(1, 31)]
+    demo = [
+        "demo",
+        "--source",
+        write_source(tmp_path, events),
+        "--profile",
+        "tiny",
+        "--home",
+        tmp_path / "home",
+        "--format",
+        "json",
+    ]
+    Usage = namedtuple("Usage", "free")
+    with monkeypatch.context() as patch:
+        patch.setattr(estimate.shutil, "disk_usage", lambda path: Usage(1e6))
+        refused = call_found(*demo)
+    assert refused.status == 2
+    assert "is expected to take about 48 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
+    assert not (tmp_path / "home").exists()
+    said = [call_found(*demo, *more).err.splitlines() for more in ([], [], ["--force"])]
+    expected = f"Expect 37 to 150 seconds and 24 to 95 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
+    assert [lines[1] == expected for lines in said] == [True, False, True]
+    assert all(lines[0].startswith("Source by_hand") for lines in said)
