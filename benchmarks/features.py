@@ -30,12 +30,13 @@ from found_platform.settings import Settings
 
 START = dt.date(2026, 1, 1)
 DAY = dt.timedelta(days=1)
-SIZES = {  # users, snapshots, list length, spine rows; events, users, days
-    False: {"join": (20_000, 60, 200, 60_000), "events": (10_000_000, 200_000, 120)},
-    True: {"join": (1_000, 30, 50, 3_000), "events": (200_000, 4_000, 120)},
+SIZES = {  # users, snapshots, list length, spine rows; events, users, days, twice
+    False: {"join": (20_000, 60, 200, 60_000), "events": (10_000_000, 200_000, 120), "long": (10_000_000, 100_000, 280)},
+    True: {"join": (1_000, 30, 50, 3_000), "events": (200_000, 4_000, 120), "long": (200_000, 4_000, 280)},
 }
-LOOKBACK = 20
-"""Days of the lookback in the case that compares an early day with a late one."""
+LOOKBACK = 180
+"""Days of the lookback, the default of the platform."""
+MOMENTS = 3
 
 SNAPSHOTS = pa.schema(
     [
@@ -67,6 +68,7 @@ def make_snapshots(folder: Path, users: int, days: int, length: int) -> None:
 
 def make_events(folder: Path, events: int, users: int, days: int) -> None:
     """Raw events, evenly over the days, users, channels and 5,000 texts."""
+    folder.mkdir(exist_ok=True)
     con = lake.connect("4GB", temp=folder / "tmp")
     for i in range(days):
         day = START + i * DAY
@@ -89,8 +91,10 @@ def make_events(folder: Path, events: int, users: int, days: int) -> None:
     lake.replace(folder / "lake", "raw_profile", keys.empty_table(), schema=keys)
 
 
-def join(folder: Path, store: str, rows: int, days: int, users: int) -> int:
-    """A point-in-time retrieval of the list column at random moments. Returns the rows retrieved."""
+def join(folder: Path, store: str, rows: int, days: int, users: int, moments: int | None) -> int:
+    """A point-in-time retrieval of the list column: of everybody at the last `moments` weeks' beginnings, as a training set asks,
+    or, with None, of random users at random moments. Returns the rows retrieved.
+    """
     import pandas as pd
     from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
     from feast.data_format import DeltaFormat, ParquetFormat
@@ -133,25 +137,27 @@ def join(folder: Path, store: str, rows: int, days: int, users: int) -> int:
         ),
     )
     rng = np.random.default_rng(1)
-    seconds = rng.integers(5 * 86_400, (days + 1) * 86_400, rows)
-    moments = pd.to_datetime(midnight(START).timestamp() + seconds, unit="s", utc=True).astype("datetime64[us, UTC]")
-    spine = pd.DataFrame({"user_key": [f"{u:032x}" for u in rng.integers(0, users, rows)], "event_timestamp": moments})
+    seconds, who = rng.integers(5 * 86_400, (days + 1) * 86_400, rows), rng.integers(0, users, rows)
+    if moments:
+        seconds, who = np.repeat((days - 7 * np.arange(moments)) * 86_400, users), np.tile(np.arange(users), moments)
+    times = pd.to_datetime(midnight(START).timestamp() + seconds, unit="s", utc=True).astype("datetime64[us, UTC]")
+    spine = pd.DataFrame({"user_key": [f"{u:032x}" for u in who], "event_timestamp": times})
     refs = ["snapshots:number", "snapshots:items"]
     registry = Registry("p", config.registry, folder)
     return kind.get_historical_features(config, [view], refs, spine, registry, "p").to_arrow().num_rows
 
 
-def snapshot(folder: Path, table: str, day: dt.date, lookback: int = 180) -> int:
+def snapshot(folder: Path, table: str, day: dt.date) -> int:
     """A day of a feature table as the platform makes and writes it. Returns its rows."""
     from found_platform.features import write
 
-    return write.feature(Settings.load(folder, lookback_days=lookback), table, day, day + DAY).rows
+    return write.feature(Settings.load(folder, lookback_days=LOOKBACK), table, day, day + DAY).rows
 
 
 def snapshot_pandas(folder: Path, day: dt.date) -> int:
     """The day's `behavior_sequence` by sort, tail and group; nothing is written."""
     columns = ["user_key", "event_date", "event_time", "text_id", "channel", "amount", "exposure"]
-    where = (pad.field("event_date") <= day) & (pad.field("event_date") > day - 180 * DAY) & (pad.field("channel") != "search")
+    where = (pad.field("event_date") <= day) & (pad.field("event_date") > day - LOOKBACK * DAY) & (pad.field("channel") != "search")
     events = lake.read(folder / "lake", "raw_events", where, columns).to_pandas()
     events = events[events["user_key"].isin(events["user_key"][events["event_date"] == day].unique())]
     events["bucket"] = np.floor(np.log2(events["amount"].abs() + 1)).fillna(-1).astype(int)
@@ -171,7 +177,7 @@ def snapshot_bare(folder: Path, day: dt.date) -> int:
         f"WITH a AS (SELECT DISTINCT user_key FROM e WHERE event_date = $day AND channel <> 'search') SELECT user_key, {lists} "
         "FROM e SEMI JOIN a USING (user_key) WHERE channel <> 'search' AND event_date <= $day AND event_date > $first GROUP BY 1"
     )
-    return con.execute(query, {"day": day, "first": day - 180 * DAY}).to_arrow_table().num_rows
+    return con.execute(query, {"day": day, "first": day - LOOKBACK * DAY}).to_arrow_table().num_rows
 
 
 def cases(small: bool) -> dict[str, Callable[[Path], int]]:
@@ -179,24 +185,29 @@ def cases(small: bool) -> dict[str, Callable[[Path], int]]:
     users, days, _, rows = SIZES[small]["join"]
     last = START + (SIZES[small]["events"][2] - 1) * DAY
     early, late = START + (LOOKBACK + 19) * DAY, START + (LOOKBACK + 99) * DAY
+    long = Path("long")
     return {
-        "join: ours": lambda f: join(f, "ours", rows, days, users),
-        "join: bundled": lambda f: join(f, "bundled", rows, days, users),
+        "join: ours": lambda f: join(f, "ours", rows, days, users, MOMENTS),
+        "join: bundled": lambda f: join(f, "bundled", rows, days, users, MOMENTS),
+        "random join: ours": lambda f: join(f, "ours", rows, days, users, None),
+        "random join: bundled": lambda f: join(f, "bundled", rows, days, users, None),
         "sequence: ours": lambda f: snapshot(f, "behavior_sequence", last),
         "sequence: pandas": lambda f: snapshot_pandas(f, last),
         "sequence: bare query": lambda f: snapshot_bare(f, last),
         "tabular: ours": lambda f: snapshot(f, "user_tabular", last),
         "search: ours": lambda f: snapshot(f, "search_text", last),
-        "sequence: day L+20": lambda f: snapshot(f, "behavior_sequence", early, LOOKBACK),
-        "sequence: day L+100": lambda f: snapshot(f, "behavior_sequence", late, LOOKBACK),
-        "tabular: day L+20": lambda f: snapshot(f, "user_tabular", early, LOOKBACK),
-        "tabular: day L+100": lambda f: snapshot(f, "user_tabular", late, LOOKBACK),
+        "sequence: day L+20": lambda f: snapshot(f / long, "behavior_sequence", early),
+        "sequence: day L+100": lambda f: snapshot(f / long, "behavior_sequence", late),
+        "tabular: day L+20": lambda f: snapshot(f / long, "user_tabular", early),
+        "tabular: day L+100": lambda f: snapshot(f / long, "user_tabular", late),
     }
 
 
 RATIOS = [  # what, over what, the goal
     ("join: bundled", "join: ours", "seconds", ">= 5"),
     ("join: ours", "join: bundled", "peak_mib", "<= 0.5"),
+    ("random join: bundled", "random join: ours", "seconds", ">= 5"),
+    ("random join: ours", "random join: bundled", "peak_mib", "<= 0.5"),
     ("sequence: pandas", "sequence: ours", "seconds", ">= 2.5"),
     ("sequence: ours", "sequence: bare query", "seconds", "<= 2"),
     ("sequence: day L+100", "sequence: day L+20", "seconds", "<= 1.2"),
@@ -242,6 +253,7 @@ def main() -> None:
         print("making data ...", file=sys.stderr)
         make_snapshots(folder, users, days, length)
         make_events(folder, *SIZES[asked.small]["events"])
+        make_events(folder / "long", *SIZES[asked.small]["long"])
         found = {}
         for name in cases(asked.small):
             found[name] = run(folder, name, asked.small)

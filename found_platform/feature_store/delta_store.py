@@ -12,7 +12,7 @@ best by then, so the latest row of that order is all the join has to find. The T
 one would have expired earlier.
 
 Rows are first found by times and keys alone, as (file, row in the file); features, among them long lists, are fetched last, once,
-for the rows that are wanted. Only files whose statistics overlap the time asked for are opened. Results stream in the order of the
+from the files that hold a row that is wanted. Only files whose statistics overlap the time asked for are opened at all. Results stream in the order of the
 spine.
 """
 
@@ -280,17 +280,39 @@ class _Files(_Step):
         return not early and not (self.until is not None and first is not None and first - STATISTICS > self.until)
 
     def run(self, con: duckdb.DuckDBPyConnection) -> None:
-        folder, table = Path(self.source.store.lake), self.source.table
-        version = self.source.store.versions.get(table)
+        version = self.source.store.versions.get(self.source.table)
         column = self.source.column(self.source.timestamp)
-        live = lake.files(folder, table, version)
+        live = lake.files(Path(self.source.store.lake), self.source.table, version)
         paths = [f["path"] for f in live if self._overlaps(f.get(f"min.{column}"), f.get(f"max.{column}"))]
+        self._view(con, paths)
+        con.register(
+            "listed", pa.table({"position": pa.array(range(len(paths)), pa.int64()), "path": pa.array(paths, pa.string())})
+        )
+        con.execute(f"CREATE TEMP TABLE {self.name}_files AS FROM listed")
+        con.unregister("listed")
+
+    def keep(self, con: duckdb.DuckDBPyConnection, found: str) -> None:
+        """Leaves out the files without any of the rows that a step has found; lists are read from those that are left."""
+        wanted = f"SELECT position, path FROM {self.name}_files WHERE position IN (SELECT location >> 32 FROM {found}) ORDER BY 1"
+        kept = con.execute(wanted).to_arrow_table()
+        con.register("moved", pa.table({"old": kept["position"], "new": pa.array(range(kept.num_rows), pa.int64())}))
+        location = f"(new << 32) | (location & {2**32 - 1})"
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {found} AS SELECT p.* REPLACE ({location} AS location) "
+            f"FROM {found} p LEFT JOIN moved ON old = location >> 32"
+        )
+        con.unregister("moved")
+        self._view(con, kept["path"].to_pylist())
+
+    def _view(self, con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
+        folder, table = Path(self.source.store.lake), self.source.table
         if paths:
             query = f"SELECT *, file_index, file_row_number FROM {lake.scan(folder, table, paths)}"
         else:
+            version = self.source.store.versions.get(table)
             con.register(f"{self.name}_schema", lake.dataset(folder, table, version).schema.empty_table())
             query = f"SELECT *, 0::UBIGINT AS file_index, 0::BIGINT AS file_row_number FROM {self.name}_schema"
-        con.execute(f"CREATE TEMP VIEW {self.name} AS {query}")
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {self.name} AS {query}")
 
 
 LOCATION = "(CAST(file_index AS BIGINT) << 32 | file_row_number)"
@@ -320,7 +342,7 @@ class _Resolve(_Step):
         filtered = self.filter_by_created and f.source.created is not None
         keys = {f"key{i}": (f.source.column(source), spine) for i, (source, spine) in enumerate(self.keys.items())}
         selected = ", ".join(f"{_q(source)} AS {k}" for k, (source, _) in keys.items())
-        visible = f"greatest({f.time}, {f.created})" if filtered else f.time
+        visible = "greatest(time, created)" if filtered else "time"
         known = f"AND {f.created} IS NOT NULL" if filtered else ""
         matched = " AND ".join(f"s.{_q(spine)} = best.{k}" for k, (_, spine) in keys.items())
         by = ", ".join(keys)
@@ -328,20 +350,29 @@ class _Resolve(_Step):
             f"best.time + to_microseconds({self.ttl // timedelta(microseconds=1)}) >= s.{_q(self.moment)}" if self.ttl else "true"
         )
         con.execute(f"""
-            CREATE TEMP TABLE {self.name} AS
-            WITH rows AS (
-                SELECT {selected}, {f.time} AS time, {visible} AS visible_from, {LOCATION} AS location,
+            CREATE TEMP TABLE {self.name}_rows AS
+            SELECT {by}, time, {visible} AS visible_from, rank, max(location) AS location FROM (
+                SELECT {selected}, {f.time} AS time, {f.created} AS created, {LOCATION} AS location,
                     {ORDER.format(time=f.time, created=f.created)} AS rank
-                FROM {f.name} WHERE {f.within} {known}),
-            one AS (
-                SELECT {by}, visible_from, rank, max(time) AS time, max(location) AS location FROM rows
-                GROUP BY {by}, visible_from, rank),
-            best AS (
+                FROM {f.name} WHERE {f.within} {known})
+            GROUP BY ALL""")
+        out_of_order = con.execute(f"SELECT count(*) FROM {self.name}_rows WHERE visible_from > time").fetchone()
+        if out_of_order and out_of_order[0]:
+            best = f"""
                 SELECT DISTINCT ON ({by}, visible_from) {by}, visible_from,
                     max(time) OVER earlier AS time, arg_max(location, rank) OVER earlier AS location
-                FROM one WINDOW earlier AS (PARTITION BY {by} ORDER BY visible_from RANGE UNBOUNDED PRECEDING))
+                FROM {self.name}_rows WINDOW earlier AS (PARTITION BY {by} ORDER BY visible_from RANGE UNBOUNDED PRECEDING)"""
+        else:  # every row can be seen from its own time on, so the latest by then is the best by then
+            best = f"""
+                SELECT {by}, time AS visible_from, time, arg_max(location, rank) AS location
+                FROM {self.name}_rows GROUP BY {by}, time"""
+        con.execute(f"""
+            CREATE TEMP TABLE {self.name} AS
+            WITH best AS ({best})
             SELECT s.__row, CASE WHEN {fresh} THEN best.location END AS location
             FROM spine s ASOF LEFT JOIN best ON {matched} AND s.{_q(self.moment)} >= best.visible_from""")
+        con.execute(f"DROP TABLE {self.name}_rows")
+        f.keep(con, self.name)
 
 
 @dataclass(frozen=True)
@@ -362,6 +393,7 @@ class _Latest(_Step):
                 FROM {f.name} WHERE {f.within}),
             one AS (SELECT {keys}, rank, max(location) AS location FROM rows GROUP BY {keys}, rank)
             SELECT arg_max(location, rank) AS location FROM one GROUP BY {keys}""")
+        f.keep(con, self.name)
 
 
 def _q(name: str) -> str:

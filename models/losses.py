@@ -1,0 +1,125 @@
+"""The losses of FOUND (WWW 2025), each equation one pure function. `scale` is one over the temperature.
+
+Every mean is over what is there: padding neither counts nor gets a gradient, and where nothing is there the loss is 0.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+IDENTICAL = 1 - 1e-5
+"""Cosine from which two frozen vectors are of the same text."""
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """The mean of the steps that are there, zeros where none is: the pooling P of equation 5. (B, T, D), (B, T) bool -> (B, D)"""
+    weights = mask.to(values.dtype)[..., None]  # (B, T, 1)
+    return (values * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def cpc_loss(
+    context: Tensor, targets: Tensor, mask: Tensor, ahead: int, scale: Tensor | float, *, across_users: bool = True
+) -> Tensor:
+    """Equation 6: from the context of a step, tell the next steps from others.
+
+    The positives of step t are the steps t+1 .. t+ahead that are there. Its candidates are all later steps of the user, as printed,
+    and with `across_users` also every step of the other users: without them, telling times apart would be enough.
+
+    Args:
+        context: (B, T, D) c_t, which has seen nothing after t.
+        targets: (B, T, D) z_t.
+        mask: (B, T) bool, true where the user has a step.
+    """
+    users, steps, dim = context.shape
+    c, z = (F.normalize(x.reshape(-1, dim), dim=-1) for x in (context, targets))
+    there = mask.reshape(-1)  # (BT,)
+    user = torch.arange(users, device=mask.device).repeat_interleave(steps)
+    step = torch.arange(steps, device=mask.device).repeat(users)
+    own, later = user[:, None] == user, step > step[:, None]  # (BT, BT) the candidate's step after the context's
+    candidate = there & (own & later | ~own if across_users else own & later)
+    positive = there[:, None] & there & own & later & (step - step[:, None] <= ahead)
+    rows = positive.any(1)
+    if not rows.any():
+        return (context.sum() + targets.sum()) * 0.0
+    logits = (scale * c[rows] @ z.T).masked_fill(~candidate[rows], -torch.inf)  # (R, BT)
+    log_chance = logits - logits.logsumexp(1, keepdim=True)
+    return -log_chance[positive[rows]].mean()
+
+
+def cyclic_loss(context: Tensor, mask: Tensor, period: int) -> Tensor:
+    """The second term of equation 7: KL(c_t || c_(t+period)), both as a softmax over the dimensions; where both steps are there.
+
+    (B, T, D), (B, T) bool -> ()
+    """
+    if context.shape[1] <= period:
+        return context.sum() * 0.0
+    log_p, log_q = (F.log_softmax(part, -1) for part in (context[:, :-period], context[:, period:]))
+    divergence = (log_p.exp() * (log_p - log_q)).sum(-1)  # (B, T - period)
+    both = mask[:, :-period] & mask[:, period:]
+    return torch.where(both, divergence, 0.0).sum() / both.sum().clamp(min=1)
+
+
+def masked_value_loss(logits: list[Tensor], values: Tensor, masked: Tensor) -> Tensor:
+    """Equation 8: the cross-entropy of the masked columns' values, mean over the masked cells.
+
+    Args:
+        logits: one (B, V_f) a column, V_f its number of values.
+        values: (B, F) the true value of every cell.
+        masked: (B, F) bool.
+    """
+    total = logits[0].sum() * 0.0
+    for column, scores in enumerate(logits):
+        cells = masked[:, column]
+        total = total + F.cross_entropy(scores[cells], values[cells, column], reduction="sum") if cells.any() else total
+    return total / masked.sum().clamp(min=1)
+
+
+def replaced_token_loss(logits: Tensor, replaced: Tensor) -> Tensor:
+    """Replaced-token detection (section 4.2.2): a binary classifier a column says whether its value was replaced.
+
+    (B, F) logits of "replaced", (B, F) bool -> ()
+    """
+    return F.binary_cross_entropy_with_logits(logits, replaced.to(logits.dtype))
+
+
+def alignment_loss(
+    users: Tensor,
+    descriptions: Tensor,
+    scale: Tensor | float,
+    *,
+    frozen: Tensor | None = None,
+    margin: float = 0.1,
+    owner: Tensor | None = None,
+    symmetric: bool = True,
+) -> Tensor:
+    """Equation 13: each user's vector tells the description of their own future from the others of the batch.
+
+    Args:
+        users: (B, D) e^f.
+        descriptions: (B, D) e^q, row by row the future of the users.
+        frozen: (B, E) vectors of the descriptions by the encoder before training. Descriptions of others that are nearly the same,
+            cosine above 1 - margin, are no negatives; exact copies stay, which biases nothing. None filters nothing.
+        owner: (B,) whose description a row is; other rows of the same person are no negatives.
+        symmetric: also from descriptions to users; the equation as printed has users to descriptions alone.
+    """
+    logits = scale * F.normalize(users, dim=-1) @ F.normalize(descriptions, dim=-1).T  # (B, B)
+    own = torch.eye(len(users), dtype=torch.bool, device=users.device)
+    excluded = torch.zeros_like(own)
+    if frozen is not None:
+        unit = F.normalize(frozen, dim=-1)
+        cosine = unit @ unit.T
+        excluded |= (cosine > 1 - margin) & (cosine < IDENTICAL)
+    if owner is not None:
+        excluded |= owner[:, None] == owner
+    logits = logits.masked_fill(excluded & ~own, -torch.inf)
+    loss = -F.log_softmax(logits, 1).diagonal().mean()
+    return (loss - F.log_softmax(logits, 0).diagonal().mean()) / 2 if symmetric else loss
+
+
+def triplet_loss(query: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
+    """Equation 14: the query is nearer to every positive seed than to every negative one, by squared distance and a margin.
+
+    (D,), (P, D), (N, D) -> (), the sum over all pairs of seeds.
+    """
+    near, far = ((query - users).square().sum(-1) for users in (positives, negatives))
+    return (near[:, None] - far + margin).clamp(min=0).sum()

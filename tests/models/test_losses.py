@@ -1,0 +1,174 @@
+"""Each loss against a loop-by-loop transcription of its equation in float64, its limits, and its gradients."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from models import losses
+
+SCALE = 1 / 0.07
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def ragged(users: int, steps: int, seed: int = 0) -> torch.Tensor:
+    """A mask with gaps, one user full, one empty."""
+    mask = torch.from_numpy(np.random.default_rng(seed).random((users, steps)) < 0.7)
+    mask[0], mask[1] = True, False
+    return mask
+
+
+def test_the_mean_is_over_the_steps_that_are_there() -> None:
+    values, mask = normal(4, 5, 3), ragged(4, 5)
+    mean = losses.masked_mean(values, mask)
+    for b in range(4):
+        steps = [values[b, t].numpy() for t in range(5) if mask[b, t]]
+        assert np.allclose(mean[b], np.mean(steps, 0) if steps else 0)
+
+
+@pytest.mark.parametrize("across", [True, False])
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_equation_6(across: bool, ahead: int) -> None:
+    users, steps = 4, 6
+    context, targets, mask = normal(users, steps, 5, seed=1), normal(users, steps, 5, seed=2), ragged(users, steps)
+    terms = []
+    for b in range(users):
+        for t in range(steps):
+            for i in range(1, ahead + 1):
+                if t + i >= steps or not (mask[b, t] and mask[b, t + i]):
+                    continue
+                c = context[b, t].numpy()
+                denominator = 0.0
+                for other in range(users):
+                    for step in range(steps):
+                        allowed = step > t if other == b else across
+                        if allowed and mask[other, step]:
+                            denominator += math.exp(SCALE * cosine(c, targets[other, step].numpy()))
+                terms.append(-math.log(math.exp(SCALE * cosine(c, targets[b, t + i].numpy())) / denominator))
+    found = losses.cpc_loss(context, targets, mask, ahead, SCALE, across_users=across)
+    assert found.item() == pytest.approx(np.mean(terms), rel=1e-10)
+
+
+def test_equation_7() -> None:
+    users, steps, period = 3, 9, 4
+    context, mask = normal(users, steps, 5, seed=3), ragged(users, steps)
+    terms = []
+    for b in range(users):
+        for t in range(steps - period):
+            if mask[b, t] and mask[b, t + period]:
+                p, q = (np.exp(context[b, s].numpy()) / np.exp(context[b, s].numpy()).sum() for s in (t, t + period))
+                terms.append(sum(p[d] * math.log(p[d] / q[d]) for d in range(5)))
+    assert losses.cyclic_loss(context, mask, period).item() == pytest.approx(np.mean(terms), rel=1e-10)
+    same = context[:, :1].expand(-1, steps, -1)
+    assert losses.cyclic_loss(same, mask, period).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_equation_8() -> None:
+    sizes, rows = (3, 5, 2), 6
+    logits = [normal(rows, size, seed=i) for i, size in enumerate(sizes)]
+    rng = np.random.default_rng(4)
+    values = torch.from_numpy(np.stack([rng.integers(0, size, rows) for size in sizes], 1))
+    masked = torch.from_numpy(rng.random((rows, 3)) < 0.4)
+    masked[:, 2] = False
+    terms = []
+    for b in range(rows):
+        for f in range(3):
+            if masked[b, f]:
+                scores = np.exp(logits[f][b].numpy())
+                terms.append(-math.log(scores[values[b, f]] / scores.sum()))
+    assert losses.masked_value_loss(logits, values, masked).item() == pytest.approx(np.mean(terms), rel=1e-10)
+    assert losses.masked_value_loss(logits, values, torch.zeros_like(masked)).item() == 0
+
+
+def test_replaced_token_detection() -> None:
+    logits, replaced = normal(4, 3, seed=5), torch.from_numpy(np.random.default_rng(5).random((4, 3)) < 0.5)
+    terms = []
+    for b in range(4):
+        for f in range(3):
+            chance = 1 / (1 + math.exp(-logits[b, f].item()))
+            terms.append(-math.log(chance if replaced[b, f] else 1 - chance))
+    assert losses.replaced_token_loss(logits, replaced).item() == pytest.approx(np.mean(terms), rel=1e-10)
+
+
+def aligned(users: np.ndarray, texts: np.ndarray, excluded: set[tuple[int, int]], symmetric: bool) -> float:
+    """Equation 13, term by term."""
+    size, both = len(users), []
+    for rows in ([(i, j) for i in range(size) for j in range(size)], [(j, i) for i in range(size) for j in range(size)]):
+        terms = []
+        for i in range(size):
+            pairs = [pair for pair in rows[i * size : (i + 1) * size] if pair == (i, i) or pair not in excluded]
+            chances = [math.exp(SCALE * cosine(users[u], texts[q])) for u, q in pairs]
+            terms.append(-math.log(math.exp(SCALE * cosine(users[i], texts[i])) / sum(chances)))
+        both.append(np.mean(terms))
+    return float(np.mean(both)) if symmetric else float(both[0])
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_equation_13(symmetric: bool) -> None:
+    users, texts = normal(6, 4, seed=6), normal(6, 4, seed=7)
+    found = losses.alignment_loss(users, texts, SCALE, symmetric=symmetric)
+    assert found.item() == pytest.approx(aligned(users.numpy(), texts.numpy(), set(), symmetric), rel=1e-10)
+
+
+def test_near_copies_and_the_same_persons_others_are_no_negatives_and_exact_copies_are() -> None:
+    users, texts = normal(5, 4, seed=8), normal(5, 4, seed=9)
+    frozen = torch.eye(5, dtype=torch.float64)
+    frozen[1] = torch.tensor([1.0, 0.2, 0, 0, 0])  # cosine .98 to row 0
+    frozen[3] = frozen[2]
+    owner = torch.tensor([0, 1, 2, 3, 2])
+    excluded = {(0, 1), (1, 0), (2, 4), (4, 2)}
+    found = losses.alignment_loss(users, texts, SCALE, frozen=frozen, owner=owner)
+    assert found.item() == pytest.approx(aligned(users.numpy(), texts.numpy(), excluded, True), rel=1e-10)
+
+
+def test_equation_14() -> None:
+    query, positives, negatives = normal(4, seed=10), normal(3, 4, seed=11), normal(2, 4, seed=12)
+    total = 0.0
+    for p in positives.numpy():
+        for n in negatives.numpy():
+            total += max(0.0, ((query.numpy() - p) ** 2).sum() - ((query.numpy() - n) ** 2).sum() + 0.2)
+    assert losses.triplet_loss(query, positives, negatives, 0.2).item() == pytest.approx(total, rel=1e-10)
+
+
+def test_limits() -> None:
+    """A batch of one, nothing there at all, one step alone, and equal descriptions."""
+    one = normal(1, 5, 3)
+    everything, nothing = torch.ones(1, 5, dtype=torch.bool), torch.zeros(1, 5, dtype=torch.bool)
+    assert losses.cpc_loss(one, one, everything, 2, SCALE).isfinite()
+    assert losses.cpc_loss(one, one, nothing, 2, SCALE).item() == 0
+    assert losses.cpc_loss(one[:, :1], one[:, :1], everything[:, :1], 2, SCALE).item() == 0
+    assert losses.cyclic_loss(one, everything, 7).item() == 0
+    assert losses.cyclic_loss(one, nothing, 2).item() == 0
+    assert losses.alignment_loss(one[:, 0], one[:, 1], SCALE).item() == pytest.approx(0)
+    same = normal(1, 4).expand(6, -1)
+    assert losses.alignment_loss(normal(6, 4, seed=1), same, SCALE, frozen=same, symmetric=False).item() == pytest.approx(
+        math.log(6)
+    )
+
+
+def test_gradients_are_right_and_do_not_reach_padding() -> None:
+    context = normal(3, 5, 2, seed=13).requires_grad_()
+    targets = normal(3, 5, 2, seed=14).requires_grad_()
+    mask = ragged(3, 5)
+    assert torch.autograd.gradcheck(lambda c, z: losses.cpc_loss(c, z, mask, 2, 2.0), (context, targets))
+    assert torch.autograd.gradcheck(lambda c: losses.cyclic_loss(c, mask, 2), (context,))
+    users, texts = normal(4, 3, seed=15).requires_grad_(), normal(4, 3, seed=16).requires_grad_()
+    frozen, owner = normal(4, 3, seed=17), torch.tensor([0, 1, 1, 2])
+    assert torch.autograd.gradcheck(lambda u, q: losses.alignment_loss(u, q, 2.0, frozen=frozen, owner=owner), (users, texts))
+    (losses.cpc_loss(context, targets, mask, 2, SCALE) + losses.cyclic_loss(context, mask, 2)).backward()
+    assert context.grad is not None
+    assert targets.grad is not None
+    assert not context.grad[~mask].any()
+    assert not targets.grad[~mask].any()
+    empty = torch.zeros(3, 5, dtype=torch.bool)
+    context.grad = None
+    (losses.cpc_loss(context, targets, empty, 2, SCALE) + losses.cyclic_loss(context, empty, 2)).backward()
+    assert not context.grad.isnan().any()
