@@ -8,12 +8,12 @@ Which row a moment sees, for each view (F: a feature row, t: the spine's moment)
 
 ASOF JOIN takes one inequality. A row can be seen from `visible_from` on: its event time, or the later of its two times where
 creation counts. Over a key's rows in the order of `visible_from`, a running maximum of (event time, creation) says which row is the
-best by then, so the latest row of that order is all the join has to find. The TTL is applied to the best row afterwards: an earlier
-one would have expired earlier.
+best by then, so the latest row of that order is all the join has to find; where no row was created after its event time, every row
+is its own best. The TTL is applied to the best row afterwards: an earlier one would have expired earlier.
 
 Rows are first found by times and keys alone, as (file, row in the file); features, among them long lists, are fetched last, once,
-from the files that hold a row that is wanted. Only files whose statistics overlap the time asked for are opened at all. Results stream in the order of the
-spine.
+from the files that hold a row that is wanted. Only files whose statistics overlap the time asked for are opened at all. Results
+stream in the order of the spine.
 """
 
 from collections.abc import Mapping, Sequence
