@@ -68,6 +68,8 @@ def make_snapshots(folder: Path, users: int, days: int, length: int) -> None:
 
 def make_events(folder: Path, events: int, users: int, days: int) -> None:
     """Raw events, evenly over the days, users, channels and 5,000 texts."""
+    from found_platform.features import write
+
     folder.mkdir(exist_ok=True)
     con = lake.connect("4GB", temp=folder / "tmp")
     for i in range(days):
@@ -87,6 +89,7 @@ def make_events(folder: Path, events: int, users: int, days: int) -> None:
         lake.replace_days(
             folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS, partition_by=("event_date", "channel")
         )
+        write.user_days(folder / "lake", data, day, day + DAY)
     keys = pa.schema([("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)])
     lake.replace(folder / "lake", "raw_profile", keys.empty_table(), schema=keys)
 

@@ -31,7 +31,7 @@ EVERYTHING = -20_000
 """Days back that stand for "all days before"."""
 
 OWNER = "team:feature-platform"
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 DAILY, CUTOFF, NONE = "daily", "cutoff", "none"
 

@@ -63,6 +63,15 @@ QUARANTINE = pa.schema(
 )
 """One row a refused source row. `row_number` counts data rows of the file from 1; the raw row stays in the source."""
 
+USER_DAYS = pa.schema(
+    [
+        pa.field("event_date", pa.date32(), nullable=False),
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("known_day", pa.date32(), nullable=False),
+    ]
+)
+"""Which users have events of which day, and on which day that was known: what "seen so far" asks of the whole past, kept small."""
+
 BEHAVIOR_TEXT = pa.schema(
     [
         pa.field("event_date", pa.date32(), nullable=False),

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
+from filelock import FileLock
 
 from found_platform.errors import BadInput
 
@@ -141,16 +142,25 @@ def replace(
 
     A rerun leaves the same rows; a crash leaves the old version. Rows of `data` outside the predicate are refused by delta-rs.
     """
-    _ensure(lake, table, schema, partition_by)
-    write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate)
-    return version(lake, table)
+    with _turn(lake, table):
+        _ensure(lake, table, schema, partition_by)
+        write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate)
+        return version(lake, table)
 
 
 def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
     """Adds rows in one commit and returns the new version."""
-    _ensure(lake, table, schema, partition_by)
-    write_deltalake(str(path(lake, table)), data, mode="append")
-    return version(lake, table)
+    with _turn(lake, table):
+        _ensure(lake, table, schema, partition_by)
+        write_deltalake(str(path(lake, table)), data, mode="append")
+        return version(lake, table)
+
+
+def _turn(lake: Path, table: str) -> FileLock:
+    """Writers of one table take turns: Delta would refuse one of two commits at once, and a stream cannot be written again."""
+    locks = lake.parent / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{table}.lock")
 
 
 def replace_days(

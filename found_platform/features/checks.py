@@ -27,8 +27,7 @@ def no_event_after_snapshot(settings: Settings, start: dt.date, end: dt.date) ->
 def one_row_for_every_user(settings: Settings, start: dt.date, end: dt.date) -> tuple[bool, str]:
     """On each day of `[start, end)` every user known by then has exactly one row a version, and no recency is negative."""
     query = """
-        WITH seen AS (SELECT user_key, min(greatest(event_date, CAST(arrived_at - INTERVAL 1 MICROSECOND AS DATE))) AS first_known
-            FROM raw_events WHERE event_date < $end GROUP BY 1),
+        WITH seen AS (SELECT user_key, min(known_day) AS first_known FROM user_days WHERE event_date < $end GROUP BY 1),
         days AS (SELECT CAST(d AS DATE) AS day FROM generate_series($start::DATE, $end::DATE - 1, INTERVAL 1 DAY) AS s(d)),
         wanted AS (SELECT day, count(first_known) AS n FROM days LEFT JOIN seen ON first_known <= day GROUP BY 1),
         there AS (SELECT event_date AS day, count(*) FILTER (created_timestamp = event_timestamp) AS n,
@@ -37,5 +36,5 @@ def one_row_for_every_user(settings: Settings, start: dt.date, end: dt.date) -> 
             FROM user_tabular WHERE event_date >= $start AND event_date < $end GROUP BY 1)
         SELECT count(*) FROM wanted LEFT JOIN there USING (day)
         WHERE wanted.n <> coalesce(there.n, 0) OR there.repeated > 0 OR there.impossible > 0"""
-    wrong = _one(settings, query, start, end, "raw_events", "user_tabular")
+    wrong = _one(settings, query, start, end, "user_days", "user_tabular")
     return wrong == 0, f"{wrong} days have missing, repeated or impossible rows"

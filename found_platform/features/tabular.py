@@ -12,26 +12,25 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.features.knowledge import created, known_day, late_events, versions
+from found_platform.features.knowledge import created, known_day, versions
 
 
 def user_tabular(
-    events: ir.Table, profile: ir.Table | None, days: ir.Table, first: datetime.date, lookback: int, has_late: bool
+    events: ir.Table, user_days: ir.Table, profile: ir.Table | None, days: ir.Table, first: datetime.date, has_late: bool
 ) -> ir.Table:
     """One row a day, user known by then, and version.
 
     Args:
-        events: raw events of all days up to the last of `days`; what lies before a day's lookback only says who was seen.
+        events: raw events of the lookbacks of all `days`.
+        user_days: who has events of which day, of all days there are.
         profile: raw profile rows (user_key, as_of, attributes) or None; `as_of` null means known for ever.
         days: columns day, first_day (start of the lookback), event_timestamp.
         first: the first of the days.
-        lookback: days of the lookback, the snapshot's own among them.
         has_late: False where every event was known on its own day, or by the first of the days.
     """
     if has_late:
         events = events.mutate(known_day=known_day(events))
-    snapshots = _snapshots(events, days, has_late)
-    events = events.filter(events.event_date > first - datetime.timedelta(days=lookback))
+    snapshots = _snapshots(user_days, days, has_late)
     history = _joined(snapshots, _daily(events, has_late), has_late)
     age = history.day.delta(history.event_date, unit="day")  # null without an event in the lookback
     active = history.n > 0
@@ -69,20 +68,20 @@ DIVERSITY_DAYS = 28
 DIVERSITY = f"categories_{DIVERSITY_DAYS}d"
 
 
-def _snapshots(events: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
+def _snapshots(user_days: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
     """user_key, day, first_day, event_timestamp, known, first_seen: who was seen by each day, as was known in each version."""
     if not has_late:
-        seen = events.group_by("user_key").agg(first_seen=events.event_date.min())
+        seen = user_days.group_by("user_key").agg(first_seen=user_days.event_date.min())
         grid = seen.join(days, seen.first_seen <= days.day)
         return versions(grid.select("user_key", "day", "first_day", "event_timestamp", "first_seen"), None)
-    seen = events.group_by("user_key", "known_day").agg(first_seen=events.event_date.min())
+    seen = user_days.group_by("user_key", "known_day").agg(first_seen=user_days.event_date.min())
     before = ibis.window(group_by="user_key", order_by="known_day", preceding=(None, 1))
     seen = seen.mutate(so_far=seen.first_seen.min().over(before))
     seen = seen.filter(seen.so_far.isnull() | (seen.first_seen < seen.so_far)).drop("so_far")
     users = seen.select("user_key").distinct().cross_join(days)
     # an event from before the lookback that arrives late still tells when a user was first seen
     ever = users.mutate(asked_from=users.first_day, first_day=ibis.date("0001-01-01"))
-    grid = versions(ever, late_events(events))
+    grid = versions(ever, user_days.filter(user_days.known_day > user_days.event_date))
     then = seen.view()
     joined = grid.join(
         then, [grid.user_key == then.user_key, then.known_day <= grid.known, then.first_seen <= grid.day], rname="s_{name}"

@@ -5,6 +5,7 @@ A day is computed from raw events, never from yesterday's snapshot, so days can 
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
@@ -63,7 +64,20 @@ def raw_events(settings: Settings, start: dt.date, end: dt.date) -> Written:
         schema=contract.EVENTS,
         partition_by=("event_date", "channel"),
     )
+    user_days(settings.lake, data, start, end)
     return _written(settings, "raw_events", version, start, end, timer, {})
+
+
+def user_days(folder: Path, events: pa.Table, start: dt.date, end: dt.date) -> None:
+    """Writes the table `user_days` of the days `[start, end)` beside their raw events."""
+    con = lake.connect()
+    con.register("events", events)
+    # a day begins after its first moment: 00:00 belongs to the day before, as far as knowing goes
+    data = con.execute(
+        "SELECT DISTINCT event_date, user_key, greatest(event_date, CAST(arrived_at - INTERVAL 1 MICROSECOND AS DATE)) "
+        "AS known_day FROM events ORDER BY ALL"
+    ).to_arrow_table()
+    lake.replace_days(folder, "user_days", data.cast(contract.USER_DAYS), start, end, schema=contract.USER_DAYS)
 
 
 def raw_profile(settings: Settings) -> Written:
@@ -84,7 +98,7 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
     timer = lake.Timer()
     versions = {"raw_events": lake.version(settings.lake, "raw_events")}
     if table == "user_tabular":
-        versions["raw_profile"] = lake.version(settings.lake, "raw_profile")
+        versions |= {name: lake.version(settings.lake, name) for name in ("raw_profile", "user_days")}
     target = schema(settings, table)
     version = -1
     days = contract.days_between(start, end)
@@ -105,18 +119,20 @@ def _expression(settings: Settings, table: str, chunk: list[dt.date], versions: 
     con.register("snapshot_days", _days(chunk, settings.lookback_days))
     days = backend.table("snapshot_days")
     since = chunk[0] - dt.timedelta(days=settings.lookback_days - 1)
-    everything = backend.table("raw_events")
-    everything = everything.filter(everything.event_date <= chunk[-1])
-    recent = everything.filter(everything.event_date >= since)
+    events = backend.table("raw_events")
+    events = events.filter(events.event_date >= since, events.event_date <= chunk[-1])
     late_days = _days_with_late_events(settings, versions["raw_events"], chunk[0])
     ever, lately = (any(first <= d <= chunk[-1] for d in late_days) for first in (dt.date.min, since))
+
+    def known_users() -> ir.Table:
+        user_days = backend.table("user_days")
+        return user_days.filter(user_days.event_date <= chunk[-1])
+
     build: dict[str, Callable[[], ir.Table]] = {
-        "behavior_text": lambda: behavior_text(recent, days),
-        "behavior_sequence": lambda: behavior_sequence(recent, days, settings.sequence_length, lately),
-        "search_text": lambda: search_text(recent, days, settings.search_length, lately),
-        "user_tabular": lambda: user_tabular(
-            everything, backend.table("raw_profile"), days, chunk[0], settings.lookback_days, ever
-        ),
+        "behavior_text": lambda: behavior_text(events, days),
+        "behavior_sequence": lambda: behavior_sequence(events, days, settings.sequence_length, lately),
+        "search_text": lambda: search_text(events, days, settings.search_length, lately),
+        "user_tabular": lambda: user_tabular(events, known_users(), backend.table("raw_profile"), days, chunk[0], ever),
     }
     return build[table]()
 
