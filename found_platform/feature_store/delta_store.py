@@ -16,7 +16,7 @@ from the files that hold a row that is wanted. Only files whose statistics overl
 stream in the order of the spine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,10 @@ STATISTICS = timedelta(milliseconds=1)
 """Delta's statistics hold times to the millisecond."""
 
 
+Step = Callable[[duckdb.DuckDBPyConnection], None]
+"""Leaves a relation of the connection behind for the next ones."""
+
+
 class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     """Where the tables are.
 
@@ -60,7 +64,7 @@ class DeltaRetrievalJob(RetrievalJob):
     def __init__(
         self,
         store: DeltaOfflineStoreConfig,
-        steps: Sequence["_Step"],
+        steps: Sequence[Step],
         result: str,
         metadata: RetrievalMetadata | None = None,
         on_demand: Sequence[OnDemandFeatureView] = (),
@@ -78,7 +82,7 @@ class DeltaRetrievalJob(RetrievalJob):
         con = lake.connect(self._store.memory, Path(self._store.temp) if self._store.temp else None)
         con.execute("SET asof_loop_join_threshold=0")  # the loop join compares every pair of rows
         for step in self._steps:
-            step.run(con)
+            step(con)
         return con.execute(self._result).to_arrow_reader(rows)
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
@@ -100,6 +104,7 @@ class DeltaRetrievalJob(RetrievalJob):
         return self._metadata
 
     def persist(self, storage: Any, allow_overwrite: bool = False, timeout: int | None = None) -> None:
+        # Feast's own word for a job that cannot persist; its saved datasets have no place in the lake
         raise NotImplementedError("Write what `to_batches` gives with `found_platform.lake` instead of persisting through Feast.")
 
 
@@ -128,7 +133,7 @@ class DeltaOfflineStore(OfflineStore):
         store: Any = config.offline_store
         moment = offline_utils.infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))  # pyright: ignore[reportArgumentType]
         spine = entity_df.assign(**{moment: pd.to_datetime(entity_df[moment], utc=True).astype("datetime64[us, UTC]")})
-        steps: list[_Step] = [_Spine(pa.Table.from_pandas(spine, preserve_index=False))]
+        steps: list[Step] = [_Spine(pa.Table.from_pandas(spine, preserve_index=False)).run]
         columns = [f"spine.{_q(c)}" for c in spine.columns]
         joins = []
         for i, view in enumerate(feature_views):
@@ -143,7 +148,7 @@ class DeltaOfflineStore(OfflineStore):
                 until = spine[moment].max().to_pydatetime()
                 since = spine[moment].min().to_pydatetime() - view.ttl if view.ttl else None
             files = _Files(f"source{i}", source, since, until)
-            steps += [files, _Resolve(f"found{i}", files, keys, moment, view.ttl, filter_by_created_timestamp)]
+            steps += [files.run, _Resolve(f"found{i}", files, keys, moment, view.ttl, filter_by_created_timestamp).run]
             named = {f: f"{view.projection.name_alias or view.name}__{f}" if full_feature_names else f for f in wanted}
             fetched = ", ".join(f"f.{_q(source.column(f))} AS {_q(name)}" for f, name in named.items())
             joins.append(
@@ -179,7 +184,7 @@ class DeltaOfflineStore(OfflineStore):
         columns = [*join_key_columns, *feature_name_columns, timestamp_field, *filter(None, [created_timestamp_column])]
         latest = _Latest("found", files, join_key_columns)
         result = f"SELECT {', '.join(f'f.{_q(c)}' for c in columns)} FROM found p JOIN source f ON {_located('p', 'f')}"
-        return DeltaRetrievalJob(store, [files, latest], result)
+        return DeltaRetrievalJob(store, [files.run, latest.run], result)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -198,7 +203,7 @@ class DeltaOfflineStore(OfflineStore):
         files = _Files("source", source, _utc(start_date), _utc(end_date))
         columns = [*join_key_columns, *feature_name_columns, timestamp_field, *filter(None, [created_timestamp_column])]
         result = f"SELECT {', '.join(map(_q, columns))} FROM source WHERE {files.within}"
-        return DeltaRetrievalJob(store, [files], result)
+        return DeltaRetrievalJob(store, [files.run], result)
 
     @staticmethod
     def offline_write_batch(*_: Any, **__: Any) -> None:
@@ -229,15 +234,8 @@ def _table(source: Any) -> str:
     return source.path
 
 
-class _Step:
-    """A statement that leaves a relation of the connection behind for the next ones."""
-
-    def run(self, con: duckdb.DuckDBPyConnection) -> None:
-        raise NotImplementedError
-
-
 @dataclass(frozen=True)
-class _Spine(_Step):
+class _Spine:
     """`spine`: the rows asked for, with their position."""
 
     rows: pa.Table
@@ -252,7 +250,7 @@ class _Spine(_Step):
 
 
 @dataclass(frozen=True)
-class _Files(_Step):
+class _Files:
     """A view on the files of a table that may hold rows of `[since, until]`, with the virtual columns that locate a row."""
 
     name: str
@@ -327,7 +325,7 @@ def _located(found: str, row: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Resolve(_Step):
+class _Resolve:
     """`name`: for each spine row the location of the feature row that its moment sees, null where there is none."""
 
     name: str
@@ -376,7 +374,7 @@ class _Resolve(_Step):
 
 
 @dataclass(frozen=True)
-class _Latest(_Step):
+class _Latest:
     """`name`: the location of each key's latest row."""
 
     name: str

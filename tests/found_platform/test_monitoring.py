@@ -81,7 +81,7 @@ def test_nothing_is_said_of_a_calm_week_nor_of_a_young_source(tmp_path: Path) ->
         ("bot_traffic", "busiest_1pct"),
     ],
 )
-def test_every_drift_is_caught_from_source_to_report(tmp_path: Path, drift: str, figure: str) -> None:
+def test_every_drift_is_caught_from_the_sources_files_to_a_figure(tmp_path: Path, drift: str, figure: str) -> None:
     """A week of it is enough, and the figure that says so is the one that a person would look at."""
     drifted = lake_with(tmp_path, drifts={drift: LAST - dt.timedelta(days=6)})
     found = {f.name: f for f in traffic.figures(drifted, LAST)}
