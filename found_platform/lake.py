@@ -5,7 +5,11 @@ fingerprinting its rows. What does not: what any table means (that is `contract`
 """
 
 import datetime as dt
+import os
+import shutil
+import tempfile
 import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,15 +39,39 @@ class Written:
 
 
 def connect(memory: str = "4GB", temp: Path | None = None, database: str = ":memory:") -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection whose session is in UTC, which reaches no network, and which spills under `temp` beyond `memory`."""
+    """A DuckDB connection whose session is in UTC, which reaches no network, and which spills under `temp` beyond `memory`.
+
+    Without `temp` it spills under the system's folder for temporary files.
+    """
     con = duckdb.connect(database)
     con.execute("SET TimeZone='UTC'")
     con.execute("SET autoinstall_known_extensions=false")
     con.execute("SET enable_progress_bar=false")
     con.execute("SET memory_limit=?", [memory])
-    if temp is not None:
-        con.execute("SET temp_directory=?", [str(temp)])
+    con.execute("SET temp_directory=?", [str(_spill_folder(temp or Path(tempfile.gettempdir())))])
     return con
+
+
+def _spill_folder(temp: Path) -> Path:
+    """A folder for one connection: two that spill into the same one overwrite each other's files, and crash.
+
+    DuckDB makes it when it needs it and removes it when it closes; what killed processes left is removed here.
+    """
+    temp.mkdir(parents=True, exist_ok=True)
+    for left in temp.glob("duckdb-*-*"):
+        if not _runs(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    return temp / f"duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def path(lake: Path, table: str) -> Path:

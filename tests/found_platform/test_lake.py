@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,3 +72,22 @@ def test_a_missing_table_says_what_to_run(tmp_path: Path) -> None:
 def test_a_connection_downloads_no_extension() -> None:
     setting = lake.connect().execute("SELECT current_setting('autoinstall_known_extensions'), current_setting('TimeZone')")
     assert setting.fetchone() == (False, "UTC")
+
+
+def test_connections_never_share_the_folder_they_spill_into_and_leave_nothing_behind(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = tmp_path / f"duckdb-{killed.pid}-0123abcd"
+    left.mkdir()
+    first, second = (lake.connect("100MB", temp=tmp_path) for _ in range(2))
+    assert not left.exists()
+    folders = [con.execute("SELECT current_setting('temp_directory')").fetchone() for con in (first, second)]
+    assert folders[0] != folders[1]
+    for con in (first, second):
+        con.execute("SET threads=1")
+        rows = con.execute("SELECT hash(i) AS h, repeat('x', 90) || i AS s FROM range(2000000) t(i) ORDER BY h").to_arrow_reader(10)
+        rows.read_next_batch()
+        assert any(tmp_path.rglob("*.tmp"))
+        del rows
+        con.close()
+    assert list(tmp_path.iterdir()) == []
