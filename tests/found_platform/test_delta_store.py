@@ -1,6 +1,7 @@
 """The offline store against Feast's bundled DuckDB store over Parquet, on random tables; order, batches, statistics, refusals."""
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def feature_row(draw: tuple) -> dict:
 numbers = st.none() | st.integers(-5, 5)
 rows = st.lists(
     st.tuples(
-        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(["a", "b", "c", None]),
         st.integers(0, 60),
         st.none() | st.integers(-3, 30),
         numbers,
@@ -60,7 +61,8 @@ rows = st.lists(
     # full ties are left out: the bundled store's choice among them is arbitrary
     unique_by=lambda r: r[:3],
 ).map(lambda found: [feature_row(r) for r in found])
-spines = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "nobody"]), st.integers(-5, 100)), min_size=1, max_size=15)
+users = st.sampled_from(["a", "b", "c", "nobody", None])
+spines = st.lists(st.tuples(users, st.none() | st.integers(-5, 100)), min_size=1, max_size=15)
 ttls = st.sampled_from([None, dt.timedelta(0), 5 * HOUR, dt.timedelta(days=1)])
 
 
@@ -126,8 +128,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
     return Stores(tmp_path_factory.mktemp("stores"))
 
 
-def frame(spine: list[tuple[str, int]]) -> pd.DataFrame:
-    times = pd.to_datetime([moment(hour) for _, hour in spine], utc=True).astype("datetime64[us, UTC]")
+def frame(spine: Sequence[tuple[str | None, int | None]]) -> pd.DataFrame:
+    times = pd.to_datetime([None if hour is None else moment(hour) for _, hour in spine], utc=True).astype("datetime64[us, UTC]")
     return pd.DataFrame({"user_key": [user for user, _ in spine], "event_timestamp": times, "position": range(len(spine))})
 
 
@@ -142,7 +144,7 @@ def test_it_equals_the_bundled_store_and_keeps_the_order(
     stores: Stores,
     first: list[dict],
     second: list[dict],
-    spine: list[tuple[str, int]],
+    spine: list[tuple[str | None, int | None]],
     first_ttl: dt.timedelta | None,
     second_ttl: dt.timedelta | None,
     filtered: bool,
@@ -202,6 +204,38 @@ def test_only_files_of_the_time_asked_for_are_opened(stores: Stores) -> None:
     assert rows["pruned__number"].to_pylist() == [3, 4]
     with pytest.raises(Exception, match="2024-01-02"):
         stores.job(stores.ours, found, frame([("a", 5)])).to_arrow()
+
+
+def test_one_key_of_several_may_be_renamed_and_columns_too(stores: Stores) -> None:
+    from feast import Entity, FeatureView, Field, FileSource, ValueType
+    from feast.types import Int64, String
+
+    write(stores.folder, "renamed", [feature_row((user, 0, 0, number, [])) for user, number in (("a", 1), ("b", 2))])
+    people = [Entity(name=name, join_keys=[name], value_type=ValueType.STRING) for name in ("person", "user_key")]
+    view = FeatureView(
+        name="renamed",
+        entities=people,
+        schema=[Field(name="person", dtype=String), Field(name="user_key", dtype=String), Field(name="count", dtype=Int64)],
+        source=FileSource(
+            path="renamed", timestamp_field="at", field_mapping={"event_timestamp": "at", "number": "count", "event_date": "person"}
+        ),
+    ).with_join_key_map({"user_key": "payer"})
+    asked = frame([("a", 1), ("b", 1)]).rename(columns={"user_key": "payer"}).assign(person=[START.date()] * 2)
+    store, config = stores.ours
+    found = store.get_historical_features(config, [view], ["renamed:count"], asked, stores.registry, "p").to_arrow()
+    assert found["count"].to_pylist() == [1, 2]
+
+
+def test_a_retrieval_that_fails_closes_its_connection(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    opened = []
+    connect = lake.connect
+    monkeypatch.setattr(lake, "connect", lambda *a, **k: opened.append(connect(*a, **k)) or opened[-1])
+    with pytest.raises(BadInput):
+        stores.job(stores.ours, views(None, {"nowhere": None}), frame([("a", 1)])).to_batches()
+    with pytest.raises(duckdb.ConnectionException, match="closed"):
+        opened[0].execute("SELECT 1")
 
 
 def test_what_it_cannot_do_is_named(stores: Stores) -> None:
