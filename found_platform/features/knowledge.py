@@ -8,6 +8,8 @@ Knowledge is kept by the day, never sooner than the truth. Without late events t
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
 # (an Ibis column's type is known only at run time)
 
+from typing import Literal
+
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
@@ -45,6 +47,19 @@ def versions(snapshots: ir.Table, late: ir.Table | None) -> ir.Table:
         rname="late_{name}",
     )
     return own.union(matched.select(*snapshots.columns, known=matched.known_day).distinct())
+
+
+def past(snapshots: ir.Table, events: ir.Table, has_late: bool, how: Literal["inner", "left"] = "inner") -> ir.Table:
+    """The snapshots (user_key, day, first_day, known, ...) beside what their users did in their lookback, as far as was known.
+
+    Args:
+        events: user_key, event_date, and known_day where it can differ; any row a user and day.
+        has_late: False where every event was known on its own day.
+        how: `left` keeps a snapshot without any, with nulls.
+    """
+    by_then = [events.known_day <= snapshots.known] if has_late else []
+    in_lookback = [events.event_date >= snapshots.first_day, events.event_date <= snapshots.day]
+    return snapshots.join(events, [snapshots.user_key == events.user_key, *in_lookback, *by_then], how=how, rname="past_{name}")
 
 
 def created(known: ir.DateColumn) -> ir.TimestampColumn:

@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, SEARCH
-from found_platform.features.knowledge import created, known_day, late_events, versions
+from found_platform.features.knowledge import created, known_day, late_events, past, versions
 
 
 def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
@@ -48,16 +48,7 @@ def _last_events(events: ir.Table, days: ir.Table, length: int, has_late: bool) 
     snapshots = active.join(days, active.event_date == days.day).select("user_key", "day", "first_day", "event_timestamp")
     snapshots = versions(snapshots, late_events(events) if has_late else None)
     then = events.view()
-    history = snapshots.join(
-        then,
-        [
-            snapshots.user_key == then.user_key,
-            then.event_date >= snapshots.first_day,
-            then.event_date <= snapshots.day,
-            *([known_day(then) <= snapshots.known] if has_late else []),
-        ],
-        rname="e_{name}",
-    )
+    history = past(snapshots, then.mutate(known_day=known_day(then)) if has_late else then, has_late)
     event = ibis.struct(
         {
             # truncated first: the cast of a fraction of a second would round it up, into the future

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.features.knowledge import created, known_day, versions
+from found_platform.features.knowledge import created, known_day, past, versions
 
 
 def user_tabular(
@@ -102,16 +102,7 @@ def _daily(events: ir.Table, has_late: bool) -> ir.Table:
 
 def _joined(snapshots: ir.Table, daily: ir.Table, has_late: bool) -> ir.Table:
     """A row a snapshot and day of its lookback with events, as far as was known; one with nulls for a snapshot without any."""
-    history = snapshots.left_join(
-        daily,
-        [
-            snapshots.user_key == daily.user_key,
-            daily.event_date >= snapshots.first_day,
-            daily.event_date <= snapshots.day,
-            *([daily.known_day <= snapshots.known] if has_late else []),
-        ],
-        rname="d_{name}",
-    )
+    history = past(snapshots, daily, has_late, how="left")
     if not has_late:
         return history
     summed = {c: history[c].sum() for c in ("n", "amount", *CHANNELS)}
@@ -121,17 +112,8 @@ def _joined(snapshots: ir.Table, daily: ir.Table, has_late: bool) -> ir.Table:
 def _diversity(snapshots: ir.Table, events: ir.Table, has_late: bool) -> ir.Table:
     """How many categories the user's own events of the last days had."""
     own = events.filter(~events.exposure, events.category.notnull())
-    recent = snapshots.join(
-        own,
-        [
-            snapshots.user_key == own.user_key,
-            snapshots.day.delta(own.event_date, unit="day") < DIVERSITY_DAYS,
-            own.event_date >= snapshots.first_day,
-            own.event_date <= snapshots.day,
-            *([own.known_day <= snapshots.known] if has_late else []),
-        ],
-        rname="c_{name}",
-    )
+    history = past(snapshots, own, has_late)
+    recent = history.filter(history.day.delta(history.event_date, unit="day") < DIVERSITY_DAYS)
     categories = recent.select(*KEYS, "category").distinct()
     return categories.group_by(*KEYS).agg(**{DIVERSITY: categories.category.count()})
 
