@@ -19,7 +19,7 @@ def check(file: Path, *, as_json: bool) -> None:
     """Prints a line a channel, what the model can use, and what is missing."""
     source = source_config.load(file)
     with contextlib.redirect_stdout(io.StringIO()):
-        found, reports, equal, bad_profile = staging.check(source)
+        found, reports, equal, profile = staging.check(source)
     assert found.span is not None
     mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
     exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
@@ -31,8 +31,9 @@ def check(file: Path, *, as_json: bool) -> None:
         notes.append("the profile has no `as_of`: it is taken as known for ever, and may leak what was learned after a cutoff")
     if equal:
         notes.append(f"{equal:,} rows without an event_id repeat another in every column: they are kept")
-    if bad_profile:
-        notes.append(f"{bad_profile:,} profile rows are bad and would go to quarantine")
+    if profile.bad:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile.bad.items())
+        notes.append(f"{profile.bad_rows:,} of {profile.rows:,} profile rows are bad and would go to quarantine: {reasons}")
     limit = Settings.load(Path(".found")).quarantine_threshold  # as `found demo` would read it in the default home
     share = sum(r.rows - r.good for r in reports) / max(1, sum(r.rows for r in reports))
     for r in reports:
@@ -40,6 +41,10 @@ def check(file: Path, *, as_json: bool) -> None:
             notes.append(f"{(r.rows - r.good) / r.rows:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
     if share > limit:
         notes.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}: `found demo` would refuse this source")
+    if profile.bad_share > limit:
+        notes.append(
+            f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}: `found demo` would refuse this source"
+        )
     if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
         notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
     if as_json:

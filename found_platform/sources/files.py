@@ -6,6 +6,7 @@ What belongs here: headers, columns, row numbers, the errors of files. What does
 import csv
 import gzip
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,9 @@ def is_csv(location: Location) -> bool:
 
 def csv_header(path: Path) -> list[str]:
     """The column names of a CSV file; an unnamed one is called after its place. Raises BadInput when there are none."""
-    opener = gzip.open if path.name.endswith(".gz") else open
     try:
         # a file is decoded in blocks: broken bytes in the rows below must not spoil the header
-        with opener(path, "rt", newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        with _opened(path, "rt", newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             names = next(csv.reader(file))
             ",".join(names).encode()
     except (StopIteration, UnicodeError, OSError, csv.Error):
@@ -47,6 +47,10 @@ def csv_header(path: Path) -> list[str]:
     names = [name or f"column{i}" for i, name in enumerate(names)]
     _check_distinct(path, names)
     return names
+
+
+def _opened(path: Path, mode: str, **text: str) -> Any:
+    return gzip.open(path, mode, **text) if path.name.endswith(".gz") else open(path, mode, **text)  # pyright: ignore
 
 
 def _check_distinct(path: Path, names: list[str]) -> None:
@@ -67,8 +71,8 @@ def make_view(
     """Makes a view of a location with `_file` and `_row` (from 1) beside its columns, and returns their names.
 
     CSV columns stay text; a value that is left out is null, and so is a quoted empty one, except in the column `key`, where it
-    stays empty. Of a CSV file, `_row` counts the rows that could be read (see `take_rejects` for the others). Each file is read by
-    its own header, in order. Raises BadInput that begins with `where` when a file cannot be read or misses a wanted column.
+    stays empty. Of a CSV file, `_row` counts the rows that could be read (see `locate_refused` for the others). Each file is read
+    by its own header, in order. Raises BadInput that begins with `where` when a file cannot be read or misses a wanted column.
     """
     files = location.files()
     try:
@@ -136,6 +140,52 @@ def take_rejects(con: duckdb.DuckDBPyConnection, where: str) -> None:
             f"{where}: {first[0]}, row {first[1]:,}: a double quote opens and does not close where its line ends, so nobody can "
             "say where the row ends: close it, or double it where it is part of a text."
         )
+
+
+def locate_refused(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Numbers the refused rows of CSV files in `table` as they stand there: with unreadable rows and empty lines counted.
+
+    Args:
+        table: entry, file, row_number (as `make_view` numbers them), reason; the rows to number have a reason. The temporary table
+            `rejected` has the rows that could not be read, in the same columns (as `take_rejects` numbers them).
+    """
+    con.execute("CREATE OR REPLACE TEMP TABLE passed_over AS SELECT entry, file, row_number FROM rejected")
+    for entry, file in con.execute(f"SELECT DISTINCT entry, file FROM {table} WHERE reason IS NOT NULL").fetchall():
+        if file.endswith((".csv", ".csv.gz")) and (rows := _empty_lines(Path(file))):
+            con.execute("INSERT INTO passed_over SELECT ?, ?, unnest(?)", [entry, file, rows])
+    # the k-th readable row comes after the n-th passed over where fewer than k readable rows, `before`, come before that one
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE gaps AS SELECT entry, file, row_number - n AS before, max(n) AS n FROM "
+        "(SELECT *, row_number() OVER (PARTITION BY entry, file ORDER BY row_number) AS n FROM passed_over) GROUP BY ALL"
+    )
+    con.execute(
+        f"UPDATE {table} SET row_number = row_number + moved.n FROM (SELECT s.rowid AS id, gaps.n FROM {table} s ASOF JOIN gaps "
+        "ON s.entry = gaps.entry AND s.file = gaps.file AND s.row_number > gaps.before WHERE s.reason IS NOT NULL) moved "
+        f"WHERE {table}.rowid = moved.id"
+    )
+
+
+def _empty_lines(path: Path) -> list[int]:
+    """Which rows of a CSV file, from 1 below the header, are empty lines: DuckDB passes over them without a word."""
+    if not _may_have_empty_lines(path):
+        return []
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        with _opened(path, "rt", newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            return [number for number, row in enumerate(csv.reader(file)) if not row]
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _may_have_empty_lines(path: Path) -> bool:
+    """Whether line ends follow each other anywhere, be it within quotes: most files have none, and are not read row by row."""
+    last = b""
+    with _opened(path, "rb") as file:
+        while block := file.read(1 << 20):
+            if re.search(rb"\n\r?\n|\r\r", last + block):
+                return True
+            last = block[-2:]
+    return False
 
 
 def query(con: duckdb.DuckDBPyConnection, where: str, sql: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:

@@ -4,7 +4,8 @@ What belongs here: names, types and checks of the profile table. What does not: 
 """
 
 import re
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
@@ -12,39 +13,50 @@ import pyarrow as pa
 from found_platform.contract import ACTIVITY_FEATURES, SEARCH_FEATURES, SEQUENCE_FEATURES, SNAPSHOT_KEYS
 from found_platform.errors import BadInput
 from found_platform.sources.config import ProfileEntry
-from found_platform.sources.files import check_columns, csv_header, first_line, is_csv, make_view, query, quote, with_hashes
+from found_platform.sources.files import is_csv, literal, locate_refused, make_view, query, quote, take_rejects, with_hashes
+
+
+@dataclass(frozen=True)
+class ProfileReport:
+    """How many rows the profile has; `bad` counts the refused ones by reason."""
+
+    rows: int = 0
+    bad: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bad_rows(self) -> int:
+        return sum(self.bad.values())
+
+    @property
+    def bad_share(self) -> float:
+        return self.bad_rows / self.rows if self.rows else 0.0
 
 
 def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str]:
-    """Attribute names and types of a profile table."""
+    """Attribute names and types of a profile table. A column of a CSV file is a number where each of its values is one."""
     attributes: dict[str, str] = {}
-    for column, kind in _profile_columns(con, entry).items():
+    columns = _profile_columns(con, entry)
+    of_texts = _kinds_of_texts(con, [c for c, kind in columns.items() if kind is None])
+    for column, kind in columns.items():
         name = attribute_name(column)
         if name.lower() in {taken.lower() for taken in attributes}:
             raise BadInput(
                 f"profile: the column {column!r} of {entry.path} would be the attribute {name!r}, which is taken: rename it."
             )
-        attributes[name] = _attribute_type(kind)
+        attributes[name] = kind or of_texts[column]
+    if is_csv(entry):
+        take_rejects(con, "profile")  # else a scan on this connection would count them again
     return attributes
 
 
-def _profile_columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str]:
-    """DuckDB types of the attribute columns; makes the view `profile_rows`."""
+def _profile_columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str | None]:
+    """The attribute columns and their types, None where a CSV file says nothing of them; makes the view `profile_rows`."""
     keys = [entry.key, *([entry.as_of] if entry.as_of else [])]
-    files = entry.files()
+    columns = [c for c in make_view(con, entry, "profile_rows", keys, "profile", key=entry.key) if c not in keys]
     if is_csv(entry):
-        header = csv_header(files[0])
-        check_columns(keys, header, files[0], "profile")
-        try:  # typed, unlike events: DuckDB guesses the types of whole columns
-            paths: Any = [str(file) for file in files]
-            relation = con.read_csv(paths, header=True, names=header, filename=True)
-            relation.project("* EXCLUDE (filename), filename AS _file, row_number() OVER () AS _row").create_view("profile_rows")
-        except duckdb.Error as error:
-            raise BadInput(f"profile: {files[0]} cannot be read: {first_line(error)}.") from None
-    else:
-        make_view(con, entry, "profile_rows", keys, "profile")
+        return dict.fromkeys(columns)
     types = dict(con.execute("SELECT column_name, column_type FROM (DESCRIBE profile_rows)").fetchall())
-    return {name: kind for name, kind in types.items() if name not in (*keys, "_file", "_row")}
+    return {c: _attribute_type(types[c]) for c in columns}
 
 
 def _attribute_type(kind: str) -> str:
@@ -53,6 +65,28 @@ def _attribute_type(kind: str) -> str:
     if kind.endswith("INT") or kind.endswith("INTEGER"):
         return "int"
     return "float" if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL") else "string"
+
+
+def _kinds_of_texts(con: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, str]:
+    """The narrowest type that all values of a column of texts have; string where there are none."""
+    if not columns:
+        return {}
+    reads = {(c, kind): f"count({read.format(quote(c))})" for c in columns for kind, read in TEXTS.items()}
+    counts = ", ".join([*reads.values(), *(f"count({quote(c)})" for c in columns)])
+    (found,) = query(con, "profile", f"SELECT {counts} FROM profile_rows").fetchall()
+    fits, there = dict(zip(reads, found, strict=False)), dict(zip(columns, found[len(reads) :], strict=True))
+    return {c: next((k for k in TEXTS if there[c] and fits[c, k] == there[c]), "string") for c in columns}
+
+
+TEXTS = {
+    "bool": "CASE lower(trim({0})) WHEN 'true' THEN true WHEN 'false' THEN false END",
+    "int": "CASE WHEN regexp_full_match(trim({0}), '[+-]?[0-9]+') THEN TRY_CAST(trim({0}) AS BIGINT) END",  # a cast alone rounds
+    "float": "TRY_CAST({0} AS DOUBLE)",
+}
+"""How a text is read as a value of each type: null where it is none."""
+COLUMNS = {"bool": "TRY_CAST({0} AS BOOLEAN)", "int": "TRY_CAST({0} AS BIGINT)", "float": "TRY_CAST({0} AS DOUBLE)"}
+"""The same of a typed column."""
+SAID = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 def attribute_name(column: str) -> str:
@@ -68,20 +102,22 @@ def attribute_name(column: str) -> str:
 RESERVED = frozenset(
     {
         *(f.name for f in (*SNAPSHOT_KEYS, *ACTIVITY_FEATURES, *SEQUENCE_FEATURES, *SEARCH_FEATURES)),
-        *("user_id", "fold", "as_of", "vector", "history_events", "day", "first_day", "reason", "newest", "_file", "_row"),
+        *("user_id", "fold", "as_of", "vector", "history_events", "day", "first_day", "reason", "newest"),
+        *("_file", "_row", "entry", "file", "row_number"),
         *("and", "or", "not", "in", "like", "is", "null", "exists", "true", "false"),  # of the index's expressions
     }
 )
 
 
-def read_profile(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: dict[str, str]) -> tuple[pa.Table, pa.Table]:
-    """Good profile rows (user_id, as_of, attributes) and refused ones (quarantine columns).
+def read_profile(
+    con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: dict[str, str]
+) -> tuple[pa.Table, pa.Table, ProfileReport]:
+    """Good profile rows (user_id, as_of, attributes), refused ones (quarantine columns), and their counts.
 
     One row a user and `as_of` is kept; without `as_of` one row a user.
     """
     columns = _profile_columns(con, entry)
-    sql_types = {"string": "VARCHAR", "int": "BIGINT", "float": "DOUBLE", "bool": "BOOLEAN"}
-    found = {attribute_name(c): _attribute_type(kind) for c, kind in columns.items()}
+    found = {attribute_name(c): kind or schema.get(attribute_name(c), "") for c, kind in columns.items()}
     if found != schema:
         changed = sorted(set(found.items()) ^ set(schema.items()))
         raise BadInput(
@@ -89,25 +125,37 @@ def read_profile(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: di
             f"({', '.join(dict.fromkeys(name for name, _ in changed))}): use another --home for them."
         )
     as_of = f"TRY_CAST({quote(entry.as_of)} AS TIMESTAMPTZ)" if entry.as_of else "CAST(NULL AS TIMESTAMPTZ)"
-    attributes = ""
+    attributes, faults = "", ""
     for column in columns:
         name = attribute_name(column)
-        value = f"TRY_CAST({quote(column)} AS {sql_types[schema[name]]})"
-        if schema[name] == "float":  # NaN and infinity mean unknown, and compare differently from engine to engine
-            value = f"CASE WHEN isfinite({value}) THEN {value} END"
-        attributes += f", {value} AS {quote(name)}"
+        kind = schema[name]
+        read = {**(TEXTS if is_csv(entry) else COLUMNS), "string": "CAST({0} AS VARCHAR)"}[kind].format(quote(column))
+        if kind != "string":
+            faults += f" WHEN {quote(column)} IS NOT NULL AND {read} IS NULL THEN {literal(f'{name} is not {SAID[kind]}')}"
+        # NaN and infinity mean unknown, and compare differently from engine to engine
+        attributes += f", {f'CASE WHEN isfinite({read}) THEN {read} END' if kind == 'float' else read} AS {quote(name)}"
     query(
         con,
         "profile",
-        "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT *, CASE WHEN user_id IS NULL THEN 'no user_id' "
+        "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT * REPLACE (CASE WHEN user_id IS NULL THEN 'no user_id' "
         "WHEN trim(user_id) = '' THEN 'empty user_id' "
         + ("WHEN as_of IS NULL THEN 'no readable as_of' " if entry.as_of else "")
-        + "WHEN row_number() OVER (PARTITION BY user_id, as_of ORDER BY _file, _row) > 1 THEN 'repeated profile row' END AS reason "
-        f"FROM (SELECT _file, _row, CAST({quote(entry.key)} AS VARCHAR) AS user_id, {as_of} AS as_of{attributes} "
-        "FROM profile_rows)",
+        + "WHEN reason IS NOT NULL THEN reason WHEN row_number() OVER (PARTITION BY user_id, as_of, reason IS NULL "
+        "ORDER BY file, row_number) > 1 THEN 'repeated profile row' END AS reason) FROM (SELECT 0 AS entry, _file AS file, "
+        f"_row AS row_number, CAST({quote(entry.key)} AS VARCHAR) AS user_id, {as_of} AS as_of{attributes}, "
+        f"CASE {faults or 'WHEN false THEN NULL'} END AS reason FROM profile_rows)",
     )
-    good = con.execute("SELECT * EXCLUDE (_file, _row, reason) FROM profile_scanned WHERE reason IS NULL").to_arrow_table()
-    bad = con.execute(
-        "SELECT 'profile' AS channel, _file AS file, _row AS row_number, reason FROM profile_scanned WHERE reason IS NOT NULL"
+    con.execute("CREATE OR REPLACE TEMP TABLE rejected (entry INTEGER, file VARCHAR, row_number BIGINT, reason VARCHAR)")
+    if is_csv(entry):
+        take_rejects(con, "profile")
+        con.execute("INSERT INTO rejected SELECT 0, file, row_number, reason FROM rejects")
+        locate_refused(con, "profile_scanned")
+    good = con.execute(
+        "SELECT * EXCLUDE (entry, file, row_number, reason) FROM profile_scanned WHERE reason IS NULL"
     ).to_arrow_table()
-    return good, with_hashes(bad)
+    bad = con.execute(
+        "SELECT 'profile' AS channel, file, row_number, reason FROM profile_scanned WHERE reason IS NOT NULL "
+        "UNION ALL SELECT 'profile', file, row_number, reason FROM rejected ORDER BY file, row_number"
+    ).to_arrow_table()
+    report = ProfileReport(good.num_rows + bad.num_rows, dict(Counter(bad["reason"].to_pylist()).most_common()))
+    return good, with_hashes(bad), report

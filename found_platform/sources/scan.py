@@ -12,7 +12,7 @@ import pyarrow as pa
 from found_platform.contract import EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT
 from found_platform.errors import BadInput
 from found_platform.sources.config import ChannelEntry, SourceConfig, Span
-from found_platform.sources.files import is_csv, literal, make_view, query, quote, take_rejects, with_hashes
+from found_platform.sources.files import is_csv, literal, locate_refused, make_view, query, quote, take_rejects, with_hashes
 from found_platform.sources.profile import profile_attributes
 
 NORMALISED = r"trim(regexp_replace(nfc_normalize(text), '[\t\n\f\r ]+', ' ', 'g'), ' ')"
@@ -116,7 +116,9 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         "event_time TIMESTAMPTZ, text VARCHAR, text_id BIGINT, category VARCHAR, amount DOUBLE, status VARCHAR, "
         "payment_method VARCHAR, event_id VARCHAR, arrived_at TIMESTAMPTZ, exposure BOOLEAN, reason VARCHAR)"
     )
-    con.execute("CREATE TEMP TABLE rejected (entry INTEGER, channel VARCHAR, file VARCHAR, row_number BIGINT, reason VARCHAR)")
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE rejected (entry INTEGER, channel VARCHAR, file VARCHAR, row_number BIGINT, reason VARCHAR)"
+    )
     # an open span ends with today: what is dated later is no news but a mistake
     end = config.span.end or dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
     for number, (channel, entry) in enumerate(_entries(config)):
@@ -164,19 +166,9 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
 def _add_rejects(con: duckdb.DuckDBPyConnection) -> None:
     """Adds what CSV files hold beside readable rows to `scanned`, and numbers the other refused rows with them counted.
 
-    A reject belongs to no channel; it is counted once, in the first entry that reads its file. Empty lines are the one thing that
-    nobody tells us of: a refused row after one has too low a number, by as many as there are.
+    A reject belongs to no channel; it is counted once, in the first entry that reads its file.
     """
-    # the k-th readable row comes after the n-th reject where fewer than k readable rows, `before`, come before that one
-    con.execute(
-        "CREATE TEMP TABLE gaps AS SELECT entry, file, row_number - n AS before, max(n) AS n FROM "
-        "(SELECT *, row_number() OVER (PARTITION BY entry, file ORDER BY row_number) AS n FROM rejected) GROUP BY ALL"
-    )
-    con.execute(
-        "UPDATE scanned SET row_number = row_number + moved.n FROM (SELECT s.rowid AS id, gaps.n FROM scanned s ASOF JOIN gaps "
-        "ON s.entry = gaps.entry AND s.file = gaps.file AND s.row_number > gaps.before WHERE s.reason IS NOT NULL) moved "
-        "WHERE scanned.rowid = moved.id"
-    )
+    locate_refused(con, "scanned")
     con.execute(
         "INSERT INTO scanned BY NAME SELECT * FROM rejected "
         "QUALIFY row_number() OVER (PARTITION BY file, row_number ORDER BY entry) = 1"

@@ -22,7 +22,7 @@ from found_platform.sources import config as source_config
 from found_platform.sources import scan, simulator
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.files import literal
-from found_platform.sources.profile import read_profile
+from found_platform.sources.profile import ProfileReport, read_profile
 from found_platform.sources.scan import ChannelReport
 
 MANIFEST = "manifest.json"
@@ -34,14 +34,14 @@ class StageReport:
 
     channels: list[ChannelReport]
     equal_rows: int
-    bad_profile_rows: int
-    bad_share: float
+    profile: ProfileReport
+    bad_share: float  # of the events; the profile has its own
     staged: bool
     seconds: float
 
     @property
     def bad_rows(self) -> int:
-        return sum(c.rows - c.good for c in self.channels) + self.bad_profile_rows
+        return sum(c.rows - c.good for c in self.channels) + self.profile.bad_rows
 
 
 def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
@@ -82,15 +82,15 @@ def source_fingerprint(settings: Settings) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, int]:
-    """Scans a source without keeping anything: its found config, a report a channel, equal rows, bad profile rows."""
+def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, ProfileReport]:
+    """Scans a source without keeping anything: its found config, a report a channel, equal rows, a report of the profile."""
     con = lake.connect()
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
     found = scan.discover(con, source)
     scan.scan(con, found)
-    bad = read_profile(con, found.profile, found.profile_schema or {})[1].num_rows if found.profile else 0
-    return found, scan.report(con), scan.equal_rows(con), bad
+    profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
+    return found, scan.report(con), scan.equal_rows(con), profile
 
 
 def stage(settings: Settings) -> StageReport:
@@ -110,16 +110,15 @@ def stage(settings: Settings) -> StageReport:
             if not any(c.channel == channel and c.rows for c in channels):
                 raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
         refused = scan.quarantined(con)
-        bad_profile = 0
-        profile = None
+        profile, about_profile = None, ProfileReport()
         if source.profile:
-            profile, bad = read_profile(con, source.profile, source.profile_schema or {})
-            refused, bad_profile = pa.concat_tables([refused, bad.select(refused.column_names)]), bad.num_rows
+            profile, bad, about_profile = read_profile(con, source.profile, source.profile_schema or {})
+            refused = pa.concat_tables([refused, bad.select(refused.column_names)])
         lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
         rows = sum(c.rows for c in channels)
         share = sum(c.rows - c.good for c in channels) / rows if rows else 0.0
         equal = scan.equal_rows(con)
-        staged = share <= settings.quarantine_threshold
+        staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
         if staged:
             _write(settings, con, profile, work)
     finally:
@@ -135,7 +134,7 @@ def stage(settings: Settings) -> StageReport:
         shutil.rmtree(old, ignore_errors=True)
     else:
         shutil.rmtree(work)
-    return StageReport(channels, equal, bad_profile, round(share, 6), staged, timer.seconds)
+    return StageReport(channels, equal, about_profile, round(share, 6), staged, timer.seconds)
 
 
 def _write(settings: Settings, con: duckdb.DuckDBPyConnection, profile: pa.Table | None, work: Path) -> None:
@@ -184,14 +183,15 @@ def manifest(settings: Settings) -> dict:
 
 def threshold_sentence(settings: Settings, report: StageReport) -> str:
     """The one sentence for too many bad rows."""
-    worst = max(
-        ((reason, n, c.channel) for c in report.channels for reason, n in c.bad.items()),
-        key=lambda item: item[1],
-        default=("", 0, ""),
-    )
+    if report.profile.bad_share > report.bad_share:
+        share, whose, bad = report.profile.bad_share, "profile's", [(n, reason, "") for reason, n in report.profile.bad.items()]
+    else:
+        share, whose = report.bad_share, "source's"
+        bad = [(n, reason, f"in channel {c.channel!r}: ") for c in report.channels for reason, n in c.bad.items()]
+    n, reason, where = max(bad)
     return (
-        f"{report.bad_share:.1%} of the source's rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
-        f"(most often in channel {worst[2]!r}: {worst[0]}, {worst[1]:,} rows); {settings.lake / 'quarantine'} names each: "
+        f"{share:.1%} of the {whose} rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
+        f"(most often {where}{reason}, {n:,} rows); {settings.lake / 'quarantine'} names each: "
         "mend the source or raise FOUND_QUARANTINE_THRESHOLD."
     )
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from found_platform import lake
 from found_platform.errors import BadInput
+from found_platform.settings import Settings
 from found_platform.sources import config, scan, staging
 
 START, DAYS = dt.datetime(2024, 1, 1), 60
@@ -178,3 +180,72 @@ def test_a_quote_is_refused_with_its_row_or_by_name_where_it_would_swallow_other
         broken = source_of(tmp_path, head + good + b'u1,2024-01-05,"tea,spm\n' + good * rows_after, "spm")
         with pytest.raises(BadInput, match=r"channel 'spm': .*events.csv, row 2: a double quote opens and does not close"):
             staging.check(broken)
+
+
+def test_an_empty_line_counts_where_a_row_is_named(tmp_path: Path) -> None:
+    lines = [
+        b"id,when,what,kind",
+        b"",
+        b",2024-01-05,tea,spm",
+        b'u1,2024-01-05,"a\n\nb",spm',
+        b"",
+        b"",
+        b"u1",
+        b"u1,soon,tea,spm",
+        b"",
+    ]
+    for eol in (b"\n", b"\r\n"):
+        con = lake.connect()
+        scan.scan(con, source_of(tmp_path, eol.join(lines), "spm"))
+        assert [(r["row_number"], r["reason"]) for r in scan.quarantined(con).to_pylist()] == [
+            (2, "no user_id"),
+            (6, "wrong number of columns"),
+            (7, "unparsable event_time"),
+        ]
+        con.close()
+
+
+PROFILE = b"""who,age,spend,vip,zip,since
+u1,30,1.5,true,0123,2024-01-01
+,31,2,true,N1,2024-01-01
+"",32,2,true,N1,2024-01-01
+u2,33,2
+caf\xe9,34,2,true,N1,2024-01-01
+
+u3,35,,FALSE,,2024-01-01
+u3,36,3,false,,2024-01-01
+u4,37,nan,,"N1, old",soon
+"""
+
+
+def with_profile(folder: Path, content: bytes) -> config.SourceConfig:
+    (folder / "people.csv").write_bytes(content)
+    source = source_of(folder, b"id,when,what,kind\nu1,2024-01-05,tea,spm\n", "spm")
+    profile = {"path": str(folder / "people.csv"), "key": "who", "as_of": "since"}
+    return config.parse({**source.model_dump(mode="json", exclude_none=True), "profile": profile}, "here")
+
+
+def test_a_profile_in_csv_loses_no_row_without_a_reason_and_none_of_the_others(tmp_path: Path) -> None:
+    made = Settings.load(tmp_path / "home", quarantine_threshold=1)
+    source = staging.open_home(made, staging.discover(made, with_profile(tmp_path, PROFILE)))
+    assert source.profile_schema == {"age": "int", "spend": "float", "vip": "bool", "zip": "string"}
+
+    def refused() -> dict[int, str]:
+        assert staging.stage(made).staged
+        return {r["row_number"]: r["reason"] for r in lake.read(made.lake, "quarantine").to_pylist()}
+
+    faults = {
+        2: "no user_id",
+        3: "empty user_id",
+        4: "wrong number of columns",
+        5: "not UTF-8",
+        8: "repeated profile row",
+        9: "no readable as_of",
+    }
+    assert refused() == faults
+    kept = pq.read_table(made.staging / "profile.parquet").sort_by("age").to_pylist()
+    assert [(r["age"], r["spend"], r["vip"], r["zip"]) for r in kept] == [(30, 1.5, True, "0123"), (35, None, False, None)]
+    # a home knows its types: what does not fit them later is a bad row, not another type
+    with_profile(tmp_path, PROFILE + b"u5,1.5,1,true,,2024-01-01\nu6,1,much,true,,2024-01-01\nu7,1,1,yes,,2024-01-01\n")
+    added = {10: "age is not a whole number", 11: "spend is not a number", 12: "vip is not true or false"}
+    assert refused() == faults | added

@@ -121,7 +121,8 @@ def test_bad_profile_rows_are_quarantined(tmp_path: Path) -> None:
     made = Settings.load(tmp_path / "home")
     staging.open_home(made, staging.discover(made, profile_source(tmp_path / "a", rows)))
     report = staging.stage(made)
-    assert report.bad_profile_rows == 2
+    assert (report.profile.rows, report.bad_rows, report.staged) == (3, 2, False)
+    assert staging.threshold_sentence(made, report).startswith("66.7% of the profile's rows are bad")
     refused = lake.read(made.lake, "quarantine").to_pylist()
     assert sorted((r["row_number"], r["reason"]) for r in refused) == [(2, "no user_id"), (3, "repeated profile row")]
     assert {r["file"] for r in refused} == {str(tmp_path / "a" / "people.parquet")}
@@ -336,11 +337,11 @@ def test_folds_are_even() -> None:
 
 @pytest.mark.skipif(not (SHARED / "data/completejourney").exists(), reason="the public dataset is not beside the checkout")
 def test_the_example_source_reads_the_public_dataset_whole() -> None:
-    found, reports, equal, bad = staging.check(config.load(Path(__file__).parents[2] / "examples/completejourney.yaml"))
+    found, reports, equal, profile = staging.check(config.load(Path(__file__).parents[2] / "examples/completejourney.yaml"))
     assert {r.channel: (r.rows, sum(r.bad.values())) for r in reports} == {
         "pay_bill": (75_000, 0),
         "mini_program": (2_102, 0),
         "spm": (6_589, 0),
     }
-    assert (equal, bad) == (311, 0)
+    assert (equal, profile.bad_rows) == (311, 0)
     assert found.span == config.Span(start=dt.date(2016, 11, 14), end=dt.date(2018, 1, 2))
