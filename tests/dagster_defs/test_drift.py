@@ -1,0 +1,40 @@
+"""Drift through the graph: what goes wrong with a source ends as a warning on the page of `feature_drift`."""
+
+import datetime as dt
+from pathlib import Path
+
+import dagster as dg
+
+from dagster_defs import run as graph
+from found_platform.settings import Settings
+from found_platform.sources import staging
+from found_platform.sources.config import SourceConfig
+
+LAST = dt.date(2026, 2, 25)
+FOUR_WEEKS = dt.timedelta(days=28)
+
+
+def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path / "found", profile="tiny")
+    drifts = dict.fromkeys(("broken_units", "dead_channel"), LAST - dt.timedelta(days=6))
+    asked = {"users": 500, "days": 56, "seed": 7, "drifts": drifts}
+    source = SourceConfig.model_validate({"name": "simulated", "simulator": asked})
+    staging.open_home(settings, staging.discover(settings, source))
+    list(graph.backfill(settings, dt.date(2026, 1, 1), LAST, assets=["raw_events", "behavior_text"]))
+    for day in (LAST - FOUR_WEEKS, LAST):
+        list(graph.backfill(settings, day, day, assets=["user_tabular"]))
+    graph.materialize(settings, "feature_drift", str(LAST))
+    with graph.open_instance(settings) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey("feature_drift"), "nothing_drifted")
+        (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)  # the newest
+        made = instance.get_latest_materialization_event(dg.AssetKey("feature_drift"))
+    assert record.event is not None
+    event = record.event.dagster_event
+    assert event is not None
+    check = event.asset_check_evaluation_data
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    said = str(check.metadata["why"].value).split(", ")
+    assert {"price_level", "share_search", "search_7d"} <= set(said)
+    assert made is not None
+    assert made.asset_materialization is not None
+    assert made.asset_materialization.metadata["drifted"].value == said
