@@ -65,7 +65,7 @@ def status(*, home: Path, as_json: bool) -> None:
     for s in states:
         newest = (s.made[-1] or "whole") if s.made else "-"
         made = f"{len(s.made):,} of {s.possible:,}" if s.kind == "daily" else f"{len(s.made):,}"
-        table.add_row(s.asset, "by " + s.kind if s.kind != "none" else "-", made, f"{len(s.stale):,}", newest)
+        table.add_row(s.asset, {"daily": "by day", "none": "-"}.get(s.kind, f"by {s.kind}"), made, f"{len(s.stale):,}", newest)
     console.print(table)
     _say_stale(console, states, home)
 
@@ -77,7 +77,11 @@ def _say_stale(console: Console, states: list[Any], home: Path) -> None:
         return
     console.print("Stale, since what they read has changed:")
     for s in stale:
-        days = "" if s.stale == [""] else f"{len(s.stale):,} of {s.kind} partitions, {s.stale[0]} to {s.stale[-1]}"
+        days = (
+            ""
+            if s.stale == [""]
+            else f"{len(s.stale):,} of its {'days' if s.kind == 'daily' else f'{s.kind}s'}, {s.stale[0]} to {s.stale[-1]}"
+        )
         console.print(f"  {s.asset:<18} {days}")
     daily = [s for s in stale if s.kind == "daily" and s.asset != "feature_drift"]
     if daily:

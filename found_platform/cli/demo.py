@@ -138,9 +138,10 @@ def _cutoff(settings: Settings, config: SourceConfig, cutoff: str | None) -> dt.
     day = parse_cutoff(cutoff, end - dt.timedelta(days=settings.horizon_days), end)
     earliest = first + dt.timedelta(days=settings.horizon_days + 1)
     if earliest > end:
+        shorter = "" if settings.profile == "tiny" else ", or take --profile tiny (7 days)"
         raise BadInput(
             f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and "
-            f"a horizon of {settings.horizon_days} days; bring more, or take --profile tiny (7 days)."
+            f"a horizon of {settings.horizon_days} days; bring more{shorter}."
         )
     if not earliest <= day <= end:
         raise BadInput(

@@ -52,7 +52,8 @@ def _document(settings: Settings, user: str, moment: dt.datetime, source: str, r
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "texts", settings.lake, "behavior_text")
     query = "SELECT text_id, any_value(text) FROM texts WHERE event_date < ? AND list_contains(?, text_id) GROUP BY 1"
-    names = dict(con.execute(query, [moment.date(), list(wanted)]).fetchall()) if wanted else {}
+    # days of texts that were never made, or are not made again yet, leave an id
+    names = {i: f"text {i}" for i in wanted} | dict(con.execute(query, [moment.date(), list(wanted)]).fetchall())
 
     def when(microseconds: int) -> dt.datetime:
         return dt.datetime.fromtimestamp(microseconds / 1e6, dt.UTC)

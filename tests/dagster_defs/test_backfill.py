@@ -4,6 +4,7 @@ import datetime as dt
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -122,6 +123,10 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
     user = call_found("user", "show", "u1", "--as-of", "2024-01-06", *home)
     assert user.status == 0, user.err
     assert "from the history" in user.out
+    texts: Any = lake.read(settings.lake, "behavior_text")
+    lake.replace(settings.lake, "behavior_text", texts[:0], schema=texts.schema)
+    nameless = call_found("user", "show", "u1", "--as-of", "2024-01-06", *home)
+    assert (nameless.status, any(f"text {i}" in nameless.out for i in texts["text_id"].to_pylist())) == (0, True), nameless.err
     for arguments, words in (
         (("--from", "2024-01-05", "--to", "2024-01-04"), "before --from"),
         (("--from", "2024-01-05", "--to", "2024-02-04"), "from 2024-01-01 to 2024-01-10"),
