@@ -74,6 +74,16 @@ def _runs(process: int) -> bool:
     return True
 
 
+def quote(identifier: str) -> str:
+    """A SQL identifier, whatever is in it."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A SQL string, whatever is in it: for DDL, where DuckDB takes no parameters."""
+    return "'" + value.replace("'", "''") + "'"
+
+
 def path(lake: Path, table: str) -> Path:
     return lake / table
 
@@ -111,7 +121,7 @@ def scan(lake: Path, table: str, paths: Iterable[str]) -> str:
     about = open_table(lake, table)
     fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
     types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)
-    listed = ", ".join("'" + str(path(lake, table) / p).replace("'", "''") + "'" for p in paths)
+    listed = ", ".join(literal(str(path(lake, table) / p)) for p in paths)
     return f"read_parquet([{listed}], hive_partitioning=true, hive_types={{{types}}})" if types else f"read_parquet([{listed}])"
 
 
@@ -125,7 +135,7 @@ def view(con: duckdb.DuckDBPyConnection, name: str, lake: Path, table: str, vers
     if not live:
         con.register(name, dataset(lake, table, version).schema.empty_table())
         return
-    columns = ", ".join(f'"{c}"' for c in dataset(lake, table, version).schema.names)
+    columns = ", ".join(map(quote, dataset(lake, table, version).schema.names))
     con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {scan(lake, table, live)}")
 
 
@@ -217,7 +227,7 @@ def row_hashes(
     columns = [c for c in data.schema.names if c not in set(drop)]
     con = connect()
     con.register("t", data.scanner(columns=columns, filter=where))
-    fields = ", ".join(f'"{c}"' for c in columns)
+    fields = ", ".join(map(quote, columns))
     rows = con.execute(
         f'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t GROUP BY 1'
     ).fetchall()
@@ -229,7 +239,7 @@ def table_hash(lake: Path, table: str) -> str:
     data = dataset(lake, table)
     con = connect()
     con.register("t", data)
-    fields = ", ".join(f'"{c}"' for c in data.schema.names)
+    fields = ", ".join(map(quote, data.schema.names))
     row = con.execute(
         f"SELECT count(*), coalesce(sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616, 0) FROM t"
     ).fetchone()

@@ -19,7 +19,8 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from found_platform import lake
-from found_platform.feature_store.point_in_time import Files, Latest, Resolve, Source, Spine, Step, located, quoted, utc
+from found_platform.feature_store.point_in_time import Files, Latest, Resolve, Source, Spine, Step, located, utc
+from found_platform.lake import quote
 
 BATCH_ROWS = 65_536
 
@@ -119,7 +120,7 @@ class DeltaOfflineStore(OfflineStore):
         spine = entity_df.assign(**{moment: pd.to_datetime(entity_df[moment], utc=True).astype("datetime64[us, UTC]")})
         moments: Any = spine[moment].dropna()
         steps: list[Step] = [Spine(pa.Table.from_pandas(spine, preserve_index=False)).run]
-        columns = [f"spine.{quoted(c)}" for c in spine.columns]
+        columns = [f"spine.{quote(c)}" for c in spine.columns]
         joins = []
         for i, view in enumerate(feature_views):
             assert view.batch_source is not None
@@ -133,12 +134,12 @@ class DeltaOfflineStore(OfflineStore):
             files = Files(f"source{i}", source, since, until)
             steps += [files.run, Resolve(f"found{i}", files, keys, moment, view.ttl, filter_by_created_timestamp).run]
             named = {f: f"{view.projection.name_alias or view.name}__{f}" if full_feature_names else f for f in wanted}
-            fetched = ", ".join(f"f.{quoted(source.column(f))} AS {quoted(name)}" for f, name in named.items())
+            fetched = ", ".join(f"f.{quote(source.column(f))} AS {quote(name)}" for f, name in named.items())
             joins.append(
                 f"LEFT JOIN (SELECT p.__row, {fetched or 'NULL AS nothing'} FROM found{i} p JOIN source{i} f "
                 f"ON {located('p', 'f')}) AS view{i} USING (__row)"
             )
-            columns += [f"view{i}.{quoted(name)}" for name in named.values()]
+            columns += [f"view{i}.{quote(name)}" for name in named.values()]
         metadata = RetrievalMetadata(
             features=feature_refs,
             keys=[c for c in spine.columns if c != moment],
@@ -166,7 +167,7 @@ class DeltaOfflineStore(OfflineStore):
         files = Files("source", source, utc(start_date), utc(end_date))
         columns = [*join_key_columns, *feature_name_columns, timestamp_field, *filter(None, [created_timestamp_column])]
         latest = Latest("found", files, join_key_columns)
-        result = f"SELECT {', '.join(f'f.{quoted(c)}' for c in columns)} FROM found p JOIN source f ON {located('p', 'f')}"
+        result = f"SELECT {', '.join(f'f.{quote(c)}' for c in columns)} FROM found p JOIN source f ON {located('p', 'f')}"
         return DeltaRetrievalJob(store, [files.run, latest.run], result)
 
     @staticmethod
@@ -185,7 +186,7 @@ class DeltaOfflineStore(OfflineStore):
         source = _source(data_source, store, timestamp_field, created_timestamp_column)
         files = Files("source", source, utc(start_date), utc(end_date))
         columns = [*join_key_columns, *feature_name_columns, timestamp_field, *filter(None, [created_timestamp_column])]
-        result = f"SELECT {', '.join(map(quoted, columns))} FROM source WHERE {files.within}"
+        result = f"SELECT {', '.join(map(quote, columns))} FROM source WHERE {files.within}"
         return DeltaRetrievalJob(store, [files.run], result)
 
     @staticmethod

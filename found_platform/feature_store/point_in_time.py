@@ -27,6 +27,7 @@ import duckdb
 import pyarrow as pa
 
 from found_platform import lake
+from found_platform.lake import quote
 
 STATISTICS = timedelta(milliseconds=1)
 """Delta's statistics hold times to the millisecond."""
@@ -77,14 +78,12 @@ class Files:
 
     @property
     def time(self) -> str:
-        return f"CAST({quoted(self.source.column(self.source.timestamp))} AS TIMESTAMPTZ)"
+        return f"CAST({quote(self.source.column(self.source.timestamp))} AS TIMESTAMPTZ)"
 
     @property
     def created(self) -> str:
         return (
-            f"CAST({quoted(self.source.column(self.source.created))} AS TIMESTAMPTZ)"
-            if self.source.created
-            else "NULL::TIMESTAMPTZ"
+            f"CAST({quote(self.source.column(self.source.created))} AS TIMESTAMPTZ)" if self.source.created else "NULL::TIMESTAMPTZ"
         )
 
     @property
@@ -158,12 +157,12 @@ class Resolve:
         f = self.files
         filtered = self.filter_by_created and f.source.created is not None
         keys = {f"key{i}": (f.source.column(source), spine) for i, (source, spine) in enumerate(self.keys.items())}
-        selected = ", ".join(f"{quoted(source)} AS {k}" for k, (source, _) in keys.items())
+        selected = ", ".join(f"{quote(source)} AS {k}" for k, (source, _) in keys.items())
         visible = "greatest(time, created)" if filtered else "time"
         known = f"AND {f.created} IS NOT NULL" if filtered else ""
-        matched = " AND ".join(f"s.{quoted(spine)} = best.{k}" for k, (_, spine) in keys.items())
+        matched = " AND ".join(f"s.{quote(spine)} = best.{k}" for k, (_, spine) in keys.items())
         by = ", ".join(keys)
-        moment = f"s.{quoted(self.moment)}"
+        moment = f"s.{quote(self.moment)}"
         expired = f"best.time + to_microseconds({self.ttl // timedelta(microseconds=1)}) < {moment}" if self.ttl else "false"
         con.execute(f"""
             CREATE TEMP TABLE {self.name}_rows AS
@@ -201,7 +200,7 @@ class Latest:
 
     def run(self, con: duckdb.DuckDBPyConnection) -> None:
         f = self.files
-        keys = ", ".join(quoted(f.source.column(k)) for k in self.keys)
+        keys = ", ".join(quote(f.source.column(k)) for k in self.keys)
         con.execute(f"""
             CREATE TEMP TABLE {self.name} AS
             WITH rows AS (
@@ -210,10 +209,6 @@ class Latest:
             one AS (SELECT {keys}, rank, max(location) AS location FROM rows GROUP BY {keys}, rank)
             SELECT arg_max(location, rank) AS location FROM one GROUP BY {keys}""")
         f.keep(con, self.name)
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def utc(moment: datetime | None) -> datetime | None:

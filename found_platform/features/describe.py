@@ -17,7 +17,7 @@ def null_rates(settings: Settings, table: str, start: dt.date, end: dt.date) -> 
     names = lake.dataset(settings.lake, table).schema.names
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "t", settings.lake, table)
-    shares = ", ".join(f'1 - count("{name}") / count(*)' for name in names)
+    shares = ", ".join(f"1 - count({lake.quote(name)}) / count(*)" for name in names)
     row = con.execute(f"SELECT {shares} FROM t WHERE event_date >= ? AND event_date < ?", [start, end]).fetchone()
     return {n: round(float(share), 4) for n, share in zip(names, row or (), strict=True) if share is not None}
 

@@ -18,17 +18,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from found_platform.errors import BadInput
+from found_platform.lake import literal, quote
 from found_platform.sources.config import Location
-
-
-def quote(identifier: str) -> str:
-    """A SQL identifier, whatever is in it."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """A SQL string, whatever is in it: for DDL, where DuckDB takes no parameters."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def is_csv(location: Location) -> bool:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from found_platform.contract import ACTIVITY_FEATURES, SEARCH_FEATURES, SEQUENCE_FEATURES, SNAPSHOT_KEYS
 from found_platform.errors import BadInput
+from found_platform.lake import literal, quote
 from found_platform.sources.config import ProfileEntry
-from found_platform.sources.files import is_csv, literal, locate_refused, make_view, query, quote, take_rejects, with_hashes
+from found_platform.sources.files import is_csv, locate_refused, make_view, query, take_rejects, with_hashes
 
 
 @dataclass(frozen=True)

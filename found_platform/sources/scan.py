@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from found_platform.contract import EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT
 from found_platform.errors import BadInput
+from found_platform.lake import literal, quote
 from found_platform.sources.config import ChannelEntry, SourceConfig, Span
-from found_platform.sources.files import is_csv, literal, locate_refused, make_view, query, quote, take_rejects, with_hashes
+from found_platform.sources.files import is_csv, locate_refused, make_view, query, take_rejects, with_hashes
 from found_platform.sources.profile import profile_attributes
 
 NORMALISED = r"trim(regexp_replace(nfc_normalize(text), '[\t\n\f\r ]+', ' ', 'g'), ' ')"

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from found_platform import lake
 from found_platform.contract import QUARANTINE
 from found_platform.errors import BadInput
+from found_platform.lake import literal
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import scan, simulator
 from found_platform.sources.config import SourceConfig
-from found_platform.sources.files import literal
 from found_platform.sources.profile import ProfileReport, read_profile
 from found_platform.sources.scan import ChannelReport
 
