@@ -98,7 +98,7 @@ def materialize_online(settings: Settings, moment: dt.datetime, contents: Mappin
 
     Args:
         contents: a hash of the feature rows of each day (YYYY-MM-DD). Where the days that the store was filled from are as they
-            were, only what came after is taken; otherwise everything within the views' TTL.
+            were, only what came after, or became known after, is taken; otherwise everything within the views' TTL.
     """
     feast = apply(settings)
     path = settings.home / "feast" / "online.json"
@@ -108,11 +108,20 @@ def materialize_online(settings: Settings, moment: dt.datetime, contents: Mappin
     for name in VIEWS:
         ttl = feast.get_feature_view(name).ttl
         assert ttl is not None
-        start = max(moment - ttl, until) if goes_on else moment - ttl
+        start = max(moment - ttl, _news(settings, name, until, moment)) if goes_on else moment - ttl
         with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; stdout belongs to whoever called
             feast.materialize(start_date=start, end_date=moment, feature_views=[name])
     path.write_text(json.dumps({"moment": moment.isoformat(), "contents": _digest(contents, moment)}))
     return snapshot(settings, "user_tabular", (moment - dt.timedelta(days=1)).date(), ["user_key"]).num_rows
+
+
+def _news(settings: Settings, table: str, since: dt.datetime, until: dt.datetime) -> dt.datetime:
+    """The earliest `event_timestamp` of the versions created after `since` and by `until`; `since` itself where none is earlier."""
+    con = lake.connect(settings.duckdb_memory)
+    lake.view(con, "t", settings.lake, table)
+    query = "SELECT min(event_timestamp) FROM t WHERE created_timestamp > ? AND created_timestamp <= ?"
+    row = con.execute(query, [since, until]).fetchone()
+    return min(since, row[0].astimezone(dt.UTC)) if row and row[0] else since
 
 
 def _digest(contents: Mapping[str, str], moment: dt.datetime) -> str:

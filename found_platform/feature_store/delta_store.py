@@ -29,12 +29,14 @@ class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     """Where the tables are.
 
     `lake` is the folder of the Delta tables; a source's path is the name of one. `versions` pins tables to a version, the newest
-    where it says nothing. DuckDB works within `memory` and spills to `temp` beyond it.
+    where it says nothing. With `known_only`, the latest rows of a span are of those created by its end, as history has them where it
+    is asked with `filter_by_created_timestamp`. DuckDB works within `memory` and spills to `temp` beyond it.
     """
 
     type: str = "found_platform.feature_store.delta_store.DeltaOfflineStore"
     lake: str
     versions: dict[str, int] = {}  # noqa: RUF012 (a pydantic field)
+    known_only: bool = False
     memory: str = "4GB"
     temp: str | None = None
 
@@ -166,7 +168,7 @@ class DeltaOfflineStore(OfflineStore):
         source = _source(data_source, store, timestamp_field, created_timestamp_column)
         files = Files("source", source, utc(start_date), utc(end_date))
         columns = [*join_key_columns, *feature_name_columns, timestamp_field, *filter(None, [created_timestamp_column])]
-        latest = Latest("found", files, join_key_columns)
+        latest = Latest("found", files, join_key_columns, utc(end_date) if store.known_only else None)
         result = f"SELECT {', '.join(f'f.{quote(c)}' for c in columns)} FROM found p JOIN source f ON {located('p', 'f')}"
         return DeltaRetrievalJob(store, [files.run, latest.run], result)
 

@@ -192,20 +192,22 @@ class Resolve:
 
 @dataclass(frozen=True)
 class Latest:
-    """`name`: the location of each key's latest row."""
+    """`name`: the location of each key's latest row, of those created by `known_by` where it is given."""
 
     name: str
     files: Files
     keys: Sequence[str]
+    known_by: datetime | None = None
 
     def run(self, con: duckdb.DuckDBPyConnection) -> None:
         f = self.files
         keys = ", ".join(quote(f.source.column(k)) for k in self.keys)
+        known = f"AND {f.created} <= TIMESTAMPTZ '{self.known_by.isoformat()}'" if self.known_by and f.source.created else ""
         con.execute(f"""
             CREATE TEMP TABLE {self.name} AS
             WITH rows AS (
                 SELECT {keys}, {LOCATION} AS location, {ORDER.format(time=f.time, created=f.created)} AS rank
-                FROM {f.name} WHERE {f.within}),
+                FROM {f.name} WHERE {f.within} {known}),
             one AS (SELECT {keys}, rank, max(location) AS location FROM rows GROUP BY {keys}, rank)
             SELECT arg_max(location, rank) AS location FROM one GROUP BY {keys}""")
         f.keep(con, self.name)

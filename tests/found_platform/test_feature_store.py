@@ -105,6 +105,21 @@ def test_online_goes_on_from_where_it_was_and_starts_over_when_the_past_changed(
         same_online(made, users, moment)
 
 
+def test_online_knows_a_late_event_from_its_arrival_on_as_history_does(tmp_path: Path) -> None:
+    events = [{"user_id": "u", "event_time": at(f"2024-01-0{day}"), "text": "tea"} for day in range(1, 5)]
+    events += [{"user_id": "other", "event_time": at("2024-01-09"), "text": "tea"}]
+    events += [{"user_id": "u", "event_time": at("2024-01-03"), "text": "late", "arrived_at": at("2024-01-07")}]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    users = [key(made, "u"), key(made, "other")]
+    lengths = []
+    for day in (5, 6, 8, 10):  # filled on and on: no day's rows change in between
+        moment = at(f"2024-01-{day:02d}", "00:00:00")
+        feature_store.materialize_online(made, moment, {})
+        same_online(made, users, moment)
+        lengths.append(len(feature_store.online(made, users, moment)["times"][0]))
+    assert lengths == [4, 4, 5, 5]
+
+
 def test_online_values_older_than_the_ttl_are_gone(made: Settings) -> None:
     filled = at("2024-01-18", "00:00:00")
     feature_store.materialize_online(made, filled, {})
