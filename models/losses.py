@@ -123,3 +123,36 @@ def triplet_loss(query: Tensor, positives: Tensor, negatives: Tensor, margin: fl
     """
     near, far = ((query - users).square().sum(-1) for users in (positives, negatives))
     return (near[:, None] - far + margin).clamp(min=0).sum()
+
+
+def cyclic_contrast_loss(context: Tensor, mask: Tensor, period: int, scale: Tensor | float) -> Tensor:
+    """Beside the KL of equation 7: the window one period later is told from the same window of the other users (InfoNCE).
+
+    (B, T, D), (B, T) bool -> (), mean over the pairs of steps that are there.
+    """
+    if context.shape[1] <= period:
+        return context.sum() * 0.0
+    now, later = F.normalize(context[:, :-period], dim=-1), F.normalize(context[:, period:], dim=-1)
+    both = mask[:, :-period] & mask[:, period:]  # (B, T - period)
+    logits = scale * torch.einsum("btd,ctd->tbc", now, later)
+    logits = logits.masked_fill(~both.T[:, None, :], -torch.inf)
+    rows = both.T  # (T - period, B)
+    if not rows.any():
+        return context.sum() * 0.0
+    own = logits.diagonal(dim1=1, dim2=2)[rows]
+    return (logits.logsumexp(2)[rows] - own).mean()
+
+
+def next_window_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Will the user act in the next window: binary cross-entropy from the first window with an event on. (B, T), (B, T) bool -> ()"""
+    started = mask.cumsum(1) > 0
+    steps = started[:, :-1]
+    loss = F.binary_cross_entropy_with_logits(logits[:, :-1], mask[:, 1:].to(logits.dtype), reduction="none")
+    return torch.where(steps, loss, 0.0).sum() / steps.sum().clamp(min=1)
+
+
+def anchor_loss(vectors: Tensor, start: Tensor) -> Tensor:
+    """How far vectors have left the frozen text space: one minus the cosine to where they started. (B, D), (B, D) -> ()"""
+    there = start.abs().sum(-1) > 0
+    distance = 1 - F.cosine_similarity(vectors, start, dim=-1)
+    return torch.where(there, distance, 0.0).sum() / there.sum().clamp(min=1)

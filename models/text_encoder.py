@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,11 +58,27 @@ class TextEncoder:
         return vectors
 
 
+Tokenize = Callable[[list[str]], dict[str, torch.Tensor]]
+
+
 def load_text_encoder(name: str) -> TextEncoder:
     """The encoder by name: a directory, `offline-text`, `random-bert`, or a hub name. Only a hub name may reach the network.
 
     Raises EncoderNotFound that says what to install or give.
     """
+    if name == RANDOM_BERT:
+        model, tokenize = random_backbone(SMALL_BERT, seed=0)
+        return TextEncoder(model, tokenize, SMALL_BERT["hidden_size"], f"{RANDOM_BERT}-{SMALL_BERT['hidden_size']}-0")
+    model, tokenize = load_backbone(name)
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return TextEncoder(model, tokenize, model.config.hidden_size, f"{digest.hexdigest()[:12]}-mean-{MAX_TOKENS}")
+
+
+def load_backbone(name: str) -> tuple[Any, Tokenize]:
+    """A transformers model and its tokenizer by name. Raises EncoderNotFound that says what to install or give."""
     if Path(name).is_dir():
         return _pretrained(name, Path(name), local=True)
     if name == OFFLINE_TEXT:
@@ -69,8 +86,6 @@ def load_text_encoder(name: str) -> TextEncoder:
         if _sha256(folder / "model.safetensors") != _WEIGHTS_SHA256:
             raise EncoderNotFound(f"The weights of the package {_PACKAGE} are not the published MiniLM weights: reinstall it.")
         return _pretrained(name, folder, local=True)
-    if name == RANDOM_BERT:
-        return _random_bert()
     if "/" not in name or name.startswith(("/", ".", "~")):
         raise EncoderNotFound(
             f"There is no text encoder {name!r}: give a directory, a hub name, {OFFLINE_TEXT!r} or {RANDOM_BERT!r}."
@@ -94,7 +109,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _pretrained(name: str, folder: Path | None, local: bool) -> TextEncoder:
+def _pretrained(name: str, folder: Path | None, local: bool) -> tuple[Any, Tokenize]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
@@ -104,33 +119,41 @@ def _pretrained(name: str, folder: Path | None, local: bool) -> TextEncoder:
         model = AutoModel.from_pretrained(folder or name, local_files_only=local, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise EncoderNotFound(f"The text encoder {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
 
     def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
         return dict(tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"))
 
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return TextEncoder(model, tokenize, model.config.hidden_size, f"{digest.hexdigest()[:12]}-mean-{MAX_TOKENS}")
+    return model, tokenize
 
 
-def _random_bert(dim: int = 64, vocabulary: int = 4096, seed: int = 0) -> TextEncoder:
-    """A small BERT with random weights over hashed words: the code path of a real encoder without any download."""
-    from transformers import BertConfig, BertModel
+SMALL_BERT: dict[str, Any] = {
+    "model_type": "bert",
+    "vocab_size": 4096,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 128,
+    "max_position_embeddings": MAX_TOKENS,
+}
+
+
+def random_backbone(architecture: dict[str, Any], seed: int) -> tuple[Any, Tokenize]:
+    """A model of any transformers architecture with random weights, over hashed words: the code path of a real one, no download.
+
+    `architecture` is a transformers configuration with its `model_type`.
+    """
+    from transformers import AutoConfig, AutoModel
 
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=dim,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=2 * dim,
-        max_position_embeddings=MAX_TOKENS,
-    )
-    model = BertModel(config, add_pooling_layer=False)
+    config = AutoConfig.for_model(**architecture)
+    pooler = {"add_pooling_layer": False} if architecture["model_type"] in ("bert", "albert") else {}
+    model = AutoModel.from_config(config, **pooler)
     torch.random.set_rng_state(state)
+    vocabulary = config.vocab_size
 
     def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
         rows = [
@@ -142,4 +165,4 @@ def _random_bert(dim: int = 64, vocabulary: int = 4096, seed: int = 0) -> TextEn
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
         return {"input_ids": ids, "attention_mask": mask}
 
-    return TextEncoder(model, tokenize, dim, f"{RANDOM_BERT}-{dim}-{seed}")
+    return model, tokenize

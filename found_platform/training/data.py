@@ -1,0 +1,152 @@
+"""The files a training process reads, in one folder, and batches made of them.
+
+texts.safetensors   vectors (T, E) float16, counts (T,) how many users of the training folds have the text
+rows.safetensors    N rows, one a user and moment t1: see `ROWS`; ragged columns lie flat, with a count a row
+data.json           {"encoder", "encoder_revision", "columns", ...}
+texts.json, descriptions.json   the strings, for text towers that are trained
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from models.histories import Histories
+
+HELD_OUT_FOLD = 0
+"""Users of this fold enter no step of training; they say when to stop."""
+
+DAY = 86_400_000_000
+"""Microseconds."""
+
+ROWS = {
+    "event": ("event_text", "event_time", "event_channel", "event_amount", "event_exposed"),
+    "search": ("search_text", "search_time"),
+    "item": ("item_text", "item_weight"),
+}
+"""Ragged columns by their count column, `event_counts` and so on. Beside them: `cells` (N, F), `activity` (N, A), `t1` (N,) and the
+times in microseconds UTC, `owner` (N,) whose row it is, `fold` (N,)."""
+
+
+class TrainingData:
+    """The folder, memory-mapped."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.about: dict[str, Any] = json.loads((folder / "data.json").read_text())
+        self._texts = _tensors(folder / "texts.safetensors")
+        self._rows = _tensors(folder / "rows.safetensors")
+        self._starts = {k: self._rows[f"{k}_counts"].long().cumsum(0) - self._rows[f"{k}_counts"].long() for k in ROWS}
+
+    def __len__(self) -> int:
+        return len(self._rows["t1"])
+
+    @property
+    def text_vectors(self) -> Tensor:
+        """(T, E) float16"""
+        return self._texts["vectors"]
+
+    @property
+    def text_counts(self) -> Tensor:
+        """(T,) float"""
+        return self._texts["counts"].float()
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return json.loads((self.folder / "texts.json").read_text())
+
+    @cached_property
+    def descriptions(self) -> list[str]:
+        return json.loads((self.folder / "descriptions.json").read_text())
+
+    @property
+    def fold(self) -> Tensor:
+        return self._rows["fold"]
+
+    @property
+    def owner(self) -> Tensor:
+        """(N,) long: rows of one user carry the same number."""
+        return self._rows["owner"].long()
+
+    @property
+    def activity(self) -> Tensor:
+        """(N, A) float"""
+        return self._rows["activity"]
+
+    @property
+    def cells(self) -> Tensor:
+        """(N, F) long"""
+        return self._rows["cells"].long()
+
+    def training_rows(self, *, described: bool) -> Tensor:
+        """Rows of the training folds that have a history, and with `described` a future."""
+        return self._where(self.fold != HELD_OUT_FOLD, described)
+
+    def held_out_rows(self, *, described: bool) -> Tensor:
+        """The same of the held-out fold."""
+        return self._where(self.fold == HELD_OUT_FOLD, described)
+
+    def _where(self, wanted: Tensor, described: bool) -> Tensor:
+        wanted = wanted & (self._rows["event_counts"] + self._rows["search_counts"] > 0)
+        if described:
+            wanted = wanted & (self._rows["item_counts"] > 0)
+        return torch.nonzero(wanted)[:, 0]
+
+    def _flat(self, kind: str, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        counts = self._rows[f"{kind}_counts"][rows].long()
+        shift = self._starts[kind][rows] - (counts.cumsum(0) - counts)
+        place = torch.arange(int(counts.sum())) + torch.repeat_interleave(shift, counts)
+        return counts, {name: self._rows[name][place] for name in ROWS[kind]}
+
+    def histories(self, rows: Tensor, drop: float = 0.0) -> tuple[Histories, Tensor]:
+        """The histories of rows (B,), and which texts their `texts` are: (T',) rows of `text_vectors`.
+
+        Args:
+            drop: share of events left out at random, by torch's global generator: what a user might also have looked like.
+        """
+        event_counts, events = self._flat("event", rows)
+        search_counts, searches = self._flat("search", rows)
+        t1 = self._rows["t1"][rows]
+        event_row, search_row = torch.repeat_interleave(event_counts), torch.repeat_interleave(search_counts)
+        event_age = (t1[event_row] - events["event_time"]).float() / DAY
+        search_age = (t1[search_row] - searches["search_time"]).float() / DAY
+        if drop:
+            kept, held = torch.rand(len(event_row)) >= drop, torch.rand(len(search_row)) >= drop
+            events, searches = {k: v[kept] for k, v in events.items()}, {k: v[held] for k, v in searches.items()}
+            event_age, search_age = event_age[kept], search_age[held]
+            event_counts = torch.bincount(event_row[kept], minlength=len(rows))
+            search_counts = torch.bincount(search_row[held], minlength=len(rows))
+        used, place = torch.unique(torch.cat([events["event_text"], searches["search_text"]]), return_inverse=True)
+        used = used.long()
+        return Histories(
+            texts=self.text_vectors[used].float(),
+            event_text=place[: len(event_age)],
+            event_age=event_age,
+            event_channel=events["event_channel"].long(),
+            event_amount=events["event_amount"].long(),
+            event_exposed=events["event_exposed"].bool(),
+            event_counts=event_counts,
+            search_text=place[len(event_age) :],
+            search_age=search_age,
+            search_counts=search_counts,
+            cells=self._rows["cells"][rows].long(),
+            activity=self._rows["activity"][rows],
+        ), used
+
+    def futures(self, rows: Tensor) -> Tensor:
+        """(B, E) the frozen vector of each row's description: the weighted mean over its items."""
+        counts, items = self._flat("item", rows)
+        row = torch.repeat_interleave(counts)
+        vectors = self.text_vectors[items["item_text"].long()].float() * items["item_weight"][:, None]
+        total = torch.zeros(len(rows), vectors.shape[1]).index_add_(0, row, vectors)
+        weight = torch.zeros(len(rows)).index_add_(0, row, items["item_weight"])
+        return total / weight.clamp(min=1e-6)[:, None]
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

@@ -1,0 +1,314 @@
+"""The training loop: AdamW with a cosine, exact accumulation for losses over the whole batch, data-parallel, checkpoints, early stop.
+
+A contrastive loss compares every row with every other, so its gradient cannot be summed from parts. Outputs of all micro-batches (and
+of all processes) are made first, without a graph; the loss over all of them gives each output's gradient; then each micro-batch is run
+again and sent backward from there. The result is the gradient of the whole batch, in the memory of one micro-batch.
+
+Everything random follows from (seed, step, place in the batch), so a resumed run repeats what it would have done.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from models.found import learned_state
+
+Outputs = tuple[Tensor, ...]
+
+
+class Task(Protocol):
+    """What is trained. Outputs have one entry a row along their first dimension."""
+
+    model: nn.Module
+    rows: Tensor  # (N,) rows to train on
+
+    def outputs(self, rows: Tensor) -> Outputs:
+        """Of a micro-batch."""
+        ...
+
+    def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
+        """The weighted parts of the loss of a whole batch."""
+        ...
+
+    def held_out(self) -> dict[str, float]:
+        """Figures on held-out users; `score` is what to maximise."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train."""
+
+    steps: int
+    batch: int = 256  # rows a step over all processes
+    micro_batch: int = 0  # rows at once; 0: the whole share
+    learning_rate: float = 4e-4
+    warmup: float = 0.03  # share of the steps
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    slow: float = 0.1  # factor on the learning rate of what starts from the frozen text space
+    evaluate_every: int = 50
+    patience: int = 4  # evaluations without a better score
+    checkpoint_minutes: float = 5.0
+    log_every: int = 10
+    seed: int = 0
+    threads: int = 0  # of the CPU; 0: torch's choice
+
+
+SLOW = ("user.weight", "sentence.weight")
+
+
+@dataclass
+class Progress:
+    """Where a run is, and the best it has seen. `start` are the figures before the first step."""
+
+    step: int = 0
+    best_step: int = 0
+    worse: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    start: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def train(task: Task, options: Options, folder: Path, device: str = "cpu") -> Progress:
+    """Trains from the newest checkpoint in `folder`, if there is one, and leaves the best weights in the model and in
+    `best.safetensors`. Writes `progress.jsonl`. Where no step was better than the start, the model is as it started.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    model = task.model.to(device)
+    optimizer = _optimizer(model, options)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options))
+    progress, best = _resume(folder / "checkpoint.safetensors", model, optimizer)
+    for _ in range(progress.step):
+        schedule.step()
+    log = _Log(folder / "progress.jsonl", options, enabled=rank == 0, resumed=progress.step)
+    if not progress.start:
+        figures = _evaluate(task)
+        progress.start, progress.best = figures, figures
+        best = _copy(model)
+        log.held_out(0, figures)
+    saved, begun = time.monotonic(), time.monotonic() - progress.seconds
+    while progress.step < options.steps and progress.worse < options.patience:
+        rows = batch_of(task.rows, progress.step, options)
+        parts = _step(task, rows, progress.step, options, rank, world, device)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), options.clip)
+        optimizer.step()
+        schedule.step()
+        progress.step += 1
+        progress.seconds = time.monotonic() - begun
+        log.step(progress, parts, float(norm), schedule.get_last_lr()[0])
+        if progress.step % options.evaluate_every == 0 or progress.step == options.steps:
+            figures = _evaluate(task)
+            better = figures["score"] > progress.best["score"]
+            if better:
+                progress.best, progress.best_step, best = figures, progress.step, _copy(model)
+            progress.worse = 0 if better else progress.worse + 1
+            log.held_out(progress.step, figures)
+        if rank == 0 and time.monotonic() - saved > 60 * options.checkpoint_minutes:
+            save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, progress, best)
+            saved = time.monotonic()
+    if rank == 0:
+        save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, progress, best)
+        save_file(best, folder / "best.safetensors")
+    model.load_state_dict(best, strict=False)
+    return progress
+
+
+def batch_of(rows: Tensor, step: int, options: Options) -> Tensor:
+    """The rows of a step: a random order of all rows an epoch, the last short batch of an epoch left out."""
+    size = min(options.batch, len(rows))
+    epoch, place = divmod(step, max(1, len(rows) // size))
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(options.seed * 1_000_003 + epoch))
+    return rows[order[place * size : (place + 1) * size]]
+
+
+def _micro(rows: Tensor, options: Options, rank: int, world: int) -> Sequence[Tensor]:
+    share = rows.tensor_split(world)[rank]
+    return share.split(options.micro_batch) if options.micro_batch else (share,)
+
+
+def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, world: int, device: str) -> dict[str, float]:
+    """Leaves the gradient of the whole batch in the parameters; returns the parts of the loss."""
+    task.model.train()
+    task.model.zero_grad(set_to_none=True)
+    micro = _micro(rows, options, rank, world)
+
+    def run(i: int) -> Outputs:
+        torch.manual_seed(((options.seed * 1_000_003 + step) * 1009 + rank) * 10_007 + i)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            return task.outputs(micro[i])
+
+    if len(micro) == 1 and world == 1:
+        parts = task.losses(run(0), rows)
+        _sum(parts).backward()
+        return _floats(parts)
+    with torch.no_grad():
+        own = [torch.cat(column) for column in zip(*(run(i) for i in range(len(micro))), strict=True)]
+    everyone = [_gather(column, rank, world) for column in own]
+    leaves = [column.detach().requires_grad_(column.is_floating_point()) for column in everyone]
+    parts = task.losses(tuple(leaves), rows)
+    _sum(parts).backward()
+    if rank:  # each process has computed the same loss: what its own parameters learn of it is counted once
+        task.model.zero_grad(set_to_none=True)
+    start = sum(len(rows.tensor_split(world)[r]) for r in range(rank))
+    for i, part in enumerate(micro):
+        made = run(i)
+        wanted = [
+            (out, leaf.grad[start : start + len(part)])
+            for out, leaf in zip(made, leaves, strict=True)
+            if out.requires_grad and leaf.grad is not None
+        ]
+        torch.autograd.backward([out for out, _ in wanted], [grad.to(out.dtype) for out, grad in wanted])
+        start += len(part)
+    if world > 1:
+        for parameter in task.model.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                dist.all_reduce(parameter.grad)
+    return _floats(parts)
+
+
+def _gather(column: Tensor, rank: int, world: int) -> Tensor:
+    """The rows of all processes, in the order of their ranks; shares may differ by a row."""
+    if world == 1:
+        return column
+    sizes = [torch.zeros(1, dtype=torch.long, device=column.device) for _ in range(world)]
+    dist.all_gather(sizes, torch.tensor([len(column)], device=column.device))
+    most = max(int(s) for s in sizes)
+    padded = column.new_zeros((most, *column.shape[1:]))
+    padded[: len(column)] = column
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
+
+
+def _sum(parts: dict[str, Tensor]) -> Tensor:
+    return torch.stack([p.float() for p in parts.values()]).sum()
+
+
+def _floats(parts: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(part.detach()) for name, part in parts.items()}
+
+
+def _evaluate(task: Task) -> dict[str, float]:
+    task.model.eval()
+    with torch.no_grad():
+        return task.held_out()
+
+
+def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
+    """Weight decay on matrices alone; what starts from the frozen text space moves slowly."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((parameter.dim() > 1, name in SLOW), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "weight_decay": options.weight_decay if matrix else 0.0,
+                "lr": options.learning_rate * (options.slow if slow else 1.0),
+            }
+            for (matrix, slow), parameters in groups.items()
+        ]
+    )
+
+
+def _rate(step: int, options: Options) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    warm = max(1, round(options.warmup * options.steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, options.steps - warm)))
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in learned_state(model).items()}
+
+
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, best: dict[str, Tensor]
+) -> None:
+    """One safetensors file, replaced at once: a kill leaves the one before."""
+    tensors = {f"model.{k}": v.detach().cpu() for k, v in learned_state(model).items()}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
+    partial = path.with_suffix(".partial")
+    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial, {"progress": json.dumps(vars(progress))})
+    partial.replace(path)
+
+
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]]:
+    if not path.exists():
+        return Progress(), {}
+    with safe_open(path, "pt") as file:
+        progress = Progress(**json.loads(file.metadata()["progress"]))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}, strict=False)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, i, key = name.split(".", 2)
+            state.setdefault(int(i), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return progress, {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+
+
+class _Log:
+    """`progress.jsonl`: a line every few steps, and one for each look at held-out users."""
+
+    def __init__(self, path: Path, options: Options, *, enabled: bool, resumed: int):
+        self._path, self._options, self._enabled = path, options, enabled
+        if enabled:
+            kept = [line for line in read_progress(path) if line["step"] <= resumed] if resumed else []
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._since, self._last = time.monotonic(), resumed
+
+    def step(self, progress: Progress, parts: dict[str, float], norm: float, rate: float) -> None:
+        if progress.step % self._options.log_every and progress.step != self._options.steps:
+            return
+        now = time.monotonic()
+        speed = (progress.step - self._last) * self._options.batch / max(now - self._since, 1e-9)
+        self._since, self._last = now, progress.step
+        self._write(
+            step=progress.step,
+            steps=self._options.steps,
+            loss=sum(parts.values()),
+            parts=parts,
+            gradient_norm=norm,
+            learning_rate=rate,
+            rows_per_second=round(speed, 1),
+            seconds=round(progress.seconds, 2),
+        )
+
+    def held_out(self, step: int, figures: dict[str, float]) -> None:
+        self._write(step=step, steps=self._options.steps, held_out=figures)
+
+    def _write(self, **line: object) -> None:
+        if self._enabled:
+            with self._path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def read_progress(path: Path) -> Iterator[dict]:
+    """The lines written so far; one that is still being written is left out."""
+    if path.exists():
+        for line in path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return

@@ -1,0 +1,222 @@
+"""What the two stages train: the behaviour encoder and the tabular encoder (stage 1), and the alignment of the whole (stage 2)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from found_platform.training.data import TrainingData
+from found_platform.training.loop import Outputs
+from models.behavior import BehaviorConfig, BehaviorEncoder
+from models.found import Found, frozen_projection
+from models.losses import (
+    alignment_loss,
+    anchor_loss,
+    cpc_loss,
+    cyclic_contrast_loss,
+    cyclic_loss,
+    masked_value_loss,
+    next_window_loss,
+    replaced_token_loss,
+)
+from models.tabular import TabularConfig, TabularEncoder
+
+HELD_OUT_ROWS = 1000
+"""Held-out rows that a figure is taken over: "the true description among 1,000"."""
+
+
+@dataclass(frozen=True)
+class BehaviorLosses:
+    """Weights of the parts of the behaviour encoder's loss; 0 leaves a part out."""
+
+    ahead: int = 3  # k of equation 6, in windows
+    period: int = 4  # T of equation 7, in windows
+    cyclic: float = 0.1  # lambda of equation 7
+    cyclic_contrast: float = 0.0  # InfoNCE between windows a period apart
+    next_window: float = 0.5  # will the user act in the next window
+    event_dropout: float = 0.1
+
+
+class BehaviorTask:
+    """Stage 1 of behaviour sequences: equations 5 to 7."""
+
+    def __init__(self, data: TrainingData, config: BehaviorConfig, losses: BehaviorLosses):
+        self.data, self.weights = data, losses
+        self.model = BehaviorStage(config)
+        center, projection = frozen_projection(data.text_vectors.float(), data.text_counts, config.width, 0.25)
+        self.model.encoder.events.text.weight.data.copy_(projection)
+        self.rows = data.training_rows(described=False)
+        self._held_out = data.held_out_rows(described=False)[:256]
+
+    def outputs(self, rows: Tensor) -> Outputs:
+        histories, _ = self.data.histories(rows, self.weights.event_dropout if self.model.training else 0.0)
+        context, targets, there = self.model.encoder(histories.to(self.model.scale.device))
+        return context, targets, there, self.model.encoder.acts_next(context)
+
+    def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
+        context, targets, there, acts = (o.float() if o.is_floating_point() else o for o in outputs)
+        weights = self.weights
+        scale = self.model.scale.clamp(max=4.6052).exp()
+        parts = {"cpc": cpc_loss(context, targets, there, weights.ahead, scale)}
+        if weights.cyclic:
+            parts["cyclic"] = weights.cyclic * cyclic_loss(context, there, weights.period)
+        if weights.cyclic_contrast:
+            parts["cyclic_contrast"] = weights.cyclic_contrast * cyclic_contrast_loss(context, there, weights.period, scale)
+        if weights.next_window:
+            parts["next_window"] = weights.next_window * next_window_loss(acts, there)
+        return parts
+
+    def held_out(self) -> dict[str, float]:
+        if not len(self._held_out):
+            return {"score": 0.0}
+        parts = {k: float(v) for k, v in self.losses(self.outputs(self._held_out), self._held_out).items()}
+        return {"score": -sum(parts.values()), **parts}
+
+
+class BehaviorStage(nn.Module):
+    """The encoder and the temperature of its loss."""
+
+    def __init__(self, config: BehaviorConfig):
+        super().__init__()
+        self.encoder = BehaviorEncoder(config)
+        self.scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+
+class TabularTask:
+    """Stage 1 of the table: equation 8 and replaced-token detection."""
+
+    def __init__(self, data: TrainingData, config: TabularConfig):
+        self.data = data
+        self.model = TabularEncoder(config)
+        self.rows = data.training_rows(described=False)
+        self._held_out = data.held_out_rows(described=False)[:HELD_OUT_ROWS]
+
+    def outputs(self, rows: Tensor) -> Outputs:
+        device = next(self.model.parameters()).device
+        return self.model.corrupt_and_guess(self.data.cells[rows].to(device))
+
+    def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
+        guessed, filled, said, masked, replaced = outputs
+        cells = self.data.cells[rows].to(guessed.device)
+        sizes = list(self.model.config.values)
+        return {
+            "masked_value": masked_value_loss(list(filled.float().split(sizes, 1)), cells, masked),
+            "generator": masked_value_loss(list(guessed.float().split(sizes, 1)), cells, masked),
+            "replaced": self.model.config.replaced_weight * replaced_token_loss(said.float(), replaced),
+        }
+
+    def held_out(self) -> dict[str, float]:
+        if not len(self._held_out):
+            return {"score": 0.0}
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            parts = {k: float(v) for k, v in self.losses(self.outputs(self._held_out), self._held_out).items()}
+        return {"score": -sum(parts.values()), **parts}
+
+
+@dataclass(frozen=True)
+class AlignLosses:
+    """Weights of the parts of the alignment's loss; 0 leaves a part out."""
+
+    margin: float = 0.1  # descriptions nearer than this are no negatives; 0 filters nothing
+    anchor: float = 1.0  # pull of both sides towards the frozen text space
+    late: float = 0.5  # the second scoring head, by late interaction
+    cross_modality: float = 0.0  # behaviour and searches of one user are a pair
+    event_dropout: float = 0.3
+    tune_encoders: bool = False  # stage 2 also moves the encoders of stage 1
+
+
+class AlignTask:
+    """Stage 2: equation 13 between users and descriptions of their futures."""
+
+    def __init__(self, data: TrainingData, model: Found, losses: AlignLosses, whitening: float = 0.25):
+        self.data, self.model, self.weights = data, model, losses
+        self.rows = data.training_rows(described=True)
+        center, projection = frozen_projection(data.text_vectors.float(), data.text_counts, model.config.dim, whitening)
+        model.begin(center, projection, data.activity[data.training_rows(described=False)])
+        for encoder in (model.behavior, model.tabular):
+            if encoder is not None:
+                encoder.requires_grad_(losses.tune_encoders)
+        held_out = data.held_out_rows(described=True)
+        order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))
+        self._held_out = held_out[order[:HELD_OUT_ROWS]]
+
+    def outputs(self, rows: Tensor) -> Outputs:
+        model, training = self.model, self.model.training
+        histories, used = self.data.histories(rows, self.weights.event_dropout if training else 0.0)
+        histories = histories.to(model.scale.device)
+        if model.event_tower is not None:
+            histories.texts = model.event_tower([self.data.texts[i] for i in used.tolist()]).float()
+        states = model(histories)
+        futures = self.data.futures(rows).to(model.scale.device)
+        if model.description_tower is not None:
+            sentences = model.describe([self.data.descriptions[i] for i in rows.tolist()])
+            sentence_start = torch.zeros_like(sentences)
+        else:
+            sentences = model.sentences(futures)
+            sentence_start = F.normalize(F.linear(futures - model.center, model.start), dim=-1)
+        late = sentences.new_zeros(len(rows))
+        if self.weights.late and training:
+            late = _late_loss(model.late_scores(histories, sentences.detach()), self.data.owner[rows])
+        shared = _shared(states.shared, sentences)
+        return states.aligned, sentences, states.start, sentence_start, late, futures, *shared
+
+    def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
+        aligned, sentences, start, sentence_start, late, futures, behavior, search = (o.float() for o in outputs)
+        weights, model = self.weights, self.model
+        owner = self.data.owner[rows].to(aligned.device)
+        frozen = futures - model.center if weights.margin else None
+        parts = {
+            "alignment": alignment_loss(aligned, sentences, model.temperature, frozen=frozen, margin=weights.margin, owner=owner)
+        }
+        if weights.anchor:
+            parts["anchor"] = weights.anchor * (anchor_loss(sentences, sentence_start) + anchor_loss(aligned, start))
+        if weights.late:
+            parts["late"] = weights.late * late.mean()
+        both = (behavior.abs().sum(1) > 0) & (search.abs().sum(1) > 0)
+        if weights.cross_modality and both.sum() > 1:
+            pair = alignment_loss(behavior[both], search[both], model.temperature, owner=owner[both])
+            parts["cross_modality"] = weights.cross_modality * pair
+        return parts
+
+    def held_out(self) -> dict[str, float]:
+        if len(self._held_out) < 2:
+            return {"score": 0.0}
+        outs = [self.outputs(part) for part in self._held_out.split(256)]
+        aligned, sentences, start, sentence_start = (torch.cat(column).float() for column in list(zip(*outs, strict=True))[:4])
+        owner = self.data.owner[self._held_out].to(aligned.device)
+        figures = retrieval(aligned, sentences, owner)
+        frozen = retrieval(start, sentence_start, owner)
+        return {"score": figures["mrr"], **figures, **{f"frozen_{k}": v for k, v in frozen.items()}}
+
+
+def _late_loss(scores: Tensor, owner: Tensor) -> Tensor:
+    """Equation 13's form over the scores of late interaction (B, B), both ways, a row's own loss each: (B,)"""
+    owner = owner.to(scores.device)
+    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    scores = scores.float().masked_fill((owner[:, None] == owner) & ~own, -torch.inf)
+    return -(F.log_softmax(scores, 1).diagonal() + F.log_softmax(scores, 0).diagonal()) / 2
+
+
+def _shared(shared: dict[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Behaviour and search of each user in the fusion's space, zeros (B, 1) where the model has none."""
+    none = like.new_zeros(len(like), 1)
+    if not {"behavior", "search"} <= shared.keys():
+        return none, none
+    return shared["behavior"], shared["search"]
+
+
+def retrieval(users: Tensor, sentences: Tensor, owner: Tensor) -> dict[str, float]:
+    """How well users (N, K) find their own description (N, K) among all: recall@10, mean reciprocal rank, and the share of others
+    that are farther away. Other rows of the same owner are no candidates."""
+    scores = users @ sentences.T
+    own = scores.diagonal()[:, None]
+    others = owner[:, None] != owner
+    above = ((scores > own) & others).sum(1) + 0.5 * ((scores == own) & others).sum(1)
+    return {
+        "recall_at_10": float((above < 10).float().mean()),
+        "mrr": float((1 / (1 + above)).mean()),
+        "auc": float((1 - above / others.sum(1).clamp(min=1)).mean()),
+        "candidates": float(len(users)),
+    }

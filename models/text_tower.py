@@ -1,0 +1,56 @@
+"""A text tower that is trained: any transformers model, pooled as fits its kind, whole or through LoRA (FOUND, sections 4.2 and 4.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.losses import masked_mean
+from models.text_encoder import load_backbone, random_backbone
+
+DECODERS = ("qwen2", "qwen3", "llama", "mistral", "gemma", "gpt2", "phi")
+LORA_TARGETS = {"bert": ["query", "value"], "albert": ["query", "value"], "qwen2": ["q_proj", "v_proj"]}
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """Which model, and what of it is trained."""
+
+    model: str | None = None  # a directory, a hub name or `offline-text`; None: random weights of `architecture`
+    architecture: dict[str, Any] = field(default_factory=dict)  # a transformers configuration with its `model_type`
+    pooling: Literal["auto", "mean", "last"] = "auto"
+    lora_rank: int = 0  # 0: all weights are trained
+    checkpointing: bool = False  # recompute activations in the backward pass, for a model that does not fit otherwise
+
+
+class TextTower(nn.Module):
+    """Texts to vectors. An encoder gives the mean of its tokens, a decoder its last token, which alone has seen the whole text."""
+
+    def __init__(self, config: TowerConfig):
+        super().__init__()
+        self.config = config
+        model, self.tokenize = load_backbone(config.model) if config.model else random_backbone(config.architecture, seed=0)
+        self.kind: str = model.config.model_type
+        self.dim: int = model.config.hidden_size
+        self.last = config.pooling == "last" or (config.pooling == "auto" and self.kind in DECODERS)
+        if config.checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if config.lora_rank:
+            from peft import LoraConfig, get_peft_model
+
+            targets = LORA_TARGETS.get(self.kind, "all-linear")
+            adapted = LoraConfig(r=config.lora_rank, lora_alpha=2 * config.lora_rank, lora_dropout=0.05, target_modules=targets)
+            model = get_peft_model(model, adapted)
+        self.model = model
+
+    def forward(self, texts: Sequence[str]) -> Tensor:
+        """(len(texts), dim), in the order given; equal texts are encoded once."""
+        place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        device = next(self.parameters()).device
+        tokens = {k: v.to(device) for k, v in self.tokenize(list(place)).items()}
+        hidden = self.model(**tokens).last_hidden_state  # (T, L, dim)
+        mask = tokens["attention_mask"].bool()
+        pooled = hidden[torch.arange(len(hidden)), mask.sum(1) - 1] if self.last else masked_mean(hidden, mask)
+        return pooled[torch.tensor([place[t] for t in texts], device=device)]
