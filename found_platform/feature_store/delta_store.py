@@ -29,8 +29,8 @@ class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     """Where the tables are.
 
     `lake` is the folder of the Delta tables; a source's path is the name of one. `versions` pins tables to a version, the newest
-    where it says nothing. With `known_only`, the latest rows of a span are of those created by its end, as history has them where it
-    is asked with `filter_by_created_timestamp`. DuckDB works within `memory` and spills to `temp` beyond it.
+    where it says nothing. With `known_only`, the latest rows of a span are of those created by its end, as history has them
+    where it is asked with `filter_by_created_timestamp`. DuckDB works within `memory` and spills to `temp` beyond it.
     """
 
     type: str = "found_platform.feature_store.delta_store.DeltaOfflineStore"
