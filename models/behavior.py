@@ -63,7 +63,7 @@ class EventEncoder(nn.Module):
         first[1:] = user[1:] != user[:-1]
         hours = torch.where(first, 0.0, gap.clamp(min=0)) * 24
         parts = (
-            (self.text(histories.texts), histories.event_text),
+            (self.text(histories.texts).to(self.text.weight.dtype), histories.event_text),  # under autocast, no mean in bfloat16
             (self.channel.weight, histories.event_channel),
             (self.amount.weight, histories.event_amount),
             (self.exposed.weight, histories.event_exposed.long()),
@@ -77,6 +77,15 @@ class EventEncoder(nn.Module):
         there = counts > 0
         z = self.norm(window + self.mix(window)) * there[:, None]
         return z.view(users, config.windows, -1), there.view(users, config.windows)
+
+    def acted(self, histories: Histories) -> Tensor:
+        """Windows (B, W) bool with an event by the user: what was done to the user is no act."""
+        config = self.config
+        back = (histories.event_age / config.window_days).long()
+        own = (back < config.windows) & ~histories.event_exposed
+        acted = torch.zeros((len(histories), config.windows), dtype=torch.bool, device=back.device)
+        acted[histories.event_user[own], config.windows - 1 - back[own]] = True
+        return acted
 
 
 class BehaviorEncoder(nn.Module):

@@ -57,7 +57,7 @@ class States:
     search: Tensor | None  # (B, d'') e^(R)
     shared: dict[str, Tensor]  # (B, width) mean token of behaviour and of search as the fusion sees them; zeros where absent
     start: Tensor  # (B, K) the frozen mean of own texts, projected; unit length or zeros
-    aligned: Tensor  # (B, K) unit length, zeros for a user without any history
+    aligned: Tensor  # (B, K) unit length, zeros for a user who has done nothing
 
 
 class Found(nn.Module):
@@ -73,6 +73,11 @@ class Found(nn.Module):
         self.config = config
         width = config.width
         self.event_tower = TextTower(config.event_tower) if config.event_tower else None
+        if self.event_tower is not None and self.event_tower.dim != config.text_dim:
+            raise ValueError(
+                f"The event tower makes vectors of {self.event_tower.dim} dimensions and text_dim is {config.text_dim}: "
+                "the tower takes the place of the frozen vectors, so both must be of one size."
+            )
         self.description_tower = TextTower(config.description_tower) if config.description_tower else None
         self.behavior = BehaviorEncoder(config.behavior) if config.behavior else None
         self.tabular = TabularEncoder(config.tabular) if config.tabular else None
@@ -143,10 +148,11 @@ class Found(nn.Module):
             tokens[2] = padded[..., : self.config.width]
             search = masked_mean(padded[..., self.config.width :], there[2])
             shared["search"] = masked_mean(tokens[2], there[2])
-        start = F.normalize(F.linear(centred, self.start), dim=-1)
+        start = F.normalize(F.linear(centred.detach(), self.start), dim=-1)
         fused = self.fused(self.fusion(tokens, there))
-        aligned = F.normalize(F.normalize(self.user(centred), dim=-1) + fused, dim=-1)
-        aligned = aligned * ((histories.event_counts + histories.search_counts) > 0)[:, None]
+        both = F.normalize(self.user(centred), dim=-1) + fused
+        # Unit length of nearly nothing has a gradient of nearly any size: who has done nothing is zeros, and teaches nothing.
+        aligned = F.normalize(torch.where(known[:, None], both, 0.0), dim=-1, eps=1e-3) * known[:, None]
         return States(context, targets, windows, behavior, table, search, shared, start, aligned)
 
     def users(self, histories: Histories) -> Tensor:
@@ -159,10 +165,10 @@ class Found(nn.Module):
         """The modalities side by side, unaligned: [e^(V) | e^(T) | e^(R)], each of unit length."""
         states = self(histories)
         parts = [e for e in (states.behavior, states.table, states.search) if e is not None]
-        return torch.cat([F.normalize(e, dim=-1) for e in parts], 1)
+        return torch.cat([states.aligned[:, :0], *(F.normalize(e, dim=-1) for e in parts)], 1)
 
     def sentences(self, vectors: Tensor) -> Tensor:
-        """e^(q) (B, K), unit length, of sentences by their frozen vectors (B, E), or by the description tower's (see `describe`)."""
+        """e^(q) (B, K), unit length, of sentences by their frozen vectors (B, E), or the description tower's (see `describe`)."""
         centred = vectors if self.description_tower is not None else vectors - self.center
         return F.normalize(self.sentence(centred), dim=-1)
 
@@ -180,8 +186,8 @@ class Found(nn.Module):
 class LateInteraction(nn.Module):
     """Query-conditioned pooling over cached event tokens: how much a user did that resembles the query, newer weighing more.
 
-    A text counts by a sigmoid of its cosine with the query, an event by its channel and age; the sum over a user's events is taken to
-    a log scale, so that a minority interest is not drowned by what else they do.
+    A text counts by a sigmoid of its cosine with the query, an event by its channel and age; the sum over a user's events is taken
+    to a log scale, so that a minority interest is not drowned by what else they do.
     """
 
     def __init__(self) -> None:
@@ -195,7 +201,7 @@ class LateInteraction(nn.Module):
 
     def forward(self, histories: Histories, cosines: Tensor) -> Tensor:
         """(T, Q) cosines of texts and queries -> (B, Q)"""
-        hits = torch.sigmoid(self.sharpness * (cosines - self.floor))  # (T, Q)
+        hits = torch.sigmoid(self.sharpness * (cosines.to(self.floor.dtype) - self.floor))  # (T, Q)
         text = torch.cat([histories.event_text, histories.search_text])
         age = torch.cat([histories.event_age, histories.search_age])
         user = torch.cat([histories.event_user, histories.search_user])
@@ -215,25 +221,38 @@ def _log(activity: Tensor) -> Tensor:
     return torch.log1p(activity.abs()) * activity.sign()
 
 
+SPANNED = 1e-6
+"""A direction with less variance, beside the first one's, is the rounding of float16 and no direction of the texts."""
+
+
 def frozen_projection(texts: Tensor, counts: Tensor, dim: int, whitening: float) -> tuple[Tensor, Tensor]:
     """The centre (E,) of the texts a history holds, and the projection (dim, E) onto their main directions.
 
     Directions with little variance are raised by `variance ** -whitening`: what all texts share otherwise drowns what tells them
-    apart. Texts count by the logarithm of how many users' histories hold them. Where `dim` exceeds what the texts span, the rest is 0.
+    apart. Texts count by the logarithm of how many users' histories hold them. Where `dim` exceeds what the texts span, the rest
+    is 0. A text that no user of the training folds has does not enter.
 
     Args:
         texts: (T, E) frozen vectors.
         counts: (T,) users of the training folds with the text.
     """
-    center = (texts * counts[:, None]).sum(0) / counts.sum().clamp(min=1)
-    centred, weight = texts - center, torch.log1p(counts)
-    covariance = (centred * weight[:, None]).T @ centred / weight.sum().clamp(min=1e-6)
-    variance, directions = torch.linalg.eigh(covariance.double())
-    variance, directions = variance.flip(0).clamp(min=1e-12), directions.flip(1)
-    kept = min(dim, int((variance > 1e-9 * variance[0]).sum()))
-    projection = torch.zeros(dim, texts.shape[1])
+    held = counts > 0
+    texts, counts = texts[held], counts[held].double()
+    size = texts.shape[1]
+    total, covariance = torch.zeros(size, dtype=torch.float64), torch.zeros((size, size), dtype=torch.float64)
+    parts = list(zip(texts.split(65536), counts.split(65536), strict=True))  # in float64: rounding is no direction of its own
+    for part, count in parts:
+        total += (part.double() * count[:, None]).sum(0)
+    center = total / counts.sum().clamp(min=1)
+    for part, count in parts:
+        centred = part.double() - center
+        covariance += (centred * torch.log1p(count)[:, None]).T @ centred
+    variance, directions = torch.linalg.eigh(covariance / torch.log1p(counts).sum().clamp(min=1e-6))
+    variance, directions = variance.flip(0), directions.flip(1)
+    kept = min(dim, int((variance > max(SPANNED * float(variance[0]), 1e-15)).sum()))
+    projection = torch.zeros(dim, size)
     projection[:kept] = (directions[:, :kept] / variance[:kept] ** whitening).T.float()
-    return center, projection / projection.norm().clamp(min=1e-6) * kept**0.5
+    return center.float(), projection / projection.norm().clamp(min=1e-6) * kept**0.5
 
 
 def rebuild(config: dict[str, Any]) -> FoundConfig:
@@ -266,5 +285,7 @@ def load(folder: Path) -> Found:
     """Reads a saved model. Raises ValueError when the weights are not those the config was written with."""
     config, state = weights.load(folder)
     model = Found(rebuild(config))
+    if different := learned_state(model).keys() ^ state.keys():
+        raise ValueError(f"{folder} holds other weights than its config asks for: {', '.join(sorted(different)[:5])}.")
     model.load_state_dict(state, strict=False)
     return model.eval()

@@ -1,7 +1,7 @@
 """What is known of a batch of users before their moments t1, as tensors: the one input of every model.
 
-Users have different numbers of events, so events lie flat, one user after another, with a count a user. Nothing here was known after
-t1: ages are positive.
+Users have different numbers of events, so events lie flat, one user after another, with a count a user. Nothing here happened at t1
+or after it: ages are positive, and others are refused.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -32,6 +32,18 @@ class Histories:
     search_counts: Tensor  # (B,) long
     cells: Tensor  # (B, F) long, the table's values as codes
     activity: Tensor  # (B, A) float, counts, sums and recencies as they are
+
+    def __post_init__(self) -> None:
+        for kind, age, counts in (
+            ("event", self.event_age, self.event_counts),
+            ("search", self.search_age, self.search_counts),
+        ):
+            if age.is_cpu and not (age > 0).all():  # on a GPU the look would wait for it, and what is there has come from here
+                place = int((~(age > 0)).nonzero()[0])
+                user = int(torch.repeat_interleave(counts)[place])
+                raise ValueError(
+                    f"Row {user} holds the {kind} {age[place]:g} days before t1: nothing at t1 or after it may enter a history."
+                )
 
     def __len__(self) -> int:
         return len(self.event_counts)

@@ -102,7 +102,8 @@ def alignment_loss(
         owner: (B,) whose description a row is; other rows of the same person are no negatives.
         symmetric: also from descriptions to users; the equation as printed has users to descriptions alone.
     """
-    logits = scale * F.normalize(users, dim=-1) @ F.normalize(descriptions, dim=-1).T  # (B, B)
+    users, descriptions = (F.normalize(x, dim=-1, eps=1e-6) for x in (users, descriptions))
+    logits = scale * users @ descriptions.T  # (B, B)
     own = torch.eye(len(users), dtype=torch.bool, device=users.device)
     excluded = torch.zeros_like(own)
     if frozen is not None:
@@ -144,7 +145,10 @@ def cyclic_contrast_loss(context: Tensor, mask: Tensor, period: int, scale: Tens
 
 
 def next_window_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Will the user act in the next window: binary cross-entropy from the first window with an event on. (B, T), (B, T) bool -> ()"""
+    """Will the user act in the next window: binary cross-entropy from the user's first act on.
+
+    (B, T) logits, (B, T) bool windows in which the user acted -> ()
+    """
     started = mask.cumsum(1) > 0
     steps = started[:, :-1]
     loss = F.binary_cross_entropy_with_logits(logits[:, :-1], mask[:, 1:].to(logits.dtype), reduction="none")

@@ -1,4 +1,4 @@
-"""Table values as codes: numbers by quantile, everything else by value, "missing" a code of its own. Fitted on training rows alone."""
+"""Table values as codes: numbers by quantile, all else by value, "missing" a code of its own. Fitted on training rows alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Column:
             numbers = np.array([np.nan if v is None else float(v) for v in column])
             return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(self.edges, numbers, side="right"))
         codes = {v: i + 1 for i, v in enumerate(self.values)}
-        return np.array([0 if v is None else codes.get(str(v), len(codes) + 1) for v in column], np.int64)
+        return np.array([0 if _missing(v) else codes.get(str(v), len(codes) + 1) for v in column], np.int64)
 
 
 def fit(table: Mapping[str, Sequence[Any]]) -> tuple[Column, ...]:
@@ -37,15 +37,23 @@ def fit(table: Mapping[str, Sequence[Any]]) -> tuple[Column, ...]:
 
 
 def _fit(name: str, column: Sequence[Any]) -> Column:
-    known = [v for v in column if v is not None and v == v]
+    known = [v for v in column if not _missing(v)]
     if known and all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in known):
-        edges = np.unique(np.quantile(np.array(known, float), np.arange(1, BINS) / BINS))
+        numbers = np.array(known, float)
+        numbers = numbers[np.isfinite(numbers)]
+        edges = np.unique(np.quantile(numbers, np.arange(1, BINS) / BINS)) if len(numbers) else ()
         return Column(name, edges=tuple(float(e) for e in edges))
     names, counts = np.unique([str(v) for v in known], return_counts=True)
     frequent = names[np.argsort(-counts, kind="stable")[:VALUES]]
     return Column(name, values=tuple(sorted(str(n) for n in frequent)))
 
 
+def _missing(value: Any) -> bool:
+    return value is None or value != value  # not a number is not itself
+
+
 def encode(columns: Sequence[Column], table: Mapping[str, Sequence[Any]]) -> np.ndarray:
     """(N, F) int64 codes of a table's rows."""
-    return np.stack([c.encode(table[c.name]) for c in columns], 1) if columns else np.zeros((0, 0), np.int64)
+    if not columns:
+        return np.zeros((len(next(iter(table.values()), ())), 0), np.int64)
+    return np.stack([c.encode(table[c.name]) for c in columns], 1)

@@ -1,5 +1,5 @@
-"""The tabular encoder of FOUND (section 4.2.2): column embeddings through a transformer, trained to fill masked cells (equation 8) and
-to tell replaced cells from true ones, with replacements drawn by a small generator.
+"""The tabular encoder of FOUND (section 4.2.2): column embeddings through a transformer, trained to fill masked cells (equation 8)
+and to tell replaced cells from true ones, with replacements drawn by a small generator.
 """
 
 from dataclasses import dataclass
@@ -69,8 +69,8 @@ class TabularEncoder(nn.Module):
         """One round of both tasks on rows (B, F), drawn by torch's global generator.
 
         Returns:
-            The generator's logits (B, sum of values), the encoder's for the same masked cells, logits (B, F) of "replaced", which cells
-            were masked (B, F) bool and which were replaced by another value (B, F) bool.
+            The generator's logits (B, sum of values), the encoder's for the same masked cells, logits (B, F) of "replaced", which
+            cells were masked (B, F) bool and which were replaced by another value (B, F) bool.
         """
         masked = torch.rand(cells.shape, device=cells.device) < self.config.masked
         guesses = self.generator.predict(self.generator(cells, masked))

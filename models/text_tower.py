@@ -1,4 +1,4 @@
-"""A text tower that is trained: any transformers model, pooled as fits its kind, whole or through LoRA (FOUND, sections 4.2 and 4.3)."""
+"""A text tower that is trained: any transformers model, pooled as fits its kind, whole or by LoRA (FOUND, sections 4.2, 4.3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,9 +47,11 @@ class TextTower(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Tensor:
         """(len(texts), dim), in the order given; equal texts are encoded once."""
-        place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         device = next(self.parameters()).device
-        tokens = {k: v.to(device) for k, v in self.tokenize(list(place)).items()}
+        if not texts:
+            return torch.zeros((0, self.dim), device=device)
+        place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+        tokens = {k: v.to(device) for k, v in self.tokenize([text or " " for text in place]).items()}  # a token at least
         hidden = self.model(**tokens).last_hidden_state  # (T, L, dim)
         mask = tokens["attention_mask"].bool()
         pooled = hidden[torch.arange(len(hidden)), mask.sum(1) - 1] if self.last else masked_mean(hidden, mask)
