@@ -138,6 +138,81 @@ def test_equation_14() -> None:
     assert losses.triplet_loss(query, positives, negatives, 0.2).item() == pytest.approx(total, rel=1e-10)
 
 
+def test_the_window_a_period_later_is_told_from_the_same_window_of_others() -> None:
+    users, steps, period = 4, 9, 3
+    context, mask = normal(users, steps, 5, seed=18), ragged(users, steps)
+    mask[2:, 5], mask[:, 8] = False, False  # one window of one user alone, and one of nobody
+    terms = []
+    for b in range(users):
+        for t in range(steps - period):
+            if not (mask[b, t] and mask[b, t + period]):
+                continue
+            others = [u for u in range(users) if mask[u, t] and mask[u, t + period]]
+            scores = {u: math.exp(SCALE * cosine(context[b, t].numpy(), context[u, t + period].numpy())) for u in others}
+            terms.append(-math.log(scores[b] / sum(scores.values())))
+    assert losses.cyclic_contrast_loss(context, mask, period, SCALE).item() == pytest.approx(np.mean(terms), rel=1e-10)
+
+
+def test_will_the_user_act_in_the_next_window() -> None:
+    logits, mask = normal(4, 6, seed=19), ragged(4, 6)
+    mask[2] = torch.tensor([False, False, True, False, False, True])
+    terms = []
+    for b in range(4):
+        for t in range(5):
+            if mask[b, : t + 1].any():
+                chance = 1 / (1 + math.exp(-logits[b, t].item()))
+                terms.append(-math.log(chance if mask[b, t + 1] else 1 - chance))
+    assert losses.next_window_loss(logits, mask).item() == pytest.approx(np.mean(terms), rel=1e-10)
+
+
+def test_the_anchor_is_the_mean_distance_to_the_start_of_those_who_have_one() -> None:
+    vectors, start = normal(5, 3, seed=20), normal(5, 3, seed=21)
+    start[1], start[4] = 0, 0
+    terms = [1 - cosine(vectors[i].numpy(), start[i].numpy()) for i in (0, 2, 3)]
+    assert losses.anchor_loss(vectors, start).item() == pytest.approx(np.mean(terms), rel=1e-10)
+    assert losses.anchor_loss(start * 3, start).item() == pytest.approx(0, abs=1e-12)
+    assert losses.anchor_loss(vectors, torch.zeros_like(start)).item() == 0
+
+
+def test_limits_of_what_is_beyond_the_paper() -> None:
+    one, nothing = normal(1, 5, 3), torch.zeros(1, 5, dtype=torch.bool)
+    assert losses.cyclic_contrast_loss(one, ~nothing, 2, SCALE).item() == pytest.approx(0)
+    assert losses.cyclic_contrast_loss(one, nothing, 2, SCALE).item() == 0
+    assert losses.cyclic_contrast_loss(one, ~nothing, 5, SCALE).item() == 0
+    assert losses.next_window_loss(one[..., 0], nothing).item() == 0
+    assert losses.next_window_loss(one[:, :1, 0], ~nothing[:, :1]).item() == 0
+
+
+def test_gradients_of_what_is_beyond_the_paper_are_right_and_do_not_reach_padding() -> None:
+    context, mask = normal(3, 6, 2, seed=22).requires_grad_(), ragged(3, 6)
+    mask[:, 4] = False  # a window of nobody
+    logits = normal(3, 6, seed=23).requires_grad_()
+    assert torch.autograd.gradcheck(lambda c: losses.cyclic_contrast_loss(c, mask, 2, 2.0), (context,))
+    assert torch.autograd.gradcheck(lambda x: losses.next_window_loss(x, mask), (logits,))
+    (losses.cyclic_contrast_loss(context, mask, 2, SCALE) + losses.next_window_loss(logits, mask)).backward()
+    assert context.grad is not None
+    assert logits.grad is not None
+    assert not context.grad[~mask].any()
+    assert not logits.grad[:, -1].any()
+    assert not logits.grad[mask.cumsum(1) == 0].any()
+    start = normal(4, 3, seed=24)
+    start[1] = 0
+    vectors = normal(4, 3, seed=25).requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: losses.anchor_loss(v, start), (vectors,))
+    losses.anchor_loss(vectors, start).backward()
+    assert vectors.grad is not None
+    assert not vectors.grad[1].any()
+
+
+def test_a_vector_of_zeros_has_a_gradient_that_can_be_added_up() -> None:
+    users, texts = torch.randn(4, 3), torch.randn(4, 3)
+    users[1] = 0
+    users.requires_grad_()
+    (losses.alignment_loss(users, texts, SCALE) + losses.anchor_loss(users, texts)).backward()
+    assert users.grad is not None
+    assert users.grad.norm().isfinite()
+
+
 def test_limits() -> None:
     """A batch of one, nothing there at all, one step alone, and equal descriptions."""
     one = normal(1, 5, 3)

@@ -1,0 +1,201 @@
+"""The behaviour encoder against a loop over users, windows and events; causality, limits and gradients."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from random_histories import chosen, made
+
+from models import losses
+from models.behavior import GAPS, BehaviorConfig, BehaviorEncoder, EventEncoder
+from models.histories import Histories
+
+KINDS = ["transformer", "gru"]
+
+
+def config(kind: str = "transformer", **changes: object) -> BehaviorConfig:
+    sizes = {"text_dim": 5, "width": 8, "window_days": 7.0, "windows": 5, "layers": 2, "heads": 2, "dropout": 0.0}
+    return BehaviorConfig(kind=kind, **{**sizes, **changes})  # type: ignore[arg-type]
+
+
+def encoder(kind: str = "transformer", **changes: object) -> BehaviorEncoder:
+    torch.manual_seed(0)
+    return BehaviorEncoder(config(kind, **changes)).double()
+
+
+def layer_norm(x: np.ndarray, norm: torch.nn.LayerNorm) -> np.ndarray:
+    scaled = (x - x.mean()) / math.sqrt(x.var() + norm.eps)
+    return scaled * norm.weight.detach().numpy() + norm.bias.detach().numpy()
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    return np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
+
+
+def window_by_hand(module: EventEncoder, histories: Histories, user: int, window: int) -> np.ndarray | None:
+    """z of one window: the mean of its events' parts and the volume, then a residual layer."""
+    sizes, vectors, before = module.config, [], None
+    first = int(histories.event_counts[:user].sum())
+    for event in range(first, first + int(histories.event_counts[user])):
+        age = float(histories.event_age[event])
+        gap = 0.0 if before is None else (before - age) * 24
+        before = age
+        if sizes.windows - 1 - math.floor(age / sizes.window_days) != window:
+            continue
+        text = module.text.weight @ histories.texts[histories.event_text[event]]
+        vectors.append(
+            text
+            + module.channel.weight[histories.event_channel[event]]
+            + module.amount.weight[histories.event_amount[event]]
+            + module.exposed.weight[int(histories.event_exposed[event])]
+            + module.gap.weight[min(math.floor(math.log2(1 + gap)), GAPS - 1)]
+        )
+    if not vectors:
+        return None
+    volume = module.volume.weight[:, 0] * math.log1p(len(vectors)) + module.volume.bias
+    mean = (sum(vectors) / len(vectors) + volume).detach().numpy()
+    norm, linear, _ = module.mix
+    mixed = linear.weight.detach().numpy() @ layer_norm(mean, norm) + linear.bias.detach().numpy()  # type: ignore[arg-type]
+    return layer_norm(mean + gelu(mixed), module.norm)
+
+
+def test_a_window_is_the_mean_of_its_events() -> None:
+    module, histories = encoder().events, made([6, 0, 1, 12], days=45)  # some events are older than five windows
+    for norm in (module.mix[0], module.norm):
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    z, there = module(histories)
+    assert z.shape == (4, 5, 8)
+    empty = 0
+    for user in range(4):
+        for window in range(5):
+            wanted = window_by_hand(module, histories, user, window)
+            assert there[user, window] == (wanted is not None)
+            np.testing.assert_allclose(z[user, window].detach(), np.zeros(8) if wanted is None else wanted, atol=1e-10)
+            empty += wanted is None
+    assert 0 < empty < 20
+
+
+def test_a_window_ends_where_the_next_begins() -> None:
+    histories = replace(made([4]), event_age=torch.tensor([14.0, 13.999, 7.0, 6.999], dtype=torch.float64))
+    _, there = encoder().events(histories)
+    assert there.tolist() == [[False, False, True, True, True]]
+
+
+def test_an_act_is_an_event_that_was_not_done_to_the_user() -> None:
+    histories = replace(made([4, 0]), event_age=torch.tensor([50.0, 13.0, 8.0, 1.0], dtype=torch.float64))
+    histories.event_exposed[:] = torch.tensor([False, False, True, True])
+    events = encoder().events
+    assert events(histories)[1].tolist() == [[False, False, False, True, True], [False] * 5]
+    assert events.acted(histories).tolist() == [[False, False, False, True, False], [False] * 5]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_context_of_a_window_knows_no_later_one(kind: str) -> None:
+    module, histories = encoder(kind), made([9, 4, 2], days=35, seed=3)
+    context, _, _ = module(histories)
+    for window in range(5):
+        late = histories.event_age < (4 - window) * 7.0  # in a later window
+        changed = replace(
+            histories,
+            texts=torch.cat([histories.texts, torch.full((1, 5), 3.0, dtype=torch.float64)]),
+            event_text=torch.where(late, 6, histories.event_text),
+            event_channel=torch.where(late, 2, histories.event_channel),
+            event_amount=torch.where(late, 31, histories.event_amount),
+            event_exposed=histories.event_exposed ^ late,
+        )
+        other, _, _ = module(changed)
+        torch.testing.assert_close(other[:, : window + 1], context[:, : window + 1])
+        if late.any():
+            assert not torch.allclose(other[:, window + 1 :], context[:, window + 1 :])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_gradient_comes_from_a_later_window(kind: str) -> None:
+    module, histories = encoder(kind), made([9], days=35)
+    histories.event_text[:] = torch.arange(9) % 9
+    texts = torch.randn(9, 5, dtype=torch.float64, requires_grad=True)
+    context, _, _ = module(replace(histories, texts=texts))
+    context[0, 2].sum().backward()
+    assert texts.grad is not None
+    later = histories.event_age < 14
+    assert not texts.grad[later].any()
+    assert texts.grad[~later].abs().sum(1).gt(0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_equals_its_users_one_by_one_in_any_order(kind: str) -> None:
+    module, histories = encoder(kind, dropout=0.2).eval(), made([9, 0, 4, 2], days=45)
+    with torch.no_grad():
+        context, z, there = module(histories)
+        for order in ([0], [1], [3], [2, 0, 3, 1]):
+            part = module(chosen(histories, order))
+            torch.testing.assert_close(part[0], context[order])
+            torch.testing.assert_close(part[1], z[order])
+            assert torch.equal(part[2], there[order])
+            torch.testing.assert_close(module.pool(part[0], part[2]), module.pool(context, there)[order])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_users_vector_is_the_mean_over_windows_with_events(kind: str) -> None:
+    module, histories = encoder(kind), made([6, 0, 1])
+    context, _, there = module(histories)
+    pooled = module.pool(context, there)
+    for user in range(3):
+        steps = [context[user, t].detach().numpy() for t in range(5) if there[user, t]]
+        np.testing.assert_allclose(pooled[user].detach(), np.mean(steps, 0) if steps else np.zeros(8), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("counts", [[0], [0, 0, 0], [1]])
+def test_users_without_events_and_a_batch_of_one_are_fine(kind: str, counts: list[int]) -> None:
+    module = encoder(kind)
+    context, z, there = module(made(counts, texts=sum(counts), days=30))
+    assert context.isfinite().all()
+    assert there.sum() == sum(counts)
+    if not sum(counts):
+        assert not z.any()
+        assert not module.pool(context, there).any()
+    (context.sum() + z.sum()).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_events_older_than_the_windows_are_left_out() -> None:
+    histories = replace(made([3]), event_age=torch.tensor([400.0, 90.0, 35.0], dtype=torch.float64))
+    _, z, there = encoder()(histories)
+    assert not there.any()
+    assert not z.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_losses_of_stage_1_reach_every_parameter(kind: str) -> None:
+    module, histories = encoder(kind), made([12, 2, 15, 2, 3], texts=20, days=35, seed=1)
+    context, z, there = module(histories)
+    loss = losses.cpc_loss(context, z, there, 2, 10.0) + losses.cyclic_loss(context, there, 2)
+    loss = loss + losses.next_window_loss(module.acts_next(context), module.events.acted(histories))
+    loss.backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+def test_an_empty_window_gets_no_gradient_of_its_vector() -> None:
+    module = encoder()
+    _, z, there = module(made([3, 0]))
+    z.retain_grad()
+    (z * there[..., None]).sum().backward()
+    assert z.grad is not None
+    assert not z.grad[~there].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_encoder_runs_under_mixed_precision(kind: str) -> None:
+    module, histories = encoder(kind).float(), made([9, 0, 4], dtype=torch.float32)
+    exact, _, _ = module(histories)
+    with torch.autocast("cpu", torch.bfloat16):
+        context, z, _ = module(histories)
+        (context.float().sum() + z.float().sum()).backward()
+    torch.testing.assert_close(context.float(), exact, atol=0.1, rtol=0.1)

@@ -1,0 +1,138 @@
+"""Cross-attention fusion (equation 11) against an explicit softmax, and what is missing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.fusion import CrossAttentionFusion, CrossAttentionLayer
+
+WIDTH = 8
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def fusion(layers: int = 2) -> CrossAttentionFusion:
+    torch.manual_seed(0)
+    module = CrossAttentionFusion(WIDTH, layers, 2, 0.0).double()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return module
+
+
+def masks(*lengths: int, users: int = 4, seed: int = 0) -> list[torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    made = [torch.from_numpy(rng.random((users, length)) < 0.6) for length in lengths]
+    made[0][0] = True
+    for mask in made:
+        mask[1] = False  # nothing is known of the second user
+    made[0][2], made[1][2, 0] = False, True  # one modality alone
+    return made
+
+
+def weight(parameter: torch.Tensor) -> np.ndarray:
+    return parameter.detach().numpy()
+
+
+def norm(x: np.ndarray, layer: nn.LayerNorm) -> np.ndarray:
+    return (x - x.mean()) / math.sqrt(x.var() + layer.eps) * weight(layer.weight) + weight(layer.bias)
+
+
+def layer_by_hand(layer: CrossAttentionLayer, user: np.ndarray, tokens: list[np.ndarray]) -> np.ndarray:
+    """One user token over the tokens that are there, each score a dot product, each weight a share of a sum."""
+    attention, heads = layer.attention, layer.attention.num_heads
+    size = WIDTH // heads
+    assert attention.in_proj_weight is not None
+    wq, wk, wv = weight(attention.in_proj_weight).reshape(3, WIDTH, WIDTH)
+    bq, bk, bv = weight(attention.in_proj_bias).reshape(3, WIDTH)
+    query = wq @ norm(user, layer.norm_user) + bq
+    keys = [wk @ norm(t, layer.norm_tokens) + bk for t in tokens]
+    values = [wv @ norm(t, layer.norm_tokens) + bv for t in tokens]
+    heard = np.zeros(WIDTH)
+    for head in range(heads):
+        part = slice(head * size, (head + 1) * size)
+        scores = [math.exp(query[part] @ key[part] / math.sqrt(size)) for key in keys]
+        for score, value in zip(scores, values, strict=True):
+            heard[part] += score / sum(scores) * value[part]
+    user = user + weight(attention.out_proj.weight) @ heard + weight(attention.out_proj.bias)
+    first, _, _, last = layer.feed
+    hidden = weight(first.weight) @ norm(user, layer.norm) + weight(first.bias)  # type: ignore[arg-type]
+    hidden = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in hidden])
+    return user + weight(last.weight) @ hidden + weight(last.bias)  # type: ignore[arg-type]
+
+
+def test_equation_11() -> None:
+    module = fusion()
+    tokens, there = [normal(4, 5, WIDTH, seed=1), normal(4, 2, WIDTH, seed=2), normal(4, 3, WIDTH, seed=3)], masks(5, 2, 3)
+    fused = module(tokens, there).detach()
+    for user in range(4):
+        seen = [
+            tokens[m][user, s].numpy() + weight(module.modality.weight)[m]
+            for m in range(3)
+            for s in range(tokens[m].shape[1])
+            if there[m][user, s]
+        ]
+        state = weight(module.user)[0, 0]
+        for layer in module.layers:
+            assert isinstance(layer, CrossAttentionLayer)
+            state = layer_by_hand(layer, state, seen) if seen else state
+        np.testing.assert_allclose(fused[user], norm(state, module.norm) if seen else np.zeros(WIDTH), atol=1e-10)
+
+
+@pytest.mark.parametrize("left_out", [0, 1, 2])
+def test_a_modality_left_out_is_a_modality_masked(left_out: int) -> None:
+    module = fusion()
+    tokens: list[torch.Tensor | None] = [normal(4, 5, WIDTH, seed=1), normal(4, 2, WIDTH, seed=2), normal(4, 3, WIDTH, seed=3)]
+    there: list[torch.Tensor | None] = list(masks(5, 2, 3))
+    masked = list(there)
+    masked[left_out] = torch.zeros_like(there[left_out])  # type: ignore[arg-type]
+    wanted = module(tokens, masked)
+    tokens[left_out] = there[left_out] = None
+    torch.testing.assert_close(module(tokens, there), wanted)
+
+
+def test_a_masked_token_changes_nothing_and_gets_no_gradient() -> None:
+    module, there = fusion(), masks(5, 2, 3)
+    tokens = [normal(4, n, WIDTH, seed=n).requires_grad_() for n in (5, 2, 3)]
+    fused = module(list(tokens), list(there))
+    fused.square().sum().backward()
+    other = [torch.where(m[..., None], t, 7.0).detach() for t, m in zip(tokens, there, strict=True)]
+    torch.testing.assert_close(module(list(other), list(there)), fused)
+    for token, mask in zip(tokens, there, strict=True):
+        assert token.grad is not None
+        assert token.grad.isfinite().all()
+        assert not token.grad[~mask].any()
+        assert token.grad[mask].abs().sum(-1).gt(0).all()
+
+
+def test_a_user_of_whom_nothing_is_known_is_zeros_without_gradient_and_the_others_are_fine() -> None:
+    module = fusion()
+    nothing = torch.zeros(2, 3, dtype=torch.bool)
+    tokens = normal(2, 3, WIDTH).requires_grad_()
+    fused = module([tokens, None, None], [nothing, None, None])
+    assert not fused.any()
+    fused.sum().backward()
+    assert tokens.grad is not None
+    assert not tokens.grad.any()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_the_order_of_tokens_within_a_modality_does_not_matter_and_the_modality_does() -> None:
+    module = fusion()
+    tokens, there = normal(2, 3, WIDTH), torch.ones(2, 3, dtype=torch.bool)
+    fused = module([tokens, None, None], [there, None, None])
+    torch.testing.assert_close(module([tokens.flip(1), None, None], [there, None, None]), fused)
+    assert not torch.allclose(module([None, None, tokens], [None, None, there]), fused)
+
+
+def test_every_parameter_learns() -> None:
+    module = fusion()
+    tokens, there = [normal(4, n, WIDTH, seed=n) for n in (5, 2, 3)], masks(5, 2, 3)
+    module(list(tokens), list(there)).square().sum().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
