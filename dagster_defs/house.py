@@ -31,7 +31,7 @@ EVERYTHING = -20_000
 """Days back that stand for "all days before"."""
 
 OWNER = "team:feature-platform"
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 
 DAILY, CUTOFF, NONE = "daily", "cutoff", "none"
 
@@ -66,7 +66,10 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
             {"behavior_sequence": history, "search_text": history, "user_tabular": history, "raw_events": ever},
         ),
         "text_vectors": (CUTOFF, {"behavior_text": ever}),
-        "found_model": (CUTOFF, {"training_set": None, "text_vectors": None}),
+        "user_text_pairs": (CUTOFF, {"training_set": None, "text_vectors": None, "raw_events": ever}),
+        "behavior_encoder": (CUTOFF, {"user_text_pairs": None}),
+        "tabular_encoder": (CUTOFF, {"user_text_pairs": None}),
+        "found_model": (CUTOFF, {"user_text_pairs": None, "behavior_encoder": None, "tabular_encoder": None}),
         "user_embeddings": (
             CUTOFF,
             {
@@ -200,6 +203,8 @@ class House:
         if self.graph[asset][0] == CUTOFF:
             names += ["horizon_days", "text_encoder", "training_days", "grid_days"]
         read = {n: getattr(self.settings, n) for n in names}
+        if asset in ("behavior_encoder", "tabular_encoder", "found_model"):
+            read["sizes"] = self.settings.sizes.model_dump(mode="json")
         if asset == "benchmark_results":
             read["labels"] = scenarios.given(self.settings)
         return read

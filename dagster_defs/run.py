@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from dagster_defs.definitions import build_assets
 from dagster_defs.house import CUTOFF, DAILY, NONE, House
 from found_platform import index, lake, registry
+from found_platform.embedding import handover
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 from found_platform.sources import staging
@@ -218,10 +219,14 @@ def _is_there(settings: Settings, asset: str, key: str) -> bool:
         return False
     if asset == "quarantine":
         return staging.is_staged(settings)
+    if asset in TRAINED:
+        folder = handover.folder(settings, dt.date.fromisoformat(key))
+        if not ((folder / "data").exists() and (folder / TRAINED[asset]).exists()):
+            return False
     if asset == "online_features":
         return (settings.home / "feast" / "online.db").exists()
     if asset in ("found_model", "promotion", "user_index"):
-        version = registry.newest_for(settings, key)
+        version = registry.serving(settings, key)
         if asset == "promotion":
             return version is not None and registry.version_of(settings, registry.CHAMPION) == version
         if asset == "user_index":
@@ -229,6 +234,9 @@ def _is_there(settings: Settings, asset: str, key: str) -> bool:
         return version is not None
     return True
 
+
+TRAINED = {"user_text_pairs": "", "behavior_encoder": "behavior", "tabular_encoder": "", "found_model": "align"}
+"""Assets with files under `HOME/training/CUTOFF`: a stage's folder, or none (a source without a profile trains no table)."""
 
 IN_LAKE = frozenset(
     {

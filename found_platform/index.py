@@ -194,10 +194,18 @@ def _swap(settings: Settings, made: Publication) -> None:
             shutil.rmtree(db)
 
 
+def _width(client: "MilvusClient") -> int:
+    """Dimensions of the stored vectors."""
+    about: Any = client.describe_collection(COLLECTION)
+    return next(f["params"]["dim"] for f in about["fields"] if f["name"] == "vector")
+
+
 def search(
     settings: Settings, published: Publication, query: np.ndarray, top: int, expression: str = ""
 ) -> list[tuple[str, float]]:
-    """The `top` users of a published index by inner product with `query` (D,), best first, within a Milvus expression.
+    """The `top` users of a published index by inner product with `query`, best first, within a Milvus expression.
+
+    `query` (D,) asks the first D places of the stored vectors.
 
     Raises IndexBusy when another process holds the file, or it is gone.
     """
@@ -206,4 +214,5 @@ def search(
         raise IndexBusy("the file of the index is gone")
     with _client(path) as client:
         client.load_collection(COLLECTION)
-        return _search(client, query[None], top, expression)[0]
+        stored = _width(client)
+        return _search(client, np.pad(query, (0, stored - len(query)))[None], top, expression)[0]

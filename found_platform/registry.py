@@ -19,7 +19,7 @@ from found_platform.settings import Settings
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from models.frozen_text import FrozenText
+    from models.saved import Model
 
 MODEL = "found"
 EXPERIMENT = "found"
@@ -31,7 +31,7 @@ class LoadedModel:
     """A registered version, ready to embed."""
 
     version: str
-    model: "FrozenText"
+    model: "Model"
     tags: dict[str, str]
 
 
@@ -61,13 +61,45 @@ def _mlflow(settings: Settings) -> Iterator["MlflowClient"]:
         mlflow.set_tracking_uri(before)
 
 
-def log(
-    settings: Settings, model: "FrozenText", *, parameters: dict[str, Any], metrics: dict[str, float], tags: dict[str, str]
-) -> str:
-    """Logs and registers a model as a new version with the alias `candidate`. Returns the version.
+@contextlib.contextmanager
+def _run(settings: Settings, name: str) -> Iterator["MlflowClient"]:
+    """A run of the home's experiment."""
+    import mlflow
 
-    Where the newest version of this cutoff has the same weights, it is returned and no other is made: a rerun changes nothing.
-    `tags` are the version's lineage: cutoff, feature service, Delta versions, code.
+    with _mlflow(settings) as client:
+        if client.get_experiment_by_name(EXPERIMENT) is None:
+            client.create_experiment(EXPERIMENT, artifact_location=(settings.home / "mlflow" / "artifacts").as_uri())
+        mlflow.set_experiment(EXPERIMENT)
+        with mlflow.start_run(run_name=name):
+            yield client
+
+
+def log_stage(settings: Settings, name: str, parameters: dict[str, Any], curves: dict[str, list[tuple[int, float]]]) -> None:
+    """Logs a stage of training: its parameters, and each figure over the steps (step, value)."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    with _run(settings, name) as client:
+        mlflow.log_params(parameters)
+        run = mlflow.active_run()
+        assert run is not None
+        metrics = [Metric(key, value, 0, step) for key, points in curves.items() for step, value in points]
+        for start in range(0, len(metrics), METRICS):
+            client.log_batch(run.info.run_id, metrics[start : start + METRICS])
+
+
+METRICS = 500
+"""Metrics that MLflow takes at once, and some room."""
+
+
+def log(
+    settings: Settings, model: "Model", *, parameters: dict[str, Any], metrics: dict[str, float], tags: dict[str, str], card: str
+) -> str:
+    """Logs and registers a model as a new version. Returns the version.
+
+    Where a version of this cutoff has the same weights, it is returned and no other is made: a rerun changes nothing.
+    `tags` are the version's lineage: cutoff, feature service, Delta versions, code. `card` is its model card, in Markdown: the
+    description of the version, and a file of its run.
     """
     import mlflow
     import numpy as np
@@ -75,20 +107,16 @@ def log(
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     import models
-    from models import frozen_text
+    from models import saved
 
-    with _mlflow(settings) as client, tempfile.TemporaryDirectory() as scratch:
-        if client.get_experiment_by_name(EXPERIMENT) is None:
-            client.create_experiment(EXPERIMENT, artifact_location=(settings.home / "mlflow" / "artifacts").as_uri())
-        mlflow.set_experiment(EXPERIMENT)
-        sha256 = frozen_text.save(model, Path(scratch) / "model")
-        newest = newest_for(settings, tags["cutoff"])
-        if newest is not None and client.get_model_version(MODEL, newest).tags.get("sha256") == sha256:
-            client.set_registered_model_alias(MODEL, CANDIDATE, newest)
-            return newest
-        with mlflow.start_run(run_name=f"{model.config.kind} {tags.get('cutoff', '')}".strip()):
+    with tempfile.TemporaryDirectory() as scratch:
+        sha256 = saved.save(model, Path(scratch) / "model")
+        if (same := _with_weights(settings, tags["cutoff"], sha256)) is not None:
+            return same
+        with _run(settings, f"{model.config.kind} {tags['cutoff']}") as client:
             mlflow.log_params(parameters)
             mlflow.log_metrics(metrics)
+            mlflow.log_text(card, "model_card.md")
             with contextlib.redirect_stderr(io.StringIO()):  # MLflow announces each registration there
                 info = mlflow.pyfunc.log_model(
                     name=MODEL,
@@ -99,15 +127,33 @@ def log(
                         inputs=Schema([ColSpec("string", "text")]),
                         outputs=Schema([TensorSpec(np.dtype("float32"), (-1, model.config.dim))]),
                     ),
-                    pip_requirements=["torch", "transformers", "safetensors", "numpy"],
+                    pip_requirements=["torch", "transformers", "peft", "safetensors", "numpy"],
                     registered_model_name=MODEL,
                 )
-        version = str(info.registered_model_version)
-        # the cutoff last: only with it is a version found, and then it has the rest
-        for key, value in sorted({**tags, "sha256": sha256, "kind": model.config.kind}.items(), key=lambda tag: tag[0] == "cutoff"):
-            client.set_model_version_tag(MODEL, version, key, value)
-        client.set_registered_model_alias(MODEL, CANDIDATE, version)
+            version = str(info.registered_model_version)
+            client.update_model_version(MODEL, version, description=card)
+            for key, value in {**tags, "kind": model.config.kind, "sha256": sha256}.items():
+                client.set_model_version_tag(MODEL, version, key, value)
     return version
+
+
+def _with_weights(settings: Settings, cutoff: str, sha256: str) -> str | None:
+    """The newest version of a cutoff with these weights, or None."""
+    with _mlflow(settings) as client:
+        versions = client.search_model_versions(f"name = '{MODEL}'")
+    same = [int(v.version) for v in versions if v.tags.get("cutoff") == cutoff and v.tags.get("sha256") == sha256]
+    return str(max(same)) if same else None
+
+
+def nominate(settings: Settings, version: str, cutoff: str) -> None:
+    """Makes a version the candidate, and the one that serves its cutoff."""
+    with _mlflow(settings) as client:
+        client.set_registered_model_alias(MODEL, CANDIDATE, version)
+        client.set_registered_model_alias(MODEL, _alias(cutoff), version)
+
+
+def _alias(cutoff: str) -> str:
+    return f"cutoff-{cutoff}"
 
 
 def version_of(settings: Settings, alias: str) -> str | None:
@@ -123,18 +169,14 @@ def version_of(settings: Settings, alias: str) -> str | None:
             return None
 
 
-def newest_for(settings: Settings, cutoff: str) -> str | None:
-    """The newest version trained for a cutoff, or None."""
-    if not (settings.home / "mlflow" / "mlflow.db").exists():
-        return None
-    with _mlflow(settings) as client:
-        versions = client.search_model_versions(f"name = '{MODEL}'")
-    return str(max(mine)) if (mine := [int(v.version) for v in versions if v.tags.get("cutoff") == cutoff]) else None
+def serving(settings: Settings, cutoff: str) -> str | None:
+    """The version that serves a cutoff, or None."""
+    return version_of(settings, _alias(cutoff))
 
 
 def of_cutoff(settings: Settings, cutoff: str) -> str:
-    """The newest version trained for a cutoff. Raises BadInput when there is none."""
-    version = newest_for(settings, cutoff)
+    """The version that serves a cutoff. Raises BadInput when there is none."""
+    version = serving(settings, cutoff)
     if version is None:
         raise BadInput(f"No model version of the cutoff {cutoff} is registered: materialise `found_model` for it.")
     return version
@@ -144,12 +186,18 @@ def load(settings: Settings, version: str) -> LoadedModel:
     """A version's weights, checked against their sha256, and its tags."""
     import mlflow
 
-    from models import frozen_text
+    from models import saved
 
     with _mlflow(settings) as client:
         tags = dict(client.get_model_version(MODEL, version).tags)
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version}"))
-    return LoadedModel(version, frozen_text.load(folder / "artifacts" / "model"), tags)
+    return LoadedModel(version, saved.load(folder / "artifacts" / "model"), tags)
+
+
+def card(settings: Settings, version: str) -> str:
+    """A version's model card, in Markdown."""
+    with _mlflow(settings) as client:
+        return str(client.get_model_version(MODEL, version).description or "")
 
 
 def champion(settings: Settings) -> LoadedModel:

@@ -11,16 +11,17 @@ class FoundQueries(mlflow.pyfunc.PythonModel):
     """`predict` takes a column `text` and gives float32 unit vectors (rows, dim) in the space of the user vectors."""
 
     def load_context(self, context) -> None:
-        from models import frozen_text
+        from models import saved
         from models.text_encoder import load_text_encoder
 
-        self.model = frozen_text.load(Path(context.artifacts["model"]))
+        self.model = saved.load(Path(context.artifacts["model"]))
         self.encoder = load_text_encoder(self.model.config.encoder)
 
     def predict(self, context, model_input, params=None) -> np.ndarray:
-        vectors = self.encoder.encode(list(model_input["text"]))
+        from models.saved import sentences
+
         with torch.inference_mode():
-            return self.model.sentences(torch.from_numpy(vectors)).numpy()
+            return sentences(self.model, self.encoder, list(model_input["text"])).numpy()
 
 
 mlflow.models.set_model(FoundQueries())

@@ -30,6 +30,15 @@ TELEMETRY_OFF = {
 os.environ.update(TELEMETRY_OFF)
 
 
+class Stage(BaseModel):
+    """A stage of training: `options` as `found_platform.training.loop.Options`, `losses` as the weights in `tasks`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    options: dict[str, Any]
+    losses: dict[str, Any] = {}
+
+
 class Profile(BaseModel):
     """Sizes for a machine, as data: `found_platform/profiles/NAME.yaml`."""
 
@@ -38,6 +47,10 @@ class Profile(BaseModel):
     horizon_days: int
     text_encoder: str
     encode_batch: int
+    model: dict[str, Any]  # sizes, as `models.found.FoundConfig` has them
+    behavior: Stage
+    tabular: Stage
+    align: Stage
 
     @classmethod
     def load(cls, name: str) -> Self:
@@ -51,7 +64,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FOUND_", frozen=True, extra="forbid")
 
     home: Path = Path(".found")
-    profile: Literal["tiny", "cpu"] = "cpu"
+    profile: Literal["tiny", "cpu", "paper"] = "cpu"
 
     lookback_days: int = Field(180, ge=1)  # how far back a snapshot looks, and the TTL of the sequence views
     training_days: int = Field(180, ge=1)  # how far before a cutoff the training set's own cutoffs reach

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from models import weights
 from models.behavior import BehaviorConfig, BehaviorEncoder
+from models.frozen_text import FrozenText, FrozenTextConfig
 from models.fusion import CrossAttentionFusion
 from models.histories import CHANNELS, Histories, pad
 from models.losses import masked_mean
@@ -176,6 +177,11 @@ class Found(nn.Module):
         """e^(q) of texts, through the description tower."""
         assert self.description_tower is not None
         return self.sentences(self.description_tower(texts))
+
+    def frozen_text(self) -> FrozenText:
+        """The model this one started from: the frozen mean, not projected."""
+        config = self.config
+        return FrozenText(FrozenTextConfig(config.encoder, config.encoder_revision, config.text_dim), self.center)
 
     def late_scores(self, histories: Histories, queries: Tensor) -> Tensor:
         """Scores (B, Q) by late interaction: every event is asked by every query (Q, K) before anything is averaged."""

@@ -1,11 +1,19 @@
-"""Training data, text vectors and the model of a cutoff."""
+"""Training data, the stages of FOUND, and the model of a cutoff."""
+
+import base64
+import hashlib
+from typing import Any
 
 import dagster as dg
 
 from dagster_defs.house import House, Record
 from found_platform import registry
-from found_platform.embedding import frozen, text_vectors
+from found_platform.embedding import fit, handover, stages, text_vectors
 from found_platform.feature_store import training_set as training
+from found_platform.monitoring import curves
+from found_platform.pairs import future
+
+FIGURES = ("parameters", "trained_parameters", "rows", "users", "best_step", "seconds", "best")
 
 
 def build(house: House) -> list[dg.AssetsDefinition]:
@@ -35,16 +43,77 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             },
         )
 
-    @house.asset("found_model", group="align", kinds={"pytorch", "mlflow"}, pool="mlflow", checks=["weights_are_sound"])
-    def found_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The model of this cutoff, registered in MLflow as `candidate`. Here the frozen-text model: only its centre is fitted."""
+    @house.asset("user_text_pairs", group="training_data", kinds={"duckdb", "deltalake"})
+    def user_text_pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """For every row of the training set, a description of what the user did in the window after it; and the files that the
+        training processes read."""
         record = Record(context, house)
-        version, tags = frozen.fit(settings, record.cutoff)
+        written = future.build(settings, record.cutoff)
+        files = handover.write(settings, record.cutoff)
+        size = sum(f.stat().st_size for f in files.iterdir())
+        return record.written(written, future.SCHEMA, metadata={"files": dg.MetadataValue.path(str(files)), "files_bytes": size})
+
+    def train(context: dg.AssetExecutionContext, name: str) -> stages.Stage | None:
+        def forward(line: dict[str, Any]) -> None:
+            context.log.info(f"{name} {line['step']}/{line['steps']}: {line.get('held_out') or line.get('parts')}")
+
+        return stages.run(settings, Record(context, house).cutoff, name, forward)
+
+    def shown(stage: stages.Stage) -> dict[str, Any]:
+        picture = base64.b64encode(curves.plot(stage.curves)).decode()
+        figures = {k: stage.outcome[k] for k in FIGURES}
+        speeds = [v for _, v in stage.curves.get("rows_per_second", [])]
+        return {
+            **figures,
+            "helped": stage.helped,
+            "rows_per_second": max(speeds, default=0.0),
+            "curves": dg.MetadataValue.md(f"![loss over the steps](data:image/png;base64,{picture})"),
+        }
+
+    def encoder(asset: str, name: str, description: str) -> dg.AssetsDefinition:
+        @house.asset(asset, group="pretrain", kinds={"pytorch", "mlflow"}, pool="training", description=description)
+        def pretrained(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            record = Record(context, house)
+            stage = train(context, name)
+            sha256 = stage.sha256 if stage else "none"
+            said = shown(stage) if stage else {"why_not": "the source has no profile: there is no table to learn from"}
+            return record.result(hashes={str(record.cutoff): sha256[:16]}, metadata=said)
+
+        return pretrained
+
+    @house.asset("found_model", group="align", kinds={"pytorch", "mlflow"}, pool="training", checks=["weights_are_sound"])
+    def found_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The model of this cutoff, registered in MLflow as `candidate`: FOUND, aligned with descriptions of the future. The
+        frozen-text model is registered beside it, as the version to beat, and takes its place where alignment did not help."""
+        record = Record(context, house)
+        align = train(context, "align")
+        assert align is not None
+        done = [s for s in (stages.finished(settings, record.cutoff, n) for n in ("behavior", "tabular")) if s] + [align]
+        frozen = fit.frozen_text(settings, record.cutoff)
+        found = fit.found(settings, record.cutoff, done)
+        version = fit.choose(settings, record.cutoff, frozen, found, helped=align.helped)
         loaded = registry.load(settings, version)
         return record.result(
-            hashes={str(record.cutoff): loaded.tags["sha256"]},
-            checks={"weights_are_sound": frozen.sound(loaded)},
-            metadata={"model_version": version, **tags},
+            hashes={str(record.cutoff): hashlib.sha256(loaded.tags["sha256"].encode()).hexdigest()[:16]},
+            checks={"weights_are_sound": fit.sound(loaded)},
+            metadata={
+                "model_version": version,
+                "version_to_beat": frozen,
+                "alignment": "helped" if align.helped else "alignment did not help: the frozen-text model serves this cutoff",
+                "card": dg.MetadataValue.md(registry.card(settings, found)),
+                **shown(align),
+            },
         )
 
-    return [training_set, text_vectors_, found_model]
+    return [
+        training_set,
+        text_vectors_,
+        user_text_pairs,
+        encoder(
+            "behavior_encoder",
+            "behavior",
+            "Stage 1 of behaviour sequences: windows of events through time, told from those of others (CPC and the cyclic term).",
+        ),
+        encoder("tabular_encoder", "tabular", "Stage 1 of the profile table: masked values and replaced values."),
+        found_model,
+    ]

@@ -8,16 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pyarrow as pa
 
-from found_platform import contract, feature_store, index, lake
+from found_platform import contract, feature_store, index, lake, registry
 from found_platform.contract import ACTIVITY_FEATURES, midnight
 from found_platform.embedding import text_vectors, users
-from found_platform.registry import LoadedModel
+from found_platform.feature_store.training_set import users_seen
 from found_platform.settings import Settings
 from found_platform.targeting.lookup import embed_sentences
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.frozen_text import FrozenText
+    from models.histories import Histories
+    from models.saved import Model
 
 CATEGORIES = 40
 """Most frequent categories that aggregates are made for."""
@@ -25,29 +33,62 @@ CATEGORIES = 40
 
 @dataclass(frozen=True)
 class Population:
-    """Everybody's state before the cutoff, as the methods see it. Rows are in the order of `row`."""
+    """Everybody's state before the cutoff, as the methods see it. Rows are in the order of `keys`."""
 
     settings: Settings
-    model: LoadedModel
+    model: "Model"
     cutoff: dt.date
+    keys: list[str]
+    vectors: np.ndarray  # (U, W) what the model stores of a user
+    has_history: np.ndarray  # (U,) bool
 
-    @cached_property
-    def _states(self) -> tuple[list[str], np.ndarray, np.ndarray]:
-        return users.load(self.settings, self.model.version, self.cutoff)
+    @classmethod
+    def stored(cls, settings: Settings, version: str, cutoff: dt.date) -> Self:
+        """The states that a version has published."""
+        keys, vectors, events = users.load(settings, version, cutoff)
+        return cls(settings, registry.load(settings, version).model, cutoff, keys, vectors, events > 0)
+
+    @classmethod
+    def computed(cls, settings: Settings, model: "Model", cutoff: dt.date) -> Self:
+        """The states that a model would publish."""
+        keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
+        rows = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
+        vectors = users.vectors_of(settings, model, rows, users.texts_of(settings, model, cutoff))
+        return cls(settings, model, cutoff, keys, vectors, users.own_texts(rows)[1] > 0)
 
     @cached_property
     def row(self) -> dict[str, int]:
-        return {key: i for i, key in enumerate(self._states[0])}
+        return {key: i for i, key in enumerate(self.keys)}
 
-    @property
-    def vectors(self) -> np.ndarray:
-        """(U, D)"""
-        return self._states[1]
+    @cached_property
+    def history(self) -> pa.Table:
+        """What the feature service knew of everybody at the cutoff."""
+        return feature_store.history(self.settings, self.keys, [midnight(self.cutoff)] * len(self.keys))
 
-    @property
-    def has_history(self) -> np.ndarray:
-        """(U,) bool"""
-        return self._states[2] > 0
+    def by_model(self, method: "Callable[[Histories], torch.Tensor]") -> np.ndarray:
+        """(U, ...) what a method of a model says of everybody's history, a batch at a time."""
+        import torch
+
+        texts = users.texts_of(self.settings, self.model, self.cutoff)
+        with torch.inference_mode():
+            return np.concatenate(
+                [
+                    method(users.tensors_of(self.settings, self.model, self.history.slice(start, users.USERS), texts)).numpy()
+                    for start in range(0, len(self.keys), users.USERS)
+                ]
+            )
+
+    @cached_property
+    def frozen_text(self) -> "FrozenText":
+        """The frozen-text model under this one: the model itself, or what it started from."""
+        from models.found import Found
+
+        return self.model.frozen_text() if isinstance(self.model, Found) else self.model
+
+    @cached_property
+    def frozen_vectors(self) -> np.ndarray:
+        """(U, E) the frozen-text model's users."""
+        return self.by_model(self.frozen_text.users)
 
     @cached_property
     def activity(self) -> np.ndarray:
@@ -61,7 +102,6 @@ class Population:
         """(U, A + C + P) what gradient boosting lives on: activity, counts and sums by category, and the profile as codes."""
         import pandas as pd
 
-        keys = self._states[0]
         con = lake.connect(self.settings.duckdb_memory)
         lake.view(con, "events", self.settings.lake, "raw_events")
         by_category: Any = con.execute(
@@ -76,14 +116,12 @@ class Population:
         names = contract.profile_schema(self.settings.home).names
         profile = index.attributes(self.settings, self.cutoff).select(names).to_pandas()
         codes = [pd.factorize(profile[n])[0] if profile[n].dtype == object else profile[n].to_numpy(float) for n in names]
-        return np.hstack([self.activity, wide.reindex(keys).fillna(0).to_numpy(float), *(c[:, None] for c in codes)])
+        return np.hstack([self.activity, wide.reindex(self.keys).fillna(0).to_numpy(float), *(c[:, None] for c in codes)])
 
     @cached_property
     def documents(self) -> list[str]:
         """The texts of each user's own events, one string a user."""
-        keys = self._states[0]
-        history = feature_store.history(self.settings, keys, [midnight(self.cutoff)] * len(keys))
-        ids, counts = users.own_texts(history)
+        ids, counts = users.own_texts(self.history)
         table = text_vectors.texts_before(self.settings, self.cutoff)
         text = dict(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
         bounds = np.concatenate([[0], np.cumsum(counts)])
@@ -92,9 +130,19 @@ class Population:
 
 def zero_shot(population: Population, demands: list[str]) -> dict[str, np.ndarray]:
     """Scores (D, U) of each demand by method name. Users without any history rank last."""
-    queries = embed_sentences(population.model, demands)
+    import torch
+
+    from models.found import Found
+
+    model = population.model
+    frozen = embed_sentences(population.frozen_text, demands)
     count = population.activity[:, [f.name for f in ACTIVITY_FEATURES].index("events_lookback")]
-    scores = {"frozen_text": queries @ population.vectors.T, "activity_count": np.tile(count, (len(demands), 1))}
+    scores = {"frozen_text": frozen @ population.frozen_vectors.T, "activity_count": np.tile(count, (len(demands), 1))}
+    if isinstance(model, Found):
+        queries = embed_sentences(model, demands)
+        asked = torch.from_numpy(queries)
+        scores["found_aligned"] = queries @ population.vectors[:, : model.config.dim].T
+        scores["found_late"] = population.by_model(lambda histories: model.late_scores(histories, asked)).T
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
 
 
@@ -112,13 +160,20 @@ STRENGTHS = (0.01, 0.1, 1.0)
 
 def logistic(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np.ndarray]:
     """A regularised logistic regression."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.model_selection import StratifiedKFold
 
     smaller = int(min(labels.sum(), (1 - labels).sum()))
     folds = StratifiedKFold(min(3, smaller), shuffle=True, random_state=seed)
-    search = GridSearchCV(LogisticRegression(max_iter=2000), {"C": STRENGTHS}, scoring="roc_auc", cv=folds)
-    return search.fit(features, labels).decision_function
+    chosen = LogisticRegressionCV(
+        Cs=STRENGTHS,  # pyright: ignore
+        cv=folds,
+        scoring="roc_auc",
+        max_iter=2000,
+        l1_ratios=(0,),  # pyright: ignore
+        use_legacy_attributes=False,  # pyright: ignore
+    )
+    return chosen.fit(features, labels).decision_function
 
 
 def boosting(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np.ndarray]:
@@ -133,15 +188,47 @@ def boosting(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np
 
 
 def probes(population: Population) -> dict[str, Probe]:
-    """The probes by method name."""
+    """The probes by method name. Those that end in `_activity`, and `found`, have the same activity columns too."""
     import scipy.sparse as sp
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import StandardScaler
 
-    activity = StandardScaler().fit_transform(np.log1p(np.abs(population.activity)))
+    def standard(*parts: np.ndarray) -> Any:
+        return StandardScaler().fit_transform(np.hstack(parts))
+
+    activity = standard(np.log1p(np.abs(population.activity)))
     words = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(population.documents)
-    return {
-        "frozen_text": Probe(StandardScaler().fit_transform(population.vectors), logistic),
+    found = {
+        "activity": Probe(activity, logistic),
+        "frozen_text": Probe(standard(population.frozen_vectors), logistic),
+        "frozen_text_activity": Probe(standard(population.frozen_vectors, activity), logistic),
         "tfidf_activity": Probe(sp.hstack([words, sp.csr_matrix(activity)]).tocsr(), logistic),
         "gbdt_aggregates": Probe(population.aggregates, boosting),
+    }
+    return found | {name: Probe(standard(part, activity), logistic) for name, part in _parts(population).items()}
+
+
+def _parts(population: Population) -> dict[str, np.ndarray]:
+    """What FOUND makes of a user (U, W), in part and as a whole, by method name; nothing where the model is another.
+
+    `untrained` is stage 1 with random weights; `concatenation` the modalities side by side, without alignment.
+    """
+    import torch
+
+    from models.found import Found
+
+    model = population.model
+    if not isinstance(model, Found):
+        return {}
+    aligned = model.config.dim
+    stage1 = model.config.behavior.width if model.config.behavior else 0
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        untrained = Found(model.config).eval()
+    return {
+        "untrained_activity": population.by_model(untrained.users)[:, aligned : aligned + stage1],
+        "stage1_activity": population.vectors[:, aligned : aligned + stage1],
+        "concatenation_activity": population.by_model(model.concatenation),
+        "aligned_activity": population.vectors[:, :aligned],
+        "found": population.vectors[:, : aligned + stage1],
     }

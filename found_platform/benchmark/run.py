@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 from tqdm import tqdm
 
-from found_platform import lake, registry
+from found_platform import lake
 from found_platform.benchmark import methods
 from found_platform.benchmark.metrics import auc, evaluate
 from found_platform.benchmark.scenarios import RESULTS, Scenario, as_table
@@ -38,9 +38,17 @@ def run(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scena
 
 
 def _rows(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scenario]) -> Iterator[dict[str, Any]]:
-    population = methods.Population(settings, registry.load(settings, version), cutoff)
-    probes = methods.probes(population)
+    from threadpoolctl import threadpool_limits
+
+    population = methods.Population.stored(settings, version, cutoff)
     common = {"cutoff": cutoff, "dataset": source_config.of_home(settings).name, "model_version": version}
+    with threadpool_limits(1):  # thousands of small fits: threads would wait for each other
+        yield from evaluated(population, scenarios, common)
+
+
+def evaluated(population: methods.Population, scenarios: list[Scenario], common: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The result rows of a population: every method, task, scenario and metric. `common` is what every row carries."""
+    probes = methods.probes(population)
     collected: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {}
     for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
         known = np.array([u in population.row for u in scenario.user_keys])

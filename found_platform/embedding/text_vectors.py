@@ -15,6 +15,7 @@ import pyarrow.dataset as pad
 from tqdm import tqdm
 
 from found_platform import lake
+from found_platform.embedding.histories import Texts
 from found_platform.errors import BadInput
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -103,8 +104,8 @@ def _cached_ids(settings: Settings, revision: str) -> np.ndarray:
     return lake.read(settings.lake, TABLE, pad.field("encoder_revision") == revision, ["text_id"])["text_id"].to_numpy()
 
 
-def load(settings: Settings, revision: str) -> tuple[np.ndarray, np.ndarray]:
-    """All cached vectors of a revision: text ids (T,) ascending, vectors (T, D) float16.
+def load(settings: Settings, revision: str, only: np.ndarray | None = None) -> Texts:
+    """The cached vectors of a revision, of the texts `only` (ids) where given.
 
     Raises BadInput when there are none.
     """
@@ -112,6 +113,8 @@ def load(settings: Settings, revision: str) -> tuple[np.ndarray, np.ndarray]:
     if not rows.num_rows:
         raise BadInput(f"No text vectors of the encoder {revision} are cached: materialise `text_vectors` for this cutoff.")
     ids = rows["text_id"].to_numpy()
-    vectors = np.frombuffer(b"".join(rows["vector"].to_pylist()), "<f2").reshape(len(ids), -1)
     order = np.argsort(ids, kind="stable")
-    return ids[order], vectors[order]
+    if only is not None:
+        order = order[np.isin(ids[order], only)]
+    vectors = np.frombuffer(b"".join(rows["vector"].to_pylist()), "<f2").reshape(len(ids), -1)
+    return Texts(ids[order], vectors[order])

@@ -4,25 +4,33 @@
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pad
+from tqdm import tqdm
 
 from found_platform import feature_store, lake
 from found_platform.contract import midnight
-from found_platform.embedding import text_vectors
+from found_platform.embedding import histories, text_vectors
+from found_platform.embedding.histories import Texts, own_texts
 from found_platform.feature_store.training_set import users_seen
 from found_platform.lake import Written
 from found_platform.registry import LoadedModel
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from models.frozen_text import FrozenText
+    from models.histories import Histories
+    from models.saved import Model
 
 TABLE = "user_embeddings"
+USERS = 1024
+"""Users embedded at once: bounds memory."""
+
+TEXTS = 256
 SCHEMA = pa.schema(
     [
         pa.field("model_version", pa.string(), nullable=False),
@@ -36,69 +44,84 @@ SCHEMA = pa.schema(
 """`history_events` counts the events behind the vector, within the lookback and the sequence length; 0 means the vector is zero."""
 
 
-def own_texts(history: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """The text ids of each user's own events: ids (E,), users one after another, and counts (B,).
-
-    Behaviour and searches; what was done to the user (exposures) says nothing of their interest.
-    """
-    sequences, lengths = _flatten(history["text_ids"])
-    exposed, _ = _flatten(history["exposures"])
-    searches, search_lengths = _flatten(history["search_text_ids"])
-    own = exposed == 0
-    user = np.concatenate(
-        [np.repeat(np.arange(len(lengths)), lengths)[own], np.repeat(np.arange(len(search_lengths)), search_lengths)]
-    )
-    ids = np.concatenate([sequences[own], searches])
-    order = np.argsort(user, kind="stable")
-    return ids[order], np.bincount(user, minlength=history.num_rows)
-
-
-def _flatten(lists: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
-    return pc.list_flatten(lists).to_numpy().astype(np.int64), lengths
-
-
-def vectors_of(settings: Settings, model: "FrozenText", ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """User vectors (B, D) float32 for text ids laid out as by `own_texts`."""
+def texts_of(settings: Settings, model: "Model", as_of: dt.date) -> Texts:
+    """The text vectors that a model reads histories with: cached ones, or made by its own tower, each text once."""
     import torch
 
-    text_ids, matrix = text_vectors.load(settings, model.config.encoder_revision)
-    rows = np.searchsorted(text_ids, ids)
-    if len(ids) and not np.array_equal(text_ids[np.minimum(rows, len(text_ids) - 1)], ids):
-        raise RuntimeError("A history holds a text without a cached vector: materialise `text_vectors` for this cutoff first.")
-    offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else np.empty(0, np.int64)
+    from models.found import Found
+
+    if not isinstance(model, Found) or model.event_tower is None:
+        return text_vectors.load(settings, model.config.encoder_revision)
+    table = text_vectors.texts_before(settings, as_of)
+    ids, words = table["text_id"].to_numpy(), table["text"].to_pylist()
+    order = sorted(range(len(words)), key=lambda i: len(words[i]))  # little padding in a batch
+    vectors = np.zeros((len(words), model.config.text_dim), np.float16)
     with torch.inference_mode():
-        return model.users(
-            torch.from_numpy(matrix.astype(np.float32)),
-            torch.from_numpy(rows.astype(np.int64)),
-            torch.from_numpy(offsets.astype(np.int64)),
-        ).numpy()
+        for start in tqdm(range(0, len(order), TEXTS), desc="encoding texts", unit="batch", disable=None, leave=False):
+            part = order[start : start + TEXTS]
+            vectors[part] = model.event_tower([words[i] for i in part]).numpy().astype(np.float16)
+    return Texts(ids, vectors)
+
+
+def vectors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts) -> np.ndarray:
+    """User vectors (B, W) float32 for rows of the feature service."""
+    import torch
+
+    with torch.inference_mode():
+        return model.users(tensors_of(settings, model, rows, texts)).numpy()
+
+
+def tensors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts) -> "Histories":
+    """Rows of the feature service as this model reads them."""
+    from models.found import Found
+
+    columns = model.config.columns if isinstance(model, Found) else ()
+    return histories.tensors(rows, texts, columns, settings.lookback_days)
 
 
 def embed(settings: Settings, model: LoadedModel, as_of: dt.date) -> Written:
-    """Computes and writes the state of every user seen before 00:00 of `as_of`."""
+    """Computes and writes the state of every user seen before 00:00 of `as_of`, a batch of users at a time."""
     timer = lake.Timer()
     versions = {view: lake.version(settings.lake, view) for view in feature_store.VIEWS}
     users = users_seen(settings, as_of)
-    history = feature_store.history(settings, users["user_key"].to_pylist(), [midnight(as_of)] * users.num_rows, versions)
-    ids, counts = own_texts(history)
-    vectors = vectors_of(settings, model.model, ids, counts)
-    flat = pa.array(vectors.reshape(-1), pa.float32())
-    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
-    data = pa.table(
-        {
-            "model_version": pa.array([model.version] * len(vectors), pa.string()),
-            "as_of": pa.array([as_of] * len(vectors), pa.date32()),
-            "user_key": users["user_key"],
-            "fold": users["fold"],
-            "history_events": counts,
-            "vector": pa.ListArray.from_arrays(offsets, flat),
-        }
-    ).cast(SCHEMA)
+    texts = texts_of(settings, model.model, as_of)
+    rows = feature_store.history_reader(settings, users["user_key"].to_pylist(), [midnight(as_of)] * users.num_rows, versions)
+    folds = users["fold"].cast(pa.int8()).combine_chunks()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        done = 0
+        with tqdm(total=users.num_rows, desc="embedding users", unit="user", disable=None, leave=False) as bar:
+            for batch in rows:
+                for start in range(0, batch.num_rows, USERS):
+                    part = pa.table(batch.slice(start, USERS))
+                    vectors = vectors_of(settings, model.model, part, texts)
+                    _, counts = own_texts(part)
+                    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
+                    yield pa.record_batch(
+                        [
+                            pa.array([model.version] * len(vectors), pa.string()),
+                            pa.array([as_of] * len(vectors), pa.date32()),
+                            part["user_key"].combine_chunks(),
+                            folds.slice(done, len(vectors)),
+                            pa.array(counts, pa.int64()),
+                            pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1), pa.float32())),
+                        ],
+                        schema=SCHEMA,
+                    )
+                    done += len(vectors)
+                    bar.update(len(vectors))
+
     predicate = f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'"
-    version = lake.replace(settings.lake, TABLE, data, schema=SCHEMA, partition_by=("model_version", "as_of"), predicate=predicate)
+    version = lake.replace(
+        settings.lake,
+        TABLE,
+        pa.RecordBatchReader.from_batches(SCHEMA, batches()),
+        schema=SCHEMA,
+        partition_by=("model_version", "as_of"),
+        predicate=predicate,
+    )
     hashes = lake.row_hashes(settings.lake, TABLE, "as_of", where(model.version, as_of), drop=["model_version"])
-    return Written(TABLE, version, data.num_rows, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
+    return Written(TABLE, version, users.num_rows, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
 
 
 def where(model_version: str, as_of: dt.date) -> pad.Expression:

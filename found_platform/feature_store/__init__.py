@@ -1,5 +1,14 @@
 """The feature store: Feast's objects applied to a home, history for training, the latest state for serving."""
 
-from found_platform.feature_store.access import VIEWS, apply, history, materialize_online, online, online_moment, snapshot
+from found_platform.feature_store.access import (
+    VIEWS,
+    apply,
+    history,
+    history_reader,
+    materialize_online,
+    online,
+    online_moment,
+    snapshot,
+)
 
-__all__ = ["VIEWS", "apply", "history", "materialize_online", "online", "online_moment", "snapshot"]
+__all__ = ["VIEWS", "apply", "history", "history_reader", "materialize_online", "online", "online_moment", "snapshot"]

@@ -16,6 +16,9 @@ from found_platform.embedding import text_vectors, users
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from models.saved import Model
 from found_platform.targeting import filters
 
 MAX_DEMAND = 1000
@@ -73,7 +76,7 @@ def find(settings: Settings, sentence: str, *, top: int = 20, where: str | None 
     comparisons = filters.parse(where, index.filter_columns(settings)) if where else []
     published = index.live(settings)
     loaded = registry.load(settings, published.model_version)
-    query = embed_sentences(loaded, [demand])[0]
+    query = embed_sentences(loaded.model, [demand])[0]
     as_of = dt.date.fromisoformat(published.as_of)
 
     matches = _matching(settings, as_of, comparisons) if comparisons else None
@@ -107,13 +110,15 @@ def find(settings: Settings, sentence: str, *, top: int = 20, where: str | None 
     )
 
 
-def embed_sentences(loaded: registry.LoadedModel, sentences: list[str]) -> np.ndarray:
-    """Query vectors (B, D) of demand sentences, in the space of the model's user vectors."""
+def embed_sentences(model: "Model", sentences: list[str]) -> np.ndarray:
+    """Query vectors (B, D) of demand sentences: they ask the first D places of the model's user vectors."""
     import torch
 
-    vectors = text_vectors.encoder(loaded.model.config.encoder).encode(sentences)
+    from models import saved
+
+    encoder = text_vectors.encoder(model.config.encoder)
     with torch.inference_mode():
-        return loaded.model.sentences(torch.from_numpy(vectors)).numpy()
+        return saved.sentences(model, encoder, sentences).numpy()
 
 
 def _matching(settings: Settings, as_of: dt.date, comparisons: list[filters.Comparison]) -> set[str]:
@@ -130,6 +135,6 @@ def _score_all(
     wanted = np.flatnonzero(events > 0)
     if matches is not None:
         wanted = wanted[[user_keys[i] in matches for i in wanted]] if len(wanted) else wanted
-    scores = vectors[wanted] @ query
+    scores = vectors[wanted, : len(query)] @ query
     best = np.argsort(-scores, kind="stable")[:top]
     return [(user_keys[wanted[i]], float(scores[i])) for i in best]

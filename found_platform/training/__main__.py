@@ -9,24 +9,29 @@ run.json:
     options    `loop.Options`
     losses     `tasks.BehaviorLosses` or `tasks.AlignLosses`
 
-Exit status 2: the config cannot be used, or the machine is too small.
+Exit status 2: the config or the data cannot be used, or the machine is too small; the message says why. Anything else that goes
+wrong shows where.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from found_platform.training import machine, tasks
-from found_platform.training.data import TrainingData
-from found_platform.training.loop import Options, Task, train
-from models.found import Found, rebuild, save
+from found_platform.training.data import HELD_OUT_FOLD, TrainingData
+from found_platform.training.loop import CannotResume, Options, Task, train
+from models.found import Found, FoundConfig, rebuild, save
+from models.text_encoder import EncoderNotFound
 
 STAGES = {"pretrain": ("behavior", "tabular"), "align": ("align",)}
 
@@ -37,29 +42,50 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, required=True, help="run.json; see the module's documentation")
     asked = parser.parse_args(arguments)
     try:
-        run = json.loads(asked.config.read_text())
-        if run["stage"] not in STAGES[asked.command]:
-            raise ValueError(f"stage is {run['stage']!r}: `{asked.command}` trains {' or '.join(STAGES[asked.command])}")
+        with _said_plainly():
+            run = json.loads(asked.config.read_text())
+            if run["stage"] not in STAGES[asked.command]:
+                raise ValueError(f"stage is {run['stage']!r}: `{asked.command}` trains {' or '.join(STAGES[asked.command])}")
         execute(run, asked.config.parent)
-    except (OSError, KeyError, TypeError, ValueError, machine.DoesNotFit) as error:
-        print(f"{asked.config}: {type(error).__name__}: {error}", file=sys.stderr)
+    except (CannotRun, CannotResume) as error:
+        print(f"{asked.config}: {error}", file=sys.stderr)
         sys.exit(2)
 
 
+class CannotRun(ValueError):
+    """A config, data or a machine that training cannot start with. The message says why."""
+
+
+@contextlib.contextmanager
+def _said_plainly() -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
+        raise CannotRun(f"{error} is missing") from error
+    except (OSError, TypeError, ValueError, SafetensorError, EncoderNotFound, machine.DoesNotFit) as error:
+        raise CannotRun(str(error)) from error
+
+
 def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Trains what a configuration asks for and writes the outcome; the same as a process does."""
+    """Trains what a configuration asks for and writes the outcome; the same as a process does.
+
+    Raises CannotRun before anything is trained, CannotResume where the folder holds another run.
+    """
     distributed = "RANK" in os.environ
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if distributed:
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
         if device == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    options = Options(**run["options"])
-    out = base / run["out"]
-    torch.manual_seed(options.seed)
-    data = TrainingData(base / run["data"])
-    task = _task(run, data, base)
-    wanted = machine.check(task.model, options, device)
+    with _said_plainly():
+        options = Options(**run["options"])
+        out = base / run["out"]
+        torch.manual_seed(options.seed)
+        data = TrainingData(base / run["data"])
+        task = _task(run, data, base)
+        if not len(task.rows):
+            raise ValueError(f"there is nobody to train on: no user outside of fold {HELD_OUT_FOLD} has what this stage needs")
+        wanted = machine.check(task.model, options, device)
     first = not distributed or dist.get_rank() == 0
     if first:
         print(
@@ -90,19 +116,42 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
 
 def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:
     config = rebuild(run["model"])
+    _fits(config, data)
     if run["stage"] == "behavior":
-        assert config.behavior is not None
+        if config.behavior is None:
+            raise ValueError("the model has no behaviour encoder to train: model.behavior is null")
         return tasks.BehaviorTask(data, config.behavior, tasks.BehaviorLosses(**run.get("losses", {})))
     if run["stage"] == "tabular":
-        assert config.tabular is not None
+        if config.tabular is None:
+            raise ValueError("the model has no tabular encoder to train: model.tabular is null")
         return tasks.TabularTask(data, config.tabular)
     model = Found(config)
     for name, path in run.get("initial", {}).items():
         weights = load_file(base / path)
-        encoder = getattr(model, name)
+        encoder = {"behavior": model.behavior, "tabular": model.tabular}.get(name)
+        if encoder is None:
+            raise ValueError(f"initial names {name!r}, which this model does not have")
         prefix = "encoder." if name == "behavior" else ""
-        encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+        wanted = {k: v.shape for k, v in encoder.state_dict().items()}
+        given = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        if wanted != {k: v.shape for k, v in given.items()}:
+            raise ValueError(f"{base / path} holds no {name} encoder of these sizes")
+        encoder.load_state_dict(given)
     return tasks.AlignTask(data, model, tasks.AlignLosses(**run.get("losses", {})))
+
+
+def _fits(config: FoundConfig, data: TrainingData) -> None:
+    sizes = [("text_dim", config.text_dim, data.text_vectors.shape[1]), ("activity", config.activity, data.activity.shape[1])]
+    if config.behavior:
+        sizes.append(("behavior.text_dim", config.behavior.text_dim, data.text_vectors.shape[1]))
+    if config.tabular:
+        sizes.append(("the number of tabular.values", len(config.tabular.values), data.cells.shape[1]))
+    for name, said, there in sizes:
+        if said != there:
+            raise ValueError(f"{name} is {said} in the model and {there} in the data")
+    for column, count in enumerate(config.tabular.values if config.tabular and len(data) else ()):
+        if (most := int(data.cells[:, column].max())) >= count:
+            raise ValueError(f"column {column} of the table holds the code {most} and tabular.values has {count} codes for it")
 
 
 if __name__ == "__main__":

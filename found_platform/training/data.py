@@ -6,6 +6,7 @@ data.json           {"encoder", "encoder_revision", "columns", ...}
 texts.json, descriptions.json   the strings, for text towers that are trained
 """
 
+import datetime as dt
 import json
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +41,23 @@ class TrainingData:
         self.about: dict[str, Any] = json.loads((folder / "data.json").read_text())
         self._texts = _tensors(folder / "texts.safetensors")
         self._rows = _tensors(folder / "rows.safetensors")
+        self._check()
         self._starts = {k: self._rows[f"{k}_counts"].long().cumsum(0) - self._rows[f"{k}_counts"].long() for k in ROWS}
+
+    def _check(self) -> None:
+        """Nothing in a history may have happened at its t1 or later. Raises ValueError that names the row and the time."""
+        for kind in ("event", "search"):
+            counts, times = self._rows[f"{kind}_counts"].long(), self._rows[f"{kind}_time"]
+            if len(times) != int(counts.sum()):
+                raise ValueError(f"{self.folder / 'rows.safetensors'}: {kind}_counts add up to {counts.sum()}, not {len(times)}.")
+            late = times >= torch.repeat_interleave(self._rows["t1"], counts)
+            if late.any():
+                place = int(late.nonzero()[0])
+                row = int(torch.repeat_interleave(counts)[place])
+                raise ValueError(
+                    f"{self.folder / 'rows.safetensors'}: row {row} holds the {kind} of {_moment(times[place])} in its history, "
+                    f"which ends before {_moment(self._rows['t1'][row])}."
+                )
 
     def __len__(self) -> int:
         return len(self._rows["t1"])
@@ -83,7 +100,7 @@ class TrainingData:
         return self._rows["cells"].long()
 
     def training_rows(self, *, described: bool) -> Tensor:
-        """Rows of the training folds that have a history, and with `described` a future."""
+        """Rows of the training folds that have a history; with `described`, one of own acts, and a future."""
         return self._where(self.fold != HELD_OUT_FOLD, described)
 
     def held_out_rows(self, *, described: bool) -> Tensor:
@@ -93,7 +110,9 @@ class TrainingData:
     def _where(self, wanted: Tensor, described: bool) -> Tensor:
         wanted = wanted & (self._rows["event_counts"] + self._rows["search_counts"] > 0)
         if described:
-            wanted = wanted & (self._rows["item_counts"] > 0)
+            acts = torch.repeat_interleave(self._rows["event_counts"].long())[~self._rows["event_exposed"].bool()]
+            own = torch.bincount(acts, minlength=len(self)) + self._rows["search_counts"]
+            wanted = wanted & (self._rows["item_counts"] > 0) & (own > 0)
         return torch.nonzero(wanted)[:, 0]
 
     def _flat(self, kind: str, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -141,10 +160,15 @@ class TrainingData:
         """(B, E) the frozen vector of each row's description: the weighted mean over its items."""
         counts, items = self._flat("item", rows)
         row = torch.repeat_interleave(counts)
-        vectors = self.text_vectors[items["item_text"].long()].float() * items["item_weight"][:, None]
+        weights = items["item_weight"].float()
+        vectors = self.text_vectors[items["item_text"].long()].float() * weights[:, None]
         total = torch.zeros(len(rows), vectors.shape[1]).index_add_(0, row, vectors)
-        weight = torch.zeros(len(rows)).index_add_(0, row, items["item_weight"])
+        weight = torch.zeros(len(rows)).index_add_(0, row, weights)
         return total / weight.clamp(min=1e-6)[:, None]
+
+
+def _moment(time: Tensor) -> str:
+    return f"{dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=int(time)):%Y-%m-%d %H:%M:%S.%f} UTC"
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -1,8 +1,9 @@
-"""The training loop: AdamW with a cosine, exact accumulation for losses over the whole batch, data-parallel, checkpoints, early stop.
+"""The training loop: AdamW with a cosine, exact accumulation for losses over the whole batch, data-parallel, checkpoints, early
+stop.
 
-A contrastive loss compares every row with every other, so its gradient cannot be summed from parts. Outputs of all micro-batches (and
-of all processes) are made first, without a graph; the loss over all of them gives each output's gradient; then each micro-batch is run
-again and sent backward from there. The result is the gradient of the whole batch, in the memory of one micro-batch.
+A contrastive loss compares every row with every other, so its gradient cannot be summed from parts. Outputs of all micro-batches
+(and of all processes) are made first, without a graph; the loss over all of them gives each output's gradient; then each
+micro-batch is run again and sent backward from there. The result is the gradient of the whole batch, in the memory of one of them.
 
 Everything random follows from (seed, step, place in the batch), so a resumed run repeats what it would have done.
 """
@@ -10,7 +11,7 @@ Everything random follows from (seed, step, place in the batch), so a resumed ru
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,16 +22,26 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from found_platform.training.progress import Log
 from models.found import learned_state
 
 Outputs = tuple[Tensor, ...]
 
 
+class CannotResume(ValueError):
+    """The folder holds a checkpoint of another run."""
+
+
 class Task(Protocol):
     """What is trained. Outputs have one entry a row along their first dimension."""
 
-    model: nn.Module
-    rows: Tensor  # (N,) rows to train on
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def rows(self) -> Tensor:
+        """(N,) rows to train on."""
+        ...
 
     def outputs(self, rows: Tensor) -> Outputs:
         """Of a micro-batch."""
@@ -64,6 +75,12 @@ class Options:
     seed: int = 0
     threads: int = 0  # of the CPU; 0: torch's choice
 
+    def __post_init__(self) -> None:
+        least = {"steps": 0, "batch": 1, "micro_batch": 0, "evaluate_every": 1, "patience": 1, "log_every": 1, "seed": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least {low}")
+
 
 SLOW = ("user.weight", "sentence.weight")
 
@@ -90,13 +107,11 @@ def train(task: Task, options: Options, folder: Path, device: str = "cpu") -> Pr
     folder.mkdir(parents=True, exist_ok=True)
     model = task.model.to(device)
     optimizer = _optimizer(model, options)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options))
-    progress, best = _resume(folder / "checkpoint.safetensors", model, optimizer)
-    for _ in range(progress.step):
-        schedule.step()
-    log = _Log(folder / "progress.jsonl", options, enabled=rank == 0, resumed=progress.step)
+    progress, best = _resume(folder / "checkpoint.safetensors", model, optimizer, options)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options), last_epoch=progress.step - 1)
+    log = Log(folder / "progress.jsonl", options.log_every, options.batch, options.steps, enabled=rank == 0, resumed=progress.step)
     if not progress.start:
-        figures = _evaluate(task)
+        figures = _evaluate(task, rank, world)
         progress.start, progress.best = figures, figures
         best = _copy(model)
         log.held_out(0, figures)
@@ -109,19 +124,19 @@ def train(task: Task, options: Options, folder: Path, device: str = "cpu") -> Pr
         schedule.step()
         progress.step += 1
         progress.seconds = time.monotonic() - begun
-        log.step(progress, parts, float(norm), schedule.get_last_lr()[0])
+        log.step(progress.step, progress.seconds, parts, float(norm), float(schedule.get_last_lr()[0]))
         if progress.step % options.evaluate_every == 0 or progress.step == options.steps:
-            figures = _evaluate(task)
+            figures = _evaluate(task, rank, world)
             better = figures["score"] > progress.best["score"]
             if better:
                 progress.best, progress.best_step, best = figures, progress.step, _copy(model)
             progress.worse = 0 if better else progress.worse + 1
             log.held_out(progress.step, figures)
         if rank == 0 and time.monotonic() - saved > 60 * options.checkpoint_minutes:
-            save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, progress, best)
+            save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, options, progress, best)
             saved = time.monotonic()
     if rank == 0:
-        save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, progress, best)
+        save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, options, progress, best)
         save_file(best, folder / "best.safetensors")
     model.load_state_dict(best, strict=False)
     return progress
@@ -147,7 +162,7 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
     micro = _micro(rows, options, rank, world)
 
     def run(i: int) -> Outputs:
-        torch.manual_seed(((options.seed * 1_000_003 + step) * 1009 + rank) * 10_007 + i)
+        torch.manual_seed((((options.seed * 1_000_003 + step) * 1009 + rank) * 10_007 + i) % 2**63)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             return task.outputs(micro[i])
 
@@ -174,11 +189,18 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
         torch.autograd.backward([out for out, _ in wanted], [grad.to(out.dtype) for out, grad in wanted])
         start += len(part)
     if world > 1:
-        for parameter in task.model.parameters():
-            if parameter.requires_grad:
-                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                dist.all_reduce(parameter.grad)
+        _add_up([p for p in task.model.parameters() if p.requires_grad])
     return _floats(parts)
+
+
+def _add_up(parameters: list[nn.Parameter]) -> None:
+    """Gradients summed over the processes. What no process has a gradient for keeps none, as in a run of one process."""
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32, device=parameters[0].device)
+    dist.all_reduce(used, dist.ReduceOp.MAX)
+    for parameter, wanted in zip(parameters, used.tolist(), strict=True):
+        if wanted:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            dist.all_reduce(parameter.grad)
 
 
 def _gather(column: Tensor, rank: int, world: int) -> Tensor:
@@ -203,10 +225,16 @@ def _floats(parts: dict[str, Tensor]) -> dict[str, float]:
     return {name: float(part.detach()) for name, part in parts.items()}
 
 
-def _evaluate(task: Task) -> dict[str, float]:
+def _evaluate(task: Task, rank: int, world: int) -> dict[str, float]:
+    """The first process looks and tells the others, so that all agree when to stop."""
     task.model.eval()
-    with torch.no_grad():
-        return task.held_out()
+    figures: list[dict[str, float]] = [{}]
+    if rank == 0:
+        with torch.no_grad():
+            figures = [task.held_out()]
+    if world > 1:
+        dist.broadcast_object_list(figures)
+    return figures[0]
 
 
 def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
@@ -220,9 +248,11 @@ def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
             {
                 "params": parameters,
                 "weight_decay": options.weight_decay if matrix else 0.0,
-                "lr": options.learning_rate * (options.slow if slow else 1.0),
+                "lr": rate,
+                "initial_lr": rate,
             }
             for (matrix, slow), parameters in groups.items()
+            for rate in [options.learning_rate * (options.slow if slow else 1.0)]
         ]
     )
 
@@ -239,8 +269,21 @@ def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in learned_state(model).items()}
 
 
+FREE = ("micro_batch", "patience", "checkpoint_minutes", "log_every", "threads")
+"""Options that a run may be resumed with other values of."""
+
+
+def _fixed(options: Options) -> str:
+    return json.dumps({k: v for k, v in vars(options).items() if k not in FREE})
+
+
 def save_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, best: dict[str, Tensor]
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    options: Options,
+    progress: Progress,
+    best: dict[str, Tensor],
 ) -> None:
     """One safetensors file, replaced at once: a kill leaves the one before."""
     tensors = {f"model.{k}": v.detach().cpu() for k, v in learned_state(model).items()}
@@ -248,15 +291,22 @@ def save_checkpoint(
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
     partial = path.with_suffix(".partial")
-    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial, {"progress": json.dumps(vars(progress))})
+    about = {"progress": json.dumps(vars(progress)), "options": _fixed(options)}
+    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial, about)
     partial.replace(path)
 
 
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]]:
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, options: Options) -> tuple[Progress, dict[str, Tensor]]:
     if not path.exists():
         return Progress(), {}
     with safe_open(path, "pt") as file:
-        progress = Progress(**json.loads(file.metadata()["progress"]))
+        about = file.metadata()
+        if about["options"] != _fixed(options):
+            raise CannotResume(
+                f"{path} was made with the options {about['options']} and not with {_fixed(options)}: "
+                "give these again, or another folder."
+            )
+        progress = Progress(**json.loads(about["progress"]))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}, strict=False)
     state: dict[int, dict[str, Tensor]] = {}
@@ -266,49 +316,3 @@ def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> t
             state.setdefault(int(i), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return progress, {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
-
-
-class _Log:
-    """`progress.jsonl`: a line every few steps, and one for each look at held-out users."""
-
-    def __init__(self, path: Path, options: Options, *, enabled: bool, resumed: int):
-        self._path, self._options, self._enabled = path, options, enabled
-        if enabled:
-            kept = [line for line in read_progress(path) if line["step"] <= resumed] if resumed else []
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self._since, self._last = time.monotonic(), resumed
-
-    def step(self, progress: Progress, parts: dict[str, float], norm: float, rate: float) -> None:
-        if progress.step % self._options.log_every and progress.step != self._options.steps:
-            return
-        now = time.monotonic()
-        speed = (progress.step - self._last) * self._options.batch / max(now - self._since, 1e-9)
-        self._since, self._last = now, progress.step
-        self._write(
-            step=progress.step,
-            steps=self._options.steps,
-            loss=sum(parts.values()),
-            parts=parts,
-            gradient_norm=norm,
-            learning_rate=rate,
-            rows_per_second=round(speed, 1),
-            seconds=round(progress.seconds, 2),
-        )
-
-    def held_out(self, step: int, figures: dict[str, float]) -> None:
-        self._write(step=step, steps=self._options.steps, held_out=figures)
-
-    def _write(self, **line: object) -> None:
-        if self._enabled:
-            with self._path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-
-
-def read_progress(path: Path) -> Iterator[dict]:
-    """The lines written so far; one that is still being written is left out."""
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                return

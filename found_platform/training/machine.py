@@ -1,7 +1,9 @@
 """What a run needs and what the machine has, said before training starts."""
 
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -34,10 +36,19 @@ def needs(model: nn.Module) -> Needs:
 
 
 def available(device: str) -> int:
-    """Bytes of free memory of the device."""
+    """Bytes of memory that a process can still get: what the file cache would give back counts, and a container's limit too."""
     if device == "cuda":
         return torch.cuda.mem_get_info()[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    known = Path("/proc/meminfo")
+    if known.exists() and (line := re.search(r"MemAvailable:\s+(\d+) kB", known.read_text())):
+        free = int(line[1]) * 1024
+    group = Path("/sys/fs/cgroup")
+    if (limit := group / "memory.max").exists() and (most := limit.read_text().strip()).isdigit():
+        cached = re.search(r"^file (\d+)", (group / "memory.stat").read_text(), re.MULTILINE)
+        used = int((group / "memory.current").read_text()) - (int(cached[1]) if cached else 0)
+        free = min(free, int(most) - used)
+    return free
 
 
 def check(model: nn.Module, options: Options, device: str) -> Needs:

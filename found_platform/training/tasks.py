@@ -44,18 +44,19 @@ class BehaviorTask:
     def __init__(self, data: TrainingData, config: BehaviorConfig, losses: BehaviorLosses):
         self.data, self.weights = data, losses
         self.model = BehaviorStage(config)
-        center, projection = frozen_projection(data.text_vectors.float(), data.text_counts, config.width, 0.25)
+        _, projection = frozen_projection(data.text_vectors, data.text_counts, config.width, 0.25)
         self.model.encoder.events.text.weight.data.copy_(projection)
         self.rows = data.training_rows(described=False)
         self._held_out = data.held_out_rows(described=False)[:256]
 
     def outputs(self, rows: Tensor) -> Outputs:
         histories, _ = self.data.histories(rows, self.weights.event_dropout if self.model.training else 0.0)
-        context, targets, there = self.model.encoder(histories.to(self.model.scale.device))
-        return context, targets, there, self.model.encoder.acts_next(context)
+        encoder, histories = self.model.encoder, histories.to(self.model.scale.device)
+        context, targets, there = encoder(histories)
+        return context, targets, there, encoder.acts_next(context), encoder.events.acted(histories)
 
     def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
-        context, targets, there, acts = (o.float() if o.is_floating_point() else o for o in outputs)
+        context, targets, there, acts, acted = (o.float() if o.is_floating_point() else o for o in outputs)
         weights = self.weights
         scale = self.model.scale.clamp(max=4.6052).exp()
         parts = {"cpc": cpc_loss(context, targets, there, weights.ahead, scale)}
@@ -64,7 +65,7 @@ class BehaviorTask:
         if weights.cyclic_contrast:
             parts["cyclic_contrast"] = weights.cyclic_contrast * cyclic_contrast_loss(context, there, weights.period, scale)
         if weights.next_window:
-            parts["next_window"] = weights.next_window * next_window_loss(acts, there)
+            parts["next_window"] = weights.next_window * next_window_loss(acts, acted)
         return parts
 
     def held_out(self) -> dict[str, float]:
@@ -117,7 +118,11 @@ class TabularTask:
 
 @dataclass(frozen=True)
 class AlignLosses:
-    """Weights of the parts of the alignment's loss; 0 leaves a part out."""
+    """Weights of the parts of the alignment's loss; 0 leaves a part out.
+
+    All parts are over the whole batch, however it is cut, but for `late`: late interaction asks every event, so its negatives are
+    those of the micro-batch, and its gradient depends on the micro-batch's size.
+    """
 
     margin: float = 0.1  # descriptions nearer than this are no negatives; 0 filters nothing
     anchor: float = 1.0  # pull of both sides towards the frozen text space
@@ -133,7 +138,7 @@ class AlignTask:
     def __init__(self, data: TrainingData, model: Found, losses: AlignLosses, whitening: float = 0.25):
         self.data, self.model, self.weights = data, model, losses
         self.rows = data.training_rows(described=True)
-        center, projection = frozen_projection(data.text_vectors.float(), data.text_counts, model.config.dim, whitening)
+        center, projection = frozen_projection(data.text_vectors, data.text_counts, model.config.dim, whitening)
         model.begin(center, projection, data.activity[data.training_rows(described=False)])
         for encoder in (model.behavior, model.tabular):
             if encoder is not None:
@@ -188,7 +193,7 @@ class AlignTask:
         owner = self.data.owner[self._held_out].to(aligned.device)
         figures = retrieval(aligned, sentences, owner)
         frozen = retrieval(start, sentence_start, owner)
-        return {"score": figures["mrr"], **figures, **{f"frozen_{k}": v for k, v in frozen.items()}}
+        return {"score": figures["auc"], **figures, **{f"frozen_{k}": v for k, v in frozen.items()}}
 
 
 def _late_loss(scores: Tensor, owner: Tensor) -> Tensor:

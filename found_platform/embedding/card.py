@@ -1,0 +1,93 @@
+"""Model cards: what a version was made of, how it did on held-out users, and what it cannot do. In Markdown."""
+
+from typing import Any
+
+from found_platform.contract import HELD_OUT_FOLD
+from found_platform.embedding.stages import Stage
+from found_platform.settings import Settings
+
+LIMITS = (
+    "Scores of the aligned part compare users for one sentence; they are no probabilities, and scores of different sentences or "
+    "versions do not compare.",
+    "A sentence is understood as far as the text encoder and the texts of this source go: what nobody ever did is not found.",
+    "How much a user does is in the activity part, not in the aligned part: for demands about activity, use a head over all parts.",
+    "Trained on the users of this home alone. Nothing is known of how it does elsewhere.",
+)
+
+
+def of_frozen_text(about: dict[str, Any]) -> str:
+    """The card of a frozen-text version."""
+    return "\n".join(
+        [
+            f"# Frozen text, cutoff {about['cutoff']}",
+            "",
+            f"A user is the centred mean of the frozen vectors ({about['encoder']}, revision {about['encoder_revision']}, "
+            f"{about['text_dim']} dimensions) of their own events before the cutoff. Nothing is learned but the centre.",
+            "",
+            "The version that every FOUND version of this cutoff has to beat.",
+        ]
+    )
+
+
+def of_found(settings: Settings, about: dict[str, Any], stages: list[Stage], tags: dict[str, str]) -> str:
+    """The card of a FOUND version."""
+    align = next(s for s in stages if s.name == "align")
+    best, start = align.outcome["best"], align.outcome["start"]
+    lines = [
+        f"# FOUND, cutoff {about['cutoff']}, profile {settings.profile}",
+        "",
+        "Made of events, profiles and searches before the cutoff; the futures it was aligned with end by the cutoff. "
+        f"Users of fold {HELD_OUT_FOLD} took part in no step; the figures are theirs.",
+        "",
+        "## Held-out retrieval",
+        "",
+        f"Finding a user's own future among {int(best.get('candidates', 0)):,} (horizon {settings.horizon_days} days):",
+        "",
+        "| | frozen text, projected | FOUND |",
+        "| --- | --- | --- |",
+        *(
+            f"| {title} | {start.get(f'frozen_{key}', 0):.3f} | {best.get(key, 0):.3f} |"
+            for key, title in (
+                ("recall_at_10", "recall@10"),
+                ("mrr", "mean reciprocal rank"),
+                ("auc", "others farther away"),
+            )
+        ),
+        "",
+        f"Best step {align.outcome['best_step']} of {align.outcome['step']}"
+        + ("." if align.helped else ": **alignment did not help**, so this version is not promoted."),
+        "",
+        "## Stages",
+        "",
+        "| stage | rows | users | parameters | trained | steps | best step | seconds | held-out loss, start | best |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(_stage(s) for s in stages),
+        "",
+        "## Sizes",
+        "",
+        *(f"- {k}: {v}" for k, v in settings.sizes.model.items()),
+        f"- text encoder: {about['encoder']}, revision {about['encoder_revision']}, {about['text_dim']} dimensions",
+        f"- texts encoded: {align.outcome['texts']:,} distinct ones, "
+        f"{align.outcome['texts'] / max(about['events_before'], 1):.2f} of the {about['events_before']:,} events",
+        "",
+        "## Made of",
+        "",
+        *(f"- {k}: {v}" for k, v in tags.items()),
+        "",
+        "## Known limits",
+        "",
+        *(f"- {limit}" for limit in LIMITS),
+    ]
+    return "\n".join(lines)
+
+
+def _stage(stage: Stage) -> str:
+    o = stage.outcome
+    loss = ["", ""] if stage.name == "align" else [f"{-o['start']['score']:.3f}", f"{-o['best']['score']:.3f}"]
+    cells = [
+        stage.name,
+        *(f"{o[k]:,}" for k in ("rows", "users", "parameters", "trained_parameters", "step", "best_step")),
+        f"{o['seconds']:.0f}",
+        *loss,
+    ]
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,171 @@
+"""Runs the stages of training for a cutoff, each as its own process, and registers what comes out.
+
+A stage lies in `HOME/training/CUTOFF/STAGE`: `run.json`, `progress.jsonl`, its checkpoint and its best weights. A killed stage goes
+on from its checkpoint when it is asked for again with the same `run.json`.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from found_platform import registry
+from found_platform.embedding import handover
+from found_platform.errors import JobFailed
+from found_platform.settings import Settings
+from found_platform.training.progress import read_progress
+
+COMMANDS = {"behavior": "pretrain", "tabular": "pretrain", "align": "align"}
+TOWERS = ("event_tower", "description_tower")
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage. `outcome` is what the process wrote; `curves` are (step, value) by figure."""
+
+    name: str
+    folder: Path
+    outcome: dict[str, Any]
+    curves: dict[str, list[tuple[int, float]]]
+    sha256: str
+
+    @property
+    def helped(self) -> bool:
+        """Whether any step was better on held-out users than the start."""
+        return bool(self.outcome["helped"])
+
+
+def model_config(settings: Settings, data: Path) -> dict[str, Any]:
+    """The configuration of the whole model: the profile's sizes and what the data of a cutoff say."""
+    from models.behavior import BehaviorConfig
+    from models.found import FoundConfig
+    from models.table_codec import Column
+    from models.tabular import TabularConfig
+    from models.text_tower import TowerConfig
+
+    about = json.loads((data / "data.json").read_text())
+    sizes = dict(settings.sizes.model)
+    columns = tuple(
+        Column(c["name"], tuple(c["edges"]), None if c["values"] is None else tuple(c["values"])) for c in about["columns"]
+    )
+    behavior = BehaviorConfig(about["text_dim"], **sizes.pop("behavior"))
+    tabular = sizes.pop("tabular")
+    event_tower, description_tower = (TowerConfig(**t) if (t := sizes.pop(n, None)) else None for n in TOWERS)
+    config = FoundConfig(
+        encoder=about["encoder"],
+        encoder_revision=about["encoder_revision"],
+        text_dim=about["text_dim"],
+        activity=about["activity"],
+        behavior=behavior,
+        tabular=TabularConfig(tuple(c.size for c in columns), **tabular) if columns else None,
+        columns=columns,
+        event_tower=event_tower,
+        description_tower=description_tower,
+        **sizes,
+    )
+    return asdict(config)
+
+
+def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[str, Any]], None] = lambda _: None) -> Stage | None:
+    """Trains a stage on the files of a cutoff and logs it in MLflow. None where the data have nothing for it to learn from.
+
+    Args:
+        forward: told every line of the stage's progress as it is written.
+
+    Raises JobFailed with the process's last words.
+    """
+    data = handover.folder(settings, cutoff) / "data"
+    config = model_config(settings, data)
+    if name != "align" and config[name] is None:
+        return None
+    folder = data.parent / name
+    stage = getattr(settings.sizes, name)
+    initial = {
+        part: f"../{part}/best.safetensors" for part in ("behavior", "tabular") if name == "align" and config[part] is not None
+    }
+    asked = {
+        "stage": name,
+        "data": "../data",
+        "out": ".",
+        "model": config,
+        "initial": initial,
+        "options": stage.options,
+        "losses": stage.losses,
+        "made_of": [_sha256(data.parent / part / "best.safetensors") for part in initial] + [_sha256(data / "rows.safetensors")],
+    }
+    text = json.dumps(asked, indent=1)
+    path = folder / "run.json"
+    unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
+    if not unfinished:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        path.write_text(text)
+    _process(path, name, forward)
+    done = finished(settings, cutoff, name)
+    assert done is not None
+    parameters = {"cutoff": str(cutoff), "profile": settings.profile, **stage.options, **stage.losses}
+    registry.log_stage(settings, f"{name} {cutoff}", parameters, done.curves)
+    return done
+
+
+def finished(settings: Settings, cutoff: dt.date, name: str) -> Stage | None:
+    """A stage that has been trained for a cutoff, or None."""
+    folder = handover.folder(settings, cutoff) / name
+    if not (folder / "outcome.json").exists():
+        return None
+    weights = folder / ("model/model.safetensors" if name == "align" else "best.safetensors")
+    return Stage(name, folder, json.loads((folder / "outcome.json").read_text()), _curves(folder), _sha256(weights))
+
+
+def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None]) -> None:
+    command = [sys.executable, "-m", "found_platform.training", COMMANDS[name], "--config", str(config)]
+    lines = config.parent / "progress.jsonl"
+    done = 0
+    with tempfile.TemporaryFile("w+") as said, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        try:
+            running = True
+            while running:
+                time.sleep(POLL_SECONDS)
+                running = process.poll() is None
+                seen = list(read_progress(lines))
+                for line in seen[done:]:
+                    forward(line)
+                    bar.total = line["steps"]
+                    bar.update(line["step"] - bar.n)
+                done = len(seen)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            said.seek(0)
+            raise JobFailed(f"Training stage {name} failed ({config}):\n{''.join(said.readlines()[-12:]).strip()}")
+
+
+def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in read_progress(folder / "progress.jsonl"):
+        figures = {f"held_out_{k}": v for k, v in line.get("held_out", {}).items()}
+        if "loss" in line:
+            parts = {f"loss_{k}": v for k, v in line["parts"].items()}
+            figures = {"loss": line["loss"], **parts, "rows_per_second": line["rows_per_second"]}
+        for key, value in figures.items():
+            curves.setdefault(key, []).append((line["step"], value))
+    return curves
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
