@@ -6,7 +6,7 @@ another process holds the index, everybody is scored exactly over Delta. The ans
 
 import datetime as dt
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from found_platform.embedding import text_vectors, users
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
+from found_platform.targeting import filters
 
 if TYPE_CHECKING:
     from models.saved import Model
-from found_platform.targeting import filters
 
 MAX_DEMAND = 1000
 FEW_MATCHES = 1000
