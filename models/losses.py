@@ -31,17 +31,17 @@ def cpc_loss(
         mask: (B, T) bool, true where the user has a step.
     """
     users, steps, dim = context.shape
-    c, z = (F.normalize(x.reshape(-1, dim), dim=-1) for x in (context, targets))
-    there = mask.reshape(-1)  # (BT,)
-    user = torch.arange(users, device=mask.device).repeat_interleave(steps)
-    step = torch.arange(steps, device=mask.device).repeat(users)
-    own, later = user[:, None] == user, step > step[:, None]  # (BT, BT) the candidate's step after the context's
-    candidate = there & (own & later | ~own if across_users else own & later)
-    positive = there[:, None] & there & own & later & (step - step[:, None] <= ahead)
+    there = mask.reshape(-1)  # (BT,), N of them true
+    c, z = (F.normalize(x.reshape(-1, dim)[there], dim=-1) for x in (context, targets))
+    user = torch.arange(users, device=mask.device).repeat_interleave(steps)[there]
+    step = torch.arange(steps, device=mask.device).repeat(users)[there]
+    own, later = user[:, None] == user, step > step[:, None]  # (N, N) the candidate's step after the context's
+    candidate = own & later | ~own if across_users else own & later
+    positive = own & later & (step - step[:, None] <= ahead)
     rows = positive.any(1)
     if not rows.any():
         return (context.sum() + targets.sum()) * 0.0
-    logits = (scale * c[rows] @ z.T).masked_fill(~candidate[rows], -torch.inf)  # (R, BT)
+    logits = (scale * c[rows] @ z.T).masked_fill(~candidate[rows], -torch.inf)  # (R, N)
     log_chance = logits - logits.logsumexp(1, keepdim=True)
     return -log_chance[positive[rows]].mean()
 

@@ -6,9 +6,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.losses import masked_mean
 from models.text_encoder import load_backbone, random_backbone
+
+CHUNK = 256
+"""Texts at once, of about the same length."""
 
 DECODERS = ("qwen2", "qwen3", "llama", "mistral", "gemma", "gpt2", "phi")
 LORA_TARGETS = {"bert": ["query", "value"], "albert": ["query", "value"], "qwen2": ["q_proj", "v_proj"]}
@@ -26,7 +30,10 @@ class TowerConfig:
 
 
 class TextTower(nn.Module):
-    """Texts to vectors. An encoder gives the mean of its tokens, a decoder its last token, which alone has seen the whole text."""
+    """Texts to unit vectors, as the frozen encoder's are: a tower that learned nothing is that encoder.
+
+    An encoder gives the mean of its tokens, a decoder its last token, which alone has seen the whole text.
+    """
 
     def __init__(self, config: TowerConfig):
         super().__init__()
@@ -34,7 +41,8 @@ class TextTower(nn.Module):
         model, self.tokenize = load_backbone(config.model) if config.model else random_backbone(config.architecture, seed=0)
         self.kind: str = model.config.model_type
         self.dim: int = model.config.hidden_size
-        self.last = config.pooling == "last" or (config.pooling == "auto" and self.kind in DECODERS)
+        self.last = config.pooling == "last" or (config.pooling == "auto" and self.kind.startswith(DECODERS))
+        model.config.use_cache = False  # of keys and values for a next token, which nobody asks for
         if config.checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if config.lora_rank:
@@ -50,9 +58,14 @@ class TextTower(nn.Module):
         device = next(self.parameters()).device
         if not texts:
             return torch.zeros((0, self.dim), device=device)
-        place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-        tokens = {k: v.to(device) for k, v in self.tokenize([text or " " for text in place]).items()}  # a token at least
+        distinct = sorted(set(texts), key=lambda text: (len(text), text))
+        place = {text: i for i, text in enumerate(distinct)}
+        vectors = torch.cat([self._encode(distinct[i : i + CHUNK], device) for i in range(0, len(distinct), CHUNK)])
+        return vectors[torch.tensor([place[t] for t in texts], device=device)]
+
+    def _encode(self, texts: list[str], device: torch.device) -> Tensor:
+        tokens = {k: v.to(device) for k, v in self.tokenize([text or " " for text in texts]).items()}  # a token at least
         hidden = self.model(**tokens).last_hidden_state  # (T, L, dim)
         mask = tokens["attention_mask"].bool()
-        pooled = hidden[torch.arange(len(hidden)), mask.sum(1) - 1] if self.last else masked_mean(hidden, mask)
-        return pooled[torch.tensor([place[t] for t in texts], device=device)]
+        pooled = hidden[torch.arange(len(hidden), device=device), mask.sum(1) - 1] if self.last else masked_mean(hidden, mask)
+        return F.normalize(pooled, dim=-1)

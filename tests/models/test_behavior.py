@@ -113,6 +113,14 @@ def test_the_context_of_a_window_knows_no_later_one(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_fast_path_without_gradients_is_the_same(kind: str) -> None:
+    module, histories = encoder(kind), made([9, 0, 4], days=35)
+    context, _, _ = module(histories)
+    with torch.no_grad():
+        torch.testing.assert_close(module.eval()(histories)[0], context)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_gradient_comes_from_a_later_window(kind: str) -> None:
     module, histories = encoder(kind), made([9], days=35)
     histories.event_text[:] = torch.arange(9) % 9

@@ -81,6 +81,8 @@ def test_equation_11() -> None:
             assert isinstance(layer, CrossAttentionLayer)
             state = layer_by_hand(layer, state, seen) if seen else state
         np.testing.assert_allclose(fused[user], norm(state, module.norm) if seen else np.zeros(WIDTH), atol=1e-10)
+    with torch.no_grad():
+        torch.testing.assert_close(module.eval()(tokens, there), fused)
 
 
 @pytest.mark.parametrize("left_out", [0, 1, 2])

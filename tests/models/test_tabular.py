@@ -72,6 +72,8 @@ def test_a_row_is_its_columns_embeddings_through_attention() -> None:
             x = x + hidden @ weight(layer.linear2.weight).T + weight(layer.linear2.bias)
         assert columns.layers.norm is not None
         np.testing.assert_allclose(tokens[b].detach(), norm(x, columns.layers.norm), atol=1e-10)
+    with torch.no_grad():
+        torch.testing.assert_close(module(cells), tokens)
 
 
 def test_equal_codes_of_two_columns_are_different_values() -> None:
