@@ -20,6 +20,7 @@ from found_platform.training.data import DAY, TrainingData
 from found_platform.training.loop import Options, train
 from found_platform.training.progress import read_progress
 from found_platform.training.tasks import AlignLosses, AlignTask, BehaviorLosses, BehaviorTask, TabularTask, retrieval
+from models import losses
 from models.behavior import BehaviorConfig
 from models.found import Found, load, rebuild
 from models.tabular import TabularConfig
@@ -296,6 +297,75 @@ def test_a_user_who_was_only_written_to_is_no_row_of_alignment(folder: Path, tmp
     assert 3 not in data.training_rows(described=True)
     assert 3 in data.training_rows(described=False)
     assert 2 in data.training_rows(described=True)
+
+
+# --- what the stages learn
+
+
+def test_the_parts_of_stage_1_are_the_equations_with_their_weights(folder: Path) -> None:
+    data = TrainingData(folder)
+    task = behavior_task(data, BehaviorLosses(ahead=2, period=3, cyclic=0.4, cyclic_contrast=0.3, next_window=0.2))
+    rows, encoder = task.rows[:16], task.model.eval().encoder
+    histories, _ = data.histories(rows)
+    context, targets, there = encoder(histories)
+    scale = float(task.model.scale.detach().exp())
+    acted = encoder.events.acted(histories)
+    wanted = {
+        "cpc": losses.cpc_loss(context, targets, there, 2, scale),
+        "cyclic": 0.4 * losses.cyclic_loss(context, there, 3),
+        "cyclic_contrast": 0.3 * losses.cyclic_contrast_loss(context, there, 3, scale),
+        "next_window": 0.2 * losses.next_window_loss(encoder.acts_next(context), acted),
+    }
+    found = {name: float(part) for name, part in task.losses(task.outputs(rows), rows).items()}
+    assert found == pytest.approx({name: float(part) for name, part in wanted.items()}, rel=1e-5)
+    assert not torch.equal(acted, there)
+    alone = behavior_task(data, BehaviorLosses(cyclic=0.0, next_window=0.0))
+    assert alone.losses(alone.outputs(rows), rows).keys() == {"cpc"}
+
+
+def test_the_parts_of_alignment_are_the_equations_with_their_weights(folder: Path) -> None:
+    """Rows of one user are no negatives, and what was nearly the same for the frozen encoder is none either."""
+    data = TrainingData(folder)
+    task = align_task(data, AlignLosses(margin=0.3, anchor=2.0, late=0.4, cross_modality=0.5, event_dropout=0.0))
+    rows, model = task.rows[:16], task.model
+    nn.init.normal_(model.fused.weight, std=0.3)
+    histories, _ = data.histories(rows)
+    states, futures, owner = model(histories), data.futures(rows), data.owner[rows]
+    sentences, frozen, scale = model.sentences(futures), futures - model.center, float(model.temperature.detach())
+    late = model.late_scores(histories, sentences)
+    other = (owner[:, None] != owner) | torch.eye(16, dtype=torch.bool)
+    terms = []
+    for scores, allowed in ((late, other), (late.T, other.T)):
+        terms += [-scores[i, i] + scores[i][allowed[i]].exp().sum().log() for i in range(16)]
+    both = (histories.event_counts > 0) & (histories.search_counts > 0)
+    assert 1 < both.sum() < 16
+    starts = nn.functional.normalize(frozen @ model.start.T, dim=1)
+    wanted = {
+        "alignment": losses.alignment_loss(states.aligned, sentences, scale, frozen=frozen, margin=0.3, owner=owner),
+        "anchor": 2 * (losses.anchor_loss(sentences, starts) + losses.anchor_loss(states.aligned, states.start)),
+        "late": 0.4 * torch.stack(terms).mean(),
+        "cross_modality": 0.5
+        * losses.alignment_loss(states.shared["behavior"][both], states.shared["search"][both], scale, owner=owner[both]),
+    }
+    found = {name: float(part) for name, part in task.losses(task.outputs(rows), rows).items()}
+    assert found == pytest.approx({name: float(part) for name, part in wanted.items()}, rel=1e-4, abs=1e-6)
+    assert losses.alignment_loss(states.aligned, sentences, scale) > wanted["alignment"]
+    alone = align_task(data, AlignLosses(margin=0.0, anchor=0.0, late=0.0))
+    assert alone.losses(alone.outputs(rows), rows).keys() == {"alignment"}
+
+
+@pytest.mark.parametrize("stage", TASKS)
+def test_figures_of_held_out_users_hang_on_no_chance(folder: Path, stage: str) -> None:
+    task = noisy(stage, TrainingData(folder))
+    first = loop._evaluate(task, 0, 1)
+    torch.manual_seed(99)
+    assert loop._evaluate(task, 0, 1) == first
+
+
+def test_alignment_starts_where_the_frozen_text_is(folder: Path) -> None:
+    figures = loop._evaluate(align_task(TrainingData(folder)), 0, 1)
+    assert figures["auc"] == figures["frozen_auc"]
+    assert figures["candidates"] == USERS / FOLDS * MOMENTS
 
 
 # --- one gradient, however the batch is cut
