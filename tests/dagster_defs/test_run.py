@@ -187,14 +187,14 @@ def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
 def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
     copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from found_platform.embedding import frozen
+    from found_platform.embedding import fit
 
     before = lookup.find(copy, "gold", top=5)
 
     def explode(*_: object) -> None:
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(frozen, "fit", explode)
+    monkeypatch.setattr(fit, "frozen_text", explode)
     outcome = call_found("demo", "--home", copy.home, "--force")
     assert outcome.status == 1
     assert outcome.err.strip().splitlines()[-1].startswith("found: found_model failed: ")

@@ -12,13 +12,22 @@ import pyarrow.dataset as pad
 import pytest
 from conftest import at, lake_of, write_source
 
-from found_platform import index, lake, registry
+from found_platform import feature_store, index, lake, registry
 from found_platform.benchmark import gate
-from found_platform.embedding import frozen, text_vectors, users
+from found_platform.contract import midnight
+from found_platform.embedding import fit, text_vectors, users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.registry import Verdict
 from found_platform.settings import Settings
 from found_platform.targeting import lookup
+from models.found import Found
+
+
+def champion(settings: Settings) -> Found:
+    """The model in service, which is FOUND: on the simulated population alignment helps."""
+    model = registry.champion(settings).model
+    assert isinstance(model, Found)
+    return model
 
 
 @pytest.fixture
@@ -34,11 +43,13 @@ def test_every_text_is_encoded_once_and_later_texts_are_added(tmp_path: Path) ->
     made = lake_of(tmp_path / "home", write_source(tmp_path, events))
     assert [text_vectors.encode(made, dt.date(2024, 1, d))[1] for d in (8, 8, 9, 4)] == [3, 0, 1, 0]
     encoder = text_vectors.encoder("random-bert")
-    ids, vectors = text_vectors.load(made, encoder.revision)
+    texts = text_vectors.load(made, encoder.revision)
+    ids, vectors = texts.ids, texts.vectors
     assert vectors.dtype == np.float16
     assert list(ids) == sorted(set(ids))
-    texts = {r["text_id"]: r["text"] for r in lake.read(made.lake, "behavior_text").to_pylist()}
-    np.testing.assert_allclose(vectors, encoder.encode([texts[i] for i in ids]), atol=1e-3)
+    words = {r["text_id"]: r["text"] for r in lake.read(made.lake, "behavior_text").to_pylist()}
+    np.testing.assert_allclose(vectors, encoder.encode([words[i] for i in ids]), atol=1e-3)
+    assert list(text_vectors.load(made, encoder.revision, ids[1:3]).ids) == list(ids[1:3])
 
 
 def test_an_interrupted_encoding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,24 +74,44 @@ def test_an_interrupted_encoding_goes_on_where_it_stopped(tmp_path: Path, monkey
 
 def test_a_user_vector_is_the_centred_mean_of_their_own_texts(settings: Settings, cutoff: dt.date) -> None:
     """From the raw events, in a loop, for every user."""
-    loaded = registry.champion(settings)
-    ids, matrix = text_vectors.load(settings, loaded.model.config.encoder_revision)
-    vector = dict(zip(ids, matrix.astype(np.float64), strict=True))
+    model = champion(settings).frozen_text()
+    texts = text_vectors.load(settings, model.config.encoder_revision)
+    vector = dict(zip(texts.ids, texts.vectors.astype(np.float64), strict=True))
     events: dict[str, list[tuple]] = {}
     for e in lake.read(settings.lake, "raw_events", pad.field("event_date") < cutoff).to_pylist():
         events.setdefault(e["user_key"], []).append((e["event_time"], e["text_id"], e["channel"], e["exposure"]))
-    keys, made, counts = users.load(settings, loaded.version, cutoff)
-    assert set(keys) == set(events)
+    keys = sorted(events)
+    rows = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
+    made, counts = users.vectors_of(settings, model, rows, texts), users.own_texts(rows)[1]
     for key, stored, count in zip(keys, made, counts, strict=True):
         ordered = sorted(events[key])
         behaviour = [e for e in ordered if e[2] != "search"][-settings.sequence_length :]
         own = [e[1] for e in behaviour if not e[3]] + [e[1] for e in ordered if e[2] == "search"][-settings.search_length :]
         wanted = np.zeros(len(stored))
         if own:
-            mean = np.mean([vector[i] for i in own], axis=0) - loaded.model.center.numpy()
+            mean = np.mean([vector[i] for i in own], axis=0) - model.center.numpy()
             wanted = mean / np.linalg.norm(mean)
         assert count == len(own)
         np.testing.assert_allclose(stored, wanted, atol=1e-4)
+
+
+def test_what_is_stored_is_what_the_model_says_however_users_are_batched(
+    settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    loaded = registry.champion(settings)
+    keys, stored, counts = users.load(settings, loaded.version, cutoff)
+    rows = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
+    texts = users.texts_of(settings, loaded.model, cutoff)
+    whole = users.vectors_of(settings, loaded.model, rows, texts)
+    np.testing.assert_allclose(stored, whole, atol=1e-5)
+    np.testing.assert_array_equal(counts, users.own_texts(rows)[1])
+    config = champion(settings).config
+    assert stored.shape[1] == config.dim + config.behavior.width + config.activity
+    shutil.copytree(settings.home, tmp_path / "found")
+    made = Settings.load(tmp_path / "found")
+    monkeypatch.setattr(users, "USERS", 7)
+    users.embed(made, loaded, cutoff)
+    np.testing.assert_allclose(users.load(made, loaded.version, cutoff)[1], stored, atol=1e-5)
 
 
 def test_a_version_carries_its_lineage_and_is_champion(settings: Settings, cutoff: dt.date) -> None:
@@ -88,9 +119,17 @@ def test_a_version_carries_its_lineage_and_is_champion(settings: Settings, cutof
     assert loaded.tags["cutoff"] == str(cutoff)
     assert loaded.tags["feature_service"] == "found_user_v2"
     assert loaded.tags["gate"] == "passed"
-    assert set(loaded.tags) >= {"sha256", "delta.training_set", "delta.text_vectors", "commit", "gate_reason"}
+    assert set(loaded.tags) >= {
+        "sha256",
+        "delta.training_set",
+        "delta.user_text_pairs",
+        "delta.text_vectors",
+        "commit",
+        "gate_reason",
+    }
     assert registry.version_of(settings, registry.CANDIDATE) == loaded.version
-    assert frozen.sound(loaded)[0]
+    assert loaded.tags["alignment"] == "helped"
+    assert fit.sound(loaded)[0]
 
 
 def test_mlflow_loads_a_version_by_alias_and_gives_query_vectors(settings: Settings) -> None:
@@ -100,7 +139,7 @@ def test_mlflow_loads_a_version_by_alias_and_gives_query_vectors(settings: Setti
     with registry._mlflow(settings):
         served = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@champion")
         made = served.predict(pd.DataFrame({"text": ["gold ring", "tent"]}))
-    wanted = lookup.embed_sentences(registry.champion(settings), ["gold ring", "tent"])
+    wanted = lookup.embed_sentences(champion(settings), ["gold ring", "tent"])
     np.testing.assert_allclose(made, wanted, atol=1e-6)
     files = {p.suffix for p in (settings.home / "mlflow" / "artifacts").rglob("*") if p.is_file()}
     assert ".pkl" not in files
@@ -115,10 +154,18 @@ def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> 
     made = Settings.load(tmp_path, profile="tiny")
     model = FrozenText(FrozenTextConfig("random-bert", "r", 4), torch.ones(4))
     tags = {"cutoff": "2024-01-01"}
-    first = registry.log(made, model, parameters={}, metrics={}, tags=tags)
-    assert registry.log(made, model, parameters={}, metrics={}, tags=tags) == first  # the same weights are the same version
+
+    def log() -> str:
+        return registry.log(made, model, parameters={}, metrics={}, tags=tags, card="# A card")
+
+    first = log()
+    assert log() == first  # the same weights are the same version
+    assert registry.card(made, first) == "# A card"
     model.center += 1
-    second = registry.log(made, model, parameters={}, metrics={}, tags=tags)
+    second = log()
+    with pytest.raises(BadInput, match="No model version of the cutoff 2024-01-01"):
+        registry.of_cutoff(made, "2024-01-01")
+    registry.nominate(made, second, "2024-01-01")
     with pytest.raises(BadInput, match="has not been judged"):
         registry.promote(made, first)
     registry.store_verdict(made, first, Verdict(True, "fine", {"a": 1.0}))
@@ -140,7 +187,7 @@ def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: d
     assert real.passed
     assert real.figures["future_auc"] > 0.6
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(gate, "vectors_of", lambda s, m, ids, counts: rng.normal(size=(len(counts), 8)) * (counts > 0)[:, None])
+    monkeypatch.setattr(gate, "vectors_of", lambda s, m, rows, texts: rng.normal(size=(rows.num_rows, m.config.dim)))
     blind = gate.judge(settings, version, cutoff)
     assert not blind.passed
     assert abs(blind.figures["future_auc"] - 0.5) < 0.15
@@ -216,7 +263,7 @@ def test_users_without_history_are_never_returned(copy: Settings, cutoff: dt.dat
     answer = lookup.find(copy, "gold", top=20_000)
     assert answer.count == int((events > 0).sum())
     assert "larger than 16,384" in answer.reason
-    assert np.all(np.abs(vectors[events == 0]) == 0)
+    assert np.all(vectors[events == 0, : champion(copy).config.dim] == 0)
 
 
 @pytest.mark.parametrize(("sentence", "message"), [("", "is empty"), ("  \n ", "is empty"), ("x" * 10_000, "10,000 characters")])

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from random_histories import made
 
-from models.frozen_text import WEIGHTS, FrozenText, FrozenTextConfig, fit_center, load, save
+from models.frozen_text import FrozenText, FrozenTextConfig, fit_center, load, save
+from models.weights import WEIGHTS
 
 
 @pytest.fixture
@@ -13,17 +15,16 @@ def model() -> FrozenText:
 
 
 def test_user_vectors_equal_a_loop_over_users(model: FrozenText) -> None:
-    rng = np.random.default_rng(0)
-    texts = rng.normal(size=(7, 5)).astype(np.float32)
-    histories = [[0, 3, 3], [], [6], [1, 2, 4, 5, 0]]
-    counts = np.array([len(h) for h in histories])
-    events = torch.tensor([e for h in histories for e in h])
-    offsets = torch.tensor(np.concatenate([[0], np.cumsum(counts)[:-1]]))
-    made = model.users(torch.tensor(texts), events, offsets).numpy()
-    for vector, history in zip(made, histories, strict=True):
+    histories = made([3, 0, 1, 5], [1, 0, 0, 2], texts=7, dtype=torch.float32)
+    vectors = model.users(histories).numpy()
+    events = histories.event_text.split(histories.event_counts.tolist())
+    exposed = histories.event_exposed.split(histories.event_counts.tolist())
+    searches = histories.search_text.split(histories.search_counts.tolist())
+    for vector, own, done_to, searched in zip(vectors, events, exposed, searches, strict=True):
+        history = [int(e) for e, x in zip(own, done_to, strict=True) if not x] + searched.tolist()
         wanted = np.zeros(5)
         if history:
-            mean = sum(texts[e].astype(np.float64) for e in history) / len(history) - model.center.numpy()
+            mean = sum(histories.texts[e].double().numpy() for e in history) / len(history) - model.center.numpy()
             wanted = mean / np.linalg.norm(mean)
         np.testing.assert_allclose(vector, wanted, atol=1e-6)
 
