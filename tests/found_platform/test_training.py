@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,15 @@ def rewrite(folder: Path, target: Path, **changes: Any) -> Path:
     rows = load_file(folder / "rows.safetensors")
     save_file({**rows, **{name: change(rows[name].clone(), rows) for name, change in changes.items()}}, target / "rows.safetensors")
     return target
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost these small tensors more than they save."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
