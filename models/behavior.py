@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.histories import AMOUNTS, CHANNELS, Histories, mean_by
+from models.histories import AMOUNTS, CHANNELS, Groups, Histories
 from models.losses import masked_mean
 
 GAPS = 16
@@ -69,9 +69,9 @@ class EventEncoder(nn.Module):
             (self.exposed.weight, histories.event_exposed.long()),
             (self.gap.weight, torch.log2(1 + hours).long().clamp(max=GAPS - 1)),
         )
-        cells = users * config.windows
-        total = sum((mean_by(table, rows[kept], cell[kept], cells) for table, rows in parts), torch.zeros((), device=cell.device))
-        counts = torch.bincount(cell[kept], minlength=cells)  # (BW,)
+        windows = Groups(cell[kept], users * config.windows)
+        total = sum((windows.mean(table, rows[kept]) for table, rows in parts), torch.zeros((), device=cell.device))
+        counts = windows.counts  # (BW,)
         volume = self.volume(torch.log1p(counts.to(total.dtype))[:, None])
         window = total + volume
         there = counts > 0

@@ -70,12 +70,22 @@ class Histories:
         return mean_by(self.texts, text, user, len(self)), torch.bincount(user, minlength=len(self)) > 0
 
 
+class Groups:
+    """Things in groups, sorted once for as many means as are wanted. `group` (N,) is below `groups`."""
+
+    def __init__(self, group: Tensor, groups: int):
+        self.counts = torch.bincount(group, minlength=groups)  # (groups,)
+        self._order = torch.argsort(group, stable=True)
+        self._offsets = torch.cumsum(self.counts, 0) - self.counts
+
+    def mean(self, table: Tensor, rows: Tensor) -> Tensor:
+        """The mean of `table[rows]` within each group, zeros for an empty one. (T, E), (N,) -> (groups, E)"""
+        return torch.nn.functional.embedding_bag(rows[self._order], table, self._offsets, mode="mean")
+
+
 def mean_by(table: Tensor, rows: Tensor, group: Tensor, groups: int) -> Tensor:
     """The mean of `table[rows]` within each group, zeros for an empty one. (T, E), (N,), (N,) below `groups` -> (groups, E)"""
-    order = torch.argsort(group, stable=True)
-    counts = torch.bincount(group, minlength=groups)
-    offsets = torch.cumsum(counts, 0) - counts
-    return torch.nn.functional.embedding_bag(rows[order], table, offsets, mode="mean")
+    return Groups(group, groups).mean(table, rows)
 
 
 def pad(flat: Tensor, counts: Tensor, length: int) -> tuple[Tensor, Tensor]:

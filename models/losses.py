@@ -10,6 +10,9 @@ from torch.nn import functional as F
 IDENTICAL = 1 - 1e-5
 """Cosine from which two frozen vectors are of the same text."""
 
+ROWS = 256
+"""Contexts of equation 6 at once."""
+
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean of the steps that are there, zeros where none is: the pooling P of equation 5. (B, T, D), (B, T) bool -> (B, D)"""
@@ -31,19 +34,32 @@ def cpc_loss(
         mask: (B, T) bool, true where the user has a step.
     """
     users, steps, dim = context.shape
-    there = mask.reshape(-1)  # (BT,), N of them true
-    c, z = (F.normalize(x.reshape(-1, dim)[there], dim=-1) for x in (context, targets))
-    user = torch.arange(users, device=mask.device).repeat_interleave(steps)[there]
-    step = torch.arange(steps, device=mask.device).repeat(users)[there]
-    own, later = user[:, None] == user, step > step[:, None]  # (N, N) the candidate's step after the context's
-    candidate = own & later | ~own if across_users else own & later
-    positive = own & later & (step - step[:, None] <= ahead)
-    rows = positive.any(1)
-    if not rows.any():
+    c, z = (F.normalize(x, dim=-1) for x in (context, targets))
+    near = range(1, min(ahead, steps - 1) + 1)
+    pairs = [(k, mask[:, :-k] & mask[:, k:]) for k in near]  # (B, T - k): a step and the k-th after it are there
+    positives = sum((F.pad(both.long(), (0, k)) for k, both in pairs), mask.long() * 0)  # (B, T) how many a step has
+    if not positives.any():
         return (context.sum() + targets.sum()) * 0.0
-    logits = (scale * c[rows] @ z.T).masked_fill(~candidate[rows], -torch.inf)  # (R, N)
-    log_chance = logits - logits.logsumexp(1, keepdim=True)
-    return -log_chance[positive[rows]].mean()
+    alike = sum(((c[:, :-k] * z[:, k:]).sum(-1)[both].sum() for k, both in pairs), c.new_zeros(()))  # of all positives
+    place = torch.arange(users * steps, device=mask.device)
+    rows, there = positives.reshape(-1) > 0, mask.reshape(-1)  # (BT,), R and N of them true
+    asked, candidates = scale * c.reshape(-1, dim)[rows], z.reshape(-1, dim)[there]  # (R, D), (N, D)
+    totals = _log_totals(asked, place[rows], candidates, place[there], steps, across_users)
+    return ((positives.reshape(-1)[rows] * totals).sum() - scale * alike) / positives.sum()
+
+
+def _log_totals(c: Tensor, at: Tensor, z: Tensor, place: Tensor, steps: int, across_users: bool) -> Tensor:
+    """The logarithm of equation 6's denominator (R,): some rows at a time, so that the caches hold them.
+
+    `at` (R,) and `place` (N,) are user * steps + step, of contexts and of candidates.
+    """
+    totals = []
+    for part, own in zip(c.split(ROWS), at.split(ROWS), strict=True):
+        first = (own // steps * steps)[:, None]  # the user's first step
+        earlier = (place >= first) & (place <= own[:, None])
+        excluded = earlier if across_users else (place <= own[:, None]) | (place >= first + steps)
+        totals.append((part @ z.T).masked_fill_(excluded, -torch.inf).logsumexp(1))
+    return torch.cat(totals)
 
 
 def cyclic_loss(context: Tensor, mask: Tensor, period: int) -> Tensor:

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -146,8 +147,14 @@ def batch_of(rows: Tensor, step: int, options: Options) -> Tensor:
     """The rows of a step: a random order of all rows an epoch, the last short batch of an epoch left out."""
     size = min(options.batch, len(rows))
     epoch, place = divmod(step, max(1, len(rows) // size))
-    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(options.seed * 1_000_003 + epoch))
+    order = _shuffled(len(rows), options.seed * 1_000_003 + epoch)
     return rows[order[place * size : (place + 1) * size]]
+
+
+@lru_cache(maxsize=1)
+def _shuffled(count: int, seed: int) -> Tensor:
+    """The order of an epoch, made once and not at every step."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
 def _micro(rows: Tensor, options: Options, rank: int, world: int) -> Sequence[Tensor]:
