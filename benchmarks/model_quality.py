@@ -8,6 +8,7 @@ the simulator are development seeds; on a real source the figures are for lookin
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -55,15 +56,16 @@ def main() -> None:
     figures: dict[str, dict[str, list[float]]] = {}
     jobs = [(v, h, s) for v in variants for h in asked.homes for s in range(1 if asked.ablations else asked.seeds)]
     for variant, home, seed in tqdm(jobs, unit="model", disable=None):
-        for name, value in measure(home, seed, variants[variant]).items():
+        for name, value in measure(home, seed, variants[variant], key_only=asked.ablations).items():
             figures.setdefault(variant, {}).setdefault(name, []).append(value)
     print(as_markdown(figures, rows=not asked.ablations))
     if asked.out:
         asked.out.write_text(json.dumps(figures, indent=1))
 
 
-def measure(home: Path, seed: int, changes: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Trains on a home's files and returns every figure by name."""
+def measure(home: Path, seed: int, changes: dict[str, dict[str, Any]], *, key_only: bool) -> dict[str, float]:
+    """Trains on a home's files and returns every figure by name; with `key_only` those of KEY, from the home's own stage 1 where
+    nothing of it is changed."""
     settings = Settings.load(home)
     version = registry.version_of(settings, registry.CANDIDATE)
     assert version is not None, f"{home}: run `found demo` in it first"
@@ -71,7 +73,10 @@ def measure(home: Path, seed: int, changes: dict[str, dict[str, Any]]) -> dict[s
     made = settings.home / "training" / str(cutoff)
     with tempfile.TemporaryDirectory() as scratch:
         for stage, command in STAGES.items():
-            if (made / stage / "run.json").exists():
+            untouched = key_only and stage not in changes and stage != "align"
+            if untouched and (made / stage / "run.json").exists():
+                shutil.copytree(made / stage, Path(scratch) / stage)
+            elif (made / stage / "run.json").exists():
                 asked = json.loads((made / stage / "run.json").read_text())
                 asked["data"] = str(made / "data")
                 asked["options"]["seed"] = seed
@@ -94,7 +99,8 @@ def measure(home: Path, seed: int, changes: dict[str, dict[str, Any]]) -> dict[s
     }
     population = methods.Population.computed(settings, model, cutoff)
     with threadpool_limits(1):
-        for row in run.evaluated(population, wanted, {}):
+        only = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else None
+        for row in run.evaluated(population, wanted, {}, only):
             if row["scenario"] == "mean" and row["metric"] in ("auc", "auc_paraphrases"):
                 figures[f"{row['task'].replace('_', '-')}, {row['method']}, {row['metric']}"] = row["value"]
     return figures

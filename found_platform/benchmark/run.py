@@ -1,7 +1,7 @@
 """Runs the benchmark at a cutoff: every method, task, scenario and metric into one table, stored in the lake."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,16 @@ def _rows(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Sce
         yield from evaluated(population, scenarios, common)
 
 
-def evaluated(population: methods.Population, scenarios: list[Scenario], common: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The result rows of a population: every method, task, scenario and metric. `common` is what every row carries."""
-    probes = methods.probes(population)
+def evaluated(
+    population: methods.Population, scenarios: list[Scenario], common: dict[str, Any], only: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The result rows of a population: every method, task, scenario and metric.
+
+    Args:
+        common: what every row carries.
+        only: the probes to fit, by name; None fits all.
+    """
+    probes = {name: probe for name, probe in methods.probes(population).items() if only is None or name in only}
     collected: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {}
     for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
         known = np.array([u in population.row for u in scenario.user_keys])
