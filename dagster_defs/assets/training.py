@@ -55,7 +55,8 @@ def build(house: House) -> list[dg.AssetsDefinition]:
 
     def train(context: dg.AssetExecutionContext, name: str) -> stages.Stage | None:
         def forward(line: dict[str, Any]) -> None:
-            context.log.info(f"{name} {line['step']}/{line['steps']}: {line.get('held_out') or line.get('parts')}")
+            said = line.get("said") or f"{name} {line['step']}/{line['steps']}: {line.get('held_out') or line.get('parts')}"
+            context.log.info(said)
 
         return stages.run(settings, Record(context, house).cutoff, name, forward)
 

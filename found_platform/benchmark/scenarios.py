@@ -29,6 +29,10 @@ MIN_CLASS = 5
 """Positives, and negatives, that a scenario must have: with fewer, a fifth of the users teaches nothing."""
 
 
+class NoLabels(BadInput):
+    """A label file is sound and has nothing about this cutoff."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One targeting task: who will do what, in a sentence; labels (N,) 0/1 of `user_keys` over the horizon after the cutoff."""
@@ -60,7 +64,10 @@ def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
     """The scenarios at a cutoff, from the files given or from the simulator; where there are none, why."""
     files = given(settings)
     if files:
-        return from_files(settings, cutoff, Path(files["labels"]), Path(files["scenarios"])), ""
+        try:
+            return from_files(settings, cutoff, Path(files["labels"]), Path(files["scenarios"])), ""
+        except NoLabels as none:
+            return [], str(none)
     if not (settings.truth / "outcomes").exists():
         return [], "no labels were given and the source is not simulated: pass --labels and --scenarios to `found benchmark run`"
     end = source_config.of_home(settings).days[1]
@@ -95,7 +102,7 @@ def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Pat
     except duckdb.Error as error:
         raise BadInput(f"{labels} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
     if not table.num_rows:
-        raise BadInput(f"{labels} has no labels at the cutoff {cutoff}: choose the --cutoff that its labels were made for.")
+        raise NoLabels(f"{labels} has no labels at the cutoff {cutoff}: choose the --cutoff that its labels were made for.")
     if set(table["label"].unique().to_pylist()) - {0.0, 1.0}:
         raise BadInput(f"{labels} has labels other than 0 and 1: write 1 for who did it and 0 for who did not.")
     secret = keys.home_secret(settings)

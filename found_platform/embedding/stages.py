@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -82,7 +82,7 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
     """Trains a stage on the files of a cutoff and logs it in MLflow. None where the data have nothing for it to learn from.
 
     Args:
-        forward: told every line of the stage's progress as it is written.
+        forward: told every line of the stage's progress as it is written, and {"said": ...} what the process prints.
 
     Raises JobFailed with the process's last words.
     """
@@ -132,7 +132,7 @@ def finished(settings: Settings, cutoff: dt.date, name: str) -> Stage | None:
 def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None]) -> None:
     command = [sys.executable, "-m", "found_platform.training", COMMANDS[name], "--config", str(config)]
     lines = config.parent / "progress.jsonl"
-    done = 0
+    done = told = 0
     with tempfile.TemporaryFile("w+") as said, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         try:
@@ -140,6 +140,10 @@ def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None])
             while running:
                 time.sleep(POLL_SECONDS)
                 running = process.poll() is None
+                for line in _complete_lines(said, told):  # what the run needs, before it starts
+                    told += len(line) + 1
+                    forward({"said": line})
+                    bar.set_postfix_str(line.split(";")[0][-40:])
                 seen = list(read_progress(lines))
                 for line in seen[done:]:
                     forward(line)
@@ -152,6 +156,13 @@ def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None])
         if process.returncode:
             said.seek(0)
             raise JobFailed(f"Training stage {name} failed ({config}):\n{''.join(said.readlines()[-12:]).strip()}")
+
+
+def _complete_lines(file: TextIO, start: int) -> list[str]:
+    """The lines that another process has finished writing, from a place on; ASCII."""
+    file.seek(start)
+    *lines, _ = file.read().split("\n")
+    return lines
 
 
 def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
