@@ -44,22 +44,46 @@ def cpc_loss(
     place = torch.arange(users * steps, device=mask.device)
     rows, there = positives.reshape(-1) > 0, mask.reshape(-1)  # (BT,), R and N of them true
     asked, candidates = scale * c.reshape(-1, dim)[rows], z.reshape(-1, dim)[there]  # (R, D), (N, D)
-    totals = _log_totals(asked, place[rows], candidates, place[there], steps, across_users)
+    totals: Tensor = _LogTotals.apply(asked, candidates, place[rows], place[there], steps, across_users)  # type: ignore[assignment]
     return ((positives.reshape(-1)[rows] * totals).sum() - scale * alike) / positives.sum()
 
 
-def _log_totals(c: Tensor, at: Tensor, z: Tensor, place: Tensor, steps: int, across_users: bool) -> Tensor:
-    """The logarithm of equation 6's denominator (R,): some rows at a time, so that the caches hold them.
+class _LogTotals(torch.autograd.Function):
+    """The logarithm of equation 6's denominator (R,): some rows at a time, so that the caches hold them, and one exp for both ways.
 
-    `at` (R,) and `place` (N,) are user * steps + step, of contexts and of candidates.
+    `at` (R,) and `place` (N,) are user * steps + step of contexts (R, D) and candidates (N, D), ascending. The gradient of the
+    logarithm of a sum of exponentials is each one's share of the sum.
     """
-    totals = []
-    for part, own in zip(c.split(ROWS), at.split(ROWS), strict=True):
-        first = (own // steps * steps)[:, None]  # the user's first step
-        earlier = (place >= first) & (place <= own[:, None])
-        excluded = earlier if across_users else (place <= own[:, None]) | (place >= first + steps)
-        totals.append((part @ z.T).masked_fill_(excluded, -torch.inf).logsumexp(1))
-    return torch.cat(totals)
+
+    @staticmethod
+    def forward(ctx, c: Tensor, z: Tensor, at: Tensor, place: Tensor, steps: int, across_users: bool) -> Tensor:
+        ctx.save_for_backward(c, z)
+        ctx.parts = []
+        totals = []
+        for part, own in zip(c.split(ROWS), at.split(ROWS), strict=True):
+            first = (own // steps * steps)[:, None]  # the user's first step
+            logits = part @ z.T  # (ROWS, N)
+            low, high = torch.searchsorted(place, torch.stack([first[0, 0], own[-1] + steps - own[-1] % steps])).tolist()
+            near = place[low:high]  # of the same users: nothing else has to be looked at
+            logits[:, low:high].masked_fill_((near >= first) & (near <= own[:, None]), -torch.inf)
+            if not across_users:
+                logits.masked_fill_((place < first) | (place >= first + steps), -torch.inf)
+            most = logits.amax(1, keepdim=True)
+            logits.sub_(most).exp_()
+            total = logits.sum(1, keepdim=True)
+            ctx.parts.append((logits, total))
+            totals.append((total.log() + most)[:, 0])
+        return torch.cat(totals)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        c, z = ctx.saved_tensors
+        of_c, of_z = [], torch.zeros_like(z)
+        for part, grad, (exps, total) in zip(c.split(ROWS), grads[0].split(ROWS), ctx.parts, strict=True):
+            weight = grad[:, None] / total
+            of_c.append(exps @ z * weight)
+            of_z.addmm_(exps.T, part * weight)
+        return torch.cat(of_c), of_z, None, None, None, None
 
 
 def cyclic_loss(context: Tensor, mask: Tensor, period: int) -> Tensor:
