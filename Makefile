@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast bench-features ui lint format clean
+.PHONY: demo test test-fast bench-features bench-training ui lint format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -23,6 +23,9 @@ test-fast: $(STAMP)
 
 bench-features: $(STAMP)
 	$(BIN)/python benchmarks/features.py
+
+bench-training: $(STAMP)
+	$(BIN)/python benchmarks/training.py
 
 # The Dagster UI on loopback, over the runs that `found demo` left.
 ui: $(STAMP)
