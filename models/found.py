@@ -145,7 +145,8 @@ class Found(nn.Module):
             vectors = histories.texts[histories.search_text] - self.center
             age = self.search_age(torch.log1p(histories.search_age)[:, None])
             queries = torch.cat([self.search_tokens(vectors) + age, vectors], 1)
-            padded, there[2] = pad(queries, histories.search_counts, self.config.searches)
+            most = min(self.config.searches, max(1, *histories.search_counts.tolist())) if len(histories) else 1
+            padded, there[2] = pad(queries, histories.search_counts, most)
             tokens[2] = padded[..., : self.config.width]
             search = masked_mean(padded[..., self.config.width :], there[2])
             shared["search"] = masked_mean(tokens[2], there[2])

@@ -135,35 +135,71 @@ def as_document(table: pa.Table) -> dict[str, Any]:
     }
 
 
-def as_grid(table: pa.Table, metric: str) -> tuple[list[str], list[list[str]]]:
-    """A metric as a table for people: a header, and a row a scenario with a column a method, the mean last."""
+RANKING = {
+    "auc": "AUC",
+    "std": "±",
+    "ks": "KS",
+    "auc_paraphrases": "reworded",
+    "auc_hard": "hard",
+    "lift_at_10pct": "lift",
+    "oracle_share": "oracle",
+}
+TARGETING = {
+    "accuracy": "acc",
+    "precision": "prec",
+    "recall": "rec",
+    "accuracy_5050": "acc 50",
+    "precision_5050": "prec 50",
+    "recall_5050": "rec 50",
+}
+
+TITLES = {"zero_shot": "zero-shot", "few_shot": "few-shot", "linear_probe": "probes"}
+
+Grid = tuple[list[str], list[list[str]]]
+"""A header and rows, for people."""
+
+
+def means_grid(table: pa.Table, metrics: dict[str, str]) -> Grid:
+    """The mean over scenarios: a numbered row a method, a column a metric (titles by name)."""
+    means = [r for r in table.to_pylist() if r["scenario"] == "mean"]
+    cells = {(r["metric"], r["method"], r["task"]): _short(r["value"]) for r in means}
+    cells |= {("std", r["method"], r["task"]): _short(r["std"]) for r in means if r["metric"] == "auc" and r["std"]}
+    there = {m: title for m, title in metrics.items() if any(m == metric for metric, _, _ in cells)}
+    return ["mean of scenarios", *there.values()], [
+        [f"{number:>2} {method}", *(cells.get((m, method, task), "") for m in there)]
+        for number, (method, task) in enumerate(_methods(table), 1)
+    ]
+
+
+def scenarios_grid(table: pa.Table, metric: str, task: str) -> Grid:
+    """A metric by scenario: a row a scenario, a column a method of the task, under its number in `means_grid`."""
     rows = [r for r in table.to_pylist() if r["metric"] == metric]
-    methods = list(dict.fromkeys((r["method"], r["task"]) for r in rows))
-    cells = {(r["scenario"], r["method"], r["task"]): _cell(r) for r in rows}
-    scenarios = list(dict.fromkeys(r["scenario"] for r in rows))
-    return _header(metric.upper(), methods), [[name, *(cells[(name, *m)] for m in methods)] for name in scenarios]
+    columns = {m: str(number) for number, m in enumerate(_methods(table), 1) if m[1] == task}
+    cells = {(r["scenario"], r["method"], r["task"]): _short(r["value"]) for r in rows}
+    names = dict.fromkeys(r["scenario"] for r in rows)
+    title = f"{metric.upper()}, {TITLES[task]}"
+    return [title, *columns.values()], [[name, *(cells[(name, *m)] for m in columns)] for name in names]
 
 
-def means_grid(table: pa.Table) -> tuple[list[str], list[list[str]]]:
-    """The mean over scenarios of every metric: a row a metric, a column a method."""
-    rows = [r for r in table.to_pylist() if r["scenario"] == "mean"]
-    methods = list(dict.fromkeys((r["method"], r["task"]) for r in rows))
-    cells = {(r["metric"], r["method"], r["task"]): _cell(r) for r in rows}
-    metrics = list(dict.fromkeys(r["metric"] for r in rows))
-    return _header("mean of", methods), [[metric, *(cells.get((metric, *m), "") for m in methods)] for metric in metrics]
+def _methods(table: pa.Table) -> list[tuple[str, str]]:
+    """The methods with their tasks, the zero-shot ones first."""
+    found = dict.fromkeys((r["method"], r["task"]) for r in table.to_pylist())
+    return sorted(found, key=lambda m: m[1] != "zero_shot")
 
 
-def _header(first: str, methods: list[tuple[str, str]]) -> list[str]:
-    return [first, *(f"{method} {task}" for method, task in methods)]
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
-def _cell(row: dict[str, Any]) -> str:
-    return f"{row['value']:.3f}" + (f" ±{row['std']:.3f}" if row["std"] else "")
+def grids(table: pa.Table) -> list[Grid]:
+    """All that people look at, in order: the means, then AUC by scenario."""
+    by_scenario = [scenarios_grid(table, "auc", task) for task in dict.fromkeys(t for _, t in _methods(table))]
+    return [means_grid(table, RANKING), means_grid(table, TARGETING), *by_scenario]
 
 
 def as_markdown(table: pa.Table) -> str:
-    """AUC and KS as Markdown tables."""
+    """The same tables in Markdown."""
     lines = []
-    for header, rows in (as_grid(table, "auc"), as_grid(table, "ks")):
+    for header, rows in grids(table):
         lines += ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *("| " + " | ".join(r) + " |" for r in rows), ""]
     return "\n".join(lines)

@@ -33,7 +33,7 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
         raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     with Console(stderr=True).status("benchmark"):
         materialize(settings, "benchmark_results", str(day))
-    from found_platform.benchmark.run import TABLE, as_document, as_grid, means_grid
+    from found_platform.benchmark.run import TABLE, as_document, grids
 
     table = lake.read(settings.lake, TABLE, pad.field("cutoff") == day)
     if not table.num_rows:
@@ -42,10 +42,12 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
         print_json(as_document(table))
         return
     console = Console(highlight=False, markup=False)
-    for header, rows in (as_grid(table, "auc"), as_grid(table, "ks"), means_grid(table)):
+    for header, rows in grids(table):
         console.print(_table(header, rows))
     console.print(
-        "accuracy, precision, recall: of targeting the top 10 %; _5050: the top half of as many negatives as positives. "
+        "Zero-shot methods come first, then linear probes. reworded: AUC of other wordings; hard: against who behaves alike; "
+        "oracle: share of the oracle's lift. acc, prec, rec: accuracy, precision and recall of targeting the top 10 %; with 50: "
+        "the top half of as many negatives as positives. "
         "Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last. "
         + "; ".join(f"{r['scenario']}: {r['users']:,} users, {r['positives']:,} positives" for r in _counts(table))
     )
@@ -57,7 +59,7 @@ def _counts(table: pa.Table) -> list[dict]:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left", overflow="fold", no_wrap=i == 0)
     for row in rows:

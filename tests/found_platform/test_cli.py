@@ -211,7 +211,8 @@ def test_benchmark_prints_a_table_that_fits_and_the_documented_json(settings: Se
     table = call_found("benchmark", "run", "--home", settings.home)
     assert table.status == 0, table.err
     assert max(map(len, table.out.splitlines())) <= 80
-    assert "lift_at_10pct" in table.out
+    for word in ("found_late", "reworded", "AUC, zero-shot", "AUC, probes", "prec 50"):
+        assert word in table.out
     document = json.loads(call_found("benchmark", "run", "--home", settings.home, "--format", "json").out)
     assert {r["scenario"] for r in document["results"]} >= {"mean"}
 
