@@ -32,7 +32,7 @@ class FoundConfig:
     encoder_revision: str
     text_dim: int
     dim: int  # of the aligned space
-    activity: int  # number of activity features
+    activity: int  # number of activity features; 0 leaves them out
     behavior: BehaviorConfig | None
     tabular: TabularConfig | None
     searches: int = 64  # newest searches that enter; 0 leaves the modality out
@@ -71,6 +71,8 @@ class Found(nn.Module):
 
     def __init__(self, config: FoundConfig):
         super().__init__()
+        if not (config.behavior or config.tabular or config.searches or config.activity):
+            raise ValueError("behavior, tabular, searches and activity are all left out: a user needs one of them.")
         self.config = config
         width = config.width
         self.event_tower = TextTower(config.event_tower) if config.event_tower else None
@@ -86,7 +88,7 @@ class Found(nn.Module):
         self.table_tokens = nn.Linear(config.tabular.width, width) if config.tabular else None
         self.search_tokens = nn.Linear(config.text_dim, width) if config.searches else None
         self.search_age = nn.Linear(1, width) if config.searches else None
-        self.activity_tokens = nn.Linear(config.activity, width)
+        self.activity_tokens = nn.Linear(config.activity, width) if config.activity else None
         self.fusion = CrossAttentionFusion(width, config.fusion_layers, config.heads, config.dropout)
         self.user = nn.Linear(config.text_dim, config.dim, bias=False)
         self.fused = nn.Linear(width, config.dim)
@@ -114,13 +116,15 @@ class Found(nn.Module):
         self.user.weight.copy_(projection)
         if self.description_tower is None:
             self.sentence.weight.copy_(projection)
-        logged = _log(activity)
+        logged = _log(activity[:, : self.config.activity])
         self.activity_mean.copy_(logged.mean(0))
-        self.activity_scale.copy_(logged.std(0).clamp(min=1e-3) if len(logged) > 1 else torch.ones_like(self.activity_scale))
+        self.activity_scale.copy_(
+            logged.std(0).clamp(min=1e-3) if len(logged) > 1 and logged.numel() else torch.ones_like(self.activity_scale)
+        )
 
     def activities(self, histories: Histories) -> Tensor:
         """(B, A) activity features on a log scale, standardised."""
-        return (_log(histories.activity) - self.activity_mean) / self.activity_scale
+        return (_log(histories.activity[:, : self.config.activity]) - self.activity_mean) / self.activity_scale
 
     def forward(self, histories: Histories) -> States:
         mean, known = histories.own_mean()
@@ -134,13 +138,16 @@ class Found(nn.Module):
             behavior = self.behavior.pool(context, windows)
             tokens[0], there[0] = self.behavior_tokens(context), windows
             shared["behavior"] = masked_mean(tokens[0], windows)
-        activity = self.activity_tokens(self.activities(histories))[:, None]  # the counts are columns of the table, exactly
-        tokens[1], there[1] = activity, torch.ones(activity.shape[:2], dtype=torch.bool, device=activity.device)
+        rows = []  # of the table (B, ., width)
+        if self.activity_tokens is not None:
+            rows.append(self.activity_tokens(self.activities(histories))[:, None])  # the counts are columns too, exactly
         if self.tabular is not None and self.table_tokens is not None:
             columns = self.tabular(histories.cells)
             table = columns.mean(1)
-            tokens[1] = torch.cat([activity, self.table_tokens(columns)], 1)
-            there[1] = torch.ones(tokens[1].shape[:2], dtype=torch.bool, device=activity.device)
+            rows.append(self.table_tokens(columns))
+        if rows:
+            tokens[1] = torch.cat(rows, 1)
+            there[1] = torch.ones(tokens[1].shape[:2], dtype=torch.bool, device=tokens[1].device)
         if self.search_tokens is not None and self.search_age is not None:
             vectors = histories.texts[histories.search_text] - self.center
             age = self.search_age(torch.log1p(histories.search_age)[:, None])

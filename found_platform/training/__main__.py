@@ -141,7 +141,9 @@ def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:
 
 
 def _fits(config: FoundConfig, data: TrainingData) -> None:
-    sizes = [("text_dim", config.text_dim, data.text_vectors.shape[1]), ("activity", config.activity, data.activity.shape[1])]
+    sizes = [("text_dim", config.text_dim, data.text_vectors.shape[1])]
+    if config.activity:
+        sizes.append(("activity", config.activity, data.activity.shape[1]))
     if config.behavior:
         sizes.append(("behavior.text_dim", config.behavior.text_dim, data.text_vectors.shape[1]))
     if config.tabular:

@@ -96,8 +96,8 @@ class TrainingData:
 
     @property
     def cells(self) -> Tensor:
-        """(N, F) long"""
-        return self._rows["cells"].long()
+        """(N, F) codes, small integers"""
+        return self._rows["cells"]
 
     def training_rows(self, *, described: bool) -> Tensor:
         """Rows of the training folds that have a history; with `described`, one of own acts, and a future."""

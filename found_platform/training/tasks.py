@@ -95,11 +95,11 @@ class TabularTask:
 
     def outputs(self, rows: Tensor) -> Outputs:
         device = next(self.model.parameters()).device
-        return self.model.corrupt_and_guess(self.data.cells[rows].to(device))
+        return self.model.corrupt_and_guess(self.data.cells[rows].long().to(device))
 
     def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
         guessed, filled, said, masked, replaced = outputs
-        cells = self.data.cells[rows].to(guessed.device)
+        cells = self.data.cells[rows].long().to(guessed.device)
         sizes = list(self.model.config.values)
         return {
             "masked_value": masked_value_loss(list(filled.float().split(sizes, 1)), cells, masked),

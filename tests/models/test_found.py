@@ -168,8 +168,16 @@ def test_activity_is_standardised_on_a_log_scale() -> None:
 
 @pytest.mark.parametrize(
     "left_out",
-    [{"behavior": None}, {"tabular": None}, {"searches": 0}, {"behavior": None, "tabular": None, "searches": 0}],
-    ids=["behavior", "tabular", "searches", "all"],
+    [
+        {"behavior": None},
+        {"tabular": None},
+        {"searches": 0},
+        {"activity": 0},
+        {"behavior": None, "tabular": None, "searches": 0},
+        {"tabular": None, "activity": 0},
+        {"behavior": None, "tabular": None, "activity": 0},
+    ],
+    ids=["behavior", "tabular", "searches", "activity", "all but activity", "the table", "all but searches"],
 )
 def test_a_modality_can_be_left_out(left_out: dict[str, object]) -> None:
     whole, histories = model(**left_out), users()
@@ -177,10 +185,15 @@ def test_a_modality_can_be_left_out(left_out: dict[str, object]) -> None:
     assert (states.behavior is None) == (states.context is None) == ("behavior" in left_out)
     assert (states.table is None) == ("tabular" in left_out)
     assert (states.search is None) == ("searches" in left_out)
-    assert whole.users(histories).shape == (5, DIM + 3 + (0 if "behavior" in left_out else 8))
+    assert whole.users(histories).shape == (5, DIM + (0 if "activity" in left_out else 3) + (0 if "behavior" in left_out else 8))
     assert whole.concatenation(histories).shape[0] == 5
     (states.aligned @ torch.randn(DIM, dtype=torch.float64)).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in whole.parameters())
+
+
+def test_a_model_without_any_modality_is_refused() -> None:
+    with pytest.raises(ValueError, match="a user needs one of them"):
+        Found(config(behavior=None, tabular=None, searches=0, activity=0))
 
 
 def test_the_newest_searches_enter_and_the_older_do_not() -> None:
