@@ -72,8 +72,12 @@ class Settings(BaseSettings):
     sequence_length: int = Field(128, ge=1)  # last N events of a user
     search_length: int = Field(64, ge=1)  # last N searches of a user
     quarantine_threshold: float = Field(0.05, ge=0, le=1)  # share of bad rows above which an ingest is refused
+    consent_column: str | None = None  # a profile attribute: who does not have true in it is never targeted
     encoder: str | None = None  # a directory or a hub name in place of the profile's text encoder
     duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B|%)$")
+    milvus_uri: str | None = None  # a Milvus server with a database for this home; else Milvus Lite in the home
+    milvus_token: str | None = None  # user:password or an API key of that server; never written down
+    milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod
@@ -95,7 +99,7 @@ class Settings(BaseSettings):
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""
-        kept = self.model_dump(mode="json", exclude={"home", "secret", "duckdb_memory"})
+        kept = self.model_dump(mode="json", exclude={"home", "secret", "duckdb_memory", "milvus_token"})
         partial = self.home / "settings.partial"
         partial.write_text(yaml.safe_dump(kept))
         partial.replace(self.home / "settings.yaml")

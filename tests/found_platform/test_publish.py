@@ -17,6 +17,7 @@ from found_platform.benchmark import gate
 from found_platform.contract import midnight
 from found_platform.embedding import fit, text_vectors, users
 from found_platform.errors import BadInput, JobFailed
+from found_platform.index import audit
 from found_platform.registry import Verdict
 from found_platform.settings import Settings
 from found_platform.targeting import lookup
@@ -202,7 +203,7 @@ def test_publishing_rereads_the_verdict_and_a_failed_build_leaves_the_live_index
         with pytest.raises(BadInput, match="verdict does not pass"):
             index.publish(copy, before.model_version, cutoff)
     with monkeypatch.context() as patch:
-        patch.setattr(index, "_audit", lambda *_: 0.5)
+        patch.setattr(audit, "measure", lambda *_: (audit.Audited(1.0, "", 0.5),))
         with pytest.raises(JobFailed, match="finds only 50"):
             index.publish(copy, before.model_version, cutoff)
     assert index.live(copy) == before
@@ -210,7 +211,7 @@ def test_publishing_rereads_the_verdict_and_a_failed_build_leaves_the_live_index
     assert index.live(copy) == after != before
     last = index.publish(copy, before.model_version, cutoff)
     kept = {p.name for p in (copy.home / "index").iterdir()}
-    assert kept == {"current.json", after.name, last.name}
+    assert kept == {"current.json", "history.jsonl", after.name, last.name}
 
 
 def test_the_index_and_exact_scoring_give_the_same_users(settings: Settings) -> None:
@@ -275,4 +276,4 @@ def test_a_demand_that_cannot_be_used_is_refused(settings: Settings, sentence: s
 def test_the_pointer_names_the_live_and_the_previous_index(settings: Settings) -> None:
     pointer = json.loads((settings.home / "index" / "current.json").read_text())
     assert set(pointer) == {"live", "previous"}
-    assert pointer["live"]["recall"] >= index.AUDIT_RECALL
+    assert pointer["live"]["recall"] >= index.RECALL

@@ -1,0 +1,102 @@
+"""Blue/green publishing: a new index is built out of sight, counted and audited, then the pointer moves; and it can move back.
+
+The publish step itself reads the stored gate verdict again.
+"""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock
+
+from found_platform import contract, feature_store, registry
+from found_platform.embedding import users
+from found_platform.errors import BadInput, JobFailed
+from found_platform.index import audit, milvus, pointer
+from found_platform.index.pointer import Publication
+from found_platform.settings import Settings
+
+
+def filter_columns(settings: Settings) -> pa.Schema:
+    """The columns a filter may name: profile attributes and activity features, as of the published day."""
+    return pa.schema([*contract.profile_schema(settings.home), *contract.ACTIVITY_FEATURES])
+
+
+def attributes(settings: Settings, as_of: dt.date) -> pa.Table:
+    """user_key and every filter column, as of 00:00 of a day."""
+    columns = ["user_key", *filter_columns(settings).names]
+    return feature_store.snapshot(settings, "user_tabular", as_of - dt.timedelta(days=1), columns)
+
+
+def is_live(settings: Settings, model_version: str, as_of: str) -> bool:
+    """Whether the published index is of this model version and day, and is there."""
+    if not pointer.exists(settings):
+        return False
+    made = pointer.live(settings)
+    return (made.model_version, made.as_of) == (model_version, as_of) and milvus.store(settings).exists(made.name)
+
+
+def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: bool = False) -> Publication:
+    """Builds, counts and audits a new index, then moves the pointer. The one before the last is removed when nobody reads it.
+
+    Where it `replaces_bad`, what is live now is taken back by it: no place for a later rollback to go. Publishers take turns.
+    Raises BadInput when the version's stored verdict does not pass, JobFailed when the new index is not sound; the live one stays.
+    """
+    if not registry.gate_passed(settings, version):
+        raise BadInput(f"Model version {version} is not published: its stored gate verdict does not pass.")
+    keys, vectors, events = users.load(settings, version, as_of)
+    table = attributes(settings, as_of)
+    if table["user_key"].to_pylist() != keys:
+        raise JobFailed(
+            f"user_embeddings and user_tabular as of {as_of} do not hold the same users: materialise both for that day."
+        )
+    known = np.flatnonzero(events > 0)
+    if not len(known):
+        raise JobFailed("No user has any history as of this day: there is nothing to publish.")
+    columns = table.select(filter_columns(settings).names)
+    store = milvus.store(settings)
+    with _publishing(settings):
+        name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.db"
+        with store.build(name) as collection:
+            collection.fill(keys, vectors, events, columns, settings.milvus_index)
+            if (count := collection.count()) != len(keys):
+                raise JobFailed(f"The new index holds {count} users instead of {len(keys)}.")
+            audited = audit.measure(collection.search, keys, vectors, known, columns)
+        made = Publication(name, version, str(as_of), len(keys), audited[0].recall, pointer.now(), audited)
+        if not any(a.recall >= audit.RECALL for a in audited):
+            raise JobFailed(f"The new index finds only {made.recall:.1%} of the exact neighbours, and no filter helps.")
+        with pointer.turn(settings):
+            old = pointer.live(settings) if pointer.exists(settings) and not replaces_bad else None
+            store.point(name)
+            pointer.move(settings, pointer.ROLLED_BACK if replaces_bad else pointer.PUBLISHED, made, old)
+            store.keep({p.name for p in (made, old) if p})
+    return made
+
+
+def _publishing(settings: Settings) -> FileLock:
+    """The one publisher of a home. A rollback does not wait for it."""
+    locks = settings.home / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / "publishing.lock")
+
+
+def rollback(settings: Settings) -> tuple[Publication, Publication]:
+    """Points at the previous publication again. Returns what was taken back, and what is live now.
+
+    What was taken back is kept until the next publication, but it is not `previous`: a second rollback does not go forward. Raises
+    BadInput when there is nothing to go back to.
+    """
+    with pointer.turn(settings):
+        now = pointer.read(settings)
+        if now.previous is None:
+            raise BadInput(
+                f"There is no earlier index to go back to: {now.live.name} is the only one. `found publish --cutoff D` builds one."
+            )
+        store = milvus.store(settings)
+        if not store.exists(now.previous.name):
+            raise BadInput(
+                f"The earlier index {now.previous.name} is gone: `found publish --cutoff {now.previous.as_of}` builds it again."
+            )
+        store.point(now.previous.name)
+        pointer.move(settings, pointer.ROLLED_BACK, now.previous, None)
+    return now.live, now.previous
