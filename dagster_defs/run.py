@@ -195,6 +195,16 @@ def states(settings: Settings) -> list[State]:
     return found
 
 
+def publish(settings: Settings, cutoff: dt.date) -> None:
+    """Publishes a cutoff's users anew: their states and the promotion where they are stale, the index in any case."""
+    house = House(settings)
+    key = str(cutoff)
+    with session(settings) as instance:
+        for asset in ("user_embeddings", "promotion", "user_index"):
+            if asset == "user_index" or _stale(house, instance, asset, [key]):
+                _materialize(house, instance, asset, [key])
+
+
 def materialize(settings: Settings, asset: str, key: str) -> None:
     """Materialises one partition of one asset, whatever is there already."""
     house = House(settings)
@@ -214,7 +224,10 @@ def _stale(house: House, instance: dg.DagsterInstance, asset: str, keys: list[st
 
 
 def _is_there(settings: Settings, asset: str, key: str) -> bool:
-    """Whether what the asset's materialisation speaks of still exists, and, where there is but one, is of this key."""
+    """Whether what the asset's materialisation speaks of still exists, and, where there is but one, is of this key.
+
+    A champion or an index that a person took back is gone on purpose: only something new makes it again.
+    """
     if asset in IN_LAKE and not lake.exists(settings.lake, asset):
         return False
     if asset == "quarantine":
@@ -228,9 +241,13 @@ def _is_there(settings: Settings, asset: str, key: str) -> bool:
     if asset in ("found_model", "promotion", "user_index"):
         version = registry.serving(settings, key)
         if asset == "promotion":
-            return version is not None and registry.version_of(settings, registry.CHAMPION) == version
+            return version is not None and (
+                registry.version_of(settings, registry.CHAMPION) == version or registry.held(settings, version)
+            )
         if asset == "user_index":
-            return version is not None and index.is_live(settings, version, key)
+            return version is not None and (
+                index.is_live(settings, version, key) or index.withdrawn(settings, version, key) or registry.held(settings, version)
+            )
         return version is not None
     return True
 

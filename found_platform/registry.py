@@ -4,6 +4,7 @@ A version is safetensors + JSON config + sha256 with lineage tags; aliases are `
 """
 
 import contextlib
+import datetime as dt
 import io
 import json
 import logging
@@ -216,6 +217,35 @@ def store_verdict(settings: Settings, version: str, verdict: Verdict) -> None:
         client.set_model_version_tag(MODEL, version, "gate_figures", json.dumps(verdict.figures))
 
 
+@dataclass(frozen=True)
+class Version:
+    """A registered version as the registry lists it. `created` is UTC."""
+
+    version: str
+    created: dt.datetime
+    aliases: list[str]
+    tags: dict[str, str]
+
+
+def versions(settings: Settings) -> list[Version]:
+    """Every version, newest first."""
+    if not (settings.home / "mlflow" / "mlflow.db").exists():
+        return []
+    with _mlflow(settings) as client:
+        found = client.search_model_versions(f"name = '{MODEL}'")
+        aliases = dict(client.get_registered_model(MODEL).aliases) if found else {}
+    made = [
+        Version(
+            str(v.version),
+            dt.datetime.fromtimestamp(v.creation_timestamp / 1000, dt.UTC),
+            sorted(a for a, of in aliases.items() if str(of) == str(v.version)),
+            dict(v.tags),
+        )
+        for v in found
+    ]
+    return sorted(made, key=lambda v: -int(v.version))
+
+
 def gate_passed(settings: Settings, version: str) -> bool:
     """Whether the stored verdict of this very version passes."""
     with _mlflow(settings) as client:
@@ -227,13 +257,66 @@ def promote(settings: Settings, version: str) -> None:
 
     Raises BadInput where the stored verdict of that very version does not pass.
     """
-    with _mlflow(settings) as client:
-        tags = client.get_model_version(MODEL, version).tags
-    if tags.get("gate") != "passed":
-        reason = tags.get("gate_reason", "it has not been judged")
-        raise BadInput(f"Model version {version} is not promoted: its gate verdict does not pass ({reason}).")
+    check_promotable(settings, version)
     old = version_of(settings, CHAMPION)
     with _mlflow(settings) as client:
         if old is not None and old != version:
             client.set_registered_model_alias(MODEL, PREVIOUS, old)
         client.set_registered_model_alias(MODEL, CHAMPION, version)
+        if ROLLED_BACK in client.get_model_version(MODEL, version).tags:
+            client.delete_model_version_tag(MODEL, version, ROLLED_BACK)
+
+
+def check_promotable(settings: Settings, version: str) -> None:
+    """Raises BadInput where there is no such version, or its stored verdict does not pass."""
+    tags = next((v.tags for v in versions(settings) if v.version == version), None)
+    if tags is None:
+        raise BadInput(f"There is no model version {version} in {settings.home}: `found model list` shows those there are.")
+    if tags.get("gate") != "passed":
+        reason = tags.get("gate_reason", "it has not been judged")
+        raise BadInput(f"Model version {version} is not promoted: its gate verdict does not pass ({reason}).")
+
+
+def rollback(settings: Settings) -> tuple[str, str]:
+    """Makes `previous` the champion again. Returns the version taken back, and the champion.
+
+    There is no `previous` after it: a second rollback does not go forward. Raises BadInput when there is nothing to go back to.
+    """
+    bad, good = champion_and_previous(settings)
+    with _mlflow(settings) as client:
+        client.set_registered_model_alias(MODEL, CHAMPION, good)
+        client.delete_registered_model_alias(MODEL, PREVIOUS)
+        client.set_model_version_tag(MODEL, bad, ROLLED_BACK, f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}")
+    return bad, good
+
+
+def champion_and_previous(settings: Settings) -> tuple[str, str]:
+    """The version in service and the one before it. Raises BadInput when there is no such pair."""
+    now, before = version_of(settings, CHAMPION), version_of(settings, PREVIOUS)
+    if now is None:
+        raise BadInput(f"No model has been promoted in {settings.home}: run `found demo --home {settings.home}` first.")
+    if before is None:
+        raise BadInput(
+            f"There is no earlier champion to go back to from version {now}: `found model list` shows every version, and "
+            "`found promote --version V` makes one the champion."
+        )
+    return now, before
+
+
+def hold(settings: Settings) -> None:
+    """A person has chosen the champion: none of today's versions takes its place until a person says so (`held`)."""
+    newest = max((int(v.version) for v in versions(settings)), default=0)
+    with _mlflow(settings) as client:
+        client.set_registered_model_tag(MODEL, HELD, str(newest))
+
+
+HELD, ROLLED_BACK = "held_up_to", "rolled_back"
+"""Tags: of the registered model, versions up to this one are promoted by a person alone; of a version, when it was taken back."""
+
+
+def held(settings: Settings, version: str) -> bool:
+    """Whether a person chose another champion when this version was there already: a rerun must not undo that."""
+    if version == version_of(settings, CHAMPION):
+        return False
+    with _mlflow(settings) as client:
+        return int(version) <= int(client.get_registered_model(MODEL).tags.get(HELD, "0"))

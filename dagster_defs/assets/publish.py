@@ -23,17 +23,19 @@ def build(house: House) -> list[dg.AssetsDefinition]:
 
     @house.asset("promotion", group="publish", kinds={"mlflow"}, pool="mlflow", checks=["gate_passes"])
     def promotion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion."""
+        """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion,
+        unless a person has chosen another one since it was made."""
         record = Record(context, house)
         version = registry.of_cutoff(settings, str(record.cutoff))
         verdict = gate.judge(settings, version, record.cutoff)
         registry.store_verdict(settings, version, verdict)
-        if verdict.passed:
+        held = registry.held(settings, version)
+        if verdict.passed and not held:
             registry.promote(settings, version)
         return record.result(
             hashes={str(record.cutoff): json.dumps(verdict.figures, sort_keys=True)},
             checks={"gate_passes": (verdict.passed, verdict.reason)},
-            metadata={"model_version": version, "verdict": verdict.reason, **verdict.figures},
+            metadata={"model_version": version, "verdict": verdict.reason, **_held(held, version), **verdict.figures},
         )
 
     @house.asset("user_index", group="publish", kinds={"milvus"})
@@ -41,11 +43,23 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         """The users of this cutoff in Milvus: built beside the live index, counted, audited, then swapped in."""
         record = Record(context, house)
         version = registry.of_cutoff(settings, str(record.cutoff))
+        if registry.held(settings, version):
+            return record.result(hashes={str(record.cutoff): "not published"}, metadata=_held(True, version))
         made = index.publish(settings, version, record.cutoff)
         return record.result(
             hashes={str(record.cutoff): f"{made.rows} users"},
             rows=made.rows,
-            metadata={"index": made.name, "model_version": version, "recall_at_10": made.recall},
+            metadata={
+                "index": made.name,
+                "model_version": version,
+                "recall_at_100": {f"{a.share:.3%} of users": a.recall for a in made.audit},
+                "filters_audited": {f"{a.share:.3%} of users": a.filter or "none" for a in made.audit},
+            },
         )
 
     return [user_embeddings, promotion, user_index]
+
+
+def _held(held: bool, version: str) -> dict[str, str]:
+    """What a run says of a version that a person has set aside."""
+    return {"not_promoted": f"a person chose another champion: `found promote --version {version}` makes it serve"} if held else {}

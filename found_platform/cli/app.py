@@ -21,10 +21,14 @@ source_app = typer.Typer(no_args_is_help=True, help="Look at a source file.")
 audience_app = typer.Typer(no_args_is_help=True, help="Find users.")
 benchmark_app = typer.Typer(no_args_is_help=True, help="Compare methods on labelled scenarios.")
 user_app = typer.Typer(no_args_is_help=True, help="Look at a user.")
+model_app = typer.Typer(no_args_is_help=True, help="Look at the model versions.")
+rollback_app = typer.Typer(no_args_is_help=True, help="Go back to what served before: the model and its index, or the index alone.")
 app.add_typer(source_app, name="source")
 app.add_typer(user_app, name="user")
 app.add_typer(audience_app, name="audience")
 app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(model_app, name="model")
+app.add_typer(rollback_app, name="rollback")
 
 
 class Format(StrEnum):
@@ -149,6 +153,70 @@ def benchmark_run(
     from found_platform.cli import benchmark as command
 
     command.run(labels=labels, scenarios=scenarios, cutoff=cutoff, home=home, as_json=format is Format.json)
+
+
+@app.command()
+def publish(
+    cutoff: Annotated[str, typer.Option(help="Day (YYYY-MM-DD) of the model and of the states.")],
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Build the index of a cutoff anew and let look-ups ask it."""
+    from found_platform.cli import service as command
+
+    command.publish(cutoff, home=home, as_json=format is Format.json)
+
+
+@app.command()
+def promote(
+    version: Annotated[str | None, typer.Option(help="A model version. Default: the candidate.")] = None,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Make a model version that passed the gate the champion, and publish its users."""
+    from found_platform.cli import service as command
+
+    command.promote(version, home=home, as_json=format is Format.json)
+
+
+@rollback_app.command("model")
+def rollback_model(
+    home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table
+) -> None:
+    """Make the champion before this one serve again, with its index."""
+    from found_platform.cli import service as command
+
+    command.rollback_model(home=home, as_json=format is Format.json)
+
+
+@rollback_app.command("index")
+def rollback_index(
+    home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table
+) -> None:
+    """Go back to the index published before this one; the champion stays."""
+    from found_platform.cli import service as command
+
+    command.rollback_index(home=home, as_json=format is Format.json)
+
+
+@model_app.command("list")
+def model_list(home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table) -> None:
+    """List the model versions, newest first."""
+    from found_platform.cli import model as command
+
+    command.list_versions(home=home, as_json=format is Format.json)
+
+
+@model_app.command("show")
+def model_show(
+    version: Annotated[str, typer.Argument(help="A version's number, or an alias such as champion.")] = "champion",
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Show a model version: its card, its verdict, what it was made from."""
+    from found_platform.cli import model as command
+
+    command.show(version, home=home, as_json=format is Format.json)
 
 
 def print_json(document: Any) -> None:

@@ -1,0 +1,95 @@
+"""`found publish`, `found promote`, `found rollback`: what serves, changed by a person, with a line for everything that changed."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from found_platform import registry
+from found_platform.cli.app import existing_home, print_json
+from found_platform.contract import parse_day
+from found_platform.errors import BadInput
+from found_platform.index import champion, pointer
+from found_platform.index import publish as publishing
+from found_platform.index.champion import Change
+from found_platform.index.pointer import Publication
+from found_platform.settings import Settings
+
+
+def publish(cutoff: str, *, home: Path, as_json: bool) -> None:
+    """Runs the last three assets of a cutoff: states and promotion where they are stale, the index in any case."""
+    settings = Settings.load(existing_home(home))
+    day = parse_day(cutoff, "--cutoff")
+    version = registry.serving(settings, str(day))
+    if version is None:
+        raise BadInput(f"No model of the cutoff {day} is registered: run `found demo --cutoff {day}{_home(home)}` first.")
+    if registry.held(settings, version):
+        serving = registry.version_of(settings, registry.CHAMPION)
+        raise BadInput(
+            f"Model version {version} of the cutoff {day} does not serve, since a person chose version {serving}: "
+            f"`found promote --version {version}{_home(home)}` makes it the champion and publishes it."
+        )
+    from dagster_defs import run as graph
+
+    before = _now(settings)
+    graph.publish(settings, day)
+    _say(before, _now(settings), home, as_json)
+
+
+def promote(version: str | None, *, home: Path, as_json: bool) -> None:
+    """Makes a version the champion and publishes its users."""
+    change = champion.promote(Settings.load(existing_home(home)), version)
+    _say((change.champion[0], change.index[0]), (change.champion[1], change.index[1]), home, as_json)
+
+
+def rollback_model(*, home: Path, as_json: bool) -> None:
+    """Takes the champion back, and its index with it."""
+    change: Change = champion.rollback(Settings.load(existing_home(home)))
+    bad, good = change.champion
+    _say((bad, change.index[0]), (good, change.index[1]), home, as_json)
+    if not as_json:
+        print(f"Version {bad} stays back until `found promote --version {bad}{_home(home)}`; a newer one may take over by itself.")
+
+
+def rollback_index(*, home: Path, as_json: bool) -> None:
+    """Takes the index back, and leaves the champion."""
+    settings = Settings.load(existing_home(home))
+    before = _now(settings)
+    publishing.rollback(settings)
+    after = _now(settings)
+    _say(before, after, home, as_json)
+    if not as_json and after[1] and after[0] != after[1].model_version:
+        print(f"Look-ups are by version {after[1].model_version} now. To take the champion back too: found rollback model")
+
+
+State = tuple[str | None, Publication | None]
+"""The champion and the live publication."""
+
+
+def _now(settings: Settings) -> State:
+    return registry.version_of(settings, registry.CHAMPION), pointer.live(settings) if pointer.exists(settings) else None
+
+
+def _say(before: State, after: State, home: Path, as_json: bool) -> None:
+    """A line for the champion and one for the index: from what to what, or that it stays."""
+    if as_json:
+        said = [{"champion": champion, "index": asdict(live) if live else None} for champion, live in (before, after)]
+        print_json({"home": str(home.resolve()), "before": said[0], "after": said[1]})
+        return
+    console = Console(highlight=False, markup=False)
+    (old, old_index), (new, new_index) = before, after
+    console.print(f"champion  {_moved(old and f'version {old}', f'version {new}')}", soft_wrap=True)
+    console.print(f"index     {_moved(_described(old_index), _described(new_index))}", soft_wrap=True)
+
+
+def _moved(old: str | None, new: str | None) -> str:
+    return f"{new} (unchanged)" if old == new else f"{old or 'none'} -> {new}"
+
+
+def _described(live: Publication | None) -> str | None:
+    return live and f"{live.name.removesuffix('.db')} ({live.rows:,} users as of {live.as_of}, version {live.model_version})"
+
+
+def _home(home: Path) -> str:
+    return "" if home == Path(".found") else f" --home {shlex.quote(str(home))}"
