@@ -21,12 +21,14 @@ source_app = typer.Typer(no_args_is_help=True, help="Look at a source file.")
 audience_app = typer.Typer(no_args_is_help=True, help="Find users.")
 benchmark_app = typer.Typer(no_args_is_help=True, help="Compare methods on labelled scenarios.")
 user_app = typer.Typer(no_args_is_help=True, help="Look at a user.")
+suppress_app = typer.Typer(no_args_is_help=True, help="Keep users out of every audience.")
 model_app = typer.Typer(no_args_is_help=True, help="Look at the model versions.")
 rollback_app = typer.Typer(no_args_is_help=True, help="Go back to what served before: the model and its index, or the index alone.")
 app.add_typer(source_app, name="source")
 app.add_typer(user_app, name="user")
 app.add_typer(audience_app, name="audience")
 app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(suppress_app, name="suppress")
 app.add_typer(model_app, name="model")
 app.add_typer(rollback_app, name="rollback")
 
@@ -217,6 +219,34 @@ def model_show(
     from found_platform.cli import model as command
 
     command.show(version, home=home, as_json=format is Format.json)
+
+
+UsersFile = Annotated[Path, typer.Argument(help="Users: Parquet or CSV with a column user_id, or one id a line.")]
+Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+
+
+@suppress_app.command("add")
+def suppress_add(file: UsersFile, reason: Reason = "", home: Home = DEFAULT_HOME) -> None:
+    """Suppress users: no audience holds them from now on. A column `reason` of the file outranks --reason."""
+    from found_platform.cli import suppression as command
+
+    command.add(file, reason=reason, home=home)
+
+
+@suppress_app.command("lift")
+def suppress_lift(file: UsersFile, reason: Reason = "", home: Home = DEFAULT_HOME) -> None:
+    """Lift the suppression of users."""
+    from found_platform.cli import suppression as command
+
+    command.lift(file, reason=reason, home=home)
+
+
+@suppress_app.command("list")
+def suppress_list(home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table) -> None:
+    """Say who is suppressed, by pseudonym, why and since when."""
+    from found_platform.cli import suppression as command
+
+    command.show(home=home, as_json=format is Format.json)
 
 
 def print_json(document: Any) -> None:

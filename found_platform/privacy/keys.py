@@ -1,20 +1,27 @@
 """Pseudonymous user keys and the vault.
 
 A raw id becomes `user_key` = HMAC-SHA256 under the home's secret, cut to 128 bits and written as hex; `fold` = sha256 of the raw
-id mod 5. Only look-up results and exports go back through the vault table.
+id mod 5. Only look-up results and exports go back through the vault table; people's files of users are hashed forward as they are
+read.
 """
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
 
+import csv
+import gzip
 import hashlib
 import hmac
+import itertools
 import os
 import secrets
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from found_platform import lake
 from found_platform.contract import FOLDS
@@ -90,3 +97,93 @@ def user_ids(settings: Settings, user_keys: Sequence[str]) -> dict[str, str]:
     vault = lake.read(settings.lake, VAULT)
     vault = vault.filter(pc.is_in(vault["user_key"], pa.array(user_keys, pa.string())))
     return dict(zip(vault["user_key"].to_pylist(), vault["user_id"].to_pylist(), strict=True))
+
+
+def known(settings: Settings, user_keys: Sequence[str]) -> int:
+    """How many of these keys are users of this home."""
+    if not lake.exists(settings.lake, VAULT):
+        return 0
+    there = lake.read(settings.lake, VAULT, columns=["user_key"])["user_key"]
+    return int(pc.sum(pc.is_in(there, pa.array(user_keys, pa.string()))).as_py() or 0)
+
+
+def read_users(settings: Settings, path: Path) -> set[str]:
+    """The keys of the users in a person's file: seeds, exclusions. Users that this home has never seen are among them.
+
+    The file is Parquet, CSV (also .gz) or plain text, with a column `user_id`, or with nothing but ids, one a line. Ids are taken
+    as they are, spaces and leading zeros included, as in a source. Raises BadInput that names the file and the row.
+    """
+    return {key for key, _ in read_user_rows(settings, path)}
+
+
+def read_user_rows(settings: Settings, path: Path, beside: str | None = None) -> list[tuple[str, str | None]]:
+    """As `read_users`, in the file's order: a key and the text of the column `beside`, None where there is none."""
+    secret = home_secret(settings)
+    if not path.is_file():
+        raise BadInput(f"The file of users {path} does not exist.")
+    found = []
+    for number, user_id, value in (_of_parquet if path.suffix == ".parquet" else _of_text)(path, beside):
+        if not user_id or user_id.isspace():
+            raise BadInput(f"{path}, row {number:,}: there is no user id.")
+        if "\n" in user_id or "\r" in user_id:
+            raise BadInput(f"{path}, row {number:,}: the user id holds a line break: does a double quote open and not close?")
+        found.append((user_key(secret, user_id), value or None))
+    return found
+
+
+Row = tuple[int, str | None, str | None]
+"""Its number from 1 below the header, the raw id, the text beside it."""
+
+
+def _of_parquet(path: Path, beside: str | None) -> Iterator[Row]:
+    try:
+        names = pq.read_schema(path).names
+        if names.count("user_id") != 1 and len(names) != 1:
+            raise _no_column(path, f"; it has {', '.join(names)}")
+        wanted = ["user_id" if "user_id" in names else names[0], *([beside] if beside in names else [])]
+        rows = pq.read_table(path, columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
+    con = lake.connect()
+    con.register("file_rows", rows)
+    texts = ", ".join(f"CAST({lake.quote(name)} AS VARCHAR)" for name in wanted)  # a number as the scan of a source writes it
+    for number, (user_id, *others) in enumerate(con.execute(f"SELECT {texts} FROM file_rows").fetchall(), 1):
+        yield number, user_id, others[0] if others else None
+
+
+def _of_text(path: Path, beside: str | None) -> Iterator[Row]:
+    records = _records(path)
+    header = next(records, [])
+    named = header.count("user_id") == 1
+    if not named:
+        if len(header) != 1 or any(sign in header[0] for sign in ";\t"):
+            raise _no_column(path, "")  # what is there may be ids
+        header, records = ["user_id"], itertools.chain([header], records)
+    for number, record in enumerate(records, 1):
+        if record and len(record) != len(header):
+            raise BadInput(f"{path}, row {number:,}: {len(record)} values where there should be {len(header)}.")
+        if record:  # an empty line is none
+            row = dict(zip(header, record, strict=True))
+            yield number, row["user_id"], row.get(beside or "")
+
+
+def _records(path: Path) -> Iterator[list[str]]:
+    opened = gzip.open if path.suffix == ".gz" else open
+    records = None
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            records = csv.reader(file, strict=True)
+            yield from records
+    except csv.Error as error:
+        raise BadInput(f"{path}, line {records.line_num if records else 1:,} cannot be read as CSV: {error}.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not UTF-8 text: save it as UTF-8, or as Parquet with the suffix .parquet.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"{path} cannot be read: {error}.") from None
+
+
+def _no_column(path: Path, there: str) -> BadInput:
+    return BadInput(
+        f"{path} has no column user_id{there}: give it a header with user_id and commas between columns, or nothing but ids, one a "
+        "line."
+    )

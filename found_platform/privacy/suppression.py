@@ -1,0 +1,164 @@
+"""Who may never be targeted: suppressed users, and users without consent where the home has a consent column.
+
+Suppression is a history: an entry says that a user is suppressed from then on, or no longer, why, and who said so. The newest
+counts. Both hold for whatever is done now, also where a look-up is as of an earlier day.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+import datetime as dt
+import getpass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from filelock import FileLock
+
+from found_platform import lake
+from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
+from found_platform.errors import BadInput
+from found_platform.privacy import keys
+from found_platform.settings import Settings
+
+TABLE = "suppressions"
+SCHEMA = pa.schema(
+    [
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("active", pa.bool_(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("since", TIMESTAMP, nullable=False),
+        pa.field("by", pa.string(), nullable=False),
+    ]
+)
+"""The history. `since` is when the entry was made, UTC; `by` the account that made it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How many users a file changed, how many were so already, and how many of the file this home has never seen."""
+
+    changed: int
+    unchanged: int
+    unknown: int
+
+
+def add(settings: Settings, path: Path, reason: str = "") -> Change:
+    """Suppresses the users of a file (as `keys.read_users`; its column `reason`, where it has one, outranks `reason`).
+
+    Raises BadInput that names the file and the row, and changes nothing then.
+    """
+    return _change(settings, {key: why or reason for key, why in keys.read_user_rows(settings, path, "reason")}, active=True)
+
+
+def lift(settings: Settings, path: Path, reason: str = "") -> Change:
+    """Lifts the suppression of the users of a file; what was stays in the history. Raises as `add`."""
+    return _change(settings, dict.fromkeys(keys.read_users(settings, path), reason), active=False)
+
+
+def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
+    with FileLock(settings.home / "locks" / "suppress.lock"):  # nobody changes what this decides on
+        before = dict(zip(*(current(settings)[c].to_pylist() for c in ("user_key", "reason")), strict=True))
+        changed = {k: why for k, why in users.items() if (before.get(k) != why if active else k in before)}
+        if changed:
+            rows = {
+                "user_key": list(changed),
+                "active": [active] * len(changed),
+                "reason": list(changed.values()),
+                "since": [_now_or_after_the_newest(settings)] * len(changed),
+                "by": [_account()] * len(changed),
+            }
+            lake.append(settings.lake, TABLE, pa.table(rows, schema=SCHEMA), schema=SCHEMA)
+    return Change(len(changed), len(users) - len(changed), len(users) - keys.known(settings, list(users)))
+
+
+def _now_or_after_the_newest(settings: Settings) -> dt.datetime:
+    """Entries count in the order in which they were made, also where a clock was set back."""
+    now = dt.datetime.now(dt.UTC)
+    if not lake.exists(settings.lake, TABLE):
+        return now
+    newest: dt.datetime = pc.max(lake.read(settings.lake, TABLE, columns=["since"])["since"]).as_py()
+    return max(now, newest + dt.timedelta(microseconds=1))
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number without a name
+        return str(os.getuid())
+
+
+def current(settings: Settings) -> pa.Table:
+    """Who is suppressed now: user_key, reason, since, by; the newest entries first."""
+    if not lake.exists(settings.lake, TABLE):
+        return SCHEMA.empty_table().drop_columns("active")
+    return _current(*_pinned(settings, TABLE))
+
+
+def suppressed(settings: Settings) -> set[str]:
+    """The keys of who is suppressed now."""
+    return set(current(settings)["user_key"].to_pylist())
+
+
+def allowed(settings: Settings, user_keys: Sequence[str], as_of: dt.date) -> np.ndarray:
+    """Who of these may be targeted: bool, (N,).
+
+    Left out is who is suppressed now and, where the setting `consent_column` names a profile attribute, everybody whose newest
+    profile row does not have true in it. Consent, too, is that of today, so that who has withdrawn it since `as_of` is left out;
+    a row counts from its UTC day on.
+
+    Args:
+        as_of: the day of the look-up, which counts as today where it lies ahead.
+
+    Raises BadInput when `consent_column` is not a column of true and false.
+    """
+    asked = pa.array(user_keys, pa.string())
+    mask = pc.invert(pc.is_in(asked, current(settings)["user_key"].combine_chunks()))
+    if settings.consent_column is not None:
+        _check_consent_column(settings, settings.consent_column)
+        today = max(as_of, dt.datetime.now(dt.UTC).date())
+        mask = pc.and_(mask, pc.is_in(asked, _consenting(*_pinned(settings, "raw_profile"), settings.consent_column, today)))
+    return mask.to_numpy(zero_copy_only=False)
+
+
+def _check_consent_column(settings: Settings, column: str) -> None:
+    there = profile_schema(settings.home)
+    if column not in there.names or there.field(column).type != pa.bool_():
+        fit = ", ".join(field.name for field in there if field.type == pa.bool_())
+        raise BadInput(
+            f"The setting consent_column is {column!r}, which is no profile attribute of true and false in {settings.home}: "
+            f"there is {fit or 'none'}."
+        )
+
+
+def _pinned(settings: Settings, table: str) -> tuple[Path, str, str, int]:
+    """What a table holds now, as a key of a cache: look-ups ask again and again, and it seldom changes."""
+    about = lake.open_table(settings.lake, table)
+    return settings.lake, table, str(about.metadata().id), about.version()
+
+
+@lru_cache(maxsize=4)
+def _current(home_lake: Path, table: str, _id: str, version: int) -> pa.Table:
+    con = lake.connect()
+    lake.view(con, "history", home_lake, table, version)
+    return con.execute(
+        "SELECT * EXCLUDE (active) FROM (FROM history QUALIFY row_number() OVER (PARTITION BY user_key ORDER BY since DESC) = 1) "
+        "WHERE active ORDER BY since DESC, user_key"
+    ).to_arrow_table()
+
+
+@lru_cache(maxsize=4)
+def _consenting(home_lake: Path, table: str, _id: str, version: int, column: str, today: dt.date) -> pa.Array:
+    con = lake.connect()
+    lake.view(con, "profile", home_lake, table, version)
+    rows = con.execute(
+        "SELECT user_key FROM profile WHERE as_of IS NULL OR as_of < ? GROUP BY user_key "
+        f"HAVING arg_max(coalesce({lake.quote(column)}, false), coalesce(as_of, TIMESTAMPTZ '-infinity'))",
+        [snapshot_time(today)],
+    )
+    return rows.to_arrow_table()["user_key"].combine_chunks()
