@@ -6,15 +6,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from found_platform import registry
+from found_platform import index, registry
 from found_platform.cli.app import existing_home, print_json
 from found_platform.contract import parse_day
 from found_platform.errors import BadInput
 from found_platform.index import champion, pointer
-from found_platform.index import publish as publishing
 from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
+
+
+State = tuple[str | None, Publication | None]
+"""The champion and the live publication."""
 
 
 def publish(cutoff: str, *, home: Path, as_json: bool) -> None:
@@ -56,15 +59,12 @@ def rollback_index(*, home: Path, as_json: bool) -> None:
     """Takes the index back, and leaves the champion."""
     settings = Settings.load(existing_home(home))
     before = _now(settings)
-    publishing.rollback(settings)
+    index.rollback(settings)
     after = _now(settings)
     _say(before, after, home, as_json)
     if not as_json and after[1] and after[0] != after[1].model_version:
-        print(f"Look-ups are by version {after[1].model_version} now. To take the champion back too: found rollback model")
-
-
-State = tuple[str | None, Publication | None]
-"""The champion and the live publication."""
+        print(f"Look-ups are by version {after[1].model_version} now.")
+        print(f"To take the champion back too: found rollback model{_home(home)}")
 
 
 def _now(settings: Settings) -> State:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from found_platform import registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput
-from found_platform.index import milvus, pointer, publish
+from found_platform.index import milvus, pointer, publishing
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
 
@@ -48,7 +48,7 @@ def rollback(settings: Settings) -> Change:
     if before and before.model_version == good:
         live = before
     elif before and _previous_is(settings, good):
-        live = publish.rollback(settings)[1]
+        live = publishing.rollback(settings)[1]
     else:
         live = _publish(settings, good, replaces_bad=True)
     registry.rollback(settings)
@@ -71,4 +71,4 @@ def _publish(settings: Settings, version: str, *, replaces_bad: bool) -> Publica
     day = dt.date.fromisoformat(cutoff)
     if not users.load(settings, version, day)[0]:
         users.embed(settings, registry.load(settings, version), day)
-    return publish.publish(settings, version, day, replaces_bad=replaces_bad)
+    return publishing.publish(settings, version, day, replaces_bad=replaces_bad)

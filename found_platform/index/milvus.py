@@ -72,7 +72,7 @@ class Collection:
 
     def count(self) -> int:
         """Users in the collection."""
-        return int(self.client.query(self.name, output_fields=["count(*)"], consistency_level="Strong")[0]["count(*)"])
+        return int(self.client.query(self.name, output_fields=["count(*)"])[0]["count(*)"])
 
     @cached_property
     def width(self) -> int:
