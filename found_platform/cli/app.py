@@ -21,16 +21,18 @@ source_app = typer.Typer(no_args_is_help=True, help="Look at a source file.")
 audience_app = typer.Typer(no_args_is_help=True, help="Find users.")
 benchmark_app = typer.Typer(no_args_is_help=True, help="Compare methods on labelled scenarios.")
 user_app = typer.Typer(no_args_is_help=True, help="Look at a user.")
-suppress_app = typer.Typer(no_args_is_help=True, help="Keep users out of every audience.")
+rewriter_app = typer.Typer(no_args_is_help=True, help="Teach a language model to rewrite demands.")
 model_app = typer.Typer(no_args_is_help=True, help="Look at the model versions.")
 rollback_app = typer.Typer(no_args_is_help=True, help="Go back to what served before: the model and its index, or the index alone.")
+suppress_app = typer.Typer(no_args_is_help=True, help="Keep users out of every audience.")
 app.add_typer(source_app, name="source")
 app.add_typer(user_app, name="user")
 app.add_typer(audience_app, name="audience")
 app.add_typer(benchmark_app, name="benchmark")
-app.add_typer(suppress_app, name="suppress")
+app.add_typer(rewriter_app, name="rewriter")
 app.add_typer(model_app, name="model")
 app.add_typer(rollback_app, name="rollback")
+app.add_typer(suppress_app, name="suppress")
 
 
 class Format(StrEnum):
@@ -143,6 +145,48 @@ def audience_find(
     command.find(sentence, top=top, where=where, exact=exact, home=home, format=format.value)
 
 
+@app.command()
+def rewrite(
+    sentence: Annotated[str, typer.Argument(help='Whom to reach, for example "people who will soon buy gold".')],
+    llm: Annotated[str | None, typer.Option(help="A language model: a directory, or a hub name.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Address of one that speaks OpenAI's chat completions.")] = None,
+    model: Annotated[str | None, typer.Option(help="Its name there.")] = None,
+    allow_host: Annotated[str | None, typer.Option(help="Host of an endpoint on another machine.")] = None,
+    cutoff: Annotated[str | None, typer.Option(help="Default: the cutoff of the published index.")] = None,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Say what a demand is about in this data: what it matches, and the sentences that are scored."""
+    from found_platform.cli import rewriter as command
+
+    command.rewrite(
+        sentence,
+        llm=llm,
+        endpoint=endpoint,
+        model=model,
+        allow_host=allow_host,
+        cutoff=cutoff,
+        home=home,
+        as_json=format is Format.json,
+    )
+
+
+@rewriter_app.command("train")
+def rewriter_train(
+    base: Annotated[str, typer.Option(help="The language model: a directory, or a hub name.")],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter.")],
+    cutoff: Annotated[str | None, typer.Option(help="Default: the cutoff of the published index.")] = None,
+    examples: Annotated[int, typer.Option(min=10, help="Lessons of each stage.")] = 1000,
+    epochs: Annotated[int, typer.Option(min=1, help="Times each lesson is taught.")] = 1,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Fine-tune a language model in two stages: what is in the data, then how demands are said."""
+    from found_platform.cli import rewriter as command
+
+    command.train(base=base, out=out, cutoff=cutoff, examples=examples, epochs=epochs, home=home, as_json=format is Format.json)
+
+
 @benchmark_app.command("run")
 def benchmark_run(
     labels: Annotated[Path | None, typer.Option(help="Labels: user_id, scenario, cutoff, label (Parquet or CSV).")] = None,
@@ -155,6 +199,34 @@ def benchmark_run(
     from found_platform.cli import benchmark as command
 
     command.run(labels=labels, scenarios=scenarios, cutoff=cutoff, home=home, as_json=format is Format.json)
+
+
+UsersFile = Annotated[Path, typer.Argument(help="Users: Parquet or CSV with a column user_id, or one id a line.")]
+Reason = Annotated[str, typer.Option(help="Why, for the history.")]
+
+
+@suppress_app.command("add")
+def suppress_add(file: UsersFile, reason: Reason = "", home: Home = DEFAULT_HOME) -> None:
+    """Suppress users: no audience holds them from now on. A column `reason` of the file outranks --reason."""
+    from found_platform.cli import suppression as command
+
+    command.add(file, reason=reason, home=home)
+
+
+@suppress_app.command("lift")
+def suppress_lift(file: UsersFile, reason: Reason = "", home: Home = DEFAULT_HOME) -> None:
+    """Lift the suppression of users."""
+    from found_platform.cli import suppression as command
+
+    command.lift(file, reason=reason, home=home)
+
+
+@suppress_app.command("list")
+def suppress_list(home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table) -> None:
+    """Say who is suppressed, by pseudonym, why and since when."""
+    from found_platform.cli import suppression as command
+
+    command.show(home=home, as_json=format is Format.json)
 
 
 @app.command()
@@ -219,34 +291,6 @@ def model_show(
     from found_platform.cli import model as command
 
     command.show(version, home=home, as_json=format is Format.json)
-
-
-UsersFile = Annotated[Path, typer.Argument(help="Users: Parquet or CSV with a column user_id, or one id a line.")]
-Reason = Annotated[str, typer.Option(help="Why, for the history.")]
-
-
-@suppress_app.command("add")
-def suppress_add(file: UsersFile, reason: Reason = "", home: Home = DEFAULT_HOME) -> None:
-    """Suppress users: no audience holds them from now on. A column `reason` of the file outranks --reason."""
-    from found_platform.cli import suppression as command
-
-    command.add(file, reason=reason, home=home)
-
-
-@suppress_app.command("lift")
-def suppress_lift(file: UsersFile, reason: Reason = "", home: Home = DEFAULT_HOME) -> None:
-    """Lift the suppression of users."""
-    from found_platform.cli import suppression as command
-
-    command.lift(file, reason=reason, home=home)
-
-
-@suppress_app.command("list")
-def suppress_list(home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table) -> None:
-    """Say who is suppressed, by pseudonym, why and since when."""
-    from found_platform.cli import suppression as command
-
-    command.show(home=home, as_json=format is Format.json)
 
 
 def print_json(document: Any) -> None:

@@ -5,13 +5,29 @@ Two rewriters with one interface: `grounded` needs only the text encoder, `llm` 
 
 import datetime as dt
 
+from found_platform.errors import BadInput
 from found_platform.settings import Settings
+from found_platform.targeting.rewriting import language_model
 from found_platform.targeting.rewriting.interface import Match, Rewriter, Rewriting
+from found_platform.targeting.rewriting.language_model import LanguageModelRewriter
 from found_platform.targeting.rewriting.retrieval import GroundedRewriter
 
-__all__ = ["Match", "Rewriter", "Rewriting", "grounded"]
+__all__ = ["Match", "Rewriter", "Rewriting", "grounded", "llm"]
 
 
 def grounded(settings: Settings, cutoff: dt.date) -> Rewriter:
     """The default rewriter, on what was known before 00:00 UTC of the cutoff."""
     return GroundedRewriter(settings, cutoff)
+
+
+def llm(
+    settings: Settings, cutoff: dt.date, model: str | None, endpoint: str | None = None, allow_host: str | None = None
+) -> Rewriter:
+    """A rewriter by a language model: `model` by directory or hub name, or the one of that name behind `endpoint`.
+
+    Raises BadInput where the model is not there, or the endpoint is on another machine that `allow_host` does not name.
+    """
+    if not model:
+        raise BadInput("Say which model: a directory or a hub name, or with an endpoint the name it has there.")
+    answer = language_model.endpoint(endpoint, model, allow_host) if endpoint else language_model.local(model)
+    return LanguageModelRewriter(settings, cutoff, model.rstrip("/").rsplit("/", 1)[-1], answer)

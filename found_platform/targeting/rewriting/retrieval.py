@@ -95,7 +95,8 @@ def on(known: Ground, demand: str, horizon_days: int) -> Rewriting:
 
     against = unwanted_parts @ known.vectors.T
     similar = unit(wanted_parts + WHOLE * whole) @ known.vectors.T
-    similar = np.where(similar > against.max(0, initial=-1.0), similar, -1.0)
+    best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
+    similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
     wanted = _choose(known, similar) if close >= limits.floor else []
     unwanted = _choose(known, against[closeness(known, unwanted_parts) >= limits.part])
     phrases = [known.items[i] for i in wanted]
@@ -182,7 +183,7 @@ def _matches(known: Ground, similar: np.ndarray, chosen: list[int], negated: boo
     if not len(similar):
         return []
     best = similar.max(0)
-    shown = {*chosen, *map(int, np.argsort(-best, kind="stable")[:SHOWN])}
+    shown = {*chosen, *(int(i) for i in np.argsort(-best, kind="stable")[:SHOWN] if best[i] > 0)}
     return [
         Match(
             text=known.items[i],
