@@ -18,17 +18,17 @@ SHOWN = 20
 def add(file: Path, *, reason: str, home: Path) -> None:
     """Suppresses the users of a file and says how many."""
     settings = Settings.load(existing_home(home))
-    _say(suppression.add(settings, file, reason), "suppressed", "were so already")
+    _say(suppression.add(settings, file, reason), "Suppressed", "Were so already")
 
 
 def lift(file: Path, *, reason: str, home: Path) -> None:
     """Lifts the suppression of the users of a file and says how many."""
     settings = Settings.load(existing_home(home))
-    _say(suppression.lift(settings, file, reason), "no longer suppressed", "were not suppressed")
+    _say(suppression.lift(settings, file, reason), "No longer suppressed", "Were not suppressed")
 
 
 def _say(change: Change, done: str, otherwise: str) -> None:
-    print(f"{change.changed:,} users {done}; {change.unchanged:,} {otherwise}.")
+    print(f"{done}: {change.changed:,}. {otherwise}: {change.unchanged:,}.")
     if change.unknown:
         print(f"Never seen in this home: {change.unknown:,} of them. Check that the file has the ids as the source writes them.")
 
@@ -49,4 +49,4 @@ def show(*, home: Path, as_json: bool) -> None:
     for row in rows[:SHOWN]:
         table.add_row(row["user_key"], f"{row['since']:%Y-%m-%d %H:%M}", row["by"], row["reason"])
     console.print(table)
-    console.print(f"{len(rows):,} users are suppressed" + (f"; the newest {SHOWN} are shown." if len(rows) > SHOWN else "."))
+    console.print(f"Suppressed: {len(rows):,}" + (f", the newest {SHOWN} of them shown." if len(rows) > SHOWN else "."))

@@ -233,7 +233,7 @@ def test_the_commands(made: Settings, tmp_path: Path, found: Callable[..., Outco
     added = found("suppress", "add", file, "--reason", "by law", "--home", made.home)
     assert added.status == 0, added.err
     assert added.out == (
-        "3 users suppressed; 0 were so already.\n"
+        "Suppressed: 3. Were so already: 0.\n"
         "Never seen in this home: 1 of them. Check that the file has the ids as the source writes them.\n"
     )
     listed = json.loads(found("suppress", "list", "--home", made.home, "--format", "json").out)
@@ -242,9 +242,9 @@ def test_the_commands(made: Settings, tmp_path: Path, found: Callable[..., Outco
         zip(keys_of(made, "ann", "bob", "new"), ("moved", "by law", "by law"), strict=True)
     )
     shown = found("suppress", "list", "--home", made.home).out
-    assert "3 users are suppressed." in shown
+    assert "Suppressed: 3." in shown
     assert all(part in shown for part in ("moved", "by law", keys_of(made, "bob")[0]))
-    assert found("suppress", "lift", file, "--home", made.home).out.startswith("3 users no longer suppressed; 0 were not")
+    assert found("suppress", "lift", file, "--home", made.home).out.startswith("No longer suppressed: 3. Were not suppressed: 0.")
     assert found("suppress", "list", "--home", made.home).out == "Nobody is suppressed.\n"
 
 
