@@ -23,13 +23,13 @@ def list_versions(*, home: Path, as_json: bool) -> None:
         print_json([_document(v) for v in found])
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("version", "kind", "cutoff", "registered", "gate", "is"):
+    for name in ("version", "kind", "cutoff", "registered (UTC)", "gate", "is"):
         table.add_column(name)
     for v in found:
         aliases = [a for a in v.aliases if not a.startswith("cutoff-")]
         notes = aliases + (["rolled back"] if registry.ROLLED_BACK in v.tags else [])
         gate = v.tags.get("gate", "not judged")
-        created = f"{v.created:%Y-%m-%d %H:%M} UTC"
+        created = f"{v.created:%Y-%m-%d %H:%M}"
         table.add_row(v.version, v.tags.get("kind", ""), v.tags.get("cutoff", ""), created, gate, ", ".join(notes))
     Console(highlight=False, markup=False).print(table)
 

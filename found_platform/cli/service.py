@@ -15,7 +15,6 @@ from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
 
-
 State = tuple[str | None, Publication | None]
 """The champion and the live publication."""
 

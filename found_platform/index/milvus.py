@@ -252,7 +252,7 @@ def _client(uri: str, token: str) -> "MilvusClient":
     from pymilvus import MilvusClient
     from pymilvus.exceptions import MilvusException
 
-    for name in ("pymilvus", "milvus_lite"):  # they log what is an answer here
+    for name in ("pymilvus", "milvus_lite", "grpc"):  # they log what is an answer here
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return MilvusClient(uri, token=token)

@@ -90,12 +90,14 @@ def rollback(settings: Settings) -> tuple[Publication, Publication]:
         now = pointer.read(settings)
         if now.previous is None:
             raise BadInput(
-                f"There is no earlier index to go back to: {now.live.name} is the only one. `found publish --cutoff D` builds one."
+                f"There is no earlier index to go back to: {now.live.name} is the only one. "
+                f"`found publish --cutoff {now.live.as_of} --home {settings.home}` builds another."
             )
         store = milvus.store(settings)
         if not store.exists(now.previous.name):
             raise BadInput(
-                f"The earlier index {now.previous.name} is gone: `found publish --cutoff {now.previous.as_of}` builds it again."
+                f"The earlier index {now.previous.name} is gone: "
+                f"`found publish --cutoff {now.previous.as_of} --home {settings.home}` builds it again."
             )
         store.point(now.previous.name)
         pointer.move(settings, pointer.ROLLED_BACK, now.previous, None)
