@@ -31,8 +31,6 @@ MOST_BYTES = 1_000_000
 MOST_TOKENS = 256
 RESEMBLES = 0.75
 """An item a model names must be as similar as this to one of the lake."""
-UNWANTED = 0.8
-"""An item as similar as this to what the demand leaves out is left out."""
 
 Answer = Callable[[list[Message]], str]
 
@@ -60,7 +58,7 @@ class LanguageModelRewriter:
         days = plain.horizon_days or self.settings.horizon_days
         try:
             items = prompts.items_of(self.answer(prompts.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days)))
-            items, nearest = _checked(known, items, unwanted)
+            items, nearest = _checked(known, items, whole, unwanted)
         except NoAnswer as reason:
             note = f"{self.name} was not used ({reason}): this is the grounded rewriting"
             return replace(plain, note="; ".join(filter(None, [plain.note, note])))
@@ -84,14 +82,18 @@ class LanguageModelRewriter:
         )
 
 
-def _checked(known: Ground, items: dict[str, list[str]], unwanted: np.ndarray) -> tuple[dict[str, list[str]], list[int]]:
+def _checked(
+    known: Ground, items: dict[str, list[str]], whole: np.ndarray, unwanted: np.ndarray
+) -> tuple[dict[str, list[str]], list[int]]:
     """The items by kind that resemble the lake and nothing unwanted, and what each resembles most. Raises NoAnswer without any."""
     said = list(dict.fromkeys(item for named in items.values() for item in named))
     if not said:
         raise NoAnswer("its answer holds no sentence of the templates")
     vectors = known.ask(said)
     similar = vectors @ known.vectors.T
-    fine = (similar.max(1) >= RESEMBLES) & ((vectors @ unwanted.T).max(1, initial=-1.0) < UNWANTED)
+    against = (vectors @ unwanted.T).max(1, initial=-1.0)
+    left_out = (against >= retrieval.floors(known.encoder.revision).part) & (against > vectors @ whole)
+    fine = (similar.max(1) >= RESEMBLES) & ~left_out
     kept = {item: int(row.argmax()) for item, row, good in zip(said, similar, fine, strict=True) if good}
     if not kept:
         raise NoAnswer("none of the items it names resembles the data")

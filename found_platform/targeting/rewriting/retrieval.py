@@ -18,13 +18,13 @@ from found_platform.targeting.rewriting.interface import Match, Rewriting
 from found_platform.targeting.rewriting.reading import Reading
 
 MOST_PHRASES = 5
-NEAREST = 10
-"""Items whose mean similarity is the closeness of a demand: one may be near by accident."""
+NEAREST = 2
+"""Items whose mean similarity is the closeness of a demand. More would ask of a small lake what it cannot have."""
 NEAR = 300
 """Items looked at for each part of a demand."""
 WITHIN = 0.25
 """An item is about a part when its similarity is at most this far below that of the part's nearest item."""
-WHOLE = 1.0
+WHOLE = 0.5
 """Weight of the whole demand beside a part of it: the "bars" of "gold rings or bars" are not of chocolate."""
 OTHER, SAME = 0.4, 0.8
 """Items as little alike as the first are two things, as much as the second one thing in other words."""
@@ -158,10 +158,11 @@ def _choose(known: Ground, similar: np.ndarray) -> list[int]:
         share = np.log1p(known.events[pool]) * (row[pool] - row[pool].min() + 0.02)
         weight[np.searchsorted(items, pool)] += share / max(share.sum(), 1e-9)
     alike = np.clip((known.vectors[items] @ known.vectors[items].T - OTHER) / (SAME - OTHER), 0, 1)
+    worth = best[items] ** 2 * np.log1p(known.events[items]) ** 0.5  # near, and not too rare
     chosen: list[int] = []
     covered, first = np.zeros(len(items)), 0.0
     while len(chosen) < min(MOST_PHRASES, len(items)):
-        gain = (np.maximum(alike - covered, 0) @ weight) * best[items]
+        gain = (np.maximum(alike - covered, 0) @ weight) * worth
         place = int(gain.argmax())
         first = first or float(gain[place])
         if gain[place] < ENOUGH * first:
