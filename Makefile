@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast bench-features bench-training ui lint format clean
+.PHONY: demo test test-fast bench-features bench-training bench-lookup ui lint format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -26,6 +26,9 @@ bench-features: $(STAMP)
 
 bench-training: $(STAMP)
 	$(BIN)/python benchmarks/training.py
+
+bench-lookup: $(STAMP)
+	$(BIN)/python benchmarks/lookup.py
 
 # The Dagster UI on loopback, over the runs that `found demo` left.
 ui: $(STAMP)

@@ -14,6 +14,9 @@ TOP, QUERIES = 100, 16
 RECALL = 0.99
 """Under this, users are scored exactly instead."""
 
+SOUND = 0.5
+"""Under this, with no filter at all, an index is not approximate but broken."""
+
 Find = Callable[[np.ndarray, int, str], list[list[tuple[str, float]]]]
 """Searches with queries (Q, D), a number of users and a Milvus expression: for each query the user keys and scores."""
 
@@ -27,17 +30,16 @@ class Audited:
     recall: float
 
 
-def measure(find: Find, keys: list[str], vectors: np.ndarray, known: np.ndarray, table: pa.Table) -> tuple[Audited, ...]:
-    """Recall of an index under filters of about the SHARES, widest first.
+def measure(find: Find, keys: list[str], vectors: np.ndarray, table: pa.Table) -> tuple[Audited, ...]:
+    """Recall of an index of these users under filters of about the SHARES, widest first.
 
-    `keys` (B,), `vectors` (B, D), `table` (B rows of filter columns) are everybody; `known` (K,) the rows that searches may return.
-    Queries are the vectors of some of them.
+    `keys` (B,), `vectors` (B, D), `table` (B rows of filter columns). Queries are the vectors of some of the users.
     """
-    queries = vectors[known[np.linspace(0, len(known) - 1, min(QUERIES, len(known))).astype(int)]]
-    rows = {keys[i]: i for i in known}
+    queries = vectors[np.linspace(0, len(keys) - 1, min(QUERIES, len(keys))).astype(int)]
+    rows = {key: i for i, key in enumerate(keys)}
     audited = []
     for share in SHARES:
-        expression, kept = ("", known) if share == 1 else _narrow(table, known, share)
+        expression, kept = ("", np.arange(len(keys))) if share == 1 else _narrow(table, share)
         top = min(TOP, len(kept))
         exact = vectors[kept] @ queries.T
         floors = np.partition(exact, len(kept) - top, axis=0)[len(kept) - top]
@@ -47,24 +49,24 @@ def measure(find: Find, keys: list[str], vectors: np.ndarray, known: np.ndarray,
             found = [rows[key] for key, _ in hits if rows.get(key) in allowed]
             near = floor - 1e-5 * max(1.0, abs(float(floor)))  # an equal score is as good
             shares.append(np.count_nonzero(vectors[found] @ query >= near) / top)
-        audited.append(Audited(round(len(kept) / len(known), 6), expression, round(float(np.mean(shares)), 4)))
+        audited.append(Audited(round(len(kept) / len(keys), 6), expression, round(float(np.mean(shares)), 4)))
     return tuple(audited)
 
 
-def _narrow(table: pa.Table, known: np.ndarray, share: float) -> tuple[str, np.ndarray]:
-    """`column >= number` that keeps as nearly as possible this share of the known users, and the rows it keeps."""
-    wanted = max(1, round(share * len(known)))
+def _narrow(table: pa.Table, share: float) -> tuple[str, np.ndarray]:
+    """A column at or over a number that keeps as nearly as possible this share of the users, and the rows it keeps."""
+    wanted = max(1, round(share * table.num_rows))
     best: tuple[float, str, np.ndarray] | None = None
     for name in table.column_names:
         if not (pa.types.is_integer(table.schema.field(name).type) or pa.types.is_floating(table.schema.field(name).type)):
             continue
-        values = table[name].to_numpy()[known].astype(np.float64)  # a missing value is a nan, which is over no number
+        values = table[name].to_numpy().astype(np.float64)  # a missing value is a nan, which is over no number
         present = np.sort(values[~np.isnan(values)])
         if len(present) < wanted:
             continue
         floor = present[-wanted]
-        kept = known[values >= floor]
+        kept = np.flatnonzero(values >= floor)
         miss = abs(np.log(len(kept) / wanted))
         if best is None or miss < best[0]:
-            best = (miss, f"{name} >= {float(floor)!r}", kept)
-    return (best[1], best[2]) if best else ("", known)
+            best = (miss, f"({name} is not null and {name} >= {float(floor)!r})", kept)  # as a filter is compiled
+    return (best[1], best[2]) if best else ("", np.arange(table.num_rows))

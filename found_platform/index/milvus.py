@@ -42,8 +42,8 @@ class Collection:
     client: "MilvusClient"
     name: str
 
-    def fill(self, keys: list[str], vectors: np.ndarray, events: np.ndarray, table: pa.Table, index_type: str) -> None:
-        """Makes the collection of these users: keys, vectors (B, D), history_events (B,), and filter columns, B rows."""
+    def fill(self, keys: list[str], vectors: np.ndarray, table: pa.Table, index_type: str) -> None:
+        """Makes the collection of these users: keys (B,), vectors (B, D) and filter columns, a table of B rows."""
         from pymilvus import DataType
 
         kinds = {
@@ -55,7 +55,6 @@ class Collection:
         schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("user_key", DataType.VARCHAR, is_primary=True, max_length=32)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
-        schema.add_field("history_events", DataType.INT64)
         for column in table.schema:
             options: dict[str, Any] = {"max_length": 65_535} if column.type == pa.string() else {}
             schema.add_field(column.name, kinds[column.type], nullable=True, **options)
@@ -65,7 +64,7 @@ class Collection:
         rows = table.to_pylist()
         for start in tqdm(range(0, len(keys), BATCH), desc="loading index", unit="batch", disable=None, leave=False):
             part = range(start, min(start + BATCH, len(keys)))
-            batch = [{"user_key": keys[i], "vector": vectors[i], "history_events": int(events[i]), **rows[i]} for i in part]
+            batch = [{"user_key": keys[i], "vector": vectors[i], **rows[i]} for i in part]
             self.client.insert(self.name, batch)
         self.client.flush(self.name)
         self.client.load_collection(self.name)
@@ -81,8 +80,7 @@ class Collection:
         return next(f["params"]["dim"] for f in about["fields"] if f["name"] == "vector")
 
     def search(self, queries: np.ndarray, top: int, expression: str) -> list[list[tuple[str, float]]]:
-        """For each query (Q, D) the keys and scores of the `top` users with a history, best first, within a Milvus expression."""
-        expression = "history_events > 0" + (f" and ({expression})" if expression else "")
+        """For each query (Q, D) the keys and scores of the `top` users, best first, within a Milvus expression."""
         found = self.client.search(self.name, data=queries.tolist(), limit=top, filter=expression, output_fields=["user_key"])
         return [[(str(hit["user_key"]), float(hit["distance"])) for hit in hits] for hits in found]
 
@@ -184,7 +182,11 @@ class Server:
             with connect(self._uri, self._token) as connection:
                 yield connection.collection(_collection(name))
         except MilvusException as error:
-            if not self.exists(name):
+            try:
+                there = self.exists(name)
+            except MilvusException:
+                raise IndexBusy("the vector server cannot be reached") from error
+            if not there:
                 raise IndexBusy("the index is gone from the server") from error
             raise
 

@@ -21,7 +21,7 @@ PUBLISHED, ROLLED_BACK = "published", "rolled back"
 
 @dataclass(frozen=True)
 class Publication:
-    """One published index. `as_of` is the cutoff of its states, `rows` its number of users, `recall` that without a filter."""
+    """One published index. `as_of` is the cutoff of its states, `rows` its users with a history, `recall` that without a filter."""
 
     name: str
     model_version: str

@@ -203,8 +203,8 @@ def test_publishing_rereads_the_verdict_and_a_failed_build_leaves_the_live_index
         with pytest.raises(BadInput, match="verdict does not pass"):
             index.publish(copy, before.model_version, cutoff)
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "measure", lambda *_: (audit.Audited(1.0, "", 0.5),))
-        with pytest.raises(JobFailed, match="finds only 50"):
+        patch.setattr(audit, "measure", lambda *_: (audit.Audited(1.0, "", 0.4),))
+        with pytest.raises(JobFailed, match="finds only 40"):
             index.publish(copy, before.model_version, cutoff)
     assert index.live(copy) == before
     after = index.publish(copy, before.model_version, cutoff)
