@@ -14,13 +14,14 @@ import pyarrow.dataset as pad
 from tqdm import tqdm
 
 from found_platform import feature_store, lake
-from found_platform.contract import midnight
+from found_platform.contract import HELD_OUT_FOLD, midnight
 from found_platform.embedding import histories, text_vectors
 from found_platform.embedding.histories import Texts, own_texts
 from found_platform.feature_store.training_set import users_seen
 from found_platform.lake import Written
 from found_platform.registry import LoadedModel
 from found_platform.settings import Settings
+from found_platform.sources import config as source_config
 
 if TYPE_CHECKING:
     from models.histories import Histories
@@ -79,18 +80,42 @@ def tensors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts)
     return histories.tensors(rows, texts, columns, settings.lookback_days)
 
 
-def embed(settings: Settings, model: LoadedModel, as_of: dt.date) -> Written:
-    """Computes and writes the state of every user seen before 00:00 of `as_of`, a batch of users at a time."""
+def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
+    """The grid before a cutoff, newest first: days at which user states are kept, and look-ups may ask what became of users."""
+    start = source_config.of_home(settings).days[0]
+    count = max(0, min((cutoff - start).days - 1, settings.training_days) // settings.grid_days)
+    return [cutoff - dt.timedelta(days=settings.grid_days * i) for i in range(1, count + 1)]
+
+
+def embed(settings: Settings, model: LoadedModel, cutoff: dt.date) -> Written:
+    """Computes and writes the state of every user seen before 00:00 of the cutoff, a batch of users at a time.
+
+    Where something was learned, the states of the held-out fold at past cutoffs are kept too: those of the others hold what the
+    encoder was trained to know of the windows that followed, so nothing may be fitted on them.
+    """
+    from models.found import Found
+
     timer = lake.Timer()
     versions = {view: lake.version(settings.lake, view) for view in feature_store.VIEWS}
-    users = users_seen(settings, as_of)
-    texts = texts_of(settings, model.model, as_of)
+    texts = texts_of(settings, model.model, cutoff)
+    if isinstance(model.model, Found):
+        for day in past_cutoffs(settings, cutoff):
+            seen = users_seen(settings, day)
+            _write(settings, model, day, seen.filter(pc.equal(seen["fold"], HELD_OUT_FOLD)), texts, versions)
+    users = users_seen(settings, cutoff)
+    version = _write(settings, model, cutoff, users, texts, versions)
+    hashes = lake.row_hashes(settings.lake, TABLE, "as_of", where(model.version, cutoff), drop=["model_version"])
+    return Written(TABLE, version, users.num_rows, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
+
+
+def _write(settings: Settings, model: LoadedModel, as_of: dt.date, users: pa.Table, texts: Texts, versions: dict[str, int]) -> int:
+    """Replaces the states of `users` (user_key, fold) as of a day. Returns the table's version."""
     rows = feature_store.history_reader(settings, users["user_key"].to_pylist(), [midnight(as_of)] * users.num_rows, versions)
     folds = users["fold"].cast(pa.int8()).combine_chunks()
 
     def batches() -> Iterator[pa.RecordBatch]:
         done = 0
-        with tqdm(total=users.num_rows, desc="embedding users", unit="user", disable=None, leave=False) as bar:
+        with tqdm(total=users.num_rows, desc=f"embedding users as of {as_of}", unit="user", disable=None, leave=False) as bar:
             for batch in rows:
                 for start in range(0, batch.num_rows, USERS):
                     part = pa.table(batch.slice(start, USERS))
@@ -111,17 +136,14 @@ def embed(settings: Settings, model: LoadedModel, as_of: dt.date) -> Written:
                     done += len(vectors)
                     bar.update(len(vectors))
 
-    predicate = f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'"
-    version = lake.replace(
+    return lake.replace(
         settings.lake,
         TABLE,
         pa.RecordBatchReader.from_batches(SCHEMA, batches()),
         schema=SCHEMA,
         partition_by=("model_version", "as_of"),
-        predicate=predicate,
+        predicate=f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'",
     )
-    hashes = lake.row_hashes(settings.lake, TABLE, "as_of", where(model.version, as_of), drop=["model_version"])
-    return Written(TABLE, version, users.num_rows, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
 
 
 def where(model_version: str, as_of: dt.date) -> pad.Expression:
@@ -140,3 +162,11 @@ def load(settings: Settings, model_version: str, as_of: dt.date) -> tuple[list[s
         flat.reshape(rows.num_rows, -1) if rows.num_rows else np.empty((0, 0)),
         rows["history_events"].to_numpy(),
     )
+
+
+def held_out(settings: Settings, model_version: str, as_of: dt.date) -> dict[str, np.ndarray]:
+    """The vectors (D,) of the held-out fold as of a day, by user key; empty where none were kept."""
+    here = where(model_version, as_of) & (pad.field("fold") == HELD_OUT_FOLD)
+    rows = lake.read(settings.lake, TABLE, here, ["user_key", "vector"])
+    flat = pc.list_flatten(rows["vector"]).to_numpy()
+    return dict(zip(rows["user_key"].to_pylist(), flat.reshape(rows.num_rows, -1) if rows.num_rows else [], strict=True))

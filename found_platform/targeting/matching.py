@@ -1,0 +1,100 @@
+"""How much each text of the past is what a demand is about. Nothing learned takes part: the frozen text space is asked.
+
+A demand is one sentence and a subject is many texts: the texts nearest to the demand are asked for theirs in turn, and closeness is
+counted on a scale on which those are 1, so that a demand in rare words is not met by fewer texts than one in common words.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from found_platform.embedding import text_vectors
+from found_platform.targeting.population import Population
+
+if TYPE_CHECKING:
+    import torch
+
+EXPANSION = 20
+"""Texts nearest to a demand that speak for its subject."""
+
+NEAREST = 10
+"""Texts whose mean similarity is closeness 1."""
+
+SAME = 0.55
+"""Closeness at which a text is as likely about the demand as not. This, what stands around it and EXPANSION were chosen on a
+development population of the simulator."""
+
+SHARPNESS = 10.0
+
+
+@dataclass(frozen=True)
+class Matching:
+    """`closeness` (T,) of every text of a population's past: 1 is as close as the closest ones, SAME is about the demand."""
+
+    closeness: np.ndarray
+
+    def weights(self, middle: float = SAME) -> np.ndarray:
+        """(T,) how much a text counts, 0 to 1; one half at `middle`."""
+        return 1 / (1 + np.exp(-SHARPNESS * (self.closeness - middle)))
+
+
+def match(population: Population, phrases: Sequence[str], unwanted: Sequence[str] = ()) -> Matching:
+    """What the phrases, sentences or items, are about together, less the texts that are rather about one of the `unwanted`."""
+    space = texts(population)
+    similarity = _expanded(space, _asked(population, phrases).mean(0))
+    for phrase in _asked(population, unwanted):
+        similarity = np.where(_expanded(space, phrase) > similarity, 0.0, similarity)
+    nearest = np.partition(similarity, -min(NEAREST, len(similarity)))[-NEAREST:] if len(similarity) else np.ones(1)
+    return Matching(similarity / max(float(nearest.mean()), 1e-3))
+
+
+def _expanded(space: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """(T,) cosines with a query (K,) and the texts nearest to it together."""
+    cosines = space @ _unit(query)
+    near = np.argsort(-cosines)[:EXPANSION]
+    weight = np.maximum(cosines[near], 1e-6)
+    return space @ _unit(_unit(query) + weight @ space[near] / weight.sum()) if len(near) else cosines
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
+@lru_cache(maxsize=2)
+def texts(population: Population) -> np.ndarray:
+    """(T, K) the texts of the past in the frozen space, of unit length."""
+    import torch
+
+    return _frozen(population, torch.from_numpy(population.text_vectors))
+
+
+def _asked(population: Population, phrases: Sequence[str]) -> np.ndarray:
+    """(P, K) phrases in the same space."""
+    import torch
+
+    from models.found import Found
+
+    model = population.model
+    tower = model.event_tower if isinstance(model, Found) else None
+    if not phrases:
+        return np.empty((0, texts(population).shape[1]), np.float32)
+    with torch.inference_mode():
+        encoder = text_vectors.encoder(model.config.encoder)
+        vectors = tower(list(phrases)).float() if tower else torch.from_numpy(encoder.encode(list(phrases)))
+    return _frozen(population, vectors)
+
+
+def _frozen(population: Population, vectors: "torch.Tensor") -> np.ndarray:
+    """Text vectors (N, E) in the space that the model started from (N, K), of unit length."""
+    import torch
+    from torch.nn import functional as F
+
+    from models.found import Found
+
+    model = population.model
+    with torch.inference_mode():
+        centred = vectors - model.center
+        return F.normalize(F.linear(centred, model.start) if isinstance(model, Found) else centred, dim=-1).numpy()

@@ -1,0 +1,90 @@
+"""Everybody's state before a cutoff, as one model version sees it: what users are looked up, scored and compared in."""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pyarrow as pa
+
+from found_platform import feature_store, index, registry
+from found_platform.contract import midnight
+from found_platform.embedding import text_vectors, users
+from found_platform.feature_store.training_set import users_seen
+from found_platform.settings import Settings
+from found_platform.targeting import past
+from found_platform.targeting.past import Past
+
+if TYPE_CHECKING:
+    from models.saved import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Users and their vectors. Rows are in the order of `keys`, which is that of the alphabet."""
+
+    settings: Settings
+    model: "Model"
+    version: str | None  # of the model, where it is registered
+    cutoff: dt.date
+    keys: list[str]
+    vectors: np.ndarray  # (U, W) what the model stores of a user
+    events: np.ndarray  # (U,) events behind each vector
+
+    @classmethod
+    def stored(cls, settings: Settings, version: str, cutoff: dt.date) -> Self:
+        """The states that a version has published."""
+        return cls(settings, registry.load(settings, version).model, version, cutoff, *users.load(settings, version, cutoff))
+
+    @classmethod
+    def computed(cls, settings: Settings, model: "Model", cutoff: dt.date) -> Self:
+        """The states that a model would publish."""
+        keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
+        rows = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
+        vectors = users.vectors_of(settings, model, rows, users.texts_of(settings, model, cutoff))
+        return cls(settings, model, None, cutoff, keys, vectors, users.own_texts(rows)[1])
+
+    @property
+    def has_history(self) -> np.ndarray:
+        """(U,) bool; who has none is never looked up."""
+        return self.events > 0
+
+    @cached_property
+    def row(self) -> dict[str, int]:
+        """Where each user stands."""
+        return {key: i for i, key in enumerate(self.keys)}
+
+    @cached_property
+    def past(self) -> Past:
+        """What everybody did before the cutoff."""
+        return past.load(self.settings, self.keys, self.cutoff)
+
+    @cached_property
+    def text_vectors(self) -> np.ndarray:
+        """(T, E) the vectors of the texts of the past as the model reads them, in the order of `past.texts`."""
+        texts = users.texts_of(self.settings, self.model, self.cutoff)
+        return texts.vectors[texts.rows(self.past.texts)].astype(np.float32)
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The texts of the past, in the order of `past.texts`."""
+        table = text_vectors.texts_before(self.settings, self.cutoff)
+        text = dict(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+        return [text[i] for i in self.past.texts.tolist()]
+
+    @cached_property
+    def attributes(self) -> pa.Table:
+        """Activity features and profile attributes of everybody (U rows), as of the cutoff."""
+        return index.attributes(self.settings, self.cutoff)
+
+
+def embed_sentences(model: "Model", sentences: list[str]) -> np.ndarray:
+    """Query vectors (B, D) of sentences: they ask the first D places of the model's user vectors."""
+    import torch
+
+    from models import saved
+
+    encoder = text_vectors.encoder(model.config.encoder)
+    with torch.inference_mode():
+        return saved.sentences(model, encoder, sentences).numpy()

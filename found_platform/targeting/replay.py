@@ -1,0 +1,279 @@
+"""Replay: the past answers the demand, without a label.
+
+For several past moments, what users did in the window after each is matched with the demand: labels that nobody had to give. A head
+fitted from what was known of the users at those moments then scores everybody's state at the cutoff.
+
+What carries no trace of the future teaches by all users: activity, attributes, and what a user did that matches the demand. The
+vectors that the model learned do carry one at past moments, for its encoder was trained on those windows: they are a residual,
+fitted and weighed on the users of the held-out fold alone.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from found_platform import index
+from found_platform.contract import ACTIVITY_FEATURES
+from found_platform.embedding import users
+from found_platform.targeting import heads
+from found_platform.targeting.heads import Bin, Head, Reach, Residual
+from found_platform.targeting.matching import SAME, Matching
+from found_platform.targeting.past import Past
+from found_platform.targeting.population import Population
+
+MIN_MATCHED = 50
+"""Users who must have done it, in each of two windows."""
+
+SHORTEST = 7
+"""Days of the shortest window that is asked for a future."""
+
+STRICT, WIDE = SAME + 0.1, SAME - 0.15
+"""Middles with which matches are counted, see `Matching.weights`."""
+
+TRACE = 0.3
+"""A text that matches less is taken as not matching."""
+
+BACK = (28, 90, 100_000)
+"""Days back over which matches are counted."""
+
+DECAYS = (20.0, 60.0)
+"""Days over which a match fades."""
+
+FIT_ROWS = 20_000
+"""Users at past moments that a head is fitted on, at most: more cost time and add little."""
+
+VALUES = 20
+"""Most frequent values of an attribute that are told apart."""
+
+
+class PastTooShort(Exception):
+    """The past does not answer this demand; the message says why, to whoever asked."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The answer for everybody.
+
+    Attributes:
+        scores: (U,) log-odds.
+        probabilities: (U,) the calibrated chance of doing something that matches within `days`.
+        days: length of the windows.
+        moments: the past moments, newest first.
+        matched: users who did it in each of the two newest windows that do not overlap.
+        curve, reliability: of the newest past window, by a head fitted on windows that had ended before it began.
+        learned: weight of the model's vectors.
+    """
+
+    scores: np.ndarray
+    probabilities: np.ndarray
+    days: int
+    moments: tuple[dt.date, ...]
+    matched: tuple[int, int]
+    curve: tuple[Reach, ...]
+    reliability: tuple[Bin, ...]
+    learned: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The users (N,) of a past day that teach, what is known of them (N, F), which of them are held out (N,), and the learned
+    vectors of those (H, K)."""
+
+    day: int
+    rows: np.ndarray
+    known: np.ndarray
+    held: np.ndarray
+    learned: np.ndarray
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """A moment's features (N, F'), and how well the best match in the window of each user fits (N,), 0 to 1."""
+
+    features: np.ndarray
+    done: np.ndarray
+    held: np.ndarray
+    learned: np.ndarray
+
+
+def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
+    """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
+    return _prepared(population, horizon_days).answer(matching)
+
+
+@lru_cache(maxsize=4)
+def _prepared(population: Population, horizon_days: int) -> "Replay":
+    return Replay(population, horizon_days)
+
+
+def window_days(past: Past, horizon_days: int) -> int:
+    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to check the answer on, and as much
+    history before them."""
+    return min(horizon_days, (past.day - past.first_day) // 4)
+
+
+class Replay:
+    """What of replay does not depend on the demand: the states of users at past moments. Raises PastTooShort."""
+
+    def __init__(self, population: Population, horizon_days: int):
+        self.population, self.past = population, population.past
+        self.days = window_days(self.past, horizon_days)
+        span = self.past.day - self.past.first_day
+        if self.days < SHORTEST:
+            raise PastTooShort(f"the past is {span} days long, too short to learn from")
+        grid = [day_number(d) for d in users.past_cutoffs(population.settings, population.cutoff)]
+        days = [d for d in grid if d + self.days <= self.past.day and d - self.days >= self.past.first_day]
+        self.ended = [d for d in days if d + self.days <= days[0]]  # windows that end before the newest begins
+        if not self.ended:
+            raise PastTooShort(f"the past of {span} days holds no two windows of {self.days} days")
+        rng = np.random.default_rng(0)
+        self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
+
+    def _moment(self, day: int, most: int, rng: np.random.Generator) -> Moment:
+        population = self.population
+        date = dt.date.fromordinal(EPOCH + day)
+        table = index.attributes(population.settings, date)
+        rows = np.array([population.row.get(key, -1) for key in table["user_key"].to_pylist()], np.int64)
+        kept = np.flatnonzero(rows >= 0)
+        if len(kept) > most:
+            kept = np.sort(rng.choice(kept, most, replace=False))
+        rows = rows[kept]
+        held, learned = np.zeros(len(rows), bool), np.empty((0, self._width), np.float32)
+        if self._width and population.version is not None:
+            states = users.held_out(population.settings, population.version, date)
+            held = np.array([population.keys[r] in states for r in rows], bool)
+            learned = np.array([states[population.keys[r]][: self._width] for r in rows[held]], np.float32)
+            learned = learned.reshape(-1, self._width)
+        return Moment(day, rows, self._describe(table.take(kept)), held, learned)
+
+    @cached_property
+    def _width(self) -> int:
+        """Places of a vector that are learned."""
+        from models.found import Found
+
+        model = self.population.model
+        if not isinstance(model, Found):
+            return 0
+        return model.config.dim + (model.config.behavior.width if model.config.behavior else 0)
+
+    @cached_property
+    def _values(self) -> dict[str, list[str]]:
+        """Attributes, and the most frequent values of those that are texts."""
+        table = self.population.attributes
+        activity = {f.name for f in ACTIVITY_FEATURES}
+        found: dict[str, list[str]] = {}
+        for field in index.filter_columns(self.population.settings):
+            if field.name not in activity:
+                counts = table[field.name].drop_null().value_counts().to_pylist() if pa.types.is_string(field.type) else []
+                found[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
+        return found
+
+    def _describe(self, table: pa.Table) -> np.ndarray:
+        """(N, F) float32 activity on a log scale; attributes on one too, or whether each value of a text is there."""
+        silent = self.population.settings.lookback_days
+        columns = [_logged(table[f.name], silent) for f in ACTIVITY_FEATURES]
+        for name, values in self._values.items():
+            if pa.types.is_string(table.schema.field(name).type):
+                given = np.array(table[name].to_pylist(), object)
+                columns += [given == value for value in values]
+            else:
+                columns.append(_logged(table[name], 0))
+        return np.stack(columns, 1).astype(np.float32)
+
+    @cached_property
+    def _now(self) -> np.ndarray:
+        return self._describe(self.population.attributes)
+
+    def answer(self, matching: Matching) -> Replayed:
+        """Everybody's scores. Raises PastTooShort where too few users did it."""
+        soft = matching.weights()
+        generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
+        own = generous.at(~generous.exposed)
+        done = {m.day: self._done(own, soft, m.day) for m in self.moments}
+        newest, before = self.moments[0].day, self.ended[0]
+        matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
+        if min(matched) < MIN_MATCHED:
+            raise PastTooShort(
+                f"{matched[1]} and {matched[0]} users did it in two past windows of {self.days} days, and {MIN_MATCHED} are needed "
+                "in each"
+            )
+        lessons = []
+        for m in self.moments:
+            matches = self._matches(generous, own, matching, m.day)[m.rows]
+            lessons.append(Lessons(np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
+        ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
+        curve, reliability, weight = _check(ended, lessons[0])
+        head, slope, start = _fit(lessons)
+        scores = head.odds(np.hstack([self._now, self._matches(generous, own, matching, self.past.day)]))
+        if weight:
+            scores = scores + weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
+        return Replayed(
+            scores=slope * scores + start,
+            probabilities=heads.chance(slope * scores + start),
+            days=self.days,
+            moments=tuple(dt.date.fromordinal(EPOCH + m.day) for m in self.moments),
+            matched=matched,
+            curve=curve,
+            reliability=reliability,
+            learned=weight,
+        )
+
+    def _done(self, own: Past, soft: np.ndarray, day: int) -> np.ndarray:
+        """(U,) how well the best match in each user's window fits, 0 to 1."""
+        window = own.at((own.happened >= day) & (own.happened < day + self.days))
+        return window.most(soft[window.text])
+
+    def _matches(self, generous: Past, own: Past, matching: Matching, day: int) -> np.ndarray:
+        """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
+        columns = []
+        before = own.at(own.known < day)
+        age = day - before.happened
+        for middle in (STRICT, WIDE):
+            weights = matching.weights(middle)[before.text]
+            columns += [before.totals(weights * (age <= days)) for days in BACK]
+            columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
+        shown = generous.at(generous.exposed & (generous.known < day))
+        columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
+        return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
+
+
+EPOCH = dt.date(1970, 1, 1).toordinal()
+
+
+def day_number(date: dt.date) -> int:
+    """Days since 1970."""
+    return date.toordinal() - EPOCH
+
+
+def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
+    values = column.cast(pa.float64()).fill_null(missing).to_numpy()
+    return np.log1p(np.abs(values)) * np.sign(values)
+
+
+def _fit(lessons: list[Lessons]) -> tuple[Head, float, float]:
+    """A head, and how its log-odds become those of doing it."""
+    features, done = np.concatenate([x.features for x in lessons]), np.concatenate([x.done for x in lessons])
+    head = Head.fit(features, done)
+    return head, *heads.scale(head.odds(features), done >= 0.5)
+
+
+def _residual(lessons: list[Lessons], head: Head) -> Residual:
+    """What the learned vectors of held-out users add to a head."""
+    features = np.concatenate([x.features[x.held] for x in lessons])
+    done = np.concatenate([x.done[x.held] for x in lessons])
+    return Residual.fit(np.concatenate([x.learned for x in lessons]), done, head.odds(features))
+
+
+def _check(ended: list[Lessons], newest: Lessons) -> tuple[tuple[Reach, ...], tuple[Bin, ...], float]:
+    """How well a head of earlier windows tells the newest, and the weight of learned vectors that would have told it best."""
+    head, slope, start = _fit(ended)
+    did = newest.done >= 0.5
+    odds = slope * head.odds(newest.features) + start
+    weight = 0.0
+    if newest.held.any() and all(x.held.any() for x in ended):
+        added = slope * _residual(ended, head).odds(newest.learned)
+        weight = heads.worth(odds[newest.held], added, did[newest.held])
+    return heads.reach(odds, did), heads.reliability(heads.chance(odds), did), weight
