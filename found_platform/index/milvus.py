@@ -61,10 +61,9 @@ class Collection:
         index = self.client.prepare_index_params()
         index.add_index("vector", index_type=index_type, metric_type="IP", params=BUILD.get(index_type, {}))
         self.client.create_collection(self.name, schema=schema, index_params=index)
-        rows = table.to_pylist()
         for start in tqdm(range(0, len(keys), BATCH), desc="loading index", unit="batch", disable=None, leave=False):
-            part = range(start, min(start + BATCH, len(keys)))
-            batch = [{"user_key": keys[i], "vector": vectors[i], **rows[i]} for i in part]
+            rows = table.slice(start, BATCH).to_pylist()
+            batch = [{"user_key": keys[start + i], "vector": vectors[start + i], **row} for i, row in enumerate(rows)]
             self.client.insert(self.name, batch)
         self.client.flush(self.name)
         self.client.load_collection(self.name)
