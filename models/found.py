@@ -36,6 +36,7 @@ class FoundConfig:
     behavior: BehaviorConfig | None
     tabular: TabularConfig | None
     searches: int = 64  # newest searches that enter; 0 leaves the modality out
+    common: bool = False  # all sentences share a learned direction: users who do much of anything turn to it
     fusion_layers: int = 1
     width: int = 64  # of the fusion
     heads: int = 4
@@ -96,6 +97,7 @@ class Found(nn.Module):
         nn.init.zeros_(self.fused.bias)
         described = self.description_tower.dim if self.description_tower else config.text_dim
         self.sentence = nn.Linear(described, config.dim, bias=False)
+        self.common = nn.Parameter(torch.zeros(config.dim)) if config.common else None
         self.scale = nn.Parameter(torch.tensor(1 / 0.07).log())
         self.late = LateInteraction()
         self.register_buffer("center", torch.zeros(config.text_dim))
@@ -179,7 +181,8 @@ class Found(nn.Module):
     def sentences(self, vectors: Tensor) -> Tensor:
         """e^(q) (B, K), unit length, of sentences by their frozen vectors (B, E), or the description tower's (see `describe`)."""
         centred = vectors if self.description_tower is not None else vectors - self.center
-        return F.normalize(self.sentence(centred), dim=-1)
+        own = F.normalize(self.sentence(centred), dim=-1)
+        return own if self.common is None else F.normalize(own + self.common, dim=-1)
 
     def describe(self, texts: Sequence[str]) -> Tensor:
         """e^(q) of texts, through the description tower."""

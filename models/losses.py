@@ -157,6 +157,19 @@ def alignment_loss(
     return (loss - F.log_softmax(logits, 0).diagonal().mean()) / 2 if symmetric else loss
 
 
+def targeting_loss(scores: Tensor, will: Tensor) -> Tensor:
+    """Beside equation 13: each phrase tells the users who will do it from those who will not (InfoNCE with many positives).
+
+    (B, P) scores of users for phrases, (B, P) bool -> (), mean over the phrases that have both, of the mean over their positives.
+    """
+    others = torch.where(will, -torch.inf, scores).logsumexp(0)  # (P,)
+    both = will.any(0) & ~will.all(0)
+    if not both.any():
+        return scores.sum() * 0.0
+    loss = torch.where(will, F.softplus(others - scores), 0.0)[:, both]  # another positive is no negative
+    return (loss.sum(0) / will[:, both].sum(0)).mean()
+
+
 def triplet_loss(query: Tensor, positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
     """Equation 14: the query is nearer to every positive seed than to every negative one, by squared distance and a margin.
 

@@ -51,7 +51,9 @@ def of_found(settings: Settings, about: dict[str, Any], stages: list[Stage], tag
                 ("recall_at_10", "recall@10"),
                 ("mrr", "mean reciprocal rank"),
                 ("auc", "others farther away"),
+                ("phrase_auc", "AUC of users for a phrase of a future"),
             )
+            if key in best
         ),
         "",
         f"Best step {align.outcome['best_step']} of {align.outcome['step']}"

@@ -156,6 +156,21 @@ class TrainingData:
             activity=self._rows["activity"][rows],
         ), used
 
+    def items(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The distinct texts of rows' futures: whose (I,), as places in `rows`, and which (I,) rows of `text_vectors`."""
+        counts, items = self._flat("item", rows)
+        return torch.repeat_interleave(counts), items["item_text"].long()
+
+    def phrases(self, rows: Tensor, weights: Tensor) -> Tensor:
+        """A text (B,) of each row's future, drawn by weights (T,) of the texts and torch's global generator."""
+        row, text = self.items(rows)
+        chance = weights[text].clamp(min=1e-9).log() - torch.empty(len(text)).exponential_().log()
+        most = torch.full((len(rows),), -torch.inf).scatter_reduce(0, row, chance, "amax")
+        drawn = torch.empty(len(rows), dtype=torch.long)
+        best = chance == most[row]
+        drawn[row[best]] = text[best]
+        return drawn
+
     def futures(self, rows: Tensor) -> Tensor:
         """(B, E) the frozen vector of each row's description: the weighted mean over its items."""
         counts, items = self._flat("item", rows)

@@ -19,11 +19,17 @@ from models.losses import (
     masked_value_loss,
     next_window_loss,
     replaced_token_loss,
+    targeting_loss,
 )
 from models.tabular import TabularConfig, TabularEncoder
 
 HELD_OUT_ROWS = 1000
 """Held-out rows that a figure is taken over: "the true description among 1,000"."""
+
+HELD_OUT_PHRASES = 128
+
+ALIKE = 0.6
+"""Cosine of two texts, in the frozen start's space, from which they are of the same thing."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class AlignLosses:
     margin: float = 0.1  # descriptions nearer than this are no negatives; 0 filters nothing
     anchor: float = 1.0  # pull of both sides towards the frozen text space
     late: float = 0.5  # the second scoring head, by late interaction
+    phrases: float = 0.0  # a phrase of a future tells who will do something like it: what a demand asks
     cross_modality: float = 0.0  # behaviour and searches of one user are a pair
     event_dropout: float = 0.3
     tune_encoders: bool = False  # stage 2 also moves the encoders of stage 1
@@ -143,9 +150,15 @@ class AlignTask:
         for encoder in (model.behavior, model.tabular):
             if encoder is not None:
                 encoder.requires_grad_(losses.tune_encoders)
+        had = torch.bincount(data.items(self.rows)[1], minlength=len(data.text_vectors))  # (T,) in futures of the training folds
+        self._rarity = torch.where(had > 0, had.float().clamp(min=1) ** -0.5, 0.0)
         held_out = data.held_out_rows(described=True)
         order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))
         self._held_out = held_out[order[:HELD_OUT_ROWS]]
+        chances = had * self._rarity
+        count = min(HELD_OUT_PHRASES, int((chances > 0).sum()))
+        drawn = torch.multinomial(chances, count, generator=torch.Generator().manual_seed(0)) if count else had[:0]
+        self._held_out_phrases = drawn
 
     def outputs(self, rows: Tensor) -> Outputs:
         model, training = self.model, self.model.training
@@ -164,11 +177,16 @@ class AlignTask:
         late = sentences.new_zeros(len(rows))
         if self.weights.late and training:
             late = _late_loss(model.late_scores(histories, sentences.detach()), self.data.owner[rows])
+        phrases, queries = torch.zeros_like(rows), sentences.new_zeros(len(rows), 1)
+        if self.weights.phrases and training:
+            phrases = self.data.phrases(rows, self._rarity)
+            queries = self._queries(phrases)
         shared = _shared(states.shared, sentences)
-        return states.aligned, sentences, states.start, sentence_start, late, futures, *shared
+        return states.aligned, sentences, states.start, sentence_start, late, futures, *shared, phrases, queries
 
     def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
-        aligned, sentences, start, sentence_start, late, futures, behavior, search = (o.float() for o in outputs)
+        *floats, phrases, queries = outputs
+        aligned, sentences, start, sentence_start, late, futures, behavior, search = (o.float() for o in floats)
         weights, model = self.weights, self.model
         owner = self.data.owner[rows].to(aligned.device)
         frozen = futures - model.center if weights.margin else None
@@ -179,6 +197,9 @@ class AlignTask:
             parts["anchor"] = weights.anchor * (anchor_loss(sentences, sentence_start) + anchor_loss(aligned, start))
         if weights.late:
             parts["late"] = weights.late * late.mean()
+        if weights.phrases:
+            scores = model.temperature * aligned @ queries.float().T
+            parts["phrases"] = weights.phrases * targeting_loss(scores, self._will(rows, phrases.cpu()))
         both = (behavior.abs().sum(1) > 0) & (search.abs().sum(1) > 0)
         if weights.cross_modality and both.sum() > 1:
             pair = alignment_loss(behavior[both], search[both], model.temperature, owner=owner[both])
@@ -193,7 +214,34 @@ class AlignTask:
         owner = self.data.owner[self._held_out].to(aligned.device)
         figures = retrieval(aligned, sentences, owner)
         frozen = retrieval(start, sentence_start, owner)
-        return {"score": figures["auc"], **figures, **{f"frozen_{k}": v for k, v in frozen.items()}}
+        score = figures["auc"]
+        if self.weights.phrases and len(self._held_out_phrases):
+            will = self._will(self._held_out, self._held_out_phrases)
+            figures["phrase_auc"] = targeting_auc(aligned @ self._queries(self._held_out_phrases).float().T, will)
+            frozen["phrase_auc"] = targeting_auc(start @ self._frozen(self._held_out_phrases).T, will)
+            score = (score + figures["phrase_auc"]) / 2
+        return {"score": score, **figures, **{f"frozen_{k}": v for k, v in frozen.items()}}
+
+    def _queries(self, texts: Tensor) -> Tensor:
+        """(P, K) phrases, which are texts (P,), as the model reads sentences."""
+        model = self.model
+        if model.description_tower is not None:
+            return model.describe([self.data.texts[i] for i in texts.tolist()])
+        return model.sentences(self.data.text_vectors[texts].float().to(model.scale.device))
+
+    def _frozen(self, texts: Tensor) -> Tensor:
+        """(P, K) the same where training began, unit length."""
+        model = self.model
+        vectors = self.data.text_vectors[texts].float().to(model.scale.device)
+        return F.normalize(F.linear(vectors - model.center, model.start), dim=-1)
+
+    def _will(self, rows: Tensor, phrases: Tensor) -> Tensor:
+        """(B, P) bool: whose future holds something like a phrase."""
+        row, text = self.data.items(rows)
+        used, place = torch.unique(text, return_inverse=True)
+        alike = self._frozen(used) @ self._frozen(phrases).T > ALIKE  # (T', P)
+        found = torch.zeros((len(rows), len(phrases)), device=alike.device)
+        return found.index_add_(0, row.to(alike.device), alike[place.to(alike.device)].float()) > 0
 
 
 def _late_loss(scores: Tensor, owner: Tensor) -> Tensor:
@@ -210,6 +258,19 @@ def _shared(shared: dict[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
     if not {"behavior", "search"} <= shared.keys():
         return none, none
     return shared["behavior"], shared["search"]
+
+
+def targeting_auc(scores: Tensor, will: Tensor) -> float:
+    """How well users are ranked for phrases: the mean AUC over the phrases that somebody will do and somebody will not.
+
+    (N, P) scores, (N, P) bool
+    """
+    values = []
+    for score, wanted in zip(scores.T, will.T, strict=True):
+        if wanted.any() and not wanted.all():
+            ahead = score[wanted][:, None] - score[~wanted]
+            values.append(float((ahead > 0).float().mean() + 0.5 * (ahead == 0).float().mean()))
+    return sum(values) / max(len(values), 1)
 
 
 def retrieval(users: Tensor, sentences: Tensor, owner: Tensor) -> dict[str, float]:

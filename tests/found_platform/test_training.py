@@ -20,7 +20,15 @@ from found_platform.training.__main__ import execute, main
 from found_platform.training.data import DAY, TrainingData
 from found_platform.training.loop import Options, train
 from found_platform.training.progress import read_progress
-from found_platform.training.tasks import AlignLosses, AlignTask, BehaviorLosses, BehaviorTask, TabularTask, retrieval
+from found_platform.training.tasks import (
+    AlignLosses,
+    AlignTask,
+    BehaviorLosses,
+    BehaviorTask,
+    TabularTask,
+    retrieval,
+    targeting_auc,
+)
 from models import losses
 from models.behavior import BehaviorConfig
 from models.found import Found, load, rebuild
@@ -43,6 +51,7 @@ MODEL: dict[str, Any] = {
     "behavior": BEHAVIOR,
     "tabular": TABULAR,
     "searches": 3,
+    "common": True,
     "width": 16,
     "heads": 2,
     "dropout": 0.0,
@@ -161,7 +170,7 @@ def noisy(stage: str, data: TrainingData) -> BehaviorTask | TabularTask | AlignT
         return behavior_task(data, BehaviorLosses(), dropout=0.2)
     if stage == "tabular":
         return tabular_task(data, dropout=0.2)
-    return align_task(data, AlignLosses(tune_encoders=True), dropout=0.2)
+    return align_task(data, AlignLosses(tune_encoders=True, phrases=0.5), dropout=0.2)
 
 
 TASKS = ["behavior", "tabular", "align"]
@@ -258,6 +267,22 @@ def test_dropout_leaves_events_out_and_keeps_the_rest_in_order(folder: Path) -> 
             assert all(age in rest for age in kept.tolist())
 
 
+def test_a_phrase_is_drawn_from_each_rows_future_by_weight(folder: Path) -> None:
+    data = TrainingData(folder)
+    rows, items = torch.tensor([5, 2, 9]), load_file(folder / "rows.safetensors")
+    starts = items["item_counts"].cumsum(0) - items["item_counts"]
+    own = [items["item_text"][starts[r] : starts[r] + items["item_counts"][r]].tolist() for r in rows.tolist()]
+    weights = torch.rand(TEXTS, generator=torch.Generator().manual_seed(0))
+    weights[own[0][0]] = 0
+    torch.manual_seed(0)
+    drawn = torch.stack([data.phrases(rows, weights) for _ in range(2000)])
+    for place, texts in enumerate(own):
+        shares = {t: float(sum(weights[u] for u in texts if u == t)) for t in texts}
+        for text, share in shares.items():
+            assert float((drawn[:, place] == text).float().mean()) == pytest.approx(share / sum(shares.values()), abs=0.05)
+        assert set(drawn[:, place].tolist()) <= set(texts)
+
+
 @pytest.mark.parametrize("kind", ["event", "search"])
 @pytest.mark.parametrize("beyond", [0, 3 * DAY])
 def test_a_folder_with_an_event_at_t1_or_later_in_a_history_is_refused(
@@ -336,9 +361,11 @@ def test_the_parts_of_stage_1_are_the_equations_with_their_weights(folder: Path)
 def test_the_parts_of_alignment_are_the_equations_with_their_weights(folder: Path) -> None:
     """Rows of one user are no negatives, and what was nearly the same for the frozen encoder is none either."""
     data = TrainingData(folder)
-    task = align_task(data, AlignLosses(margin=0.3, anchor=2.0, late=0.4, cross_modality=0.5, event_dropout=0.0))
+    task = align_task(data, AlignLosses(margin=0.3, anchor=2.0, late=0.4, phrases=0.7, cross_modality=0.5, event_dropout=0.0))
     rows, model = task.rows[:16], task.model
     nn.init.normal_(model.fused.weight, std=0.3)
+    assert model.common is not None
+    nn.init.normal_(model.common, std=0.3)
     histories, _ = data.histories(rows)
     states, futures, owner = model(histories), data.futures(rows), data.owner[rows]
     sentences, frozen, scale = model.sentences(futures), futures - model.center, float(model.temperature.detach())
@@ -350,14 +377,23 @@ def test_the_parts_of_alignment_are_the_equations_with_their_weights(folder: Pat
     both = (histories.event_counts > 0) & (histories.search_counts > 0)
     assert 1 < both.sum() < 16
     starts = nn.functional.normalize(frozen @ model.start.T, dim=1)
+    outputs = task.outputs(rows)
+    phrases, vectors = outputs[-2], data.text_vectors.float()
+    unit = nn.functional.normalize((vectors - model.center) @ model.start.T, dim=1)
+    whose, items = data.items(rows)
+    futures_of = [items[whose == i].tolist() for i in range(16)]
+    will = torch.tensor([[any(float(unit[t] @ unit[p]) > 0.6 for t in future) for p in phrases] for future in futures_of])
+    assert will.diagonal().all()
+    assert not will.all()
     wanted = {
+        "phrases": 0.7 * losses.targeting_loss(scale * states.aligned @ model.sentences(vectors[phrases]).T, will),
         "alignment": losses.alignment_loss(states.aligned, sentences, scale, frozen=frozen, margin=0.3, owner=owner),
         "anchor": 2 * (losses.anchor_loss(sentences, starts) + losses.anchor_loss(states.aligned, states.start)),
         "late": 0.4 * torch.stack(terms).mean(),
         "cross_modality": 0.5
         * losses.alignment_loss(states.shared["behavior"][both], states.shared["search"][both], scale, owner=owner[both]),
     }
-    found = loop._floats(task.losses(task.outputs(rows), rows))
+    found = loop._floats(task.losses(outputs, rows))
     assert found == pytest.approx(loop._floats(wanted), rel=1e-4, abs=1e-6)
     assert losses.alignment_loss(states.aligned, sentences, scale) > wanted["alignment"]
     alone = align_task(data, AlignLosses(margin=0.0, anchor=0.0, late=0.0))
@@ -373,8 +409,10 @@ def test_figures_of_held_out_users_hang_on_no_chance(folder: Path, stage: str) -
 
 
 def test_alignment_starts_where_the_frozen_text_is(folder: Path) -> None:
-    figures = loop._evaluate(align_task(TrainingData(folder)), 0, 1)
+    figures = loop._evaluate(align_task(TrainingData(folder), AlignLosses(phrases=1.0)), 0, 1)
     assert figures["auc"] == figures["frozen_auc"]
+    assert figures["phrase_auc"] == figures["frozen_phrase_auc"] > 0.5
+    assert figures["score"] == (figures["auc"] + figures["phrase_auc"]) / 2
     assert figures["candidates"] == USERS / FOLDS * MOMENTS
 
 
@@ -386,7 +424,7 @@ def gradient(task: Any, options: Options, rows: Tensor) -> tuple[dict[str, Tenso
     return {name: p.grad.clone() for name, p in task.model.named_parameters() if p.grad is not None}, parts
 
 
-@pytest.mark.parametrize("stage", ["behavior", "align", "align_with_tower"])
+@pytest.mark.parametrize("stage", ["behavior", "align", "align_with_tower", "align_with_phrases"])
 @pytest.mark.parametrize("micro_batch", [4, 5])
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(folder: Path, stage: str, micro_batch: int) -> None:
     data = TrainingData(folder)
@@ -394,7 +432,9 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(folder: Path, stage: str
         task: Any = behavior_task(data)
     else:
         tower = TowerConfig(architecture=QWEN) if stage == "align_with_tower" else None
-        task = align_task(data, description_tower=tower)
+        phrases = 0.5 if stage == "align_with_phrases" else 0.0
+        data.phrases = lambda rows, _: data.items(rows)[1][data._rows["item_counts"][rows].cumsum(0) - 1]  # type: ignore[method-assign]
+        task = align_task(data, replace(EXACT_ALIGN, phrases=phrases), description_tower=tower)
         nn.init.normal_(task.model.fused.weight, std=0.1)
     rows, options = task.rows[:16], Options(1, 16)
     whole, parts = gradient(task, options, rows)
@@ -668,6 +708,18 @@ def test_the_figures_of_held_out_users_are_those_of_a_loop() -> None:
     assert figures["mrr"] == pytest.approx(np.mean([1 / (1 + a) for a in above]))
     assert figures["auc"] == pytest.approx(np.mean(shares))
     assert figures["candidates"] == 30
+
+
+def test_the_figure_of_phrases_is_that_of_a_loop() -> None:
+    torch.manual_seed(0)
+    scores, will = torch.randn(12, 4).round(decimals=1), torch.rand(12, 4) < 0.4
+    will[:, 3] = True
+    figures = []
+    for phrase in range(3):
+        pairs = [(i, j) for i in range(12) for j in range(12) if will[i, phrase] and not will[j, phrase]]
+        column = scores[:, phrase]
+        figures.append(np.mean([float(column[i] > column[j]) + 0.5 * float(column[i] == column[j]) for i, j in pairs]))
+    assert targeting_auc(scores, will) == pytest.approx(np.mean(figures))
 
 
 # --- the command

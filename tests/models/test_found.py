@@ -40,6 +40,7 @@ def config(**changes: object) -> FoundConfig:
         "behavior": BehaviorConfig(TEXT, width=8, windows=5, layers=1, heads=2, dropout=0.0),
         "tabular": TabularConfig(COLUMNS, width=8, layers=1, heads=2, dropout=0.0),
         "searches": 2,
+        "common": True,
         "width": 8,
         "heads": 2,
         "dropout": 0.0,
@@ -139,6 +140,17 @@ def test_sentences_are_centred_projected_and_of_unit_length() -> None:
     torch.testing.assert_close(untrained.sentences(vectors), wanted / wanted.norm(dim=1, keepdim=True))
 
 
+def test_all_sentences_share_a_learned_direction_where_it_is_asked_for() -> None:
+    whole, vectors = model(), torch.randn(3, TEXT, dtype=torch.float64)
+    own = whole.sentences(vectors)
+    assert whole.common is not None
+    whole.common.data += torch.randn(DIM, dtype=torch.float64)
+    for sentence, moved in zip(own, whole.sentences(vectors), strict=True):
+        wanted = sentence + whole.common
+        torch.testing.assert_close(moved, wanted / wanted.norm())
+    assert model(common=False).common is None
+
+
 def test_a_user_who_has_done_nothing_is_zeros_and_the_others_have_unit_length() -> None:
     aligned = model().eval()(users()).aligned
     torch.testing.assert_close(aligned.norm(dim=1), torch.tensor([1.0, 1, 0, 1, 0], dtype=torch.float64))
@@ -180,7 +192,7 @@ def test_activity_is_standardised_on_a_log_scale() -> None:
     ids=["behavior", "tabular", "searches", "activity", "all but activity", "the table", "all but searches"],
 )
 def test_a_modality_can_be_left_out(left_out: dict[str, object]) -> None:
-    whole, histories = model(**left_out), users()
+    whole, histories = model(learned=True, **left_out), users()
     states = whole(histories)
     assert (states.behavior is None) == (states.context is None) == ("behavior" in left_out)
     assert (states.table is None) == ("tabular" in left_out)

@@ -213,6 +213,27 @@ def test_a_vector_of_zeros_has_a_gradient_that_can_be_added_up() -> None:
     assert users.grad.norm().isfinite()
 
 
+def test_targeting_tells_who_will_from_who_will_not() -> None:
+    scores, will = normal(6, 5, seed=30), torch.from_numpy(np.random.default_rng(31).random((6, 5)) < 0.4)
+    will[:, 3], will[:, 4], will[0, 0], will[1, 0] = True, False, True, False  # a phrase that everybody does tells nothing
+    phrases = []
+    for phrase in range(5):
+        s, positives = scores[:, phrase].numpy(), [u for u in range(6) if will[u, phrase]]
+        negatives = [u for u in range(6) if not will[u, phrase]]
+        if positives and negatives:
+            against = sum(math.exp(s[u]) for u in negatives)
+            phrases.append(np.mean([-math.log(math.exp(s[u]) / (math.exp(s[u]) + against)) for u in positives]))
+    assert 2 <= len(phrases) <= 3
+    assert losses.targeting_loss(scores, will).item() == pytest.approx(np.mean(phrases), rel=1e-10)
+    scores.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: losses.targeting_loss(x, will), (scores,))
+    losses.targeting_loss(scores, will).backward()
+    assert scores.grad is not None
+    assert not scores.grad[:, 3:].any()
+    for all_alike in (torch.ones_like(will), torch.zeros_like(will)):
+        assert losses.targeting_loss(scores, all_alike).item() == 0
+
+
 def test_limits() -> None:
     """A batch of one, nothing there at all, one step alone, and equal descriptions."""
     one = normal(1, 5, 3)
@@ -246,4 +267,5 @@ def test_gradients_are_right_and_do_not_reach_padding() -> None:
     empty = torch.zeros(3, 5, dtype=torch.bool)
     context.grad = None
     (losses.cpc_loss(context, targets, empty, 2, SCALE) + losses.cyclic_loss(context, empty, 2)).backward()
+    assert context.grad is not None
     assert not context.grad.isnan().any()
