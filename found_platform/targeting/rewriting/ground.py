@@ -2,7 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,12 @@ class Ground:
         return unit(self.encoder.encode(sentences) - self.centre)
 
 
+@cache
+def told() -> dict[str, dict[str, str]]:
+    """The kinds of sentences, as `templates.yaml` has them, read once."""
+    return templates()["kinds"]
+
+
 def of(settings: Settings, cutoff: dt.date) -> Ground:
     """What was known before 00:00 of the cutoff. Kept in memory: the second call costs nothing until the lake changes.
 
@@ -58,7 +64,7 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         "WHERE event_date < ? AND arrived_at <= ? AND NOT exposure GROUP BY ALL",
         [cutoff, midnight(cutoff)],
     )
-    kinds = {name: kind["channel"] for name, kind in templates()["kinds"].items() if "channel" in kind}
+    kinds = {name: kind["channel"] for name, kind in told().items() if "channel" in kind}
     counts = ", ".join(f"CAST(coalesce(sum(n) FILTER (channel = {lake.literal(c)}), 0) AS BIGINT) AS {k}" for k, c in kinds.items())
     texts = con.execute(
         f"SELECT text_id, min(text) AS item, CAST(sum(n) AS BIGINT) AS events, {counts} FROM known "

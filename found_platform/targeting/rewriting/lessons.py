@@ -62,7 +62,7 @@ def domain(settings: Settings, cutoff: dt.date) -> Domain:
         "GROUP BY ALL ORDER BY ALL",
         [BASKETS],
     ).fetchall()
-    kind_of = {kind["channel"]: name for name, kind in templates()["kinds"].items() if "channel" in kind}
+    kind_of = {kind["channel"]: name for name, kind in ground.told().items() if "channel" in kind}
     most = templates()["items"]
     baskets: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for basket, channel, texts in rows:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from found_platform.pairs.future import templates
+from found_platform.targeting.rewriting.ground import told
 
 Message = dict[str, str]
 """`role` (system, user or assistant) and `content`."""
@@ -14,8 +14,7 @@ EXAMPLES = 20
 
 def rewriting(demand: str, items: Sequence[str], days: int) -> list[Message]:
     """Asks for a demand in the templates' language, shown items of the data that are near to it."""
-    told = templates()["kinds"].values()
-    forms = "\n".join(kind["sentence"].format(days=days, items="ITEM, ITEM") for kind in told)
+    forms = "\n".join(kind["sentence"].format(days=days, items="ITEM, ITEM") for kind in told().values())
     system = (
         "You turn a demand for an audience into sentences that say what these people will do. Use only these forms, the ones that "
         f"fit the demand, with two to five items each:\n{forms}\n"
@@ -31,8 +30,8 @@ def rewriting(demand: str, items: Sequence[str], days: int) -> list[Message]:
 def items_of(answer: str) -> dict[str, list[str]]:
     """The items by kind of template in an answer; other words in it are passed over."""
     found: dict[str, list[str]] = {}
-    for kind, told in templates()["kinds"].items():
-        before, after = told["sentence"].split("{items}")
+    for kind, template in told().items():
+        before, after = template["sentence"].split("{items}")
         head = re.escape(before.strip()).replace(r"\{days\}", r"\d+").replace(r"\ ", r"\s+")
         tail = re.escape(after.strip())
         for said in re.findall(rf"{head}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):

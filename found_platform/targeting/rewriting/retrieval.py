@@ -10,10 +10,9 @@ from importlib import resources
 import numpy as np
 import yaml
 
-from found_platform.pairs.future import templates
 from found_platform.settings import Settings
 from found_platform.targeting.rewriting import ground, reading
-from found_platform.targeting.rewriting.ground import Ground, unit
+from found_platform.targeting.rewriting.ground import Ground, told, unit
 from found_platform.targeting.rewriting.interface import Match, Rewriting
 from found_platform.targeting.rewriting.reading import Reading
 
@@ -22,8 +21,8 @@ NEAREST = 2
 """Items whose mean similarity is the closeness of a demand. More would ask of a small lake what it cannot have."""
 NEAR = 300
 """Items looked at for each part of a demand."""
-WITHIN = 0.25
-"""An item is about a part when its similarity is at most this far below that of the part's nearest item."""
+ABOUT = 0.7
+"""An item is about a part when it is at least this share as similar as the part's nearest item."""
 WHOLE = 0.5
 """Weight of the whole demand beside a part of it: the "bars" of "gold rings or bars" are not of chocolate."""
 OTHER, SAME = 0.4, 0.8
@@ -136,8 +135,9 @@ def closeness(known: Ground, vectors: np.ndarray) -> np.ndarray:
 
 def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:
     """The sentence of each kind of template that has items, in the order of the templates."""
-    told = templates()["kinds"]
-    return tuple(told[kind]["sentence"].format(days=days, items=", ".join(items[kind])) for kind in told if items.get(kind))
+    return tuple(
+        kind["sentence"].format(days=days, items=", ".join(items[name])) for name, kind in told().items() if items.get(name)
+    )
 
 
 def _choose(known: Ground, similar: np.ndarray) -> list[int]:
@@ -149,7 +149,7 @@ def _choose(known: Ground, similar: np.ndarray) -> list[int]:
         return []
     best = similar.max(0)
     pools = [np.argsort(-row, kind="stable")[:NEAR] for row in similar]
-    pools = [pool[row[pool] > max(row[pool[0]] - WITHIN, 0)] for pool, row in zip(pools, similar, strict=True)]
+    pools = [pool[row[pool] > ABOUT * max(row[pool[0]], 0)] for pool, row in zip(pools, similar, strict=True)]
     items = np.unique(np.concatenate(pools))
     if not len(items):
         return []
