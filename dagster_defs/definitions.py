@@ -5,14 +5,14 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_defs.assets import evaluate, features, ingest, publish, training
+from dagster_defs.assets import evaluate, features, ingest, prompts, publish, training
 from dagster_defs.house import House
 from found_platform.settings import Settings
 
 
 def build_assets(house: House) -> list[dg.AssetsDefinition]:
     """Fresh asset definitions for a home."""
-    return [asset for module in (ingest, features, training, publish, evaluate) for asset in module.build(house)]
+    return [asset for module in (ingest, features, training, publish, prompts, evaluate) for asset in module.build(house)]
 
 
 def build_defs(settings: Settings | None = None) -> dg.Definitions:

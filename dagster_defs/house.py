@@ -24,6 +24,7 @@ from found_platform.lake import Written
 from found_platform.settings import Settings
 from found_platform.sources import staging
 from found_platform.sources.config import SourceConfig, Span, of_home
+from found_platform.targeting import prompts
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # single-run backfills and mappings to days that may not exist
 
@@ -92,6 +93,17 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
             },
         ),
         "user_index": (CUTOFF, {"user_embeddings": None, "promotion": None, "user_tabular": Read(-1, -1)}),
+        "tuned_prompts": (
+            CUTOFF,
+            {
+                "user_embeddings": None,
+                "promotion": None,
+                "text_vectors": None,
+                "behavior_sequence": before,
+                "search_text": before,
+                "user_tabular": before,
+            },
+        ),
         "benchmark_results": (
             CUTOFF,
             {
@@ -207,6 +219,8 @@ class House:
             read["sizes"] = self.settings.sizes.model_dump(mode="json")
         if asset == "benchmark_results":
             read["labels"] = scenarios.given(self.settings)
+        if asset == "tuned_prompts":
+            read["prompts"] = prompts.fingerprint(self.settings)
         return read
 
     def hashes(self, instance: dg.DagsterInstance, asset: str) -> dict[str, str]:

@@ -145,6 +145,21 @@ def audience_find(
     command.find(sentence, top=top, where=where, exact=exact, home=home, format=format.value)
 
 
+@audience_app.command("tune")
+def audience_tune(
+    name: Annotated[str, typer.Argument(help="Name of the prompt: small letters, digits, - and _.")],
+    demand: Annotated[str | None, typer.Option(help="Whom to reach, in one sentence. Default: as the prompt was made.")] = None,
+    seeds: Annotated[Path | None, typer.Option(help="Users who are wanted: a column user_id, or one id a line.")] = None,
+    negatives: Annotated[Path | None, typer.Option(help="Users who are not wanted, in the same form.")] = None,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Make a prompt from a demand and a handful of users, or tune a saved one for the model that serves now."""
+    from found_platform.cli import tune as command
+
+    command.tune(name, demand=demand, seeds=seeds, negatives=negatives, home=home, as_json=format is Format.json)
+
+
 @app.command()
 def rewrite(
     sentence: Annotated[str, typer.Argument(help='Whom to reach, for example "people who will soon buy gold".')],
