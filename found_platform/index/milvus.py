@@ -255,10 +255,12 @@ def _client(uri: str, token: str) -> "MilvusClient":
 
     for name in ("pymilvus", "milvus_lite", "grpc"):  # they log what is an answer here
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    embedded = uri.endswith(".db")
+    # pings keep a network connection alive; an embedded server is this very process, and hangs up on a client that pings too often
+    options: dict[str, Any] = {"grpc_options": {"grpc.keepalive_time_ms": 2**31 - 1}} if embedded else {}
     try:
-        return MilvusClient(uri, token=token)
+        return MilvusClient(uri, token=token, **options)
     except MilvusException as error:
-        embedded = uri.endswith(".db")
         raise IndexBusy("another process holds the index" if embedded else "the vector server cannot be reached") from error
 
 
