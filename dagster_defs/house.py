@@ -25,6 +25,7 @@ from found_platform.settings import Settings
 from found_platform.sources import staging
 from found_platform.sources.config import SourceConfig, Span, of_home
 from found_platform.targeting import prompts
+from found_platform.targeting.audiences import membership, specification
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # single-run backfills and mappings to days that may not exist
 
@@ -32,9 +33,12 @@ EVERYTHING = -20_000
 """Days back that stand for "all days before"."""
 
 OWNER = "team:feature-platform"
-CODE_VERSION = "4"
+CODE_VERSION = "5"
 
-DAILY, CUTOFF, NONE = "daily", "cutoff", "none"
+DAILY, CUTOFF, AUDIENCE, NONE = "daily", "cutoff", "audience", "none"
+
+AUDIENCES = "audiences"
+"""Name of the dynamic partitions: one a saved audience."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,9 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
             {
                 "found_model": None,
                 "text_vectors": None,
-                "behavior_sequence": before,
-                "search_text": before,
-                "user_tabular": before,
+                "behavior_sequence": history,
+                "search_text": history,
+                "user_tabular": history,
                 "raw_events": ever,
             },
         ),
@@ -104,6 +108,7 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
                 "user_tabular": before,
             },
         ),
+        "audience_members": (AUDIENCE, {"user_index": None, "tuned_prompts": None}),
         "benchmark_results": (
             CUTOFF,
             {
@@ -111,7 +116,7 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
                 "behavior_text": ever,
                 "behavior_sequence": before,
                 "search_text": before,
-                "user_tabular": before,
+                "user_tabular": history,  # replay asks past cutoffs
                 "raw_events": ever,
             },
         ),
@@ -149,11 +154,14 @@ class House:
             CUTOFF: dg.DailyPartitionsDefinition(
                 start_date=str(start + day), end_date=str(end + day) if end else None, end_offset=0
             ),
+            AUDIENCE: dg.DynamicPartitionsDefinition(name=AUDIENCES),
             NONE: None,
         }
 
     def keys(self, asset: str) -> list[str]:
         """All partition keys of an asset, oldest first."""
+        if self.graph[asset][0] == AUDIENCE:
+            return specification.names(self.settings)
         partitions = self._partitions[self.graph[asset][0]]
         return list(partitions.get_partition_keys()) if partitions else []
 
@@ -189,6 +197,8 @@ class House:
         )
 
     def _mapping(self, kind: str, upstream: str, read: Read | None) -> dg.PartitionMapping | None:
+        if kind == AUDIENCE:
+            return dg.AllPartitionMapping()
         if read is None or kind == NONE or self.graph[upstream][0] == NONE:
             return None
         return dg.TimeWindowPartitionMapping(
@@ -201,6 +211,8 @@ class House:
         if asset == "quarantine":
             return {"": _hash(CODE_VERSION, staging.source_fingerprint(self.settings))}
         base = json.dumps([asset, CODE_VERSION, self._settings_read(asset)])
+        if kind == AUDIENCE:  # it asks what is published, whichever cutoff that is of
+            return {k: _hash(base, membership.made_from(self.settings, k)) for k in keys}
         if asset in ("raw_events", "raw_profile"):
             manifest = staging.manifest(self.settings)
             staged = {"": manifest["profile"]} if kind == NONE else manifest["days"]
@@ -209,7 +221,7 @@ class House:
         return {k: _hash(base, *(_taken(outputs[u], self.graph[u][0], k, read) for u, read in reads.items())) for k in keys or [""]}
 
     def _settings_read(self, asset: str) -> dict[str, Any]:
-        if asset in ("raw_events", "raw_profile", "behavior_text"):
+        if asset in ("raw_events", "raw_profile", "behavior_text", "audience_members"):
             return {}
         names = ["lookback_days", "sequence_length", "search_length"]
         if self.graph[asset][0] == CUTOFF:

@@ -8,57 +8,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from found_platform import contract, feature_store, index, lake, registry
+from found_platform import contract, feature_store, index, lake
 from found_platform.contract import ACTIVITY_FEATURES, midnight
 from found_platform.embedding import text_vectors, users
-from found_platform.feature_store.training_set import users_seen
-from found_platform.settings import Settings
-from found_platform.targeting.lookup import embed_sentences
+from found_platform.targeting import modes, population, rewriting
+from found_platform.targeting.modes import Demand
+from found_platform.targeting.population import embed_sentences
 
 if TYPE_CHECKING:
     import torch
 
     from models.frozen_text import FrozenText
     from models.histories import Histories
-    from models.saved import Model
 
 CATEGORIES = 40
 """Most frequent categories that aggregates are made for."""
 
 
-@dataclass(frozen=True)
-class Population:
-    """Everybody's state before the cutoff, as the methods see it. Rows are in the order of `keys`."""
-
-    settings: Settings
-    model: "Model"
-    cutoff: dt.date
-    keys: list[str]
-    vectors: np.ndarray  # (U, W) what the model stores of a user
-    has_history: np.ndarray  # (U,) bool
-
-    @classmethod
-    def stored(cls, settings: Settings, version: str, cutoff: dt.date) -> Self:
-        """The states that a version has published."""
-        keys, vectors, events = users.load(settings, version, cutoff)
-        return cls(settings, registry.load(settings, version).model, cutoff, keys, vectors, events > 0)
-
-    @classmethod
-    def computed(cls, settings: Settings, model: "Model", cutoff: dt.date) -> Self:
-        """The states that a model would publish."""
-        keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
-        rows = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
-        vectors = users.vectors_of(settings, model, rows, users.texts_of(settings, model, cutoff))
-        return cls(settings, model, cutoff, keys, vectors, users.own_texts(rows)[1] > 0)
-
-    @cached_property
-    def row(self) -> dict[str, int]:
-        return {key: i for i, key in enumerate(self.keys)}
+@dataclass(frozen=True, eq=False)
+class Population(population.Population):
+    """Everybody's state before the cutoff, and what only the methods it is compared with make of it."""
 
     @cached_property
     def history(self) -> pa.Table:
@@ -127,22 +101,31 @@ class Population:
         bounds = np.concatenate([[0], np.cumsum(counts)])
         return [" ".join(text[i] for i in ids[a:b]) for a, b in pairwise(bounds)]
 
+    @cached_property
+    def word_vectors(self) -> tuple[Any, Any]:
+        """(U, V) TF-IDF of everybody's documents, sparse, and the vectorizer that made it."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
 
-def zero_shot(population: Population, demands: list[str]) -> dict[str, np.ndarray]:
-    """Scores (D, U) of each demand by method name. Users without any history rank last."""
-    import torch
+        vocabulary = TfidfVectorizer(sublinear_tf=True, min_df=2)
+        return vocabulary.fit_transform(self.documents), vocabulary
 
-    from models.found import Found
 
-    model = population.model
+def zero_shot(population: Population, demands: list[str], horizon_days: int) -> dict[str, np.ndarray]:
+    """Scores (D, U) of each demand by method name. Users without any history rank last.
+
+    The modes see the demands as they are written; `auto` is what a look-up does: it rewrites, and chooses a mode.
+    """
     frozen = embed_sentences(population.frozen_text, demands)
     count = population.activity[:, [f.name for f in ACTIVITY_FEATURES].index("events_lookback")]
     scores = {"frozen_text": frozen @ population.frozen_vectors.T, "activity_count": np.tile(count, (len(demands), 1))}
-    if isinstance(model, Found):
-        queries = embed_sentences(model, demands)
-        asked = torch.from_numpy(queries)
-        scores["found_aligned"] = queries @ population.vectors[:, : model.config.dim].T
-        scores["found_late"] = population.by_model(lambda histories: model.late_scores(histories, asked)).T
+    words, vocabulary = population.word_vectors
+    scores["tfidf"] = (vocabulary.transform(demands) @ words.T).toarray()
+    for name in ("aligned", "late", "replay"):
+        ranked = [modes.rank(population, Demand(demand), name, horizon_days) for demand in demands]
+        scores[name] = np.stack([r.of(population.vectors) for r in ranked])
+    rewriter = rewriting.grounded(population.settings, population.cutoff)
+    asked = [Demand.of(rewriter.rewrite(demand)) for demand in demands]
+    scores["auto"] = np.stack([modes.rank(population, d, "auto", horizon_days).of(population.vectors) for d in asked])
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
 
 
@@ -190,14 +173,13 @@ def boosting(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np
 def probes(population: Population) -> dict[str, Probe]:
     """The probes by method name. Those that end in `_activity`, and `found`, have the same activity columns too."""
     import scipy.sparse as sp
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import StandardScaler
 
     def standard(*parts: np.ndarray) -> Any:
         return StandardScaler().fit_transform(np.hstack(parts))
 
     activity = standard(np.log1p(np.abs(population.activity)))
-    words = TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(population.documents)
+    words, _ = population.word_vectors
     found = {
         "activity": Probe(activity, logistic),
         "frozen_text": Probe(standard(population.frozen_vectors), logistic),

@@ -64,7 +64,7 @@ def evaluated(
         demands = [scenario.demand, *scenario.paraphrases]
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
         reworded: dict[tuple[str, str], list[float]] = {}
-        for method, scores in methods.zero_shot(population, demands).items():
+        for method, scores in methods.zero_shot(population, demands, scenario.horizon_days).items():
             ranked = np.where(known, scores[:, rows], scores.min() - 1)  # (demands, N)
             runs[method, "zero_shot"] = [evaluate(ranked[0], scenario.labels, hard=scenario.hard)]
             reworded[method, "zero_shot"] = [auc(r, scenario.labels) for r in ranked[1:]]

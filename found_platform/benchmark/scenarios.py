@@ -42,6 +42,7 @@ class Scenario:
     user_keys: list[str]
     labels: np.ndarray
     paraphrases: list[str]  # the same demand in other words
+    horizon_days: int  # how far the labels look ahead
     oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
     hard: np.ndarray | None = None  # (N,) bool: behave like positives and will not do it, where the source is simulated
 
@@ -125,7 +126,7 @@ def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Pat
                 f"{labels}: the scenario {spec['scenario']!r} has {values.sum()} positives and {(1 - values).sum()} negatives; "
                 f"at least {MIN_CLASS} of either are needed."
             )
-        found.append(_scenario(spec, users, values))
+        found.append(_scenario(settings, spec, users, values))
     if not found:
         raise BadInput(f"{labels} has no labels of the scenarios in {scenarios}.")
     return found
@@ -143,8 +144,9 @@ def _specs(path: Path) -> list[dict]:
     raise BadInput(f"{path} is no scenario file: it holds `scenarios:`, a list of entries with the texts `scenario` and `demand`.")
 
 
-def _scenario(spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
-    return Scenario(spec["scenario"], spec["demand"], users, labels, [str(p) for p in spec.get("paraphrases") or []])
+def _scenario(settings: Settings, spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
+    days = int(spec.get("horizon_days") or settings.horizon_days)
+    return Scenario(spec["scenario"], spec["demand"], users, labels, [str(p) for p in spec.get("paraphrases") or []], days)
 
 
 def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
@@ -169,7 +171,8 @@ def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
         labels = np.array([done.get((name, user), end) < end for user in users], int)
         if MIN_CLASS <= labels.sum() <= len(users) - MIN_CLASS:
             chance, hard = (np.array(column) for column in zip(*(known[name, user] for user in users), strict=True))
-            found.append(Scenario(name, spec["demand"], users, labels, spec["paraphrases"], chance, hard & (labels == 0)))
+            days = (end - cutoff).days
+            found.append(Scenario(name, spec["demand"], users, labels, spec["paraphrases"], days, chance, hard & (labels == 0)))
     return found
 
 

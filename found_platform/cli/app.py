@@ -44,6 +44,20 @@ class UsersFormat(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+    parquet = "parquet"
+
+
+class ModeName(StrEnum):
+    auto = "auto"
+    aligned = "aligned"
+    late = "late"
+    replay = "replay"
+
+
+class Level(StrEnum):
+    narrow = "narrow"
+    balanced = "balanced"
+    broad = "broad"
 
 
 class ProfileName(StrEnum):
@@ -132,17 +146,40 @@ def source_check(file: Annotated[Path, typer.Argument(help="A source file (YAML)
 
 @audience_app.command("find")
 def audience_find(
-    sentence: Annotated[str, typer.Argument(help='Whom to reach, for example "people who will soon buy gold".')],
+    sentence: Annotated[str | None, typer.Argument(help='Whom to reach, for example "people who will soon buy gold".')] = None,
+    prompt: Annotated[str | None, typer.Option(help="A tuned prompt in place of a sentence, see `found audience tune`.")] = None,
+    phrase: Annotated[
+        list[str] | None, typer.Option(help="Your own wording of what is wanted, item by item, in place of the rewriter's.")
+    ] = None,
     top: Annotated[int, typer.Option(help="How many users.")] = 20,
-    where: Annotated[str | None, typer.Option(help="Filter, for example \"age_band = '25-34' AND events_28d >= 3\".")] = None,
+    min_score: Annotated[float | None, typer.Option(help="All users with this score at least, in place of --top.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Filter, for example \"age_band IN ('25-34', '35-44') AND NOT events_28d < 3\".")
+    ] = None,
+    exclude: Annotated[Path | None, typer.Option(help="Users to leave out: a column user_id, or one id a line.")] = None,
+    mode: Annotated[ModeName, typer.Option(help="How to score.")] = ModeName.auto,
+    horizon: Annotated[int | None, typer.Option(help="Days ahead. Default: what the sentence says, or the home's.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Score everybody instead of asking the index.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what carried each user's score.")] = False,
     home: Home = DEFAULT_HOME,
-    format: Annotated[UsersFormat, typer.Option(help="table, json or csv.")] = UsersFormat.table,
+    format: Annotated[UsersFormat, typer.Option(help="table, json, csv or parquet.")] = UsersFormat.table,
+    out: Annotated[Path | None, typer.Option(help="Write to this file (.parquet, .csv, .json).")] = None,
 ) -> None:
     """Find the users for a demand."""
     from found_platform.cli import audience as command
+    from found_platform.targeting.lookup import Question
 
-    command.find(sentence, top=top, where=where, exact=exact, home=home, format=format.value)
+    command.find(
+        Question(sentence, prompt, tuple(phrase) if phrase else None, where, mode.value, horizon),
+        top=top,
+        min_score=min_score,
+        exclude=exclude,
+        exact=exact,
+        explain=explain,
+        home=home,
+        format=format.value,
+        out=out,
+    )
 
 
 @audience_app.command("tune")
@@ -158,6 +195,157 @@ def audience_tune(
     from found_platform.cli import tune as command
 
     command.tune(name, demand=demand, seeds=seeds, negatives=negatives, home=home, as_json=format is Format.json)
+
+
+Sentence = Annotated[str | None, typer.Argument(help='Whom to reach, for example "people who will soon buy gold".')]
+Prompt = Annotated[str | None, typer.Option(help="A tuned prompt in place of a sentence, see `found audience tune`.")]
+Phrases = Annotated[
+    list[str] | None, typer.Option("--phrase", help="Your own wording of what is wanted, item by item, in place of the rewriter's.")
+]
+Where = Annotated[str | None, typer.Option(help="Filter, for example \"age_band = '25-34' AND events_28d >= 3\".")]
+Horizon = Annotated[int | None, typer.Option(help="Days ahead. Default: what the sentence says, or the home's.")]
+Exclude = Annotated[list[Path] | None, typer.Option(help="A file of users to leave out; may be repeated.")]
+Without = Annotated[list[str] | None, typer.Option(help="A saved audience to leave out; may be repeated.")]
+Top = Annotated[int | None, typer.Option(min=1, help="The best so many users.")]
+SizeLevel = Annotated[Level | None, typer.Option(help="As many as past precision suggests [default: balanced].")]
+MinScore = Annotated[float | None, typer.Option(help="Everybody who scores as much.")]
+Holdout = Annotated[float, typer.Option(min=0, max=0.5, help="Share of the members to keep out of exports, to measure lift.")]
+AudienceName = Annotated[str, typer.Argument(help="Small letters, digits, - and _.")]
+
+
+@audience_app.command("preview")
+def audience_preview(
+    sentence: Sentence = None,
+    name: Annotated[str | None, typer.Option(help="The audience it is for; alone, what that one would be now.")] = None,
+    prompt: Prompt = None,
+    phrase: Phrases = None,
+    where: Where = None,
+    mode: Annotated[ModeName, typer.Option(help="How to score.")] = ModeName.auto,
+    horizon: Horizon = None,
+    exclude: Exclude = None,
+    without: Without = None,
+    top: Top = None,
+    level: SizeLevel = None,
+    min_score: MinScore = None,
+    holdout: Holdout = 0.0,
+    plot: Annotated[Path | None, typer.Option(help="Draw scores and past precision into this PNG.")] = None,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Say what an audience would be, before it is saved."""
+    from found_platform.cli import saved as command
+    from found_platform.targeting.lookup import Question
+
+    question = Question(sentence, prompt, tuple(phrase) if phrase else None, where, mode.value, horizon)
+    wanted = command.Wanted(question, exclude or [], without or [], top, level, min_score, holdout)
+    command.preview(wanted, name=name, plot=plot, home=home, as_json=format is Format.json)
+
+
+@audience_app.command("save")
+def audience_save(
+    name: AudienceName,
+    sentence: Sentence = None,
+    prompt: Prompt = None,
+    phrase: Phrases = None,
+    where: Where = None,
+    mode: Annotated[ModeName, typer.Option(help="How to score.")] = ModeName.auto,
+    horizon: Horizon = None,
+    exclude: Exclude = None,
+    without: Without = None,
+    top: Top = None,
+    level: SizeLevel = None,
+    min_score: MinScore = None,
+    holdout: Holdout = 0.0,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Save an audience, or a new version of it, and find its members."""
+    from found_platform.cli import saved as command
+    from found_platform.targeting.lookup import Question
+
+    question = Question(sentence, prompt, tuple(phrase) if phrase else None, where, mode.value, horizon)
+    wanted = command.Wanted(question, exclude or [], without or [], top, level, min_score, holdout)
+    command.save(name, wanted, home=home, as_json=format is Format.json)
+
+
+@audience_app.command("refresh")
+def audience_refresh(
+    name: Annotated[str | None, typer.Argument(help="A saved audience.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every saved audience.")] = False,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Find the members of a saved audience anew."""
+    from found_platform.cli import saved as command
+
+    command.refresh(name, every=every, home=home, as_json=format is Format.json)
+
+
+@audience_app.command("list")
+def audience_list(home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table) -> None:
+    """List the saved audiences."""
+    from found_platform.cli import saved as command
+
+    command.list_saved(home=home, as_json=format is Format.json)
+
+
+@audience_app.command("show")
+def audience_show(
+    name: AudienceName, home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table
+) -> None:
+    """Show what a saved audience is, and its refreshes."""
+    from found_platform.cli import saved as command
+
+    command.show(name, home=home, as_json=format is Format.json)
+
+
+@audience_app.command("export")
+def audience_export(
+    name: AudienceName,
+    out: Annotated[Path, typer.Option(help="FILE.parquet or FILE.csv.")],
+    holdout: Annotated[bool, typer.Option("--holdout", help="With the users of the holdout, marked.")] = False,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Write the members of a saved audience, by the ids of the source, and where they come from."""
+    from found_platform.cli import saved as command
+
+    command.export(name, out=out, with_holdout=holdout, home=home, as_json=format is Format.json)
+
+
+@audience_app.command("lift")
+def audience_lift(
+    name: AudienceName,
+    days: Annotated[int | None, typer.Option(min=1, help="Days after the refresh [default: the horizon].")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text that counts; may be repeated. Default: what the demand matches.")
+    ] = None,
+    category: Annotated[list[str] | None, typer.Option(help="A category that counts; may be repeated.")] = None,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Compare the members of a past refresh with its holdout."""
+    from found_platform.cli import saved as command
+
+    command.lift(name, days=days, texts=text or [], categories=category or [], home=home, as_json=format is Format.json)
+
+
+@audience_app.command("forget")
+def audience_forget(name: AudienceName, home: Home = DEFAULT_HOME) -> None:
+    """Remove a saved audience and its members."""
+    from found_platform.cli import saved as command
+
+    command.forget(name, home=home)
+
+
+@audience_app.command("audit")
+def audience_audit(
+    home: Home = DEFAULT_HOME, format: Annotated[Format, typer.Option(help="table or json.")] = Format.table
+) -> None:
+    """Say who asked what, newest first."""
+    from found_platform.cli import saved as command
+
+    command.audit(home=home, as_json=format is Format.json)
 
 
 @app.command()

@@ -1,48 +1,107 @@
-"""`found audience`: look users up."""
+"""`found audience find`: look users up."""
 
 import contextlib
-import csv
 import io
+import json
+import os
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from found_platform.cli.app import existing_home, print_json
+from found_platform.errors import BadInput
+from found_platform.privacy import audit, keys
 from found_platform.settings import Settings
-from found_platform.targeting import lookup
-from found_platform.targeting.lookup import Audience
+from found_platform.targeting import evidence, lookup
+from found_platform.targeting.lookup import Audience, Question
+
+TYPES = {"user_id": pa.string(), "score": pa.float64(), "probability": pa.float64(), "evidence": pa.string()}
+OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
-def find(sentence: str, *, top: int, where: str | None, exact: bool, home: Path, format: str) -> None:
-    """Prints the users for a demand."""
-    lookup.check_demand(sentence)
+def find(question: Question, *, exclude: Path | None, home: Path, format: str, out: Path | None, **asked: Any) -> None:
+    """Prints the users for a question, or writes them to a file; every look-up leaves a row in the audit log."""
+    lookup.check(question)
+    if out is not None and out.suffix not in OUTPUTS:
+        raise BadInput(f"--out is {out}: name it .parquet, .csv or .json.")
     settings = Settings.load(existing_home(home))
+    left_out = frozenset(keys.read_users(settings, exclude)) if exclude else frozenset()
     with contextlib.redirect_stdout(io.StringIO()):  # libraries may print while they load; stdout is for the answer
-        audience = lookup.find(settings, sentence, top=top, where=where, exact=exact)
-    if format == "json":
-        print_json(audience.as_dict())
-    elif format == "csv":
-        writer = csv.writer(sys.stdout)
-        writer.writerow(["user_id", "score"])
-        writer.writerows((u.user_id, u.score) for u in audience.users)
-    else:
+        audience = lookup.find(settings, question, exclude=left_out, **asked)
+    audit.record(
+        settings,
+        "find",
+        question=asdict(question),
+        rows=audience.count,
+        model_version=audience.model_version,
+        index_version=audience.index_version,
+        reason=audience.reason,
+    )
+    if out is not None:
+        write(out, OUTPUTS[out.suffix], audience)
+        print(f"{audience.count} users written to {out}", file=sys.stderr)
+    elif format == "table":
         show(Console(highlight=False, markup=False), audience)
+    else:
+        write(None, format, audience)
+
+
+def write(path: Path | None, format: str, audience: Audience) -> None:
+    """Writes an answer as JSON, CSV or Parquet to a file that nobody else may read, or to stdout."""
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
+    if format == "json" and path is None:
+        return print_json(audience.as_dict())
+    rows = [_row(user) for user in audience.as_dict()["users"]]
+    names = ("user_id", "score", "probability", *(["evidence"] if any(r["evidence"] for r in rows) else []))
+    table = pa.Table.from_pylist([{n: r[n] for n in names} for r in rows], schema=pa.schema([(n, TYPES[n]) for n in names]))
+    sink: Any = sys.stdout.buffer if path is None else os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    with contextlib.nullcontext(sink) if path is None else sink:
+        if format == "json":
+            sink.write(json.dumps(audience.as_dict(), indent=1, default=str).encode())
+        elif format == "csv":
+            pc.write_csv(table, sink)
+        else:
+            pq.write_table(table, sink)
+
+
+def _row(user: Mapping[str, Any]) -> dict[str, Any]:
+    said = user["evidence"]
+    return {**user, "evidence": evidence.as_sentence([evidence.Evidence(**e) for e in said]) if said else None}
 
 
 def show(console: Console, audience: Audience) -> None:
     """The answer as a table for a terminal, with what answered and as of when."""
     console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
+    if audience.rewritten:
+        console.print(f"understood as: {audience.rewritten}", style="dim", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("user")
     table.add_column("score", justify="right")
+    calibrated = any(u.probability is not None for u in audience.users)
+    explained = any(u.evidence for u in audience.users)
+    if calibrated:
+        table.add_column("chance", justify="right")
+    if explained:
+        table.add_column("because of", overflow="fold")
     for rank, user in enumerate(audience.users, 1):
-        table.add_row(str(rank), user.user_id, f"{user.score:.3f}")
+        cells = [str(rank), user.user_id, f"{user.score:.3f}"]
+        cells += [f"{user.probability:.0%}" if user.probability is not None else ""] if calibrated else []
+        cells += [evidence.as_sentence(user.evidence or [])] if explained else []
+        table.add_row(*cells)
     console.print(table)
     how = "exact" if audience.exact else "approximate"
     console.print(
-        f"{audience.count} users as of {audience.as_of}, model version {audience.model_version}, {how}: {audience.reason}"
+        f"{audience.count} users as of {audience.as_of}, model version {audience.model_version}, mode {audience.mode}, {how}: "
+        f"{audience.reason}",
+        soft_wrap=True,
     )

@@ -71,7 +71,7 @@ def run(
     from found_platform.targeting import lookup
 
     demand = DEMAND if config.simulator else _a_demand(settings, day)
-    audience = lookup.find(settings, demand, top=AUDIENCE)
+    audience = lookup.find(settings, lookup.Question(demand), top=AUDIENCE)
     published = index.live(settings)
     if as_json:
         document = {

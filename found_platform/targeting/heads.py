@@ -31,7 +31,7 @@ class Head:
 
         mean, scale = features.mean(0), np.maximum(features.std(0), 1e-3)
         weights, bias = logistic((features - mean) / scale, labels, RIDGE)
-        trees = HistGradientBoostingRegressor(**TREES, max_features=0.3, early_stopping=False, random_state=0)
+        trees = HistGradientBoostingRegressor(**TREES, max_features=0.3, early_stopping=False, random_state=0)  # pyright: ignore
         return cls(mean, scale, weights, bias, trees.fit(features, labels))
 
     def odds(self, features: np.ndarray) -> np.ndarray:

@@ -1,25 +1,33 @@
-"""A look-up: one sentence and a filter in, ranked users out, with what answered and as of when.
+"""A look-up: a demand or a tuned prompt, a filter and exclusions in; ranked users out, with what answered and as of when.
 
-Small audiences go through the index; where few users match the filter, where the audience is large, where it is asked, or where
-another process holds the index, everybody is scored exactly over Delta. The answer says which.
+`score` ranks everybody who may be targeted. `find` gives the best of them, through the index where the scores are a query to it and
+few users are asked for, else exactly; the answer says which.
 """
 
+# pyright: reportArgumentType=false
+# (pyright does not see that settings, which are frozen, can be hashed)
+
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from found_platform import index, lake, registry
+from found_platform import index, lake
 from found_platform.contract import normalise_text
-from found_platform.embedding import text_vectors, users
 from found_platform.errors import BadInput
-from found_platform.privacy import keys
+from found_platform.index import Publication
+from found_platform.privacy import keys, suppression
 from found_platform.settings import Settings
-from found_platform.targeting import filters
-
-if TYPE_CHECKING:
-    from models.saved import Model
+from found_platform.targeting import evidence, exact, filters, modes, prompts, rewriting
+from found_platform.targeting.evidence import Evidence
+from found_platform.targeting.heads import Reach
+from found_platform.targeting.modes import Demand, Ranking
+from found_platform.targeting.population import Population
+from found_platform.targeting.rewriting import Rewriting
 
 MAX_DEMAND = 1000
 FEW_MATCHES = 1000
@@ -27,18 +35,37 @@ FEW_MATCHES = 1000
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked: a `sentence`, or the name of a tuned `prompt`.
+
+    Attributes:
+        phrases: a person's own rewriting of the sentence; None takes the grounded rewriter's.
+        where: a filter, see `targeting.filters`.
+        mode: one of `modes.MODES`; a prompt has none.
+        horizon_days: how far ahead; None takes what the sentence says, or the home's.
+    """
+
+    sentence: str | None = None
+    prompt: str | None = None
+    phrases: tuple[str, ...] | None = None
+    where: str | None = None
+    mode: str = "auto"
+    horizon_days: int | None = None
+
+
+@dataclass(frozen=True)
 class FoundUser:
-    """One user of an audience. `score` is the inner product with the demand; the rest comes with calibration and explanations."""
+    """One user of an answer. `score` is of the mode: an inner product, or log-odds in replay, where `probability` is calibrated."""
 
     user_id: str
     score: float
     probability: float | None = None
-    evidence: list[str] | None = None
+    evidence: list[Evidence] | None = None
 
 
 @dataclass(frozen=True)
 class Audience:
-    """The answer to a demand. `exact` is false where the vector index answered."""
+    """The answer. `exact` is false where the vector index answered; `rewritten` is what the sentence was understood as."""
 
     query: str
     rewritten: str | None
@@ -55,6 +82,43 @@ class Audience:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Everybody who may be targeted, best first.
+
+    Attributes:
+        rows: (N,) where the users stand in the population; `keys` are theirs.
+        scores: (N,) of the mode.
+        probabilities: (N,) calibrated, in replay.
+        curve: of a past window, in replay; see `heads.Reach`.
+        base: users with any history.
+    """
+
+    question: Question
+    published: Publication
+    population: Population
+    ranking: Ranking
+    demand: Demand
+    rewriting: Rewriting | None
+    rows: np.ndarray
+    scores: np.ndarray
+    probabilities: np.ndarray | None
+    curve: tuple[Reach, ...]
+    base: int
+
+    @property
+    def mode(self) -> str:
+        return self.ranking.mode
+
+    @property
+    def reason(self) -> str:
+        return self.ranking.reason
+
+    @cached_property
+    def keys(self) -> list[str]:
+        return [self.population.keys[row] for row in self.rows]
+
+
 def check_demand(sentence: str) -> str:
     """The sentence in normal form. Raises BadInput when it is empty or too long."""
     sentence = normalise_text(sentence)
@@ -65,76 +129,186 @@ def check_demand(sentence: str) -> str:
     return sentence
 
 
-def find(settings: Settings, sentence: str, *, top: int = 20, where: str | None = None, exact: bool = False) -> Audience:
-    """The `top` users for a demand among those that `where` selects, best first.
+def check(question: Question) -> None:
+    """Raises BadInput for a question that cannot be answered in any home."""
+    if (question.sentence is None) == (question.prompt is None):
+        raise BadInput("Ask with a sentence, or with the name of a tuned prompt.")
+    if question.sentence is not None:
+        check_demand(question.sentence)
+    if question.mode not in modes.MODES:
+        raise BadInput(f"The mode {question.mode!r} is not one of {', '.join(modes.MODES)}.")
+    if question.horizon_days is not None and question.horizon_days < 1:
+        raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
 
-    Users without any history are never returned. Raises BadInput for a demand, filter or number that cannot be used.
+
+def score(settings: Settings, question: Question, exclude: frozenset[str] = frozenset()) -> Scored:
+    """Ranks everybody with a history whom the filter selects, who may be targeted and is not excluded (by user key).
+
+    Raises BadInput for a question or filter that cannot be used.
     """
+    check(question)
+    published = index.live(settings)
+    population = _population(settings, published.model_version, published.as_of)
+    return _score(population, published, question, exclude, *_rank(population, question))
+
+
+def find(
+    settings: Settings,
+    question: Question,
+    *,
+    top: int = 20,
+    min_score: float | None = None,
+    exact: bool = False,
+    exclude: frozenset[str] = frozenset(),
+    explain: bool = False,
+) -> Audience:
+    """The `top` users, or all who score at least `min_score`, best first. Raises BadInput as `score`, and for a bad number."""
     if top < 1:
         raise BadInput(f"--top is {top}: ask for at least one user.")
-    demand = check_demand(sentence)
-    comparisons = filters.parse(where, index.filter_columns(settings)) if where else []
+    check(question)
     published = index.live(settings)
-    loaded = registry.load(settings, published.model_version)
-    query = embed_sentences(loaded.model, [demand])[0]
-    as_of = dt.date.fromisoformat(published.as_of)
-
-    matches = _matching(settings, as_of, comparisons) if comparisons else None
-    reason = ""
-    if exact:
-        reason = "exact scoring was asked for"
-    elif top > index.MAX_LIMIT:
-        reason = f"the audience is larger than {index.MAX_LIMIT:,}"
-    elif matches is not None and len(matches) < FEW_MATCHES:
-        reason = f"only {len(matches):,} users match the filter"
-    ranked: list[tuple[str, float]] | None = None
-    if not reason:
-        try:
-            ranked = index.search(settings, published, query, top, filters.to_milvus(comparisons))
-        except index.IndexBusy as busy:
-            reason = str(busy)
-    if ranked is None:
-        ranked = _score_all(settings, published.model_version, as_of, query, top, matches)
-    names = keys.user_ids(settings, [key for key, _ in ranked])
+    population = _population(settings, published.model_version, published.as_of)
+    ranking, demand, made = _rank(population, question)
+    why: dict[str, list[Evidence]] = {}
+    chances: list[float] | None = None
+    hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
+    if not exact and min_score is None and ranking.query is not None:
+        hits = _ask(population, published, ranking, question, top, exclude)
+    if isinstance(hits, str):
+        said = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
+        scored = _score(population, published, question, exclude, ranking, demand, made)
+        count = min(top, len(scored.rows)) if min_score is None else int((scored.scores >= min_score).sum())
+        found = list(zip(scored.keys[:count], scored.scores[:count].tolist(), strict=True))
+        chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
+    else:
+        said, found = f"{ranking.reason}; answered by the index", hits
+    if explain:
+        rows = np.array([population.row[key] for key, _ in found], np.int64)
+        why = evidence.explain(population, ranking, demand, rows)
+    names = keys.user_ids(settings, [key for key, _ in found])
     return Audience(
-        query=sentence,
-        rewritten=None,
-        mode="aligned",
-        reason=f"scored over all users: {reason}" if reason else "answered by the index",
-        exact=bool(reason),
+        query=question.sentence if question.sentence is not None else demand.sentence,
+        rewritten=(" ".join(made.sentences) or None) if made else None,
+        mode=ranking.mode,
+        reason=said,
+        exact=isinstance(hits, str),
         as_of=published.as_of,
         model_version=published.model_version,
         index_version=published.name.removesuffix(".db"),
-        count=len(ranked),
-        users=[FoundUser(names[key], round(score, 6)) for key, score in ranked],
+        count=len(found),
+        users=[
+            FoundUser(names[key], round(value, 6), round(chances[i], 6) if chances else None, why.get(key))
+            for i, (key, value) in enumerate(found)
+        ],
     )
 
 
-def embed_sentences(model: "Model", sentences: list[str]) -> np.ndarray:
-    """Query vectors (B, D) of demand sentences: they ask the first D places of the model's user vectors."""
-    import torch
-
-    from models import saved
-
-    encoder = text_vectors.encoder(model.config.encoder)
-    with torch.inference_mode():
-        return saved.sentences(model, encoder, sentences).numpy()
+def explain(scored: Scored, user_keys: Sequence[str]) -> dict[str, list[Evidence]]:
+    """What carried the scores of some of the users, by user key."""
+    rows = np.array([scored.population.row[key] for key in user_keys], np.int64)
+    return evidence.explain(scored.population, scored.ranking, scored.demand, rows)
 
 
-def _matching(settings: Settings, as_of: dt.date, comparisons: list[filters.Comparison]) -> set[str]:
-    clause, parameters = filters.to_duckdb(comparisons)
-    con = lake.connect(settings.duckdb_memory)
-    con.register("users", index.attributes(settings, as_of))
-    return {row[0] for row in con.execute(f"SELECT user_key FROM users WHERE {clause}", parameters).fetchall()}
+def release(settings: Settings) -> None:
+    """Gives the index back, so that another process can open it; the next look-up opens it again."""
+    _searcher(settings).close()
 
 
-def _score_all(
-    settings: Settings, version: str, as_of: dt.date, query: np.ndarray, top: int, matches: set[str] | None
-) -> list[tuple[str, float]]:
-    user_keys, vectors, events = users.load(settings, version, as_of)
-    wanted = np.flatnonzero(events > 0)
-    if matches is not None:
-        wanted = wanted[[user_keys[i] in matches for i in wanted]] if len(wanted) else wanted
-    scores = vectors[wanted, : len(query)] @ query
-    best = np.argsort(-scores, kind="stable")[:top]
-    return [(user_keys[wanted[i]], float(scores[i])) for i in best]
+@lru_cache(maxsize=2)
+def _population(settings: Settings, version: str, as_of: str) -> Population:
+    """What is published, kept between the look-ups of a process."""
+    return Population.stored(settings, version, dt.date.fromisoformat(as_of))
+
+
+@lru_cache(maxsize=2)
+def _searcher(settings: Settings) -> index.Searcher:
+    """The index, kept open between the look-ups of a process."""
+    return index.Searcher(settings)
+
+
+def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:
+    """Everybody's scores, what was wanted, and what the sentence was understood as."""
+    settings, version = population.settings, population.version
+    if question.prompt is not None:
+        assert version is not None
+        tuned = prompts.load(settings, question.prompt, version)
+        reason = f"the prompt {tuned.name} of {tuned.seeds} seed users, head {tuned.head.kind}: {tuned.head.chosen_because}"
+        return Ranking("prompt", reason, query=tuned.head.query, bias=tuned.head.bias), Demand(tuned.demand), None
+    sentence = check_demand(question.sentence or "")
+    made = None
+    if question.phrases is not None:
+        demand = Demand(sentence, question.phrases)
+    elif question.mode in ("aligned", "late"):
+        demand = Demand(sentence)
+    else:
+        made = rewriting.grounded(settings, population.cutoff).rewrite(sentence)
+        demand = Demand.of(made)
+    days = question.horizon_days or (made.horizon_days if made else None) or settings.horizon_days
+    return modes.rank(population, demand, question.mode, days), demand, made
+
+
+def _score(
+    population: Population,
+    published: Publication,
+    question: Question,
+    exclude: frozenset[str],
+    ranking: Ranking,
+    demand: Demand,
+    made: Rewriting | None,
+) -> Scored:
+    eligible = population.has_history & suppression.allowed(population.settings, population.keys, population.cutoff)
+    if question.where:
+        eligible &= _selected(population, question.where)
+    eligible[[population.row[key] for key in exclude if key in population.row]] = False
+    rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)
+    replayed = ranking.replayed
+    return Scored(
+        question=question,
+        published=published,
+        population=population,
+        ranking=ranking,
+        demand=demand,
+        rewriting=made,
+        rows=rows,
+        scores=scores,
+        probabilities=replayed.probabilities[rows] if replayed else None,
+        curve=replayed.curve if replayed else (),
+        base=int(population.has_history.sum()),
+    )
+
+
+def _selected(population: Population, where: str) -> np.ndarray:
+    """(U,) bool: whom a filter selects."""
+    clause, parameters = filters.parse(where, index.filter_columns(population.settings)).to_duckdb()
+    con = lake.connect(population.settings.duckdb_memory)
+    con.register("users", population.attributes.append_column("row", pa.array(np.arange(len(population.keys)))))
+    mask = np.zeros(len(population.keys), bool)
+    mask[con.execute(f"SELECT row FROM users WHERE {clause}", parameters).fetchnumpy()["row"]] = True
+    return mask
+
+
+def _ask(
+    population: Population, published: Publication, ranking: Ranking, question: Question, top: int, exclude: frozenset[str]
+) -> list[tuple[str, float]] | str:
+    """The best users by the index, or why it is not asked."""
+    settings = population.settings
+    if settings.consent_column is not None:
+        return "consent is looked up user by user"
+    out = exclude | suppression.suppressed(settings)
+    if top + len(out) > index.MAX_LIMIT:
+        return f"the audience is larger than {index.MAX_LIMIT:,}"
+    expression, share = "", 1.0
+    if question.where:
+        matches = int((_selected(population, question.where) & population.has_history).sum())
+        if matches < FEW_MATCHES:
+            return f"only {matches:,} users match the filter"
+        expression = filters.parse(question.where, index.filter_columns(settings)).to_milvus()
+        share = matches / max(1, int(population.has_history.sum()))
+    if not published.trusted(share):
+        return "the index was found not to be exact enough for this filter"
+    assert ranking.query is not None
+    try:
+        hits = _searcher(settings).search(published, ranking.query, top + len(out), expression)
+    except index.IndexBusy as busy:
+        return str(busy)
+    return [(key, value + ranking.bias) for key, value in hits if key not in out][:top]

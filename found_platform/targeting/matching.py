@@ -41,14 +41,23 @@ class Matching:
         return 1 / (1 + np.exp(-SHARPNESS * (self.closeness - middle)))
 
 
-def match(population: Population, phrases: Sequence[str], unwanted: Sequence[str] = ()) -> Matching:
-    """What the phrases, sentences or items, are about together, less the texts that are rather about one of the `unwanted`."""
+def match(population: Population, wordings: Sequence[Sequence[str]], unwanted: Sequence[str] = ()) -> Matching:
+    """What a demand is about, less the texts that are rather about one of the `unwanted` phrases.
+
+    `wordings` are ways to say it, each a sentence or several items; what they find has equal say.
+    """
     space = texts(population)
-    similarity = _expanded(space, _asked(population, phrases).mean(0))
+    found = [_closeness(_expanded(space, _asked(population, wording).mean(0))) for wording in wordings]
+    closeness = np.mean(found, 0)
     for phrase in _asked(population, unwanted):
-        similarity = np.where(_expanded(space, phrase) > similarity, 0.0, similarity)
-    nearest = np.partition(similarity, -min(NEAREST, len(similarity)))[-NEAREST:] if len(similarity) else np.ones(1)
-    return Matching(similarity / max(float(nearest.mean()), 1e-3))
+        closeness = np.where(_closeness(_expanded(space, phrase)) > closeness, 0.0, closeness)
+    return Matching(closeness)
+
+
+def _closeness(similarity: np.ndarray) -> np.ndarray:
+    """Similarities (T,) on the scale on which the nearest are 1."""
+    nearest = np.sort(similarity)[-NEAREST:]
+    return similarity / max(float(nearest.mean()), 1e-3) if len(nearest) else similarity
 
 
 def _expanded(space: np.ndarray, query: np.ndarray) -> np.ndarray:

@@ -17,6 +17,16 @@ from found_platform.settings import Settings
 EPOCH = dt.date(1970, 1, 1)
 
 
+def day_of(date: dt.date) -> int:
+    """Days since 1970."""
+    return (date - EPOCH).days
+
+
+def date_of(day: int) -> dt.date:
+    """The date of a day."""
+    return EPOCH + dt.timedelta(days=day)
+
+
 @dataclass(frozen=True, eq=False)
 class Past:
     """The events known before a cutoff, ordered by user and, for each, by the day they were known.
@@ -85,7 +95,7 @@ def load(settings: Settings, keys: list[str], cutoff: dt.date) -> Past:
     ).to_arrow_table()
     texts, text = np.unique(found["text_id"].to_numpy(), return_inverse=True)
     return Past(
-        (cutoff - EPOCH).days,
+        day_of(cutoff),
         len(keys),
         texts,
         found["user"].to_numpy(),

@@ -21,7 +21,7 @@ from found_platform.embedding import users
 from found_platform.targeting import heads
 from found_platform.targeting.heads import Bin, Head, Reach, Residual
 from found_platform.targeting.matching import SAME, Matching
-from found_platform.targeting.past import Past
+from found_platform.targeting.past import Past, date_of, day_of
 from found_platform.targeting.population import Population
 
 MIN_MATCHED = 50
@@ -65,6 +65,8 @@ class Replayed:
         matched: users who did it in each of the two newest windows that do not overlap.
         curve, reliability: of the newest past window, by a head fitted on windows that had ended before it began.
         learned: weight of the model's vectors.
+        matching: what texts are about the demand.
+        basis: what the scores were computed from.
     """
 
     scores: np.ndarray
@@ -75,6 +77,41 @@ class Replayed:
     curve: tuple[Reach, ...]
     reliability: tuple[Bin, ...]
     learned: float
+    matching: Matching
+    basis: "Basis"
+
+    def event_values(self, events: Past) -> np.ndarray:
+        """(N,) how much of what matches each event is, newer ones weighing more."""
+        age = events.day - events.happened
+        return self.matching.weights(WIDE)[events.text] * np.exp(-age / DECAYS[-1])
+
+    def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """By group of features, (N,) what the log-odds of users at `rows` lose when it is set to what is usual."""
+        return self.basis.effects(rows)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """A head, the features (U, F) it scored, the columns of each group of them, and what learned vectors added (U,)."""
+
+    head: Head
+    features: np.ndarray
+    groups: dict[str, list[int]]
+    added: np.ndarray
+
+    def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Replayed.effects`."""
+        features = self.features[rows]
+        usual = np.median(self.features, 0)
+        whole = self.head.odds(features)
+        found = {}
+        for name, columns in self.groups.items():
+            without = features.copy()
+            without[:, columns] = usual[columns]
+            found[name] = whole - self.head.odds(without)
+        if self.added.any():
+            found["learned"] = self.added[rows] - np.median(self.added)
+        return found
 
 
 @dataclass(frozen=True)
@@ -124,7 +161,7 @@ class Replay:
         span = self.past.day - self.past.first_day
         if self.days < SHORTEST:
             raise PastTooShort(f"the past is {span} days long, too short to learn from")
-        grid = [day_number(d) for d in users.past_cutoffs(population.settings, population.cutoff)]
+        grid = [day_of(d) for d in users.past_cutoffs(population.settings, population.cutoff)]
         days = [d for d in grid if d + self.days <= self.past.day and d - self.days >= self.past.first_day]
         self.ended = [d for d in days if d + self.days <= days[0]]  # windows that end before the newest begins
         if not self.ended:
@@ -134,7 +171,7 @@ class Replay:
 
     def _moment(self, day: int, most: int, rng: np.random.Generator) -> Moment:
         population = self.population
-        date = dt.date.fromordinal(EPOCH + day)
+        date = date_of(day)
         table = index.attributes(population.settings, date)
         rows = np.array([population.row.get(key, -1) for key in table["user_key"].to_pylist()], np.int64)
         kept = np.flatnonzero(rows >= 0)
@@ -183,16 +220,25 @@ class Replay:
                 columns.append(_logged(table[name], 0))
         return np.stack(columns, 1).astype(np.float32)
 
+    def _groups(self, width: int) -> dict[str, list[int]]:
+        """The columns of activity, of each attribute, and of what matches."""
+        groups = {"activity": list(range(len(ACTIVITY_FEATURES)))}
+        place = len(ACTIVITY_FEATURES)
+        for name, values in self._values.items():
+            count = len(values) if pa.types.is_string(self.population.attributes.schema.field(name).type) else 1
+            groups[name] = list(range(place, place + count))
+            place += count
+        return groups | {"matches": list(range(place, width))}
+
     @cached_property
     def _now(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
     def answer(self, matching: Matching) -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it."""
-        soft = matching.weights()
         generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
         own = generous.at(~generous.exposed)
-        done = {m.day: self._done(own, soft, m.day) for m in self.moments}
+        done = {m.day: self._done(own, matching, m.day) for m in self.moments}
         newest, before = self.moments[0].day, self.ended[0]
         matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
         if min(matched) < MIN_MATCHED:
@@ -207,24 +253,28 @@ class Replay:
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         curve, reliability, weight = _check(ended, lessons[0])
         head, slope, start = _fit(lessons)
-        scores = head.odds(np.hstack([self._now, self._matches(generous, own, matching, self.past.day)]))
+        features = np.hstack([self._now, self._matches(generous, own, matching, self.past.day)])
+        added = np.zeros(len(features))
         if weight:
-            scores = scores + weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
+            added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
+        scores = head.odds(features) + added
         return Replayed(
             scores=slope * scores + start,
             probabilities=heads.chance(slope * scores + start),
             days=self.days,
-            moments=tuple(dt.date.fromordinal(EPOCH + m.day) for m in self.moments),
+            moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
             curve=curve,
             reliability=reliability,
             learned=weight,
+            matching=matching,
+            basis=Basis(head, features, self._groups(features.shape[1]), added),
         )
 
-    def _done(self, own: Past, soft: np.ndarray, day: int) -> np.ndarray:
+    def _done(self, own: Past, matching: Matching, day: int) -> np.ndarray:
         """(U,) how well the best match in each user's window fits, 0 to 1."""
         window = own.at((own.happened >= day) & (own.happened < day + self.days))
-        return window.most(soft[window.text])
+        return window.most(matching.weights()[window.text])
 
     def _matches(self, generous: Past, own: Past, matching: Matching, day: int) -> np.ndarray:
         """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
@@ -238,14 +288,6 @@ class Replay:
         shown = generous.at(generous.exposed & (generous.known < day))
         columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
         return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
-
-
-EPOCH = dt.date(1970, 1, 1).toordinal()
-
-
-def day_number(date: dt.date) -> int:
-    """Days since 1970."""
-    return date.toordinal() - EPOCH
 
 
 def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:

@@ -14,12 +14,12 @@ import pytest
 from conftest import Outcome, at, call_found, write_source
 
 from dagster_defs import run as graph
-from dagster_defs.house import House
+from dagster_defs.house import AUDIENCE, House
 from found_platform import lake
 from found_platform.settings import Settings
 from found_platform.targeting import lookup
 
-ALL = list(House(Settings()).graph)
+ALL = [asset for asset, (kind, _) in House(Settings()).graph.items() if kind != AUDIENCE]
 
 
 def hashes(settings: Settings) -> dict[str, dict[str, str]]:
@@ -181,7 +181,10 @@ def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
     assert document["made"]["raw_events"] == 0
     assert hashes(again) == hashes(settings)
     demand = "outdoor and camping equipment"
-    assert lookup.find(again, demand, top=30).users == lookup.find(settings, demand, top=30).users
+    assert (
+        lookup.find(again, lookup.Question(demand, mode="aligned"), top=30).users
+        == lookup.find(settings, lookup.Question(demand, mode="aligned"), top=30).users
+    )
 
 
 def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
@@ -189,7 +192,7 @@ def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
 ) -> None:
     from found_platform.embedding import fit
 
-    before = lookup.find(copy, "gold", top=5)
+    before = lookup.find(copy, lookup.Question("gold", mode="aligned"), top=5)
 
     def explode(*_: object) -> None:
         raise RuntimeError("the disk is full")
@@ -200,7 +203,7 @@ def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
     assert outcome.err.strip().splitlines()[-1].startswith("found: found_model failed: ")
     assert "the disk is full" in outcome.err
     assert "Traceback" not in outcome.err
-    assert lookup.find(copy, "gold", top=5) == before
+    assert lookup.find(copy, lookup.Question("gold", mode="aligned"), top=5) == before
 
 
 def test_a_gate_that_does_not_pass_stops_before_the_index(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,197 @@
+"""Replay on a real home: it finds who will do what is asked, it is calibrated, and the future changes nothing."""
+
+import datetime as dt
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from found_platform import lake, registry
+from found_platform.embedding import handover, users
+from found_platform.settings import Settings
+from found_platform.targeting import heads, matching, modes, past, replay
+from found_platform.targeting.matching import Matching
+from found_platform.targeting.modes import Demand
+from found_platform.targeting.population import Population
+
+
+@pytest.fixture(scope="module")
+def population(settings: Settings, cutoff: dt.date) -> Population:
+    return Population.stored(settings, registry.of_cutoff(settings, str(cutoff)), cutoff)
+
+
+def about(population: Population, *words: str) -> Matching:
+    """A demand that is about the texts with one of these words, and no others."""
+    return Matching(np.array([1.0 if any(w in text.lower() for w in words) else 0.0 for text in population.words]))
+
+
+def common_word(population: Population) -> str:
+    """A word whose texts a good part of the users, and not most of them, have in any week."""
+    weeks = population.past.happened // 7
+    best, distance = "", 1.0
+    for word in sorted({w for text in population.words for w in text.lower().split() if len(w) > 3}):
+        having = population.past.of_texts(about(population, word).closeness > 0)
+        if having.text.size < 500:
+            continue
+        share = len(np.unique(having.user[having.happened // 7 == weeks.max() - 1])) / population.past.users
+        if abs(share - 0.3) < distance:
+            best, distance = word, abs(share - 0.3)
+    return best
+
+
+def test_the_past_is_what_was_known_before_the_cutoff(settings: Settings, population: Population, cutoff: dt.date) -> None:
+    events = lake.read(settings.lake, "raw_events").to_pandas()
+    known = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff))]
+    assert len(population.past.text) == len(known)
+    assert population.past.happened.max() < past.day_of(cutoff)
+    assert (population.past.known >= population.past.happened).all()
+    assert (np.diff(population.past.user) >= 0).all()
+    ids = population.past.texts[population.past.text]
+    assert ids.sum(dtype=np.int64) == known.text_id.sum()
+
+
+def test_replay_tells_who_will_do_it_and_how_likely(settings: Settings, population: Population, cutoff: dt.date) -> None:
+    word = common_word(population)
+    wanted = about(population, word)
+    replayed = replay.answer(population, wanted, settings.horizon_days)
+    until = cutoff + dt.timedelta(days=replayed.days)
+    rows = lake.read(settings.lake, "raw_events", lake.days_where(cutoff, until))
+    rows = rows.filter(pc.and_(pc.match_substring(pc.utf8_lower(rows["text"]), word), pc.invert(rows["exposure"])))
+    did = np.isin(population.keys, rows["user_key"].to_pylist())
+    known = population.has_history
+    assert roc_auc_score(did[known], replayed.scores[known]) > 0.6
+    error = 3 * np.sqrt(0.25 / known.sum())
+    assert abs(replayed.probabilities[known].mean() - did[known].mean()) < error + 0.05
+    assert min(replayed.matched) >= replay.MIN_MATCHED
+    assert replayed.curve[0].precision >= replayed.curve[-1].precision
+    assert all(m + dt.timedelta(days=replayed.days) <= cutoff for m in replayed.moments)
+
+
+def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date, tmp_path: Path, population: Population) -> None:
+    copy = shutil.copytree(settings.home, tmp_path / "home")
+    changed = Settings.load(copy)
+    wanted = about(population, common_word(population))
+    before = replay.answer(population, wanted, settings.horizon_days)
+    events = lake.read(changed.lake, "raw_events")
+    end = max(events["event_date"].to_pylist()) + dt.timedelta(days=1)
+    future = events.filter(pc.greater_equal(events["event_date"], cutoff))
+    twisted = future.set_column(
+        future.schema.get_field_index("user_key"),
+        "user_key",
+        future["user_key"].take(np.random.default_rng(0).permutation(future.num_rows)),
+    )
+    lake.replace_days(
+        changed.lake,
+        "raw_events",
+        twisted.cast(events.schema),
+        cutoff,
+        end,
+        schema=events.schema,
+        partition_by=("event_date", "channel"),
+    )
+    again = Population.stored(changed, str(population.version), cutoff)
+    np.testing.assert_array_equal(replay.answer(again, wanted, settings.horizon_days).scores, before.scores)
+    np.testing.assert_array_equal(modes.late(again, Demand("gold")), modes.late(population, Demand("gold")))
+
+
+def test_what_nobody_did_is_not_replayed_and_late_interaction_takes_over(settings: Settings, population: Population) -> None:
+    nobody = Matching(np.zeros(len(population.past.texts)))
+    with pytest.raises(replay.PastTooShort, match="0 and 0 users did it"):
+        replay.answer(population, nobody, settings.horizon_days)
+    with pytest.raises(replay.PastTooShort, match="too short to learn from"):
+        replay.answer(population, nobody, 3)
+    ranking = modes.rank(population, Demand("gold"), "replay", 3)
+    assert ranking.mode == "late"
+    assert "late interaction instead of replay" in ranking.reason
+
+
+def test_auto_takes_the_aligned_cosine_where_nothing_resembles_the_demand(settings: Settings, population: Population) -> None:
+    ranking = modes.rank(population, Demand("lattice field theory", note="nothing in the data resembles this"), "auto", 7)
+    assert ranking.mode == "aligned"
+    assert "nothing in the data resembles this" in ranking.reason
+
+
+def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None:
+    text = population.words[int(np.bincount(population.past.text).argmax())]
+    assert matching.match(population, [[text]]).weights().max() > 0.9
+    at = population.words.index(text)
+    assert matching.match(population, [[text]], unwanted=[text]).closeness[at] <= 1.0
+    other = matching.match(population, [[population.words[0], text]], unwanted=[text])
+    assert other.closeness[at] == 0.0
+
+
+def test_late_interaction_counts_what_the_models_head_does(population: Population) -> None:
+    """On users all of whose events fit into a history, the look-up's score is the model's own."""
+    import torch
+
+    from found_platform import feature_store
+    from found_platform.contract import midnight
+    from models.found import Found
+
+    model = population.model
+    if not isinstance(model, Found):
+        pytest.skip("alignment did not help in this home: a frozen-text model serves")
+    few = np.flatnonzero((population.events > 0) & (population.events < 20))[:20]
+    keys = [population.keys[i] for i in few]
+    rows = feature_store.history(population.settings, keys, [midnight(population.cutoff)] * len(keys))
+    texts = users.texts_of(population.settings, model, population.cutoff)
+    query = torch.from_numpy(modes.embed_sentences(model, ["gold ring"]))
+    with torch.inference_mode():
+        own = model.late_scores(users.tensors_of(population.settings, model, rows, texts), query)[:, 0].numpy()
+    np.testing.assert_allclose(modes.late(population, Demand("gold ring"))[few], own, atol=0.15)  # ages: days against seconds
+
+
+def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
+    settings: Settings, cutoff: dt.date, tmp_path: Path, population: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its vectors at past cutoffs may know the users' futures by heart, and must not help to tell those of others."""
+    from safetensors.numpy import load_file, save_file
+
+    from found_platform.embedding import stages
+    from models import saved
+
+    home = Settings.load(shutil.copytree(settings.home, tmp_path / "home"))
+    data = handover.folder(home, cutoff) / "data"
+    rows = load_file(data / "rows.safetensors")
+    order = np.random.default_rng(1).permutation(len(rows["t1"]))
+    starts = np.concatenate([[0], np.cumsum(rows["item_counts"])])
+    flat = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in order]).astype(np.int64)
+    for name in ("item_text", "item_weight"):
+        rows[name] = np.ascontiguousarray(rows[name][flat])
+    rows["item_counts"] = np.ascontiguousarray(rows["item_counts"][order])
+    save_file(rows, data / "rows.safetensors")
+    told = json.loads((data / "descriptions.json").read_text())
+    (data / "descriptions.json").write_text(json.dumps([told[i] for i in order]))
+    shutil.rmtree(handover.folder(home, cutoff) / "align")
+    stages.run(home, cutoff, "align", lambda line: None)
+    model = saved.load(handover.folder(home, cutoff) / "align" / "model")
+    version = registry.log(home, model, parameters={}, metrics={}, tags={"cutoff": str(cutoff)}, card="shuffled")
+    users.embed(home, registry.load(home, version), cutoff)
+    shuffled = Population.stored(home, version, cutoff)
+    wanted = about(population, common_word(population))
+    scores = []
+    for weight in (0.0, 1.0):
+        monkeypatch.setattr(heads, "worth", lambda *_, weight=weight: weight)
+        scores.append(replay.answer(shuffled, wanted, home.horizon_days).scores)
+    end = cutoff + dt.timedelta(days=home.horizon_days)
+    happened = lake.read(home.lake, "raw_events", lake.days_where(cutoff, end))
+    happened = happened.filter(pc.invert(happened["exposure"]))
+    texts = set(shuffled.past.texts[wanted.closeness > 0].tolist())
+    doers = {u for u, t in zip(happened["user_key"].to_pylist(), happened["text_id"].to_pylist(), strict=True) if t in texts}
+    did = np.array([key in doers for key in shuffled.keys])
+    others = shuffled.has_history & ~np.isin(shuffled.keys, list(users.held_out(home, version, cutoff)))
+    without, with_it = (roc_auc_score(did[others], s[others]) for s in scores)
+    assert not np.array_equal(*scores)
+    assert with_it < without + 0.02
+
+
+def test_the_command_line_runs_each_mode(settings: Settings) -> None:
+    code = [sys.executable, "-m", "found_platform.cli", "audience", "find", "gold", "--home", str(settings.home), "--mode", "late"]
+    done = subprocess.run([*code, "--format", "json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["mode"] == "late"
