@@ -5,20 +5,20 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_defs.assets import evaluate, features, ingest, prompts, publish, training
+from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
 from dagster_defs.house import House
 from found_platform.settings import Settings
 
 
 def build_assets(house: House) -> list[dg.AssetsDefinition]:
     """Fresh asset definitions for a home."""
-    return [asset for module in (ingest, features, training, publish, prompts, evaluate) for asset in module.build(house)]
+    return [asset for module in (ingest, features, training, publish, prompts, audience, evaluate) for asset in module.build(house)]
 
 
 def build_defs(settings: Settings | None = None) -> dg.Definitions:
     """Fresh definitions for a home."""
-    settings = settings or Settings.load(Path(os.environ.get("FOUND_HOME", ".found")))
-    return dg.Definitions(assets=build_assets(House(settings)), executor=dg.in_process_executor)
+    house = House(settings or Settings.load(Path(os.environ.get("FOUND_HOME", ".found"))))
+    return dg.Definitions(assets=build_assets(house), schedules=[audience.schedule(house)], executor=dg.in_process_executor)
 
 
 defs = build_defs()

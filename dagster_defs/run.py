@@ -15,12 +15,13 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from dagster_defs.definitions import build_assets
-from dagster_defs.house import CUTOFF, DAILY, NONE, House
+from dagster_defs.house import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, House
 from found_platform import index, lake, registry
 from found_platform.embedding import handover
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 from found_platform.sources import staging
+from found_platform.targeting.audiences import membership, specification
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def run(
     prepared = False
     house = House(settings)
     with session(settings) as instance:
-        for asset in house.graph:
+        for asset, (kind, _) in house.graph.items():
+            if kind == AUDIENCE:  # refreshed when a person or the schedule asks for it
+                continue
             yield asset
             keys = wanted_keys(house, asset, cutoff)
             stale = keys if force else _stale(house, instance, asset, keys)
@@ -187,7 +190,7 @@ def states(settings: Settings) -> list[State]:
     with open_instance(settings) as instance:
         for asset, (kind, _) in house.graph.items():
             there = house.records(instance, asset)
-            keys = house.keys(asset) or [""]
+            keys = house.keys(asset) or ([""] if kind == NONE else [])
             made = [k for k in keys if k in there]
             now = house.fingerprints(instance, asset, [k for k in made if k]) if made else {}
             stale = [k for k in made if there[k].get("fingerprint") != now[k]]
@@ -203,6 +206,22 @@ def publish(settings: Settings, cutoff: dt.date) -> None:
         for asset in ("user_embeddings", "promotion", "user_index"):
             if asset == "user_index" or _stale(house, instance, asset, [key]):
                 _materialize(house, instance, asset, [key])
+
+
+def refresh(settings: Settings, audience: str) -> None:
+    """Finds the members of a saved audience anew. Raises BadInput or JobFailed; its last members stay then."""
+    specification.newest(settings, audience)
+    house = House(settings)
+    with session(settings) as instance:
+        instance.add_dynamic_partitions(AUDIENCES, [audience])
+        _materialize(house, instance, "audience_members", [audience])
+
+
+def forget(settings: Settings, audience: str) -> None:
+    """Removes a saved audience, its members and its partition. Raises BadInput while another audience leaves it out."""
+    with session(settings) as instance:
+        membership.forget(settings, audience)
+        instance.delete_dynamic_partition(AUDIENCES, audience)
 
 
 def materialize(settings: Settings, asset: str, key: str) -> None:

@@ -30,6 +30,7 @@ GROUPS = {
     "promotion": "publish",
     "user_index": "publish",
     "tuned_prompts": "audience",
+    "audience_members": "audience",
     "benchmark_results": "benchmark",
     "feature_drift": "monitor",
 }
@@ -60,7 +61,7 @@ def test_every_asset_is_owned_described_versioned_and_of_a_kind(specs: dict[str,
 def test_ingest_features_model_and_promotion_have_a_blocking_check_and_drift_warns(house: House) -> None:
     checks = {c.asset_key.path[-1]: c.blocking for a in build_assets(house) for c in a.check_specs}
     blocking = dict.fromkeys(["quarantine", "behavior_sequence", "user_tabular", "found_model", "promotion"], True)
-    assert checks == {**blocking, "feature_drift": False, "tuned_prompts": False}
+    assert checks == {**blocking, "feature_drift": False, "tuned_prompts": False, "audience_members": False}
 
 
 def test_partitions_are_days_and_stay_under_the_limit(house: House) -> None:

@@ -1,0 +1,68 @@
+"""How many users an audience has: by a number, by a lowest score, or by a level.
+
+A level looks at the past window of the curve: the best few users are the most precise, everybody is as precise as chance, and the
+advantage over chance shrinks on the way. Narrow keeps three quarters of it, balanced a half, broad a quarter: each is the widest
+reach that does. Where there is no curve, or it shows no advantage, a level is a fixed share of those who can be chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from found_platform.targeting.audiences.specification import Specification
+from found_platform.targeting.heads import Reach
+from found_platform.targeting.lookup import Scored
+
+KEPT = {"narrow": 0.75, "balanced": 0.5, "broad": 0.25}
+"""Share of the best advantage over chance that a level keeps."""
+
+SHARES = {"narrow": 0.01, "balanced": 0.05, "broad": 0.15}
+"""Share of those who can be chosen, without a curve."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The first `size` users of a scoring are members; `why` says in words why so many, for the person who asked."""
+
+    size: int
+    why: str
+
+
+def cut(specification: Specification, scored: Scored) -> Cut:
+    """How many of the users in `scored`, best first, are members."""
+    there = len(scored.rows)
+    if specification.top is not None:
+        size = min(specification.top, there)
+        return Cut(size, "as many as asked for" if size == specification.top else f"only {there:,} users can be chosen")
+    if specification.min_score is not None:
+        return Cut(
+            int(np.count_nonzero(scored.scores >= specification.min_score)), f"scores of {specification.min_score:g} or more"
+        )
+    assert specification.level is not None
+    level = specification.level
+    share = widest(scored.curve, KEPT[level]) if scored.curve else None
+    if share is not None:
+        why = f"{share:.1%} of users keep {KEPT[level]:.0%} of the best precision's advantage over chance in a past window"
+    else:
+        share = SHARES[level]
+        lack = "the past window shows no advantage over chance" if scored.curve else "there is no past window to size it by"
+        why = f"{share:.0%} of those who can be chosen, since {lack}"
+    return Cut(min(there, max(1, round(share * there))), why)
+
+
+def widest(curve: Sequence[Reach], kept: float) -> float | None:
+    """The widest share of users whose precision keeps this share of the advantage that the best precision has over chance.
+
+    Between two points of the curve the advantage is taken to fall evenly. None where even the best precision is not above chance
+    with the certainty of its interval.
+    """
+    points = sorted(curve, key=lambda reach: reach.share)
+    chance, best = points[-1].precision, max(points, key=lambda reach: reach.precision)
+    if best.low <= chance:
+        return None
+    shares = np.array([p.share for p in points])
+    advantage = np.array([(p.precision - chance) / (best.precision - chance) for p in points])
+    last = int(np.flatnonzero(advantage >= kept)[-1])
+    after = last + 1  # there is one: at the last point, everybody, the advantage is 0
+    return float(np.interp(kept, [advantage[after], advantage[last]], [shares[after], shares[last]]))
