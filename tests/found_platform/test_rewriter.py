@@ -516,9 +516,14 @@ def test_a_taught_demand_is_answered_by_its_sentences(domain: lessons.Domain) ->
             s.strip() + "." for s in answer["content"].rstrip(".").split(". ")
         )
         assert all(f"- {item}" in user["content"] for named in items.values() for item in named)
-        if f"in the next {7} days" not in user["content"] and "in the next" in user["content"]:
+        if "in the next" in user["content"]:
             assert answer["content"].split(" days")[0] in user["content"].replace("in the next", "In the next")
         assert "Use only these forms" in system["content"]
+        if " but not " in user["content"]:
+            left_out = user["content"].split(" but not ")[1]
+            assert left_out not in {item for named in items.values() for item in named}
+            assert f"- {left_out}" in user["content"]
+    assert any(" but not " in user["content"] for _, user, _ in taught)
     assert taught == lessons.demands(domain, 60, 0)
     assert taught != lessons.demands(domain, 60, 1)
 

@@ -160,6 +160,10 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
         verb = rng.choice(VERBS[asked]) if kinds == [asked] else "be interested in"
         demand = f"{rng.choice(AUDIENCE)} {verb} {category or item}{when}"
         shown = [known.items[i] for i in np.argsort(-near, kind="stable")[: prompts.EXAMPLES // 2]]
+        others = [i for i in basket[asked] if not fits(i)]
+        if others and rng.random() < 0.2:
+            shown.insert(0, str(rng.choice(others)))
+            demand += f" but not {shown[0]}"
         shown = [*dict.fromkeys([*(i for said in wanted.values() for i in said), *shown])]
         rng.shuffle(shown)
         answer = " ".join(retrieval.sentences(wanted, days))
