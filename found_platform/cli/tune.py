@@ -60,7 +60,7 @@ def _show(console: Console, tuned: Tuned, unknown: dict[str, list[int]], suggest
     for path, places in unknown.items():
         if places:
             listed = ", ".join(map(str, places[:SHOWN])) + (", …" if len(places) > SHOWN else "")
-            console.print(f"{path}: {len(places):,} ids have no history here and were left out (number {listed}).", soft_wrap=True)
+            console.print(f"{path}: ids without a history here, left out: {len(places):,} (number {listed}).", soft_wrap=True)
     if suggested and not tuned.negatives:
         console.print(f"Likest other users: {', '.join(suggested)}.", soft_wrap=True)
         console.print("Those among them who are not wanted make the prompt sharper: give them with --negatives.", soft_wrap=True)

@@ -180,8 +180,8 @@ class Sample:
 def probe(sample: Sample, text: np.ndarray | None = None) -> Linear:
     """A regularised logistic regression; with `text`, LP++ (arXiv 2404.02285): its weights are w + alpha t.
 
-    The weighted cross-entropy + RIDGE W / 2 |w|^2 + TRUSTED / 2 (alpha - TRUST)^2 falls block by block, each time to the lowest point
-    of a parabola that lies nowhere below it, so there is no learning rate. It starts with w along the difference of class means.
+    The weighted cross-entropy + RIDGE W / 2 |w|^2 + TRUSTED / 2 (alpha - TRUST)^2 falls block by block, each time to the lowest
+    point of a parabola that lies nowhere below it, so there is no learning rate. It starts with w along the difference of class means.
 
     Args:
         text: (W,) t, the demand's own weights, of unit spread as a score.
@@ -239,7 +239,7 @@ def _fit(
     if len(near) < MIN_SEEDS:
         raise BadInput(f"{len(near)} seed users are too few to learn from: give {MIN_SEEDS} at least, better {FEW_SEEDS} or more.")
     if both := len(np.intersect1d(near, far)):
-        raise BadInput(f"{both} users are seeds and negatives at once: a user is one or the other.")
+        raise BadInput(f"Users who are seeds and negatives at once: {both}. A user is one or the other.")
     rng = np.random.default_rng(seed)
     others = np.setdiff1d(np.arange(len(vectors)), np.concatenate([near, far]))
     if len(others) < len(near):

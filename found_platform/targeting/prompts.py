@@ -196,8 +196,9 @@ def _asked(settings: Settings, model: "Model", as_of: dt.date, demand: str, keys
     from models import saved
     from models.found import Found
 
+    encoder = text_vectors.encoder(model.config.encoder)  # weights that are loaded in inference mode have no gradients ever after
     with torch.inference_mode():
-        sentence = saved.sentences(model, text_vectors.encoder(model.config.encoder), [demand])
+        sentence = saved.sentences(model, encoder, [demand])
         if not isinstance(model, Found):
             return sentence[0].numpy()
         drawn = np.sort(np.random.default_rng(0).permutation(len(keys))[:IMITATED])

@@ -17,7 +17,7 @@ from dagster_defs import run as graph
 from dagster_defs.house import House
 from found_platform import index, lake, registry
 from found_platform.benchmark.metrics import auc
-from found_platform.embedding import users
+from found_platform.embedding import text_vectors, users
 from found_platform.errors import BadInput
 from found_platform.privacy import keys as user_keys
 from found_platform.settings import Settings
@@ -241,7 +241,7 @@ def test_few_seeds_are_warned_of_and_fewer_are_refused() -> None:
     assert few_shot.fit(vectors, KEYS, drawn(wanted, 10, 0)[0], None, asked).warning is None
     with pytest.raises(BadInput, match="2 seed users are too few"):
         few_shot.fit(vectors, KEYS, [1, 2, 2])
-    with pytest.raises(BadInput, match="1 users are seeds and negatives at once"):
+    with pytest.raises(BadInput, match="seeds and negatives at once: 1"):
         few_shot.fit(vectors, KEYS, [1, 2, 3], [3, 4])
     with pytest.raises(BadInput, match="nobody to tell 10 seeds from"):
         few_shot.fit(vectors[:12], KEYS[:12], list(range(10)))
@@ -269,7 +269,8 @@ def files(copy: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 @pytest.fixture(scope="module")
 def gold(copy: Settings, files: tuple[Path, Path, list[str]], found: Callable[..., Outcome]) -> dict[str, Any]:
-    """What the command says of the prompt `gold`."""
+    """What the command says of the prompt `gold`, in a process that has read no text yet."""
+    text_vectors.encoder.cache_clear()
     made = found(
         *("audience", "tune", "gold", "--demand", "people who will buy gold", "--seeds", files[0], "--negatives", files[1]),
         *("--home", copy.home, "--format", "json"),
