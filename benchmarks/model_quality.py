@@ -2,36 +2,42 @@
 
     .venv/bin/python benchmarks/model_quality.py HOME [HOME ...] [--seeds 3] [--ablations] [--only VARIANT ...]
 
-Each stage is trained again, as the home's own profile says, with other seeds; with `--ablations` with one thing changed at a time.
+Each stage is trained again, as the home's profile says now, with other seeds; with `--ablations` with one thing changed at a time.
 Homes of the simulator are development seeds; on a real source the figures are for looking, never for choosing.
 
-Each model's figures are a line of `--out` as soon as they are there, and a row of the table is printed. What stands in the file for
-the same configuration is not measured again: a killed run goes on where it stopped. The file knows nothing of the code: after a
-change of it, take another.
+Each model's figures are a line of `--out` as soon as they are there, and a row of the table is printed; trained stages lie beside
+it. What stands there for the same configuration is not made again: a killed run goes on where it stopped. The file knows nothing of
+the code: after a change of it, take another.
 """
 
 import argparse
+import contextlib
 import copy
+import datetime as dt
 import hashlib
+import io
 import json
-import os
-import subprocess
-import sys
-import tempfile
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from found_platform import registry
+from found_platform import feature_store, registry
 from found_platform.benchmark import methods, run, scenarios
-from found_platform.contract import parse_day
+from found_platform.contract import midnight, parse_day
+from found_platform.embedding import handover, stages, users
+from found_platform.feature_store.training_set import users_seen
 from found_platform.settings import Settings
+from found_platform.training.__main__ import execute
 from models import found
+from models.found import Found
 
-STAGES = {"behavior": "pretrain", "tabular": "pretrain", "align": "align"}
+STAGES = ("behavior", "tabular", "align")
 Changes = dict[str, dict[str, Any]]
 """By stage, what of its run.json has another value, by dotted path."""
 
@@ -43,10 +49,11 @@ def _encoder(**sizes: Any) -> Changes:
 
 ABLATIONS: dict[str, Changes] = {
     "as it is": {},
-    "GRU, one layer": _encoder(kind="gru", layers=1),
-    "GRU, two layers": _encoder(kind="gru", layers=2),
-    "Transformer, one layer": _encoder(kind="transformer", layers=1),
+    "GRU, two layers": _encoder(layers=2),
+    "Transformer, one layer": _encoder(kind="transformer"),
     "Transformer, two layers": _encoder(kind="transformer", layers=2),
+    "no phrases": {"align": {"losses.phrases": 0.0, "model.common": False}},
+    "no direction that sentences share": {"align": {"model.common": False}},
     "no margin filter": {"align": {"losses.margin": 0.0}},
     "no pull to the frozen space": {"align": {"losses.anchor": 0.0}},
     "no late interaction": {"align": {"losses.late": 0.0}},
@@ -63,10 +70,12 @@ ABLATIONS: dict[str, Changes] = {
     "no searches": {"align": {"model.searches": 0}},
     "five fusion layers": {"align": {"model.fusion_layers": 5}},
 }
+HELD_OUT = {"recall_at_10": "recall@10", "phrase_auc": "phrases"}
 KEY = {
     "recall@10": "recall@10, FOUND",
-    "aligned, zero-shot": "zero-shot, found_aligned, auc",
-    "late, zero-shot": "zero-shot, found_late, auc",
+    "phrases": "phrases, FOUND",
+    "aligned, zero-shot": "zero-shot, aligned, auc",
+    "late, zero-shot": "zero-shot, late, auc",
     "stage 1 + activity": "linear-probe, stage1_activity, auc",
     "aligned + activity": "linear-probe, aligned_activity, auc",
     "full": "linear-probe, found, auc",
@@ -86,77 +95,96 @@ def main() -> None:
     known = [json.loads(line) for line in asked.out.read_text().splitlines()] if asked.out.exists() else []
     found: dict[str, list[dict[str, float]]] = {}
     jobs = [(seed, variant, home) for seed in range(asked.seeds) for variant in variants for home in asked.homes]
-    with tempfile.TemporaryDirectory() as work:
-        for seed, variant, home in tqdm(jobs, unit="model", disable=None):
-            runs = configured(home, seed, ABLATIONS[variant])
-            key = {"home": str(home), "runs": _hash(runs), "key_only": asked.ablations}
-            line = next((k for k in known if all(k[name] == value for name, value in key.items())), None)
-            if line is None:
-                figures = measure(home, runs, Path(work), key_only=asked.ablations)
-                line = {**key, "variant": variant, "seed": seed, "figures": figures}
-                with asked.out.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
-            found.setdefault(variant, []).append(line["figures"])
-            if asked.ablations:
-                print(_row(variant, found[variant]), flush=True)
+    for seed, variant, path in tqdm(jobs, unit="model", disable=None):
+        home = Home.at(path)
+        runs = configured(home, seed, ABLATIONS[variant])
+        key = {"home": str(path), "runs": _hash(runs), "key_only": asked.ablations}
+        line = next((k for k in known if all(k[name] == value for name, value in key.items())), None)
+        if line is None:
+            figures = measure(home, runs, asked.out.with_suffix(".stages"), key_only=asked.ablations)
+            line = {**key, "variant": variant, "seed": seed, "figures": figures}
+            with asked.out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        found.setdefault(variant, []).append(line["figures"])
+        if asked.ablations:
+            print(_row(variant, found[variant]), flush=True)
     print(as_markdown(found, rows=not asked.ablations))
 
 
-def configured(home: Path, seed: int, changes: Changes) -> dict[str, dict[str, Any]]:
-    """What each stage is trained with: the home's own run.json with another seed, these changes, and absolute paths."""
-    made = _trained_by(home)
+@dataclass(frozen=True)
+class Home:
+    """What does not hang on the model."""
+
+    settings: Settings
+    cutoff: dt.date
+    data: Path
+    scenarios: list[scenarios.Scenario]
+    keys: list[str]
+    history: pa.Table
+
+    @classmethod
+    @cache
+    def at(cls, path: Path) -> "Home":
+        """The home at the cutoff of its newest version."""
+        settings = Settings.load(path)
+        version = registry.version_of(settings, registry.CANDIDATE)
+        assert version is not None, f"{path}: run `found demo` in it first"
+        cutoff = parse_day(registry.load(settings, version).tags["cutoff"], "the cutoff")
+        wanted, why = scenarios.load(settings, cutoff)
+        assert wanted, f"{path}: {why}"
+        keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
+        history = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
+        return cls(settings, cutoff, handover.folder(settings, cutoff) / "data", wanted, keys, history)
+
+    def population(self, model: Found) -> methods.Population:
+        """Everybody's state as this model has it."""
+        vectors = users.vectors_of(self.settings, model, self.history, users.texts_of(self.settings, model, self.cutoff))
+        events = users.own_texts(self.history)[1]
+        made = methods.Population(self.settings, model, None, self.cutoff, self.keys, vectors, events)
+        vars(made)["history"] = self.history  # it would ask for the same again
+        return made
+
+
+def configured(home: Home, seed: int, changes: Changes) -> dict[str, dict[str, Any]]:
+    """What each stage is trained with on a home's files: its profile, another seed, and these changes."""
+    model = stages.model_config(home.settings, home.data)
     runs = {}
     for stage in STAGES:
-        if not (made / stage / "run.json").exists():
+        if stage != "align" and model[stage] is None:
             continue
-        asked = json.loads((made / stage / "run.json").read_text())
-        asked["data"] = str((made / "data").resolve())
-        asked["options"]["seed"] = seed
+        told = getattr(home.settings.sizes, stage)
+        asked = {"stage": stage, "data": str(home.data.resolve()), "out": ".", "model": model, "initial": dict.fromkeys(runs, "")}
+        asked |= {"options": {**told.options, "seed": seed}, "losses": told.losses}
+        runs[stage] = copy.deepcopy(asked)
         for path, value in changes.get(stage, {}).items():
-            _put(asked, path.split("."), value)
-        runs[stage] = asked
+            _put(runs[stage], path.split("."), value)
     return runs
-
-
-def _trained_by(home: Path) -> Path:
-    """The training folder of the cutoff of a home's newest version."""
-    settings = Settings.load(home)
-    version = registry.version_of(settings, registry.CANDIDATE)
-    assert version is not None, f"{home}: run `found demo` in it first"
-    return settings.home / "training" / registry.load(settings, version).tags["cutoff"]
 
 
 def trained(asked: dict[str, Any], work: Path) -> Path:
     """The folder of a finished stage; trained now where the same has not been before."""
     folder = work / _hash(asked)
     if not (folder / "outcome.json").exists():
-        folder.mkdir()
-        (folder / "run.json").write_text(json.dumps(asked))
-        command = [sys.executable, "-m", "found_platform.training", STAGES[asked["stage"]], "--config", str(folder / "run.json")]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+        with contextlib.redirect_stdout(io.StringIO()):
+            execute(asked | {"out": str(folder.resolve())}, work)
     return folder
 
 
-def measure(home: Path, runs: dict[str, dict[str, Any]], work: Path, *, key_only: bool) -> dict[str, float]:
+def measure(home: Home, runs: dict[str, dict[str, Any]], work: Path, *, key_only: bool) -> dict[str, float]:
     """Trains on a home's files and returns every figure by name; with `key_only` those of KEY."""
     align = copy.deepcopy(runs["align"])
     for part in align["initial"]:
-        align["initial"][part] = str(trained(runs[part], work) / "best.safetensors")
+        align["initial"][part] = str((trained(runs[part], work) / "best.safetensors").resolve())
     folder = trained(align, work)
     best = (outcome := json.loads((folder / "outcome.json").read_text()))["best"]
-    settings = Settings.load(home)
-    cutoff = parse_day(_trained_by(home).name, "the cutoff")
-    wanted, why = scenarios.load(settings, cutoff)
-    assert wanted, f"{home}: {why}"
-    figures = {
-        "recall@10, frozen text projected": best["frozen_recall_at_10"],
-        "recall@10, FOUND": best["recall_at_10"],
-        "best step": float(outcome["best_step"]),
-    }
-    population = methods.Population.computed(settings, found.load(folder / "model"), cutoff)
+    figures = {"best step": float(outcome["best_step"])}
+    for key, title in HELD_OUT.items():
+        if key in best:
+            figures |= {f"{title}, frozen text projected": best[f"frozen_{key}"], f"{title}, FOUND": best[key]}
+    population = home.population(found.load(folder / "model"))
     with threadpool_limits(1):
         only = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else None
-        for row in run.evaluated(population, wanted, {}, only):
+        for row in run.evaluated(population, home.scenarios, {}, only):
             if row["scenario"] == "mean" and row["metric"] in ("auc", "auc_paraphrases"):
                 figures[f"{row['task'].replace('_', '-')}, {row['method']}, {row['metric']}"] = row["value"]
     return figures

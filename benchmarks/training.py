@@ -135,7 +135,7 @@ def ours(folder: Path) -> None:
         config = BehaviorConfig(TEXT_DIM, width=WIDTH, kind=kind, layers=layers)  # type: ignore[arg-type]
         cases[f"train {name}"] = train_case(config)
         cases |= {f"embed {size} {name}": embed_case(config, size) for size in (64, 1024)}
-    cases["embed 1024 whole model"] = whole_case(BehaviorConfig(TEXT_DIM, width=WIDTH), 1024)
+    cases["embed 1024 whole model"] = whole_case(BehaviorConfig(TEXT_DIM, width=WIDTH, kind="gru", layers=1), 1024)
     serve(cases)
 
 
@@ -293,11 +293,14 @@ def embed_home(folder: Path, day: dt.date) -> None:
     settings = Settings.load(folder)
     encoder = text_vectors.encoder(settings.text_encoder)
     sizes = (encoder.dim, WIDTH, len(ACTIVITY_FEATURES))
-    model = Found(FoundConfig(settings.text_encoder, encoder.revision, *sizes, BehaviorConfig(encoder.dim, width=WIDTH), None))
+    behavior = BehaviorConfig(encoder.dim, width=WIDTH, kind="gru", layers=1)
+    model = Found(FoundConfig(settings.text_encoder, encoder.revision, *sizes, behavior, None))
     written = users.embed(settings, LoadedModel("1", model.eval(), {}), day)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     seconds = usage.ru_utime + usage.ru_stime
-    print(json.dumps({"users": written.rows, "peak_mib": usage.ru_maxrss / 1024, "cpu": seconds, "wall": written.seconds}))
+    # not ru_maxrss: that one begins with what the parent process held
+    peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    print(json.dumps({"users": written.rows, "peak_mib": peak / 1024, "cpu": seconds, "wall": written.seconds}))
 
 
 def memory(folder: Path, users: int, days: int) -> tuple[dict[str, int], list[dict[str, float]]]:

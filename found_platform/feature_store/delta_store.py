@@ -22,7 +22,8 @@ from found_platform import lake
 from found_platform.feature_store.point_in_time import Files, Latest, Resolve, Source, Spine, Step, located, utc
 from found_platform.lake import quote
 
-BATCH_ROWS = 65_536
+BATCH_ROWS = 8_192
+"""Rows handed over at once: with lists of full length some 60 MB."""
 
 
 class DeltaOfflineStoreConfig(FeastConfigBaseModel):
