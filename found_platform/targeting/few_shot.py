@@ -181,7 +181,7 @@ def probe(sample: Sample, text: np.ndarray | None = None) -> Linear:
     """A regularised logistic regression; with `text`, LP++ (arXiv 2404.02285): its weights are w + alpha t.
 
     The weighted cross-entropy + RIDGE W / 2 |w|^2 + TRUSTED / 2 (alpha - TRUST)^2 falls block by block, each time to the lowest
-    point of a parabola that lies nowhere below it, so there is no learning rate. It starts with w along the difference of class means.
+    point of a parabola that lies nowhere below it, so there is no learning rate. It starts with w along the difference of means.
 
     Args:
         text: (W,) t, the demand's own weights, of unit spread as a score.
