@@ -203,7 +203,7 @@ def audit(*, home: Path, as_json: bool) -> None:
         count = "" if row["rows"] is None else f"{row['rows']:,}"
         cells = (f"{row['at']:%Y-%m-%d %H:%M:%S}", row["who"], row["action"], row["audience"] or "", count)
         table.add_row(*cells, row["model_version"] or "", row["question"] or "")
-    table.columns[-1].no_wrap, table.columns[-1].overflow = True, "ellipsis"
+    _wrap_last(table)
     console.print(table)
     console.print(f"{len(rows):,} rows" + (f"; the newest {SHOWN} are shown." if len(rows) > SHOWN else "."))
 
@@ -236,8 +236,7 @@ def _say_members(settings: Settings, names: list[str], home: Path, as_json: bool
     table = _table("audience", "version", "members", "held out", "joined", "left", "as of", "refreshed", "asked")
     for asked, last in saved:
         table.add_row(asked.audience, str(asked.version), *_figures(last[0] if last else None), _question(asked))
-    for column in table.columns[-1:]:
-        column.justify, column.no_wrap, column.overflow = "left", True, "ellipsis"
+    _wrap_last(table)
     console.print(table)
     for asked, last in saved:
         warning = membership.jump(last[1].size, last[0].size) if len(last) > 1 else None
@@ -313,6 +312,13 @@ def _show_preview(console: Console, asked: Specification, found: Preview) -> Non
 
 def _console() -> Console:
     return Console(highlight=False, markup=False)
+
+
+def _wrap_last(table: Table) -> None:
+    """Only the last column, a text, gives way where the terminal is narrow."""
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    table.columns[-1].justify = "left"
 
 
 def _table(first: str, *others: str) -> Table:
