@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/lookup.py [--small]      (make bench-lookup)
 
-Simulated users in a temporary home; both sides of a ratio take turns in one run, and the fastest of each counts. Prints tables and
-writes build/bench-lookup.json.
+Simulated users in a temporary home; both sides of a ratio take turns in one run, and the medians count. Prints tables and writes
+build/bench-lookup.json.
 """
 
 import argparse
@@ -30,15 +30,15 @@ from found_platform.index import milvus
 from found_platform.privacy import keys
 from found_platform.registry import Verdict
 from found_platform.settings import Settings
-from found_platform.targeting import exact
+from found_platform.targeting import exact, lookup
 from models import saved
 
 AS_OF = dt.date(2026, 3, 1)
 DEMANDS = [f"people who will soon buy {thing}" for thing in ("gold", "a tent", "cat food", "running shoes", "a new phone")]
 TOP = 100
 SIZES = {  # users of the warm look-up; of the audit and of the concurrency; rows scored exactly; rounds; publications
-    False: {"warm": 100_000, "audit": 20_000, "exact": 1_000_000, "rounds": 15, "publications": 4},
-    True: {"warm": 2_000, "audit": 2_000, "exact": 20_000, "rounds": 5, "publications": 2},
+    False: {"warm": 20_000, "audit": 20_000, "exact": 1_000_000, "rounds": 40, "publications": 4},
+    True: {"warm": 2_000, "audit": 2_000, "exact": 20_000, "rounds": 15, "publications": 2},
 }
 WIDTH = 128
 
@@ -109,15 +109,16 @@ def make_vectors(rng: np.random.Generator, count: int, width: int) -> np.ndarray
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def fastest(rounds: int, **calls: Callable[[], object]) -> dict[str, float]:
-    """Seconds of the fastest of `rounds` of each call, taking turns, the order turned every time; a first round warms up."""
+def medians(rounds: int, **calls: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each call: every round in another order; the first one warms up and does not count."""
+    order = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(rounds + 1):
-        for name, call in list(calls.items())[:: 1 - 2 * (i % 2)]:
+    for _ in range(rounds + 1):
+        for name in order.permutation(list(calls)):
             start = time.perf_counter()
-            call()
+            calls[name]()
             seconds[name].append(time.perf_counter() - start)
-    return {name: min(taken[1:]) for name, taken in seconds.items()}
+    return {name: float(np.median(taken[1:])) for name, taken in seconds.items()}
 
 
 def warm(home: Path, count: int, encoder: str, rounds: int) -> dict[str, Any]:
@@ -145,22 +146,24 @@ def warm(home: Path, count: int, encoder: str, rounds: int) -> dict[str, Any]:
                 query = [encoded().tolist()]
                 connection.client.search(milvus.COLLECTION, data=query, limit=TOP, output_fields=["user_key"])
 
-            times = fastest(
+            times = medians(
                 rounds,
                 encode=encoded,
                 raw=raw,
-                ours=lambda: searcher.search(index.live(settings), encoded(), TOP),
-                names=lambda: keys.user_ids(settings, [k for k, _ in searcher.search(published, encoded(), TOP)]),
+                searcher=lambda: searcher.search(index.live(settings), encoded(), TOP),
+                find=lambda: lookup.find(settings, lookup.Question(DEMANDS[next(turn) % len(DEMANDS)], mode="aligned"), top=TOP),
             )
-    cold = fastest(2, cold=lambda: index.search(settings, published, encoded(), TOP))["cold"]
-    load = fastest(2, load=lambda: users.load(settings, version, AS_OF))["load"]
+    lookup.release(settings)
+    cold = medians(2, cold=lambda: index.search(settings, published, encoded(), TOP))["cold"]
+    load = medians(2, load=lambda: users.load(settings, version, AS_OF))["load"]
     return {
         "users": count,
         "encode_ms": times["encode"] * 1e3,
         "encode_and_raw_pymilvus_ms": times["raw"] * 1e3,
-        "encode_and_searcher_ms": times["ours"] * 1e3,
-        "ratio": times["ours"] / times["raw"],
-        "with_raw_ids_ms": times["names"] * 1e3,
+        "encode_and_searcher_ms": times["searcher"] * 1e3,
+        "look_up_aligned_ms": times["find"] * 1e3,
+        "searcher_ratio": times["searcher"] / times["raw"],
+        "look_up_ratio": times["find"] / times["raw"],
         "opened_and_closed_each_time_ms": cold * 1e3,
         "states_from_delta_ms": load * 1e3,
         "publish_s": took,
@@ -173,7 +176,7 @@ def scored_exactly(rows: int, rounds: int) -> dict[str, Any]:
     vectors = rng.standard_normal(size=(rows, WIDTH), dtype=np.float32)
     query = vectors[0].copy()
     known, narrow = rng.random(rows) < 0.98, rng.random(rows) < 0.01
-    times = fastest(
+    times = medians(
         rounds,
         numpy=lambda: vectors @ query,
         top_100=lambda: exact.top_users(vectors, query, TOP, known),

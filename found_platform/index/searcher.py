@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import weakref
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +29,8 @@ class Searcher:
         self._store = milvus.store(settings)
         self._lock = threading.Lock()
         self._held: str | None = None
-        self._open = contextlib.ExitStack()
+        self._open: list[contextlib.ExitStack] = []
+        weakref.finalize(self, _give_back, self._open)  # whoever forgets to close it, at the latest when the process ends
 
     def search(self, published: Publication, query: np.ndarray, top: int, expression: str = "") -> list[tuple[str, float]]:
         """The `top` users (user_key, score) by inner product with `query`, best first, within a Milvus expression.
@@ -49,13 +51,14 @@ class Searcher:
                 return
             with contextlib.ExitStack() as opening:
                 opening.enter_context(self._store.open(published.name))
-                self._open.close()
-                self._open, self._held = opening.pop_all(), published.name
+                _give_back(self._open)
+                self._open.append(opening.pop_all())
+                self._held = published.name
 
     def close(self) -> None:
         """Gives the index back. A later search opens it again."""
         with self._lock:
-            self._open.close()
+            _give_back(self._open)
             self._held = None
 
     def __enter__(self) -> Self:
@@ -63,6 +66,11 @@ class Searcher:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _give_back(opened: list[contextlib.ExitStack]) -> None:
+    while opened:
+        opened.pop().close()
 
 
 def search(

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import gc
 import importlib.util
 import json
 import os
@@ -105,7 +106,7 @@ def test_another_process_reading_keeps_its_publication_too(two: tuple[Settings, 
         "print(len(searcher.search(live, query, 5)), flush=True); input(); print(len(searcher.search(live, query, 5)), flush=True)"
     )
     command = [sys.executable, "-c", code, str(settings.home)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline().strip() == "5"
         with pytest.raises(index.IndexBusy, match="another process holds the index"):
@@ -113,7 +114,9 @@ def test_another_process_reading_keeps_its_publication_too(two: tuple[Settings, 
         for version in (second, first):
             index.publish(settings, version, AS_OF)
         assert (settings.home / "index" / old.name).exists()
-        assert reader.communicate("\n")[0].strip() == "5"
+        out, err = reader.communicate("\n")
+        assert out.strip() == "5"
+        assert err == ""  # it ended without closing
     index.publish(settings, second, AS_OF)
     assert not (settings.home / "index" / old.name).exists()
 
@@ -133,7 +136,10 @@ def test_a_searcher_keeps_the_index_open_and_gives_it_back(two: tuple[Settings, 
     searcher.close()
     assert not milvus._connections
     assert len(searcher.search(live, query, 5)) == 5
-    searcher.close()
+    assert milvus._connections
+    del searcher  # forgotten
+    gc.collect()
+    assert not milvus._connections
 
 
 def test_a_query_of_the_first_places_and_a_filter_with_or(two: tuple[Settings, list[str]]) -> None:

@@ -46,14 +46,19 @@ def another_version(settings: Settings, cutoff: dt.date) -> str:
 
 def serving(settings: Settings) -> tuple[str | None, str]:
     """The champion, and the version that look-ups are answered by."""
-    return registry.version_of(settings, registry.CHAMPION), lookup.find(settings, "gold", top=5).model_version
+    return registry.version_of(settings, registry.CHAMPION), answer(settings).model_version
+
+
+def answer(settings: Settings) -> lookup.Audience:
+    """A look-up."""
+    return lookup.find(settings, lookup.Question("gold", mode="aligned"), top=5)
 
 
 def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(
     copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]
 ) -> None:
     first = index.live(copy)
-    before = lookup.find(copy, "gold", top=5)
+    before = answer(copy)
     bad = another_version(copy, cutoff)
     assert serving(copy) == (bad, bad) != (first.model_version, first.model_version)
 
@@ -66,7 +71,7 @@ def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(
     assert f"found promote --version {bad} --home {copy.home}" in lines[2]
     assert serving(copy) == (first.model_version, first.model_version)
     assert index.live(copy) == first  # the very index from before, at once
-    assert lookup.find(copy, "gold", top=5) == before
+    assert answer(copy) == before
 
     again = found("rollback", "model", "--home", copy.home)
     assert again.status == 2
@@ -122,8 +127,8 @@ def test_an_index_alone_is_rolled_back_and_stays_until_it_is_published_again(
     assert f"found rollback model --home {copy.home}" in done.out
     assert index.live(copy) == first
     assert serving(copy) == (bad, first.model_version)
-    answer = lookup.find(copy, "gold", top=5)
-    assert (answer.model_version, answer.index_version) == (first.model_version, first.name.removesuffix(".db"))
+    said = answer(copy)
+    assert (said.model_version, said.index_version) == (first.model_version, first.name.removesuffix(".db"))
 
     again = found("rollback", "index", "--home", copy.home)
     assert again.status == 2
