@@ -104,6 +104,11 @@ def test_every_size_cuts_where_it_says(home: Settings) -> None:
     falling = curve((0.01, 0.5), (0.05, 0.4), (0.1, 0.3), (0.5, 0.15), (1.0, 0.1))
     sizes = [cut(falling, level=level).size for level in sizing.KEPT]
     assert sizes == pytest.approx([share * there for share in (0.05, 0.1, 0.1 + 0.4 * 2 / 3)], abs=0.51)
+    narrowed = lookup.score(home, dataclasses.replace(GOLD, where="events_28d >= 8"), frozenset(scored.keys[:3]))
+    wanted = Specification(question=GOLD, level="broad")
+    size = sizing.cut(wanted, dataclasses.replace(narrowed, curve=tuple(falling))).size
+    assert narrowed.keys[:size] == [key for key in scored.keys[: sizes[2]] if key in set(narrowed.keys)], "no worse ones are let in"
+    assert 0 < size < sizes[2]
     flat = cut(curve((0.01, 0.14), (1.0, 0.1)), level="broad")
     assert (flat.size, "no advantage" in flat.why) == (round(0.15 * there), True)
 

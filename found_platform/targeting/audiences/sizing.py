@@ -2,7 +2,9 @@
 
 A level looks at the past window of the curve: the best few users are the most precise, everybody is as precise as chance, and the
 advantage over chance shrinks on the way. Narrow keeps three quarters of it, balanced a half, broad a quarter: each is the widest
-reach that does. Where there is no curve, or it shows no advantage, a level is a fixed share of those who can be chosen.
+reach that does. Members score as much as one has to, among everybody with a history, to be within that reach: a filter or an
+exclusion takes members away and lets no worse ones in. Where there is no curve, or it shows no advantage, a level is a fixed share of those
+who can be chosen.
 """
 
 from collections.abc import Sequence
@@ -31,24 +33,28 @@ class Cut:
 
 def cut(specification: Specification, scored: Scored) -> Cut:
     """How many of the users in `scored`, best first, are members."""
-    there = len(scored.rows)
+    there, lowest, level = len(scored.rows), specification.min_score, specification.level
     if specification.top is not None:
         size = min(specification.top, there)
         return Cut(size, "as many as asked for" if size == specification.top else f"only {there:,} users can be chosen")
-    if specification.min_score is not None:
-        return Cut(
-            int(np.count_nonzero(scored.scores >= specification.min_score)), f"scores of {specification.min_score:g} or more"
-        )
-    assert specification.level is not None
-    level = specification.level
+    if lowest is not None:
+        return Cut(_reaching(scored, lowest), f"scores of {lowest:g} or more")
+    assert level is not None
     share = widest(scored.curve, KEPT[level]) if scored.curve else None
-    if share is not None:
-        why = f"{share:.1%} of users keep {KEPT[level]:.0%} of the best precision's advantage over chance in a past window"
-    else:
-        share = SHARES[level]
+    if share is None:
         lack = "the past window shows no advantage over chance" if scored.curve else "there is no past window to size it by"
-        why = f"{share:.0%} of those who can be chosen, since {lack}"
-    return Cut(min(there, max(1, round(share * there))), why)
+        return Cut(
+            min(there, max(1, round(SHARES[level] * there))), f"{SHARES[level]:.0%} of those who can be chosen, since {lack}"
+        )
+    everybody = scored.ranking.of(scored.population.vectors)[scored.population.has_history]
+    place = max(1, round(share * len(everybody)))
+    lowest = float(np.partition(everybody, -place)[-place])
+    said = f"in a past window, the best {share:.1%} of users kept {KEPT[level]:.0%} of the best precision's advantage over chance"
+    return Cut(_reaching(scored, lowest), f"{said}; now these score {lowest:.3f} or more")
+
+
+def _reaching(scored: Scored, lowest: float) -> int:
+    return int(np.count_nonzero(scored.scores >= lowest))
 
 
 def widest(curve: Sequence[Reach], kept: float) -> float | None:
