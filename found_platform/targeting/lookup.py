@@ -20,7 +20,7 @@ from found_platform import index, lake
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.index import Publication
-from found_platform.privacy import keys, suppression
+from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.targeting import evidence, exact, filters, modes, prompts, rewriting
 from found_platform.targeting.evidence import Evidence
@@ -148,7 +148,7 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
     """
     check(question)
     published = index.live(settings)
-    population = _population(settings, published.model_version, published.as_of)
+    population = _population(settings, published.name, published.model_version, published.as_of)
     return _score(population, published, question, exclude, *_rank(population, question))
 
 
@@ -167,7 +167,7 @@ def find(
         raise BadInput(f"--top is {top}: ask for at least one user.")
     check(question)
     published = index.live(settings)
-    population = _population(settings, published.model_version, published.as_of)
+    population = _population(settings, published.name, published.model_version, published.as_of)
     ranking, demand, made = _rank(population, question)
     why: dict[str, list[Evidence]] = {}
     chances: list[float] | None = None
@@ -185,7 +185,6 @@ def find(
     if explain:
         rows = np.array([population.row[key] for key, _ in found], np.int64)
         why = evidence.explain(population, ranking, demand, rows)
-    names = keys.user_ids(settings, [key for key, _ in found])
     return Audience(
         query=question.sentence if question.sentence is not None else demand.sentence,
         rewritten=(" ".join(made.sentences) or None) if made else None,
@@ -197,7 +196,7 @@ def find(
         index_version=published.name.removesuffix(".db"),
         count=len(found),
         users=[
-            FoundUser(names[key], round(value, 6), round(chances[i], 6) if chances else None, why.get(key))
+            FoundUser(population.names[key], round(value, 6), round(chances[i], 6) if chances else None, why.get(key))
             for i, (key, value) in enumerate(found)
         ],
     )
@@ -215,8 +214,8 @@ def release(settings: Settings) -> None:
 
 
 @lru_cache(maxsize=2)
-def _population(settings: Settings, version: str, as_of: str) -> Population:
-    """What is published, kept between the look-ups of a process."""
+def _population(settings: Settings, publication: str, version: str, as_of: str) -> Population:
+    """What a publication holds, kept between the look-ups of a process."""
     return Population.stored(settings, version, dt.date.fromisoformat(as_of))
 
 
@@ -302,7 +301,10 @@ def _ask(
         matches = int((_selected(population, question.where) & population.has_history).sum())
         if matches < FEW_MATCHES:
             return f"only {matches:,} users match the filter"
-        expression = filters.parse(question.where, index.filter_columns(settings)).to_milvus()
+        try:
+            expression = filters.parse(question.where, index.filter_columns(settings)).to_milvus()
+        except BadInput:
+            return "the filter names a column that the index cannot"
         share = matches / max(1, int(population.has_history.sum()))
     if not published.trusted(share):
         return "the index was found not to be exact enough for this filter"

@@ -5,12 +5,13 @@ counted on a scale on which those are 1, so that a demand in rare words is not m
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from found_platform.contract import CHANNELS
 from found_platform.embedding import text_vectors
 from found_platform.targeting.population import Population
 
@@ -32,17 +33,26 @@ SHARPNESS = 10.0
 
 @dataclass(frozen=True)
 class Matching:
-    """`closeness` (T,) of every text of a population's past: 1 is as close as the closest ones, SAME is about the demand."""
+    """How close the texts (T,) of a population's past are: 1 as the closest ones, SAME is about the demand.
+
+    `channels` (C,) bool are those in which it is meant to be done.
+    """
 
     closeness: np.ndarray
+    channels: np.ndarray = field(default_factory=lambda: np.ones(len(CHANNELS), bool))
 
     def weights(self, middle: float = SAME) -> np.ndarray:
         """(T,) how much a text counts, 0 to 1; one half at `middle`."""
         return 1 / (1 + np.exp(-SHARPNESS * (self.closeness - middle)))
 
 
-def match(population: Population, wordings: Sequence[Sequence[str]], unwanted: Sequence[str] = ()) -> Matching:
-    """What a demand is about, less the texts that are rather about one of the `unwanted` phrases.
+def match(
+    population: Population,
+    wordings: Sequence[Sequence[str]],
+    unwanted: Sequence[str] = (),
+    channels: Sequence[str] = CHANNELS,
+) -> Matching:
+    """What a demand is about, less the texts that are rather about one of the `unwanted` phrases; done in one of `channels`.
 
     `wordings` are ways to say it, each a sentence or several items; what they find has equal say.
     """
@@ -51,7 +61,7 @@ def match(population: Population, wordings: Sequence[Sequence[str]], unwanted: S
     closeness = np.mean(found, 0)
     for phrase in _asked(population, unwanted):
         closeness = np.where(_closeness(_expanded(space, phrase)) > closeness, 0.0, closeness)
-    return Matching(closeness)
+    return Matching(closeness, np.isin(CHANNELS, channels))
 
 
 def _closeness(similarity: np.ndarray) -> np.ndarray:

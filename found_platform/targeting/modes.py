@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 
+from found_platform.contract import CHANNELS
+from found_platform.pairs.future import templates
 from found_platform.targeting import matching, replay
 from found_platform.targeting.past import Past
 from found_platform.targeting.population import Population, embed_sentences
@@ -25,7 +27,7 @@ MODES: tuple[str, ...] = get_args(Mode)
 
 @dataclass(frozen=True)
 class Demand:
-    """What is wanted: a sentence, the phrases that name it in the lake's words, and those it leaves out.
+    """What is wanted: a sentence, phrases that name it in the lake's words, phrases it leaves out, and the channels it is done in.
 
     `note` says why nothing of the lake resembles it; it is empty where something does.
     """
@@ -33,18 +35,21 @@ class Demand:
     sentence: str
     phrases: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
+    channels: tuple[str, ...] = CHANNELS
     note: str = ""
 
     @classmethod
     def of(cls, rewriting: Rewriting) -> Self:
         """What a rewriter made of a sentence."""
         note = "" if rewriting.phrases else rewriting.note or "nothing in the data resembles this demand"
-        return cls(rewriting.demand, rewriting.phrases, rewriting.unwanted, note)
+        asked = [templates()["kinds"][kind].get("channel") for kind in rewriting.kinds]
+        channels = tuple(c for c in CHANNELS if c in asked) or CHANNELS
+        return cls(rewriting.demand, rewriting.phrases, rewriting.unwanted, channels, note)
 
     def matched(self, population: Population) -> matching.Matching:
         """What texts of the past are about it: by the sentence and by the phrases, each with half the say."""
         said = [] if self.unwanted and self.phrases else [[self.sentence]]  # a negation names what it leaves out
-        return matching.match(population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted)
+        return matching.match(population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ def rank(population: Population, demand: Demand, mode: str, horizon_days: int) -
             return Ranking("late", f"late interaction instead of replay: {why}", late(population, demand))
         a, b = replayed.matched
         reason = f"past windows of {replayed.days} days answer: {b:,} and {a:,} users did it in the two newest that do not overlap"
+        if replayed.any_way:
+            reason += " (counting any way to do it: too few did it as asked)"
         if replayed.days < horizon_days:
             reason += f" (the past is too short for windows of {horizon_days})"
         return Ranking("replay", reason, replayed.scores, replayed=replayed)

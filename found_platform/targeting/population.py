@@ -12,6 +12,7 @@ from found_platform import feature_store, index, registry
 from found_platform.contract import midnight
 from found_platform.embedding import text_vectors, users
 from found_platform.feature_store.training_set import users_seen
+from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.targeting import past
 from found_platform.targeting.past import Past
@@ -54,6 +55,11 @@ class Population:
     def row(self) -> dict[str, int]:
         """Where each user stands."""
         return {key: i for i, key in enumerate(self.keys)}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The raw ids of everybody, from the vault. For answers to whoever may see them, and for nothing else."""
+        return keys.user_ids(self.settings, self.keys)
 
     @cached_property
     def past(self) -> Past:

@@ -10,7 +10,7 @@ fitted and weighed on the users of the held-out fold alone.
 
 import datetime as dt
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -39,8 +39,14 @@ TRACE = 0.3
 BACK = (28, 90, 100_000)
 """Days back over which matches are counted."""
 
+FEW, COMMON = 3, 10.0
+"""A share of matches among so few events more than there are; shares enter on the scale of counts."""
+
 DECAYS = (20.0, 60.0)
 """Days over which a match fades."""
+
+ELSEWHERE = 0.25
+"""What a match counts that was not done in the way asked for: looking is no buying, and says something."""
 
 FIT_ROWS = 20_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
@@ -63,6 +69,7 @@ class Replayed:
         days: length of the windows.
         moments: the past moments, newest first.
         matched: users who did it in each of the two newest windows that do not overlap.
+        any_way: whether what was done in other channels counts as doing it, since too few did it as asked.
         curve, reliability: of the newest past window, by a head fitted on windows that had ended before it began.
         learned: weight of the model's vectors.
         matching: what texts are about the demand.
@@ -74,6 +81,7 @@ class Replayed:
     days: int
     moments: tuple[dt.date, ...]
     matched: tuple[int, int]
+    any_way: bool
     curve: tuple[Reach, ...]
     reliability: tuple[Bin, ...]
     learned: float
@@ -238,10 +246,13 @@ class Replay:
         """Everybody's scores. Raises PastTooShort where too few users did it."""
         generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
         own = generous.at(~generous.exposed)
-        done = {m.day: self._done(own, matching, m.day) for m in self.moments}
         newest, before = self.moments[0].day, self.ended[0]
-        matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
-        if min(matched) < MIN_MATCHED:
+        for channels in (matching.channels, np.ones_like(matching.channels)):
+            done = {m.day: self._done(own, matching, channels, m.day) for m in self.moments}
+            matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
+            if min(matched) >= MIN_MATCHED:
+                break
+        else:
             raise PastTooShort(
                 f"{matched[1]} and {matched[0]} users did it in two past windows of {self.days} days, and {MIN_MATCHED} are needed "
                 "in each"
@@ -264,6 +275,7 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
+            any_way=bool((channels != matching.channels).any()),
             curve=curve,
             reliability=reliability,
             learned=weight,
@@ -271,10 +283,15 @@ class Replay:
             basis=Basis(head, features, self._groups(features.shape[1]), added),
         )
 
-    def _done(self, own: Past, matching: Matching, day: int) -> np.ndarray:
-        """(U,) how well the best match in each user's window fits, 0 to 1."""
+    def _done(self, own: Past, matching: Matching, channels: np.ndarray, day: int) -> np.ndarray:
+        """(U,) how well the best match in each user's window fits, 0 to 1; in another channel it counts less."""
         window = own.at((own.happened >= day) & (own.happened < day + self.days))
-        return window.most(matching.weights()[window.text])
+        return window.most(matching.weights()[window.text] * np.where(channels[window.channel], 1.0, ELSEWHERE))
+
+    @cache  # noqa: B019 (as long-lived as what it holds)
+    def _volume(self, day: int) -> np.ndarray:
+        """(U,) events of the user's own that were known by a day."""
+        return self.past.totals(~self.past.exposed & (self.past.known < day))
 
     def _matches(self, generous: Past, own: Past, matching: Matching, day: int) -> np.ndarray:
         """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
@@ -285,6 +302,10 @@ class Replay:
             weights = matching.weights(middle)[before.text]
             columns += [before.totals(weights * (age <= days)) for days in BACK]
             columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
+            columns.append(COMMON * before.totals(weights) / (self._volume(day) + FEW))
+        if not matching.channels.all():
+            asked = matching.weights(WIDE)[before.text] * matching.channels[before.channel]
+            columns += [before.totals(asked * (age <= days)) for days in BACK]
         shown = generous.at(generous.exposed & (generous.known < day))
         columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
         return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)

@@ -24,6 +24,7 @@ class Rewriting:
     phrases: tuple[str, ...]  # the items in them
     unwanted: tuple[str, ...]  # items that the demand leaves out
     matches: tuple[Match, ...]  # the closest first, wanted before unwanted
+    kinds: tuple[str, ...]  # of templates that the demand's verbs ask for; empty where they do not say how
     horizon_days: int | None  # where the demand says when
     min_amount: float | None  # where the demand says how much at least
     confidence: float  # 0 to 1: that the lake holds what the demand is about

@@ -108,6 +108,7 @@ def on(known: Ground, demand: str, horizon_days: int) -> Rewriting:
         phrases=tuple(phrases),
         unwanted=tuple(known.items[i] for i in unwanted),
         matches=(*_matches(known, similar, wanted, False), *_matches(known, against, unwanted, True)),
+        kinds=read.kinds,
         horizon_days=read.horizon_days,
         min_amount=read.min_amount,
         confidence=round(limits.confidence(close), 3) if parts else 0.0,
