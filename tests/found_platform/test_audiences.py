@@ -487,7 +487,7 @@ def test_lift_counts_who_did_it_in_the_window_and_finds_no_effect_where_there_is
     assert found.word.startswith("no difference that could not be chance")
     by_demand = lift.measure(settings, "everybody")
     assert 0 < by_demand.exposed.did + by_demand.holdout.did < refresh.size
-    assert "texts)" in by_demand.outcome
+    assert "texts, in " in by_demand.outcome
 
 
 def test_lift_finds_what_was_done_to_the_exposed_alone(big: tuple[Settings, membership.Refresh]) -> None:

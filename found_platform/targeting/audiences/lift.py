@@ -6,13 +6,14 @@ drawn by chance, so the two groups differ in nothing but that.
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from found_platform import lake
-from found_platform.contract import normalise_text
+from found_platform.contract import CHANNELS, normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import audit
 from found_platform.settings import Settings
@@ -77,7 +78,8 @@ def measure(
 
     Args:
         days: length of the window after the refresh's `as_of`; by default the horizon that was asked for, or else of the home.
-        texts, categories: what counts, in any case of letters; by default the texts that the audience's demand matches.
+        texts, categories: what counts, in any case of letters; by default the texts that the audience's demand matches, done in
+            the channels that it means.
 
     Raises BadInput where no refresh is old enough or held anybody out, or where nothing is known to count.
     """
@@ -86,10 +88,11 @@ def measure(
     by_demand = not texts and not categories
     known = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
-        outcome = f"did something that the demand matches ({len(known):,} texts)"
+        outcome = f"did something that the demand matches ({len(known):,} texts, in {', '.join(refresh.demand['channels'])})"
     else:
         outcome = f"did one of: {', '.join([*texts, *(f'category {c}' for c in categories)])}"
-    groups = _groups(settings, refresh, end, known, [c.lower() for c in categories])
+    channels = refresh.demand["channels"] if by_demand else CHANNELS
+    groups = _groups(settings, refresh, end, known, [c.lower() for c in categories], channels)
     difference, low, high = interval(*groups)
     found = Lift(
         audience,
@@ -148,7 +151,9 @@ def _matched(settings: Settings, refresh: Refresh) -> list[str]:
     return known
 
 
-def _groups(settings: Settings, refresh: Refresh, end: dt.date, texts: list[str], categories: list[str]) -> tuple[Group, Group]:
+def _groups(
+    settings: Settings, refresh: Refresh, end: dt.date, texts: list[str], categories: list[str], channels: Sequence[str]
+) -> tuple[Group, Group]:
     """The exposed and the holdout. Exposures in the data are what was done to users, and count for nothing."""
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "events", settings.lake, "raw_events")
@@ -156,10 +161,11 @@ def _groups(settings: Settings, refresh: Refresh, end: dt.date, texts: list[str]
     con.register("wanted_texts", pa.table({"wanted": pa.array(texts, pa.string())}))
     con.register("wanted_categories", pa.table({"wanted": pa.array(categories, pa.string())}))
     rows = con.execute(
-        "WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND NOT exposure AND "
-        "(lower(text) IN (FROM wanted_texts) OR lower(category) IN (FROM wanted_categories))) "
+        "WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND NOT exposure "
+        "AND list_contains($channels, channel) "
+        "AND (lower(text) IN (FROM wanted_texts) OR lower(category) IN (FROM wanted_categories))) "
         "SELECT holdout, count(*), count(did.user_key) FROM members LEFT JOIN did USING (user_key) GROUP BY 1",
-        {"first": refresh.as_of, "end": end},
+        {"first": refresh.as_of, "end": end, "channels": list(channels)},
     ).fetchall()
     found = {held_out: Group(users, did) for held_out, users, did in rows}
     return found.get(False, Group(0, 0)), found.get(True, Group(0, 0))

@@ -2,9 +2,9 @@
 
 A level looks at the past window of the curve: the best few users are the most precise, everybody is as precise as chance, and the
 advantage over chance shrinks on the way. Narrow keeps three quarters of it, balanced a half, broad a quarter: each is the widest
-reach that does. Members score as much as one has to, among everybody with a history, to be within that reach: a filter or an
-exclusion takes members away and lets no worse ones in. Where there is no curve, or it shows no advantage, a level is a fixed share of those
-who can be chosen.
+reach that does. A member scores as much as it takes, among everybody with a history, to be within that reach: a filter or an
+exclusion takes members away and lets no worse ones in. Where there is no curve, or it shows no advantage, a level is a fixed share
+of those who can be chosen.
 """
 
 from collections.abc import Sequence
