@@ -16,7 +16,8 @@ import pyarrow as pa
 from found_platform import contract, feature_store, index, lake
 from found_platform.contract import ACTIVITY_FEATURES, midnight
 from found_platform.embedding import text_vectors, users
-from found_platform.targeting import modes, population, rewriting
+from found_platform.targeting import few_shot as heads
+from found_platform.targeting import modes, population, prompts, rewriting
 from found_platform.targeting.modes import Demand
 from found_platform.targeting.population import embed_sentences
 
@@ -127,6 +128,28 @@ def zero_shot(population: Population, demands: list[str], horizon_days: int) -> 
     asked = [Demand.of(rewriter.rewrite(demand)) for demand in demands]
     scores["auto"] = np.stack([modes.rank(population, d, "auto", horizon_days).of(population.vectors) for d in asked])
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
+
+
+def few_shot(
+    population: Population, demand: str, scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """Scores (U,) by each head of `targeting.few_shot`, from a few users (rows) who will do it and who will not.
+
+    `scores` (U,) are those of the demand without any label. Prompt tuning takes seconds, so it is there for the first `seed` alone.
+    """
+    known = np.flatnonzero(population.has_history)
+    place = np.full(len(population.keys), -1)
+    place[known] = np.arange(len(known))
+    vectors = population.vectors[known]
+    asked = heads.imitate(vectors, scores[known])
+    tuner = prompts.tuner(population.model, demand) if seed == 0 else None
+    keys = [population.keys[i] for i in known]
+    made = heads.few_shot_scores(vectors, keys, place[positives].tolist(), place[negatives].tolist(), asked, tuner, seed)
+    found = {}
+    for name, values in made.items():
+        found[name] = np.full(len(population.keys), values.min() - 1)
+        found[name][known] = values
+    return found
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from found_platform.sources import config as source_config
 
 TABLE = "benchmark_results"
 SEEDS = 5
+SHOTS, DRAWS = (5, 50), 3
+"""Users of either kind that few-shot heads are made from, and how often they are drawn."""
 PROBE_SHARE = 0.2
 """The linear probe is fitted on one fifth of the users and judged on the other four (FOUND, section 5)."""
 ORACLE = ("oracle", "zero_shot")
@@ -64,12 +66,14 @@ def evaluated(
         demands = [scenario.demand, *scenario.paraphrases]
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
         reworded: dict[tuple[str, str], list[float]] = {}
-        for method, scores in methods.zero_shot(population, demands, scenario.horizon_days).items():
+        zero_shot = methods.zero_shot(population, demands, scenario.horizon_days)
+        for method, scores in zero_shot.items():
             ranked = np.where(known, scores[:, rows], scores.min() - 1)  # (demands, N)
             runs[method, "zero_shot"] = [evaluate(ranked[0], scenario.labels, hard=scenario.hard)]
             reworded[method, "zero_shot"] = [auc(r, scenario.labels) for r in ranked[1:]]
         if scenario.oracle is not None:
             runs[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
+        runs |= _few_shot(population, scenario, rows, known, demands, zero_shot)
         for method, probe in probes.items():
             runs[method, "linear_probe"] = [_probe(probe, scenario, rows, known, seed) for seed in range(SEEDS)]
         for (method, task), figures in runs.items():
@@ -85,7 +89,34 @@ def evaluated(
     for (method, task), summaries in collected.items():
         names = dict.fromkeys(m for s in summaries for m in s)
         mean = {m: tuple(np.mean([s[m] for s in summaries if m in s], 0).tolist()) for m in names}
-        yield from _lines(common, method, task, "mean", mean, total, SEEDS if task == "linear_probe" else 1)
+        yield from _lines(common, method, task, "mean", mean, total, {"linear_probe": SEEDS, "few_shot": DRAWS}.get(task, 1))
+
+
+def _few_shot(
+    population: methods.Population,
+    scenario: Scenario,
+    rows: np.ndarray,
+    known: np.ndarray,
+    demands: list[str],
+    zero_shot: dict[str, np.ndarray],
+) -> dict[tuple[str, str], list[dict[str, float]]]:
+    """Metrics of heads made from a few users of either kind, drawn anew each time and judged on all others."""
+    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for count in SHOTS:
+        for seed in range(DRAWS):
+            rng = np.random.default_rng(seed)
+            groups = [np.flatnonzero(known & (scenario.labels == label)) for label in (1, 0)]
+            if min(map(len, groups)) < 2 * count:
+                continue
+            drawn = [rng.choice(group, count, replace=False) for group in groups]
+            others = np.setdiff1d(np.arange(len(rows)), np.concatenate(drawn))
+            hard = None if scenario.hard is None else scenario.hard[others]
+            made = methods.few_shot(population, demands[0], zero_shot["auto"][0], *(rows[d] for d in drawn), seed)
+            for head, scores in made.items():
+                ranked = np.where(known, scores[rows], scores.min() - 1)[others]
+                figures = evaluate(ranked, scenario.labels[others], seed, hard)
+                runs.setdefault((f"{head}_{count}", "few_shot"), []).append(figures)
+    return runs
 
 
 def _lines(
@@ -182,9 +213,9 @@ def scenarios_grid(table: pa.Table, metric: str, task: str) -> Grid:
 
 
 def _methods(table: pa.Table) -> list[tuple[str, str]]:
-    """The methods with their tasks, the zero-shot ones first."""
+    """The methods with their tasks: without labels, with a few, with a fifth."""
     found = dict.fromkeys((r["method"], r["task"]) for r in table.to_pylist())
-    return sorted(found, key=lambda m: m[1] != "zero_shot")
+    return sorted(found, key=lambda m: list(TITLES).index(m[1]))
 
 
 def _short(value: float) -> str:

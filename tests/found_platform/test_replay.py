@@ -13,6 +13,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from found_platform import lake, registry
+from found_platform.contract import CHANNELS
 from found_platform.embedding import handover, users
 from found_platform.settings import Settings
 from found_platform.targeting import heads, matching, modes, past, replay
@@ -118,12 +119,29 @@ def test_auto_takes_the_aligned_cosine_where_nothing_resembles_the_demand(settin
 
 
 def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None:
-    text = population.words[int(np.bincount(population.past.text).argmax())]
-    assert matching.match(population, [[text]]).weights().max() > 0.9
-    at = population.words.index(text)
-    assert matching.match(population, [[text]], unwanted=[text]).closeness[at] <= 1.0
-    other = matching.match(population, [[population.words[0], text]], unwanted=[text])
-    assert other.closeness[at] == 0.0
+    at = int(np.bincount(population.past.text).argmax())
+    far = int((matching.texts(population) @ matching.texts(population)[at]).argmin())
+    wanted, unwanted = population.words[far], population.words[at]
+    assert matching.match(population, [[unwanted]]).closeness[at] > matching.SAME
+    left_out = matching.match(population, [[wanted]], unwanted=[unwanted])
+    assert left_out.closeness[at] == 0.0
+    assert left_out.closeness[far] > matching.SAME
+
+
+def test_looking_is_no_buying_where_buying_is_asked_for(settings: Settings, population: Population) -> None:
+    anyhow = about(population, common_word(population))
+    payments = Matching(anyhow.closeness, np.array([c == "pay_bill" for c in CHANNELS]))
+    asked = replay.answer(population, anyhow, settings.horizon_days)
+    bought = replay.answer(population, payments, settings.horizon_days)
+    day = past.day_of(bought.moments[0])
+    own = population.past.of_texts(anyhow.closeness > 0)
+    window = own.at((own.happened >= day) & (own.happened < day + bought.days) & ~own.exposed)
+    paid = len(np.unique(window.user[window.channel == CHANNELS.index("pay_bill")]))
+    assert asked.matched[0] == len(np.unique(window.user))
+    assert not asked.any_way
+    assert bought.any_way == (paid < replay.MIN_MATCHED or bought.matched == asked.matched)
+    if not bought.any_way:
+        assert bought.matched[0] == paid
 
 
 def test_late_interaction_counts_what_the_models_head_does(population: Population) -> None:
