@@ -76,11 +76,14 @@ UNFINISHED = [
 
 
 def wanted_keys(house: House, asset: str, cutoff: dt.date) -> list[str]:
-    """The keys a full run of a cutoff has: every day, the cutoff, and drift for the last day before it."""
+    """The keys a full run of a cutoff has: every day, the cutoff, and drift for the last day before it.
+
+    No audience is among them: they are refreshed when a person or the schedule asks.
+    """
     kind = house.graph[asset][0]
     if asset == "feature_drift":
         return [str(cutoff - dt.timedelta(days=1))]
-    return {DAILY: house.keys(asset) if kind == DAILY else [], CUTOFF: [str(cutoff)], NONE: [""]}[kind]
+    return {DAILY: house.keys(asset) if kind == DAILY else [], CUTOFF: [str(cutoff)], AUDIENCE: [], NONE: [""]}[kind]
 
 
 def run(
@@ -95,11 +98,11 @@ def run(
     prepared = False
     house = House(settings)
     with session(settings) as instance:
-        for asset, (kind, _) in house.graph.items():
-            if kind == AUDIENCE:  # refreshed when a person or the schedule asks for it
+        for asset in house.graph:
+            keys = wanted_keys(house, asset, cutoff)
+            if not keys:
                 continue
             yield asset
-            keys = wanted_keys(house, asset, cutoff)
             stale = keys if force else _stale(house, instance, asset, keys)
             if stale and not prepared:
                 prepare()
@@ -235,7 +238,7 @@ def materialize(settings: Settings, asset: str, key: str) -> None:
 
 
 def _stale(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> list[str]:
-    if not _is_there(house.settings, asset, keys[-1]):
+    if keys and not _is_there(house.settings, asset, keys[-1]):
         return keys
     wanted = house.fingerprints(instance, asset, [k for k in keys if k])
     there = house.records(instance, asset)

@@ -15,7 +15,7 @@ AT = "0 6 * * *"
 def build(house: House) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
-    @house.asset("audience_members", group="audience", kinds={"deltalake"}, warnings=["size_is_steady"])
+    @house.asset("audience_members", group="audience", kinds={"deltalake"}, pool="audiences", warnings=["size_is_steady"])
     def audience_members(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The members of a saved audience, found anew by its newest specification and what is published now; who joined and who
         left since the last time. Earlier memberships are kept."""
