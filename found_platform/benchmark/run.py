@@ -209,7 +209,7 @@ def scenarios_grid(table: pa.Table, metric: str, task: str) -> Grid:
     cells = {(r["scenario"], r["method"], r["task"]): _short(r["value"]) for r in rows}
     names = dict.fromkeys(r["scenario"] for r in rows)
     title = f"{metric.upper()}, {TITLES[task]}"
-    return [title, *columns.values()], [[name, *(cells[(name, *m)] for m in columns)] for name in names]
+    return [title, *columns.values()], [[name, *(cells.get((name, *m), "") for m in columns)] for name in names]
 
 
 def _methods(table: pa.Table) -> list[tuple[str, str]]:

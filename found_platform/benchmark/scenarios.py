@@ -42,7 +42,7 @@ class Scenario:
     user_keys: list[str]
     labels: np.ndarray
     paraphrases: list[str]  # the same demand in other words
-    horizon_days: int  # how far the labels look ahead
+    horizon_days: int = 28  # how far the labels look ahead
     oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
     hard: np.ndarray | None = None  # (N,) bool: behave like positives and will not do it, where the source is simulated
 
