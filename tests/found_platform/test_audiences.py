@@ -424,6 +424,19 @@ def test_the_audit_has_a_row_for_everything_and_names_no_user(home: Settings, tm
     assert not any(user in said for pair in keys.user_ids(home, everybody).items() for user in pair)
 
 
+def test_no_raw_id_is_in_the_tables_and_no_key_in_their_logs(home: Settings) -> None:
+    everybody = lookup.score(home, GOLD).keys
+    refresh = refreshed(home, "private", holdout=0.2, without_users=tuple(everybody[:2]))
+    ids = set(keys.user_ids(home, everybody).values())
+    tables = (specification.TABLE, membership.MEMBERS, membership.REFRESHES, audit.TABLE)
+    for table in tables:
+        told = json.dumps(lake.read(home.lake, table).to_pylist(), default=str)
+        assert not any(user in told for user in ids), table
+    logs = "".join(log.read_text() for table in tables for log in (home.lake / table / "_delta_log").glob("*.json"))
+    assert refresh.audience in logs
+    assert not any(key in logs for key in everybody)
+
+
 def test_the_audit_only_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deltalake import DeltaTable
     from deltalake.exceptions import CommitFailedError
