@@ -259,12 +259,15 @@ class Replay:
             )
         lessons = []
         for m in self.moments:
-            matches = self._matches(generous, own, matching, m.day)[m.rows]
+            taught = np.zeros(self.past.users, bool)
+            taught[m.rows] = True
+            some = generous.at(taught[generous.user])  # of a million users a few thousand teach
+            matches = self._matches(some, matching, m.day)[m.rows]
             lessons.append(Lessons(np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         curve, reliability, weight = _check(ended, lessons[0])
         head, slope, start = _fit(lessons)
-        features = np.hstack([self._now, self._matches(generous, own, matching, self.past.day)])
+        features = np.hstack([self._now, self._matches(generous, matching, self.past.day)])
         added = np.zeros(len(features))
         if weight:
             added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
@@ -293,10 +296,10 @@ class Replay:
         """(U,) events of the user's own that were known by a day."""
         return self.past.totals(~self.past.exposed & (self.past.known < day))
 
-    def _matches(self, generous: Past, own: Past, matching: Matching, day: int) -> np.ndarray:
+    def _matches(self, generous: Past, matching: Matching, day: int) -> np.ndarray:
         """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
         columns = []
-        before = own.at(own.known < day)
+        before = generous.at(~generous.exposed & (generous.known < day))
         age = day - before.happened
         for middle in (STRICT, WIDE):
             weights = matching.weights(middle)[before.text]

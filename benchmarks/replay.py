@@ -1,0 +1,89 @@
+"""How long a warm replay takes: many users, many events, one demand.
+
+    .venv/bin/python benchmarks/replay.py [--users N] [--events N]
+
+Users, events and attributes are drawn at random. What is timed is what a look-up does once past states are in memory:
+it counts matches at every moment, fits the head twice and scores everybody.
+"""
+
+import argparse
+import datetime as dt
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+
+from found_platform import index
+from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
+from found_platform.embedding import users
+from found_platform.settings import Settings
+from found_platform.targeting import replay
+from found_platform.targeting.matching import Matching
+from found_platform.targeting.past import Past, day_of
+from found_platform.targeting.population import Population
+from models.frozen_text import FrozenText, FrozenTextConfig
+
+CUTOFF = dt.date(2026, 4, 3)
+TEXTS, DAYS, HORIZON = 10_000, 180, 28
+ABOUT = 200
+"""Texts that are about the demand."""
+
+
+def population(count: int, events: int, rng: np.random.Generator, home: Path) -> Population:
+    """Users who differ in how much they do and in how much of it is about the demand."""
+    volume, interest = rng.gamma(1.0, size=count), rng.beta(0.3, 6.0, size=count)
+    user = np.sort(rng.choice(count, events, p=volume / volume.sum())).astype(np.int32)
+    about = rng.random(events) < interest[user]
+    text = np.where(about, rng.integers(0, ABOUT, events), rng.integers(ABOUT, TEXTS, events)).astype(np.int32)
+    day = (day_of(CUTOFF) - 1 - rng.integers(0, DAYS, events)).astype(np.int32)
+    order = np.lexsort((day, user))
+    channel = rng.integers(0, len(CHANNELS), events).astype(np.int8)
+    past = Past(day_of(CUTOFF), count, np.arange(TEXTS), user, text[order], day[order], day[order], channel, np.zeros(events, bool))
+    model = FrozenText(FrozenTextConfig("none", "none", 8))
+    made = Population(
+        Settings(home=home),
+        model,
+        None,
+        CUTOFF,
+        [f"{i:07d}" for i in range(count)],
+        np.zeros((count, 8), np.float32),
+        np.ones(count),
+    )
+    vars(made)["past"] = past
+    columns = {f.name: pa.array(rng.poisson(5 * volume), pa.int64()).cast(f.type) for f in ACTIVITY_FEATURES}
+    vars(made)["attributes"] = pa.table({"user_key": made.keys, **columns})
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=5_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with TemporaryDirectory() as home:
+        everybody = population(given.users, given.events, np.random.default_rng(0), Path(home))
+        moments = [CUTOFF - dt.timedelta(days=14 * i) for i in range(1, DAYS // 14 + 1)]
+        with (
+            mock.patch.object(users, "past_cutoffs", return_value=moments),
+            mock.patch.object(index, "attributes", return_value=everybody.attributes),
+            mock.patch.object(index, "filter_columns", return_value=pa.schema(ACTIVITY_FEATURES)),
+        ):
+            matching = Matching(np.where(np.arange(TEXTS) < ABOUT, 1.0, 0.0))
+            began = time.perf_counter()
+            replay.answer(everybody, matching, HORIZON)
+            print(f"{given.users:,} users, {given.events:,} events: first {time.perf_counter() - began:.2f} s", flush=True)
+            walls, cpus = [], []
+            for _ in range(given.rounds):
+                began, used = time.perf_counter(), time.process_time()
+                replay.answer(everybody, matching, HORIZON)
+                walls.append(time.perf_counter() - began)
+                cpus.append(time.process_time() - used)
+            print(f"warm: median {np.median(walls):.2f} s, best {min(walls):.2f} s; CPU {np.median(cpus):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
