@@ -105,7 +105,8 @@ def _few_shot(
     for count in SHOTS:
         for seed in range(DRAWS):
             rng = np.random.default_rng(seed)
-            groups = [np.flatnonzero(known & (scenario.labels == label)) for label in (1, 0)]
+            seen = known & population.has_history[rows]
+            groups = [np.flatnonzero(seen & (scenario.labels == label)) for label in (1, 0)]
             if min(map(len, groups)) < 2 * count:
                 continue
             drawn = [rng.choice(group, count, replace=False) for group in groups]

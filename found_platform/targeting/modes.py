@@ -112,7 +112,7 @@ def late_values(population: Population, demand: Demand) -> np.ndarray:
     head = _late_head(population)
     query = embed_sentences(population.model, [demand.sentence])[0]
     cosines = _asked_texts(population) @ query
-    hits = 1 / (1 + np.exp(-float(head.sharpness) * (cosines - float(head.floor))))
+    hits = 1 / (1 + np.exp(-head.sharpness.item() * (cosines - head.floor.item())))
     return _event_weights(population) * hits[population.past.text]
 
 
@@ -151,8 +151,8 @@ def _event_weights(population: Population) -> np.ndarray:
 
     past, head = population.past, _late_head(population)
     with torch.inference_mode():
-        channel = head.channel.numpy()[past.channel] + float(head.exposed) * past.exposed
+        channel = head.channel.numpy()[past.channel] + head.exposed.item() * past.exposed
         age = past.day - 0.5 - past.happened
         return np.exp(channel).astype(np.float32) * (
-            np.exp(-age / float(head.decay.exp())) + float(torch.sigmoid(head.steady))
+            np.exp(-age / head.decay.exp().item()) + torch.sigmoid(head.steady).item()
         ).astype(np.float32)
