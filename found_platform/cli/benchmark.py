@@ -45,9 +45,9 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
     for header, rows in grids(table):
         console.print(_table(header, rows))
     console.print(
-        "Zero-shot methods come first, then heads of 5 and 50 users of either kind, then linear probes. reworded: AUC of other wordings; hard: against who behaves alike; "
-        "oracle: share of the oracle's lift. acc, prec, rec: accuracy, precision and recall of targeting the top 10 %; with 50: "
-        "the top half of as many negatives as positives. "
+        "Zero-shot methods come first, then heads of 5 and 50 users of either kind, then linear probes. reworded: AUC of other "
+        "wordings; hard: against who behaves alike; oracle: share of the oracle's lift. acc, prec, rec: accuracy, precision and "
+        "recall of targeting the top 10 %; with 50: the top half of as many negatives as positives. "
         "Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last. "
         + "; ".join(f"{r['scenario']}: {r['users']:,} users, {r['positives']:,} positives" for r in _counts(table))
     )
