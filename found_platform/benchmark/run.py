@@ -1,6 +1,7 @@
 """Runs the benchmark at a cutoff: every method, task, scenario and metric into one table, stored in the lake."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -185,6 +186,9 @@ TARGETING = {
     "recall_5050": "rec 50",
 }
 
+ABREAST = 10
+"""Columns of a table that fits a terminal."""
+
 TITLES = {"zero_shot": "zero-shot", "few_shot": "few-shot", "linear_probe": "probes"}
 
 Grid = tuple[list[str], list[list[str]]]
@@ -203,10 +207,10 @@ def means_grid(table: pa.Table, metrics: dict[str, str]) -> Grid:
     ]
 
 
-def scenarios_grid(table: pa.Table, metric: str, task: str) -> Grid:
-    """A metric by scenario: a row a scenario, a column a method of the task, under its number in `means_grid`."""
+def scenarios_grid(table: pa.Table, metric: str, task: str, part: slice = slice(None)) -> Grid:
+    """A metric by scenario: a row a scenario, a column a method of the task (or part of them), by its number in `means_grid`."""
     rows = [r for r in table.to_pylist() if r["metric"] == metric]
-    columns = {m: str(number) for number, m in enumerate(_methods(table), 1) if m[1] == task}
+    columns = dict([(m, str(number)) for number, m in enumerate(_methods(table), 1) if m[1] == task][part])
     cells = {(r["scenario"], r["method"], r["task"]): _short(r["value"]) for r in rows}
     names = dict.fromkeys(r["scenario"] for r in rows)
     title = f"{metric.upper()}, {TITLES[task]}"
@@ -225,7 +229,9 @@ def _short(value: float) -> str:
 
 def grids(table: pa.Table) -> list[Grid]:
     """All that people look at, in order: the means, then AUC by scenario."""
-    by_scenario = [scenarios_grid(table, "auc", task) for task in dict.fromkeys(t for _, t in _methods(table))]
+    tasks = Counter(task for _, task in _methods(table))
+    parts = [(task, slice(i, i + ABREAST)) for task, count in tasks.items() for i in range(0, count, ABREAST)]
+    by_scenario = [scenarios_grid(table, "auc", task, part) for task, part in parts]
     return [means_grid(table, RANKING), means_grid(table, TARGETING), *by_scenario]
 
 

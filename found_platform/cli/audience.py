@@ -31,6 +31,8 @@ def find(question: Question, *, exclude: Path | None, home: Path, format: str, o
     lookup.check(question)
     if out is not None and out.suffix not in OUTPUTS:
         raise BadInput(f"--out is {out}: name it .parquet, .csv or .json.")
+    if format == "parquet" and out is None:
+        raise BadInput("Parquet does not go to a terminal: add --out FILE.parquet.")
     settings = Settings.load(existing_home(home))
     left_out = frozenset(keys.read_users(settings, exclude)) if exclude else frozenset()
     with contextlib.redirect_stdout(io.StringIO()):  # libraries may print while they load; stdout is for the answer
@@ -59,12 +61,17 @@ def write(path: Path | None, format: str, audience: Audience) -> None:
     import pyarrow.parquet as pq
 
     if format == "json" and path is None:
-        return print_json(audience.as_dict())
+        print_json(audience.as_dict())
+        return
     rows = [_row(user) for user in audience.as_dict()["users"]]
     names = ("user_id", "score", "probability", *(["evidence"] if any(r["evidence"] for r in rows) else []))
     table = pa.Table.from_pylist([{n: r[n] for n in names} for r in rows], schema=pa.schema([(n, TYPES[n]) for n in names]))
-    sink: Any = sys.stdout.buffer if path is None else os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-    with contextlib.nullcontext(sink) if path is None else sink:
+    if path is None:
+        text = io.BytesIO()
+        pc.write_csv(table, text)
+        sys.stdout.write(text.getvalue().decode())
+        return
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
         if format == "json":
             sink.write(json.dumps(audience.as_dict(), indent=1, default=str).encode())
         elif format == "csv":

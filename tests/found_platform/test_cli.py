@@ -197,7 +197,7 @@ def test_find_prints_one_json_document_with_the_promised_keys(settings: Settings
 
 
 def test_find_prints_csv_and_a_table_of_the_same_users(settings: Settings) -> None:
-    find = ["audience", "find", "people who will soon buy gold", "--top", 3, "--home", settings.home]
+    find = ["audience", "find", "people who will soon buy gold", "--mode", "aligned", "--top", 3, "--home", settings.home]
     rows = list(csv.DictReader(io.StringIO(call_found(*find, "--format", "csv").out)))
     table = call_found(*find).out
     assert len(rows) == 3
@@ -211,7 +211,7 @@ def test_benchmark_prints_a_table_that_fits_and_the_documented_json(settings: Se
     table = call_found("benchmark", "run", "--home", settings.home)
     assert table.status == 0, table.err
     assert max(map(len, table.out.splitlines())) <= 80
-    for word in ("found_late", "reworded", "AUC, zero-shot", "AUC, probes", "prec 50"):
+    for word in ("replay", "reworded", "AUC, zero-shot", "AUC, few-shot", "AUC, probes", "prec 50"):
         assert word in table.out
     document = json.loads(call_found("benchmark", "run", "--home", settings.home, "--format", "json").out)
     assert {r["scenario"] for r in document["results"]} >= {"mean"}
