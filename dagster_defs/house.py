@@ -99,14 +99,7 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
         "user_index": (CUTOFF, {"user_embeddings": None, "promotion": None, "user_tabular": Read(-1, -1)}),
         "tuned_prompts": (
             CUTOFF,
-            {
-                "user_embeddings": None,
-                "promotion": None,
-                "text_vectors": None,
-                "behavior_sequence": before,
-                "search_text": before,
-                "user_tabular": before,
-            },
+            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": history, "raw_events": ever},
         ),
         "audience_members": (AUDIENCE, {"user_index": None, "tuned_prompts": None}),
         "benchmark_results": (

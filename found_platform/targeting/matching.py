@@ -100,8 +100,8 @@ def _asked(population: Population, phrases: Sequence[str]) -> np.ndarray:
     tower = model.event_tower if isinstance(model, Found) else None
     if not phrases:
         return np.empty((0, texts(population).shape[1]), np.float32)
+    encoder = text_vectors.encoder(model.config.encoder)  # one that is loaded in inference mode could never be tuned through
     with torch.inference_mode():
-        encoder = text_vectors.encoder(model.config.encoder)
         vectors = tower(list(phrases)).float() if tower else torch.from_numpy(encoder.encode(list(phrases)))
     return _frozen(population, vectors)
 

@@ -21,13 +21,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import feature_store, index, lake, registry
-from found_platform.contract import midnight, normalise_text
-from found_platform.embedding import text_vectors, users
+from found_platform import index, lake
+from found_platform.contract import normalise_text
+from found_platform.embedding import text_vectors
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.targeting import few_shot
+from found_platform.targeting import few_shot, modes, rewriting
 from found_platform.targeting.few_shot import Head, Tuner
+from found_platform.targeting.modes import Demand
+from found_platform.targeting.population import Population
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,8 +49,6 @@ EXPERIMENT = "found-prompts"
 REGISTERED = "found-prompt-"
 """A prompt's registered model is this and its name."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
-IMITATED = 4096
-"""Users on whom late interaction is imitated."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,9 @@ def fingerprint(settings: Settings) -> str:
 
 def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: dt.date) -> Tuned:
     """A prompt that is not registered yet."""
-    model = registry.load(settings, model_version).model
-    keys, vectors, events = users.load(settings, model_version, as_of)
-    known = np.flatnonzero(events > 0)
-    keys, vectors = [keys[i] for i in known], vectors[known]
+    population = Population.stored(settings, model_version, as_of)
+    known = np.flatnonzero(population.has_history)
+    keys, vectors = [population.keys[i] for i in known], population.vectors[known]
     row = {key: i for i, key in enumerate(keys)}
     seeds, negatives = (sorted(row[key] for key in group if key in row) for group in (wanted.seeds, wanted.negatives))
     missing = (wanted.seeds | wanted.negatives) - row.keys()
@@ -184,31 +183,20 @@ def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: 
             f"Of {len(wanted.seeds)} seeds of the prompt {wanted.name!r}, {len(seeds)} have a history before {as_of}: "
             f"{few_shot.MIN_SEEDS} at least are needed. Check that the ids are written as in the source."
         )
-    asked = _asked(settings, model, as_of, wanted.demand, keys, vectors)
-    head = few_shot.fit(vectors, keys, seeds, negatives, asked, tuner(model, wanted.demand))
+    asked = _asked(population, wanted.demand)
+    head = few_shot.fit(vectors, keys, seeds, negatives, asked, tuner(population.model, wanted.demand))
     return Tuned(wanted.name, wanted.demand, "", model_version, str(as_of), len(seeds), len(negatives), head, frozenset(missing))
 
 
-def _asked(settings: Settings, model: "Model", as_of: dt.date, demand: str, keys: list[str], vectors: np.ndarray) -> np.ndarray:
-    """The demand before any seed is seen, as a query: late interaction imitated, or the sentence where the model has none."""
-    import torch
-
-    from models import saved
-    from models.found import Found
-
-    encoder = text_vectors.encoder(model.config.encoder)  # weights that are loaded in inference mode have no gradients ever after
-    with torch.inference_mode():
-        sentence = saved.sentences(model, encoder, [demand])
-        if not isinstance(model, Found):
-            return sentence[0].numpy()
-        drawn = np.sort(np.random.default_rng(0).permutation(len(keys))[:IMITATED])
-        rows = feature_store.history(settings, [keys[i] for i in drawn], [midnight(as_of)] * len(drawn))
-        texts = users.texts_of(settings, model, as_of)
-        scores = [
-            model.late_scores(users.tensors_of(settings, model, rows.slice(start, users.USERS), texts), sentence)[:, 0].numpy()
-            for start in range(0, len(drawn), users.USERS)
-        ]
-    return few_shot.imitate(vectors[drawn], np.concatenate(scores))
+def _asked(population: Population, demand: str) -> np.ndarray:
+    """The demand before any seed is seen, as a query (W',): what `auto` says of everybody, imitated where it is no query itself."""
+    settings = population.settings
+    wanted = Demand.of(rewriting.grounded(settings, population.cutoff).rewrite(demand))
+    ranking = modes.rank(population, wanted, "auto", settings.horizon_days)
+    if ranking.query is not None:
+        return ranking.query
+    known = population.has_history
+    return few_shot.imitate(population.vectors[known], ranking.of(population.vectors)[known])
 
 
 def _client(settings: Settings) -> "MlflowClient":
