@@ -16,10 +16,10 @@ demo: $(STAMP)
 	$(BIN)/found demo --home $(HOME_DIR)
 
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 bench-features: $(STAMP)
 	$(BIN)/python benchmarks/features.py
