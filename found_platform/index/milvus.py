@@ -59,13 +59,15 @@ class Collection:
             options: dict[str, Any] = {"max_length": 65_535} if column.type == pa.string() else {}
             schema.add_field(column.name, kinds[column.type], nullable=True, **options)
         index = self.client.prepare_index_params()
-        index.add_index("vector", index_type=index_type, metric_type="IP", params=BUILD.get(index_type, {}))
-        self.client.create_collection(self.name, schema=schema, index_params=index)
+        build = {"params": _build(index_type, len(keys))}  # so nested, Milvus Lite heeds them too
+        index.add_index("vector", index_type=index_type, metric_type="IP", params=build)
+        self.client.create_collection(self.name, schema=schema)
         for start in tqdm(range(0, len(keys), BATCH), desc="loading index", unit="batch", disable=None, leave=False):
             rows = table.slice(start, BATCH).to_pylist()
             batch = [{"user_key": keys[start + i], "vector": vectors[start + i], **row} for i, row in enumerate(rows)]
             self.client.insert(self.name, batch)
         self.client.flush(self.name)
+        self.client.create_index(self.name, index)  # made before, it is built behind the audit's back, which then compares exactly
         self.client.load_collection(self.name)
 
     def count(self) -> int:
@@ -84,8 +86,10 @@ class Collection:
         return [[(str(hit["user_key"]), float(hit["distance"])) for hit in hits] for hits in found]
 
 
-BUILD = {"IVF_FLAT": {"nlist": 128}, "HNSW": {"M": 16, "efConstruction": 200}}
-"""Build parameters by index type; FLAT, the default, compares with everybody and has none."""
+def _build(index_type: str, users: int) -> dict[str, int]:
+    """Build parameters by index type; FLAT, the default, compares with everybody and has none."""
+    cells = max(1, min(128, users // 39))  # a cell of fewer has no centre worth the name
+    return {"IVF_FLAT": {"nlist": cells}, "HNSW": {"M": 16, "efConstruction": 200}}.get(index_type, {})
 
 
 class Store(Protocol):
@@ -142,9 +146,17 @@ class Lite:
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[Collection]:
+        from pymilvus.client.types import Status
+        from pymilvus.exceptions import MilvusException
+
         path = self._folder / name
-        with _read(path), connect(str(path)) as connection:
-            yield connection.collection(COLLECTION)
+        try:
+            with _read(path), connect(str(path)) as connection:
+                yield connection.collection(COLLECTION)
+        except MilvusException as error:
+            if error.code == Status.CONNECT_FAILED:
+                raise IndexBusy("the index does not answer") from error
+            raise
 
     def keep(self, names: set[str]) -> None:
         shutil.rmtree(self._building, ignore_errors=True)

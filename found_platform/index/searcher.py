@@ -39,8 +39,12 @@ class Searcher:
         when another process holds the file, or the publication is gone.
         """
         self._hold(published)
-        with self._store.open(published.name) as collection:
-            return collection.search(np.pad(query, (0, collection.width - len(query)))[None], top, expression)[0]
+        try:
+            with self._store.open(published.name) as collection:
+                return collection.search(np.pad(query, (0, collection.width - len(query)))[None], top, expression)[0]
+        except milvus.IndexBusy:
+            self.close()  # so that the next search opens it anew
+            raise
 
     def _hold(self, published: Publication) -> None:
         """Keeps the publication open from now on, where it is the live one."""

@@ -53,6 +53,11 @@ def exactly(settings: Settings, published: Publication, query: np.ndarray, top: 
     return [names[i] for i in exact.top_users(vectors, query, top, events > 0)[0]]
 
 
+def opened(settings: Settings) -> list[milvus.Connection]:
+    """The indexes of this home that this process holds; earlier tests may hold others."""
+    return [connection for uri, connection in milvus._connections.items() if uri.startswith(str(settings.home))]
+
+
 def found(searcher: index.Searcher, published: Publication, query: np.ndarray, top: int = 20, expression: str = "") -> list[str]:
     return [key for key, _ in searcher.search(published, query, top, expression)]
 
@@ -93,7 +98,7 @@ def test_what_is_read_is_not_removed_and_goes_with_the_next_publication(two: tup
         assert not (settings.home / "index" / old.name).exists()
         with pytest.raises(index.IndexBusy, match="is gone"):
             searcher.search(old, query, 5)
-    assert not milvus._connections
+    assert not opened(settings)
 
 
 def test_another_process_reading_keeps_its_publication_too(two: tuple[Settings, list[str]]) -> None:
@@ -129,17 +134,29 @@ def test_a_searcher_keeps_the_index_open_and_gives_it_back(two: tuple[Settings, 
     connections = set()
     for _ in range(3):
         searcher.search(live, query, 5)
-        connections.update(id(c.client) for c in milvus._connections.values())
+        connections.update(id(c.client) for c in opened(settings))
     assert len(connections) == 1
     index.search(settings, live, query, 5)  # another user in the same process does not close it
-    assert len(milvus._connections) == 1
+    assert len(opened(settings)) == 1
     searcher.close()
-    assert not milvus._connections
+    assert not opened(settings)
     assert len(searcher.search(live, query, 5)) == 5
-    assert milvus._connections
+    assert opened(settings)
     del searcher  # forgotten
     gc.collect()
-    assert not milvus._connections
+    assert not opened(settings)
+
+
+def test_an_index_that_stopped_answering_is_opened_anew_by_the_next_search(two: tuple[Settings, list[str]]) -> None:
+    settings, (first, _) = two
+    live = index.publish(settings, first, AS_OF)
+    query = np.ones(WIDTH, np.float32)
+    with index.Searcher(settings) as searcher:
+        wanted = found(searcher, live, query)
+        milvus._release(str(settings.home / "index" / live.name))  # the embedded server is gone, the client does not know
+        with pytest.raises(index.IndexBusy, match="does not answer"):
+            searcher.search(live, query, 20)
+        assert found(searcher, live, query) == wanted
 
 
 def test_a_query_of_the_first_places_and_a_filter_with_or(two: tuple[Settings, list[str]]) -> None:
