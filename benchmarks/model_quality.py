@@ -71,6 +71,13 @@ ABLATIONS: dict[str, Changes] = {
     "five fusion layers": {"align": {"model.fusion_layers": 5}},
 }
 HELD_OUT = {"recall_at_10": "recall@10", "phrase_auc": "phrases"}
+ROWS = (
+    *("frozen_text", "activity_count", "aligned", "late"),
+    *("activity", "frozen_text_activity", "tfidf_activity", "gbdt_aggregates"),
+    *("untrained_activity", "stage1_activity", "concatenation_activity", "aligned_activity", "found"),
+)
+"""What hangs on the model, and what it is held against: replay and few-shot heads are `found benchmark run`'s."""
+
 KEY = {
     "recall@10": "recall@10, FOUND",
     "phrases": "phrases, FOUND",
@@ -183,7 +190,7 @@ def measure(home: Home, runs: dict[str, dict[str, Any]], work: Path, *, key_only
             figures |= {f"{title}, frozen text projected": best[f"frozen_{key}"], f"{title}, FOUND": best[key]}
     population = home.population(found.load(folder / "model"))
     with threadpool_limits(1):
-        only = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else None
+        only = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else ROWS
         for row in run.evaluated(population, home.scenarios, {}, only):
             if row["scenario"] == "mean" and row["metric"] in ("auc", "auc_paraphrases"):
                 figures[f"{row['task'].replace('_', '-')}, {row['method']}, {row['metric']}"] = row["value"]

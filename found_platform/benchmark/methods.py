@@ -4,9 +4,9 @@ A zero-shot method scores a demand without labels; a probe gives features on whi
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -111,22 +111,37 @@ class Population(population.Population):
         return vocabulary.fit_transform(self.documents), vocabulary
 
 
-def zero_shot(population: Population, demands: list[str], horizon_days: int) -> dict[str, np.ndarray]:
-    """Scores (D, U) of each demand by method name. Users without any history rank last.
+def zero_shot(
+    population: Population, demands: list[str], horizon_days: int, only: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Scores (D, U) of each demand by method name, all methods or `only` some. Users without any history rank last.
 
     The modes see the demands as they are written; `auto` is what a look-up does: it rewrites, and chooses a mode.
     """
-    frozen = embed_sentences(population.frozen_text, demands)
-    count = population.activity[:, [f.name for f in ACTIVITY_FEATURES].index("events_lookback")]
-    scores = {"frozen_text": frozen @ population.frozen_vectors.T, "activity_count": np.tile(count, (len(demands), 1))}
-    words, vocabulary = population.word_vectors
-    scores["tfidf"] = (vocabulary.transform(demands) @ words.T).toarray()
-    for name in ("aligned", "late", "replay"):
-        ranked = [modes.rank(population, Demand(demand), name, horizon_days) for demand in demands]
-        scores[name] = np.stack([r.of(population.vectors) for r in ranked])
-    rewriter = rewriting.grounded(population.settings, population.cutoff)
-    asked = [Demand.of(rewriter.rewrite(demand)) for demand in demands]
-    scores["auto"] = np.stack([modes.rank(population, d, "auto", horizon_days).of(population.vectors) for d in asked])
+
+    def count() -> np.ndarray:
+        events = population.activity[:, [f.name for f in ACTIVITY_FEATURES].index("events_lookback")]
+        return np.tile(events, (len(demands), 1))
+
+    def tfidf() -> np.ndarray:
+        words, vocabulary = population.word_vectors
+        return (vocabulary.transform(demands) @ words.T).toarray()
+
+    def mode(name: str, asked: Iterable[Demand]) -> np.ndarray:
+        return np.stack([modes.rank(population, demand, name, horizon_days).of(population.vectors) for demand in asked])
+
+    def auto() -> np.ndarray:
+        rewriter = rewriting.grounded(population.settings, population.cutoff)
+        return mode("auto", [Demand.of(rewriter.rewrite(demand)) for demand in demands])
+
+    made: dict[str, Callable[[], np.ndarray]] = {
+        "frozen_text": lambda: embed_sentences(population.frozen_text, demands) @ population.frozen_vectors.T,
+        "activity_count": count,
+        "tfidf": tfidf,
+        **{name: partial(mode, name, [Demand(d) for d in demands]) for name in ("aligned", "late", "replay")},
+        "auto": auto,
+    }
+    scores = {name: score() for name, score in made.items() if only is None or name in only}
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
 
 

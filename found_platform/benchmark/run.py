@@ -56,7 +56,7 @@ def evaluated(
 
     Args:
         common: what every row carries.
-        only: the probes to fit, by name; None fits all.
+        only: the methods that score without labels and the probes, by name, and no few-shot heads; None takes all.
     """
     probes = {name: probe for name, probe in methods.probes(population).items() if only is None or name in only}
     collected: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {}
@@ -67,14 +67,15 @@ def evaluated(
         demands = [scenario.demand, *scenario.paraphrases]
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
         reworded: dict[tuple[str, str], list[float]] = {}
-        zero_shot = methods.zero_shot(population, demands, scenario.horizon_days)
+        zero_shot = methods.zero_shot(population, demands, scenario.horizon_days, only)
         for method, scores in zero_shot.items():
             ranked = np.where(known, scores[:, rows], scores.min() - 1)  # (demands, N)
             runs[method, "zero_shot"] = [evaluate(ranked[0], scenario.labels, hard=scenario.hard)]
             reworded[method, "zero_shot"] = [auc(r, scenario.labels) for r in ranked[1:]]
         if scenario.oracle is not None:
             runs[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
-        runs |= _few_shot(population, scenario, rows, known, demands, zero_shot)
+        if only is None:
+            runs |= _few_shot(population, scenario, rows, known, demands, zero_shot)
         for method, probe in probes.items():
             runs[method, "linear_probe"] = [_probe(probe, scenario, rows, known, seed) for seed in range(SEEDS)]
         for (method, task), figures in runs.items():

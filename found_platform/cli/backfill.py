@@ -87,7 +87,9 @@ def _say_stale(console: Console, states: list[Any], home: Path) -> None:
     if daily:
         first, last = min(s.stale[0] for s in daily), max(s.stale[-1] for s in daily)
         console.print(f"To make the days again: found backfill --from {first} --to {last} --home {home}", soft_wrap=True)
-    if any(s.kind != "daily" for s in stale):
+    if any(s.asset == "audience_members" for s in stale):
+        console.print(f"To find the members of saved audiences again: found audience refresh --all --home {home}", soft_wrap=True)
+    if any(s.kind != "daily" and s.asset != "audience_members" for s in stale):
         console.print(f"To make everything of a cutoff again: found demo --home {home}", soft_wrap=True)
 
 

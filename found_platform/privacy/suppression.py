@@ -8,8 +8,6 @@ counts. Both hold for whatever is done now, also where a look-up is as of an ear
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
-import getpass
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +21,7 @@ from filelock import FileLock
 from found_platform import lake
 from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
 from found_platform.errors import BadInput
-from found_platform.privacy import keys
+from found_platform.privacy import audit, keys
 from found_platform.settings import Settings
 
 TABLE = "suppressions"
@@ -71,7 +69,7 @@ def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
                 "active": [active] * len(changed),
                 "reason": list(changed.values()),
                 "since": [_now_or_after_the_newest(settings)] * len(changed),
-                "by": [_account()] * len(changed),
+                "by": [audit.account()] * len(changed),
             }
             lake.append(settings.lake, TABLE, pa.table(rows, schema=SCHEMA), schema=SCHEMA)
     return Change(len(changed), len(users) - len(changed), len(users) - keys.known(settings, list(users)))
@@ -84,13 +82,6 @@ def _now_or_after_the_newest(settings: Settings) -> dt.datetime:
         return now
     newest: dt.datetime = pc.max(lake.read(settings.lake, TABLE, columns=["since"])["since"]).as_py()
     return max(now, newest + dt.timedelta(microseconds=1))
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        return str(os.getuid())
 
 
 def current(settings: Settings) -> pa.Table:

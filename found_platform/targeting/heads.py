@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 
 RIDGE, RIDGE_LEARNED = 100.0, 1000.0
-TREES = {"max_iter": 100, "learning_rate": 0.06, "max_leaf_nodes": 6, "min_samples_leaf": 50, "l2_regularization": 20.0}
+TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 4, "max_bins": 63, "min_samples_leaf": 50}
+TREES |= {"l2_regularization": 20.0}
 """All chosen on a development population of the simulator."""
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

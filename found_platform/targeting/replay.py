@@ -14,6 +14,7 @@ from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from found_platform import index
 from found_platform.contract import ACTIVITY_FEATURES
@@ -48,7 +49,7 @@ DECAYS = (20.0, 60.0)
 ELSEWHERE = 0.25
 """What a match counts that was not done in the way asked for: looking is no buying, and says something."""
 
-FIT_ROWS = 20_000
+FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
 
 VALUES = 20
@@ -146,7 +147,8 @@ class Lessons:
 
 def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
     """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
-    return _prepared(population, horizon_days).answer(matching)
+    with threadpool_limits(1):  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
+        return _prepared(population, horizon_days).answer(matching)
 
 
 @lru_cache(maxsize=4)

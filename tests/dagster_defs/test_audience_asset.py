@@ -88,6 +88,9 @@ def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
     path.write_text("user_id\n" + "\n".join(keys.user_ids(copy, gone).values()))
     suppression.add(copy, path)
     assert stale(copy) == ["gold"]
+    said = found("status", "--home", copy.home).out
+    assert f"found audience refresh --all --home {copy.home}" in said
+    assert "found demo" not in said
     graph.refresh(copy, "gold")
     third = metadata(copy, "gold")
     assert (third["size"], third["joins"], third["leaves"], third["refresh"]) == (40, 2, 2, 2)
