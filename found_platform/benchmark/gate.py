@@ -1,8 +1,9 @@
 """The promotion gate: is a version good enough for service, judged on a past window without any label.
 
 At t1, one horizon before the cutoff, each held-out user's vector is compared with what that user and the others did in
-`[t1, cutoff)`. A version passes when a user's own future is nearer than another's more often than chance allows, and, where
-anything was learned, no less often than by the frozen-text model it started from.
+`[t1, cutoff)`. A version passes when a user's own future is nearer than another's more often than chance allows. Where anything
+was learned, it has to rank users for phrases, which is what a model is for, no worse than the frozen-text model it started from,
+and not to find a user's own future less often, beyond chance.
 """
 
 import datetime as dt
@@ -13,18 +14,26 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 
 from found_platform import lake, registry
+from found_platform.benchmark.metrics import auc
 from found_platform.contract import HELD_OUT_FOLD, midnight
-from found_platform.embedding import histories
+from found_platform.embedding import histories, text_vectors
 from found_platform.embedding.histories import Texts
 from found_platform.embedding.users import texts_of, vectors_of
 from found_platform.registry import Verdict
 from found_platform.settings import Settings
+from found_platform.targeting.population import embed_sentences
 
 if TYPE_CHECKING:
     from models.saved import Model
 
 MIN_USERS = 10
 SIGMAS = 1.96
+
+PHRASES = 128
+"""Texts of the window that users are ranked for, rare ones rather than common ones."""
+
+ALIKE = 0.6
+"""Cosine of two frozen texts from which they are of the same thing."""
 
 
 def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
@@ -36,42 +45,77 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
     here = (pad.field("cutoff") == cutoff) & (pad.field("fold") == HELD_OUT_FOLD) & (pad.field("event_timestamp") == midnight(t1))
     rows = lake.read(settings.lake, "training_set", here).sort_by("user_key")
     pairs = lake.read(settings.lake, "user_text_pairs", here).sort_by("user_key")
-    figures = _retrieval(settings, loaded.model, rows, pairs, cutoff)
-    users = int(figures["users"])
+    did = histories.flatten(pairs["item_text_ids"])[1] > 0
+    frozen = loaded.model.frozen_text() if isinstance(loaded.model, Found) else loaded.model
+    known = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
+    users = int((known & did).sum())
     if users < MIN_USERS:
         return Verdict(False, f"only {users} held-out users acted both before {t1} and in the window after it", {"users": users})
+    phrases, will = _phrases(settings, loaded.model, pairs, cutoff)
+
+    def figures_of(model: "Model") -> tuple[np.ndarray, dict[str, float]]:
+        texts = texts_of(settings, model, cutoff)
+        past = vectors_of(settings, model, rows, texts)[:, : model.config.dim]
+        ranks, figures = _retrieval(past[known & did], _futures(model, pairs, texts)[known & did])
+        scores = past[known] @ embed_sentences(model, phrases).T
+        return ranks, figures | {"phrase_auc": _mean_auc(scores, will[known])}
+
+    ranks, figures = figures_of(loaded.model)
+    figures |= {"users": users, "future_auc_low": round(figures["future_auc"] - SIGMAS * _error(ranks), 4)}
     reason = (
         f"a held-out user's own future in [{t1}, {cutoff}) is nearer than another's in {figures['future_auc']:.1%} of pairs "
         f"({users} users, 95 % lower bound {figures['future_auc_low']:.1%}, chance 50 %)"
     )
     passed = figures["future_auc_low"] > 0.5
-    if isinstance(loaded.model, Found):
-        frozen = _retrieval(settings, loaded.model.frozen_text(), rows, pairs, cutoff)
-        figures |= {f"frozen_{name}": value for name, value in frozen.items() if name != "users"}
-        better = figures["future_auc"] >= frozen["future_auc"]
-        passed = passed and better and loaded.tags.get("alignment") != "did not help"
-        reason += f"; the frozen-text model: {frozen['future_auc']:.1%}" + ("" if better else ", so alignment did not help")
+    if frozen is not loaded.model:
+        start, at_start = figures_of(frozen)
+        figures |= {f"frozen_{name}": value for name, value in at_start.items()}
+        lost = (start - ranks).mean() > SIGMAS * _error(start - ranks)
+        better = figures["phrase_auc"] >= at_start["phrase_auc"]
+        passed = passed and better and not lost and loaded.tags.get("alignment") != "did not help"
+        reason += (
+            f", the frozen-text model's {at_start['future_auc']:.1%}; users are ranked for {len(phrases)} phrases with an AUC of "
+            f"{figures['phrase_auc']:.3f}, the frozen-text model's {at_start['phrase_auc']:.3f}"
+        )
+        reason += "" if better and not lost else ", so alignment did not help"
     return Verdict(passed, reason, figures)
 
 
-def _retrieval(settings: Settings, model: "Model", rows: pa.Table, pairs: pa.Table, cutoff: dt.date) -> dict[str, float]:
-    """How near each user's own future is to what they were, among the futures of the others."""
-    texts = texts_of(settings, model, cutoff)
-    past = vectors_of(settings, model, rows, texts)[:, : model.config.dim]
-    future = _futures(model, pairs, texts)
-    both = (np.abs(past).sum(1) > 0) & (np.abs(future).sum(1) > 0)
-    users = int(both.sum())
-    if users < MIN_USERS:
-        return {"users": users}
-    scores = past[both] @ future[both].T  # (U, U); own futures on the diagonal
+def _phrases(settings: Settings, model: "Model", pairs: pa.Table, cutoff: dt.date) -> tuple[list[str], np.ndarray]:
+    """Texts of what users did in the window, and whose window (U, P) bool holds something alike."""
+    ids, counts = histories.flatten(pairs["item_text_ids"])
+    used, place, had = np.unique(ids, return_inverse=True, return_counts=True)
+    vectors = text_vectors.load(settings, model.config.encoder_revision, used).vectors - model.center.numpy()
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    chances = np.sqrt(had)
+    chosen = np.random.default_rng(0).choice(len(used), min(PHRASES, len(used)), replace=False, p=chances / chances.sum())
+    will = np.zeros((len(counts), len(chosen)), bool)
+    np.logical_or.at(will, np.repeat(np.arange(len(counts)), counts), (vectors @ vectors[chosen].T > ALIKE)[place])
+    table = text_vectors.texts_before(settings, cutoff)
+    words = dict(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return [words[i] for i in used[chosen].tolist()], will
+
+
+def _mean_auc(scores: np.ndarray, will: np.ndarray) -> float:
+    """How well users are ranked (U, P) for phrases that some will do (U, P) and some will not."""
+    both = will.any(0) & ~will.all(0)
+    return round(float(np.mean([auc(s, w) for s, w in zip(scores.T[both], will.T[both], strict=True)])), 4) if both.any() else 0.5
+
+
+def _error(values: np.ndarray) -> float:
+    """Standard error of a mean."""
+    return float(values.std() / np.sqrt(len(values)))
+
+
+def _retrieval(past: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """How near each user's own future (U, D) is to what they were (U, D): for each, the share of others' that are farther away."""
+    scores = past @ future.T  # (U, U); own futures on the diagonal
     own = np.diag(scores)[:, None]
     below = (scores < own).sum(1) + 0.5 * ((scores == own).sum(1) - 1)
-    rank = below / (users - 1)  # (U,) share of other users' futures that are farther away
-    return {
-        "future_auc": round(float(rank.mean()), 4),
-        "future_auc_low": round(float(rank.mean() - SIGMAS * rank.std() / np.sqrt(users)), 4),
+    ranks = below / (len(past) - 1)
+    return ranks, {
+        "future_auc": round(float(ranks.mean()), 4),
         "future_recall_at_10": round(float(((scores > own).sum(1) < 10).mean()), 4),
-        "users": users,
     }
 
 

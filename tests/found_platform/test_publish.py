@@ -188,11 +188,48 @@ def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: d
     real = gate.judge(settings, version, cutoff)
     assert real.passed
     assert real.figures["future_auc"] > 0.6
+    assert real.figures["phrase_auc"] >= real.figures["frozen_phrase_auc"] > 0.5
     rng = np.random.default_rng(0)
     monkeypatch.setattr(gate, "vectors_of", lambda s, m, rows, texts: rng.normal(size=(rows.num_rows, m.config.dim)))
     blind = gate.judge(settings, version, cutoff)
     assert not blind.passed
     assert abs(blind.figures["future_auc"] - 0.5) < 0.15
+    assert abs(blind.figures["phrase_auc"] - 0.5) < 0.1
+
+
+def test_the_gate_fails_a_model_that_ranks_users_for_phrases_worse_than_it_began(
+    settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own futures are found as before: that alone is not what a model is for."""
+    asked = gate.embed_sentences
+
+    def confused(model, phrases: list[str]) -> np.ndarray:
+        found = asked(model, phrases)
+        return found[::-1] if isinstance(model, Found) else found
+
+    monkeypatch.setattr(gate, "embed_sentences", confused)
+    verdict = gate.judge(settings, registry.champion(settings).version, cutoff)
+    assert not verdict.passed
+    assert verdict.figures["future_auc"] > 0.6
+    assert "alignment did not help" in verdict.reason
+
+
+def test_the_phrases_of_the_gate_are_what_users_did_in_the_window(settings: Settings, cutoff: dt.date) -> None:
+    """By a loop over pairs of texts; a phrase's own text is alike."""
+    model = registry.champion(settings).model
+    t1 = cutoff - dt.timedelta(days=settings.horizon_days)
+    here = (pad.field("cutoff") == cutoff) & (pad.field("event_timestamp") == midnight(t1))
+    pairs = lake.read(settings.lake, "user_text_pairs", here).slice(0, 30)
+    phrases, will = gate._phrases(settings, model, pairs, cutoff)
+    assert len(set(phrases)) == len(phrases) > 5
+    texts = text_vectors.load(settings, model.config.encoder_revision)
+    unit = texts.vectors - model.center.numpy()
+    unit = dict(zip(texts.ids.tolist(), unit / np.linalg.norm(unit, axis=1, keepdims=True), strict=True))
+    table = text_vectors.texts_before(settings, cutoff)
+    ids = dict(zip(table["text"].to_pylist(), table["text_id"].to_pylist(), strict=True))
+    for items, row in zip(pairs["item_text_ids"].to_pylist(), will, strict=True):
+        assert row.tolist() == [any(unit[i] @ unit[ids[p]] > gate.ALIKE for i in items or []) for p in phrases]
+    assert will.any(1).sum() > 5
 
 
 def test_publishing_rereads_the_verdict_and_a_failed_build_leaves_the_live_index(
