@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pyarrow as pa
 
-from found_platform import feature_store, index, registry
+from found_platform import feature_store, index, lake, registry
 from found_platform.contract import midnight
 from found_platform.embedding import text_vectors, users
 from found_platform.feature_store.training_set import users_seen
@@ -78,6 +78,20 @@ class Population:
         table = text_vectors.texts_before(self.settings, self.cutoff)
         text = dict(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
         return [text[i] for i in self.past.texts.tolist()]
+
+    @cached_property
+    def categories(self) -> list[str | None]:
+        """The category that each text of the past most often had, in the order of `past.texts`; None where it never had one."""
+        con = lake.connect(self.settings.duckdb_memory)
+        lake.view(con, "events", self.settings.lake, "raw_events")
+        found = con.execute(
+            "WITH had AS (SELECT text_id, category, count(*) AS n FROM events "
+            "WHERE event_date < $cutoff AND arrived_at <= $moment AND category IS NOT NULL GROUP BY 1, 2) "
+            "SELECT text_id, category FROM had QUALIFY row_number() OVER (PARTITION BY text_id ORDER BY n DESC, category) = 1",
+            {"cutoff": self.cutoff, "moment": midnight(self.cutoff)},
+        ).to_arrow_table()
+        category = dict(zip(found["text_id"].to_pylist(), found["category"].to_pylist(), strict=True))
+        return [category.get(i) for i in self.past.texts.tolist()]
 
     @cached_property
     def attributes(self) -> pa.Table:

@@ -128,6 +128,29 @@ def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None
     assert left_out.closeness[far] > matching.SAME
 
 
+def test_a_category_speaks_for_texts_that_do_not(
+    settings: Settings, population: Population, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = lake.read(settings.lake, "raw_events").to_pandas()
+    known = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff)) & events.category.notna()]
+    counts = (
+        known.groupby(["text_id", "category"]).size().reset_index(name="n").sort_values(["n", "category"], ascending=[False, True])
+    )
+    most = dict(reversed(list(zip(counts.text_id, counts.category, strict=True))))  # the first of each text stays
+    assert population.categories == [most.get(i) for i in population.past.texts.tolist()]
+    name = known.category.mode()[0]
+    inside = np.array([c == name for c in population.categories])
+    said = matching.texts(population)[inside] @ matching._asked(population, [name])[0]
+    with monkeypatch.context() as without:
+        without.setattr(matching, "CATEGORY", 0.0)
+        matching.texts.cache_clear()
+        alone = matching.texts(population)
+    matching.texts.cache_clear()
+    assert (said > alone[inside] @ matching._asked(population, [name])[0]).mean() > 0.9
+    silent = np.array([c is None for c in population.categories])
+    np.testing.assert_allclose(matching.texts(population)[silent], alone[silent], atol=1e-6)
+
+
 def test_looking_is_no_buying_where_buying_is_asked_for(settings: Settings, population: Population) -> None:
     anyhow = about(population, common_word(population))
     payments = Matching(anyhow.closeness, np.array([c == "pay_bill" for c in CHANNELS]))
