@@ -19,11 +19,11 @@ BACKGROUND = 1000
 """Users drawn to stand for everybody."""
 GIVEN_SHARE = 0.2
 """Share of the others' weight that negatives given by a person have; the background has the rest."""
-RIDGE = 0.5
+RIDGE = 1.0
 """Pull of a probe's weights to 0, by column: before any seed is seen, scores spread by one over its root, in log odds."""
-TRUST, TRUSTED = 0.7, 3.0
+TRUST, TRUSTED = 1.5, 3.0
 """Log odds that a standard deviation of the demand's own score is worth before any seed is seen, and how strongly that is held."""
-PROTOTYPE = 2.0
+PROTOTYPE = 0.5
 """Worth of the full difference of class means beside the demand's own score, both of unit spread."""
 AHEAD = 3.0
 """Standard errors by which another head must lead the usual one: seeds are few, and several heads are compared."""
