@@ -95,7 +95,7 @@ def _phrases(settings: Settings, model: "Model", pairs: pa.Table, cutoff: dt.dat
 
 
 def _ranked(scores: np.ndarray, will: np.ndarray) -> np.ndarray:
-    """How well users are ranked (U, P) for phrases that some will do (U, P) and some will not: values (U,), their mean the mean AUC.
+    """How well users are ranked (U, P) for phrases that some will do (U, P) and some not: values (U,), their mean the mean AUC.
 
     A user's own says, over the phrases they will do, what share of those who will not stand below them.
     """
