@@ -135,12 +135,10 @@ def show(name: str, *, home: Path, as_json: bool) -> None:
     console.print(f"{name}, version {asked.version}, by {asked.created_by}, {asked.created_at:%Y-%m-%d %H:%M} UTC", style="bold")
     for what, value in asked.said().items():
         console.print(f"  {what.replace('_', ' '):<18} {value}", soft_wrap=True)
-    table = _table("refresh", "at", "as of", "version", "model", "members", "held out", "joined", "left", "lowest score")
+    table = _table("#", "refreshed", "as of", "model", "members", "held out", "joined", "left")
     for r in refreshes[:SHOWN]:
-        threshold = "-" if r.threshold is None else f"{r.threshold:.3f}"
         counts = (f"{n:,}" for n in (r.size, r.held_out, r.joins, r.leaves))
-        at = f"{r.refreshed_at:%Y-%m-%d %H:%M}"
-        table.add_row(str(r.refresh), at, str(r.as_of), str(r.spec_version), r.model_version, *counts, threshold)
+        table.add_row(str(r.refresh), f"{r.refreshed_at:%Y-%m-%d}", str(r.as_of), r.model_version, *counts)
     console.print(table)
     if refreshes:
         console.print(f"{refreshes[0].mode}: {refreshes[0].reason}", soft_wrap=True)
@@ -233,9 +231,9 @@ def _say_members(settings: Settings, names: list[str], home: Path, as_json: bool
     if not saved:
         console.print('No audience is saved: `found audience save NAME "WHOM TO REACH"` makes one.')
         return
-    table = _table("audience", "version", "members", "held out", "joined", "left", "as of", "refreshed", "asked")
+    table = _table("audience", "members", "joined", "left", "as of", "refreshed", "asked")  # the rest is in `show`
     for asked, last in saved:
-        table.add_row(asked.audience, str(asked.version), *_figures(last[0] if last else None), _question(asked))
+        table.add_row(asked.audience, *_figures(last[0] if last else None), _question(asked))
     _wrap_last(table)
     console.print(table)
     for asked, last in saved:
@@ -249,9 +247,9 @@ def _say_members(settings: Settings, names: list[str], home: Path, as_json: bool
 
 def _figures(last: Refresh | None) -> list[str]:
     if last is None:
-        return ["-"] * 6
-    counts = [f"{n:,}" for n in (last.size, last.held_out, last.joins, last.leaves)]
-    return [*counts, str(last.as_of), f"{last.refreshed_at:%Y-%m-%d %H:%M}"]
+        return ["-"] * 5
+    counts = [f"{n:,}" for n in (last.size, last.joins, last.leaves)]
+    return [*counts, str(last.as_of), f"{last.refreshed_at:%Y-%m-%d}"]
 
 
 def _question(asked: Specification) -> str:
