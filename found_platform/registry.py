@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 MODEL = "found"
 EXPERIMENT = "found"
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+
+_POINTED = threading.RLock()
+"""Where MLflow points is the process's, not a thread's."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,13 @@ def _mlflow(settings: Settings) -> Iterator["MlflowClient"]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     folder = settings.home / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    try:
-        yield mlflow.MlflowClient()
-    finally:
-        mlflow.set_tracking_uri(before)
+    with _POINTED:
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+        try:
+            yield mlflow.MlflowClient()
+        finally:
+            mlflow.set_tracking_uri(before)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import dagster as dg
 
 from dagster_defs.house import House, Record
 from found_platform import registry
+from found_platform.benchmark import gate
 from found_platform.embedding import fit, handover, stages, text_vectors
 from found_platform.feature_store import training_set as training
 from found_platform.monitoring import curves
@@ -85,14 +86,15 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     @house.asset("found_model", group="align", kinds={"pytorch", "mlflow"}, pool="training", checks=["weights_are_sound"])
     def found_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The model of this cutoff, registered in MLflow as `candidate`: FOUND, aligned with descriptions of the future. The
-        frozen-text model is registered beside it, as the version to beat, and takes its place where alignment did not help."""
+        frozen-text model is registered beside it, as the version to beat, and takes its place where the gate refuses FOUND."""
         record = Record(context, house)
         align = train(context, "align")
         assert align is not None
         done = [s for s in (stages.finished(settings, record.cutoff, n) for n in ("behavior", "tabular")) if s] + [align]
         frozen = fit.frozen_text(settings, record.cutoff)
         found = fit.found(settings, record.cutoff, done)
-        version = fit.choose(settings, record.cutoff, frozen, found, helped=align.helped)
+        verdict = gate.judge(settings, found, record.cutoff)
+        version = fit.choose(settings, record.cutoff, frozen, found, verdict)
         loaded = registry.load(settings, version)
         return record.result(
             hashes={str(record.cutoff): hashlib.sha256(loaded.tags["sha256"].encode()).hexdigest()[:16]},
@@ -100,7 +102,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             metadata={
                 "model_version": version,
                 "version_to_beat": frozen,
-                "alignment": "helped" if align.helped else "alignment did not help: the frozen-text model serves this cutoff",
+                "alignment": verdict.reason if verdict.passed else f"{verdict.reason}: the frozen-text model serves this cutoff",
                 "card": dg.MetadataValue.md(registry.card(settings, found)),
                 **shown(align),
             },

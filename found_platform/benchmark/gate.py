@@ -70,12 +70,13 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
         ranks_then, shares_then, at_start = figures_of(frozen)
         figures |= {f"frozen_{name}": value for name, value in at_start.items()}
         worse = any(lost.mean() > SIGMAS * _error(lost) for lost in (ranks_then - ranks, shares_then - shares))
-        passed = passed and not worse and loaded.tags.get("alignment") != "did not help"
+        helped = not worse and loaded.tags.get("alignment") != "did not help"
+        passed = passed and helped
         reason += (
             f", the frozen-text model's {at_start['future_auc']:.1%}; users are ranked for {len(phrases)} phrases with an AUC of "
             f"{figures['phrase_auc']:.3f}, the frozen-text model's {at_start['phrase_auc']:.3f}"
         )
-        reason += ", so alignment did not help" if worse else ""
+        reason += "" if helped else ", so alignment did not help"
     return Verdict(passed, reason, figures)
 
 

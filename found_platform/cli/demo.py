@@ -56,19 +56,27 @@ def run(
 
     steps: list[graph.Step] = []
     status = say.status("")
-    for event in graph.run(settings, day, force=force, prepare=load_libraries):
-        if isinstance(event, str):
-            status.update(event)
-            status.start()
-        else:
-            status.stop()
-            steps.append(event)
-            say.print(_line(event), style=None if event.made else "dim")
+    try:
+        for event in graph.run(settings, day, force=force, prepare=load_libraries):
+            if isinstance(event, str):
+                status.update(event)
+                status.start()
+            else:
+                status.stop()
+                steps.append(event)
+                say.print(_line(event), style=None if event.made else "dim")
+    finally:
+        status.stop()
     total = sum(s.seconds for s in steps)
     say.print(f"{len(steps)} assets in {total:.1f} s, and {import_seconds:.1f} s to load libraries")
 
-    from found_platform import index
+    from found_platform import index, registry
     from found_platform.targeting import lookup
+
+    trained = next(v for v in registry.versions(settings) if v.tags["kind"] == "found" and v.tags["cutoff"] == str(day))
+    if trained.tags.get("gate") == "failed":
+        why = f"The frozen-text model serves: of version {trained.version} the gate says: {trained.tags['gate_reason']}."
+        say.print(why, soft_wrap=True)
 
     demand = DEMAND if config.simulator else _a_demand(settings, day)
     audience = lookup.find(settings, lookup.Question(demand), top=AUDIENCE)

@@ -61,9 +61,10 @@ def found(settings: Settings, cutoff: dt.date, stages: list[Stage]) -> str:
     )
 
 
-def choose(settings: Settings, cutoff: dt.date, frozen: str, found: str, *, helped: bool) -> str:
-    """Which version serves the cutoff: FOUND where alignment helped, else the frozen-text model."""
-    chosen = found if helped else frozen
+def choose(settings: Settings, cutoff: dt.date, frozen: str, found: str, verdict: registry.Verdict) -> str:
+    """Which version serves the cutoff: FOUND where the gate's verdict on it passes, else the frozen-text model."""
+    registry.store_verdict(settings, found, verdict)
+    chosen = found if verdict.passed else frozen
     registry.nominate(settings, chosen, str(cutoff))
     return chosen
 

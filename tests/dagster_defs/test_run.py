@@ -15,7 +15,7 @@ from conftest import Outcome, at, call_found, write_source
 
 from dagster_defs import run as graph
 from dagster_defs.house import AUDIENCE, House
-from found_platform import lake
+from found_platform import lake, registry
 from found_platform.settings import Settings
 from found_platform.targeting import lookup
 
@@ -219,3 +219,31 @@ def test_a_gate_that_does_not_pass_stops_before_the_index(copy: Settings, cutoff
     with pytest.raises(BadInput, match="stored gate verdict does not pass"):
         graph.materialize(copy, "user_index", str(cutoff))
     assert index.live(copy) == before
+
+
+def test_where_the_gate_refuses_the_trained_model_the_frozen_text_model_serves(
+    copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from found_platform import index
+    from found_platform.benchmark import gate
+    from models.found import Found
+
+    asked = gate.embed_sentences
+
+    def confused(model, phrases: list[str]):
+        found = asked(model, phrases)
+        return -found if isinstance(model, Found) else found
+
+    monkeypatch.setattr(gate, "embed_sentences", confused)
+    for asset in ("found_model", "user_embeddings", "promotion", "user_index"):
+        graph.materialize(copy, asset, str(cutoff))
+    serving = registry.champion(copy)
+    assert serving.tags["kind"] == "frozen_text"
+    assert index.live(copy).model_version == serving.version
+    assert lookup.find(copy, lookup.Question("gold"), top=5).model_version == serving.version
+    refused = next(v for v in registry.versions(copy) if v.tags["kind"] == "found")
+    assert refused.tags["gate"] == "failed"
+    outcome = call_found("demo", "--home", copy.home)
+    assert outcome.status == 0, outcome.err
+    assert f"The frozen-text model serves: of version {refused.version} the gate says: a held-out user's own future" in outcome.out
+    assert "so alignment did not help" in outcome.out

@@ -243,7 +243,7 @@ def server(folder: Path) -> Iterator[str]:
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        process.kill()  # asked kindly it may wait for ever for calls that it thinks are open
         process.wait()
 
 

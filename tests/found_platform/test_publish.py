@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,23 @@ def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> 
     registry.promote(made, second)
     assert (registry.version_of(made, registry.CHAMPION), registry.version_of(made, registry.PREVIOUS)) == (second, first)
     assert registry.of_cutoff(made, "2024-01-01") == second
+
+
+def test_threads_at_two_homes_read_each_its_own_registry(tmp_path: Path) -> None:
+    import torch
+
+    from models.frozen_text import FrozenText, FrozenTextConfig
+
+    model = FrozenText(FrozenTextConfig("random-bert", "r", 4), torch.ones(4))
+    homes = [Settings.load(tmp_path / name, profile="tiny") for name in ("a", "b")]
+    for made in homes:
+        registry.log(made, model, parameters={}, metrics={}, tags={"cutoff": "2024-01-01", "home": made.home.name}, card="# A card")
+
+    def read(made: Settings) -> set[str]:
+        return {v.tags["home"] for _ in range(20) for v in registry.versions(made)}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, homes * 2)) == [{"a"}, {"b"}] * 2
 
 
 def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
