@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from found_platform.errors import BadInput
-from found_platform.lake import literal, quote
+from found_platform.lake import as_arrow, literal, quote
 from found_platform.sources.config import Location
 
 
@@ -68,7 +68,7 @@ def make_view(
     files = location.files()
     try:
         if location.is_delta():
-            con.register(f"{view}_delta", DeltaTable(location.path).to_pyarrow_dataset())
+            con.register(f"{view}_delta", as_arrow(DeltaTable(location.path)))
             con.execute(
                 f"CREATE OR REPLACE VIEW {view} AS "
                 f"SELECT *, {literal(location.path)} AS _file, row_number() OVER () AS _row FROM {view}_delta"

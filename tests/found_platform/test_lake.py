@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as pad
+import pyarrow.fs as fs
 import pytest
 from deltalake.exceptions import DeltaError
 
@@ -36,6 +38,17 @@ def test_replacing_a_day_leaves_the_others_and_a_rerun_changes_nothing(tmp_path:
         assert after["2024-01-02"][0] == 2
     lake.replace_days(tmp_path, "t", rows((2, "a", 2)), day(2), day(3), schema=SCHEMA)
     assert lake.row_hashes(tmp_path, "t", "event_date") == before
+
+
+def test_arrow_opens_the_files_of_a_dataset_itself_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    """File objects of Python's in reading threads abort a process that ends."""
+    home = tmp_path / "a b%c é"
+    lake.replace_days(home, "t", rows((1, "a", 1), (2, "a", 2)), day(1), day(3), schema=SCHEMA)
+    read = lake.dataset(home, "t")
+    assert isinstance(read, pad.FileSystemDataset)
+    assert isinstance(read.filesystem, fs.SubTreeFileSystem)
+    assert isinstance(read.filesystem.base_fs, fs.LocalFileSystem)
+    assert sorted(read.to_table()["n"].to_pylist()) == [1, 2]
 
 
 def test_rows_outside_the_slice_are_refused_and_the_table_stays(tmp_path: Path) -> None:
