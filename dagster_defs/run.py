@@ -202,11 +202,11 @@ def states(settings: Settings) -> list[State]:
 
 
 def publish(settings: Settings, cutoff: dt.date) -> None:
-    """Publishes a cutoff's users anew: their states and the promotion where they are stale, the index in any case."""
+    """Publishes a cutoff's users anew: the index in any case; their states, the promotion and the prompts where they are stale."""
     house = House(settings)
     key = str(cutoff)
     with session(settings) as instance:
-        for asset in ("user_embeddings", "promotion", "user_index"):
+        for asset in ("user_embeddings", "promotion", "user_index", "tuned_prompts"):
             if asset == "user_index" or _stale(house, instance, asset, [key]):
                 _materialize(house, instance, asset, [key])
 

@@ -27,6 +27,9 @@ MODEL = "found"
 EXPERIMENT = "found"
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 
+GATE = "## The gate"
+"""Where a card says what the gate found."""
+
 _POINTED = threading.RLock()
 """Where MLflow points is the process's, not a thread's."""
 
@@ -215,8 +218,11 @@ def champion(settings: Settings) -> LoadedModel:
 
 
 def store_verdict(settings: Settings, version: str, verdict: Verdict) -> None:
-    """Ties a gate verdict to a version, as tags."""
+    """Ties a gate verdict to a version, as tags and at the end of its card."""
     with _mlflow(settings) as client:
+        card = (client.get_model_version(MODEL, version).description or "").split(GATE)[0].rstrip()
+        said = f"{'Passed' if verdict.passed else '**Refused**'}: {verdict.reason}."
+        client.update_model_version(MODEL, version, description=f"{card}\n\n{GATE}\n\n{said}\n")
         client.set_model_version_tag(MODEL, version, "gate", "passed" if verdict.passed else "failed")
         client.set_model_version_tag(MODEL, version, "gate_reason", verdict.reason)
         client.set_model_version_tag(MODEL, version, "gate_figures", json.dumps(verdict.figures))

@@ -110,6 +110,11 @@ class Found(nn.Module):
         """One over the temperature, at most 100."""
         return self.scale.clamp(max=4.6052).exp()
 
+    @property
+    def begins_frozen(self) -> tuple[str, ...]:
+        """Parameters that `begin` sets to the frozen text space; a description tower has a space of its own."""
+        return ("user.weight",) if self.description_tower is not None else ("user.weight", "sentence.weight")
+
     @torch.no_grad()
     def begin(self, center: Tensor, projection: Tensor, activity: Tensor) -> None:
         """Sets the frozen start: the centre (E,), the projection (K, E) of both sides, and the activity rows (N, A) to scale by."""
@@ -129,6 +134,7 @@ class Found(nn.Module):
         return (_log(histories.activity[:, : self.config.activity]) - self.activity_mean) / self.activity_scale
 
     def forward(self, histories: Histories) -> States:
+        """The encoders (equation 5; the table's; equation 10, searches as tokens with their age) and their fusion (equation 11)."""
         mean, known = histories.own_mean()
         centred = (mean - self.center) * known[:, None]
         tokens: list[Tensor | None] = [None, None, None]
@@ -179,13 +185,13 @@ class Found(nn.Module):
         return torch.cat([states.aligned[:, :0], *(F.normalize(e, dim=-1) for e in parts)], 1)
 
     def sentences(self, vectors: Tensor) -> Tensor:
-        """e^(q) (B, K), unit length, of sentences by their frozen vectors (B, E), or the description tower's (see `describe`)."""
+        """Equation 12: e^(q) (B, K), unit length, of sentences by their frozen vectors (B, E) or the description tower's."""
         centred = vectors if self.description_tower is not None else vectors - self.center
         own = F.normalize(self.sentence(centred), dim=-1)
         return own if self.common is None else F.normalize(own + self.common, dim=-1)
 
     def describe(self, texts: Sequence[str]) -> Tensor:
-        """e^(q) of texts, through the description tower."""
+        """Equation 12: e^(q) (B, K) of B texts, through the description tower."""
         assert self.description_tower is not None
         return self.sentences(self.description_tower(texts))
 

@@ -103,7 +103,8 @@ def build(house: House) -> list[dg.AssetsDefinition]:
                 "model_version": version,
                 "version_to_beat": frozen,
                 "alignment": verdict.reason if verdict.passed else f"{verdict.reason}: the frozen-text model serves this cutoff",
-                "card": dg.MetadataValue.md(registry.card(settings, found)),
+                "card": dg.MetadataValue.md(registry.card(settings, version)),
+                **({} if version == found else {"card_of_the_refused": dg.MetadataValue.md(registry.card(settings, found))}),
                 **shown(align),
             },
         )

@@ -63,6 +63,7 @@ class Level(StrEnum):
 class ProfileName(StrEnum):
     tiny = "tiny"
     cpu = "cpu"
+    paper = "paper"
 
 
 Home = Annotated[Path, typer.Option("--home", help="Folder of all state.")]
@@ -207,7 +208,7 @@ Horizon = Annotated[int | None, typer.Option(help="Days ahead. Default: what the
 Exclude = Annotated[list[Path] | None, typer.Option(help="A file of users to leave out; may be repeated.")]
 Without = Annotated[list[str] | None, typer.Option(help="A saved audience to leave out; may be repeated.")]
 Top = Annotated[int | None, typer.Option(min=1, help="The best so many users.")]
-SizeLevel = Annotated[Level | None, typer.Option(help="As many as past precision suggests [default: balanced].")]
+SizeLevel = Annotated[Level | None, typer.Option(help="As many as past precision suggests; balanced unless told.")]
 MinScore = Annotated[float | None, typer.Option(help="Everybody who scores as much.")]
 Holdout = Annotated[float, typer.Option(min=0, max=0.5, help="Share of the members to keep out of exports, to measure lift.")]
 AudienceName = Annotated[str, typer.Argument(help="Small letters, digits, - and _.")]

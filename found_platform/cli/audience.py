@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy import audit, keys
 from found_platform.settings import Settings
 from found_platform.targeting import evidence, lookup
+from found_platform.targeting.audiences import export
 from found_platform.targeting.lookup import Audience, Question
 
 TYPES = {"user_id": pa.string(), "score": pa.float64(), "probability": pa.float64(), "evidence": pa.string()}
@@ -71,13 +71,14 @@ def write(path: Path | None, format: str, audience: Audience) -> None:
         pc.write_csv(table, text)
         sys.stdout.write(text.getvalue().decode())
         return
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
-        if format == "json":
-            sink.write(json.dumps(audience.as_dict(), indent=1, default=str).encode())
-        elif format == "csv":
-            pc.write_csv(table, sink)
-        else:
-            pq.write_table(table, sink)
+    sink = io.BytesIO()
+    if format == "json":
+        sink.write(json.dumps(audience.as_dict(), indent=1, default=str).encode())
+    elif format == "csv":
+        pc.write_csv(table, sink)
+    else:
+        pq.write_table(table, sink)
+    export.place(path, sink.getbuffer())
 
 
 def _row(user: Mapping[str, Any]) -> dict[str, Any]:

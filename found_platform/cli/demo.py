@@ -132,7 +132,9 @@ def _open(
     _cutoff(settings, found, cutoff)
     from found_platform.embedding import text_vectors
 
-    text_vectors.check_available(settings.text_encoder)
+    towers = (settings.sizes.model.get(name) for name in ("event_tower", "description_tower"))
+    for name in dict.fromkeys([settings.text_encoder, *(t["model"] for t in towers if t and t.get("model"))]):
+        text_vectors.check_available(name)
     expected = None
     if force or kept is None:
         guess = estimate.of_source(found)

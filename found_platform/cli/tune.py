@@ -11,7 +11,7 @@ from rich.table import Table
 
 from found_platform.cli.app import existing_home, print_json
 from found_platform.errors import BadInput
-from found_platform.privacy import keys
+from found_platform.privacy import audit, keys
 from found_platform.settings import Settings
 from found_platform.targeting import prompts
 from found_platform.targeting.prompts import Tuned
@@ -38,6 +38,14 @@ def tune(name: str, *, demand: str | None, seeds: Path | None, negatives: Path |
     unknown = {str(path): [i for i, key in enumerate(read, 1) if key in tuned.missing] for path, read in files.items()}
     names = keys.user_ids(settings, tuned.head.suggested_negatives)
     suggested = [names[key] for key in tuned.head.suggested_negatives]
+    audit.record(
+        settings,
+        "tune",
+        question={"prompt": name, "sentence": tuned.demand},
+        rows=len(suggested),
+        model_version=tuned.model_version,
+        reason=f"{tuned.seeds} seeds, {tuned.negatives} negatives; rows are users who were shown",
+    )
     if as_json:
         head = {k: v for k, v in asdict(tuned.head).items() if k not in ("query", "bias", "suggested_negatives")}
         said = {k: v for k, v in asdict(tuned).items() if k not in ("head", "missing")}

@@ -15,7 +15,7 @@ LIMITS = (
 )
 
 
-def of_frozen_text(about: dict[str, Any]) -> str:
+def of_frozen_text(about: dict[str, Any], tags: dict[str, str]) -> str:
     """The card of a frozen-text version."""
     return "\n".join(
         [
@@ -24,7 +24,11 @@ def of_frozen_text(about: dict[str, Any]) -> str:
             f"A user is the centred mean of the frozen vectors ({about['encoder']}, revision {about['encoder_revision']}, "
             f"{about['text_dim']} dimensions) of their own events before the cutoff. Nothing is learned but the centre.",
             "",
-            "The version that every FOUND version of this cutoff has to beat.",
+            "The version that every FOUND version of this cutoff has to beat: how it does on held-out users stands in their cards.",
+            "",
+            *_made_of(tags),
+            "",
+            *_limits(LIMITS[:2]),
         ]
     )
 
@@ -72,15 +76,21 @@ def of_found(settings: Settings, about: dict[str, Any], stages: list[Stage], tag
         f"- texts encoded: {align.outcome['texts']:,} distinct ones, "
         f"{align.outcome['texts'] / max(about['events_before'], 1):.2f} of the {about['events_before']:,} events",
         "",
-        "## Made of",
+        *(f"- weights of the losses of {s.name}: {given}" for s in stages if (given := getattr(settings.sizes, s.name).losses)),
         "",
-        *(f"- {k}: {v}" for k, v in tags.items()),
+        *_made_of(tags),
         "",
-        "## Known limits",
-        "",
-        *(f"- {limit}" for limit in LIMITS),
+        *_limits(LIMITS),
     ]
     return "\n".join(lines)
+
+
+def _made_of(tags: dict[str, str]) -> list[str]:
+    return ["## Made of", "", *(f"- {k}: {v}" for k, v in tags.items())]
+
+
+def _limits(limits: tuple[str, ...]) -> list[str]:
+    return ["## Known limits", "", *(f"- {limit}" for limit in limits)]
 
 
 def _stage(stage: Stage) -> str:

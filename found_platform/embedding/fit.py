@@ -30,8 +30,8 @@ def frozen_text(settings: Settings, cutoff: dt.date) -> str:
         model,
         parameters={"profile": settings.profile, "encoder": about["encoder"], "users": _users(data.owner, torch)},
         metrics={"center_norm": float(center.norm()), "texts": float((data.text_counts > 0).sum())},
-        tags=_lineage(settings, cutoff),
-        card=card.of_frozen_text(about),
+        tags=(tags := _lineage(settings, cutoff)),
+        card=card.of_frozen_text(about, tags),
     )
 
 

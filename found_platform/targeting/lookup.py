@@ -9,7 +9,7 @@ few users are asked for, else exactly; the answer says which.
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -141,6 +141,12 @@ def check(question: Question) -> None:
         raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
 
 
+def _check_filter(settings: Settings, question: Question) -> None:
+    """Before anybody is ranked: a slip of the pen is said at once."""
+    if question.where:
+        filters.parse(question.where, index.filter_columns(settings))
+
+
 def score(settings: Settings, question: Question, exclude: frozenset[str] = frozenset()) -> Scored:
     """Ranks everybody with a history whom the filter selects, who may be targeted and is not excluded (by user key).
 
@@ -149,6 +155,7 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
     check(question)
     published = index.live(settings)
     population = _population(settings, published.name, published.model_version, published.as_of)
+    _check_filter(settings, question)
     return _score(population, published, question, exclude, *_rank(population, question))
 
 
@@ -168,6 +175,7 @@ def find(
     check(question)
     published = index.live(settings)
     population = _population(settings, published.name, published.model_version, published.as_of)
+    _check_filter(settings, question)
     ranking, demand, made = _rank(population, question)
     why: dict[str, list[Evidence]] = {}
     chances: list[float] | None = None
@@ -234,16 +242,17 @@ def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, 
         reason = f"the prompt {tuned.name} of {tuned.seeds} seed users, head {tuned.head.kind}: {tuned.head.chosen_because}"
         return Ranking("prompt", reason, query=tuned.head.query, bias=tuned.head.bias), Demand(tuned.demand), None
     sentence = check_demand(question.sentence or "")
-    made = None
-    if question.phrases is not None:
-        demand = Demand(sentence, question.phrases)
-    elif question.mode in ("aligned", "late"):
-        demand = Demand(sentence)
-    else:
-        made = rewriting.grounded(settings, population.cutoff).rewrite(sentence)
-        demand = Demand.of(made)
-    days = question.horizon_days or (made.horizon_days if made else None) or settings.horizon_days
-    return modes.rank(population, demand, question.mode, days), demand, made
+    if question.mode in ("aligned", "late"):
+        return modes.rank(population, Demand(sentence), question.mode, settings.horizon_days), Demand(sentence), None
+    made = rewriting.grounded(settings, population.cutoff).rewrite(sentence)
+    if question.phrases is not None:  # a person says it better; what is left out, how and when it is done stays as it was read
+        made = replace(made, phrases=question.phrases, sentences=(", ".join(question.phrases),), note="", by="a person")
+    demand = Demand.of(made)
+    ranking = modes.rank(population, demand, question.mode, question.horizon_days or made.horizon_days or settings.horizon_days)
+    unheeded = [made.note] if made.note and not demand.note else []
+    if made.min_amount is not None:
+        unheeded.append(f"“at least {made.min_amount:,g}” is not heeded: any amount counts")
+    return replace(ranking, reason="; ".join([ranking.reason, *unheeded])), demand, made
 
 
 def _score(

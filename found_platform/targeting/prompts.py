@@ -13,7 +13,7 @@ import shlex
 import tempfile
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from found_platform import index, lake
 from found_platform.contract import normalise_text
 from found_platform.embedding import text_vectors
 from found_platform.errors import BadInput
+from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.targeting import few_shot, modes, rewriting
 from found_platform.targeting.few_shot import Head, Tuner
@@ -185,6 +186,9 @@ def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: 
         )
     asked = _asked(population, wanted.demand)
     head = few_shot.fit(vectors, keys, seeds, negatives, asked, tuner(population.model, wanted.demand))
+    offered = head.suggested_negatives
+    may_be_shown = suppression.allowed(settings, offered, as_of)
+    head = replace(head, suggested_negatives=[key for key, may in zip(offered, may_be_shown, strict=True) if may])
     return Tuned(wanted.name, wanted.demand, "", model_version, str(as_of), len(seeds), len(negatives), head, frozenset(missing))
 
 

@@ -15,6 +15,7 @@ wrong shows where.
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import sys
@@ -92,7 +93,7 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
             f"{run['stage']}: {wanted.sentence()}; {len(task.rows):,} rows, batch {options.batch}, {options.steps} steps",
             flush=True,
         )
-    progress = train(task, options, out, device)
+    progress = train(task, options, out, device, _made_of(run, data))
     outcome = {
         "stage": run["stage"],
         "parameters": wanted.parameters,
@@ -112,6 +113,15 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
     if distributed:
         dist.destroy_process_group()
     return outcome
+
+
+def _made_of(run: dict[str, Any], data: TrainingData) -> str:
+    """A hash of the model, the losses and the data: a checkpoint of others is no place to go on from."""
+    made = hashlib.sha256(json.dumps([run["model"], run.get("losses")], sort_keys=True).encode())
+    for path in sorted(data.folder.iterdir()):
+        with path.open("rb") as file:
+            made.update(hashlib.file_digest(file, "sha256").digest())
+    return made.hexdigest()
 
 
 def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:

@@ -4,6 +4,7 @@ stop.
 A contrastive loss compares every row with every other, so its gradient cannot be summed from parts. Outputs of all micro-batches
 (and of all processes) are made first, without a graph; the loss over all of them gives each output's gradient; then each
 micro-batch is run again and sent backward from there. The result is the gradient of the whole batch, in the memory of one of them.
+What every row is compared with inside the model (`Task.asked`) is made before that, also of the whole batch.
 
 Everything random follows from (seed, step, place in the batch), so a resumed run repeats what it would have done.
 """
@@ -24,9 +25,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from found_platform.training.progress import Log
-from models.found import learned_state
+from models.found import Found, learned_state
 
 Outputs = tuple[Tensor, ...]
+Asked = tuple[Tensor, Tensor]
 
 
 class CannotResume(ValueError):
@@ -44,8 +46,12 @@ class Task(Protocol):
         """(N,) rows to train on."""
         ...
 
-    def outputs(self, rows: Tensor) -> Outputs:
-        """Of a micro-batch."""
+    def asked(self, rows: Tensor, /) -> Tensor | None:
+        """(b, K) what rows of the whole batch are asked for inside the model, by a micro-batch's; None where nothing is."""
+        ...
+
+    def outputs(self, rows: Tensor, asked: Asked | None = None, /) -> Outputs:
+        """Of a micro-batch. `asked` are its own and, in the order of the batch, everybody's; None: the micro-batch is all."""
         ...
 
     def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
@@ -83,9 +89,6 @@ class Options:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least {low}")
 
 
-SLOW = ("user.weight", "sentence.weight")
-
-
 @dataclass
 class Progress:
     """Where a run is, and the best it has seen. `start` are the figures before the first step."""
@@ -98,9 +101,10 @@ class Progress:
     seconds: float = 0.0
 
 
-def train(task: Task, options: Options, folder: Path, device: str = "cpu") -> Progress:
+def train(task: Task, options: Options, folder: Path, device: str = "cpu", made_of: str = "") -> Progress:
     """Trains from the newest checkpoint in `folder`, if there is one, and leaves the best weights in the model and in
     `best.safetensors`. Writes `progress.jsonl`. Where no step was better than the start, the model is as it started.
+    `made_of` names the model, losses and data. Raises CannotResume for a checkpoint of other options or of something else.
     """
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -108,7 +112,7 @@ def train(task: Task, options: Options, folder: Path, device: str = "cpu") -> Pr
     folder.mkdir(parents=True, exist_ok=True)
     model = task.model.to(device)
     optimizer = _optimizer(model, options)
-    progress, best = _resume(folder / "checkpoint.safetensors", model, optimizer, options)
+    progress, best = _resume(folder / "checkpoint.safetensors", model, optimizer, options, made_of)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options), last_epoch=progress.step - 1)
     log = Log(folder / "progress.jsonl", options.log_every, options.batch, options.steps, enabled=rank == 0, resumed=progress.step)
     if not progress.start:
@@ -134,10 +138,10 @@ def train(task: Task, options: Options, folder: Path, device: str = "cpu") -> Pr
             progress.worse = 0 if better else progress.worse + 1
             log.held_out(progress.step, figures)
         if rank == 0 and time.monotonic() - saved > 60 * options.checkpoint_minutes:
-            save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, options, progress, best)
+            save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, options, progress, best, made_of)
             saved = time.monotonic()
     if rank == 0:
-        save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, options, progress, best)
+        save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, options, progress, best, made_of)
         save_file(best, folder / "best.safetensors")
     model.load_state_dict(best, strict=False)
     return progress
@@ -168,17 +172,29 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
     task.model.zero_grad(set_to_none=True)
     micro = _micro(rows, options, rank, world)
 
-    def run(i: int) -> Outputs:
-        torch.manual_seed((((options.seed * 1_000_003 + step) * 1009 + rank) * 10_007 + i) % 2**63)
+    def seed(i: int, part: int) -> None:
+        torch.manual_seed((((options.seed * 1_000_003 + step) * 1009 + rank) * 10_007 + i + part * 2**61) % 2**63)
+
+    def asked(i: int) -> Tensor | None:
+        seed(i, 1)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            return task.outputs(micro[i])
+            return task.asked(micro[i])
+
+    def run(i: int, own: Tensor | None, everyones: Tensor | None) -> Outputs:
+        seed(i, 0)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            return task.outputs(micro[i], None if own is None or everyones is None else (own, everyones))
 
     if len(micro) == 1 and world == 1:
-        parts = task.losses(run(0), rows)
+        own = asked(0)
+        parts = task.losses(run(0, own, own), rows)
         _sum(parts).backward()
         return _floats(parts)
     with torch.no_grad():
-        own = [torch.cat(column) for column in zip(*(run(i) for i in range(len(micro))), strict=True)]
+        owns = [asked(i) for i in range(len(micro))]
+        there = [a for a in owns if a is not None]
+        everyones = _gather(torch.cat(there), rank, world) if there else None
+        own = [torch.cat(column) for column in zip(*(run(i, owns[i], everyones) for i in range(len(micro))), strict=True)]
     everyone = [_gather(column, rank, world) for column in own]
     leaves = [column.detach().requires_grad_(column.is_floating_point()) for column in everyone]
     parts = task.losses(tuple(leaves), rows)
@@ -187,7 +203,7 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
         task.model.zero_grad(set_to_none=True)
     start = sum(len(rows.tensor_split(world)[r]) for r in range(rank))
     for i, part in enumerate(micro):
-        made = run(i)
+        made = run(i, asked(i), everyones)
         wanted = [
             (out, leaf.grad[start : start + len(part)])
             for out, leaf in zip(made, leaves, strict=True)
@@ -247,9 +263,10 @@ def _evaluate(task: Task, rank: int, world: int) -> dict[str, float]:
 def _optimizer(model: nn.Module, options: Options) -> torch.optim.AdamW:
     """Weight decay on matrices alone; what starts from the frozen text space moves slowly."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    slow = model.begins_frozen if isinstance(model, Found) else ()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((parameter.dim() > 1, name in SLOW), []).append(parameter)
+            groups.setdefault((parameter.dim() > 1, name in slow), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -291,6 +308,7 @@ def save_checkpoint(
     options: Options,
     progress: Progress,
     best: dict[str, Tensor],
+    made_of: str,
 ) -> None:
     """One safetensors file, replaced at once: a kill leaves the one before."""
     tensors = {f"model.{k}": v.detach().cpu() for k, v in learned_state(model).items()}
@@ -298,12 +316,14 @@ def save_checkpoint(
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
     partial = path.with_suffix(".partial")
-    about = {"progress": json.dumps(vars(progress)), "options": _fixed(options)}
+    about = {"progress": json.dumps(vars(progress)), "options": _fixed(options), "made_of": made_of}
     save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial, about)
     partial.replace(path)
 
 
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, options: Options) -> tuple[Progress, dict[str, Tensor]]:
+def _resume(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, options: Options, made_of: str
+) -> tuple[Progress, dict[str, Tensor]]:
     if not path.exists():
         return Progress(), {}
     with safe_open(path, "pt") as file:
@@ -312,6 +332,10 @@ def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, opti
             raise CannotResume(
                 f"{path} was made with the options {about['options']} and not with {_fixed(options)}: "
                 "give these again, or another folder."
+            )
+        if about.get("made_of", made_of) != made_of:
+            raise CannotResume(
+                f"{path} was made of another model, other losses or other data: give these again, or another folder."
             )
         progress = Progress(**json.loads(about["progress"]))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from found_platform.training.data import TrainingData
-from found_platform.training.loop import Outputs
+from found_platform.training.loop import Asked, Outputs
 from models.behavior import BehaviorConfig, BehaviorEncoder
 from models.found import Found, frozen_projection
 from models.losses import (
@@ -55,8 +55,11 @@ class BehaviorTask:
         self.rows = data.training_rows(described=False)
         self._held_out = data.held_out_rows(described=False)[:256]
 
-    def outputs(self, rows: Tensor) -> Outputs:
-        histories, _ = self.data.histories(rows, self.weights.event_dropout if self.model.training else 0.0)
+    def asked(self, _: Tensor) -> None:
+        return None
+
+    def outputs(self, rows: Tensor, _: Asked | None = None, /) -> Outputs:
+        histories, _used = self.data.histories(rows, self.weights.event_dropout if self.model.training else 0.0)
         encoder, histories = self.model.encoder, histories.to(self.model.scale.device)
         context, targets, there = encoder(histories)
         return context, targets, there, encoder.acts_next(context), encoder.events.acted(histories)
@@ -99,7 +102,10 @@ class TabularTask:
         self.rows = data.training_rows(described=False)
         self._held_out = data.held_out_rows(described=False)[:HELD_OUT_ROWS]
 
-    def outputs(self, rows: Tensor) -> Outputs:
+    def asked(self, _: Tensor) -> None:
+        return None
+
+    def outputs(self, rows: Tensor, _: Asked | None = None, /) -> Outputs:
         device = next(self.model.parameters()).device
         return self.model.corrupt_and_guess(self.data.cells[rows].long().to(device))
 
@@ -124,11 +130,7 @@ class TabularTask:
 
 @dataclass(frozen=True)
 class AlignLosses:
-    """Weights of the parts of the alignment's loss; 0 leaves a part out.
-
-    All parts are over the whole batch, however it is cut, but for `late`: late interaction asks every event, so its negatives are
-    those of the micro-batch, and its gradient depends on the micro-batch's size.
-    """
+    """Weights of the parts of the alignment's loss; 0 leaves a part out. All are over the whole batch, however it is cut."""
 
     margin: float = 0.1  # descriptions nearer than this are no negatives; 0 filters nothing
     anchor: float = 1.0  # pull of both sides towards the frozen text space
@@ -160,27 +162,30 @@ class AlignTask:
         drawn = torch.multinomial(chances, count, generator=torch.Generator().manual_seed(0)) if count else had[:0]
         self._held_out_phrases = drawn
 
-    def outputs(self, rows: Tensor) -> Outputs:
+    def asked(self, rows: Tensor) -> Tensor:
+        """(b, K) the sentences about the rows' futures."""
+        if self.model.description_tower is not None:
+            return self.model.describe([self.data.descriptions[i] for i in rows.tolist()])
+        return self.model.sentences(self.data.futures(rows).to(self.model.scale.device))
+
+    def outputs(self, rows: Tensor, asked: Asked | None = None, /) -> Outputs:
         model, training = self.model, self.model.training
+        sentences, everyones = asked or (self.asked(rows),) * 2
         histories, used = self.data.histories(rows, self.weights.event_dropout if training else 0.0)
         histories = histories.to(model.scale.device)
         if model.event_tower is not None:
             histories.texts = model.event_tower([self.data.texts[i] for i in used.tolist()]).float()
         states = model(histories)
         futures = self.data.futures(rows).to(model.scale.device)
-        if model.description_tower is not None:
-            sentences = model.describe([self.data.descriptions[i] for i in rows.tolist()])
-            sentence_start = torch.zeros_like(sentences)
-        else:
-            sentences = model.sentences(futures)
-            sentence_start = F.normalize(F.linear(futures - model.center, model.start), dim=-1)
-        late = sentences.new_zeros(len(rows))
+        sentence_start = F.normalize(F.linear(futures - model.center, model.start), dim=-1)
+        late = sentences.new_zeros(len(rows), 1)
         if self.weights.late and training:
-            late = _late_loss(model.late_scores(histories, sentences.detach()), self.data.owner[rows])
+            late = model.late_scores(histories, everyones.detach())  # (b, B)
         phrases, queries = torch.zeros_like(rows), sentences.new_zeros(len(rows), 1)
         if self.weights.phrases and training:
             phrases = self.data.phrases(rows, self._rarity)
             queries = self._queries(phrases)
+        phrases = phrases.to(sentences.device)  # processes exchange what lies where the model does
         shared = _shared(states.shared, sentences)
         return states.aligned, sentences, states.start, sentence_start, late, futures, *shared, phrases, queries
 
@@ -195,8 +200,8 @@ class AlignTask:
         }
         if weights.anchor:
             parts["anchor"] = weights.anchor * (anchor_loss(sentences, sentence_start) + anchor_loss(aligned, start))
-        if weights.late:
-            parts["late"] = weights.late * late.mean()
+        if weights.late and model.training:
+            parts["late"] = weights.late * _late_loss(late, owner)
         if weights.phrases:
             scores = model.temperature * aligned @ queries.float().T
             parts["phrases"] = weights.phrases * targeting_loss(scores, self._will(rows, phrases.cpu()))
@@ -245,11 +250,10 @@ class AlignTask:
 
 
 def _late_loss(scores: Tensor, owner: Tensor) -> Tensor:
-    """Equation 13's form over the scores of late interaction (B, B), both ways, a row's own loss each: (B,)"""
-    owner = owner.to(scores.device)
+    """Equation 13's form over the scores of late interaction (B, B), both ways."""
     own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
     scores = scores.float().masked_fill((owner[:, None] == owner) & ~own, -torch.inf)
-    return -(F.log_softmax(scores, 1).diagonal() + F.log_softmax(scores, 0).diagonal()) / 2
+    return -(F.log_softmax(scores, 1).diagonal() + F.log_softmax(scores, 0).diagonal()).mean() / 2
 
 
 def _shared(shared: dict[str, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from found_platform import index, lake, registry
 from found_platform.benchmark.metrics import auc
 from found_platform.embedding import text_vectors, users
 from found_platform.errors import BadInput
+from found_platform.privacy import audit, suppression
 from found_platform.privacy import keys as user_keys
 from found_platform.settings import Settings
 from found_platform.targeting import few_shot, prompts
@@ -386,3 +387,17 @@ def test_what_cannot_be_tuned_is_refused_and_leaves_nothing(
         assert refused.status == 2
         assert said in refused.err
     assert prompts.fingerprint(copy) == before
+
+
+def test_who_may_not_be_targeted_is_not_offered_and_who_asked_is_on_record(
+    copy: Settings, gold: dict[str, Any], files: tuple[Path, Path, list[str]]
+) -> None:
+    first = gold["suggested_negatives"][0]
+    wanted, negatives = (user_keys.read_users(copy, path) for path in files[:2])
+    (copy.home / "gone.csv").write_text(f"user_id\n{first}\n")
+    suppression.add(copy, copy.home / "gone.csv", "asked by mail")
+    tuned = prompts.tune(copy, "again", "people who will buy gold", set(wanted), set(negatives))
+    ids = user_keys.user_ids(copy, tuned.head.suggested_negatives)
+    assert set(gold["suggested_negatives"]) - set(ids.values()) == {first}
+    entry = next(e for e in audit.entries(copy) if e["action"] == "tune")
+    assert (entry["rows"], entry["model_version"]) == (len(gold["suggested_negatives"]), gold["model_version"])

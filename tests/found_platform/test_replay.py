@@ -15,8 +15,9 @@ from sklearn.metrics import roc_auc_score
 from found_platform import lake, registry
 from found_platform.contract import CHANNELS
 from found_platform.embedding import handover, users
+from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.targeting import heads, matching, modes, past, replay
+from found_platform.targeting import heads, lookup, matching, modes, past, replay
 from found_platform.targeting.matching import Matching
 from found_platform.targeting.modes import Demand
 from found_platform.targeting.population import Population
@@ -230,6 +231,29 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
     without, with_it = (roc_auc_score(did[others], s[others]) for s in scores)
     assert not np.array_equal(*scores)
     assert with_it < without + 0.02
+
+
+def test_a_persons_own_phrases_leave_the_rest_of_the_demand_as_it_was_read(
+    settings: Settings, population: Population, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word, days, rank = common_word(population), [], modes.rank
+    monkeypatch.setattr(modes, "rank", lambda *asked: days.append(asked[-1]) or rank(*asked))
+    asked = "people who will pay for something worth more than 500 in the next 5 days"
+    seen = lookup.score(settings, lookup.Question(asked, phrases=(word,)))
+    assert seen.demand.phrases == (word,)
+    assert seen.demand.channels == ("pay_bill",)
+    assert days == [5]
+    assert seen.rewriting is not None
+    assert seen.rewriting.sentences == (word,)
+    assert "“at least 500” is not heeded" in seen.reason
+
+
+def test_a_filter_that_cannot_be_read_is_refused_before_anybody_is_ranked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modes, "rank", lambda *_: pytest.fail("ranked"))
+    with pytest.raises(BadInput, match="no_such_column"):
+        lookup.find(settings, lookup.Question("gold", where="no_such_column > 1"))
 
 
 def test_the_command_line_runs_each_mode(settings: Settings) -> None:

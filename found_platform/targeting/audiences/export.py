@@ -80,8 +80,8 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
         index_version=refresh.index_version,
         reason=f"refresh {refresh.refresh}{', with the holdout' if with_holdout else ''}, sha256 {sha256}",
     )
-    _place(done.provenance, json.dumps(said, indent=1, ensure_ascii=False).encode())
-    _place(done.path, content.getbuffer())
+    place(done.provenance, json.dumps(said, indent=1, ensure_ascii=False).encode())
+    place(done.path, content.getbuffer())
     return done
 
 
@@ -129,7 +129,7 @@ def _provenance(settings: Settings, refresh: Refresh, done: Exported, sha256: st
     }
 
 
-def _place(path: Path, content: bytes | memoryview) -> None:
+def place(path: Path, content: bytes | memoryview) -> None:
     """Writes a file for its owner alone, and puts it in place when it is whole."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
