@@ -29,6 +29,7 @@ bench-training: $(STAMP)
 
 bench-lookup: $(STAMP)
 	$(BIN)/python benchmarks/lookup.py
+	$(BIN)/python benchmarks/replay.py
 
 # The Dagster UI on loopback, over the runs that `found demo` left.
 ui: $(STAMP)

@@ -137,6 +137,8 @@ def check(question: Question) -> None:
         check_demand(question.sentence)
     if question.mode not in modes.MODES:
         raise BadInput(f"The mode {question.mode!r} is not one of {', '.join(modes.MODES)}.")
+    if question.phrases and (question.prompt is not None or question.mode in ("aligned", "late")):
+        raise BadInput("Phrases say what counts as doing it in past windows: they go with a sentence in the mode auto or replay.")
     if question.horizon_days is not None and question.horizon_days < 1:
         raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
 

@@ -248,6 +248,12 @@ def test_a_persons_own_phrases_leave_the_rest_of_the_demand_as_it_was_read(
     assert "“at least 500” is not heeded" in seen.reason
 
 
+@pytest.mark.parametrize("question", [{"sentence": "gold", "mode": "late"}, {"prompt": "gold"}])
+def test_phrases_that_nothing_would_read_are_refused(settings: Settings, question: dict) -> None:
+    with pytest.raises(BadInput, match="mode auto or replay"):
+        lookup.find(settings, lookup.Question(**question, phrases=("cat food",)))
+
+
 def test_a_filter_that_cannot_be_read_is_refused_before_anybody_is_ranked(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
