@@ -41,7 +41,18 @@ def population(count: int, events: int, rng: np.random.Generator, home: Path) ->
     day = (day_of(CUTOFF) - 1 - rng.integers(0, DAYS, events)).astype(np.int32)
     order = np.lexsort((day, user))
     channel = rng.integers(0, len(CHANNELS), events).astype(np.int8)
-    past = Past(day_of(CUTOFF), count, np.arange(TEXTS), user, text[order], day[order], day[order], channel, np.zeros(events, bool))
+    past = Past(
+        day_of(CUTOFF),
+        count,
+        np.arange(TEXTS),
+        user,
+        text[order],
+        day[order],
+        day[order],
+        channel,
+        np.zeros(events, bool),
+        np.ones(events, np.float32),
+    )
     model = FrozenText(FrozenTextConfig("none", "none", 8))
     made = Population(
         Settings(home=home),

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     milvus_uri: str | None = None  # a Milvus server with a database for this home; else Milvus Lite in the home
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user
+    rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
+    rewriter_endpoint: str | None = None  # address that speaks OpenAI's chat completions
+    rewriter_host: str | None = None  # host of an endpoint on another machine: demands and item names are sent there
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod

@@ -131,7 +131,7 @@ def zero_shot(
         return np.stack([modes.rank(population, demand, name, horizon_days).of(population.vectors) for demand in asked])
 
     def auto() -> np.ndarray:
-        rewriter = rewriting.grounded(population.settings, population.cutoff)
+        rewriter = rewriting.chosen(population.settings, population.cutoff)
         return mode("auto", [Demand.of(rewriter.rewrite(demand)) for demand in demands])
 
     made: dict[str, Callable[[], np.ndarray]] = {

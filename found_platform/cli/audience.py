@@ -1,6 +1,7 @@
 """`found audience find`: look users up."""
 
 import contextlib
+import hashlib
 import io
 import json
 import sys
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from found_platform.cli.app import existing_home, print_json
+from found_platform.cli.rewriter import understood
 from found_platform.errors import BadInput
 from found_platform.privacy import audit, keys
 from found_platform.settings import Settings
@@ -27,7 +29,7 @@ OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
 def find(question: Question, *, exclude: Path | None, home: Path, format: str, out: Path | None, **asked: Any) -> None:
-    """Prints the users for a question, or writes them to a file; every look-up leaves a row in the audit log."""
+    """Prints the users for a question, or writes them to a file and beside it where they come from."""
     lookup.check(question)
     if out is not None and out.suffix not in OUTPUTS:
         raise BadInput(f"--out is {out}: name it .parquet, .csv or .json.")
@@ -37,48 +39,41 @@ def find(question: Question, *, exclude: Path | None, home: Path, format: str, o
     left_out = frozenset(keys.read_users(settings, exclude)) if exclude else frozenset()
     with contextlib.redirect_stdout(io.StringIO()):  # libraries may print while they load; stdout is for the answer
         audience = lookup.find(settings, question, exclude=left_out, **asked)
-    audit.record(
-        settings,
-        "find",
-        question=asdict(question),
-        rows=audience.count,
-        model_version=audience.model_version,
-        index_version=audience.index_version,
-        reason=audience.reason,
-    )
-    if out is not None:
-        write(out, OUTPUTS[out.suffix], audience)
+    content = None if out is None else encoded(OUTPUTS[out.suffix], audience)
+    said = {**asdict(question), **{k: v for k, v in asked.items() if v}, "without_users": len(left_out) or None}
+    into = "" if content is None else f"; written to a file, sha256 {hashlib.sha256(content).hexdigest()}"
+    record(settings, said, audience, into)
+    if out is not None and content is not None:
+        answered = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
+        export.place_with_provenance(out, content, {"question": {k: v for k, v in said.items() if v is not None}, **answered})
         print(f"{audience.count} users written to {out}", file=sys.stderr)
     elif format == "table":
         show(Console(highlight=False, markup=False), audience)
+    elif format == "json":
+        print_json(audience.as_dict())
     else:
-        write(None, format, audience)
+        sys.stdout.write(encoded(format, audience).decode())
 
 
-def write(path: Path | None, format: str, audience: Audience) -> None:
-    """Writes an answer as JSON, CSV or Parquet to a file that nobody else may read, or to stdout."""
+def record(settings: Settings, question: Mapping[str, Any], audience: Audience, into: str = "") -> None:
+    """A row in the audit log about an answer that somebody is shown."""
+    versions = {"model_version": audience.model_version, "index_version": audience.index_version}
+    audit.record(settings, "find", question=question, rows=audience.count, reason=audience.reason + into, **versions)
+
+
+def encoded(format: str, audience: Audience) -> bytes:
+    """An answer as JSON, CSV or Parquet."""
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
-    if format == "json" and path is None:
-        print_json(audience.as_dict())
-        return
+    if format == "json":
+        return json.dumps(audience.as_dict(), indent=1, default=str).encode()
     rows = [_row(user) for user in audience.as_dict()["users"]]
     names = ("user_id", "score", "probability", *(["evidence"] if any(r["evidence"] for r in rows) else []))
     table = pa.Table.from_pylist([{n: r[n] for n in names} for r in rows], schema=pa.schema([(n, TYPES[n]) for n in names]))
-    if path is None:
-        text = io.BytesIO()
-        pc.write_csv(table, text)
-        sys.stdout.write(text.getvalue().decode())
-        return
     sink = io.BytesIO()
-    if format == "json":
-        sink.write(json.dumps(audience.as_dict(), indent=1, default=str).encode())
-    elif format == "csv":
-        pc.write_csv(table, sink)
-    else:
-        pq.write_table(table, sink)
-    export.place(path, sink.getbuffer())
+    (pc.write_csv if format == "csv" else pq.write_table)(table, sink)
+    return sink.getvalue()
 
 
 def _row(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +84,8 @@ def _row(user: Mapping[str, Any]) -> dict[str, Any]:
 def show(console: Console, audience: Audience) -> None:
     """The answer as a table for a terminal, with what answered and as of when."""
     console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
-    if audience.rewritten:
-        console.print(f"understood as: {audience.rewritten}", style="dim", soft_wrap=True)
+    for line in understood(audience.rewriting) if audience.rewriting else ():
+        console.print(line, style="dim", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("user")

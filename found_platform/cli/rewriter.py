@@ -16,6 +16,9 @@ from found_platform.settings import Settings
 from found_platform.targeting import lookup, rewriting
 from found_platform.targeting.rewriting import Rewriting
 
+NEAREST = 3
+"""What comes nearest, where nothing is near enough to be used."""
+
 
 def rewrite(
     sentence: str,
@@ -35,11 +38,8 @@ def rewrite(
     settings = Settings.load(existing_home(home))
     day = _cutoff(settings, cutoff)
     with contextlib.redirect_stdout(io.StringIO()):  # libraries may print while they load; stdout is for the answer
-        if llm or endpoint:
-            rewriter = rewriting.llm(settings, day, llm or model, endpoint, allow_host)
-        else:
-            rewriter = rewriting.grounded(settings, day)
-        found = rewriter.rewrite(demand)
+        asked = rewriting.llm(settings, day, llm or model, endpoint, allow_host) if llm or endpoint else None
+        found = (asked or rewriting.chosen(settings, day)).rewrite(demand)
     if as_json:
         print_json({**found.as_dict(), "cutoff": day})
     else:
@@ -67,6 +67,17 @@ def train(*, base: str, out: Path, cutoff: str | None, examples: int, epochs: in
 
 def _cutoff(settings: Settings, cutoff: str | None) -> dt.date:
     return contract.parse_day(cutoff, "--cutoff") if cutoff else dt.date.fromisoformat(index.live(settings).as_of)
+
+
+def understood(found: Rewriting) -> list[str]:
+    """A rewriting in a few lines, for those who asked for users."""
+    said = [f"understood as: {' '.join(found.sentences)}"] if found.sentences else []
+    used = {m.text: f"{m.text} {m.similarity:.2f}" for m in found.matches if not m.negated and m.text in found.phrases}
+    near = used.values() or [f"{m.text} {m.similarity:.2f}" for m in found.matches if not m.negated][:NEAREST]
+    matched = [f"{'matched' if used else 'nearest'} in the data: {', '.join(near)}"] if near else []
+    left_out = [f"left out: {', '.join(found.unwanted)}"] if found.unwanted else []
+    left_out += [f"at least {found.min_amount:,g}"] if found.min_amount else []
+    return [*said, "; ".join([*matched, *left_out, f"confidence {found.confidence:.2f}, by {found.by}"])]
 
 
 def show(console: Console, found: Rewriting) -> None:

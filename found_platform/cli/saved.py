@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from found_platform.cli.app import existing_home, print_json
+from found_platform.cli.rewriter import understood
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import audit as audit_log
 from found_platform.privacy import keys
@@ -196,11 +197,11 @@ def audit(*, home: Path, as_json: bool) -> None:
         print_json({"count": len(rows), "entries": rows})
         return
     console = _console()
-    table = _table("at (UTC)", "who", "action", "audience", "rows", "model", "question")
+    table = _table("at (UTC)", "who", "action", "audience", "rows", "question")
     for row in rows[:SHOWN]:
         count = "" if row["rows"] is None else f"{row['rows']:,}"
-        cells = (f"{row['at']:%Y-%m-%d %H:%M:%S}", row["who"], row["action"], row["audience"] or "", count)
-        table.add_row(*cells, row["model_version"] or "", row["question"] or "")
+        cells = (f"{row['at']:%Y-%m-%d %H:%M}", row["who"], row["action"], row["audience"] or "", count)
+        table.add_row(*cells, row["question"] or "")
     _wrap_last(table)
     console.print(table)
     console.print(f"{len(rows):,} rows" + (f"; the newest {SHOWN} are shown." if len(rows) > SHOWN else "."))
@@ -270,10 +271,10 @@ def _show_preview(console: Console, asked: Specification, found: Preview) -> Non
     )
     console.print(f"The size: {found.size_because}.", soft_wrap=True)
     console.print(f"{found.mode}: {found.reason}", soft_wrap=True)
+    for line in understood(found.rewriting) if found.rewriting else ():
+        console.print(line, soft_wrap=True)
     if found.held_out:
         console.print(f"{found.held_out:,} of them would be held out.")
-    if found.rewriting and found.rewriting.note:
-        console.print(f"Note: {found.rewriting.note}.", soft_wrap=True)
     if found.warning:
         console.print(f"Warning: {found.warning}.", style="bold", soft_wrap=True)
     table = _table("rank", "user", "score", "chance", "because of")
@@ -300,6 +301,12 @@ def _show_preview(console: Console, asked: Specification, found: Preview) -> Non
         for p in found.curve:
             table.add_row(f"{p.share:.0%}", f"{p.users:,}", f"{p.precision:.1%}", f"{p.low:.1%} to {p.high:.1%}", f"{p.recall:.1%}")
         console.print("\nHad it been asked in a past window:")
+        console.print(table)
+    if found.reliability:
+        table = _table("chance that was said", "users", "did it")
+        for b in found.reliability:
+            table.add_row(f"{b.predicted:.1%}", f"{b.users:,}", f"{b.observed:.1%}")
+        console.print("\nWhether the chances came true then:")
         console.print(table)
     if found.overlaps:
         table = _table("saved audience", "members", "shared", "Jaccard")

@@ -27,8 +27,9 @@ FREQUENT = 5
 
 @dataclass(frozen=True)
 class Evidence:
-    """One reason. `kind` is `event`, `search`, `exposure` (done to the user), `activity`, `attribute`, or `habits`: what the model
-    learned of how the user behaves, and no single event. `times` and `last` (UTC day) are there for texts."""
+    """One reason. `kind` is `event`, `search`, `exposure` (done to the user), `activity`, `attribute`, `habits`: what the model
+    learned of how the user behaves, and no single event; or `rest`: all that is not shown, so that shares sum to 1. `times` and
+    `last` (UTC day) are there for texts."""
 
     kind: str
     text: str
@@ -37,6 +38,7 @@ class Evidence:
     last: dt.date | None = None
 
 
+REST = "rest"
 HABITS = Evidence("habits", "what the model learned of similar behaviour", 0.0)
 
 
@@ -84,8 +86,11 @@ def _shares(texts: list[Weighed], others: tuple[float, list[Weighed]] | None) ->
     found = [(v / total * of_texts, e) for v, e in texts] if total > 0 else []
     found += rest
     whole = sum(v for v, _ in found)
-    best = sorted(found, key=lambda pair: -pair[0])[:SHOWN]
-    return [Evidence(e.kind, e.text, round(v / whole, 3), e.times, e.last) for v, e in best if v > 0]
+    best = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -pair[0])
+    shown = [Evidence(e.kind, e.text, round(v / whole, 3), e.times, e.last) for v, e in best[:SHOWN]]
+    less = best[SHOWN:]
+    rest = Evidence(REST, f"{len(less)} smaller reasons", round(1 - sum(e.share for e in shown), 3))
+    return [*shown, rest] if less else shown
 
 
 def _of_texts(population: Population, events: Past, values: np.ndarray) -> dict[int, list[Weighed]]:
@@ -141,9 +146,7 @@ def _of_query(population: Population, query: np.ndarray, rows: np.ndarray) -> di
     found: dict[int, tuple[float, list[Weighed]]] = {}
     for i, row in enumerate(rows.tolist()):
         habits = float(products[i, aligned : aligned + stage1].sum())
-        rest: list[Weighed] = (
-            [(habits, Evidence("habits", "what the model learned of similar behaviour", 0.0))] if habits > 0 else []
-        )
+        rest: list[Weighed] = [(habits, HABITS)] if habits > 0 else []
         for place, feature in enumerate(ACTIVITY_FEATURES, aligned + stage1):
             if place < len(query) and products[i, place] > 0:
                 value = population.attributes[feature.name][row].as_py()
@@ -190,4 +193,6 @@ def _telling(kind: str, text: str, inside: int, everybody: int, users: int, base
 
 def as_sentence(reasons: Sequence[Evidence]) -> str:
     """Reasons in one line for a table."""
-    return "; ".join(f"{e.text}{f' x{e.times}' if e.times and e.times > 1 else ''} {e.share:.0%}" for e in reasons)
+    return "; ".join(
+        f"{e.text}{f' x{e.times}' if e.times and e.times > 1 else ''} {e.share:.0%}" for e in reasons if e.kind != REST
+    )

@@ -6,6 +6,7 @@ for false changes no answer; so both compilations may ask each condition of the 
 No text of a person's reaches a query but as a parameter or as a literal that it cannot leave.
 """
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -207,7 +208,9 @@ def _column(node: exp.Expr, condition: exp.Expr, columns: pa.Schema) -> pa.Field
     if not isinstance(node, exp.Column) or node.table:
         raise BadInput(f"The filter holds {_short(_sql(condition))!r}: compare a column with a value.")
     if node.name not in columns.names:
-        raise BadInput(f"The filter names the column {node.name!r}, which is not there; there are {', '.join(columns.names)}.")
+        near = difflib.get_close_matches(node.name.lower(), columns.names, n=1)
+        hint = f": did you mean {near[0]}? There" if near else "; there"
+        raise BadInput(f"The filter names the column {node.name!r}, which is not there{hint} are {', '.join(columns.names)}.")
     return columns.field(node.name)
 
 

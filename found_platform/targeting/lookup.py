@@ -27,11 +27,14 @@ from found_platform.targeting.evidence import Evidence
 from found_platform.targeting.heads import Reach
 from found_platform.targeting.modes import Demand, Ranking
 from found_platform.targeting.population import Population
-from found_platform.targeting.rewriting import Rewriting
+from found_platform.targeting.replay import Check
+from found_platform.targeting.rewriting import Rewriting, reading
 
 MAX_DEMAND = 1000
 FEW_MATCHES = 1000
 """Under this many matching users, exact scoring is as fast as the index and never misses one."""
+FEW_THEN = 200
+"""Users of a past moment whom a filter must select, for precision and reach to be theirs."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Question:
     """What is asked: a `sentence`, or the name of a tuned `prompt`.
 
     Attributes:
-        phrases: a person's own rewriting of the sentence; None takes the grounded rewriter's.
+        phrases: a person's own rewriting of the sentence; None takes the rewriter's.
         where: a filter, see `targeting.filters`.
         mode: one of `modes.MODES`; a prompt has none.
         horizon_days: how far ahead; None takes what the sentence says, or the home's.
@@ -65,10 +68,11 @@ class FoundUser:
 
 @dataclass(frozen=True)
 class Audience:
-    """The answer. `exact` is false where the vector index answered; `rewritten` is what the sentence was understood as."""
+    """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
+    `aligned` asks it as it stands, and a prompt has none."""
 
     query: str
-    rewritten: str | None
+    rewriting: Rewriting | None
     mode: str
     reason: str
     exact: bool
@@ -90,7 +94,9 @@ class Scored:
         rows: (N,) where the users stand in the population; `keys` are theirs.
         scores: (N,) of the mode.
         probabilities: (N,) calibrated, in replay.
-        curve: of a past window, in replay; see `heads.Reach`.
+        check: how a past window was told, in replay.
+        curve: reach and precision in that window, of the users whom the filter selects; see `heads.Reach`.
+        within: (U,) bool: the users whom the curve is about, as they are now.
         base: users with any history.
     """
 
@@ -103,7 +109,9 @@ class Scored:
     rows: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray | None
+    check: Check | None
     curve: tuple[Reach, ...]
+    within: np.ndarray
     base: int
 
     @property
@@ -137,8 +145,8 @@ def check(question: Question) -> None:
         check_demand(question.sentence)
     if question.mode not in modes.MODES:
         raise BadInput(f"The mode {question.mode!r} is not one of {', '.join(modes.MODES)}.")
-    if question.phrases and (question.prompt is not None or question.mode in ("aligned", "late")):
-        raise BadInput("Phrases say what counts as doing it in past windows: they go with a sentence in the mode auto or replay.")
+    if question.phrases and question.prompt is not None:
+        raise BadInput("Phrases say a sentence in other words: a prompt has none.")
     if question.horizon_days is not None and question.horizon_days < 1:
         raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
 
@@ -197,7 +205,7 @@ def find(
         why = evidence.explain(population, ranking, demand, rows)
     return Audience(
         query=question.sentence if question.sentence is not None else demand.sentence,
-        rewritten=(" ".join(made.sentences) or None) if made else None,
+        rewriting=made,
         mode=ranking.mode,
         reason=said,
         exact=isinstance(hits, str),
@@ -244,17 +252,25 @@ def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, 
         reason = f"the prompt {tuned.name} of {tuned.seeds} seed users, head {tuned.head.kind}: {tuned.head.chosen_because}"
         return Ranking("prompt", reason, query=tuned.head.query, bias=tuned.head.bias), Demand(tuned.demand), None
     sentence = check_demand(question.sentence or "")
-    if question.mode in ("aligned", "late"):
-        return modes.rank(population, Demand(sentence), question.mode, settings.horizon_days), Demand(sentence), None
-    made = rewriting.grounded(settings, population.cutoff).rewrite(sentence)
-    if question.phrases is not None:  # a person says it better; what is left out, how and when it is done stays as it was read
+    if question.mode == "aligned":  # the fast one: nothing but the sentence is read
+        demand, read = Demand(sentence, question.phrases or ()), reading.read(sentence)
+        ranking = modes.rank(population, demand, question.mode, settings.horizon_days)
+        notes = [f"who is near “{', '.join(read.unwanted)}” stays in: this mode leaves nobody out"] if read.unwanted else []
+        return _noted(ranking, notes, read.min_amount), demand, None
+    if question.phrases is None:
+        made = rewriting.chosen(settings, population.cutoff).rewrite(sentence)
+    else:  # a person says it better; what is left out, how and when it is done stays as it was read
+        made = rewriting.grounded(settings, population.cutoff).rewrite(sentence)
         made = replace(made, phrases=question.phrases, sentences=(", ".join(question.phrases),), note="", by="a person")
     demand = Demand.of(made)
     ranking = modes.rank(population, demand, question.mode, question.horizon_days or made.horizon_days or settings.horizon_days)
-    unheeded = [made.note] if made.note and not demand.note else []
-    if made.min_amount is not None:
-        unheeded.append(f"“at least {made.min_amount:,g}” is not heeded: any amount counts")
-    return replace(ranking, reason="; ".join([ranking.reason, *unheeded])), demand, made
+    return _noted(ranking, [made.note] if made.note not in ranking.reason else [], made.min_amount), demand, made
+
+
+def _noted(ranking: Ranking, notes: list[str], least: float | None) -> Ranking:
+    """A ranking whose reason also says what of the demand it did not heed."""
+    amounts = [f"“at least {least:,g}” is not heeded: any amount counts"] if least and ranking.replayed is None else []
+    return replace(ranking, reason="; ".join([ranking.reason, *notes, *amounts]))
 
 
 def _score(
@@ -266,12 +282,21 @@ def _score(
     demand: Demand,
     made: Rewriting | None,
 ) -> Scored:
-    eligible = population.has_history & suppression.allowed(population.settings, population.keys, population.cutoff)
+    settings, replayed = population.settings, ranking.replayed
+    curve, within = replayed.check.curve() if replayed else (), population.has_history
+    eligible = population.has_history & suppression.allowed(settings, population.keys, population.cutoff)
     if question.where:
-        eligible &= _selected(population, question.where)
+        selected = _selected(settings, population.attributes, question.where)
+        eligible &= selected
+        if replayed is not None:
+            then = _selected(settings, replayed.check.known, question.where)
+            if then.sum() >= FEW_THEN:
+                curve, within = replayed.check.curve(then), within & selected
+            else:
+                few = f"past precision is that of all users: only {then.sum():,} that were looked at matched the filter then"
+                ranking = replace(ranking, reason=f"{ranking.reason}; {few}")
     eligible[[population.row[key] for key in exclude if key in population.row]] = False
     rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)
-    replayed = ranking.replayed
     return Scored(
         question=question,
         published=published,
@@ -282,17 +307,19 @@ def _score(
         rows=rows,
         scores=scores,
         probabilities=replayed.probabilities[rows] if replayed else None,
-        curve=replayed.curve if replayed else (),
+        check=replayed.check if replayed else None,
+        curve=curve,
+        within=within,
         base=int(population.has_history.sum()),
     )
 
 
-def _selected(population: Population, where: str) -> np.ndarray:
-    """(U,) bool: whom a filter selects."""
-    clause, parameters = filters.parse(where, index.filter_columns(population.settings)).to_duckdb()
-    con = lake.connect(population.settings.duckdb_memory)
-    con.register("users", population.attributes.append_column("row", pa.array(np.arange(len(population.keys)))))
-    mask = np.zeros(len(population.keys), bool)
+def _selected(settings: Settings, attributes: pa.Table, where: str) -> np.ndarray:
+    """(N,) bool: whom a filter selects of those (N rows) whose attributes these are."""
+    clause, parameters = filters.parse(where, index.filter_columns(settings)).to_duckdb()
+    con = lake.connect(settings.duckdb_memory)
+    con.register("users", attributes.append_column("row", pa.array(np.arange(len(attributes)))))
+    mask = np.zeros(len(attributes), bool)
     mask[con.execute(f"SELECT row FROM users WHERE {clause}", parameters).fetchnumpy()["row"]] = True
     return mask
 
@@ -309,7 +336,7 @@ def _ask(
         return f"the audience is larger than {index.MAX_LIMIT:,}"
     expression, share = "", 1.0
     if question.where:
-        matches = int((_selected(population, question.where) & population.has_history).sum())
+        matches = int((_selected(settings, population.attributes, question.where) & population.has_history).sum())
         if matches < FEW_MATCHES:
             return f"only {matches:,} users match the filter"
         try:

@@ -14,6 +14,7 @@ import numpy as np
 
 from found_platform.contract import CHANNELS
 from found_platform.embedding import text_vectors
+from found_platform.targeting.past import Past
 from found_platform.targeting.population import Population
 
 if TYPE_CHECKING:
@@ -39,11 +40,21 @@ SHARPNESS = 10.0
 class Matching:
     """How close the texts (T,) of a population's past are: 1 as the closest ones, SAME is about the demand.
 
-    `channels` (C,) bool are those in which it is meant to be done.
+    `channels` (C,) bool are those in which it is meant to be done, and `least` is the amount that it must have.
     """
 
     closeness: np.ndarray
     channels: np.ndarray = field(default_factory=lambda: np.ones(len(CHANNELS), bool))
+    least: float = 0.0
+
+    @property
+    def anyhow(self) -> bool:
+        """Whether it does not matter how it is done."""
+        return bool(self.channels.all()) and not self.least
+
+    def as_asked(self, events: Past) -> np.ndarray:
+        """(N,) bool: which of some events are done in the way that is meant."""
+        return self.channels[events.channel] & (events.amount >= self.least)
 
     def weights(self, middle: float = SAME) -> np.ndarray:
         """(T,) how much a text counts, 0 to 1; one half at `middle`."""
@@ -55,8 +66,10 @@ def match(
     wordings: Sequence[Sequence[str]],
     unwanted: Sequence[str] = (),
     channels: Sequence[str] = CHANNELS,
+    least: float = 0.0,
 ) -> Matching:
-    """What a demand is about, less the texts that are rather about one of the `unwanted` phrases; done in one of `channels`.
+    """What a demand is about, less the texts that are rather about one of the `unwanted` phrases; done in one of `channels`, for
+    an amount of `least` or more.
 
     `wordings` are ways to say it, each a sentence or several items; what they find has equal say.
     """
@@ -65,7 +78,7 @@ def match(
     closeness = np.mean(found, 0)
     for phrase in _asked(population, unwanted):
         closeness = np.where(_closeness(_expanded(space, phrase)) > closeness, 0.0, closeness)
-    return Matching(closeness, np.isin(CHANNELS, channels))
+    return Matching(closeness, np.isin(CHANNELS, channels), least)
 
 
 def _closeness(similarity: np.ndarray) -> np.ndarray:

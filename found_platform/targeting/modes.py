@@ -16,7 +16,7 @@ from found_platform.pairs.future import templates
 from found_platform.targeting import matching, replay
 from found_platform.targeting.past import Past
 from found_platform.targeting.population import Population, embed_sentences
-from found_platform.targeting.rewriting import Rewriting
+from found_platform.targeting.rewriting import Rewriting, reading
 
 if TYPE_CHECKING:
     from models.found import LateInteraction
@@ -27,7 +27,8 @@ MODES: tuple[str, ...] = get_args(Mode)
 
 @dataclass(frozen=True)
 class Demand:
-    """What is wanted: a sentence, phrases that name it in the lake's words, phrases it leaves out, and the channels it is done in.
+    """What is wanted: a sentence, phrases that name it in the lake's words, phrases it leaves out, the channels it is done in, and
+    the `least` amount of it.
 
     `note` says why nothing of the lake resembles it; it is empty where something does.
     """
@@ -36,7 +37,14 @@ class Demand:
     phrases: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
     channels: tuple[str, ...] = CHANNELS
+    least: float = 0.0
     note: str = ""
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """What a model is asked: the phrases, or the sentence without what it leaves out, which would attract."""
+        read = reading.read(self.sentence)
+        return self.phrases or (read.wanted.strip(" ,") if read.unwanted and read.parts else self.sentence,)
 
     @classmethod
     def of(cls, rewriting: Rewriting) -> Self:
@@ -44,12 +52,14 @@ class Demand:
         note = "" if rewriting.phrases else rewriting.note or "nothing in the data resembles this demand"
         asked = [templates()["kinds"][kind].get("channel") for kind in rewriting.kinds]
         channels = tuple(c for c in CHANNELS if c in asked) or CHANNELS
-        return cls(rewriting.demand, rewriting.phrases, rewriting.unwanted, channels, note)
+        return cls(rewriting.demand, rewriting.phrases, rewriting.unwanted, channels, rewriting.min_amount or 0.0, note)
 
     def matched(self, population: Population) -> matching.Matching:
         """What texts of the past are about it: by the sentence and by the phrases, each with half the say."""
         said = [] if self.unwanted and self.phrases else [[self.sentence]]  # a negation names what it leaves out
-        return matching.match(population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels)
+        return matching.match(
+            population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels, self.least
+        )
 
 
 @dataclass(frozen=True)
@@ -83,13 +93,15 @@ def rank(population: Population, demand: Demand, mode: str, horizon_days: int) -
         return aligned(population, demand, f"{demand.note}, so no text of it can be matched")
     if mode in ("auto", "replay"):
         try:
-            replayed = replay.answer(population, demand.matched(population), horizon_days)
+            replayed = replay.answer(population, wanted := demand.matched(population), horizon_days)
         except replay.PastTooShort as why:
             return Ranking("late", f"late interaction instead of replay: {why}", late(population, demand))
         a, b = replayed.matched
         reason = f"past windows of {replayed.days} days answer: {b:,} and {a:,} users did it in the two newest that do not overlap"
-        if replayed.any_way:
+        if replayed.matching.channels.sum() > wanted.channels.sum():
             reason += " (counting any way to do it: too few did it as asked)"
+        if replayed.matching.least < wanted.least:
+            reason += f" (counting any amount: too few did it for {wanted.least:,g} or more)"
         if replayed.days < horizon_days:
             reason += f" (the past is too short for windows of {horizon_days})"
         return Ranking("replay", reason, replayed.scores, replayed=replayed)
@@ -97,22 +109,25 @@ def rank(population: Population, demand: Demand, mode: str, horizon_days: int) -
 
 
 def aligned(population: Population, demand: Demand, reason: str) -> Ranking:
-    """The cosine of everybody's aligned vector and the sentence."""
-    return Ranking("aligned", reason, query=embed_sentences(population.model, [demand.sentence])[0])
+    """The cosine of everybody's aligned vector and the sentence, or the mean of those with each phrase."""
+    return Ranking("aligned", reason, query=embed_sentences(population.model, list(demand.wordings)).mean(0))
 
 
 def late(population: Population, demand: Demand) -> np.ndarray:
-    """(U,) how much everybody did that resembles the sentence, newer weighing more; on a log scale."""
+    """(U,) how much everybody did that resembles what is asked, newer weighing more; on a log scale."""
     values = late_values(population, demand)
     return np.log(population.past.totals(values) + 0.05)
 
 
 def late_values(population: Population, demand: Demand) -> np.ndarray:
-    """(N,) what each event of the past adds to its user's score."""
+    """(N,) what each event of the past adds to its user's score: the mean over the wordings, and nothing for a text that is nearer
+    to what is left out."""
     head = _late_head(population)
-    query = embed_sentences(population.model, [demand.sentence])[0]
-    cosines = _asked_texts(population) @ query
-    hits = 1 / (1 + np.exp(-head.sharpness.item() * (cosines - head.floor.item())))
+    cosines = _asked_texts(population) @ embed_sentences(population.model, list(demand.wordings)).T  # (T, P)
+    hits = (1 / (1 + np.exp(-head.sharpness.item() * (cosines - head.floor.item())))).mean(1)
+    if demand.unwanted:
+        against = _asked_texts(population) @ embed_sentences(population.model, list(demand.unwanted)).T
+        hits[against.max(1) > cosines.max(1)] = 0.0
     return _event_weights(population) * hits[population.past.text]
 
 

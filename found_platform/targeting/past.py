@@ -41,6 +41,7 @@ class Past:
         known: (N,) day after which it was known, never before it happened.
         channel: (N,) position in `contract.CHANNELS`.
         exposed: (N,) whether it was done to the user.
+        amount: (N,) float32 of the source's money; 0 where there is none.
     """
 
     day: int
@@ -52,6 +53,7 @@ class Past:
     known: np.ndarray
     channel: np.ndarray
     exposed: np.ndarray
+    amount: np.ndarray
 
     @cached_property
     def first_day(self) -> int:
@@ -65,7 +67,7 @@ class Past:
 
     def at(self, rows: np.ndarray) -> "Past":
         """Some of the events, by place or as a mask (N,)."""
-        columns = (self.user, self.text, self.happened, self.known, self.channel, self.exposed)
+        columns = (self.user, self.text, self.happened, self.known, self.channel, self.exposed, self.amount)
         return Past(self.day, self.users, self.texts, *(c[rows] for c in columns))
 
     def totals(self, values: np.ndarray) -> np.ndarray:
@@ -88,7 +90,8 @@ def load(settings: Settings, keys: list[str], cutoff: dt.date) -> Past:
     found = con.execute(
         "SELECT user, text_id, date_diff('day', DATE '1970-01-01', event_date)::INTEGER AS happened, "
         "greatest(event_date, CAST(arrived_at - INTERVAL 1 MICROSECOND AS DATE)) AS known_date, "
-        "date_diff('day', DATE '1970-01-01', known_date)::INTEGER AS known, code, exposure "
+        "date_diff('day', DATE '1970-01-01', known_date)::INTEGER AS known, code, exposure, "
+        "coalesce(amount, 0)::FLOAT AS amount "
         "FROM events JOIN users USING (user_key) JOIN channels USING (channel) "
         "WHERE event_date < $cutoff AND event_date >= $first AND arrived_at <= $moment ORDER BY user, known, happened, event_time",
         {"cutoff": cutoff, "first": cutoff - dt.timedelta(days=settings.history_days), "moment": midnight(cutoff)},
@@ -104,4 +107,5 @@ def load(settings: Settings, keys: list[str], cutoff: dt.date) -> Past:
         found["known"].to_numpy(),
         found["code"].to_numpy(),
         found["exposure"].to_numpy(),
+        found["amount"].to_numpy(),
     )

@@ -195,7 +195,7 @@ def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: 
 def _asked(population: Population, demand: str) -> np.ndarray:
     """The demand before any seed is seen, as a query (W',): what `auto` says of everybody, imitated where it is no query itself."""
     settings = population.settings
-    wanted = Demand.of(rewriting.grounded(settings, population.cutoff).rewrite(demand))
+    wanted = Demand.of(rewriting.chosen(settings, population.cutoff).rewrite(demand))
     ranking = modes.rank(population, wanted, "auto", settings.horizon_days)
     if ranking.query is not None:
         return ranking.query

@@ -9,7 +9,7 @@ fitted and weighed on the users of the held-out fold alone.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 
 import numpy as np
@@ -49,6 +49,8 @@ DECAYS = (20.0, 60.0)
 ELSEWHERE = 0.25
 """What a match counts that was not done in the way asked for: looking is no buying, and says something."""
 
+ALL = slice(None)
+
 FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
 
@@ -70,10 +72,9 @@ class Replayed:
         days: length of the windows.
         moments: the past moments, newest first.
         matched: users who did it in each of the two newest windows that do not overlap.
-        any_way: whether what was done in other channels counts as doing it, since too few did it as asked.
-        curve, reliability: of the newest past window, by a head fitted on windows that had ended before it began.
+        check: how well the newest past window was told.
         learned: weight of the model's vectors.
-        matching: what texts are about the demand.
+        matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
         basis: what the scores were computed from.
     """
 
@@ -82,9 +83,7 @@ class Replayed:
     days: int
     moments: tuple[dt.date, ...]
     matched: tuple[int, int]
-    any_way: bool
-    curve: tuple[Reach, ...]
-    reliability: tuple[Bin, ...]
+    check: "Check"
     learned: float
     matching: Matching
     basis: "Basis"
@@ -97,6 +96,30 @@ class Replayed:
     def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """By group of features, (N,) what the log-odds of users at `rows` lose when it is set to what is usual."""
         return self.basis.effects(rows)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a head fitted on windows that had ended before the newest began said of it.
+
+    Attributes:
+        known: (N rows) what was known of the users at that moment: activity features and attributes.
+        odds: (N,) calibrated log-odds.
+        did: (N,) bool, what then happened.
+    """
+
+    known: pa.Table
+    odds: np.ndarray
+    did: np.ndarray
+
+    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[Reach, ...]:
+        """The reach-precision curve of the users who are `selected` (N,) bool."""
+        return heads.reach(self.odds[selected], self.did[selected])
+
+    @property
+    def reliability(self) -> tuple[Bin, ...]:
+        """Whether so many did it as it had said."""
+        return heads.reliability(heads.chance(self.odds), self.did)
 
 
 @dataclass(frozen=True)
@@ -125,11 +148,12 @@ class Basis:
 
 @dataclass(frozen=True)
 class Moment:
-    """The users (N,) of a past day that teach, what is known of them (N, F), which of them are held out (N,), and the learned
-    vectors of those (H, K)."""
+    """The users (N,) of a past day that teach, what is known of them (N rows) and the same as features (N, F), which of them are
+    held out (N,), and the learned vectors of those (H, K)."""
 
     day: int
     rows: np.ndarray
+    table: pa.Table
     known: np.ndarray
     held: np.ndarray
     learned: np.ndarray
@@ -194,7 +218,7 @@ class Replay:
             held = np.array([population.keys[r] in states for r in rows], bool)
             learned = np.array([states[population.keys[r]][: self._width] for r in rows[held]], np.float32)
             learned = learned.reshape(-1, self._width)
-        return Moment(day, rows, self._describe(table.take(kept)), held, learned)
+        return Moment(day, rows, table := table.take(kept), self._describe(table), held, learned)
 
     @cached_property
     def _width(self) -> int:
@@ -249,8 +273,9 @@ class Replay:
         generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
         own = generous.at(~generous.exposed)
         newest, before = self.moments[0].day, self.ended[0]
-        for channels in (matching.channels, np.ones_like(matching.channels)):
-            done = {m.day: self._done(own, matching, channels, m.day) for m in self.moments}
+        any_channel = replace(matching, channels=np.ones_like(matching.channels))
+        for counted in (matching, any_channel, replace(any_channel, least=0.0)):
+            done = {m.day: self._done(own, counted, m.day) for m in self.moments}
             matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
             if min(matched) >= MIN_MATCHED:
                 break
@@ -267,7 +292,7 @@ class Replay:
             matches = self._matches(some, matching, m.day)[m.rows]
             lessons.append(Lessons(np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
-        curve, reliability, weight = _check(ended, lessons[0])
+        odds, weight = _told(ended, lessons[0])
         head, slope, start = _fit(lessons)
         features = np.hstack([self._now, self._matches(generous, matching, self.past.day)])
         added = np.zeros(len(features))
@@ -280,18 +305,16 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            any_way=bool((channels != matching.channels).any()),
-            curve=curve,
-            reliability=reliability,
+            check=Check(self.moments[0].table, odds, lessons[0].done >= 0.5),
             learned=weight,
-            matching=matching,
+            matching=counted,
             basis=Basis(head, features, self._groups(features.shape[1]), added),
         )
 
-    def _done(self, own: Past, matching: Matching, channels: np.ndarray, day: int) -> np.ndarray:
-        """(U,) how well the best match in each user's window fits, 0 to 1; in another channel it counts less."""
+    def _done(self, own: Past, matching: Matching, day: int) -> np.ndarray:
+        """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
         window = own.at((own.happened >= day) & (own.happened < day + self.days))
-        return window.most(matching.weights()[window.text] * np.where(channels[window.channel], 1.0, ELSEWHERE))
+        return window.most(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
 
     @cache  # noqa: B019 (as long-lived as what it holds)
     def _volume(self, day: int) -> np.ndarray:
@@ -308,8 +331,8 @@ class Replay:
             columns += [before.totals(weights * (age <= days)) for days in BACK]
             columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
             columns.append(COMMON * before.totals(weights) / (self._volume(day) + FEW))
-        if not matching.channels.all():
-            asked = matching.weights(WIDE)[before.text] * matching.channels[before.channel]
+        if not matching.anyhow:
+            asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
             columns += [before.totals(asked * (age <= days)) for days in BACK]
         shown = generous.at(generous.exposed & (generous.known < day))
         columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
@@ -335,8 +358,8 @@ def _residual(lessons: list[Lessons], head: Head) -> Residual:
     return Residual.fit(np.concatenate([x.learned for x in lessons]), done, head.odds(features))
 
 
-def _check(ended: list[Lessons], newest: Lessons) -> tuple[tuple[Reach, ...], tuple[Bin, ...], float]:
-    """How well a head of earlier windows tells the newest, and the weight of learned vectors that would have told it best."""
+def _told(ended: list[Lessons], newest: Lessons) -> tuple[np.ndarray, float]:
+    """What a head of earlier windows says of the newest (N,), and the weight of learned vectors that would have said it best."""
     head, slope, start = _fit(ended)
     did = newest.done >= 0.5
     odds = slope * head.odds(newest.features) + start
@@ -344,4 +367,4 @@ def _check(ended: list[Lessons], newest: Lessons) -> tuple[tuple[Reach, ...], tu
     if newest.held.any() and all(x.held.any() for x in ended):
         added = slope * _residual(ended, head).odds(newest.learned)
         weight = heads.worth(odds[newest.held], added, did[newest.held])
-    return heads.reach(odds, did), heads.reliability(heads.chance(odds), did), weight
+    return odds, weight

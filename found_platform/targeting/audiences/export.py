@@ -63,13 +63,13 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
     WRITERS[path.suffix](rows, content)
     done = Exported(
         path=path,
-        provenance=path.with_name(f"{path.name}.provenance.json"),
+        provenance=beside(path),
         users=rows.num_rows,
         kept_back=refresh.size - allowed.num_rows,
         held_out=allowed.num_rows - exposed.num_rows,
     )
+    said = _provenance(settings, refresh, done, with_holdout)
     sha256 = hashlib.sha256(content.getbuffer()).hexdigest()
-    said = _provenance(settings, refresh, done, sha256, with_holdout)
     audit.record(
         settings,
         "export",
@@ -80,8 +80,7 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
         index_version=refresh.index_version,
         reason=f"refresh {refresh.refresh}{', with the holdout' if with_holdout else ''}, sha256 {sha256}",
     )
-    place(done.provenance, json.dumps(said, indent=1, ensure_ascii=False).encode())
-    place(done.path, content.getbuffer())
+    place_with_provenance(done.path, content.getbuffer(), said)
     return done
 
 
@@ -94,7 +93,7 @@ def _allowed(settings: Settings, members: pa.Table, as_of: dt.date) -> pa.Table:
     return members.select(["score", "probability", "holdout"]).add_column(0, "user_id", known).filter(may_leave)
 
 
-def _provenance(settings: Settings, refresh: Refresh, done: Exported, sha256: str, with_holdout: bool) -> dict[str, Any]:
+def _provenance(settings: Settings, refresh: Refresh, done: Exported, with_holdout: bool) -> dict[str, Any]:
     suppressions = lake.version(settings.lake, suppression.TABLE) if lake.exists(settings.lake, suppression.TABLE) else None
     return {
         "audience": refresh.audience,
@@ -122,11 +121,20 @@ def _provenance(settings: Settings, refresh: Refresh, done: Exported, sha256: st
             "in_file": done.users,
         },
         "holdout_in_file": with_holdout,
-        "exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "exported_by": audit.account(),
-        "file": done.path.name,
-        "sha256": sha256,
     }
+
+
+def beside(path: Path) -> Path:
+    """Where it is said where a file comes from."""
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def place_with_provenance(path: Path, content: bytes | memoryview, said: dict[str, Any]) -> None:
+    """Puts a file in place, and first the one beside it: what is `said` of it, who wrote it when, and its hash."""
+    written = {"exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", "exported_by": audit.account()}
+    said = {**said, **written, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    place(beside(path), json.dumps(said, indent=1, ensure_ascii=False).encode())
+    place(path, content)
 
 
 def place(path: Path, content: bytes | memoryview) -> None:

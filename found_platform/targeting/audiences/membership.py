@@ -185,7 +185,7 @@ def made_from(settings: Settings, audience: str) -> str:
     left_out = [last(settings, name) for name in wanted.without_audiences]
     said = [wanted.version, index.live(settings).name, [r and r.refresh for r in left_out], settings.consent_column]
     said += [lake.version(settings.lake, t) for t in (suppression.TABLE, "raw_profile") if lake.exists(settings.lake, t)]
-    said += [prompts.fingerprint(settings)] if wanted.question.prompt else []
+    said += [prompts.fingerprint(settings)] if wanted.question.prompt else [settings.rewriter, settings.rewriter_endpoint]
     return json.dumps(said)
 
 

@@ -12,7 +12,7 @@ from found_platform.targeting import evidence, lookup
 from found_platform.targeting.audiences import membership, sizing, specification
 from found_platform.targeting.audiences.specification import Specification
 from found_platform.targeting.evidence import Evidence, Typical
-from found_platform.targeting.heads import Reach
+from found_platform.targeting.heads import Bin, Reach
 from found_platform.targeting.lookup import Scored
 from found_platform.targeting.rewriting import Rewriting
 
@@ -70,6 +70,7 @@ class Preview:
     typical: list[Typical]
     histogram: Histogram
     curve: tuple[Reach, ...]
+    reliability: tuple[Bin, ...]
     overlaps: list[Overlap]
     last_size: int | None
     warning: str | None
@@ -102,6 +103,7 @@ def preview(settings: Settings, wanted: Specification) -> Preview:
         typical=evidence.typical(scored.population, scored.rows[: cut.size]),
         histogram=histogram(scored, cut.size),
         curve=scored.curve,
+        reliability=scored.check.reliability if scored.check else (),
         overlaps=_overlaps(settings, wanted.audience, set(chosen)),
         last_size=before.size if before else None,
         warning=membership.jump(before.size if before else None, cut.size),

@@ -2,9 +2,9 @@
 
 A level looks at the past window of the curve: the best few users are the most precise, everybody is as precise as chance, and the
 advantage over chance shrinks on the way. Narrow keeps three quarters of it, balanced a half, broad a quarter: each is the widest
-reach that does. A member scores as much as it takes, among everybody with a history, to be within that reach: a filter or an
-exclusion takes members away and lets no worse ones in. Where there is no curve, or it shows no advantage, a level is a fixed share
-of those who can be chosen.
+reach that does. A member scores as much as it takes, among the users whom the curve is about, to be within that reach: an exclusion
+takes members away and lets no worse ones in. Where there is no curve, or it shows no advantage, a level is a fixed share of those
+who can be chosen.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def cut(specification: Specification, scored: Scored) -> Cut:
         return Cut(
             min(there, max(1, round(SHARES[level] * there))), f"{SHARES[level]:.0%} of those who can be chosen, since {lack}"
         )
-    everybody = scored.ranking.of(scored.population.vectors)[scored.population.has_history]
+    everybody = scored.ranking.of(scored.population.vectors)[scored.within]
     place = max(1, round(share * len(everybody)))
     lowest = float(np.partition(everybody, -place)[-place])
     said = f"in a past window, the best {share:.1%} of users kept {KEPT[level]:.0%} of the best precision's advantage over chance"

@@ -12,7 +12,14 @@ from found_platform.targeting.rewriting.interface import Match, Rewriter, Rewrit
 from found_platform.targeting.rewriting.language_model import LanguageModelRewriter
 from found_platform.targeting.rewriting.retrieval import GroundedRewriter
 
-__all__ = ["Match", "Rewriter", "Rewriting", "grounded", "llm"]
+__all__ = ["Match", "Rewriter", "Rewriting", "chosen", "grounded", "llm"]
+
+
+def chosen(settings: Settings, cutoff: dt.date) -> Rewriter:
+    """The rewriter of a home: the language model that its settings name, else the grounded one. Raises BadInput as `llm`."""
+    if settings.rewriter is None and settings.rewriter_endpoint is None:
+        return grounded(settings, cutoff)
+    return llm(settings, cutoff, settings.rewriter, settings.rewriter_endpoint, settings.rewriter_host)
 
 
 def grounded(settings: Settings, cutoff: dt.date) -> Rewriter:

@@ -220,7 +220,7 @@ def _host(url: str, allowed: str | None) -> str:
     if host != (allowed or "").lower():
         raise BadInput(
             f"The endpoint {host} is not on this machine: the demand and names of items in the data would be sent there. "
-            f"If that is meant, say so with --allow-host {host}."
+            f"If that is meant, say so with --allow-host {host}, or by the setting FOUND_REWRITER_HOST={host}."
         )
     if scheme != "https":
         raise BadInput(f"The endpoint {host} is not on this machine: use https.")
