@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from by_hand import encoder_layer, gelu, linear, norm, sigmoid, weight
 from random_histories import chosen, made
 
 from models import losses
@@ -23,15 +24,6 @@ def config(kind: str = "transformer", **changes: object) -> BehaviorConfig:
 def encoder(kind: str = "transformer", **changes: object) -> BehaviorEncoder:
     torch.manual_seed(0)
     return BehaviorEncoder(config(kind, **changes)).double()
-
-
-def layer_norm(x: np.ndarray, norm: torch.nn.LayerNorm) -> np.ndarray:
-    scaled = (x - x.mean()) / math.sqrt(x.var() + norm.eps)
-    return scaled * norm.weight.detach().numpy() + norm.bias.detach().numpy()
-
-
-def gelu(x: np.ndarray) -> np.ndarray:
-    return np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x])
 
 
 def window_by_hand(module: EventEncoder, histories: Histories, user: int, window: int) -> np.ndarray | None:
@@ -56,16 +48,41 @@ def window_by_hand(module: EventEncoder, histories: Histories, user: int, window
         return None
     volume = module.volume.weight[:, 0] * math.log1p(len(vectors)) + module.volume.bias
     mean = (sum(vectors) / len(vectors) + volume).detach().numpy()
-    norm, linear, _ = module.mix
-    mixed = linear.weight.detach().numpy() @ layer_norm(mean, norm) + linear.bias.detach().numpy()  # type: ignore[arg-type]
-    return layer_norm(mean + gelu(mixed), module.norm)
+    first, mix, _ = module.mix
+    return norm(mean + gelu(linear(norm(mean, first), mix)), module.norm)  # type: ignore[arg-type]
+
+
+def gru_by_hand(steps: np.ndarray, gru: torch.nn.GRU) -> np.ndarray:
+    """Windows in time (W, d) -> (W, d): a reset gate, an update gate and what is new, layer by layer from a state of zeros."""
+    for layer in range(gru.num_layers):
+        of_input, of_state = (weight(getattr(gru, f"weight_{side}_l{layer}")) for side in ("ih", "hh"))
+        bias, state_bias = (weight(getattr(gru, f"bias_{side}_l{layer}")) for side in ("ih", "hh"))
+        state, states = np.zeros(gru.hidden_size), []
+        for step in steps:
+            (r, z, n), (r_of_state, z_of_state, n_of_state) = (
+                np.split(w @ x + b, 3) for w, x, b in ((of_input, step, bias), (of_state, state, state_bias))
+            )
+            update = sigmoid(z + z_of_state)
+            new = np.tanh(n + sigmoid(r + r_of_state) * n_of_state)
+            state = (1 - update) * new + update * state
+            states.append(state)
+        steps = np.stack(states)
+    return steps
+
+
+def transformer_by_hand(steps: np.ndarray, transformer: torch.nn.TransformerEncoder) -> np.ndarray:
+    """Windows in time (W, d) -> (W, d): each hears itself and the earlier ones, layer by layer."""
+    for layer in transformer.layers:
+        assert isinstance(layer, torch.nn.TransformerEncoderLayer)
+        steps = np.concatenate([encoder_layer(steps[t : t + 1], steps[: t + 1], layer) for t in range(len(steps))])
+    return steps
 
 
 def test_a_window_is_the_mean_of_its_events() -> None:
     module, histories = encoder().events, made([6, 0, 1, 12], days=45)  # some events are older than five windows
-    for norm in (module.mix[0], module.norm):
-        torch.nn.init.normal_(norm.weight)
-        torch.nn.init.normal_(norm.bias)
+    for layer in (module.mix[0], module.norm):
+        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.bias)
     z, there = module(histories)
     assert z.shape == (4, 5, 8)
     empty = 0
@@ -76,6 +93,25 @@ def test_a_window_is_the_mean_of_its_events() -> None:
             np.testing.assert_allclose(z[user, window].detach(), np.zeros(8) if wanted is None else wanted, atol=1e-10)
             empty += wanted is None
     assert 0 < empty < 20
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_equation_5(kind: str, layers: int) -> None:
+    """Events to windows, windows through time, the mean of those that hold an event; one user has empty windows, one no event."""
+    module, histories = encoder(kind, layers=layers, dropout=0.2).eval(), made([9, 0, 1, 3], days=35, seed=2)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    context, _, there = module(histories)
+    pooled = module.pool(context, there)
+    assert 0 < there[3].sum() < 5
+    for user in range(4):
+        windows = [window_by_hand(module.events, histories, user, window) for window in range(5)]
+        steps = np.stack([weight(module.empty) if z is None else z for z in windows]) + weight(module.position.weight)
+        c = gru_by_hand(steps, module.time) if isinstance(module.time, torch.nn.GRU) else transformer_by_hand(steps, module.time)
+        np.testing.assert_allclose(context[user].detach(), c, atol=1e-10)
+        seen = [c[t] for t in range(5) if windows[t] is not None]
+        np.testing.assert_allclose(pooled[user].detach(), np.mean(seen, 0) if seen else np.zeros(8), atol=1e-10)
 
 
 def test_a_window_ends_where_the_next_begins() -> None:

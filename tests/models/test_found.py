@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from by_hand import linear, weight
 from random_histories import chosen, made
 from safetensors.torch import load_file, save_file
 
@@ -208,12 +209,56 @@ def test_a_model_without_any_modality_is_refused() -> None:
         Found(config(behavior=None, tabular=None, searches=0, activity=0))
 
 
-def test_the_newest_searches_enter_and_the_older_do_not() -> None:
-    whole = model().eval()
-    histories = replace(made([0], [4], columns=COLUMNS), search_text=torch.tensor([0, 1, 2, 3]))
+@pytest.mark.parametrize("most", [2, FoundConfig.searches])
+def test_equation_10(most: int) -> None:
+    """A token a search, with its age, for the newest ones alone; e^(R) is the mean of the vectors behind them."""
+    assert FoundConfig.searches == 64
+    whole, histories = model(searches=most).eval(), users(search_counts=[3, 0, 70, 1, 64])
+    fused: list[tuple[list[torch.Tensor], list[torch.Tensor]]] = []
+    whole.fusion.register_forward_pre_hook(lambda _, given: fused.append(given))
     states = whole(histories)
-    texts = histories.texts - whole.center
-    torch.testing.assert_close(states.search, texts[2:4].mean(0)[None])
+    tokens, there = (column[2] for column in fused[0])
+    assert whole.search_tokens is not None
+    assert whole.search_age is not None
+    assert states.search is not None
+    assert tokens.shape == (5, most, 8)
+    start = 0
+    for user, count in enumerate(histories.search_counts.tolist()):
+        wanted, vectors = [], []
+        for search in range(start + max(0, count - most), start + count):  # the newest are the last
+            vector = weight(histories.texts[histories.search_text[search]] - whole.center)
+            age = np.array([math.log1p(float(histories.search_age[search]))])
+            vectors.append(vector)
+            wanted.append(linear(vector, whole.search_tokens) + linear(age, whole.search_age))
+        start += count
+        assert there[user].tolist() == [place < len(wanted) for place in range(most)]
+        np.testing.assert_allclose(tokens[user, : len(wanted)].detach(), np.reshape(wanted, (-1, 8)), atol=1e-10)
+        for found, parts in ((states.search, vectors), (states.shared["search"], wanted)):
+            np.testing.assert_allclose(found[user].detach(), np.mean(parts, 0) if parts else np.zeros(found.shape[1]), atol=1e-10)
+
+
+def test_a_user_is_the_frozen_start_and_what_fusion_adds_to_it() -> None:
+    """Equation 11 in its place: which tokens the modalities bring, and where e^f goes."""
+    whole, histories = model().eval(), users()
+    fused: list[tuple[list[torch.Tensor], list[torch.Tensor]]] = []
+    whole.fusion.register_forward_pre_hook(lambda _, given: fused.append(given))
+    states, (mean, known) = whole(histories), histories.own_mean()
+    behavior, table, _ = fused[0][0]
+    heard = weight(whole.fusion(*fused[0]))
+    assert whole.behavior_tokens is not None
+    assert whole.activity_tokens is not None
+    assert whole.table_tokens is not None
+    assert whole.tabular is not None
+    assert states.context is not None
+    columns = weight(whole.tabular(histories.cells))
+    for user in range(5):
+        np.testing.assert_allclose(behavior[user].detach(), linear(weight(states.context[user]), whole.behavior_tokens), atol=1e-10)
+        counts = linear(weight(whole.activities(histories)[user]), whole.activity_tokens)
+        np.testing.assert_allclose(table[user].detach(), [counts, *linear(columns[user], whole.table_tokens)], atol=1e-10)
+        start = weight(whole.user.weight) @ weight(mean[user] - whole.center)
+        both = start / np.linalg.norm(start) + linear(heard[user], whole.fused)
+        wanted = both / np.linalg.norm(both) if known[user] else np.zeros(DIM)
+        np.testing.assert_allclose(states.aligned[user].detach(), wanted, atol=1e-10)
 
 
 def test_a_batch_equals_its_users_one_by_one_in_any_order() -> None:

@@ -1,10 +1,9 @@
 """Cross-attention fusion (equation 11) against an explicit softmax, and what is missing."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
+from by_hand import attention, gelu, linear, norm, weight
 from torch import nn
 
 from models.fusion import CrossAttentionFusion, CrossAttentionLayer
@@ -34,35 +33,11 @@ def masks(*lengths: int, users: int = 4, seed: int = 0) -> list[torch.Tensor]:
     return made
 
 
-def weight(parameter: torch.Tensor) -> np.ndarray:
-    return parameter.detach().numpy()
-
-
-def norm(x: np.ndarray, layer: nn.LayerNorm) -> np.ndarray:
-    return (x - x.mean()) / math.sqrt(x.var() + layer.eps) * weight(layer.weight) + weight(layer.bias)
-
-
-def layer_by_hand(layer: CrossAttentionLayer, user: np.ndarray, tokens: list[np.ndarray]) -> np.ndarray:
-    """One user token over the tokens that are there, each score a dot product, each weight a share of a sum."""
-    attention, heads = layer.attention, layer.attention.num_heads
-    size = WIDTH // heads
-    assert attention.in_proj_weight is not None
-    wq, wk, wv = weight(attention.in_proj_weight).reshape(3, WIDTH, WIDTH)
-    bq, bk, bv = weight(attention.in_proj_bias).reshape(3, WIDTH)
-    query = wq @ norm(user, layer.norm_user) + bq
-    keys = [wk @ norm(t, layer.norm_tokens) + bk for t in tokens]
-    values = [wv @ norm(t, layer.norm_tokens) + bv for t in tokens]
-    heard = np.zeros(WIDTH)
-    for head in range(heads):
-        part = slice(head * size, (head + 1) * size)
-        scores = [math.exp(query[part] @ key[part] / math.sqrt(size)) for key in keys]
-        for score, value in zip(scores, values, strict=True):
-            heard[part] += score / sum(scores) * value[part]
-    user = user + weight(attention.out_proj.weight) @ heard + weight(attention.out_proj.bias)
+def layer_by_hand(layer: CrossAttentionLayer, user: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """One user token (1, d) over the tokens that are there (S, d)."""
+    user = user + attention(norm(user, layer.norm_user), norm(tokens, layer.norm_tokens), layer.attention)
     first, _, _, last = layer.feed
-    hidden = weight(first.weight) @ norm(user, layer.norm) + weight(first.bias)  # type: ignore[arg-type]
-    hidden = np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in hidden])
-    return user + weight(last.weight) @ hidden + weight(last.bias)  # type: ignore[arg-type]
+    return user + linear(gelu(linear(norm(user, layer.norm), first)), last)  # type: ignore[arg-type]
 
 
 def test_equation_11() -> None:
@@ -76,11 +51,11 @@ def test_equation_11() -> None:
             for s in range(tokens[m].shape[1])
             if there[m][user, s]
         ]
-        state = weight(module.user)[0, 0]
+        state = weight(module.user)[0]
         for layer in module.layers:
             assert isinstance(layer, CrossAttentionLayer)
-            state = layer_by_hand(layer, state, seen) if seen else state
-        np.testing.assert_allclose(fused[user], norm(state, module.norm) if seen else np.zeros(WIDTH), atol=1e-10)
+            state = layer_by_hand(layer, state, np.stack(seen)) if seen else state
+        np.testing.assert_allclose(fused[user], norm(state[0], module.norm) if seen else np.zeros(WIDTH), atol=1e-10)
     with torch.no_grad():
         torch.testing.assert_close(module.eval()(tokens, there), fused)
 

@@ -129,6 +129,45 @@ def test_near_copies_and_the_same_persons_others_are_no_negatives_and_exact_copi
     assert found.item() == pytest.approx(aligned(users.numpy(), texts.numpy(), excluded, True), rel=1e-10)
 
 
+def test_equal_descriptions_are_positives_of_one_another() -> None:
+    """Exact copies stay among the negatives, and that is the loss in which every copy is a positive: where copies share one vector,
+    as they do behind a tower, value and gradients agree, so that nobody is told from another with the same description.
+    """
+    which = torch.tensor([0, 1, 0, 2, 0, 1])
+    users, distinct = normal(6, 4, seed=40), normal(3, 4, seed=41)
+    frozen = normal(3, 8, seed=42)[which].float()  # single precision: a copy's cosine is one but for rounding
+    users, distinct = users.requires_grad_(), distinct.requires_grad_()
+    loss = losses.alignment_loss(users, distinct[which], SCALE, frozen=frozen, owner=torch.arange(6))
+    found = torch.autograd.grad(loss, (users, distinct))
+    u, q = (x / x.norm(dim=1, keepdim=True) for x in (users, distinct[which]))
+    chances, terms = torch.exp(SCALE * u @ q.T), []
+    for i in range(6):
+        copies = [j for j in range(6) if which[j] == which[i]]
+        terms += [-torch.log(chances[i, j] / chances[i].sum()) / len(copies) for j in copies]
+        terms += [-torch.log(chances[j, i] / chances[:, i].sum()) / len(copies) for j in copies]
+    wanted = torch.stack(terms).sum() / 12
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-10)
+    for of_loss, of_wanted in zip(found, torch.autograd.grad(wanted, (users, distinct)), strict=True):
+        torch.testing.assert_close(of_loss, of_wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("owner", [[0, 0, 1, 2, 2, 2], [0] * 6, None], ids=["of some", "of one person", "of nobody known"])
+def test_a_batch_of_equal_descriptions_has_finite_gradients(owner: list[int] | None, dtype: torch.dtype) -> None:
+    """Other rows of one person are no negatives, whatever they say; with one person in the batch there is nothing to tell apart."""
+    users, one = normal(6, 4, seed=43).to(dtype).requires_grad_(), normal(4, seed=44).to(dtype).requires_grad_()
+    texts, owners = one.expand(6, -1), None if owner is None else torch.tensor(owner)
+    loss = losses.alignment_loss(users, texts, SCALE, frozen=texts.detach(), owner=owners)
+    same = set() if owner is None else {(i, j) for i in range(6) for j in range(6) if i != j and owner[i] == owner[j]}
+    wanted = aligned(users.detach().double().numpy(), texts.detach().double().numpy(), same, True)
+    assert loss.item() == pytest.approx(wanted, rel=1e-10 if dtype == torch.float64 else 1e-4, abs=1e-12)
+    loss.backward()
+    for of in (users, one):
+        assert of.grad is not None
+        assert of.grad.isfinite().all()
+        assert bool(of.grad.any()) == (owner is None or len(set(owner)) > 1)
+
+
 def test_equation_14() -> None:
     query, positives, negatives = normal(4, seed=10), normal(3, 4, seed=11), normal(2, 4, seed=12)
     total = 0.0
@@ -244,10 +283,50 @@ def test_limits() -> None:
     assert losses.cyclic_loss(one, everything, 7).item() == 0
     assert losses.cyclic_loss(one, nothing, 2).item() == 0
     assert losses.alignment_loss(one[:, 0], one[:, 1], SCALE).item() == pytest.approx(0)
+    scores = [one[0, :1, :2], one[0, :1]]
+    values, masked = torch.tensor([[1, 2]]), torch.tensor([[True, False]])
+    assert losses.masked_value_loss(scores, values, masked).item() == pytest.approx(-scores[0].log_softmax(1)[0, 1].item())
+    assert losses.masked_value_loss(scores, values, ~masked).item() == pytest.approx(-scores[1].log_softmax(1)[0, 2].item())
+    assert losses.replaced_token_loss(one[0, :1, :1], masked[:, :1]).item() == pytest.approx(math.log1p(math.exp(-one[0, 0, 0])))
+    assert losses.triplet_loss(one[0, 0], one[0, 1:2], one[0, 1:2], 0.2).item() == pytest.approx(0.2)
+    assert losses.triplet_loss(one[0, 0], one[0, :1], one[0, 1:2], 0.2).item() == 0
     same = normal(1, 4).expand(6, -1)
     assert losses.alignment_loss(normal(6, 4, seed=1), same, SCALE, frozen=same, symmetric=False).item() == pytest.approx(
         math.log(6)
     )
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_equation_6_and_its_gradients_are_the_same_however_its_rows_are_cut(across: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, targets = (normal(4, 5, 2, seed=seed).requires_grad_() for seed in (45, 46))
+    mask = ragged(4, 5)
+
+    def loss(c: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return losses.cpc_loss(c, z, mask, 2, 2.0, across_users=across)
+
+    whole = loss(context, targets)
+    monkeypatch.setattr(losses, "ROWS", 3)  # a cut falls between two steps of one user
+    torch.testing.assert_close(loss(context, targets), whole)
+    assert torch.autograd.gradcheck(loss, (context, targets))
+
+
+def test_gradients_of_the_tables_losses_are_right_and_reach_no_cell_that_was_not_masked() -> None:
+    sizes = [3, 5, 2]
+    logits, said = normal(4, sum(sizes), seed=47).requires_grad_(), normal(4, 3, seed=48).requires_grad_()
+    values = torch.tensor([[0, 4, 1], [2, 0, 0], [1, 3, 1], [0, 2, 0]])
+    masked = torch.tensor([[True, False, False], [True, True, False], [False, False, False], [False, True, False]])
+    assert torch.autograd.gradcheck(lambda x: losses.masked_value_loss(list(x.split(sizes, 1)), values, masked), (logits,))
+    assert torch.autograd.gradcheck(lambda x: losses.replaced_token_loss(x, masked), (said,))
+    losses.masked_value_loss(list(logits.split(sizes, 1)), values, masked).backward()
+    assert logits.grad is not None
+    for column, grad in enumerate(logits.grad.split(sizes, 1)):
+        assert torch.equal(grad.any(1), masked[:, column])
+
+
+def test_gradients_of_equation_14_are_right() -> None:
+    seeds = [normal(*shape, seed=seed).requires_grad_() for seed, shape in ((54, (4,)), (55, (3, 4)), (56, (2, 4)))]
+    assert losses.triplet_loss(*seeds, 0.2) > 0
+    assert torch.autograd.gradcheck(lambda *x: losses.triplet_loss(*x, 0.2), tuple(seeds))
 
 
 def test_gradients_are_right_and_do_not_reach_padding() -> None:

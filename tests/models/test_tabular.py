@@ -1,11 +1,11 @@
 """The tabular encoder against a loop, and its two tasks."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from by_hand import encoder_layer, norm, weight
 from torch import nn
 
 from models.losses import masked_value_loss, replaced_token_loss
@@ -34,37 +34,6 @@ def rows(count: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.stack([rng.integers(0, size, count) for size in VALUES], 1))
 
 
-def weight(parameter: torch.Tensor) -> np.ndarray:
-    return parameter.detach().numpy()
-
-
-def norm(x: np.ndarray, layer: nn.LayerNorm) -> np.ndarray:
-    scaled = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + layer.eps)
-    return scaled * weight(layer.weight) + weight(layer.bias)
-
-
-def attention(queries: np.ndarray, keys: np.ndarray, layer: nn.MultiheadAttention) -> np.ndarray:
-    """Softmax attention, head by head and query by query."""
-    width = queries.shape[1]
-    size = width // layer.num_heads
-    assert layer.in_proj_weight is not None
-    projections = weight(layer.in_proj_weight).reshape(3, width, width)
-    biases = weight(layer.in_proj_bias).reshape(3, width)
-    q, k, v = (x @ w.T + b for x, w, b in zip((queries, keys, keys), projections, biases, strict=True))
-    heard = np.zeros_like(queries)
-    for head in range(layer.num_heads):
-        part = slice(head * size, (head + 1) * size)
-        for i in range(len(queries)):
-            scores = np.array([q[i, part] @ k[j, part] / math.sqrt(size) for j in range(len(keys))])
-            chances = np.exp(scores) / np.exp(scores).sum()
-            heard[i, part] = sum(chances[j] * v[j, part] for j in range(len(keys)))
-    return heard @ weight(layer.out_proj.weight).T + weight(layer.out_proj.bias)
-
-
-def gelu(x: np.ndarray) -> np.ndarray:
-    return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
-
-
 def test_a_row_is_its_columns_embeddings_through_attention() -> None:
     module, cells = encoder().eval(), rows(4)
     columns = module.columns
@@ -76,10 +45,7 @@ def test_a_row_is_its_columns_embeddings_through_attention() -> None:
         )
         for layer in columns.layers.layers:
             assert isinstance(layer, nn.TransformerEncoderLayer)
-            keys = norm(x, layer.norm1)
-            x = x + attention(keys, keys, layer.self_attn)
-            hidden = gelu(norm(x, layer.norm2) @ weight(layer.linear1.weight).T + weight(layer.linear1.bias))
-            x = x + hidden @ weight(layer.linear2.weight).T + weight(layer.linear2.bias)
+            x = encoder_layer(x, x, layer)
         assert columns.layers.norm is not None
         np.testing.assert_allclose(tokens[b].detach(), norm(x, columns.layers.norm), atol=1e-10)
     with torch.no_grad():
