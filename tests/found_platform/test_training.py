@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import by_row
 import numpy as np
 import pytest
 import torch
@@ -65,6 +66,15 @@ QWEN = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
     "intermediate_size": 32,
+}
+ALBERT = {
+    "model_type": "albert",
+    "vocab_size": 97,
+    "embedding_size": 8,
+    "hidden_size": DIM,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
 }
 EXACT_BEHAVIOR = BehaviorLosses(cyclic_contrast=0.3, event_dropout=0.0)
 EXACT_ALIGN = AlignLosses(cross_modality=0.5, event_dropout=0.0, tune_encoders=True)
@@ -476,16 +486,37 @@ def test_random_parts_are_the_same_in_both_passes(folder: Path, stage: str) -> N
         assert torch.equal(first, again)
 
 
-def distributed(config: Path, command: str, processes: int) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+def distributed(*command: object) -> None:
+    """Runs a script or a module in two processes."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*launch, "-m", "found_platform.training", command, "--config", str(config)],
+        [*launch, *map(str, command)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+
+
+def alike(one: Path, two: Path) -> None:
+    """Two runs of a stage have the same losses and figures at every step, and the same weights after the last."""
+    steps = 0
+    for a, b in zip(*(list(read_progress(out / "progress.jsonl")) for out in (one, two)), strict=True):
+        for key in ("loss", "gradient_norm"):
+            if key in a:
+                steps += 1
+                assert b[key] == pytest.approx(a[key], rel=1e-4)
+        if "held_out" in a:
+            assert b["held_out"] == pytest.approx(a["held_out"], rel=1e-3)
+    assert steps
+    weights, others = last_weights(one), last_weights(two)
+    assert weights.keys() == others.keys()
+    for name, wanted in weights.items():
+        if "generator" in name and one.name == "align":  # in no loss of alignment, so that not even weight decay moves it
+            assert torch.equal(others[name], wanted)
+        elif not name.endswith("in_proj_bias"):  # the keys' bias has no gradient but rounding, and AdamW makes a step of any
+            torch.testing.assert_close(others[name], wanted, rtol=1e-3, atol=3e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize(("stage", "losses"), [("behavior", EXACT_BEHAVIOR), ("align", EXACT_ALIGN)])
@@ -495,21 +526,34 @@ def test_two_processes_train_the_weights_of_one(folder: Path, tmp_path: Path, st
     for name in ("one", "two"):
         configure(tmp_path / name, folder, stage, options=options, losses=vars(losses))
     execute(json.loads((tmp_path / "one" / f"{stage}.json").read_text()), tmp_path / "one")
-    distributed(tmp_path / "two" / f"{stage}.json", "align" if stage == "align" else "pretrain", 2)
-    one, two = (list(read_progress(tmp_path / name / stage / "progress.jsonl")) for name in ("one", "two"))
-    for a, b in zip(one, two, strict=True):
-        for key in ("loss", "gradient_norm"):
-            if key in a:
-                assert b[key] == pytest.approx(a[key], rel=1e-4)
-        if "held_out" in a:
-            assert b["held_out"] == pytest.approx(a["held_out"], rel=1e-3)
-    one, two = (last_weights(tmp_path / name / stage) for name in ("one", "two"))
-    assert one.keys() == two.keys()
-    for name, wanted in one.items():
-        if "generator" in name:  # in no loss of alignment, so that not even weight decay moves it
-            assert torch.equal(two[name], wanted)
-        elif not name.endswith("in_proj_bias"):  # the keys' bias has no gradient but rounding, and AdamW makes a step of any
-            torch.testing.assert_close(two[name], wanted, rtol=1e-3, atol=3e-5, msg=lambda text, name=name: f"{name}: {text}")
+    command = "align" if stage == "align" else "pretrain"
+    distributed("-m", "found_platform.training", command, "--config", tmp_path / "two" / f"{stage}.json")
+    alike(tmp_path / "one" / stage, tmp_path / "two" / stage)
+
+
+def test_two_processes_that_cut_their_shares_train_the_weights_of_one_whole_batch(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every stage, with what is random on: masked cells, events left out, phrases drawn, LoRA's dropout; all in one launch."""
+    towers = {"event_tower": {"architecture": ALBERT}, "description_tower": {"architecture": QWEN, "lora_rank": 2}}
+    drawn = vars(AlignLosses(phrases=0.5, cross_modality=0.5, tune_encoders=True))
+    runs: dict[str, dict[str, Any]] = {
+        "behavior": {"losses": vars(BehaviorLosses(cyclic_contrast=0.3))},
+        "tabular": {"model": {**MODEL, "tabular": {**TABULAR, "masked": 0.4}}},
+        "align": {"losses": drawn},
+        "towers": {"losses": drawn, "model": {**MODEL, **towers}},
+    }
+    shared = {"batch": 15, "steps": 2, "learning_rate": 1e-3}
+    for name, run in runs.items():
+        for kind, options in (("one", shared), ("two", shared | {"micro_batch": 3})):
+            configure(tmp_path / kind / name, folder, "align" if name == "towers" else name, options=options, **run)
+    configs = {kind: list((tmp_path / kind).glob("*/*.json")) for kind in ("one", "two")}
+    distributed(by_row.__file__, *configs["two"])
+    by_row.patch(monkeypatch.setattr)
+    for config in configs["one"]:
+        execute(json.loads(config.read_text()), config.parent)
+        out = config.parent / config.stem
+        alike(out, tmp_path / "two" / out.relative_to(tmp_path / "one"))
 
 
 # --- resume, seeds, early stop
