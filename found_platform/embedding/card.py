@@ -1,5 +1,6 @@
 """Model cards: what a version was made of, how it did on held-out users, and what it cannot do. In Markdown."""
 
+from dataclasses import asdict
 from typing import Any
 
 from found_platform.contract import HELD_OUT_FOLD
@@ -76,13 +77,25 @@ def of_found(settings: Settings, about: dict[str, Any], stages: list[Stage], tag
         f"- texts encoded: {align.outcome['texts']:,} distinct ones, "
         f"{align.outcome['texts'] / max(about['events_before'], 1):.2f} of the {about['events_before']:,} events",
         "",
-        *(f"- weights of the losses of {s.name}: {given}" for s in stages if (given := getattr(settings.sizes, s.name).losses)),
+        *(f"- weights of the losses of {s.name}: {_losses(settings, s.name)}" for s in stages),
         "",
         *_made_of(tags),
         "",
         *_limits(LIMITS),
     ]
     return "\n".join(lines)
+
+
+def _losses(settings: Settings, stage: str) -> dict[str, Any]:
+    """The weights that a stage was trained with, also those that the profile says nothing of."""
+    from found_platform.training.tasks import AlignLosses, BehaviorLosses
+    from models.tabular import TabularConfig
+
+    if stage == "tabular":
+        weight = TabularConfig((), **settings.sizes.model["tabular"]).replaced_weight
+        return {"masked_value": 1.0, "generator": 1.0, "replaced": weight}
+    kinds = {"behavior": BehaviorLosses, "align": AlignLosses}
+    return asdict(kinds[stage](**getattr(settings.sizes, stage).losses))
 
 
 def _made_of(tags: dict[str, str]) -> list[str]:

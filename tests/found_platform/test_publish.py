@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from found_platform import feature_store, index, lake, registry
 from found_platform.benchmark import gate
 from found_platform.contract import midnight
-from found_platform.embedding import fit, text_vectors, users
+from found_platform.embedding import card, fit, stages, text_vectors, users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import audit
 from found_platform.registry import Verdict
@@ -134,6 +134,42 @@ def test_a_version_carries_its_lineage_and_is_champion(settings: Settings, cutof
     assert registry.version_of(settings, registry.CANDIDATE) == loaded.version
     assert loaded.tags["alignment"] == "helped"
     assert fit.sound(loaded)[0]
+
+
+def test_a_card_says_what_a_version_is_made_of_how_it_does_and_what_it_cannot_do(settings: Settings, cutoff: dt.date) -> None:
+    loaded = registry.champion(settings)
+    title, *sections = registry.card(settings, loaded.version).split("\n## ")
+    said = dict(section.split("\n", 1) for section in sections)
+    assert title.startswith(f"# FOUND, cutoff {cutoff}, profile tiny\n")
+    assert list(said) == ["Held-out retrieval", "Stages", "Sizes", "Made of", "Known limits", "The gate"]
+    for table in ("training_set", "user_text_pairs", "text_vectors"):
+        assert f"- delta.{table}: {lake.version(settings.lake, table)}\n" in said["Made of"]
+    assert f"- cutoff: {cutoff}\n" in said["Made of"]
+    outcomes = {name: stage.outcome for name in stages.COMMANDS if (stage := stages.finished(settings, cutoff, name))}
+    align = outcomes["align"]
+    assert f"among {align['best']['candidates']:,.0f} (horizon 7 days)" in said["Held-out retrieval"]
+    assert f"\nBest step {align['best_step']} of {align['step']}.\n" in said["Held-out retrieval"]
+    for figure, key in (("recall@10", "recall_at_10"), ("mean reciprocal rank", "mrr"), ("others farther away", "auc")):
+        row = f"| {figure} | {align['start'][f'frozen_{key}']:.3f} | {align['best'][key]:.3f} |"
+        assert row in said["Held-out retrieval"]
+    assert set(outcomes) == {"behavior", "tabular", "align"}
+    for name, o in outcomes.items():
+        assert f"| {name} | {o['rows']:,} | {o['users']:,} | {o['parameters']:,} | {o['trained_parameters']:,} |" in said["Stages"]
+    for size in ("- dim: 32\n", "- searches: 16\n", "'windows': 12", "- text encoder: random-bert, revision "):
+        assert size in said["Sizes"]
+    losses = dict(
+        line.removeprefix("- weights of the losses of ").split(": ", 1) for line in said["Sizes"].split("\n") if "losses" in line
+    )
+    assert set(losses) == set(outcomes)
+    for name, weight in (
+        ("behavior", "'cyclic': 0.1"),  # what the profile does not name has a weight too
+        ("tabular", "'replaced': 10.0"),
+        ("align", "'anchor': 0"),
+        ("align", "'late': 0.5"),
+    ):
+        assert weight in losses[name]
+    assert [line.removeprefix("- ") for line in said["Known limits"].split("\n") if line] == list(card.LIMITS)
+    assert said["The gate"].strip() == f"Passed: {loaded.tags['gate_reason']}."
 
 
 def test_mlflow_loads_a_version_by_alias_and_gives_query_vectors(settings: Settings) -> None:
