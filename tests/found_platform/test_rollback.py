@@ -12,9 +12,11 @@ from conftest import Outcome
 
 from found_platform import index, registry
 from found_platform.embedding import users
+from found_platform.errors import BadInput
 from found_platform.registry import Verdict
 from found_platform.settings import Settings
-from found_platform.targeting import lookup
+from found_platform.targeting import lookup, prompts
+from found_platform.targeting.audiences import membership, specification
 
 
 @pytest.fixture
@@ -193,3 +195,26 @@ def test_a_version_is_shown_with_its_card_and_lineage(settings: Settings, found:
     said = json.loads(found("model", "show", version, "--home", settings.home, "--format", "json").out)
     assert said["card"] == registry.card(settings, version)
     assert "champion" in said["aliases"]
+
+
+def test_prompts_and_the_audiences_on_them_follow_the_model(copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]) -> None:
+    gold = lookup.score(copy, lookup.Question("people who will soon buy gold", mode="aligned"))
+    first = gold.published.model_version
+    prompts.tune(copy, "gold", "people who will soon buy gold", set(gold.keys[:6]))
+    wanted = specification.draft(copy, audience="gold", question=lookup.Question(prompt="gold"), top=10)
+    specification.save(copy, wanted)
+    before = membership.refresh(copy, "gold").made
+    bad = another_version(copy, cutoff)
+    with pytest.raises(BadInput, match=f"not tuned for model version {bad}"):
+        membership.refresh(copy, "gold")
+    assert membership.last(copy, "gold") == before
+
+    back = found("rollback", "model", "--home", copy.home)
+    assert f"prompt    gold: tuned for version {first}" in back.out
+    assert not membership.refresh(copy, "gold").changed
+
+    forward = found("promote", "--version", bad, "--home", copy.home, "--format", "json")
+    assert json.loads(forward.out)["prompts"] == {"gold": f"tuned for version {bad}"}
+    after = membership.refresh(copy, "gold").made
+    assert (after.refresh, after.model_version, after.size) == (2, bad, 10)
+    assert prompts.load(copy, "gold", bad).version > prompts.load(copy, "gold", first).version
