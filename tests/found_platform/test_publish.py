@@ -246,10 +246,10 @@ def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: d
     assert real.figures["phrase_auc"] > 0.55 < real.figures["frozen_phrase_auc"]
     rng = np.random.default_rng(0)
     monkeypatch.setattr(gate, "vectors_of", lambda s, m, rows, texts: rng.normal(size=(rows.num_rows, m.config.dim)))
-    blind = gate.judge(settings, version, cutoff)
-    assert not blind.passed
-    assert abs(blind.figures["future_auc"] - 0.5) < 0.15
-    assert abs(blind.figures["phrase_auc"] - 0.5) < 0.1
+    blind = [gate.judge(settings, version, cutoff) for _ in range(12)]
+    assert sum(b.passed for b in blind) <= 4  # one in forty passes a bound of 95 %, by luck, and who is held out differs by home
+    for name in ("future_auc", "phrase_auc"):
+        assert abs(np.mean([b.figures[name] for b in blind]) - 0.5) < 0.05
 
 
 def test_the_gate_fails_a_model_that_ranks_users_for_phrases_worse_than_it_began(
