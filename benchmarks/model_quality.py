@@ -47,6 +47,12 @@ def _encoder(**sizes: Any) -> Changes:
     return {stage: {f"model.behavior.{k}": v for k, v in sizes.items()} for stage in ("behavior", "align")}
 
 
+def _daily(**losses: Any) -> Changes:
+    """Windows of a day: a period is a week, so that the same weekdays are compared. Stage 1 looks as many windows ahead."""
+    daily = _encoder(window_days=1, windows=180)
+    return daily | {"behavior": daily["behavior"] | {"losses.period": 7} | {f"losses.{k}": v for k, v in losses.items()}}
+
+
 ABLATIONS: dict[str, Changes] = {
     "as it is": {},
     "GRU, two layers": _encoder(layers=2),
@@ -62,6 +68,9 @@ ABLATIONS: dict[str, Changes] = {
     "no next-window head": {"behavior": {"losses.next_window": 0.0}},
     "no cyclic term": {"behavior": {"losses.cyclic": 0.0}},
     "same-period InfoNCE beside it": {"behavior": {"losses.cyclic_contrast": 0.1}},
+    "windows of a day": _daily(),
+    "windows of a day, same-weekday InfoNCE": _daily(cyclic_contrast=0.1),
+    "four times as long in stage 1": {"behavior": {"options.steps": 1200}},
     "no event dropout": {"align": {"losses.event_dropout": 0.0}},
     "encoders tuned in stage 2": {"align": {"losses.tune_encoders": True}},
     "no stage 1": {"behavior": {"options.steps": 0}, "tabular": {"options.steps": 0}},
