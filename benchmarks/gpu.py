@@ -23,17 +23,16 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors.numpy import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # on a bare machine nothing is installed
 
-from found_platform.training import machine  # noqa: E402
-from found_platform.training.data import DAY, TrainingData  # noqa: E402
+from found_platform.training import machine, made_up  # noqa: E402
+from found_platform.training.data import TrainingData  # noqa: E402
 from found_platform.training.loop import Options, batch_of, train  # noqa: E402
 from found_platform.training.progress import read_progress  # noqa: E402
-from found_platform.training.tasks import AlignLosses, AlignTask, BehaviorLosses, BehaviorTask  # noqa: E402
+from found_platform.training.tasks import AlignLosses, AlignTask, BehaviorLosses, BehaviorStage, BehaviorTask  # noqa: E402
 from models.behavior import BehaviorConfig  # noqa: E402
 from models.found import Found, FoundConfig  # noqa: E402
 from models.tabular import TabularConfig  # noqa: E402
@@ -64,7 +63,7 @@ SIZES = {  # users, texts, events and searches a user, side of the matrix produc
     False: {"users": 50_000, "texts": 20_000, "events": 128, "searches": 16, "matrix": 8192, "warm": 3},
     True: {"users": 200, "texts": 60, "events": 12, "searches": 3, "matrix": 128, "warm": 1},
 }
-TOPICS, ACTIVITY, VALUES, DAYS = 40, 12, (5, 9, 4, 12, 3, 7), 180
+ACTIVITY, VALUES = 12, (5, 9, 4, 12, 3, 7)
 TINY_STEPS = 6
 
 
@@ -94,61 +93,6 @@ def model_config(sizes: dict[str, Any], text_dim: int) -> FoundConfig:
     tabular = TabularConfig(VALUES, **sizes.pop("tabular"))
     towers = {name: TowerConfig(**sizes.pop(name)) for name in ("event_tower", "description_tower")}
     return FoundConfig("none", "none", text_dim, activity=ACTIVITY, behavior=behavior, tabular=tabular, **towers, **sizes)
-
-
-def write_population(folder: Path, text_dim: int, sizes: dict[str, int]) -> Path:
-    """The files of `found_platform.training.data` for users who mostly do, search and will do what is of their topic."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    users, texts = sizes["users"], sizes["texts"]
-    topic_of_text = np.arange(texts) % TOPICS
-    vectors = rng.normal(size=(TOPICS, text_dim))[topic_of_text] + rng.normal(size=(texts, text_dim))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    topic = rng.integers(0, TOPICS, users)
-
-    def drawn(count: int) -> np.ndarray:
-        """(users, count) texts, four of five of the user's topic, with a long tail."""
-        rank = ((rng.zipf(1.2, (users, count)) - 1) % (texts // TOPICS)).astype(np.int64)
-        of = np.where(rng.random((users, count)) < 0.8, topic[:, None], rng.integers(0, TOPICS, (users, count)))
-        return rank * TOPICS + of
-
-    def times(count: int) -> np.ndarray:
-        return np.sort(t1 - rng.integers(1, DAYS * DAY, (users, count)), 1).reshape(-1)
-
-    t1 = 20_000 * DAY
-    n, m = sizes["events"], sizes["searches"]
-    items = drawn(3)
-    exposed = rng.random((users, n)) < 0.1
-    exposed[:, 0] = False
-    save_file({"vectors": vectors.astype(np.float16), "counts": np.ones(texts, np.int64)}, folder / "texts.safetensors")
-    save_file(
-        {
-            "event_text": drawn(n).reshape(-1).astype(np.int32),
-            "event_time": times(n),
-            "event_channel": rng.integers(0, 3, users * n).astype(np.uint8),
-            "event_amount": rng.integers(0, 12, users * n).astype(np.uint8),
-            "event_exposed": exposed.reshape(-1).astype(np.uint8),
-            "event_counts": np.full(users, n),
-            "search_text": drawn(m).reshape(-1).astype(np.int32),
-            "search_time": times(m),
-            "search_counts": np.full(users, m),
-            "item_text": items.reshape(-1).astype(np.int32),
-            "item_weight": np.ones(users * 3, np.float32),
-            "item_counts": np.full(users, 3),
-            "cells": np.stack([rng.integers(0, size, users) for size in VALUES], 1).astype(np.int16),
-            "activity": rng.gamma(1.0, 4.0, (users, ACTIVITY)).astype(np.float32),
-            "t1": np.full(users, t1),
-            "owner": np.arange(users),
-            "fold": (np.arange(users) % 10).astype(np.int8),
-        },
-        folder / "rows.safetensors",
-    )
-    said = [f"bought item {i // TOPICS} of the kind {i % TOPICS} in shop {i % 97} near place {i % 31}" for i in range(texts)]
-    (folder / "texts.json").write_text(json.dumps(said))
-    futures = [f"will soon want {', then '.join(said[i] for i in row)}" for row in items]
-    (folder / "descriptions.json").write_text(json.dumps(futures))
-    (folder / "data.json").write_text("{}")
-    return folder
 
 
 def matmul_peak(device: str, side: int) -> float:
@@ -275,10 +219,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     document: dict[str, Any] = {"device": name, "torch": torch.__version__, "matmul_tflops": peak / 1e12, "stages": {}}
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp)
-        data = TrainingData(write_population(folder / "data", text_dim, sizes))
+        population = {k: sizes[k] for k in ("users", "texts", "events", "searches")}
+        data = TrainingData(made_up.write(folder / "data", text_dim=text_dim, values=VALUES, activity=ACTIVITY, **population))
         torch.manual_seed(0)
         assert config.behavior is not None
-        behavior = BehaviorTask(data, config.behavior, BehaviorLosses(**chosen["behavior"]["losses"]))
+        behavior = BehaviorTask(data, BehaviorStage(config.behavior), BehaviorLosses(**chosen["behavior"]["losses"]))
         rest = (device, asked.tiny, asked.minutes)
         document["stages"]["behavior"] = stage("behavior", behavior, chosen["behavior"]["options"], folder / "behavior", *rest)
         model = Found(config)

@@ -87,7 +87,7 @@ def ours(folder: Path) -> None:
     from found_platform.embedding import histories
     from found_platform.training.data import TrainingData
     from found_platform.training.loop import Options, train
-    from found_platform.training.tasks import BehaviorLosses, BehaviorTask
+    from found_platform.training.tasks import BehaviorLosses, BehaviorStage, BehaviorTask
     from models.behavior import BehaviorConfig
     from models.found import Found, FoundConfig
 
@@ -98,7 +98,7 @@ def ours(folder: Path) -> None:
     cases: dict[str, Callable[[int], None]] = {}
 
     def train_case(config: BehaviorConfig) -> Callable[[int], None]:
-        task = BehaviorTask(data, config, BehaviorLosses())
+        task = BehaviorTask(data, BehaviorStage(config), BehaviorLosses())
 
         def run(steps: int) -> None:
             with tempfile.TemporaryDirectory() as out:
@@ -107,7 +107,7 @@ def ours(folder: Path) -> None:
         return run
 
     def embed_case(config: BehaviorConfig, size: int) -> Callable[[int], None]:
-        encoder = BehaviorTask(data, config, BehaviorLosses()).model.encoder.eval()
+        encoder = BehaviorTask(data, BehaviorStage(config), BehaviorLosses()).model.encoder.eval()
 
         def run(batches: int) -> None:
             with torch.inference_mode():

@@ -47,6 +47,7 @@ class Profile(BaseModel):
     horizon_days: int
     text_encoder: str
     encode_batch: int
+    gpu: bool = False  # made for one: without it training takes days
     model: dict[str, Any]  # sizes, as `models.found.FoundConfig` has them
     behavior: Stage
     tabular: Stage

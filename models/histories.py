@@ -93,7 +93,7 @@ def pad(flat: Tensor, counts: Tensor, length: int) -> tuple[Tensor, Tensor]:
     user = torch.repeat_interleave(counts)
     place = torch.arange(len(flat), device=flat.device) - (torch.cumsum(counts, 0) - counts)[user]
     place = place - (counts - length).clamp(min=0)[user]
-    kept = place >= 0
+    kept = torch.nonzero(place >= 0)[:, 0]
     padded = flat.new_zeros((len(counts), length, *flat.shape[1:]))
     there = torch.zeros((len(counts), length), dtype=torch.bool, device=flat.device)
     padded[user[kept], place[kept]] = flat[kept]

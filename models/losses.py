@@ -1,6 +1,7 @@
 """The losses of FOUND (WWW 2025), each equation one pure function. `scale` is one over the temperature.
 
-Every mean is over what is there: padding neither counts nor gets a gradient, and where nothing is there the loss is 0.
+Every mean is over what is there: padding neither counts nor gets a gradient, and where nothing is there the loss is 0. It is
+taken by index and not by mask, so that shapes follow without values: a step can be tried on a model that has none.
 """
 
 import torch
@@ -40,9 +41,9 @@ def cpc_loss(
     positives = sum((F.pad(both.long(), (0, k)) for k, both in pairs), mask.long() * 0)  # (B, T) how many a step has
     if not positives.any():
         return (context.sum() + targets.sum()) * 0.0
-    alike = sum(((c[:, :-k] * z[:, k:]).sum(-1)[both].sum() for k, both in pairs), c.new_zeros(()))  # of all positives
+    alike = sum(((c[:, :-k] * z[:, k:]).sum(-1)[torch.nonzero(both, as_tuple=True)].sum() for k, both in pairs), c.new_zeros(()))
     place = torch.arange(users * steps, device=mask.device)
-    rows, there = positives.reshape(-1) > 0, mask.reshape(-1)  # (BT,), R and N of them true
+    rows, there = (torch.nonzero(x.reshape(-1))[:, 0] for x in (positives, mask))  # (R,) contexts, (N,) candidates
     asked, candidates = scale * c.reshape(-1, dim)[rows], z.reshape(-1, dim)[there]  # (R, D), (N, D)
     totals: Tensor = _LogTotals.apply(asked, candidates, place[rows], place[there], steps, across_users)  # type: ignore[assignment]
     return ((positives.reshape(-1)[rows] * totals).sum() - scale * alike) / positives.sum()
@@ -109,8 +110,8 @@ def masked_value_loss(logits: list[Tensor], values: Tensor, masked: Tensor) -> T
     """
     total = logits[0].sum() * 0.0
     for column, scores in enumerate(logits):
-        cells = masked[:, column]
-        total = total + F.cross_entropy(scores[cells], values[cells, column], reduction="sum") if cells.any() else total
+        cells = torch.nonzero(masked[:, column])[:, 0]
+        total = total + F.cross_entropy(scores[cells], values[cells, column], reduction="sum") if len(cells) else total
     return total / masked.sum().clamp(min=1)
 
 
@@ -163,8 +164,8 @@ def targeting_loss(scores: Tensor, will: Tensor) -> Tensor:
     (B, P) scores of users for phrases, (B, P) bool -> (), mean over the phrases that have both, of the mean over their positives.
     """
     others = torch.where(will, -torch.inf, scores).logsumexp(0)  # (P,)
-    both = will.any(0) & ~will.all(0)
-    if not both.any():
+    both = torch.nonzero(will.any(0) & ~will.all(0))[:, 0]
+    if not len(both):
         return scores.sum() * 0.0
     loss = torch.where(will, F.softplus(others - scores), 0.0)[:, both]  # another positive is no negative
     return (loss.sum(0) / will[:, both].sum(0)).mean()
@@ -190,8 +191,8 @@ def cyclic_contrast_loss(context: Tensor, mask: Tensor, period: int, scale: Tens
     both = mask[:, :-period] & mask[:, period:]  # (B, T - period)
     logits = scale * torch.einsum("btd,ctd->tbc", now, later)
     logits = logits.masked_fill(~both.T[:, None, :], -torch.inf)
-    rows = both.T  # (T - period, B)
-    if not rows.any():
+    rows = torch.nonzero(both.T, as_tuple=True)  # those of (T - period, B)
+    if not len(rows[0]):
         return context.sum() * 0.0
     own = logits.diagonal(dim1=1, dim2=2)[rows]
     return (logits.logsumexp(2)[rows] - own).mean()

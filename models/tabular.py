@@ -2,6 +2,7 @@
 and to tell replaced cells from true ones, with replacements drawn by a small generator.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +27,10 @@ class Columns(nn.Module):
 
     def __init__(self, config: TabularConfig, width: int):
         super().__init__()
-        offsets = torch.tensor([0, *config.values]).cumsum(0)
+        *offsets, total = itertools.accumulate(config.values, initial=0)
         self.offsets: Tensor
-        self.register_buffer("offsets", offsets[:-1], persistent=False)
-        self.value = nn.Embedding(int(offsets[-1]), width)
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.long), persistent=False)
+        self.value = nn.Embedding(total, width)
         self.column = nn.Embedding(len(config.values), width)
         self.mask = nn.Parameter(torch.zeros(width))
         heads = config.heads if width % config.heads == 0 else 1

@@ -93,6 +93,25 @@ def load_backbone(name: str) -> tuple[Any, Tokenize]:
     return _pretrained(name, None, local=False)
 
 
+def architecture(name: str) -> dict[str, Any]:
+    """The transformers configuration of an encoder by name, with its `model_type`: its sizes, without its weights.
+
+    Raises EncoderNotFound that says what to install or give.
+    """
+    if name == RANDOM_BERT:
+        return SMALL_BERT
+    from transformers import AutoConfig
+
+    local = name == OFFLINE_TEXT or Path(name).is_dir()
+    try:
+        return AutoConfig.from_pretrained(_installed_minilm() if name == OFFLINE_TEXT else name, local_files_only=local).to_dict()
+    except (OSError, ValueError) as error:
+        raise EncoderNotFound(
+            f"The text model {name} is neither on this machine nor can it be fetched from the hub: give a directory that holds it, "
+            f"or choose another profile. ({str(error).splitlines()[0]})"
+        ) from None
+
+
 def _installed_minilm() -> Path:
     try:
         files = metadata.files(_PACKAGE) or []

@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 
 from dagster_defs.house import House, Record
-from found_platform import registry
+from found_platform import contract, registry
 from found_platform.benchmark import gate
-from found_platform.embedding import fit, handover, stages, text_vectors
+from found_platform.embedding import fit, handover, preflight, stages, text_vectors
 from found_platform.feature_store import training_set as training
 from found_platform.monitoring import curves
 from found_platform.pairs import future
@@ -24,6 +24,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     def training_set(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """What the feature service knew of every user at several past cutoffs, each at least one horizon before this cutoff."""
         record = Record(context, house)
+        preflight.check(settings, len(contract.profile_schema(settings.home)), context.log.info)
         past = [str(day) for day in training.past_cutoffs(settings, record.cutoff)]
         return record.written(training.build(settings, record.cutoff), metadata={"past_cutoffs": past})
 

@@ -34,9 +34,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Runs everything; prints progress to stderr where the answer on stdout is JSON."""
-    settings, config, expected = _open(source, simulation, profile, home, cutoff, force=force)
-    day = _cutoff(settings, config, cutoff)
     say = Console(stderr=as_json, highlight=False, markup=False)
+    settings, config, expected = _open(source, simulation, profile, home, cutoff, say, force=force)
+    day = _cutoff(settings, config, cutoff)
     say.print(
         f"Source {config.name}, {config.days[0]} to {config.days[1]}; cutoff {day}; profile {settings.profile}; home {home}",
         soft_wrap=True,
@@ -112,7 +112,14 @@ def run(
 
 
 def _open(
-    source: Path | None, simulation: dict[str, Any], profile: str | None, home: Path, cutoff: str | None, *, force: bool
+    source: Path | None,
+    simulation: dict[str, Any],
+    profile: str | None,
+    home: Path,
+    cutoff: str | None,
+    say: Console,
+    *,
+    force: bool,
 ) -> tuple[Settings, SourceConfig, str | None]:
     """Checks everything that can be checked before a home is made. The text says what to expect, where everything is to be done."""
     from found_platform.sources import estimate, staging
@@ -132,13 +139,12 @@ def _open(
         config = source_config.parse({"name": "simulated", "simulator": {**asked, **simulation}}, "the simulation")
     found = staging.discover(settings, config)
     _cutoff(settings, found, cutoff)
-    from found_platform.embedding import text_vectors
+    from found_platform.embedding import preflight
 
-    towers = (settings.sizes.model.get(name) for name in ("event_tower", "description_tower"))
-    for name in dict.fromkeys([settings.text_encoder, *(t["model"] for t in towers if t and t.get("model"))]):
-        text_vectors.check_available(name)
+    preflight.check_models(settings)
     expected = None
     if force or kept is None:
+        preflight.check(settings, len(found.profile_schema or {}), lambda line: say.print(line, soft_wrap=True))
         guess = estimate.of_source(found)
         estimate.check_disk(guess, settings.home)
         expected = guess.sentence(home)

@@ -49,15 +49,14 @@ class Stage:
         return bool(self.outcome["helped"])
 
 
-def model_config(settings: Settings, data: Path) -> dict[str, Any]:
-    """The configuration of the whole model: the profile's sizes and what the data of a cutoff say."""
+def model_config(settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the whole model: the profile's sizes and what the data of a cutoff say `about` themselves."""
     from models.behavior import BehaviorConfig
     from models.found import FoundConfig
     from models.table_codec import Column
     from models.tabular import TabularConfig
     from models.text_tower import TowerConfig
 
-    about = json.loads((data / "data.json").read_text())
     sizes = dict(settings.sizes.model)
     columns = tuple(
         Column(c["name"], tuple(c["edges"]), None if c["values"] is None else tuple(c["values"])) for c in about["columns"]
@@ -89,7 +88,7 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
     Raises JobFailed with the process's last words.
     """
     data = handover.folder(settings, cutoff) / "data"
-    config = model_config(settings, data)
+    config = model_config(settings, json.loads((data / "data.json").read_text()))
     if name != "align" and config[name] is None:
         return None
     folder = data.parent / name

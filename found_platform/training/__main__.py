@@ -31,6 +31,7 @@ from safetensors.torch import load_file
 from found_platform.training import machine, tasks
 from found_platform.training.data import HELD_OUT_FOLD, TrainingData
 from found_platform.training.loop import CannotResume, Options, Task, train
+from models.device import chosen_device
 from models.found import Found, FoundConfig, rebuild, save
 from models.text_encoder import EncoderNotFound
 
@@ -73,7 +74,7 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
     Raises CannotRun before anything is trained, CannotResume where the folder holds another run.
     """
     distributed = "RANK" in os.environ
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = chosen_device()
     if distributed:
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
         if device == "cuda":
@@ -127,16 +128,8 @@ def _made_of(run: dict[str, Any], data: TrainingData) -> str:
 def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:
     config = rebuild(run["model"])
     _fits(config, data)
-    if run["stage"] == "behavior":
-        if config.behavior is None:
-            raise ValueError("the model has no behaviour encoder to train: model.behavior is null")
-        return tasks.BehaviorTask(data, config.behavior, tasks.BehaviorLosses(**run.get("losses", {})))
-    if run["stage"] == "tabular":
-        if config.tabular is None:
-            raise ValueError("the model has no tabular encoder to train: model.tabular is null")
-        return tasks.TabularTask(data, config.tabular)
-    model = Found(config)
-    for name, path in run.get("initial", {}).items():
+    model = tasks.model_of(run["stage"], config)
+    for name, path in run.get("initial", {}).items() if isinstance(model, Found) else ():
         weights = load_file(base / path)
         encoder = {"behavior": model.behavior, "tabular": model.tabular}.get(name)
         if encoder is None:
@@ -147,7 +140,7 @@ def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:
         if wanted != {k: v.shape for k, v in given.items()}:
             raise ValueError(f"{base / path} holds no {name} encoder of these sizes")
         encoder.load_state_dict(given)
-    return tasks.AlignTask(data, model, tasks.AlignLosses(**run.get("losses", {})))
+    return tasks.task_of(model, data, run.get("losses", {}))
 
 
 def _fits(config: FoundConfig, data: TrainingData) -> None:

@@ -17,11 +17,12 @@ class DoesNotFit(RuntimeError):
 
 @dataclass(frozen=True)
 class Needs:
-    """Parameters, and bytes of weights, gradients, optimiser state and the best weights so far; activations come on top."""
+    """Parameters, bytes of weights, gradients, optimiser state and the best weights so far, and those of a step's activations."""
 
     parameters: int
     trained: int
     bytes: int
+    activations: int = 0  # 0: not estimated
 
     def sentence(self) -> str:
         return f"{self.parameters:,} parameters, {self.trained:,} of them trained; {self.bytes / 2**20:,.0f} MiB before activations"

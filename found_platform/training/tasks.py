@@ -1,15 +1,16 @@
 """What the two stages train: the behaviour encoder and the tabular encoder (stage 1), and the alignment of the whole (stage 2)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from found_platform.training.data import TrainingData
-from found_platform.training.loop import Asked, Outputs
+from found_platform.training.loop import Asked, Outputs, Task
 from models.behavior import BehaviorConfig, BehaviorEncoder
-from models.found import Found, frozen_projection
+from models.found import Found, FoundConfig, frozen_projection
 from models.losses import (
     alignment_loss,
     anchor_loss,
@@ -21,7 +22,7 @@ from models.losses import (
     replaced_token_loss,
     targeting_loss,
 )
-from models.tabular import TabularConfig, TabularEncoder
+from models.tabular import TabularEncoder
 
 HELD_OUT_ROWS = 1000
 """Held-out rows that a figure is taken over: "the true description among 1,000"."""
@@ -30,6 +31,29 @@ HELD_OUT_PHRASES = 128
 
 ALIKE = 0.6
 """Cosine of two texts, in the frozen start's space, from which they are of the same thing."""
+
+
+def model_of(stage: str, config: FoundConfig) -> nn.Module:
+    """What a stage trains, newly made. Raises ValueError where the model has no such part."""
+    if stage == "behavior":
+        if config.behavior is None:
+            raise ValueError("the model has no behaviour encoder to train: model.behavior is null")
+        return BehaviorStage(config.behavior)
+    if stage == "tabular":
+        if config.tabular is None:
+            raise ValueError("the model has no tabular encoder to train: model.tabular is null")
+        return TabularEncoder(config.tabular)
+    return Found(config)
+
+
+def task_of(model: nn.Module, data: TrainingData, losses: dict[str, Any]) -> Task:
+    """The training of a model that `model_of` made, with weights of the parts of its loss."""
+    if isinstance(model, BehaviorStage):
+        return BehaviorTask(data, model, BehaviorLosses(**losses))
+    if isinstance(model, TabularEncoder):
+        return TabularTask(data, model)
+    assert isinstance(model, Found)
+    return AlignTask(data, model, AlignLosses(**losses))
 
 
 @dataclass(frozen=True)
@@ -47,10 +71,9 @@ class BehaviorLosses:
 class BehaviorTask:
     """Stage 1 of behaviour sequences: equations 5 to 7."""
 
-    def __init__(self, data: TrainingData, config: BehaviorConfig, losses: BehaviorLosses):
-        self.data, self.weights = data, losses
-        self.model = BehaviorStage(config)
-        _, projection = frozen_projection(data.text_vectors, data.text_counts, config.width, 0.25)
+    def __init__(self, data: TrainingData, model: "BehaviorStage", losses: BehaviorLosses):
+        self.data, self.model, self.weights = data, model, losses
+        _, projection = frozen_projection(data.text_vectors, data.text_counts, model.encoder.config.width, 0.25)
         self.model.encoder.events.text.weight.data.copy_(projection)
         self.rows = data.training_rows(described=False)
         self._held_out = data.held_out_rows(described=False)[:256]
@@ -96,9 +119,8 @@ class BehaviorStage(nn.Module):
 class TabularTask:
     """Stage 1 of the table: equation 8 and replaced-token detection."""
 
-    def __init__(self, data: TrainingData, config: TabularConfig):
-        self.data = data
-        self.model = TabularEncoder(config)
+    def __init__(self, data: TrainingData, model: TabularEncoder):
+        self.data, self.model = data, model
         self.rows = data.training_rows(described=False)
         self._held_out = data.held_out_rows(described=False)[:HELD_OUT_ROWS]
 

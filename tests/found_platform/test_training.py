@@ -26,6 +26,7 @@ from found_platform.training.tasks import (
     AlignLosses,
     AlignTask,
     BehaviorLosses,
+    BehaviorStage,
     BehaviorTask,
     TabularTask,
     retrieval,
@@ -34,7 +35,7 @@ from found_platform.training.tasks import (
 from models import losses
 from models.behavior import BehaviorConfig
 from models.found import Found, load, rebuild
-from models.tabular import TabularConfig
+from models.tabular import TabularConfig, TabularEncoder
 from models.text_tower import TowerConfig
 
 TEXTS, OWN_TEXTS, DIM, TOPICS = 30, 24, 8, 4  # the last texts are those of held-out users alone
@@ -162,12 +163,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def behavior_task(data: TrainingData, losses: BehaviorLosses = EXACT_BEHAVIOR, **changes: Any) -> BehaviorTask:
     torch.manual_seed(0)
-    return BehaviorTask(data, BehaviorConfig(**{**BEHAVIOR, **changes}), losses)
+    return BehaviorTask(data, BehaviorStage(BehaviorConfig(**{**BEHAVIOR, **changes})), losses)
 
 
 def tabular_task(data: TrainingData, **changes: Any) -> TabularTask:
     torch.manual_seed(0)
-    return TabularTask(data, TabularConfig(**{**TABULAR, "values": VALUES, **changes}))
+    return TabularTask(data, TabularEncoder(TabularConfig(**{**TABULAR, "values": VALUES, **changes})))
 
 
 def align_task(data: TrainingData, losses: AlignLosses = EXACT_ALIGN, **changes: Any) -> AlignTask:
