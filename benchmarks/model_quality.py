@@ -163,7 +163,7 @@ class Home:
 
 def configured(home: Home, seed: int, changes: Changes) -> dict[str, dict[str, Any]]:
     """What each stage is trained with on a home's files: its profile, another seed, and these changes."""
-    model = stages.model_config(home.settings, home.data)
+    model = stages.model_config(home.settings, json.loads((home.data / "data.json").read_text()))
     runs = {}
     for stage in STAGES:
         if stage != "align" and model[stage] is None:

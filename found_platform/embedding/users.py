@@ -4,6 +4,7 @@
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pad
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from found_platform import feature_store, lake
 from found_platform.contract import HELD_OUT_FOLD, midnight
 from found_platform.embedding import histories, text_vectors
 from found_platform.embedding.histories import Texts, own_texts
-from found_platform.feature_store.training_set import users_seen
+from found_platform.feature_store.training_set import users_seen_reader
 from found_platform.lake import Written
 from found_platform.registry import LoadedModel
 from found_platform.settings import Settings
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 
 TABLE = "user_embeddings"
 USERS = 1024
-"""Users embedded at once: bounds memory."""
+"""Users embedded at once."""
+
+PART = 16_384
+"""Users whose histories are read at once: bounds memory. Each part looks through the keys of all days again."""
 
 TEXTS = 256
 SCHEMA = pa.schema(
@@ -100,50 +105,63 @@ def embed(settings: Settings, model: LoadedModel, cutoff: dt.date) -> Written:
     texts = texts_of(settings, model.model, cutoff)
     if isinstance(model.model, Found):
         for day in past_cutoffs(settings, cutoff):
-            seen = users_seen(settings, day)
-            _write(settings, model, day, seen.filter(pc.equal(seen["fold"], HELD_OUT_FOLD)), texts, versions)
-    users = users_seen(settings, cutoff)
-    version = _write(settings, model, cutoff, users, texts, versions)
+            _write(settings, model, day, texts, versions, held_out=True)
+    version = _write(settings, model, cutoff, texts, versions)
     hashes = lake.row_hashes(settings.lake, TABLE, "as_of", where(model.version, cutoff), drop=["model_version"])
-    return Written(TABLE, version, users.num_rows, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
+    count = hashes.get(str(cutoff), (0, ""))[0]
+    return Written(TABLE, version, count, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
 
 
-def _write(settings: Settings, model: LoadedModel, as_of: dt.date, users: pa.Table, texts: Texts, versions: dict[str, int]) -> int:
-    """Replaces the states of `users` (user_key, fold) as of a day. Returns the table's version."""
-    rows = feature_store.history_reader(settings, users["user_key"].to_pylist(), [midnight(as_of)] * users.num_rows, versions)
-    folds = users["fold"].cast(pa.int8()).combine_chunks()
+def _write(
+    settings: Settings, model: LoadedModel, as_of: dt.date, texts: Texts, versions: dict[str, int], *, held_out: bool = False
+) -> int:
+    """Replaces the states of everybody, or of the held-out fold, as of a day. Returns the table's version.
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        done = 0
-        with tqdm(total=users.num_rows, desc=f"embedding users as of {as_of}", unit="user", disable=None, leave=False) as bar:
-            for batch in rows:
-                for start in range(0, batch.num_rows, USERS):
-                    part = pa.table(batch.slice(start, USERS))
-                    vectors = vectors_of(settings, model.model, part, texts)
-                    _, counts = own_texts(part)
-                    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
-                    yield pa.record_batch(
-                        [
-                            pa.array([model.version] * len(vectors), pa.string()),
-                            pa.array([as_of] * len(vectors), pa.date32()),
-                            part["user_key"].combine_chunks(),
-                            folds.slice(done, len(vectors)),
-                            pa.array(counts, pa.int64()),
-                            pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1), pa.float32())),
-                        ],
-                        schema=SCHEMA,
-                    )
-                    done += len(vectors)
-                    bar.update(len(vectors))
+    The states wait in a file without a name: what is written to a Delta table must not open another, and one commit holds them all.
+    """
+    bar = tqdm(desc=f"embedding users as of {as_of}", unit="user", disable=None, leave=False)
+    with tempfile.TemporaryFile(dir=settings.home) as file:
+        with pq.ParquetWriter(file, SCHEMA) as writer, bar:
+            for batch in _states(settings, model, as_of, texts, versions, held_out):
+                writer.write_batch(batch)
+                bar.update(batch.num_rows)
+        return lake.replace(
+            settings.lake,
+            TABLE,
+            pa.RecordBatchReader.from_batches(SCHEMA, pq.ParquetFile(file).iter_batches(USERS)),
+            schema=SCHEMA,
+            partition_by=("model_version", "as_of"),
+            predicate=f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'",
+        )
 
-    return lake.replace(
-        settings.lake,
-        TABLE,
-        pa.RecordBatchReader.from_batches(SCHEMA, batches()),
-        schema=SCHEMA,
-        partition_by=("model_version", "as_of"),
-        predicate=f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'",
-    )
+
+def _states(
+    settings: Settings, model: LoadedModel, as_of: dt.date, texts: Texts, versions: dict[str, int], held_out: bool
+) -> Iterator[pa.RecordBatch]:
+    """The states as of a day, `USERS` at a time, from histories read `PART` users at a time."""
+    read = feature_store.histories(settings, versions)
+    for seen in users_seen_reader(settings, as_of, PART):
+        part = pa.table(seen)
+        part = part.filter(pc.equal(part["fold"], HELD_OUT_FOLD)) if held_out else part
+        folds, done = part["fold"].cast(pa.int8()).combine_chunks(), 0
+        for batch in read(part["user_key"].to_pylist(), [midnight(as_of)] * part.num_rows):
+            for start in range(0, batch.num_rows, USERS):
+                some = pa.table(batch.slice(start, USERS))
+                vectors = vectors_of(settings, model.model, some, texts)
+                _, counts = own_texts(some)
+                offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
+                yield pa.record_batch(
+                    [
+                        pa.array([model.version] * len(vectors), pa.string()),
+                        pa.array([as_of] * len(vectors), pa.date32()),
+                        some["user_key"].combine_chunks(),
+                        folds.slice(done, len(vectors)),
+                        pa.array(counts, pa.int64()),
+                        pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1), pa.float32())),
+                    ],
+                    schema=SCHEMA,
+                )
+                done += len(vectors)
 
 
 def where(model_version: str, as_of: dt.date) -> pad.Expression:

@@ -3,6 +3,7 @@
 from found_platform.feature_store.access import (
     VIEWS,
     apply,
+    histories,
     history,
     history_reader,
     materialize_online,
@@ -11,4 +12,14 @@ from found_platform.feature_store.access import (
     snapshot,
 )
 
-__all__ = ["VIEWS", "apply", "history", "history_reader", "materialize_online", "online", "online_moment", "snapshot"]
+__all__ = [
+    "VIEWS",
+    "apply",
+    "histories",
+    "history",
+    "history_reader",
+    "materialize_online",
+    "online",
+    "online_moment",
+    "snapshot",
+]

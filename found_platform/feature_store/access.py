@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -68,17 +68,27 @@ def history(
 def history_reader(
     settings: Settings, user_keys: Sequence[str], moments: Sequence[dt.datetime], versions: dict[str, int] | None = None
 ) -> pa.RecordBatchReader:
-    """The same a batch at a time, so that a spine of any length takes bounded memory."""
+    """The same a batch at a time. The tables are opened by this call, so a Delta writer may read from what it returns."""
+    return histories(settings, versions)(user_keys, moments)
+
+
+def histories(
+    settings: Settings, versions: dict[str, int] | None = None
+) -> Callable[[Sequence[str], Sequence[dt.datetime]], pa.RecordBatchReader]:
+    """What reads the history of a spine, for who asks for many spines: the repository is applied once."""
     import pandas as pd
 
     apply(settings)
     feast = store(settings, versions)
-    spine = pd.DataFrame(
-        {"user_key": list(user_keys), "event_timestamp": pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")}
-    )
     service = feast.get_feature_service(FEATURE_SERVICE)
-    job: Any = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
-    return job.to_batches().cast(_schema(settings))
+
+    def read(user_keys: Sequence[str], moments: Sequence[dt.datetime]) -> pa.RecordBatchReader:
+        times = pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")
+        spine = pd.DataFrame({"user_key": list(user_keys), "event_timestamp": times})
+        job: Any = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
+        return job.to_batches().cast(_schema(settings))
+
+    return read
 
 
 def _schema(settings: Settings) -> pa.Schema:

@@ -160,6 +160,7 @@ class Resolve:
         selected = ", ".join(f"{quote(source)} AS {k}" for k, (source, _) in keys.items())
         visible = "greatest(time, created)" if filtered else "time"
         known = f"AND {f.created} IS NOT NULL" if filtered else ""
+        asked = " AND ".join(f"asked.{quote(spine)} = {f.name}.{quote(source)}" for source, spine in keys.values())
         matched = " AND ".join(f"s.{quote(spine)} = best.{k}" for k, (_, spine) in keys.items())
         by = ", ".join(keys)
         moment = f"s.{quote(self.moment)}"
@@ -169,7 +170,7 @@ class Resolve:
             SELECT {by}, time, {visible} AS visible_from, rank, max(location) AS location FROM (
                 SELECT {selected}, {f.time} AS time, {f.created} AS created, {LOCATION} AS location,
                     {ORDER.format(time=f.time, created=f.created)} AS rank
-                FROM {f.name} WHERE {f.within} {known})
+                FROM {f.name} SEMI JOIN spine asked ON {asked} WHERE {f.within} {known})
             GROUP BY ALL""")
         out_of_order = con.execute(f"SELECT count(*) FROM {self.name}_rows WHERE visible_from > time").fetchone()
         if out_of_order and out_of_order[0]:

@@ -36,10 +36,15 @@ def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
 
 def users_seen(settings: Settings, moment: dt.date) -> pa.Table:
     """user_key and fold of every user known by 00:00 of `moment`: with an event before, arrived by then; in key order."""
+    return users_seen_reader(settings, moment, 1_000_000).read_all()
+
+
+def users_seen_reader(settings: Settings, moment: dt.date, rows: int) -> pa.RecordBatchReader:
+    """The same, at most `rows` users at a time."""
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "events", settings.lake, "raw_events")
     query = "SELECT user_key, min(fold) AS fold FROM events WHERE event_date < ? AND arrived_at <= ? GROUP BY 1 ORDER BY 1"
-    return con.execute(query, [moment, midnight(moment)]).to_arrow_table()
+    return con.execute(query, [moment, midnight(moment)]).to_arrow_reader(rows)
 
 
 def build(settings: Settings, cutoff: dt.date) -> Written:

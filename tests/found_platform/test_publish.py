@@ -114,7 +114,9 @@ def test_what_is_stored_is_what_the_model_says_however_users_are_batched(
     shutil.copytree(settings.home, tmp_path / "found")
     made = Settings.load(tmp_path / "found")
     monkeypatch.setattr(users, "USERS", 7)
-    users.embed(made, loaded, cutoff)
+    monkeypatch.setattr(users, "PART", 30)
+    assert users.embed(made, loaded, cutoff).rows == len(keys)
+    assert users.load(made, loaded.version, cutoff)[0] == keys
     np.testing.assert_allclose(users.load(made, loaded.version, cutoff)[1], stored, atol=1e-5)
 
 
