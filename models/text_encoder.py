@@ -45,15 +45,16 @@ class TextEncoder:
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], batch_size: int = 256, progress: Callable[[int], object] = lambda _: None) -> np.ndarray:
         """Vectors (len(texts), dim), float32, unit length, in the order given. `progress` is told the size of each batch."""
+        device = next(self.model.parameters()).device
         vectors = np.zeros((len(texts), self.dim), np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding in a batch
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            inputs = self.tokenize([texts[i] for i in rows])
+            inputs = {k: v.to(device) for k, v in self.tokenize([texts[i] for i in rows]).items()}
             hidden = self.model(**inputs).last_hidden_state  # (B, L, dim)
             mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
             mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, dim)
-            vectors[rows] = nn.functional.normalize(mean, dim=-1).numpy()
+            vectors[rows] = nn.functional.normalize(mean, dim=-1).cpu().numpy()
             progress(len(rows))
         return vectors
 

@@ -133,17 +133,18 @@ def _futures(model: "Model", pairs: pa.Table, texts: Texts) -> np.ndarray:
     import torch
 
     from models import saved
+    from models.device import lent
 
     ids, counts = histories.flatten(pairs["item_text_ids"])
     weights, _ = histories.flatten(pairs["item_counts"])
     did = counts > 0
-    with torch.inference_mode():
+    with lent(model), torch.inference_mode():
         if saved.reads_sentences(model):
-            vectors = model.describe(pairs["description"].to_pylist()).numpy()
+            vectors = model.describe(pairs["description"].to_pylist())
         else:
             user = np.repeat(np.arange(len(counts)), counts)
             total = np.zeros((len(counts), texts.vectors.shape[1]), np.float32)
             np.add.at(total, user, texts.vectors[texts.rows(ids)].astype(np.float32) * weights[:, None])
             mean = total / np.bincount(user, weights, len(counts)).clip(1)[:, None]
-            vectors = model.sentences(torch.from_numpy(mean.astype(np.float32))).numpy()
-    return vectors * did[:, None]
+            vectors = model.sentences(torch.from_numpy(mean.astype(np.float32)).to(model.center.device))
+    return vectors.cpu().numpy() * did[:, None]

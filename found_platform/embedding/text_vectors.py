@@ -77,12 +77,15 @@ def encode(settings: Settings, cutoff: dt.date) -> tuple[Written, int]:
     timer = lake.Timer()
     versions = {"behavior_text": lake.version(settings.lake, "behavior_text")}
     texts = texts_before(settings, cutoff)
+    from models.device import lent
+
     model = encoder(settings.text_encoder)
     known = _cached_ids(settings, model.revision)
     wanted = ~np.isin(texts["text_id"].to_numpy(), known)
     new = texts.filter(pa.array(wanted)) if texts.num_rows else texts
     version = -1
-    with tqdm(total=new.num_rows, desc="encoding texts", unit="text", disable=None, leave=False) as bar:
+    bar = tqdm(total=new.num_rows, desc="encoding texts", unit="text", disable=None, leave=False)
+    with bar, lent(model.model):
         for start in range(0, new.num_rows, CHUNK):
             part = new.slice(start, CHUNK)
             vectors = model.encode(part["text"].to_pylist(), settings.sizes.encode_batch, bar.update).astype("<f2")

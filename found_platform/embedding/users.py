@@ -54,6 +54,7 @@ def texts_of(settings: Settings, model: "Model", as_of: dt.date) -> Texts:
     """The text vectors that a model reads histories with: cached ones, or made by its own tower, each text once."""
     import torch
 
+    from models.device import lent
     from models.found import Found
 
     if not isinstance(model, Found) or model.event_tower is None:
@@ -62,27 +63,27 @@ def texts_of(settings: Settings, model: "Model", as_of: dt.date) -> Texts:
     ids, words = table["text_id"].to_numpy(), table["text"].to_pylist()
     order = sorted(range(len(words)), key=lambda i: len(words[i]))  # little padding in a batch
     vectors = np.zeros((len(words), model.config.text_dim), np.float16)
-    with torch.inference_mode():
+    with lent(model.event_tower), torch.inference_mode():
         for start in tqdm(range(0, len(order), TEXTS), desc="encoding texts", unit="batch", disable=None, leave=False):
             part = order[start : start + TEXTS]
-            vectors[part] = model.event_tower([words[i] for i in part]).numpy().astype(np.float16)
+            vectors[part] = model.event_tower([words[i] for i in part]).cpu().numpy().astype(np.float16)
     return Texts(ids, vectors)
 
 
 def vectors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts) -> np.ndarray:
-    """User vectors (B, W) float32 for rows of the feature service."""
+    """User vectors (B, W) float32 for rows of the feature service, made where the model is."""
     import torch
 
     with torch.inference_mode():
-        return model.users(tensors_of(settings, model, rows, texts)).numpy()
+        return model.users(tensors_of(settings, model, rows, texts)).cpu().numpy()
 
 
 def tensors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts) -> "Histories":
-    """Rows of the feature service as this model reads them."""
+    """Rows of the feature service as this model reads them, where it is."""
     from models.found import Found
 
     columns = model.config.columns if isinstance(model, Found) else ()
-    return histories.tensors(rows, texts, columns, settings.lookback_days)
+    return histories.tensors(rows, texts, columns, settings.lookback_days).to(model.center.device)
 
 
 def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
@@ -98,15 +99,16 @@ def embed(settings: Settings, model: LoadedModel, cutoff: dt.date) -> Written:
     Where something was learned, the states of the held-out fold at past cutoffs are kept too: those of the others hold what the
     encoder was trained to know of the windows that followed, so nothing may be fitted on them.
     """
+    from models.device import lent
     from models.found import Found
 
     timer = lake.Timer()
     versions = {view: lake.version(settings.lake, view) for view in feature_store.VIEWS}
     texts = texts_of(settings, model.model, cutoff)
-    if isinstance(model.model, Found):
-        for day in past_cutoffs(settings, cutoff):
+    with lent(model.model):
+        for day in past_cutoffs(settings, cutoff) if isinstance(model.model, Found) else ():
             _write(settings, model, day, texts, versions, held_out=True)
-    version = _write(settings, model, cutoff, texts, versions)
+        version = _write(settings, model, cutoff, texts, versions)
     hashes = lake.row_hashes(settings.lake, TABLE, "as_of", where(model.version, cutoff), drop=["model_version"])
     count = hashes.get(str(cutoff), (0, ""))[0]
     return Written(TABLE, version, count, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)

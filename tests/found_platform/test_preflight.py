@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from conftest import Outcome, call_found
 
 from found_platform.embedding import preflight
 from found_platform.errors import BadInput
@@ -18,7 +19,6 @@ from found_platform.training.rehearsal import Living, rehearse
 from found_platform.training.tasks import model_of, task_of
 from models.found import Found, FoundConfig, rebuild
 from models.tabular import TabularConfig
-from tests.conftest import Outcome, call_found
 
 ALBERT = {
     "model_type": "albert",

@@ -13,6 +13,7 @@ import pyarrow.dataset as pad
 import pytest
 from conftest import at, lake_of, write_source
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 from found_platform import feature_store, index, lake, registry
 from found_platform.benchmark import gate
@@ -20,11 +21,13 @@ from found_platform.contract import midnight
 from found_platform.embedding import card, fit, stages, text_vectors, users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import audit
-from found_platform.registry import Verdict
+from found_platform.registry import LoadedModel, Verdict
 from found_platform.settings import Settings
 from found_platform.targeting import lookup
 from found_platform.targeting.population import embed_sentences
+from models import device
 from models.found import Found
+from models.frozen_text import FrozenText, FrozenTextConfig
 
 
 def champion(settings: Settings) -> Found:
@@ -54,6 +57,22 @@ def test_every_text_is_encoded_once_and_later_texts_are_added(tmp_path: Path) ->
     words = {r["text_id"]: r["text"] for r in lake.read(made.lake, "behavior_text").to_pylist()}
     np.testing.assert_allclose(vectors, encoder.encode([words[i] for i in ids]), atol=1e-3)
     assert list(text_vectors.load(made, encoder.revision, ids[1:3]).ids) == list(ids[1:3])
+
+
+def test_texts_and_users_are_encoded_where_the_device_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device is only written down here; what comes back is float32 of the CPU all the same."""
+    events = [{"user_id": f"u{i}", "event_time": at("2024-01-01"), "text": f"text {i}"} for i in range(5)]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    places: list[tuple[str, str]] = []
+    monkeypatch.setattr(nn.Module, "to", lambda self, place: places.append((type(self).__name__, str(place))) or self)
+    monkeypatch.setattr(device, "chosen_device", lambda: "cuda")
+    text_vectors.encode(made, dt.date(2024, 1, 2))
+    encoder = text_vectors.encoder("random-bert")
+    users.embed(
+        made, LoadedModel("1", FrozenText(FrozenTextConfig("random-bert", encoder.revision, encoder.dim)), {}), dt.date(2024, 1, 2)
+    )
+    assert places == [(name, place) for name in ("BertModel", "FrozenText") for place in ("cuda", "cpu")]
+    assert users.load(made, "1", dt.date(2024, 1, 2))[1].dtype == np.float32
 
 
 def test_an_interrupted_encoding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

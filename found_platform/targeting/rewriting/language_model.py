@@ -137,13 +137,15 @@ def load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from models.device import chosen_device
+
     logging.disable_progress_bar()
     folder = Path(name)
     if not folder.is_dir() and ("/" not in name or name.startswith(("/", ".", "~"))):
         raise BadInput(
             f"There is no language model {name!r}: give a directory with one, or a hub name such as Qwen/Qwen2-1.5B-Instruct."
         )
-    cuda = torch.cuda.is_available()
+    device = chosen_device()
     adapter = folder / "adapter_config.json"
     base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
     try:
@@ -152,7 +154,7 @@ def load(name: str) -> tuple[Any, Any]:
             base,
             local_files_only=Path(base).is_dir(),
             use_safetensors=True,
-            dtype=torch.bfloat16 if cuda else torch.float32,  # half precision is slower than single on a CPU
+            dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # half precision is slower than single on a CPU
         )
         if adapter.is_file():
             model = PeftModel.from_pretrained(model, name)
@@ -160,7 +162,7 @@ def load(name: str) -> tuple[Any, Any]:
         raise BadInput(f"The language model {name!r} cannot be loaded: {str(problem).splitlines()[0]}") from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to("cuda" if cuda else "cpu").eval(), tokenizer
+    return model.to(device).eval(), tokenizer
 
 
 def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:

@@ -1,0 +1,36 @@
+"""A model is lent to the chosen device and comes back. Tried with a device that is only written down: no GPU is at hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from models import device
+from models.device import chosen_device, lent
+
+
+def test_a_gpu_is_chosen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, chosen in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert chosen_device() == chosen
+
+
+def test_a_model_comes_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[str] = []
+    monkeypatch.setattr(nn.Module, "to", lambda self, place: places.append(place))
+    monkeypatch.setattr(device, "chosen_device", lambda: "cuda")
+
+    def fail() -> None:
+        with lent(nn.Linear(1, 1)):
+            assert places == ["cuda"]
+            raise KeyboardInterrupt
+
+    pytest.raises(KeyboardInterrupt, fail)
+    assert places == ["cuda", "cpu"]
+
+
+def test_on_a_cpu_nothing_moves() -> None:
+    model = nn.Linear(2, 2)
+    before = model.weight.data_ptr()
+    with lent(model):
+        assert model.weight.data_ptr() == before
+    assert model.weight.data_ptr() == before
