@@ -45,18 +45,37 @@ class TextEncoder:
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], batch_size: int = 256, progress: Callable[[int], object] = lambda _: None) -> np.ndarray:
         """Vectors (len(texts), dim), float32, unit length, in the order given. `progress` is told the size of each batch."""
+        return in_batches(self._vectors, texts, self.dim, batch_size, progress)
+
+    def _vectors(self, texts: list[str]) -> torch.Tensor:
         device = next(self.model.parameters()).device
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding in a batch
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            inputs = {k: v.to(device) for k, v in self.tokenize([texts[i] for i in rows]).items()}
-            hidden = self.model(**inputs).last_hidden_state  # (B, L, dim)
-            mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
-            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, dim)
-            vectors[rows] = nn.functional.normalize(mean, dim=-1).cpu().numpy()
-            progress(len(rows))
-        return vectors
+        inputs = {k: v.to(device) for k, v in self.tokenize(texts).items()}
+        hidden = self.model(**inputs).last_hidden_state  # (B, L, dim)
+        mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
+        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)  # (B, dim)
+        return nn.functional.normalize(mean, dim=-1)
+
+
+def in_batches(
+    encode: Callable[[list[str]], torch.Tensor], texts: Sequence[str], dim: int, batch_size: int, progress: Callable[[int], object]
+) -> np.ndarray:
+    """Vectors (len(texts), dim), float32 of the CPU, in the order given, from batches of texts of about the same length."""
+    vectors = np.zeros((len(texts), dim), np.float32)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # little padding in a batch
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        vectors[rows] = encode([texts[i] for i in rows]).cpu().numpy()
+        progress(len(rows))
+    return vectors
+
+
+def weights_digest(model: nn.Module) -> str:
+    """12 hex digits of a hash of a model's weights on the CPU."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 Tokenize = Callable[[list[str]], dict[str, torch.Tensor]]
@@ -71,11 +90,7 @@ def load_text_encoder(name: str) -> TextEncoder:
         model, tokenize = random_backbone(SMALL_BERT, seed=0)
         return TextEncoder(model, tokenize, SMALL_BERT["hidden_size"], f"{RANDOM_BERT}-{SMALL_BERT['hidden_size']}-0")
     model, tokenize = load_backbone(name)
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return TextEncoder(model, tokenize, model.config.hidden_size, f"{digest.hexdigest()[:12]}-mean-{MAX_TOKENS}")
+    return TextEncoder(model, tokenize, model.config.hidden_size, f"{weights_digest(model)}-mean-{MAX_TOKENS}")
 
 
 def load_backbone(name: str) -> tuple[Any, Tokenize]:

@@ -1,15 +1,16 @@
 """A text tower that is trained: any transformers model, pooled as fits its kind, whole or by LoRA (FOUND, sections 4.2, 4.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.losses import masked_mean
-from models.text_encoder import load_backbone, random_backbone
+from models.text_encoder import in_batches, load_backbone, random_backbone, weights_digest
 
 CHUNK = 256
 """Texts at once, of about the same length."""
@@ -62,6 +63,18 @@ class TextTower(nn.Module):
         place = {text: i for i, text in enumerate(distinct)}
         vectors = torch.cat([self._encode(distinct[i : i + CHUNK], device) for i in range(0, len(distinct), CHUNK)])
         return vectors[torch.tensor([place[t] for t in texts], device=device)]
+
+    @torch.inference_mode()
+    def encode(
+        self, texts: Sequence[str], batch_size: int = CHUNK, progress: Callable[[int], object] = lambda _: None
+    ) -> np.ndarray:
+        """Vectors as `TextEncoder.encode` gives them, without a graph."""
+        return in_batches(self, texts, self.dim, batch_size, progress)
+
+    @property
+    def revision(self) -> str:
+        """Names the weights and the pooling, as `TextEncoder.revision` does. Read with the tower on the CPU."""
+        return f"tower-{weights_digest(self.model)}-{'last' if self.last else 'mean'}"
 
     def _encode(self, texts: list[str], device: torch.device) -> Tensor:
         tokens = {k: v.to(device) for k, v in self.tokenize([text or " " for text in texts]).items()}  # a token at least

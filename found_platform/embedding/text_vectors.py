@@ -1,4 +1,5 @@
-"""The cache of text vectors: each distinct text is encoded once for each encoder revision, and kept as float16 in the lake.
+"""The cache of text vectors: each distinct text is encoded once for each revision, and kept as float16 in the lake. A revision is
+of the frozen encoder, or of a model's own tower.
 
 Vectors are appended in chunks, so an interrupted run goes on where it stopped. Nothing else encodes event texts.
 """
@@ -8,6 +9,7 @@ import hashlib
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,10 @@ from found_platform.embedding.histories import Texts
 from found_platform.errors import BadInput
 from found_platform.lake import Written
 from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from models.text_encoder import TextEncoder
+    from models.text_tower import TextTower
 
 TABLE = "text_vectors"
 SCHEMA = pa.schema(
@@ -72,15 +78,20 @@ def texts_before(settings: Settings, cutoff: dt.date) -> pa.Table:
     return con.execute(query, [cutoff]).to_arrow_table()
 
 
-def encode(settings: Settings, cutoff: dt.date) -> tuple[Written, int]:
-    """Encodes the texts seen before the cutoff that are not in the cache yet. Returns what is there, and how many were new."""
+def encode(settings: Settings, cutoff: dt.date, model: "TextEncoder | TextTower | None" = None) -> tuple[Written, int]:
+    """Encodes the texts seen before the cutoff that are not in the cache yet. Returns what is there, and how many were new.
+
+    Args:
+        model: the encoder, or a tower that takes its place; default the settings' encoder.
+    """
     timer = lake.Timer()
     versions = {"behavior_text": lake.version(settings.lake, "behavior_text")}
     texts = texts_before(settings, cutoff)
     from models.device import lent
 
-    model = encoder(settings.text_encoder)
-    known = _cached_ids(settings, model.revision)
+    model = model or encoder(settings.text_encoder)
+    revision = model.revision
+    known = _cached_ids(settings, revision)
     wanted = ~np.isin(texts["text_id"].to_numpy(), known)
     new = texts.filter(pa.array(wanted)) if texts.num_rows else texts
     version = -1
@@ -91,7 +102,7 @@ def encode(settings: Settings, cutoff: dt.date) -> tuple[Written, int]:
             vectors = model.encode(part["text"].to_pylist(), settings.sizes.encode_batch, bar.update).astype("<f2")
             rows = pa.table(
                 {
-                    "encoder_revision": pa.array([model.revision] * part.num_rows),
+                    "encoder_revision": pa.array([revision] * part.num_rows),
                     "text_id": part["text_id"],
                     "vector": pa.array([v.tobytes() for v in vectors], pa.binary()),
                 }

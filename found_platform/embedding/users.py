@@ -36,7 +36,6 @@ USERS = 1024
 PART = 16_384
 """Users whose histories are read at once: bounds memory. Each part looks through the keys of all days again."""
 
-TEXTS = 256
 SCHEMA = pa.schema(
     [
         pa.field("model_version", pa.string(), nullable=False),
@@ -51,23 +50,13 @@ SCHEMA = pa.schema(
 
 
 def texts_of(settings: Settings, model: "Model", as_of: dt.date) -> Texts:
-    """The text vectors that a model reads histories with: cached ones, or made by its own tower, each text once."""
-    import torch
-
-    from models.device import lent
+    """The cached text vectors that a model reads histories with: frozen ones, or its own tower's, made where they are missing."""
     from models.found import Found
 
     if not isinstance(model, Found) or model.event_tower is None:
         return text_vectors.load(settings, model.config.encoder_revision)
-    table = text_vectors.texts_before(settings, as_of)
-    ids, words = table["text_id"].to_numpy(), table["text"].to_pylist()
-    order = sorted(range(len(words)), key=lambda i: len(words[i]))  # little padding in a batch
-    vectors = np.zeros((len(words), model.config.text_dim), np.float16)
-    with lent(model.event_tower), torch.inference_mode():
-        for start in tqdm(range(0, len(order), TEXTS), desc="encoding texts", unit="batch", disable=None, leave=False):
-            part = order[start : start + TEXTS]
-            vectors[part] = model.event_tower([words[i] for i in part]).cpu().numpy().astype(np.float16)
-    return Texts(ids, vectors)
+    text_vectors.encode(settings, as_of, model.event_tower)
+    return text_vectors.load(settings, model.event_tower.revision)
 
 
 def vectors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts) -> np.ndarray:

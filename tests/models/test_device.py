@@ -18,13 +18,8 @@ def test_a_model_comes_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) ->
     places: list[str] = []
     monkeypatch.setattr(nn.Module, "to", lambda self, place: places.append(place))
     monkeypatch.setattr(device, "chosen_device", lambda: "cuda")
-
-    def fail() -> None:
-        with lent(nn.Linear(1, 1)):
-            assert places == ["cuda"]
-            raise KeyboardInterrupt
-
-    pytest.raises(KeyboardInterrupt, fail)
+    with pytest.raises(KeyboardInterrupt), lent(nn.Linear(1, 1)):
+        raise KeyboardInterrupt
     assert places == ["cuda", "cpu"]
 
 
