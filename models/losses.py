@@ -14,6 +14,9 @@ IDENTICAL = 1 - 1e-5
 ROWS = 256
 """Contexts of equation 6 at once."""
 
+KEPT = 2**26
+"""Exponentials of equation 6 that wait for the way back (256 MiB in float32); what is beyond them is made again there."""
+
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean of the steps that are there, zeros where none is: the pooling P of equation 5. (B, T, D), (B, T) bool -> (B, D)"""
@@ -50,7 +53,8 @@ def cpc_loss(
 
 
 class _LogTotals(torch.autograd.Function):
-    """The logarithm of equation 6's denominator (R,): some rows at a time, so that the caches hold them, and one exp for both ways.
+    """The logarithm of equation 6's denominator (R,): some rows at a time, so that the caches hold them, and one exp for both ways
+    as long as there are few (`KEPT`).
 
     `at` (R,) and `place` (N,) are user * steps + step of contexts (R, D) and candidates (N, D), ascending. The gradient of the
     logarithm of a sum of exponentials is each one's share of the sum.
@@ -58,33 +62,41 @@ class _LogTotals(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, c: Tensor, z: Tensor, at: Tensor, place: Tensor, steps: int, across_users: bool) -> Tensor:
-        ctx.save_for_backward(c, z)
-        ctx.parts = []
-        totals = []
+        ctx.save_for_backward(c, z, at, place)
+        ctx.how = steps, across_users
+        ctx.kept = []
+        totals, room = [], KEPT
         for part, own in zip(c.split(ROWS), at.split(ROWS), strict=True):
-            first = (own // steps * steps)[:, None]  # the user's first step
-            logits = part @ z.T  # (ROWS, N)
-            low, high = torch.searchsorted(place, torch.stack([first[0, 0], own[-1] + steps - own[-1] % steps])).tolist()
-            near = place[low:high]  # of the same users: nothing else has to be looked at
-            logits[:, low:high].masked_fill_((near >= first) & (near <= own[:, None]), -torch.inf)
-            if not across_users:
-                logits.masked_fill_((place < first) | (place >= first + steps), -torch.inf)
-            most = logits.amax(1, keepdim=True)
-            logits.sub_(most).exp_()
-            total = logits.sum(1, keepdim=True)
-            ctx.parts.append((logits, total))
+            exps, total, most = _exponentials(part, z, own, place, steps, across_users)
+            room -= exps.numel()
+            ctx.kept.append((exps, total) if room >= 0 else None)
             totals.append((total.log() + most)[:, 0])
         return torch.cat(totals)
 
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        c, z = ctx.saved_tensors
+        c, z, at, place = ctx.saved_tensors
         of_c, of_z = [], torch.zeros_like(z)
-        for part, grad, (exps, total) in zip(c.split(ROWS), grads[0].split(ROWS), ctx.parts, strict=True):
+        for part, own, grad, kept in zip(c.split(ROWS), at.split(ROWS), grads[0].split(ROWS), ctx.kept, strict=True):
+            exps, total = kept or _exponentials(part, z, own, place, *ctx.how)[:2]
             weight = grad[:, None] / total
             of_c.append(exps @ z * weight)
             of_z.addmm_(exps.T, part * weight)
         return torch.cat(of_c), of_z, None, None, None, None
+
+
+def _exponentials(c: Tensor, z: Tensor, at: Tensor, place: Tensor, steps: int, across_users: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """exp of each row's logits (R, N) less their maximum, 0 where there is no candidate; their sum (R, 1); the maximum (R, 1)."""
+    first = (at // steps * steps)[:, None]  # the user's first step
+    logits = c @ z.T  # (R, N)
+    low, high = torch.searchsorted(place, torch.stack([first[0, 0], at[-1] + steps - at[-1] % steps])).tolist()
+    near = place[low:high]  # of the same users: nothing else has to be looked at
+    logits[:, low:high].masked_fill_((near >= first) & (near <= at[:, None]), -torch.inf)
+    if not across_users:
+        logits.masked_fill_((place < first) | (place >= first + steps), -torch.inf)
+    most = logits.amax(1, keepdim=True)
+    logits.sub_(most).exp_()
+    return logits, logits.sum(1, keepdim=True), most
 
 
 def cyclic_loss(context: Tensor, mask: Tensor, period: int) -> Tensor:

@@ -188,7 +188,7 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
     if len(micro) == 1 and world == 1:
         own = asked(0)
         parts = task.losses(run(0, own, own), rows)
-        _sum(parts).backward()
+        total(parts).backward()
         return _floats(parts)
     with torch.no_grad():
         owns = [asked(i) for i in range(len(micro))]
@@ -198,7 +198,7 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
     everyone = [_gather(column, rank, world) for column in own]
     leaves = [column.detach().requires_grad_(column.is_floating_point()) for column in everyone]
     parts = task.losses(tuple(leaves), rows)
-    _sum(parts).backward()
+    total(parts).backward()
     if rank:  # each process has computed the same loss: what its own parameters learn of it is counted once
         task.model.zero_grad(set_to_none=True)
     start = sum(len(rows.tensor_split(world)[r]) for r in range(rank))
@@ -240,7 +240,8 @@ def _gather(column: Tensor, rank: int, world: int) -> Tensor:
     return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
 
 
-def _sum(parts: dict[str, Tensor]) -> Tensor:
+def total(parts: dict[str, Tensor]) -> Tensor:
+    """The loss, of its parts."""
     return torch.stack([p.float() for p in parts.values()]).sum()
 
 

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from found_platform.training import made_up, tasks
 from found_platform.training.data import TrainingData
-from found_platform.training.loop import Options, Task
+from found_platform.training.loop import Options, Outputs, Task, total
 from found_platform.training.machine import Needs, needs
 from models.found import FoundConfig
 from models.text_encoder import architecture
@@ -58,30 +58,26 @@ def step_bytes(task: Task, rows: Tensor, parts: int, device: str) -> int:
     task.model.train()
     for parameter in task.model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
-    living = Living()
-    with living, torch.autocast("cpu", torch.bfloat16, enabled=device == "cuda"):
-        if parts == 1:
+
+    def run() -> Outputs:
+        with torch.autocast("cpu", torch.bfloat16, enabled=device == "cuda"):
             own = task.asked(rows)
-            _sum(task.losses(task.outputs(rows, _both(own, 1)), rows)).backward()
+            everyones = own if own is None or parts == 1 else torch.cat([own.detach()] * parts)
+            return task.outputs(rows, None if own is None or everyones is None else (own, everyones))
+
+    with Living() as living:
+        if parts == 1:
+            total(task.losses(run(), rows)).backward()
             return living.most
         with torch.no_grad():
-            asked = _both(task.asked(rows), parts)
-            leaves = [torch.cat([column] * parts) for column in task.outputs(rows, asked)]
+            leaves = [torch.cat([column] * parts) for column in run()]
         leaves = [leaf.requires_grad_(leaf.is_floating_point()) for leaf in leaves]
-        _sum(task.losses(tuple(leaves), rows.repeat(parts))).backward()
-        made = task.outputs(rows, _both(task.asked(rows), parts))
+        total(task.losses(tuple(leaves), rows.repeat(parts))).backward()
+        made = run()
         wanted = [(o, leaf.grad[: len(rows)]) for o, leaf in zip(made, leaves, strict=True) if leaf.grad is not None]
         wanted = [(out, grad.to(out.dtype)) for out, grad in wanted if out.requires_grad]
         torch.autograd.backward([out for out, _ in wanted], [grad for _, grad in wanted])
     return living.most
-
-
-def _both(own: Tensor | None, parts: int) -> tuple[Tensor, Tensor] | None:
-    return None if own is None else (own, torch.cat([own.detach()] * parts) if parts > 1 else own)
-
-
-def _sum(parts: dict[str, Tensor]) -> Tensor:
-    return torch.stack([p.float() for p in parts.values()]).sum()
 
 
 class Living(TorchDispatchMode):

@@ -17,6 +17,7 @@ from found_platform.training.data import TrainingData
 from found_platform.training.loop import Options
 from found_platform.training.rehearsal import Living, rehearse
 from found_platform.training.tasks import model_of, task_of
+from models import losses
 from models.found import Found, FoundConfig, rebuild
 from models.tabular import TabularConfig
 
@@ -52,7 +53,7 @@ def sizes(**changes: Any) -> FoundConfig:
 
 
 @pytest.mark.parametrize(
-    ("stage", "config", "losses"),
+    ("stage", "config", "weights"),
     [
         ("behavior", sizes(), {"ahead": 3, "cyclic_contrast": 0.1}),
         ("behavior", sizes(behavior={"text_dim": 32, "kind": "gru", "layers": 1}), {}),
@@ -64,18 +65,31 @@ def sizes(**changes: Any) -> FoundConfig:
 )
 @pytest.mark.parametrize("micro", [0, 16])
 def test_a_rehearsal_finds_what_a_step_with_weights_takes(
-    stage: str, config: FoundConfig, losses: dict[str, Any], micro: int, tmp_path: Path
+    stage: str, config: FoundConfig, weights: dict[str, Any], micro: int, tmp_path: Path
 ) -> None:
     """Both count bytes; the step has numbers, other users and all its micro-batches."""
     options = Options(1, batch=64, micro_batch=micro)
-    found = rehearse(stage, config, options, losses, events=20, searches=5, device="cpu")
+    found = rehearse(stage, config, options, weights, events=20, searches=5, device="cpu")
     data = TrainingData(made_up.write(tmp_path / "data", users=100, texts=400, values=VALUES, **POPULATION))
-    task = task_of(model_of(stage, config), data, losses)
+    task = task_of(model_of(stage, config), data, weights)
     assert (found.parameters, found.trained, found.bytes) == tuple(vars(machine.needs(task.model)).values())[:3]
     with Living() as living:
         loop._step(task, task.rows[:64], 0, options, 0, 1, "cpu")
     gradients = sum(4 * p.numel() for p in task.model.parameters() if p.requires_grad)
     assert 0.5 < found.activations / (living.most - gradients) < 2
+
+
+def test_the_memory_of_equation_6_does_not_grow_with_all_pairs_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def most(kept: int) -> int:
+        monkeypatch.setattr(losses, "KEPT", kept)
+        context, targets = (torch.randn(100, 20, 8, requires_grad=True) for _ in range(2))
+        with Living() as living:
+            losses.cpc_loss(context, targets, torch.ones(100, 20, dtype=torch.bool), 3, 10.0).backward()
+        return living.most
+
+    pairs = 4 * 1900 * 2000  # bytes of an exponential each: a user's last window asks nothing
+    assert most(2**26) > pairs
+    assert most(0) < pairs / 2
 
 
 def test_a_smaller_micro_batch_takes_less_and_a_gpu_less_than_float32() -> None:

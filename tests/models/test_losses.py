@@ -57,6 +57,34 @@ def test_equation_6(across: bool, ahead: int) -> None:
     assert found.item() == pytest.approx(np.mean(terms), rel=1e-10)
 
 
+@pytest.mark.parametrize("across", [True, False])
+@pytest.mark.parametrize("kept", [0, 300, 2**26])
+def test_equation_6_is_the_same_whatever_waits_for_the_way_back(across: bool, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against all rows at once, by autograd; with nothing, some and all of the exponentials kept."""
+    users, steps, ahead = 5, 7, 2
+    mask = ragged(users, steps)
+    step, user = torch.arange(steps).repeat(users), torch.arange(users).repeat_interleave(steps)
+    same = user[:, None] == user
+    candidate = mask.reshape(-1) & torch.where(same, step > step[:, None], torch.tensor(across))
+    positive = same & (step > step[:, None]) & (step <= step[:, None] + ahead) & mask.reshape(-1) & mask.reshape(-1)[:, None]
+
+    def whole(context: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        c, z = (torch.nn.functional.normalize(x.reshape(users * steps, -1), dim=-1) for x in (context, targets))
+        logits = SCALE * c @ z.T
+        totals = logits.masked_fill(~candidate, -torch.inf)[positive.any(1)].logsumexp(1)
+        return ((positive.sum(1)[positive.any(1)] * totals).sum() - logits[positive].sum()) / positive.sum()
+
+    monkeypatch.setattr(losses, "ROWS", 4)
+    monkeypatch.setattr(losses, "KEPT", kept)
+    results = []
+    for loss in (whole, lambda c, z: losses.cpc_loss(c, z, mask, ahead, SCALE, across_users=across)):
+        inputs = [normal(users, steps, 5, seed=seed).requires_grad_() for seed in (1, 2)]
+        value = loss(*inputs)
+        results.append([value.detach(), *torch.autograd.grad(value, inputs)])
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
 def test_equation_7() -> None:
     users, steps, period = 3, 9, 4
     context, mask = normal(users, steps, 5, seed=3), ragged(users, steps)
