@@ -62,25 +62,25 @@ def _needs(settings: Settings, columns: int, device: str) -> "dict[str, Needs]":
     from found_platform.training.loop import Options
     from found_platform.training.rehearsal import rehearse
     from models.found import rebuild
-    from models.text_encoder import architecture
+    from models.text_encoder import EncoderNotFound, architecture
 
-    about = {
-        "encoder": settings.text_encoder,
-        "encoder_revision": "",
-        "text_dim": architecture(settings.text_encoder)["hidden_size"],
-        "activity": len(ACTIVITY_FEATURES),
-        "columns": [{"name": str(i), "edges": (), "values": ("",) * VALUES} for i in range(columns)],
-    }
     lengths = {"events": settings.sequence_length, "searches": settings.search_length}
     found = {}
     try:
+        about = {
+            "encoder": settings.text_encoder,
+            "encoder_revision": "",
+            "text_dim": architecture(settings.text_encoder)["hidden_size"],
+            "activity": len(ACTIVITY_FEATURES),
+            "columns": [{"name": str(i), "edges": (), "values": ("",) * VALUES} for i in range(columns)],
+        }
         config = rebuild(stages.model_config(settings, about))
         for name in stages.COMMANDS:
             stage = getattr(settings.sizes, name)
             if name == "align" or getattr(config, name) is not None:
                 found[name] = rehearse(name, config, Options(**stage.options), stage.losses, device=device, **lengths)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"The profile {settings.profile} cannot be trained: {error}.") from None
+    except (EncoderNotFound, TypeError, ValueError) as error:
+        raise BadInput(f"The profile {settings.profile} cannot be trained: {str(error).rstrip('.')}.") from None
     return found
 
 

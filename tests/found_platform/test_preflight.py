@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from conftest import Outcome, call_found
+from transformers import AutoConfig, AutoModel
 
 from found_platform.embedding import preflight
 from found_platform.errors import BadInput
@@ -157,3 +158,18 @@ def test_a_profile_that_no_model_can_be_made_of_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(Profile, "load", classmethod(lambda cls, name: broken))
     with pytest.raises(BadInput, match="profile tiny cannot be trained: The event tower makes vectors of 48"):
         preflight.check(Settings.load(tmp_path, profile="tiny"), 0, print)
+
+
+def test_a_tower_without_weights_here_is_sized_by_its_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder, said = tmp_path / "qwen", []
+    folder.mkdir()
+    tiny = Profile.load("tiny")
+    towered = tiny.model_copy(update={"model": {**tiny.model, "description_tower": {"model": str(folder), "lora_rank": 4}}})
+    monkeypatch.setattr(Profile, "load", classmethod(lambda cls, name: towered))
+    with pytest.raises(BadInput, match=f"{folder} is neither on this machine"):
+        preflight.check(Settings.load(tmp_path, profile="tiny"), 0, said.append)
+    AutoConfig.for_model(**QWEN).save_pretrained(folder)
+    preflight.check(Settings.load(tmp_path, profile="tiny"), 0, said.append)
+    parameters = int(said[-1].split()[1].replace(",", ""))
+    assert said[-1].split()[0] == "align"
+    assert parameters > sum(p.numel() for p in AutoModel.from_config(AutoConfig.for_model(**QWEN)).parameters())
