@@ -34,9 +34,9 @@ def run(
     as_json: bool,
 ) -> None:
     """Runs everything; prints progress to stderr where the answer on stdout is JSON."""
-    say = Console(stderr=as_json, highlight=False, markup=False)
-    settings, config, expected = _open(source, simulation, profile, home, cutoff, say, force=force)
+    settings, config, expected = _open(source, simulation, profile, home, cutoff, force=force)
     day = _cutoff(settings, config, cutoff)
+    say = Console(stderr=as_json, highlight=False, markup=False)
     say.print(
         f"Source {config.name}, {config.days[0]} to {config.days[1]}; cutoff {day}; profile {settings.profile}; home {home}",
         soft_wrap=True,
@@ -112,14 +112,7 @@ def run(
 
 
 def _open(
-    source: Path | None,
-    simulation: dict[str, Any],
-    profile: str | None,
-    home: Path,
-    cutoff: str | None,
-    say: Console,
-    *,
-    force: bool,
+    source: Path | None, simulation: dict[str, Any], profile: str | None, home: Path, cutoff: str | None, *, force: bool
 ) -> tuple[Settings, SourceConfig, str | None]:
     """Checks everything that can be checked before a home is made. The text says what to expect, where everything is to be done."""
     from found_platform.sources import estimate, staging
@@ -144,10 +137,11 @@ def _open(
     preflight.check_models(settings)
     expected = None
     if force or kept is None:
-        preflight.check(settings, len(found.profile_schema or {}), lambda line: say.print(line, soft_wrap=True))
+        needs: list[str] = []
+        preflight.check(settings, len(found.profile_schema or {}), needs.append)
         guess = estimate.of_source(found)
         estimate.check_disk(guess, settings.home)
-        expected = guess.sentence(home)
+        expected = "\n".join([guess.sentence(home), *needs])
     return settings, staging.open_home(settings, found), expected
 
 

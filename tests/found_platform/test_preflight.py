@@ -139,9 +139,17 @@ def test_a_profile_that_does_not_fit_is_refused_before_anything_is_read(
     outcome = call_found("demo", "--profile", "paper", "--users", 20, "--days", 90, "--home", tmp_path / "home", "--format", "json")
     assert outcome.status == 2
     assert not (tmp_path / "home").exists()
-    assert "paper is made for a GPU" in outcome.err
+    assert outcome.out == ""
     for word in ("behavior", "align", "does not fit this machine, where cpu has 100 MiB free", "smaller profile", "micro_batch"):
         assert word in outcome.err
+
+
+def test_a_profile_made_for_a_gpu_says_so_where_there_is_none(large: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said: list[str] = []
+    with pytest.raises(BadInput, match="does not fit"):
+        preflight.check(Settings.load(tmp_path, profile="paper"), 3, said.append)
+    assert said[0].startswith("The profile paper is made for a GPU, and there is no CUDA here")
 
 
 def test_the_demo_says_what_its_stages_need(demo: Outcome) -> None:
