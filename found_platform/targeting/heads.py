@@ -10,6 +10,9 @@ TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 4, "max_bins":
 TREES |= {"l2_regularization": 20.0}
 """All chosen on a development population of the simulator."""
 
+ROWS = 4096
+"""Users whose trees are asked at once: so few stay in the caches, and take a third of the time."""
+
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 BINS = 10
 STEPS = 15
@@ -38,7 +41,8 @@ class Head:
     def odds(self, features: np.ndarray) -> np.ndarray:
         """(N,) log-odds for features (N, F)."""
         linear = ((features - self.mean) / self.scale) @ self.weights + self.bias
-        chance = np.clip(self.trees.predict(features), 1e-4, 1 - 1e-4)
+        parts = [self.trees.predict(features[i : i + ROWS]) for i in range(0, len(features), ROWS)]
+        chance = np.clip(np.concatenate(parts), 1e-4, 1 - 1e-4)
         return (linear + np.log(chance / (1 - chance))) / 2
 
 

@@ -161,8 +161,9 @@ class Moment:
 
 @dataclass(frozen=True)
 class Lessons:
-    """A moment's features (N, F'), and how well the best match in the window of each user fits (N,), 0 to 1."""
+    """A moment's users (N,), their features (N, F'), and how well the best match in each one's window fits (N,), 0 to 1."""
 
+    rows: np.ndarray
     features: np.ndarray
     done: np.ndarray
     held: np.ndarray
@@ -290,7 +291,7 @@ class Replay:
             taught[m.rows] = True
             some = generous.at(taught[generous.user])  # of a million users a few thousand teach
             matches = self._matches(some, matching, m.day)[m.rows]
-            lessons.append(Lessons(np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
+            lessons.append(Lessons(m.rows, np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         odds, weight = _told(ended, lessons[0])
         head, slope, start = _fit(lessons)
@@ -345,10 +346,17 @@ def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
 
 
 def _fit(lessons: list[Lessons]) -> tuple[Head, float, float]:
-    """A head, and how its log-odds become those of doing it."""
+    """A head, and how its log-odds become those of doing it.
+
+    A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
+    held against what happened.
+    """
     features, done = np.concatenate([x.features for x in lessons]), np.concatenate([x.done for x in lessons])
-    head = Head.fit(features, done)
-    return head, *heads.scale(head.odds(features), done >= 0.5)
+    half = np.concatenate([x.rows for x in lessons]) % 2 == 0
+    odds = np.empty(len(done))
+    for taught in (half, ~half):
+        odds[~taught] = Head.fit(features[taught], done[taught]).odds(features[~taught])
+    return Head.fit(features, done), *heads.scale(odds, done >= 0.5)
 
 
 def _residual(lessons: list[Lessons], head: Head) -> Residual:

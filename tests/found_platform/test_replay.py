@@ -266,3 +266,17 @@ def test_the_command_line_runs_each_mode(settings: Settings) -> None:
     code = [sys.executable, "-m", "found_platform.cli", "audience", "find", "gold", "--home", str(settings.home), "--mode", "late"]
     done = subprocess.run([*code, "--format", "json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["mode"] == "late"
+
+
+def test_a_head_that_learned_nothing_is_not_sure_of_anybody() -> None:
+    """Of noise a head still makes something for those it was fitted on; the chances of others must not believe it."""
+    rng = np.random.default_rng(0)
+    known, others = rng.normal(size=(2000, 30)).astype(np.float32), rng.normal(size=(5000, 30)).astype(np.float32)
+    done = (rng.random(2000) < 0.2).astype(float)
+    lesson = replay.Lessons(np.arange(2000), known, done, np.zeros(2000, bool), np.empty((0, 0), np.float32))
+    head, slope, start = replay._fit([lesson])
+    chances = heads.chance(slope * head.odds(others) + start)
+    assert abs(chances.mean() - done.mean()) < 0.02
+    own = heads.scale(head.odds(known), done >= 0.5)
+    surer = heads.chance(own[0] * head.odds(others) + own[1])
+    assert chances.std() < 0.03 < surer.std() / 2
