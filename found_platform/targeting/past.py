@@ -41,7 +41,7 @@ class Past:
         known: (N,) day after which it was known, never before it happened.
         channel: (N,) position in `contract.CHANNELS`.
         exposed: (N,) whether it was done to the user.
-        amount: (N,) float32 of the source's money; 0 where there is none.
+        amount: (N,) float32, how much of the source's money, paid or got; 0 where there is none.
     """
 
     day: int
@@ -91,7 +91,7 @@ def load(settings: Settings, keys: list[str], cutoff: dt.date) -> Past:
         "SELECT user, text_id, date_diff('day', DATE '1970-01-01', event_date)::INTEGER AS happened, "
         "greatest(event_date, CAST(arrived_at - INTERVAL 1 MICROSECOND AS DATE)) AS known_date, "
         "date_diff('day', DATE '1970-01-01', known_date)::INTEGER AS known, code, exposure, "
-        "coalesce(amount, 0)::FLOAT AS amount "
+        "abs(coalesce(amount, 0))::FLOAT AS amount "
         "FROM events JOIN users USING (user_key) JOIN channels USING (channel) "
         "WHERE event_date < $cutoff AND event_date >= $first AND arrived_at <= $moment ORDER BY user, known, happened, event_time",
         {"cutoff": cutoff, "first": cutoff - dt.timedelta(days=settings.history_days), "moment": midnight(cutoff)},

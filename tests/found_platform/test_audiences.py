@@ -17,6 +17,7 @@ import pytest
 from conftest import Outcome
 
 from found_platform import lake
+from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.privacy import audit, keys, suppression
 from found_platform.settings import Settings
@@ -492,6 +493,8 @@ def test_lift_counts_who_did_it_in_the_window_and_finds_no_effect_where_there_is
     assert (found.exposed.users, found.exposed.did) == by_hand[False]
     assert (found.holdout.users, found.holdout.did) == by_hand[True]
     assert by_hand[False][1] > 5
+    dear = lift._groups(settings, refresh, found.end, [], [common.lower()], CHANNELS, 1e12)
+    assert (dear[0].users, dear[0].did, dear[1].did) == (found.exposed.users, 0, 0)
     assert (found.first, found.end) == (refresh.as_of, refresh.as_of + dt.timedelta(days=7))
     assert found.difference == pytest.approx(found.exposed.share - found.holdout.share)
     assert found.low is not None

@@ -54,6 +54,7 @@ def test_the_past_is_what_was_known_before_the_cutoff(settings: Settings, popula
     assert population.past.happened.max() < past.day_of(cutoff)
     assert (population.past.known >= population.past.happened).all()
     assert (np.diff(population.past.user) >= 0).all()
+    assert population.past.amount.sum(dtype=np.float64) == pytest.approx(known.amount.abs().sum(), rel=1e-5)
     ids = population.past.texts[population.past.text]
     assert ids.sum(dtype=np.int64) == known.text_id.sum()
 

@@ -79,7 +79,7 @@ def measure(
     Args:
         days: length of the window after the refresh's `as_of`; by default the horizon that was asked for, or else of the home.
         texts, categories: what counts, in any case of letters; by default the texts that the audience's demand matches, done in
-            the channels that it means.
+            the channels and for the amount that it means.
 
     Raises BadInput where no refresh is old enough or held anybody out, or where nothing is known to count.
     """
@@ -88,11 +88,14 @@ def measure(
     by_demand = not texts and not categories
     known = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
-        outcome = f"did something that the demand matches ({len(known):,} texts, in {', '.join(refresh.demand['channels'])})"
+        least = refresh.demand.get("least", 0.0)  # refreshes of before amounts were heeded have none
+        much = f", for {least:,g} or more" if least else ""
+        outcome = f"did something that the demand matches ({len(known):,} texts, in {', '.join(refresh.demand['channels'])}{much})"
     else:
+        least = 0.0
         outcome = f"did one of: {', '.join([*texts, *(f'category {c}' for c in categories)])}"
     channels = refresh.demand["channels"] if by_demand else CHANNELS
-    groups = _groups(settings, refresh, end, known, [c.lower() for c in categories], channels)
+    groups = _groups(settings, refresh, end, known, [c.lower() for c in categories], channels, least)
     difference, low, high = interval(*groups)
     found = Lift(
         audience,
@@ -152,7 +155,13 @@ def _matched(settings: Settings, refresh: Refresh) -> list[str]:
 
 
 def _groups(
-    settings: Settings, refresh: Refresh, end: dt.date, texts: list[str], categories: list[str], channels: Sequence[str]
+    settings: Settings,
+    refresh: Refresh,
+    end: dt.date,
+    texts: list[str],
+    categories: list[str],
+    channels: Sequence[str],
+    least: float,
 ) -> tuple[Group, Group]:
     """The exposed and the holdout. Exposures in the data are what was done to users, and count for nothing."""
     con = lake.connect(settings.duckdb_memory)
@@ -162,10 +171,10 @@ def _groups(
     con.register("wanted_categories", pa.table({"wanted": pa.array(categories, pa.string())}))
     rows = con.execute(
         "WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND NOT exposure "
-        "AND list_contains($channels, channel) "
+        "AND list_contains($channels, channel) AND abs(coalesce(amount, 0)) >= $least "
         "AND (lower(text) IN (FROM wanted_texts) OR lower(category) IN (FROM wanted_categories))) "
         "SELECT holdout, count(*), count(did.user_key) FROM members LEFT JOIN did USING (user_key) GROUP BY 1",
-        {"first": refresh.as_of, "end": end, "channels": list(channels)},
+        {"first": refresh.as_of, "end": end, "channels": list(channels), "least": least},
     ).fetchall()
     found = {held_out: Group(users, did) for held_out, users, did in rows}
     return found.get(False, Group(0, 0)), found.get(True, Group(0, 0))
