@@ -261,7 +261,7 @@ def concurrent(settings: Settings, versions: list[str], times: int, threads: int
                     names, vectors, events = users.load(settings, published.model_version, AS_OF)
                     answer = {names[i] for i in exact.top_users(vectors, query, TOP, events > 0)[0]}
                     how = "exactly"
-            except Exception:
+            except Exception:  # whatever it was, a request failed: it is counted, and seen
                 counts["failed"] += 1
                 raise
             seconds.append(time.perf_counter() - start)

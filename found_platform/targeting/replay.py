@@ -274,8 +274,12 @@ class Replay:
         generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
         own = generous.at(~generous.exposed)
         newest, before = self.moments[0].day, self.ended[0]
-        any_channel = replace(matching, channels=np.ones_like(matching.channels))
-        for counted in (matching, any_channel, replace(any_channel, least=0.0)):
+        ways = [matching]
+        if not matching.channels.all():
+            ways.append(replace(matching, channels=np.ones_like(matching.channels)))
+        if matching.least:
+            ways.append(replace(ways[-1], least=0.0))
+        for counted in ways:
             done = {m.day: self._done(own, counted, m.day) for m in self.moments}
             matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
             if min(matched) >= MIN_MATCHED:

@@ -4,18 +4,16 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from conftest import lake_of
 from test_preflight import TOWERS
 
 from found_platform import index, lake, registry
 from found_platform.benchmark import gate
 from found_platform.embedding import fit, handover, stages, text_vectors, users
 from found_platform.feature_store import training_set
-from found_platform.features import write
 from found_platform.pairs import future
 from found_platform.registry import Verdict
-from found_platform.settings import Profile, Settings
-from found_platform.sources import staging
-from found_platform.sources.config import SourceConfig
+from found_platform.settings import Profile
 from found_platform.targeting import lookup
 from models.found import Found
 from models.text_tower import TextTower
@@ -36,15 +34,9 @@ def towered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_towers_of_its_own_take_a_model_from_pairs_to_a_look_up(
     towered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Settings.load(tmp_path / "home", profile="tiny")
-    source = SourceConfig.model_validate({"name": "simulated", "simulator": {"users": 150, "days": 35}})
-    found = staging.open_home(made, staging.discover(made, source))
-    staging.stage(made)
-    write.raw_events(made, *found.days)
-    write.raw_profile(made)
-    for table in write.TABLES:
-        write.feature(made, table, *found.days)
-    cutoff = found.days[1] - dt.timedelta(days=7)
+    (tmp_path / "source.yaml").write_text("{name: simulated, simulator: {start: 2026-01-01, users: 150, days: 35}}")
+    made = lake_of(tmp_path / "home", tmp_path / "source.yaml")
+    cutoff = dt.date(2026, 1, 29)
     training_set.build(made, cutoff)
     text_vectors.encode(made, cutoff)
     future.build(made, cutoff)
