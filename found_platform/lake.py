@@ -19,11 +19,22 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.fs as fs
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from filelock import FileLock
 
 from found_platform.errors import BadInput
+
+LONG_ROWS = 8192
+"""Rows with lists that a row group holds."""
+
+FEW_AT_ONCE = {
+    "batch_size": 16_384,
+    "batch_readahead": 2,
+    "fragment_readahead": 1,
+    "fragment_scan_options": pad.ParquetFragmentScanOptions(pre_buffer=False),
+}
+"""Of a scan whose rows are used once: Arrow reads ahead without these, a gigabyte of a million user vectors."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +204,7 @@ def replace(
     """
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
-        write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate)
+        write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate, writer_properties=_properties(schema))
         return version(lake, table)
 
 
@@ -201,8 +212,14 @@ def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partiti
     """Adds rows in one commit and returns the new version."""
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
-        write_deltalake(str(path(lake, table)), data, mode="append")
+        write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=_properties(schema))
         return version(lake, table)
+
+
+def _properties(schema: pa.Schema) -> WriterProperties:
+    """Rows with lists are long, and delta-rs holds a row group of them in memory: a million by default."""
+    rows = LONG_ROWS if any(pa.types.is_list(f.type) for f in schema) else None
+    return WriterProperties(max_row_group_size=rows, compression="SNAPPY")  # its default, but not where anything else is said
 
 
 def _turn(lake: Path, table: str) -> FileLock:
@@ -237,7 +254,7 @@ def row_hashes(
     data = dataset(lake, table)
     columns = [c for c in data.schema.names if c not in set(drop)]
     con = connect()
-    con.register("t", data.scanner(columns=columns, filter=where))
+    con.register("t", data.scanner(columns=columns, filter=where, **FEW_AT_ONCE))
     fields = ", ".join(map(quote, columns))
     rows = con.execute(
         f'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t GROUP BY 1'

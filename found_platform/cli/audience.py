@@ -41,10 +41,17 @@ def find(question: Question, *, exclude: Path | None, home: Path, format: str, o
         audience = lookup.find(settings, question, exclude=left_out, **asked)
     content = None if out is None else encoded(OUTPUTS[out.suffix], audience)
     said = {**asdict(question), **{k: v for k, v in asked.items() if v}, "without_users": len(left_out) or None}
-    into = "" if content is None else f"; written to a file, sha256 {hashlib.sha256(content).hexdigest()}"
-    record(settings, said, audience, into)
     if out is not None and content is not None:
         answered = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
+        audit.record(
+            settings,
+            "export",
+            question=said,
+            rows=audience.count,
+            model_version=audience.model_version,
+            index_version=audience.index_version,
+            reason=f"of a look-up, sha256 {hashlib.sha256(content).hexdigest()}",
+        )
         export.place_with_provenance(out, content, {"question": {k: v for k, v in said.items() if v is not None}, **answered})
         print(f"{audience.count} users written to {out}", file=sys.stderr)
     elif format == "table":
@@ -53,12 +60,6 @@ def find(question: Question, *, exclude: Path | None, home: Path, format: str, o
         print_json(audience.as_dict())
     else:
         sys.stdout.write(encoded(format, audience).decode())
-
-
-def record(settings: Settings, question: Mapping[str, Any], audience: Audience, into: str = "") -> None:
-    """A row in the audit log about an answer that somebody is shown."""
-    versions = {"model_version": audience.model_version, "index_version": audience.index_version}
-    audit.record(settings, "find", question=question, rows=audience.count, reason=audience.reason + into, **versions)
 
 
 def encoded(format: str, audience: Audience) -> bytes:

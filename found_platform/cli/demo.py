@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.console import Console
 
 from found_platform import lake
 from found_platform.cli.app import parse_cutoff, print_json
-from found_platform.cli.audience import record, show
+from found_platform.cli.audience import show
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
@@ -80,8 +79,7 @@ def run(
         say.print(why, soft_wrap=True)
 
     demand = DEMAND if config.simulator else _a_demand(settings, day)
-    audience = lookup.find(settings, question := lookup.Question(demand), top=AUDIENCE)
-    record(settings, {**asdict(question), "top": AUDIENCE}, audience)
+    audience = lookup.find(settings, lookup.Question(demand), top=AUDIENCE)
     published = index.live(settings)
     if as_json:
         document = {

@@ -3,6 +3,7 @@
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
 
+import contextlib
 import datetime as dt
 import tempfile
 from collections.abc import Iterator
@@ -108,22 +109,28 @@ def _write(
 ) -> int:
     """Replaces the states of everybody, or of the held-out fold, as of a day. Returns the table's version.
 
-    The states wait in a file without a name: what is written to a Delta table must not open another, and one commit holds them all.
+    One commit holds them all, and what is written to a Delta table must not open another: so the states are all made first.
     """
-    bar = tqdm(desc=f"embedding users as of {as_of}", unit="user", disable=None, leave=False)
-    with tempfile.TemporaryFile(dir=settings.home) as file:
-        with pq.ParquetWriter(file, SCHEMA) as writer, bar:
-            for batch in _states(settings, model, as_of, texts, versions, held_out):
-                writer.write_batch(batch)
-                bar.update(batch.num_rows)
+    states = _states(settings, model, as_of, texts, versions, held_out)
+    with _made_first(settings, pa.RecordBatchReader.from_batches(SCHEMA, states), USERS) as batches:
         return lake.replace(
             settings.lake,
             TABLE,
-            pa.RecordBatchReader.from_batches(SCHEMA, pq.ParquetFile(file).iter_batches(USERS)),
+            pa.RecordBatchReader.from_batches(SCHEMA, batches),
             schema=SCHEMA,
             partition_by=("model_version", "as_of"),
             predicate=f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'",
         )
+
+
+@contextlib.contextmanager
+def _made_first(settings: Settings, rows: pa.RecordBatchReader, size: int) -> Iterator[Iterator[pa.RecordBatch]]:
+    """All rows are written to a file without a name, and come back from it, `size` at a time: memory holds few of them."""
+    with tempfile.TemporaryFile(dir=settings.home) as file:
+        with pq.ParquetWriter(file, rows.schema) as writer:
+            for batch in rows:
+                writer.write_batch(batch)
+        yield pq.ParquetFile(file, pre_buffer=False).iter_batches(size)  # buffered, it would hold the whole file
 
 
 def _states(
@@ -131,28 +138,36 @@ def _states(
 ) -> Iterator[pa.RecordBatch]:
     """The states as of a day, `USERS` at a time, from histories read `PART` users at a time."""
     read = feature_store.histories(settings, versions)
-    for seen in users_seen_reader(settings, as_of, PART):
-        part = pa.table(seen)
-        part = part.filter(pc.equal(part["fold"], HELD_OUT_FOLD)) if held_out else part
-        folds, done = part["fold"].cast(pa.int8()).combine_chunks(), 0
-        for batch in read(part["user_key"].to_pylist(), [midnight(as_of)] * part.num_rows):
-            for start in range(0, batch.num_rows, USERS):
-                some = pa.table(batch.slice(start, USERS))
-                vectors = vectors_of(settings, model.model, some, texts)
-                _, counts = own_texts(some)
-                offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
-                yield pa.record_batch(
-                    [
-                        pa.array([model.version] * len(vectors), pa.string()),
-                        pa.array([as_of] * len(vectors), pa.date32()),
-                        some["user_key"].combine_chunks(),
-                        folds.slice(done, len(vectors)),
-                        pa.array(counts, pa.int64()),
-                        pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1), pa.float32())),
-                    ],
-                    schema=SCHEMA,
-                )
-                done += len(vectors)
+    bar = tqdm(desc=f"embedding users as of {as_of}", unit="user", disable=None, leave=False)
+    with bar, _made_first(settings, users_seen_reader(settings, as_of, PART), PART) as parts:
+        for seen in parts:
+            part = pa.table(seen)
+            part = part.filter(pc.equal(part["fold"], HELD_OUT_FOLD)) if held_out else part
+            folds, done = part["fold"].cast(pa.int8()).combine_chunks(), 0
+            for batch in read(part["user_key"].to_pylist(), [midnight(as_of)] * part.num_rows):
+                for start in range(0, batch.num_rows, USERS):
+                    some = pa.table(batch.slice(start, USERS))
+                    yield _batch(settings, model, as_of, texts, some, folds.slice(done, some.num_rows))
+                    done += some.num_rows
+                    bar.update(some.num_rows)
+
+
+def _batch(settings: Settings, model: LoadedModel, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
+    """The states of some users, from rows of the feature service."""
+    vectors = vectors_of(settings, model.model, rows, texts)
+    _, counts = own_texts(rows)
+    offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
+    return pa.record_batch(
+        [
+            pa.array([model.version] * len(vectors), pa.string()),
+            pa.array([as_of] * len(vectors), pa.date32()),
+            rows["user_key"].combine_chunks(),
+            folds,
+            pa.array(counts, pa.int64()),
+            pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1), pa.float32())),
+        ],
+        schema=SCHEMA,
+    )
 
 
 def where(model_version: str, as_of: dt.date) -> pad.Expression:

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from found_platform import contract, lake
 from found_platform.contract import snapshot_time
+from found_platform.errors import JobFailed
 from found_platform.features.sequence import behavior_sequence, search_text
 from found_platform.features.tabular import user_tabular
 from found_platform.features.text import behavior_text
@@ -22,7 +24,7 @@ from found_platform.lake import Written
 from found_platform.settings import Settings
 
 CHUNK_DAYS = 30
-"""Days computed in one query: bounds memory, and is one atomic commit."""
+"""Days computed in one query at most, and fewer where they do not fit in memory. Each chunk is one atomic commit."""
 
 ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
 """Rows are written in this order, as far as a table has these columns."""
@@ -94,7 +96,10 @@ def raw_profile(settings: Settings) -> Written:
 
 
 def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Written:
-    """Computes and writes the days `[start, end)` of one feature table."""
+    """Computes and writes the days `[start, end)` of one feature table.
+
+    Raises JobFailed where not even one day fits in the memory that DuckDB may take; the days before it are written.
+    """
     timer = lake.Timer()
     versions = {"raw_events": lake.version(settings.lake, "raw_events")}
     if table == "user_tabular":
@@ -102,12 +107,25 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
     target = schema(settings, table)
     version = -1
     days = contract.days_between(start, end)
-    for i in tqdm(range(0, len(days), CHUNK_DAYS), desc=table, unit="chunk", disable=None, leave=False):
-        chunk = days[i : i + CHUNK_DAYS]
-        expression = _expression(settings, table, chunk, versions)
-        ordered = expression.select(*target.names).order_by(*[k for k in ORDER if k in target.names])
-        data = ordered.to_pyarrow_batches().cast(target)
-        version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
+    done, size = 0, CHUNK_DAYS
+    with tqdm(total=len(days), desc=table, unit="day", disable=None, leave=False) as bar:
+        while done < len(days):
+            chunk = days[done : done + size]
+            expression = _expression(settings, table, chunk, versions)
+            ordered = expression.select(*target.names).order_by(*[k for k in ORDER if k in target.names])
+            try:
+                data = ordered.to_pyarrow_batches().cast(target)
+            except duckdb.OutOfMemoryException:
+                if len(chunk) == 1:
+                    raise JobFailed(
+                        f"{table} of {chunk[0]} does not fit in {settings.duckdb_memory}: set FOUND_DUCKDB_MEMORY to more and run "
+                        "it again; the days before are written."
+                    ) from None
+                size = len(chunk) // 2
+                continue
+            version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
+            done += len(chunk)
+            bar.update(len(chunk))
     return _written(settings, table, version, start, end, timer, versions)
 
 

@@ -20,7 +20,7 @@ from found_platform import index, lake
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.index import Publication
-from found_platform.privacy import suppression
+from found_platform.privacy import audit, suppression
 from found_platform.settings import Settings
 from found_platform.targeting import evidence, exact, filters, modes, prompts, rewriting
 from found_platform.targeting.evidence import Evidence
@@ -179,7 +179,10 @@ def find(
     exclude: frozenset[str] = frozenset(),
     explain: bool = False,
 ) -> Audience:
-    """The `top` users, or all who score at least `min_score`, best first. Raises BadInput as `score`, and for a bad number."""
+    """The `top` users, or all who score at least `min_score`, best first, and a row in the audit.
+
+    Raises BadInput as `score`, and for a bad number.
+    """
     if top < 1:
         raise BadInput(f"--top is {top}: ask for at least one user.")
     check(question)
@@ -203,7 +206,7 @@ def find(
     if explain:
         rows = np.array([population.row[key] for key, _ in found], np.int64)
         why = evidence.explain(population, ranking, demand, rows)
-    return Audience(
+    answer = Audience(
         query=question.sentence if question.sentence is not None else demand.sentence,
         rewriting=made,
         mode=ranking.mode,
@@ -218,6 +221,23 @@ def find(
             for i, (key, value) in enumerate(found)
         ],
     )
+    asked = {
+        "top": top,
+        "min_score": min_score,
+        "exact": exact or None,
+        "explain": explain or None,
+        "without_users": len(exclude) or None,
+    }
+    audit.record(
+        settings,
+        "find",
+        question={**asdict(question), **asked},
+        rows=answer.count,
+        model_version=answer.model_version,
+        index_version=answer.index_version,
+        reason=answer.reason,
+    )
+    return answer
 
 
 def explain(scored: Scored, user_keys: Sequence[str]) -> dict[str, list[Evidence]]:

@@ -429,32 +429,13 @@ def test_no_raw_id_is_in_the_tables_and_no_key_in_their_logs(home: Settings) -> 
     everybody = lookup.score(home, GOLD).keys
     refresh = refreshed(home, "private", holdout=0.2, without_users=tuple(everybody[:2]))
     ids = set(keys.user_ids(home, everybody).values())
-    tables = (specification.TABLE, membership.MEMBERS, membership.REFRESHES, audit.TABLE)
+    tables = (specification.TABLE, membership.MEMBERS, membership.REFRESHES)
     for table in tables:
         told = json.dumps(lake.read(home.lake, table).to_pylist(), default=str)
         assert not any(user in told for user in ids), table
     logs = "".join(log.read_text() for table in tables for log in (home.lake / table / "_delta_log").glob("*.json"))
     assert refresh.audience in logs
     assert not any(key in logs for key in everybody)
-
-
-def test_the_audit_only_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deltalake import DeltaTable
-    from deltalake.exceptions import CommitFailedError
-
-    settings = Settings(home=tmp_path)
-    monkeypatch.setattr(audit, "COMPACT_EVERY", 10)
-    for number in range(25):
-        audit.record(settings, "find", question={"sentence": "gold", "where": None}, rows=number)
-    table = DeltaTable(str(lake.path(settings.lake, audit.TABLE)))
-    assert len(table.file_uris()) < 10, "small files have become one, twice"
-    rows = audit.entries(settings)
-    assert [r["rows"] for r in rows] == list(reversed(range(25)))
-    assert json.loads(rows[0]["question"]) == {"sentence": "gold"}
-    with pytest.raises(CommitFailedError, match="append-only"):
-        table.delete("rows = 1")
-    with pytest.raises(CommitFailedError, match="append-only"):
-        lake.replace(settings.lake, audit.TABLE, audit.SCHEMA.empty_table(), schema=audit.SCHEMA)
 
 
 def test_the_interval_of_a_difference_is_the_published_one() -> None:

@@ -3,7 +3,10 @@
 import datetime as dt
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +16,7 @@ from conftest import at, lake_of, write_source
 
 from found_platform import contract, feature_store, lake
 from found_platform.contract import CHANNELS, WINDOWS
+from found_platform.errors import JobFailed
 from found_platform.features import checks, write
 from found_platform.privacy import keys
 from found_platform.settings import Settings
@@ -205,6 +209,38 @@ def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatc
         for start, end in ((10, 11), (3, 8)):
             write.feature(made, name, dt.date(2024, 1, start), dt.date(2024, 1, end))
         assert lake.row_hashes(made.lake, name, "event_date") == before[name]
+
+
+def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
+    before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
+    expression, asked = write._expression, []
+
+    def small(settings: Settings, table: str, chunk: list[dt.date], versions: dict[str, int]) -> Any:
+        """A machine whose memory holds two days."""
+        asked.append(len(chunk))
+        made = expression(settings, table, chunk, versions)
+        return made if len(chunk) <= 2 else SimpleNamespace(select=lambda *_: SimpleNamespace(order_by=lambda *_: Full()))
+
+    class Full:
+        def to_pyarrow_batches(self) -> pa.RecordBatchReader:
+            raise duckdb.OutOfMemoryException
+
+    monkeypatch.setattr(write, "_expression", small)
+    for name in write.TABLES:
+        asked.clear()
+        write.feature(made, name, dt.date(2024, 1, 3), dt.date(2024, 1, 12))
+        assert asked == [9, 4, 2, 2, 2, 2, 1]
+        assert lake.row_hashes(made.lake, name, "event_date") == before[name]
+
+
+def test_a_day_that_does_not_fit_in_memory_says_what_to_set(tmp_path: Path) -> None:
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
+    before = lake.row_hashes(made.lake, "behavior_sequence", "event_date")
+    small = made.model_copy(update={"duckdb_memory": "1MB"})
+    with pytest.raises(JobFailed, match=r"behavior_sequence of 2024-01-03 does not fit in 1MB: set FOUND_DUCKDB_MEMORY to more"):
+        write.feature(small, "behavior_sequence", dt.date(2024, 1, 3), dt.date(2024, 1, 12))
+    assert lake.row_hashes(made.lake, "behavior_sequence", "event_date") == before
 
 
 def test_changing_the_future_changes_no_snapshot_of_the_past(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_file_of_users_says_where_they_come_from(
     assert said["rewriting"]["phrases"]
     assert "users" not in said
     row = audit.entries(apart)[0]
-    assert row["action"] == "find"
+    assert (row["action"], row["rows"]) == ("export", 7)
     assert said["sha256"] in row["reason"]
     assert json.loads(row["question"])["top"] == 7
     if suffix == "csv":
