@@ -31,7 +31,7 @@ LIFESTREAM = "pytorch-lifestream==0.7.0"
 ENVIRONMENT = Path(".venv-lifestream")
 EVENTS, DAYS, TEXTS, TEXT_DIM, LOOKBACK = 100, 180, 2_000, 384, 180
 SIZES = {  # users of the sequences, rounds, steps of a training round, batches of an embedding round; home: users, days
-    False: {"users": 6_400, "rounds": 5, "steps": 25, "batches": 64, "home": (4_000, 28)},
+    False: {"users": 6_400, "rounds": 5, "steps": 25, "batches": 64, "home": (20_000, 28)},
     True: {"users": 2_048, "rounds": 1, "steps": 3, "batches": 3, "home": (300, 21)},
 }
 DAY = 86_400_000_000
