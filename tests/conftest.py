@@ -1,4 +1,4 @@
-"""A tiny home that the whole graph has run in, made once a session, and small helpers."""
+"""What several files use: homes and data that are made once a session, and small helpers."""
 
 import contextlib
 import datetime as dt
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,9 @@ import yaml
 
 os.environ["COLUMNS"] = "120"
 from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from found_platform.targeting.rewriting import Rewriting
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -80,6 +84,43 @@ def cutoff(demo: Outcome) -> dt.date:
     import json
 
     return dt.date.fromisoformat(json.loads(demo.out)["cutoff"])
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The home of `small_shop`. Tests must leave it as it is."""
+    import small_shop
+
+    return small_shop.made(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="session")
+def rewrite(shop: Settings) -> "Callable[[str], Rewriting]":
+    """The grounded rewriter of `shop`."""
+    import small_shop
+
+    from found_platform.targeting import rewriting
+
+    return rewriting.grounded(shop, small_shop.CUTOFF).rewrite
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training data of `small_training`. Tests must leave them as they are."""
+    import small_training
+
+    return small_training.write_data(tmp_path_factory.mktemp("training") / "data")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost small tensors more than they save."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def at(day: str, time: str = "12:00:00") -> dt.datetime:

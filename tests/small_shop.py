@@ -1,0 +1,45 @@
+"""The small shop in which the tests of the rewriter look for what a demand names."""
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+from conftest import at, lake_of, write_source
+
+from found_platform.embedding import text_vectors
+from found_platform.settings import Settings
+
+CUTOFF = dt.date(2024, 2, 1)
+SHOP = {
+    "wealth": ["gold ring", "gold necklace", "gold bar 10g", "silver bar", "silver ingot", "index fund", "savings plan"],
+    "family": ["baby formula", "newborn diapers", "wet wipes for babies", "pushchair", "board game", "dollhouse"],
+    "pets": ["dry dog food", "wet cat food", "cat litter", "dog leash"],
+    "mobility": ["winter tyres", "engine oil", "petrol", "diesel", "metro day pass", "bus ticket"],
+    "travel": ["flight ticket", "hotel night", "city break", "long-haul flight"],
+    "daily": ["whole milk", "sourdough bread", "frozen pizza", "ground coffee", "bananas", "mineral water"],
+    "style": ["jeans", "winter coat", "running shoes", "business suit", "perfume"],
+    "learning": ["language course", "coding course", "driving lessons", "crime novel", "cookbook"],
+}
+LATER = "zeppelin flight over the lake"
+MAILED = "saddle for horse riding"
+
+
+def made(folder: Path) -> Settings:
+    """A small lake whose texts are encoded by the bundled encoder; one text is of after the cutoff, one was only mailed."""
+    rng = np.random.default_rng(0)
+    events = []
+    for user in range(40):
+        for _ in range(10):
+            category = str(rng.choice(list(SHOP)))
+            items = rng.choice(SHOP[category], 2, replace=False)
+            day = f"2024-01-{1 + int(rng.integers(31)):02d}"
+            for item in map(str, items):
+                row = {"user_id": f"u{user}", "event_time": at(day), "text": item, "category": category}
+                events.append({**row, "amount": 10.0})
+                events.append({**row, "channel": "search", "category": None})
+    events.append({"user_id": "u1", "event_time": at("2024-02-03"), "text": LATER, "category": "travel"})
+    events.append({"user_id": "u1", "event_time": at("2024-01-05"), "channel": "spm", "text": MAILED, "exposure": True})
+    settings = lake_of(folder / "home", write_source(folder, events), encoder="offline-text")
+    settings.keep()
+    text_vectors.encode(settings, dt.date(2024, 3, 1))
+    return settings
