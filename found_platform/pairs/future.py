@@ -5,11 +5,15 @@ The user side ends before t1; the description is of `[t1, t1 + horizon)`, which 
 """
 
 import datetime as dt
+from collections.abc import Iterator
 from importlib import resources
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pad
 import yaml
+from tqdm import tqdm
 
 from found_platform import lake
 from found_platform.contract import TIMESTAMP, midnight
@@ -17,6 +21,9 @@ from found_platform.lake import Written
 from found_platform.settings import Settings
 
 TABLE = "user_text_pairs"
+PART = 32_768
+"""Rows described at once: bounds memory. Each part reads the events of its windows again."""
+
 SCHEMA = pa.schema(
     [
         pa.field("cutoff", pa.date32(), nullable=False),
@@ -39,29 +46,54 @@ def templates() -> dict:
 
 
 def build(settings: Settings, cutoff: dt.date) -> Written:
-    """Writes the pairs of a cutoff's training set."""
+    """Writes the pairs of a cutoff's training set, in one commit."""
     timer = lake.Timer()
     versions = {t: lake.version(settings.lake, t) for t in ("training_set", "raw_events")}
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "spine", settings.lake, "training_set", versions["training_set"])
     lake.view(con, "events", settings.lake, "raw_events", versions["raw_events"])
-    told = templates()
-    window = {"cutoff": cutoff, "known": midnight(cutoff), "horizon": settings.horizon_days}
     con.execute(
         "CREATE TEMP TABLE rows AS SELECT cutoff, user_key, fold, event_timestamp, "
-        "event_timestamp + to_days(CAST($horizon AS INTEGER)) AS until FROM spine WHERE cutoff = $cutoff",
-        {k: window[k] for k in ("cutoff", "horizon")},
+        "event_timestamp + to_days(CAST($horizon AS INTEGER)) AS until, "
+        "(row_number() OVER (ORDER BY event_timestamp DESC, user_key) - 1) // $part AS part FROM spine WHERE cutoff = $cutoff",
+        {"cutoff": cutoff, "horizon": settings.horizon_days, "part": PART},
     )
-    con.execute(
-        "CREATE TEMP TABLE future AS SELECT r.user_key, r.event_timestamp, channel, text_id, text, amount, payment_method "
-        "FROM rows r JOIN events e ON e.user_key = r.user_key AND e.event_time >= r.event_timestamp AND e.event_time < r.until "
-        "WHERE NOT e.exposure AND e.event_date < $cutoff AND e.arrived_at <= $known AND r.until <= $known",
-        {k: window[k] for k in ("cutoff", "known")},
+    version = lake.replace(
+        settings.lake,
+        TABLE,
+        pa.RecordBatchReader.from_batches(SCHEMA, _described(con, settings.horizon_days, cutoff)),
+        schema=SCHEMA,
+        partition_by=("cutoff",),
+        predicate=f"cutoff = '{cutoff.isoformat()}'",
     )
-    sentences, values = [], {"items": told["items"]}
+    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
+    size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
+    return Written(TABLE, version, hashes[str(cutoff)][0], size, timer.seconds, versions, hashes)
+
+
+def _described(con: duckdb.DuckDBPyConnection, horizon_days: int, cutoff: dt.date) -> Iterator[pa.RecordBatch]:
+    """The pairs of `rows`, a part after the other, from `events`; newest t1 first, then by user."""
+    query, values = _descriptions(horizon_days)
+    parts = con.execute("SELECT part, min(event_timestamp), max(until) FROM rows GROUP BY 1 ORDER BY 1").fetchall()
+    for part, first, last in tqdm(parts, desc=TABLE, unit="part", disable=None, leave=False):
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE future AS "
+            "SELECT r.user_key, r.event_timestamp, channel, text_id, text, amount, payment_method "
+            "FROM rows r JOIN events e ON e.user_key = r.user_key AND e.event_time >= r.event_timestamp AND e.event_time < r.until "
+            "WHERE r.part = $part AND NOT e.exposure AND e.event_date BETWEEN $first AND $last AND e.event_date < $cutoff "
+            "AND e.arrived_at <= $known AND r.until <= $known",
+            {"part": part, "first": first.date(), "last": last.date(), "cutoff": cutoff, "known": midnight(cutoff)},
+        )
+        for batch in con.execute(query, {**values, "part": part}).to_arrow_reader():
+            yield batch.cast(SCHEMA)
+
+
+def _descriptions(horizon_days: int) -> tuple[str, dict[str, Any]]:
+    """The query that describes the `future` of a part of `rows`, and its parameters but `part`."""
+    told = templates()
+    sentences, values = [], {"items": told["items"], "nothing": told["nothing"].format(days=horizon_days)}
     for i, kind in enumerate(told["kinds"].values()):
-        values |= {f"before{i}": None, f"after{i}": None}
-        values[f"before{i}"], values[f"after{i}"] = kind["sentence"].format(days=settings.horizon_days, items="\0").split("\0")
+        values[f"before{i}"], values[f"after{i}"] = kind["sentence"].format(days=horizon_days, items="\0").split("\0")
         item, where = ("text", f"channel = $kind{i}") if "channel" in kind else (kind["column"], f"{kind['column']} IS NOT NULL")
         if "channel" in kind:
             values[f"kind{i}"] = kind["channel"]
@@ -72,8 +104,7 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
             f"SELECT user_key, event_timestamp, {item} AS item, count(*) AS n, coalesce(sum(amount), 0) AS spent FROM future "
             f"WHERE {where} GROUP BY 1, 2, 3)) WHERE place <= $items GROUP BY 1, 2"
         )
-    values["nothing"] = told["nothing"].format(days=settings.horizon_days)
-    reader = con.execute(
+    query = (
         f"WITH sentences AS ({' UNION ALL '.join(sentences)}), "
         "told AS (SELECT user_key, event_timestamp, string_agg(sentence, ' ' ORDER BY kind) AS description "
         "FROM sentences GROUP BY 1, 2), "
@@ -83,17 +114,6 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
         "SELECT r.cutoff, r.user_key, r.fold, r.event_timestamp, r.until, coalesce(description, $nothing) AS description, "
         "coalesce(ids, []) AS item_text_ids, coalesce(ns, []) AS item_counts FROM rows r "
         "LEFT JOIN told USING (user_key, event_timestamp) LEFT JOIN items USING (user_key, event_timestamp) "
-        "ORDER BY r.event_timestamp DESC, r.user_key",
-        values,
-    ).to_arrow_reader()
-    version = lake.replace(
-        settings.lake,
-        TABLE,
-        pa.RecordBatchReader.from_batches(SCHEMA, (batch.cast(SCHEMA) for batch in reader)),
-        schema=SCHEMA,
-        partition_by=("cutoff",),
-        predicate=f"cutoff = '{cutoff.isoformat()}'",
+        "WHERE r.part = $part ORDER BY r.event_timestamp DESC, r.user_key"
     )
-    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
-    size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
-    return Written(TABLE, version, hashes[str(cutoff)][0], size, timer.seconds, versions, hashes)
+    return query, values

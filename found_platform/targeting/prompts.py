@@ -253,6 +253,8 @@ def _registered(settings: Settings, name: str, model_version: str, **tags: str) 
     if not fitting:
         return None
     newest = max(fitting, key=lambda v: int(v.version))
-    said, state = weights.load(Path(client.download_artifacts(str(newest.run_id), "prompt")))
-    head = Head(**said.pop("head"), query=state["query"].numpy(), suggested_negatives=[])
+    with tempfile.TemporaryDirectory() as scratch:
+        said, state = weights.load(Path(client.download_artifacts(str(newest.run_id), "prompt", scratch)))
+        query = state["query"].numpy().copy()  # not of the file, which goes
+    head = Head(**said.pop("head"), query=query, suggested_negatives=[])
     return Tuned(**said, version=str(newest.version), head=head)

@@ -88,6 +88,13 @@ def test_every_row_of_the_training_set_has_its_pair(settings: Settings, cutoff: 
     assert max(pairs["until"].to_pylist()) == at(str(cutoff), "00:00:00")
 
 
+def test_a_part_at_a_time_tells_the_same(settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = lake.row_hashes(settings.lake, future.TABLE, "cutoff")
+    assert before[str(cutoff)][0] > 100
+    monkeypatch.setattr(future, "PART", 77)
+    assert future.build(settings, cutoff).partitions == {str(cutoff): before[str(cutoff)]}
+
+
 def test_what_the_held_out_fold_did_changes_nothing_that_is_fitted(tmp_path: Path) -> None:
     """Counts of texts and codes of the table, from which centre, projection and embeddings follow."""
     users = [f"user-{i}" for i in range(12)]
