@@ -1,9 +1,12 @@
 """How long a warm replay takes: many users, many events, one demand.
 
     .venv/bin/python benchmarks/replay.py [--users N] [--events N]
+    .venv/bin/python benchmarks/replay.py --home HOME
 
-Users, events and attributes are drawn at random. What is timed is what a look-up does once past states are in memory:
-it counts matches at every moment, fits the head twice and scores everybody.
+Without a home, users, events and attributes are drawn at random, and what is timed is what a look-up does once past states are in
+memory: it counts matches at every moment, fits the head twice and scores everybody. In a home with a published index whole look-ups
+are timed, `lookup.find` with demands that were not asked before: each reads its sentence, finds its texts, replays, names the users
+and leaves a row in the audit. The first one, which also reads the home, is told apart.
 """
 
 import argparse
@@ -20,7 +23,7 @@ from found_platform import index
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.embedding import users
 from found_platform.settings import Settings
-from found_platform.targeting import replay
+from found_platform.targeting import lookup, replay
 from found_platform.targeting.matching import Matching
 from found_platform.targeting.past import Past, day_of
 from found_platform.targeting.population import Population
@@ -28,6 +31,9 @@ from models.frozen_text import FrozenText, FrozenTextConfig
 
 CUTOFF = dt.date(2026, 4, 3)
 TEXTS, DAYS, HORIZON = 10_000, 180, 28
+THINGS = ("gold", "a tent", "cat food", "running shoes", "a new phone", "flights to the sea", "baby clothes", "books", "a bike")
+DEMANDS = [f"people who will soon buy {thing}" for thing in THINGS]
+TOP = 1000
 ABOUT = 200
 """Texts that are about the demand."""
 
@@ -69,12 +75,27 @@ def population(count: int, events: int, rng: np.random.Generator, home: Path) ->
     return made
 
 
+def whole(home: Path) -> None:
+    """The seconds of look-ups in a home, each with a new demand."""
+    settings = Settings.load(home)
+    for number, demand in enumerate(DEMANDS):
+        began, used = time.perf_counter(), time.process_time()
+        found = lookup.find(settings, lookup.Question(demand, mode="replay"), top=TOP)
+        wall, cpu = time.perf_counter() - began, time.process_time() - used
+        first = "" if number else " (first)"
+        print(f"{wall:6.2f} s, CPU {cpu:6.2f} s: {found.count} users, mode {found.mode}: {demand}{first}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--home", type=Path, help="time whole look-ups in this home")
     given = parser.parse_args()
+    if given.home:
+        whole(given.home)
+        return
     with TemporaryDirectory() as home:
         everybody = population(given.users, given.events, np.random.default_rng(0), Path(home))
         moments = [CUTOFF - dt.timedelta(days=14 * i) for i in range(1, DAYS // 14 + 1)]
