@@ -12,6 +12,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake.exceptions import DeltaError
 from tqdm import tqdm
 
 from found_platform import contract, lake
@@ -25,6 +26,8 @@ from found_platform.settings import Settings
 
 CHUNK_DAYS = 30
 """Days computed in one query at most, and fewer where they do not fit in memory. Each chunk is one atomic commit."""
+
+OUT_OF_MEMORY = "Out of Memory Error"
 
 ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
 """Rows are written in this order, as far as a table has these columns."""
@@ -115,15 +118,17 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
             ordered = expression.select(*target.names).order_by(*[k for k in ORDER if k in target.names])
             try:
                 data = ordered.to_pyarrow_batches().cast(target)
-            except duckdb.OutOfMemoryException:
+                version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
+            except (duckdb.OutOfMemoryException, DeltaError) as error:  # the latter while rows are read, which it then hides
+                if OUT_OF_MEMORY not in str(error):
+                    raise
                 if len(chunk) == 1:
                     raise JobFailed(
                         f"{table} of {chunk[0]} does not fit in {settings.duckdb_memory}: set FOUND_DUCKDB_MEMORY to more and run "
-                        "it again; the days before are written."
+                        f"it again; days that are done stay. {str(error).splitlines()[0]}"
                     ) from None
                 size = len(chunk) // 2
                 continue
-            version = lake.replace_days(settings.lake, table, data, chunk[0], chunk[-1] + dt.timedelta(days=1), schema=target)
             done += len(chunk)
             bar.update(len(chunk))
     return _written(settings, table, version, start, end, timer, versions)

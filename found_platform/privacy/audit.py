@@ -16,7 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from found_platform import lake
+from found_platform.errors import JobFailed
 from found_platform.settings import Settings
 
 DATABASE = "audit.db"
@@ -26,6 +29,8 @@ STATEMENTS = (
     f"CREATE TABLE {TABLE} (at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, audience TEXT, question TEXT, "
     "rows INTEGER, model_version TEXT, index_version TEXT, reason TEXT NOT NULL)",
     f"CREATE TRIGGER no_change BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
+    f"CREATE TRIGGER no_replacement BEFORE INSERT ON {TABLE} WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE rowid = NEW.rowid) "
+    "BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
     f"CREATE TRIGGER no_removal BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
 )
 """`at` is microseconds UTC; `who` the account of the machine; `question` JSON of what was asked; `rows` how many users came out."""
@@ -61,11 +66,17 @@ def record(
         action: a verb, as the command has it: find, preview, save, refresh, export, ...
         question: what was asked; it must hold no user ids or keys. What is None in it is left out.
         rows: users that came out of it.
+
+    Raises JobFailed where the database cannot be written.
     """
     asked = None if question is None else as_json(question)
+    count = None if rows is None else int(rows)
     at = _microseconds(dt.datetime.now(dt.UTC))
     with _opened(settings) as con:
-        _add(con, [(at, account(), action, audience, asked, rows, model_version, index_version, reason)])
+        _add(
+            con,
+            [(at, account(), action, audience, asked, count, model_version, index_version, reason)],
+        )
 
 
 def as_json(question: Mapping[str, Any]) -> str:
@@ -84,18 +95,21 @@ def entries(settings: Settings) -> list[dict[str, Any]]:
 def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
     """The database, for one transaction."""
     path = settings.home / DATABASE
-    if not path.exists():
-        settings.home.mkdir(parents=True, exist_ok=True)
-        path.touch(0o600)
-    with _turns:
-        con = _connection(path, path.stat().st_ino, os.getpid())
-        con.execute("BEGIN IMMEDIATE")
-        with con:
-            if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [TABLE]).fetchone() is None:
-                for statement in STATEMENTS:
-                    con.execute(statement)
-                _add(con, _of_the_lake(settings))
-            yield con
+    try:
+        if not path.exists():
+            settings.home.mkdir(parents=True, exist_ok=True)
+            path.touch(0o600)
+        with _turns:
+            con = _connection(path, path.stat().st_ino, os.getpid())
+            con.execute("BEGIN IMMEDIATE")
+            with con:
+                if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [TABLE]).fetchone() is None:
+                    for statement in STATEMENTS:
+                        con.execute(statement)
+                    _add(con, _of_the_lake(settings))
+                yield con
+    except (sqlite3.OperationalError, OSError) as error:
+        raise JobFailed(f"The audit {path} cannot be used: {error}. Nothing is answered without a row in it.") from error
 
 
 @lru_cache(maxsize=4)
@@ -103,7 +117,11 @@ def _connection(path: Path, inode: int, process: int) -> sqlite3.Connection:
     """Kept open: to close it takes longer than a row. A file put in its place, and a forked process, get their own."""
     del inode, process
     con = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-    con.execute("PRAGMA journal_mode=WAL")
+    locks = path.parent / "locks"
+    locks.mkdir(exist_ok=True)
+    with FileLock(locks / "audit.lock"):  # SQLite does not wait for whoever else changes the mode at the same time
+        if con.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            con.execute("PRAGMA journal_mode=WAL")
     con.execute("PRAGMA synchronous=NORMAL")  # a killed process loses no row; a power cut may take the last ones
     return con
 

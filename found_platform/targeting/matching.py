@@ -8,6 +8,7 @@ text does not say its category may: "5 lb lean" is beef.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,9 +75,11 @@ def match(
     `wordings` are ways to say it, each a sentence or several items; what they find has equal say.
     """
     space = texts(population)
-    found = [_closeness(_expanded(space, _asked(population, wording).mean(0))) for wording in wordings]
+    vectors = _asked(population, [*chain(*wordings), *unwanted])  # at once: each time costs as much
+    *heard, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
+    found = [_closeness(_expanded(space, wording.mean(0))) for wording in heard]
     closeness = np.mean(found, 0)
-    for phrase in _asked(population, unwanted):
+    for phrase in against:
         closeness = np.where(_closeness(_expanded(space, phrase)) > closeness, 0.0, closeness)
     return Matching(closeness, np.isin(CHANNELS, channels), least)
 

@@ -9,8 +9,6 @@ fitted and weighed on the users of the held-out fold alone.
 """
 
 import datetime as dt
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 
@@ -355,12 +353,11 @@ def _fits(*taught: list[Lessons]) -> list[tuple[Head, float, float]]:
     """For each list of lessons a head, and how its log-odds become those of doing it.
 
     A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
-    held against what happened. All heads are fitted side by side, the largest first, each in a thread: as OpenMP's threads wait for
-    each other after every node of a tree, one head with two of them takes longer than with one.
+    held against what happened. All heads are fitted side by side.
     """
     rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.done for x in some])) for some in taught]
     halves = [np.concatenate([x.rows for x in some]) % 2 == 0 for some in taught]
-    with ThreadPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,)) as pool:
+    with heads.side_by_side() as pool:
         wholes = [pool.submit(Head.fit, features, done) for features, done in rows]
         parts = [
             [pool.submit(Head.fit, features[part], done[part]) for part in (half, ~half)]

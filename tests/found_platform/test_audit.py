@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from found_platform import lake
+from found_platform.errors import JobFailed
 from found_platform.privacy import audit
 from found_platform.settings import Settings
 from found_platform.targeting import lookup
@@ -42,7 +43,11 @@ def test_the_audit_only_grows(tmp_path: Path) -> None:
     assert [r["rows"] for r in rows] == list(reversed(range(25)))
     assert json.loads(rows[0]["question"]) == {"sentence": "gold"}
     with contextlib.closing(sqlite3.connect(tmp_path / audit.DATABASE)) as con:
-        for change in ("DELETE FROM audit_log WHERE rows = 1", "UPDATE audit_log SET who = 'nobody'"):
+        for change in (
+            "DELETE FROM audit_log WHERE rows = 1",
+            "UPDATE audit_log SET who = 'nobody'",
+            "INSERT OR REPLACE INTO audit_log (rowid, at, who, action, reason) VALUES (1, 0, 'nobody', 'find', '')",
+        ):
             with pytest.raises(sqlite3.IntegrityError, match="only grows"):
                 con.execute(change)
     assert audit.entries(settings) == rows
@@ -55,6 +60,8 @@ from pathlib import Path
 from found_platform.privacy import audit
 from found_platform.settings import Settings
 settings = Settings.load(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()  # all open the new database at once
 for number in range(50):
     audit.record(settings, "find", rows=number)
 """
@@ -62,11 +69,26 @@ for number in range(50):
 
 def test_processes_and_threads_write_the_audit_at_once(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path)
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)]) for _ in range(2)]
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: audit.record(settings, "find", rows=number), range(100)))
-    assert [w.wait() for w in writers] == [0, 0]
-    assert sorted(r["rows"] for r in audit.entries(settings)) == sorted([*range(50), *range(50), *range(100)])
+    assert [w.communicate()[0] for w in writers] == [""] * 4
+    assert [w.returncode for w in writers] == [0] * 4
+    assert sorted(r["rows"] for r in audit.entries(settings)) == sorted([*range(50)] * 4 + [*range(100)])
+
+
+def test_a_database_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / audit.DATABASE).mkdir()
+    with pytest.raises(JobFailed, match=r"The audit .*audit\.db cannot be used: unable to open"):
+        audit.record(Settings.load(tmp_path), "find")
 
 
 def test_a_home_made_anew_has_an_audit_of_its_own(tmp_path: Path) -> None:

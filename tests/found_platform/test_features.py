@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -220,11 +221,23 @@ def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Pat
         """A machine whose memory holds two days."""
         asked.append(len(chunk))
         made = expression(settings, table, chunk, versions)
-        return made if len(chunk) <= 2 else SimpleNamespace(select=lambda *_: SimpleNamespace(order_by=lambda *_: Full()))
+        return made if len(chunk) <= 2 else SimpleNamespace(select=lambda *_: SimpleNamespace(order_by=lambda *_: Full(len(chunk))))
 
     class Full:
+        """Found out at once, or only after some rows."""
+
+        def __init__(self, days: int) -> None:
+            self.days = days
+
         def to_pyarrow_batches(self) -> pa.RecordBatchReader:
-            raise duckdb.OutOfMemoryException
+            if self.days > 4:
+                raise duckdb.OutOfMemoryException(write.OUT_OF_MEMORY)
+            schema = write.schema(made, name)
+            return pa.RecordBatchReader.from_batches(schema, self.some(schema))
+
+        def some(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+            yield pa.RecordBatch.from_pylist([], schema)
+            raise duckdb.OutOfMemoryException(write.OUT_OF_MEMORY)
 
     monkeypatch.setattr(write, "_expression", small)
     for name in write.TABLES:
