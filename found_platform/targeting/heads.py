@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 RIDGE, RIDGE_LEARNED = 100.0, 1000.0
 TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 4, "max_bins": 63, "min_samples_leaf": 50}
@@ -45,7 +46,8 @@ class Head:
 
     def odds(self, features: np.ndarray) -> np.ndarray:
         """(N,) log-odds for features (N, F)."""
-        linear = ((features - self.mean) / self.scale) @ self.weights + self.bias
+        weights = (self.weights / self.scale).astype(features.dtype)  # as one product: the features are many
+        linear = features @ weights + (self.bias - float(self.mean @ weights))
         chance = np.clip(self._boosted(features), 1e-4, 1 - 1e-4)
         return (linear + np.log(chance / (1 - chance))) / 2
 
@@ -65,10 +67,23 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
     takes longer than with one.
     """
     with (
-        threadpool_limits(1),  # gives back what the others, as far as they are the process's, set for good
-        ThreadPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,)) as pool,
+        one_thread(),  # gives back what the others, as far as they are the process's, set for good
+        ThreadPoolExecutor(os.cpu_count(), initializer=one_thread) as pool,
     ):
         yield pool
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """From now on libraries use one thread in this one; as a context, until it ends."""
+    return _libraries().limit(limits=1)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Looked up once: that takes milliseconds."""
+    import sklearn.ensemble  # noqa: F401 (so that its libraries are there)
+
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from found_platform import index
 from found_platform.contract import ACTIVITY_FEATURES
@@ -172,7 +171,7 @@ class Lessons:
 
 def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
     """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
-    with threadpool_limits(1):  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
+    with heads.one_thread():  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
         return _prepared(population, horizon_days).answer(matching)
 
 
