@@ -275,7 +275,7 @@ def test_a_head_that_learned_nothing_is_not_sure_of_anybody() -> None:
     known, others = rng.normal(size=(2000, 30)).astype(np.float32), rng.normal(size=(5000, 30)).astype(np.float32)
     done = (rng.random(2000) < 0.2).astype(float)
     lesson = replay.Lessons(np.arange(2000), known, done, np.zeros(2000, bool), np.empty((0, 0), np.float32))
-    head, slope, start = replay._fit([lesson])
+    ((head, slope, start),) = replay._fits([lesson])
     chances = heads.chance(slope * head.odds(others) + start)
     assert abs(chances.mean() - done.mean()) < 0.02
     own = heads.scale(head.odds(known), done >= 0.5)
