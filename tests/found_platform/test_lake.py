@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.fs as fs
+import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import DeltaError
 
@@ -104,3 +105,16 @@ def test_connections_never_share_the_folder_they_spill_into_and_leave_nothing_be
         del rows
         con.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_with_lists_lie_in_small_row_groups_and_all_tables_are_compressed(tmp_path: Path) -> None:
+    numbers = pa.array(range(lake.LONG_ROWS + 1), pa.int64())
+    tables = {"short": pa.table({"n": numbers}), "long": pa.table({"n": numbers, "many": pa.array([[1]] * len(numbers))})}
+    groups = {}
+    for name, table in tables.items():
+        lake.replace(tmp_path / "lake", name, table, schema=table.schema)
+        (written,) = lake.files(tmp_path / "lake", name)
+        about = pq.ParquetFile(lake.path(tmp_path / "lake", name) / written["path"]).metadata
+        assert about.row_group(0).column(0).compression == "SNAPPY"
+        groups[name] = [about.row_group(i).num_rows for i in range(about.num_row_groups)]
+    assert groups == {"short": [lake.LONG_ROWS + 1], "long": [lake.LONG_ROWS, 1]}
