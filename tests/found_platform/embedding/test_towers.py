@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import lake_of
-from test_preflight import TOWERS
+from small_towers import TOWERS
 
 from found_platform import index, lake, registry
 from found_platform.audiences import lookup

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import at, lake_of, write_source
-from test_features import random_events
+from random_events import random_events
 
 from found_platform import contract, feature_store, lake
 from found_platform.errors import BadInput

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import at, lake_of, write_source
+from random_events import random_events
 
 from found_platform import contract, feature_store, lake
 from found_platform.contract import CHANNELS, WINDOWS
@@ -92,29 +92,6 @@ def test_a_profile_row_is_known_from_its_as_of_on(tmp_path: Path) -> None:
     cities = [rows["u", dt.date(2024, 1, d)]["city"] for d in range(1, 6)]
     # 00:00 of the 5th is not before the snapshot of the 4th, which is dated 00:00 of the 5th
     assert cities == [None, "Ulm", "Ulm", "Ulm", "Bonn"]
-
-
-def random_events(seed: int, users: int = 6, days: int = 25, count: int = 160, late: float = 0.0) -> list[dict]:
-    """Events on whole hours, so that many share a moment; a share of them arrives up to nine days late."""
-    rng = np.random.default_rng(seed)
-    start = at("2024-01-01", "00:00:00")
-    events = []
-    for _ in range(count):
-        time = start + dt.timedelta(hours=int(rng.integers(24 * days)))
-        events.append(
-            {
-                "user_id": f"u{rng.integers(users)}",
-                "event_time": time,
-                "channel": str(rng.choice(CHANNELS)),
-                "text": f"text {rng.integers(9)}",
-                "category": str(rng.choice(["food", "shoes", "pets"])) if rng.random() < 0.7 else None,
-                "amount": float(np.round(rng.normal(0, 50), 2)) if rng.random() < 0.6 else None,
-                "exposure": bool(rng.random() < 0.1),
-            }
-        )
-        if rng.random() < late:
-            events[-1]["arrived_at"] = time + dt.timedelta(hours=int(rng.integers(24 * 9)))
-    return events
 
 
 def known_day(event: dict) -> dt.date:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from conftest import Outcome, call_found
+from small_towers import QWEN, TOWERS
 from transformers import AutoConfig, AutoModel
 
 from found_platform.errors import BadInput
@@ -22,28 +23,6 @@ from models import losses
 from models.found import Found, FoundConfig, rebuild
 from models.tabular import TabularConfig
 
-ALBERT = {
-    "model_type": "albert",
-    "vocab_size": 512,
-    "embedding_size": 16,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-}
-QWEN = {
-    "model_type": "qwen2",
-    "vocab_size": 512,
-    "hidden_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "intermediate_size": 96,
-}
-TOWERS: dict[str, Any] = {
-    "event_tower": {"architecture": ALBERT},
-    "description_tower": {"architecture": QWEN, "lora_rank": 4, "checkpointing": True},
-}
 VALUES, POPULATION = (5, 9, 4), {"events": 20, "searches": 5, "text_dim": 32, "activity": 6}
 
 
