@@ -79,7 +79,7 @@ def run(
         say.print(why, soft_wrap=True)
 
     demand = DEMAND if config.simulator else _a_demand(settings, day)
-    audience = lookup.find(settings, lookup.Question(demand), top=AUDIENCE)
+    audience = lookup.find(settings, lookup.Question(demand), lookup.Size(top=AUDIENCE))
     published = index.live(settings)
     if as_json:
         document = {

@@ -52,7 +52,7 @@ def serving(settings: Settings) -> tuple[str | None, str]:
 
 def answer(settings: Settings) -> lookup.Audience:
     """A look-up."""
-    return lookup.find(settings, lookup.Question("gold", mode="aligned"), top=5)
+    return lookup.find(settings, lookup.Question("gold", mode="aligned"), lookup.Size(top=5))
 
 
 def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(
