@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from found_platform import index, lake, rewriting
 from found_platform.audiences import prompts
-from found_platform.audiences.question import Question, Size
+from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.index import Publication
@@ -33,8 +33,6 @@ from found_platform.scoring.replay import Check
 from found_platform.settings import Settings
 
 MAX_DEMAND = 1000
-TWENTY = Size(top=20)
-"""Users of a look-up that does not say how many."""
 FEW_MATCHES = 1000
 """Under this many matching users, exact scoring is as fast as the index and never misses one."""
 FEW_THEN = 200

@@ -54,3 +54,7 @@ class Size:
         if self.top is not None:
             return f"the best {self.top:,}"
         return self.level or f"a score of {self.min_score:g} or more"
+
+
+TWENTY = Size(top=20)
+"""Of a look-up that does not say how many."""
