@@ -260,14 +260,22 @@ def lift(context: Context, request: Measure) -> "Lift":
     return lifting.measure(context.settings, request.name, days=request.days, texts=request.texts, categories=request.categories)
 
 
+@dataclass(frozen=True)
+class Forgotten:
+    """An audience that is gone."""
+
+    audience: str
+
+
 @use_case(Effect.CHANGES, "forget")
-def forget(context: Context, name: str) -> None:
+def forget(context: Context, name: str) -> Forgotten:
     """Removes an audience and its members at every refresh; the audit keeps what was done with it."""
     from dagster_defs import run as runs
     from found_platform.audiences import specification
 
     specification.newest(context.settings, name)
     runs.forget(context.settings, name)
+    return Forgotten(name)
 
 
 def _described(described: "Specification") -> dict[str, Any]:

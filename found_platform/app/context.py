@@ -6,11 +6,11 @@ from pathlib import Path
 
 from found_platform.app.progress import Listener, nobody
 from found_platform.errors import BadInput
-from found_platform.home import option
+from found_platform.home import option as home_option
 from found_platform.privacy.actor import Actor, account
 from found_platform.settings import Settings
 
-__all__ = ["Actor", "Context", "account"]
+__all__ = ["Actor", "Context", "account", "home_option"]
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,5 @@ class Context:
     def settings(self) -> Settings:
         """The settings of a home where something has run. Raises BadInput otherwise."""
         if not (self.home / "source.yaml").exists():
-            raise BadInput(f"Nothing has run in {self.home} yet: start with `found demo{option(self.home)}`.")
+            raise BadInput(f"Nothing has run in {self.home} yet: start with `found demo{home_option(self.home)}`.")
         return Settings.load(self.home)

@@ -82,7 +82,8 @@ def run(context: Context, request: Run) -> Ran:
     settings, config, expected = _open(context, request)
     cutoff = _cutoff(settings, config, request.cutoff)
     audit.record(settings, "demo", question={"source": config.name, "cutoff": str(cutoff), "force": request.force or None})
-    context.tell(Opened(config.name, *config.days, cutoff, settings.profile, expected))
+    first, end = config.days
+    context.tell(Opened(config.name, first, end, cutoff, settings.profile, expected))
     import_seconds = 0.0
 
     def load_libraries() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
+from found_platform.contract import CHANNELS, WINDOWS
 from found_platform.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,6 +54,18 @@ class UserPage:
     activity: dict[str, Any]
     events: list[UserEvent]
     searches: list[UserSearch]
+
+    @property
+    def by_window(self) -> dict[str, dict[int, Any]]:
+        """What is counted over windows of days: by measure, then by length of the window."""
+        measures = ("events", "active_days", "amount", *CHANNELS)
+        return {m: {w: self.activity[f"{m}_{w}d"] for w in WINDOWS} for m in measures}
+
+    @property
+    def overall(self) -> dict[str, Any]:
+        """The rest of the activity."""
+        counted = {f"{measure}_{w}d" for measure, windows in self.by_window.items() for w in windows}
+        return {name: value for name, value in self.activity.items() if name not in counted}
 
 
 @use_case(Effect.NAMES, "user show")
@@ -114,7 +127,7 @@ def _page(settings: "Settings", user: str, moment: dt.datetime, source: str, row
         events=[
             UserEvent(
                 time=when(time),
-                channel=contract.CHANNELS[channel],
+                channel=CHANNELS[channel],
                 text=names[text],
                 # the bucket b holds amounts from 2^b - 1 to below 2^(b + 1) - 1
                 amount=None if bucket < 0 else f"{2**bucket - 1} to {2 ** (bucket + 1) - 1}",
