@@ -252,7 +252,7 @@ class Measure:
     categories: tuple[str, ...] = ()
 
 
-@use_case(Effect.NAMES, "lift")
+@use_case(Effect.READS, "lift")
 def lift(context: Context, request: Measure) -> "Lift":
     """Compares the members of a past refresh with its holdout."""
     from found_platform.audiences import lift as lifting
