@@ -1,12 +1,10 @@
 """The code location: every asset of the house, for the home that `FOUND_HOME` names (default `.found`)."""
 
-import os
-from pathlib import Path
-
 import dagster as dg
 
 from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
 from dagster_defs.house import House
+from found_platform import home
 from found_platform.settings import Settings
 
 
@@ -17,7 +15,7 @@ def build_assets(house: House) -> list[dg.AssetsDefinition]:
 
 def build_defs(settings: Settings | None = None) -> dg.Definitions:
     """Fresh definitions for a home."""
-    house = House(settings or Settings.load(Path(os.environ.get("FOUND_HOME", ".found"))))
+    house = House(settings or Settings.load(home.default()))
     return dg.Definitions(assets=build_assets(house), schedules=[audience.schedule(house)], executor=dg.in_process_executor)
 
 

@@ -22,6 +22,7 @@ from found_platform import contract
 from found_platform.audiences import membership, prompts, specification
 from found_platform.evaluation import scenarios
 from found_platform.lake import Written
+from found_platform.privacy.actor import Actor, account
 from found_platform.settings import Settings
 from found_platform.sources import staging
 from found_platform.sources.config import SourceConfig, Span, of_home
@@ -266,6 +267,10 @@ def _ours(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {k: str(metadata[k].value) for k in ("fingerprint", "rows_hash") if k in metadata}
 
 
+ASKED_BY = "found/asked_by"
+"""Tag of a run: the actor who asked for it, who may sit in another process."""
+
+
 class Record:
     """Made when an asset starts, so that the fingerprint is of what it is about to read; turns the outcome into metadata."""
 
@@ -275,6 +280,12 @@ class Record:
         self.asset = context.asset_key.path[-1]
         self.keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else []
         self._fingerprints = house.fingerprints(context.instance, self.asset, self.keys)
+
+    @property
+    def actor(self) -> Actor:
+        """Who asked for this run: whoever its tag names, else who runs Dagster (a schedule, or a person in the UI)."""
+        name = self._context.run.tags.get(ASKED_BY)
+        return Actor.parse(name) if name else Actor(account(), "dagster")
 
     @property
     def days(self) -> tuple[dt.date, dt.date]:

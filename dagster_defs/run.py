@@ -15,10 +15,11 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from dagster_defs.definitions import build_assets
-from dagster_defs.house import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, House
+from dagster_defs.house import ASKED_BY, AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, House
 from found_platform import index, lake, registry
 from found_platform.audiences import membership, specification
 from found_platform.errors import BadInput, JobFailed
+from found_platform.privacy import actor
 from found_platform.settings import Settings
 from found_platform.sources import staging
 from found_platform.training_data import export
@@ -309,7 +310,7 @@ def _ranges(keys: list[str]) -> list[list[str]]:
 
 def _materialize(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> int | None:
     """One run over consecutive keys. Returns the rows it says it wrote."""
-    tags = dict(IN_PROCESS)
+    tags = {**IN_PROCESS, ASKED_BY: str(actor.current())}
     if len(keys) > 1:
         tags |= {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
     outcome = dg.materialize(

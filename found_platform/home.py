@@ -1,16 +1,27 @@
-"""A home as a folder: its locks, and files that only its owner may read.
+"""A home as a folder: which one commands take, its locks, and files that only its owner may read.
 
 What belongs here: how anything is locked, made private and written whole. What does not: what is in it.
 """
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+
+def default() -> Path:
+    """The home of whoever names none: `FOUND_HOME`, else `.found` in the working directory."""
+    return Path(os.environ.get("FOUND_HOME") or ".found")
+
+
+def option(home: Path) -> str:
+    """The option that names a home in a command to run next, with a blank before it; nothing where commands take it anyway."""
+    return "" if home.resolve() == default().resolve() else f" --home {shlex.quote(str(home))}"
 
 
 def lock(home: Path, name: str, timeout: float = -1) -> FileLock:

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_defs.house import AUDIENCES, House, Record
 from found_platform import lake
 from found_platform.audiences import membership, pictures, preview, specification
+from found_platform.privacy.actor import acting
 
 REFRESH = "refresh_audiences"
 AT = "0 6 * * *"
@@ -21,7 +22,8 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         left since the last time. Earlier memberships are kept."""
         record = Record(context, house)
         (name,) = record.keys
-        done = membership.refresh(settings, name)
+        with acting(record.actor):
+            done = membership.refresh(settings, name)
         made, scores = done.made, preview.histogram(done.scored, done.made.size)
         jumped = membership.jump(done.size_before, made.size)
         picture = base64.b64encode(pictures.plot(scores, done.scored.curve)).decode()
