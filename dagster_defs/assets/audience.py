@@ -4,7 +4,7 @@ import base64
 
 import dagster as dg
 
-from dagster_defs.house import AUDIENCES, House, Record
+from dagster_defs.graph import AUDIENCES, AssetGraph, Record
 from found_platform import lake
 from found_platform.audiences import membership, pictures, preview, specification
 
@@ -12,7 +12,7 @@ REFRESH = "refresh_audiences"
 AT = "0 6 * * *"
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
+def build(house: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     @house.asset("audience_members", group="audience", kinds={"deltalake"}, pool="audiences", warnings=["size_is_steady"])
@@ -50,7 +50,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     return [audience_members]
 
 
-def schedule(house: House) -> dg.ScheduleDefinition:
+def schedule(house: AssetGraph) -> dg.ScheduleDefinition:
     """Refreshes every saved audience once a day, each after those that it leaves out. Stopped until a person starts it."""
     job = dg.define_asset_job(REFRESH, selection=["audience_members"], description="Finds the members of an audience anew.")
 

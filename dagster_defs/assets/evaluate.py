@@ -4,13 +4,13 @@ import datetime as dt
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.graph import AssetGraph, Record
 from found_platform import registry
 from found_platform.evaluation import run, scenarios
 from found_platform.monitoring import drift
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
+def build(house: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     @house.asset("benchmark_results", group="benchmark", kinds={"scikitlearn", "deltalake"}, pool="feast")

@@ -6,12 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.graph import AssetGraph, Record
 from found_platform import contract, feature_store
 from found_platform.features import checks, describe, write
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
+def build(house: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     def daily(table: str, description: str, check: str | None = None) -> dg.AssetsDefinition:

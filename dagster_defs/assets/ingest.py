@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.graph import AssetGraph, Record
 from found_platform import contract, lake
 from found_platform.features import write
 from found_platform.sources import staging
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
+def build(house: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     @house.asset("quarantine", group="ingest", kinds={"duckdb", "deltalake"}, checks=["bad_rows_under_threshold"])

@@ -5,12 +5,12 @@ import json
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.graph import AssetGraph, Record
 from found_platform import registry
 from found_platform.audiences import prompts
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
+def build(house: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     @house.asset("tuned_prompts", group="audience", kinds={"pytorch", "mlflow"}, pool="mlflow", warnings=["every_prompt_is_tuned"])

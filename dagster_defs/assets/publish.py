@@ -4,13 +4,13 @@ import json
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.graph import AssetGraph, Record
 from found_platform import index, registry
 from found_platform.embedding import users
 from found_platform.registry import gate
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
+def build(house: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     @house.asset("user_embeddings", group="publish", kinds={"pytorch", "deltalake"}, pool="feast")

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.graph import AssetGraph, Record
 from found_platform import contract, registry
 from found_platform.monitoring import curves
 from found_platform.registry import gate
@@ -18,7 +18,7 @@ from found_platform.training_runs import fit, preflight, stages
 FIGURES = ("parameters", "trained_parameters", "rows", "users", "best_step", "seconds", "best")
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
+def build(house: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = house.settings
 
     @house.asset("training_set", group="training_data", kinds={"feast", "deltalake"}, pool="feast")

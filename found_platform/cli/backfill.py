@@ -16,7 +16,7 @@ from found_platform.settings import Settings
 
 def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force: bool, home: Path, as_json: bool) -> None:
     """Makes the days, with a bar an asset on stderr, and prints what was made and what is stale now."""
-    from dagster_defs import run as graph
+    from dagster_defs import runs
 
     settings = Settings.load(existing_home(home))
     start, end = parse_day(first, "--from"), parse_day(last, "--to")
@@ -53,7 +53,7 @@ def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force:
 
 def status(*, home: Path, as_json: bool) -> None:
     """Prints a line an asset: how much of it is there, how much is stale, the newest key."""
-    from dagster_defs import run as graph
+    from dagster_defs import runs
 
     states = graph.states(Settings.load(existing_home(home)))
     if as_json:

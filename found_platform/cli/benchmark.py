@@ -24,7 +24,7 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
     day = parse_cutoff(cutoff, published, config.days[1])
     if (labels is None) != (scenarios is None):
         raise BadInput("--labels and --scenarios belong together: give both files.")
-    from dagster_defs.run import materialize
+    from dagster_defs.runs import materialize
     from found_platform.evaluation import scenarios as given
 
     if labels is not None and scenarios is not None:

@@ -52,7 +52,7 @@ def run(
         _import_heavy()
         import_seconds = imports.seconds - started
 
-    from dagster_defs import run as graph
+    from dagster_defs import runs
 
     steps: list[graph.Step] = []
     status = say.status("")

@@ -184,7 +184,7 @@ def forget(name: str, *, home: Path) -> None:
     """Removes an audience."""
     settings = Settings.load(existing_home(home))
     specification.newest(settings, name)
-    from dagster_defs import run as graph
+    from dagster_defs import runs
 
     graph.forget(settings, name)
     print(f"The audience {name} is gone, with its members at every refresh. The audit keeps what was done with it.")
@@ -208,7 +208,7 @@ def audit(*, home: Path, as_json: bool) -> None:
 
 
 def _refresh(settings: Settings, name: str) -> None:
-    from dagster_defs import run as graph
+    from dagster_defs import runs
 
     with _quiet():
         graph.refresh(settings, name)

@@ -35,7 +35,7 @@ def publish(cutoff: str, *, home: Path, as_json: bool) -> None:
             f"Model version {version} of the cutoff {day} does not serve, since a person chose version {serving}: "
             f"`found promote --version {version}{_home(home)}` makes it the champion and publishes it."
         )
-    from dagster_defs import run as graph
+    from dagster_defs import runs
 
     before = _now(settings)
     graph.publish(settings, day)

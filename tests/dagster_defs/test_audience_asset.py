@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 from conftest import Outcome
 
-from dagster_defs import run as graph
+from dagster_defs import runs
 from dagster_defs.definitions import build_assets, build_defs
-from dagster_defs.house import AUDIENCES, House
+from dagster_defs.graph import AUDIENCES, AssetGraph
 from found_platform.audiences import lookup, membership, specification
 from found_platform.audiences.lookup import Question
 from found_platform.errors import BadInput, JobFailed
@@ -168,13 +168,13 @@ def test_who_is_forgotten_has_no_partition_any_more_and_cannot_be_refreshed(copy
     graph.refresh(copy, "short-lived")
     graph.forget(copy, "short-lived")
     assert partitions(copy) == set()
-    assert House(copy).keys("audience_members") == []
+    assert AssetGraph(copy).keys("audience_members") == []
     with pytest.raises(BadInput, match="no audience 'short-lived'"):
         graph.refresh(copy, "short-lived")
     assert partitions(copy) == set()
 
 
 def test_the_graph_shows_what_members_are_made_from(copy: Settings) -> None:
-    (asset,) = (a for a in build_assets(House(copy)) if a.key == ASSET)
+    (asset,) = (a for a in build_assets(AssetGraph(copy)) if a.key == ASSET)
     assert {key.path[-1] for key in asset.dependency_keys} == {"user_index", "tuned_prompts"}
     assert isinstance(asset.partitions_def, dg.DynamicPartitionsDefinition)

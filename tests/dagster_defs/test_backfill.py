@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import at, call_found, write_source
 
-from dagster_defs import run as graph
+from dagster_defs import runs
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.features import write

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_defs import run as graph
+from dagster_defs import runs
 from found_platform.settings import Settings
 from found_platform.sources import staging
 from found_platform.sources.config import SourceConfig

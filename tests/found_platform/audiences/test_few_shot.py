@@ -13,8 +13,8 @@ import pytest
 from conftest import Outcome
 from scipy.optimize import minimize
 
-from dagster_defs import run as graph
-from dagster_defs.house import House
+from dagster_defs import runs
+from dagster_defs.graph import AssetGraph
 from found_platform import index, lake, registry
 from found_platform.audiences import prompts
 from found_platform.embedding import users
@@ -350,7 +350,7 @@ def test_a_new_version_has_every_prompt_tuned_again_once(copy: Settings, gold: d
 
 def test_the_asset_tunes_what_is_saved_and_says_what_it_could_not(copy: Settings, gold: dict[str, Any]) -> None:
     as_of = index.live(copy).as_of
-    house = House(copy)
+    house = AssetGraph(copy)
     with graph.open_instance(copy) as instance:
         assert graph._stale(house, instance, "tuned_prompts", [as_of]) == [as_of]
     graph.materialize(copy, "tuned_prompts", as_of)

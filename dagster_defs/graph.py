@@ -118,7 +118,7 @@ def graph(settings: Settings) -> dict[str, tuple[str, dict[str, Read | None]]]:
 
 
 @dataclass(frozen=True)
-class House:
+class AssetGraph:
     """The graph of one home."""
 
     settings: Settings
@@ -269,7 +269,7 @@ def _ours(metadata: Mapping[str, Any]) -> dict[str, str]:
 class Record:
     """Made when an asset starts, so that the fingerprint is of what it is about to read; turns the outcome into metadata."""
 
-    def __init__(self, context: dg.AssetExecutionContext, house: House):
+    def __init__(self, context: dg.AssetExecutionContext, house: AssetGraph):
         self._context = context
         self._house = house
         self.asset = context.asset_key.path[-1]

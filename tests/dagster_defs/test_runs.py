@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 from conftest import Outcome, at, call_found, write_source
 
-from dagster_defs import run as graph
-from dagster_defs.house import AUDIENCE, House
+from dagster_defs import runs
+from dagster_defs.graph import AUDIENCE, AssetGraph
 from found_platform import lake, registry
 from found_platform.audiences import lookup
 from found_platform.settings import Settings
 
-ALL = [asset for asset, (kind, _) in House(Settings()).graph.items() if kind != AUDIENCE]
+ALL = [asset for asset, (kind, _) in AssetGraph(Settings()).graph.items() if kind != AUDIENCE]
 
 
 def hashes(settings: Settings) -> dict[str, dict[str, str]]:
-    house = House(settings)
+    house = AssetGraph(settings)
     with graph.open_instance(settings) as instance:
         return {asset: house.hashes(instance, asset) for asset in house.graph}
 
@@ -68,7 +68,7 @@ def test_forcing_a_second_run_gives_equal_row_hashes(copy: Settings) -> None:
 def test_a_stale_partition_is_redone_with_what_follows_from_it(copy: Settings, cutoff: dt.date) -> None:
     """A lookback of another length changes every snapshot, but not the raw events or the texts."""
     changed = copy.model_copy(update={"lookback_days": 30})
-    house = House(changed)
+    house = AssetGraph(changed)
     with graph.open_instance(changed) as instance:
         stale = {a: graph._stale(house, instance, a, graph.wanted_keys(house, a, cutoff)) for a in house.graph}
     assert len(stale["behavior_sequence"]) == len(stale["user_tabular"]) == 60
@@ -90,7 +90,7 @@ def test_a_late_event_makes_its_day_and_what_reads_it_stale_and_nothing_else(tmp
         if isinstance(step, graph.Step) and step.asset == "user_tabular":
             break
     write_source(tmp_path, [*events, {"user_id": "u3", "event_time": at("2024-01-20"), "text": "thing 1 1"}])
-    house = House(settings)
+    house = AssetGraph(settings)
     with graph.session(settings) as instance:
 
         def stale(asset: str) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_late_event_makes_its_day_and_what_reads_it_stale_and_nothing_else(tmp
 
 
 def test_what_is_gone_or_of_another_cutoff_is_made_again(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
-    house = House(copy)
+    house = AssetGraph(copy)
     with graph.session(copy) as instance:
 
         def stale(asset: str) -> bool:
@@ -132,7 +132,7 @@ def test_a_failed_check_is_not_forgotten_by_the_next_run(copy: Settings, cutoff:
     day = str(cutoff - dt.timedelta(days=3))
     with pytest.raises(JobFailed, match="one_row_for_every_user failed: rows are missing"):
         graph.materialize(copy, "user_tabular", day)
-    house = House(copy)
+    house = AssetGraph(copy)
     with graph.session(copy) as instance:
         assert graph._stale(house, instance, "user_tabular", house.keys("user_tabular")) == [day]
 

@@ -15,7 +15,7 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from dagster_defs.definitions import build_assets
-from dagster_defs.house import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, House
+from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph
 from found_platform import index, lake, registry
 from found_platform.audiences import membership, specification
 from found_platform.errors import BadInput, JobFailed
@@ -75,7 +75,7 @@ UNFINISHED = [
 ]
 
 
-def wanted_keys(house: House, asset: str, cutoff: dt.date) -> list[str]:
+def wanted_keys(house: AssetGraph, asset: str, cutoff: dt.date) -> list[str]:
     """The keys a full run of a cutoff has: every day, the cutoff, and drift for the last day before it.
 
     No audience is among them: they are refreshed when a person or the schedule asks.
@@ -96,7 +96,7 @@ def run(
     call goes on from there.
     """
     prepared = False
-    house = House(settings)
+    house = AssetGraph(settings)
     with session(settings) as instance:
         for asset in house.graph:
             keys = wanted_keys(house, asset, cutoff)
@@ -152,7 +152,7 @@ def backfill(
     the same. Raises BadInput for days outside the source and JobFailed; what was done before stays, and the same call goes on from
     there.
     """
-    house = House(settings)
+    house = AssetGraph(settings)
     days = [k for k in house.keys("raw_events") if str(first) <= k <= str(last)]
     if not days or days[0] != str(first) or days[-1] != str(last):
         known = house.keys("raw_events")
@@ -188,7 +188,7 @@ class State:
 
 def states(settings: Settings) -> list[State]:
     """The state of every asset, in the order of the graph. An upstream that has to be redone first may make more of it stale."""
-    house = House(settings)
+    house = AssetGraph(settings)
     found = []
     with open_instance(settings) as instance:
         for asset, (kind, _) in house.graph.items():
@@ -203,7 +203,7 @@ def states(settings: Settings) -> list[State]:
 
 def publish(settings: Settings, cutoff: dt.date) -> None:
     """Publishes a cutoff's users anew: the index in any case; their states, the promotion and the prompts where they are stale."""
-    house = House(settings)
+    house = AssetGraph(settings)
     key = str(cutoff)
     with session(settings) as instance:
         for asset in ("user_embeddings", "promotion", "user_index", "tuned_prompts"):
@@ -214,7 +214,7 @@ def publish(settings: Settings, cutoff: dt.date) -> None:
 def refresh(settings: Settings, audience: str) -> None:
     """Finds the members of a saved audience anew. Raises BadInput or JobFailed; its last members stay then."""
     specification.newest(settings, audience)
-    house = House(settings)
+    house = AssetGraph(settings)
     with session(settings) as instance:
         instance.add_dynamic_partitions(AUDIENCES, [audience])
         _materialize(house, instance, "audience_members", [audience])
@@ -229,7 +229,7 @@ def forget(settings: Settings, audience: str) -> None:
 
 def materialize(settings: Settings, asset: str, key: str) -> None:
     """Materialises one partition of one asset, whatever is there already."""
-    house = House(settings)
+    house = AssetGraph(settings)
     if key not in house.keys(asset):
         days = house.keys(asset)
         raise BadInput(f"There is no {key} in this home: days go from {days[0]} to {days[-1]}.")
@@ -237,7 +237,7 @@ def materialize(settings: Settings, asset: str, key: str) -> None:
         _materialize(house, instance, asset, [key])
 
 
-def _stale(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> list[str]:
+def _stale(house: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> list[str]:
     if keys and not _is_there(house.settings, asset, keys[-1]):
         return keys
     wanted = house.fingerprints(instance, asset, [k for k in keys if k])
@@ -307,7 +307,7 @@ def _ranges(keys: list[str]) -> list[list[str]]:
     return groups
 
 
-def _materialize(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> int | None:
+def _materialize(house: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> int | None:
     """One run over consecutive keys. Returns the rows it says it wrote."""
     tags = dict(IN_PROCESS)
     if len(keys) > 1:
