@@ -22,14 +22,14 @@ def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force:
     start, end = parse_day(first, "--from"), parse_day(last, "--to")
     if end < start:
         raise BadInput(f"--to {end} lies before --from {start}: both days are included.")
-    if unknown := [a for a in assets if a not in graph.BACKFILLED]:
-        raise BadInput(f"There is no daily asset {unknown[0]!r}: choose of {', '.join(graph.BACKFILLED)}.")
-    wanted = [a for a in graph.BACKFILLED if a in assets] or list(graph.BACKFILLED)
+    if unknown := [a for a in assets if a not in runs.BACKFILLED]:
+        raise BadInput(f"There is no daily asset {unknown[0]!r}: choose of {', '.join(runs.BACKFILLED)}.")
+    wanted = [a for a in runs.BACKFILLED if a in assets] or list(runs.BACKFILLED)
     done: dict[str, dict[str, Any]] = {}
     columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[str, Any] = {}
-        for filled in graph.backfill(settings, start, end, assets=wanted, each_day=each_day, force=force):
+        for filled in runs.backfill(settings, start, end, assets=wanted, each_day=each_day, force=force):
             if filled.asset not in tasks:
                 tasks[filled.asset] = progress.add_task(filled.asset, total=filled.total, visible=filled.total > 0)
                 done[filled.asset] = {"made": 0, "up_to_date": filled.up_to_date, "rows": 0, "runs": 0, "seconds": 0.0}
@@ -39,7 +39,7 @@ def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force:
             row["runs"] += bool(filled.keys)
             row["seconds"] = round(row["seconds"] + filled.seconds, 2)
             progress.update(tasks[filled.asset], completed=row["made"])
-    states = graph.states(settings)
+    states = runs.states(settings)
     if as_json:
         print_json({"from": start, "to": end, "assets": done, "stale": {s.asset: s.stale for s in states if s.stale}})
         return
@@ -55,7 +55,7 @@ def status(*, home: Path, as_json: bool) -> None:
     """Prints a line an asset: how much of it is there, how much is stale, the newest key."""
     from dagster_defs import runs
 
-    states = graph.states(Settings.load(existing_home(home)))
+    states = runs.states(Settings.load(existing_home(home)))
     if as_json:
         rows = [{"asset": s.asset, "partitions": s.kind, "possible": s.possible, "made": s.made, "stale": s.stale} for s in states]
         print_json({"home": str(home.resolve()), "assets": rows})

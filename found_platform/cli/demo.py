@@ -54,10 +54,10 @@ def run(
 
     from dagster_defs import runs
 
-    steps: list[graph.Step] = []
+    steps: list[runs.Step] = []
     status = say.status("")
     try:
-        for event in graph.run(settings, day, force=force, prepare=load_libraries):
+        for event in runs.run(settings, day, force=force, prepare=load_libraries):
             if isinstance(event, str):
                 status.update(event)
                 status.start()

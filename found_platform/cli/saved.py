@@ -186,7 +186,7 @@ def forget(name: str, *, home: Path) -> None:
     specification.newest(settings, name)
     from dagster_defs import runs
 
-    graph.forget(settings, name)
+    runs.forget(settings, name)
     print(f"The audience {name} is gone, with its members at every refresh. The audit keeps what was done with it.")
 
 
@@ -211,7 +211,7 @@ def _refresh(settings: Settings, name: str) -> None:
     from dagster_defs import runs
 
     with _quiet():
-        graph.refresh(settings, name)
+        runs.refresh(settings, name)
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def publish(cutoff: str, *, home: Path, as_json: bool) -> None:
     from dagster_defs import runs
 
     before = _now(settings)
-    graph.publish(settings, day)
+    runs.publish(settings, day)
     _say(before, _now(settings), home, as_json)
 
 
