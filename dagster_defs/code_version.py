@@ -143,9 +143,9 @@ class _Tree:
                         if asset := _first_string(decorator, "asset"):
                             bodies[asset] = (name, [build, function])
                 for call in ast.walk(build):
-                    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in inner:
-                        if asset := _first_string(call, call.func.id):
-                            bodies.setdefault(asset, (name, [build, inner[call.func.id]]))
+                    factory = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+                    if factory in inner and (asset := _first_string(call, factory)):
+                        bodies.setdefault(asset, (name, [build, inner[factory]]))
         return bodies
 
     def reach(self, body: tuple[str, list[ast.FunctionDef]]) -> Reach:
@@ -351,7 +351,7 @@ def _assigned(statement: ast.stmt) -> Iterator[str]:
         yield from (n.id for t in targets if isinstance(t, ast.Name | ast.Tuple) for n in ast.walk(t) if isinstance(n, ast.Name))
 
 
-def _first_string(call: ast.expr, function: str) -> str | None:
+def _first_string(call: ast.AST, function: str) -> str | None:
     """The first string among the positional arguments of a call of a function of this name."""
     if not isinstance(call, ast.Call) or _chain(call.func) != [function]:
         return None

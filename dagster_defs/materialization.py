@@ -47,7 +47,10 @@ class AssetRun:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Around the body: holds the locks of what it writes, and notes what it reads. Raises BadInput where an upstream is missing."""
+        """Around the body: holds the locks of what it writes, and records what it reads.
+
+        Raises BadInput where an upstream is missing.
+        """
         settings = self._graph.settings
         with locks.hold(settings, locks.names(self._graph, self.asset, self.keys)), lake.recorded_reads() as self._reads:
             staleness.check_upstreams(self._graph, self.instance, self.asset, self.keys)
@@ -120,7 +123,7 @@ Body = Callable[[AssetRun], dg.MaterializeResult]
 def asset(
     graph: AssetGraph, name: str, *, kinds: set[str], description: str | None = None
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """`@dg.asset` for a row of the table, around a body that gets an `AssetRun`. Its docstring is the description, if none is given."""
+    """`@dg.asset` for a row of the table, around a body that gets an `AssetRun`. The body's docstring describes it by default."""
     row = graph.table[name]
 
     def define(body: Body) -> dg.AssetsDefinition:

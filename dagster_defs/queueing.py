@@ -113,9 +113,7 @@ def follow(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
         raise
     record = instance.get_run_record_by_id(run_id)
     if run.status == dg.DagsterRunStatus.FAILURE and (record is None or record.start_time is None):
-        log.warning(
-            "The Dagster daemon of this home could not start run %s (its page in the UI says why): it is executed here.", run_id
-        )
+        log.warning("The Dagster daemon could not start run %s (its page in the UI says why): it is executed here.", run_id)
         return None
     return run
 
@@ -125,5 +123,5 @@ def _pass_on(instance: dg.DagsterInstance, run_id: str, cursor: int) -> int:
     entries = instance.all_logs(run_id)
     for entry in entries[cursor:]:
         if entry.dagster_event is None:
-            log.log(entry.level, "%s", entry.user_message)
+            log.log(int(entry.level), "%s", entry.user_message)
     return len(entries)
