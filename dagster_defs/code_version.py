@@ -29,6 +29,15 @@ ASSETS = "dagster_defs.assets"
 SETTINGS = "found_platform.settings"
 """Not followed: what a setting is worth counts, and the fingerprint holds its value."""
 
+WITHOUT_EFFECT = {
+    "found_platform.training_runs.preflight": "refuses what does not fit the machine",
+    "found_platform.features.describe": "pictures and rates for the page of a run",
+    "found_platform.monitoring.curves": "pictures for the page of a run",
+    "found_platform.audiences.pictures": "pictures for the page of a run",
+    "found_platform.privacy.audit": "who asked what",
+}
+"""Modules that change nothing of what is written, and why. Not followed."""
+
 WHOLE, EFFECTS = "*", "<effects>"
 """Stand for a whole module, and for the statements that run when it is imported and define nothing."""
 
@@ -177,7 +186,7 @@ class _Tree:
                 hashes[f"data:{name}"] = hashlib.sha256(content.encode()).hexdigest()
                 pending.extend(self._named(_DOTTED.findall(content)))
                 continue
-            if where == SETTINGS or where.split(".")[0] not in PACKAGES:
+            if where == SETTINGS or where in WITHOUT_EFFECT or where.split(".")[0] not in PACKAGES:
                 continue
             source = self._module(where)
             pending.append((where, EFFECTS))

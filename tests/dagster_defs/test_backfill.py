@@ -53,8 +53,8 @@ def test_one_run_and_a_run_a_day_in_any_order_give_the_same_rows(tmp_path: Path)
     list(runs.backfill(parts, FIRST, LAST, assets=["raw_events"], each_day=True))
     for first, last in ((dt.date(2024, 1, 7), LAST), (dt.date(2024, 1, 3), dt.date(2024, 1, 6)), (FIRST, dt.date(2024, 1, 2))):
         for asset in reversed(runs.BACKFILLED[1:]):
-            runs = list(runs.backfill(parts, first, last, assets=[asset], each_day=True))
-            assert [len(f.keys) for f in runs] == [0] + [1] * ((last - first).days + 1)
+            filled = list(runs.backfill(parts, first, last, assets=[asset], each_day=True))
+            assert [len(f.keys) for f in filled] == [0] + [1] * ((last - first).days + 1)
     assert hashes(parts) == hashes(whole)
     again = list(runs.backfill(whole, FIRST, LAST))
     assert [(f.keys, f.up_to_date) for f in again] == [([], 10)] * len(runs.BACKFILLED)

@@ -20,7 +20,7 @@ from found_platform import lake, registry
 from found_platform.audiences import lookup
 from found_platform.settings import Settings
 
-ALL = [asset for asset, (kind, _) in AssetGraph(Settings()).runs.items() if kind != AUDIENCE]
+ALL = [asset for asset, row in AssetGraph(Settings()).table.items() if row.partitions != AUDIENCE]
 
 
 def hashes(settings: Settings) -> dict[str, dict[str, str]]:
