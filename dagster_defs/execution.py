@@ -19,7 +19,7 @@ import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import queueing
+from dagster_defs import queueing, service
 from dagster_defs.definitions import build_assets, build_jobs
 from dagster_defs.graph import AssetGraph
 from found_platform import home
@@ -91,6 +91,7 @@ class Executor:
         self.graph = graph
         self.instance = instance
         self._tags = {IN_PROCESS: "true", SESSION: session}
+        self._here = False  # the daemon did not take a run of this command: it is not asked again
 
     def materialize(self, asset: str, keys: list[str]) -> RunOutcome:
         """One run of an asset over consecutive keys ([""] for an unpartitioned one). Raises BadInput or JobFailed."""
@@ -115,8 +116,8 @@ class Executor:
         return outcome
 
     def job(self, name: str, config: Mapping[str, Any]) -> RunOutcome:
-        """One run of a job of one op of the same name. Raises BadInput or JobFailed."""
-        run_config = {"ops": {name: {"config": dict(config)}}}
+        """One run of a job of `service`. Raises BadInput or JobFailed."""
+        run_config = {"ops": {service.OPS[name]: {"config": dict(config)}}} if config else {}
         outcome = self._queued(name, queueing.Order(job=name, run_config=run_config))
         if outcome is None:
             (job,) = (j for j in build_jobs(self.graph) if j.name == name)
@@ -129,10 +130,11 @@ class Executor:
 
     def _queued(self, asset_or_job: str, order: queueing.Order) -> RunOutcome | None:
         """The outcome of a run by the daemon; None where there is no daemon that takes it."""
-        if not queueing.is_open(self.graph.settings, self.instance):
+        if self._here or not queueing.is_open(self.graph.settings, self.instance):
             return None
         run = queueing.follow(self.instance, queueing.submit(self.graph, self.instance, order))
         if run is None:
+            self._here = True
             return None
         events = [entry.dagster_event for entry in self.instance.all_logs(run.run_id) if entry.dagster_event]
         return RunOutcome(asset_or_job, run.is_success, events)
@@ -225,14 +227,18 @@ def _cause(asset_or_job: str, events: list[DagsterEvent]) -> BaseException:
         chain = [error]
         while chain[-1].cause is not None:
             chain.append(chain[-1].cause)
-        ours = next((e for e in chain if e.cls_name in ("BadInput", "NoLabels", "IndexBusy", "JobFailed")), None)
+        ours = next((e for e in chain if e.cls_name in _names(BadInput) | _names(JobFailed)), None)
         if chain[-1].cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
             return KeyboardInterrupt()
         if ours is not None:
-            kind = JobFailed if ours.cls_name == "JobFailed" else BadInput
-            return kind(_sentence(ours))
+            return (BadInput if ours.cls_name in _names(BadInput) else JobFailed)(_sentence(ours))
         return JobFailed(f"{asset_or_job} failed: {_sentence(chain[-1])} (the run's page in the UI has the whole trace)")
     return JobFailed(f"{asset_or_job} failed; the run's page in the UI says why")
+
+
+def _names(kind: type) -> set[str]:
+    """The names of a class of errors and of those made from it."""
+    return {kind.__name__, *(name for inner in kind.__subclasses__() for name in _names(inner))}
 
 
 def _sentence(error: Any) -> str:

@@ -85,7 +85,7 @@ def table(settings: Settings) -> dict[str, Asset]:
         "user_text_pairs": Asset(
             "training_data",
             CUTOFF,
-            {"training_set": None, "text_vectors": None, "raw_events": ever},
+            {"training_set": None, "text_vectors": None, "behavior_text": ever, "raw_events": ever},
             writes=TRAINING_FOLDER,
         ),
         "behavior_encoder": Asset("pretrain", CUTOFF, {"user_text_pairs": None}, pool="training", writes=TRAINING_FOLDER),
@@ -93,7 +93,15 @@ def table(settings: Settings) -> dict[str, Asset]:
         "found_model": Asset(
             "align",
             CUTOFF,
-            {"user_text_pairs": None, "behavior_encoder": None, "tabular_encoder": None},
+            {
+                "user_text_pairs": None,
+                "behavior_encoder": None,
+                "tabular_encoder": None,
+                # of the gate, which decides between two versions
+                "training_set": None,
+                "text_vectors": None,
+                "behavior_text": ever,
+            },
             pool="training",
             writes=TRAINING_FOLDER,
         ),
@@ -110,8 +118,9 @@ def table(settings: Settings) -> dict[str, Asset]:
                 "user_embeddings": None,
                 "found_model": None,
                 "training_set": None,
+                "user_text_pairs": None,
                 "text_vectors": None,
-                "raw_events": Read(-settings.horizon_days, -1),
+                "behavior_text": ever,
             },
             pool="mlflow",
             writes=SERVICE,
@@ -126,14 +135,21 @@ def table(settings: Settings) -> dict[str, Asset]:
             pool="mlflow",
             writes=PROMPTS,
         ),
+        # all that a look-up of what is published asks, whichever cutoff it is of
         "audience_members": Asset(
-            "audience", AUDIENCE, {"user_index": None, "tuned_prompts": None}, optional=frozenset({"tuned_prompts"})
+            "audience",
+            AUDIENCE,
+            dict.fromkeys(
+                ("user_index", "tuned_prompts", "user_embeddings", "text_vectors", "user_tabular", "raw_events", "raw_profile")
+            ),
+            optional=frozenset({"tuned_prompts"}),
         ),
         "benchmark_results": Asset(
             "benchmark",
             CUTOFF,
             {
                 "user_embeddings": None,
+                "text_vectors": None,
                 "behavior_text": ever,
                 "behavior_sequence": before,
                 "search_text": before,
@@ -190,9 +206,11 @@ class AssetGraph:
         return list(partitions.get_partition_keys()) if partitions else []
 
     def mapping(self, kind: str, upstream: str, read: Read | None) -> dg.PartitionMapping | None:
+        if kind == NONE or self.table[upstream].partitions == NONE:
+            return None
         if kind == AUDIENCE:
             return dg.AllPartitionMapping()
-        if read is None or kind == NONE or self.table[upstream].partitions == NONE:
+        if read is None:
             return None
         return dg.TimeWindowPartitionMapping(
             start_offset=read.first, end_offset=read.last, allow_nonexistent_upstream_partitions=True

@@ -18,6 +18,8 @@ from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication, publication
 
 PROMOTE, ROLLBACK = "promote", "rollback"
+OPS = {PROMOTE: "take_service", ROLLBACK: "give_service_back"}
+"""The one op of each job."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,12 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
         document = {"champion": change.champion, "index": [p and asdict(p) for p in change.index]}
         return dg.Output(None, metadata={"change": dg.MetadataValue.json(document), "prompts": dg.MetadataValue.json(tuned)})
 
-    @dg.op(name=PROMOTE, out=dg.Out(dg.Nothing))
+    @dg.op(name=OPS[PROMOTE], out=dg.Out(dg.Nothing))
     def promote(context: dg.OpExecutionContext, config: Promote) -> dg.Output[None]:
         with locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
             return changed(champion.promote(settings, config.version))
 
-    @dg.op(name=ROLLBACK, out=dg.Out(dg.Nothing))
+    @dg.op(name=OPS[ROLLBACK], out=dg.Out(dg.Nothing))
     def rollback(context: dg.OpExecutionContext) -> dg.Output[None]:
         with locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
             return changed(champion.rollback(settings))

@@ -154,6 +154,7 @@ def test_the_schedule_asks_for_every_audience_after_those_that_it_leaves_out(cop
         assert [r.partition_key for r in requests] == ["z-best", "a-wide-one"]
         assert instance.get_dynamic_partitions(AUDIENCES) == ["z-best", "a-wide-one"]
         job = defs.resolve_job_def("refresh_audiences")
+        assert all(request.tags.get("found/in_order") for request in requests)
         for request in requests:
             assert job.execute_in_process(partition_key=request.partition_key, instance=instance, tags=request.tags).success
     wide, best = (membership.last(copy, name) for name in ("a-wide-one", "z-best"))
@@ -177,5 +178,5 @@ def test_who_is_forgotten_has_no_partition_any_more_and_cannot_be_refreshed(copy
 
 def test_the_graph_shows_what_members_are_made_from(copy: Settings) -> None:
     (asset,) = (a for a in build_assets(AssetGraph(copy)) if a.key == ASSET)
-    assert {key.path[-1] for key in asset.dependency_keys} == {"user_index", "tuned_prompts"}
+    assert {"user_index", "tuned_prompts", "user_embeddings"} <= {key.path[-1] for key in asset.dependency_keys}
     assert isinstance(asset.partitions_def, dg.DynamicPartitionsDefinition)
