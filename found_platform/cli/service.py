@@ -13,8 +13,7 @@ from found_platform.audiences import prompts
 from found_platform.cli.app import existing_home, print_json
 from found_platform.contract import parse_day
 from found_platform.errors import BadInput
-from found_platform.index import champion, pointer
-from found_platform.index.champion import Change
+from found_platform.index import pointer
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
 
@@ -44,19 +43,20 @@ def publish(cutoff: str, *, home: Path, as_json: bool) -> None:
 
 def promote(version: str | None, *, home: Path, as_json: bool) -> None:
     """Makes a version the champion and publishes its users."""
-    settings = Settings.load(existing_home(home))
-    change = champion.promote(settings, version)
-    after = (change.champion[1], change.index[1])
-    _say((change.champion[0], change.index[0]), after, home, as_json, _prompts(settings, after))
+    from dagster_defs import runs
+
+    outcome = runs.promote(Settings.load(existing_home(home)), version)
+    (old, new), (before, after) = outcome.change.champion, outcome.change.index
+    _say((old, before), (new, after), home, as_json, outcome.prompts)
 
 
 def rollback_model(*, home: Path, as_json: bool) -> None:
     """Takes the champion back, and its index with it."""
-    settings = Settings.load(existing_home(home))
-    change: Change = champion.rollback(settings)
-    bad, good = change.champion
-    after = (good, change.index[1])
-    _say((bad, change.index[0]), after, home, as_json, _prompts(settings, after))
+    from dagster_defs import runs
+
+    outcome = runs.rollback(Settings.load(existing_home(home)))
+    (bad, good), (before, after) = outcome.change.champion, outcome.change.index
+    _say((bad, before), (good, after), home, as_json, outcome.prompts)
     if not as_json:
         print(f"Version {bad} stays back until `found promote --version {bad}{_home(home)}`; a newer one may take over by itself.")
 
