@@ -154,6 +154,12 @@ def rollback(settings: Settings) -> ServiceChange:
         return ServiceChange.from_metadata(runner.job(service.ROLLBACK, {}).metadata())
 
 
+def rollback_index(settings: Settings) -> ServiceChange:
+    """Makes the index before it answer look-ups again; the champion stays. Raises BadInput or JobFailed."""
+    with executor(settings) as runner:
+        return ServiceChange.from_metadata(runner.job(service.ROLLBACK_INDEX, {}).metadata())
+
+
 def refresh(settings: Settings, audience: str) -> None:
     """Finds the members of a saved audience anew. Raises BadInput or JobFailed; its last members stay then."""
     specification.newest(settings, audience)

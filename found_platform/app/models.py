@@ -158,12 +158,13 @@ def roll_back_model(context: Context) -> Moved:
 @use_case(Effect.CHANGES, "rollback index")
 def roll_back_index(context: Context) -> Moved:
     """Goes back to the index published before this one; the champion stays."""
+    from dagster_defs import runs
     from found_platform import index
     from found_platform.privacy import audit
 
     settings = context.settings
     before = _service(settings)
-    index.rollback(settings)
+    change = runs.rollback_index(settings)
     live = index.live(settings)
     audit.record(
         settings,
@@ -172,4 +173,4 @@ def roll_back_index(context: Context) -> Moved:
         index_version=live.name.removesuffix(".db"),
         reason=f"from {before.index.name.removesuffix('.db') if before.index else 'none'}",
     )
-    return Moved(settings.home, before, _service(settings), {})
+    return Moved(settings.home, before, _service(settings), change.prompts)

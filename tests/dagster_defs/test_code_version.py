@@ -1,11 +1,20 @@
 """Code versions: a change makes those assets stale that can reach it, and no others."""
 
+import contextlib
+import datetime as dt
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from dagster_defs import code_version
+from dagster_defs import code_version, runs
 from dagster_defs.graph import AssetGraph
+from dagster_defs.materialization import AssetRun
+from found_platform.audiences import specification
+from found_platform.audiences.lookup import Question
 from found_platform.settings import Settings
 
 TREE = {
@@ -136,3 +145,57 @@ def test_what_is_reached_is_kept_while_nobody_edits_the_code(tmp_path: Path) -> 
     code_version._computed.cache_clear()
     assert code_version.reach(settings, "raw_events") == first
     assert code_version._computed.cache_info().misses == 0  # read, not computed
+
+
+@contextlib.contextmanager
+def calls_within(names: set[str]) -> Iterator[None]:
+    """Collects "module:name" of the first-party functions and classes that are called, but for what an import calls."""
+    folders = {str(code_version.ROOT / package) + "/" for package in code_version.PACKAGES}
+
+    def ours(frame: FrameType) -> bool:
+        return any(frame.f_code.co_filename.startswith(folder) for folder in folders)
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        name = frame.f_code.co_qualname.split(".")[0]
+        if event != "call" or not ours(frame) or name.startswith("<"):
+            return
+        caller: FrameType | None = frame
+        while caller is not None:
+            if caller.f_code.co_name == "<module>" and ours(caller):
+                return
+            caller = caller.f_back
+        names.add(f"{frame.f_globals['__name__']}:{name}")
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "asset", ["user_tabular", "text_vectors", "user_text_pairs", "promotion", "user_index", "audience_members"]
+)
+def test_what_an_asset_calls_is_in_its_reach(
+    settings: Settings, cutoff: dt.date, tmp_path: Path, asset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Settings.load(Path(shutil.copytree(settings.home, tmp_path / "found")))
+    called: set[str] = set()
+    guarded = AssetRun.guarded
+
+    @contextlib.contextmanager
+    def watched(run: AssetRun) -> Iterator[None]:
+        with guarded(run), calls_within(called):
+            yield
+
+    monkeypatch.setattr(AssetRun, "guarded", watched)
+    if asset == "audience_members":
+        specification.save(copy, specification.draft(copy, audience="gold", question=Question(sentence="gold"), top=20))
+        runs.refresh(copy, "gold")
+    else:
+        runs.materialize(copy, asset, str(cutoff - dt.timedelta(days=1) if asset == "user_tabular" else cutoff))
+    reached = code_version.reach(copy, asset).definitions
+    free = {code_version.SETTINGS, *code_version.WITHOUT_EFFECT}
+    assert len(called) > 10
+    assert sorted(name for name in called - reached if name.split(":")[0] not in free) == []
