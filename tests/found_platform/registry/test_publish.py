@@ -22,7 +22,7 @@ from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import audit
-from found_platform.registry import LoadedModel, Verdict, gate, model_card, model_versions
+from found_platform.registry import LoadedModel, Verdict, gate, model_card
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 from found_platform.training_runs import fit, stages
@@ -40,7 +40,7 @@ def champion(settings: Settings) -> Found:
 
 @pytest.fixture
 def copy(settings: Settings, tmp_path: Path) -> Settings:
-    """A copy of the demo's home that a test may change. Paths inside MLflow's database still point at the original."""
+    """A copy of the demo's home that a test may change."""
     shutil.copytree(settings.home, tmp_path / "found")
     return Settings.load(tmp_path / "found")
 
@@ -194,13 +194,12 @@ def test_a_card_says_what_a_version_is_made_of_how_it_does_and_what_it_cannot_do
     assert said["The gate"].strip() == f"Passed: {loaded.tags['gate_reason']}."
 
 
-def test_mlflow_loads_a_version_by_alias_and_gives_query_vectors(settings: Settings) -> None:
+def test_mlflow_runs_a_version_and_gives_query_vectors(settings: Settings) -> None:
     import mlflow
     import pandas as pd
 
-    with model_versions._mlflow(settings):
-        served = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@champion")
-        made = served.predict(pd.DataFrame({"text": ["gold ring", "tent"]}))
+    served = mlflow.pyfunc.load_model(str(registry.served(settings, registry.champion(settings).version)))
+    made = served.predict(pd.DataFrame({"text": ["gold ring", "tent"]}))
     wanted = embed_sentences(champion(settings), ["gold ring", "tent"])
     np.testing.assert_allclose(made, wanted, atol=1e-6)
     files = {p.suffix for p in (settings.home / "mlflow" / "artifacts").rglob("*") if p.is_file()}
