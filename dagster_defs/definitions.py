@@ -7,6 +7,7 @@ import dagster as dg
 
 from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
 from dagster_defs.house import House
+from found_platform.home import PRIVATE_UMASK
 from found_platform.settings import Settings
 
 
@@ -21,4 +22,5 @@ def build_defs(settings: Settings | None = None) -> dg.Definitions:
     return dg.Definitions(assets=build_assets(house), schedules=[audience.schedule(house)], executor=dg.in_process_executor)
 
 
+os.umask(PRIVATE_UMASK)  # Dagster's processes start here
 defs = build_defs()

@@ -5,12 +5,16 @@ What belongs here: how anything is locked, made private and written whole. What 
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+PRIVATE_UMASK = 0o077
+"""For a process that writes into homes, libraries included, and what it writes for a person elsewhere. Set where a process starts,
+since it is the process's; a home's folder is private whoever writes into it."""
 
 
 def lock(home: Path, name: str, timeout: float = -1) -> FileLock:
@@ -34,7 +38,7 @@ def make_private(folder: Path) -> Path:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file that is there as a whole or as it was before, and that its owner alone may read."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     data = content.encode() if isinstance(content, str) else content
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
     with os.fdopen(descriptor, "wb") as file:
@@ -42,6 +46,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def write_once(home: Path, path: Path, content: str) -> None:
+    """Writes a private file of a home whole, where there is none; of two processes, one writes and the other finds it written."""
+    if not path.exists():
+        with lock(home, path.name):
+            if not path.exists():
+                write_whole(path, content)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,10 @@ TELEMETRY_OFF = {
 os.environ.update(TELEMETRY_OFF)
 
 
+UNSHOWN = ("secret", "milvus_token")
+"""Settings whose value no message shows."""
+
+
 class Stage(BaseModel):
     """A stage of training: `options` as `found_platform.training.loop.Options`, `losses` as the weights in `tasks`."""
 
@@ -98,7 +102,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {first['input']!r}: {first['msg']}."
+            value = "not what it must be" if name in UNSHOWN else repr(first["input"])
+            message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {first['msg']}."
             raise BadInput(message) from None
 
     def keep(self) -> None:

@@ -1,5 +1,6 @@
 """The `found` command. The front door: it may import anything, lazily, and nothing imports it."""
 
+import os
 import sys
 import warnings
 
@@ -10,7 +11,9 @@ def main() -> None:
         warnings.showwarning = lambda *_, **__: None
     from found_platform.cli.app import app
     from found_platform.errors import BadInput, JobFailed
+    from found_platform.home import PRIVATE_UMASK
 
+    umask = os.umask(PRIVATE_UMASK)
     try:
         app()
     except BadInput as error:
@@ -22,3 +25,5 @@ def main() -> None:
     except KeyboardInterrupt:
         print("found: stopped; run the same command again to go on.", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        os.umask(umask)

@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import hmac
 import itertools
-import os
 import secrets
 import zlib
 from collections.abc import Iterator, Sequence
@@ -26,37 +25,54 @@ import pyarrow.parquet as pq
 from found_platform import lake
 from found_platform.contract import FOLDS
 from found_platform.errors import BadInput
+from found_platform.home import write_once
 from found_platform.settings import Settings
 
 VAULT = "vault"
 VAULT_SCHEMA = pa.schema([pa.field("user_key", pa.string(), nullable=False), pa.field("user_id", pa.string(), nullable=False)])
 
 
-def home_secret(settings: Settings) -> bytes:
-    """The secret of a home: the setting if given, else `HOME/secret`, made at the first call with file mode 0600.
+MIN_SECRET = 16
+"""Bytes of a secret: as many as a key has, so that guessing the secret is no shorter a way than guessing a key."""
 
-    Raises BadInput when it is not the secret that this home's keys were made with.
+
+def home_secret(settings: Settings) -> bytes:
+    """The secret of a home: the setting if given, else `HOME/secret`, made at the first call and readable by its owner alone.
+
+    Raises BadInput when it is no secret, or not the one that this home's keys were made with.
     """
     path, check = settings.home / "secret", settings.home / "secret.sha256"
     if settings.secret is not None:
-        try:
-            secret = bytes.fromhex(settings.secret)
-        except ValueError:
-            raise BadInput("FOUND_SECRET is not hexadecimal: give an even number of digits 0-9 and a-f.") from None
-    elif path.exists():
-        secret = bytes.fromhex(path.read_text())
-    elif check.exists():
-        raise BadInput(f"The keys of {settings.home} were made with FOUND_SECRET: set it to the same value again.")
+        secret = _secret(settings.secret, f"FOUND_SECRET (or `secret` in {settings.home / 'settings.yaml'})")
     else:
-        secret = secrets.token_bytes(32)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secret.hex())
+        if check.exists() and not path.exists():  # in this order: another process writes the secret, then the check
+            raise BadInput(f"The keys of {settings.home} were made with FOUND_SECRET: set it to the same value again.")
+        write_once(settings.home, path, secrets.token_hex(32))
+        try:
+            secret = _secret(path.read_text(), f"The file {path}")
+        except (OSError, UnicodeDecodeError):
+            raise BadInput(f"The file {path} cannot be read: restore it, the keys of this home were made with it.") from None
     digest = hashlib.sha256(secret).hexdigest()
-    if not check.exists():
-        check.write_text(digest)
-    elif check.read_text() != digest:
-        raise BadInput(f"FOUND_SECRET is not the secret that the keys of {settings.home} were made with: unset or correct it.")
+    write_once(settings.home, check, digest)
+    if check.read_text().strip() != digest:
+        raise BadInput(
+            f"FOUND_SECRET, or the file {path}, is not the secret that the keys of {settings.home} were made with: "
+            "unset or correct it."
+        )
+    return secret
+
+
+def _secret(text: str, where: str) -> bytes:
+    """A secret as it is written. Raises BadInput that never shows it."""
+    try:
+        secret = bytes.fromhex(text)
+    except ValueError:
+        raise BadInput(f"{where} is not hexadecimal: it must be an even number of digits 0-9 and a-f.") from None
+    if len(secret) < MIN_SECRET:
+        raise BadInput(
+            f"{where} is a secret of {len(secret)} bytes and must have at least {MIN_SECRET}: {2 * MIN_SECRET} hexadecimal digits. "
+            "`openssl rand -hex 32` makes one; for a home that has keys, restore the one that they were made with."
+        )
     return secret
 
 

@@ -137,6 +137,7 @@ def load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from models import weights
     from models.device import chosen_device
 
     logging.disable_progress_bar()
@@ -149,11 +150,14 @@ def load(name: str) -> tuple[Any, Any]:
     adapter = folder / "adapter_config.json"
     base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+        for part in {name, base}:
+            weights.refuse_pickled_adapter(part, local=Path(part).is_dir())
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir(), trust_remote_code=False)
         model: Any = AutoModelForCausalLM.from_pretrained(
             base,
             local_files_only=Path(base).is_dir(),
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # half precision is slower than single on a CPU
         )
         if adapter.is_file():

@@ -322,7 +322,7 @@ def test_the_secret_is_for_the_owner_alone_and_makes_the_keys(tmp_path: Path) ->
     with pytest.raises(BadInput, match="not hexadecimal"):
         keys.home_secret(Settings.load(tmp_path, secret="xyz"))
     with pytest.raises(BadInput, match="is not the secret that the keys"):
-        keys.home_secret(Settings.load(tmp_path, secret="00ff"))
+        keys.home_secret(Settings.load(tmp_path, secret="00ff" * 8))
     (tmp_path / "secret").unlink()
     with pytest.raises(BadInput, match="made with FOUND_SECRET"):
         keys.home_secret(made)
