@@ -15,6 +15,7 @@ import dagster as dg
 from filelock import FileLock, Timeout
 
 from dagster_defs.definitions import build_assets
+from dagster_defs.forced import Forced
 from dagster_defs.house import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, House
 from found_platform import index, lake, registry
 from found_platform.audiences import membership, specification
@@ -93,26 +94,31 @@ def run(
 
     A partition whose newest materialisation has the fingerprint it would get again is skipped, unless `force`. `prepare` is called
     once, before the first asset that has something to do. Raises BadInput or JobFailed; what was done before stays, and the next
-    call goes on from there.
+    call goes on from there: with or without `force`, it redoes what a killed call with `force` had still to redo.
     """
     prepared = False
     house = House(settings)
     with session(settings) as instance:
+        forced = Forced(settings, f"demo {cutoff}", force=force)
         for asset in house.graph:
             keys = wanted_keys(house, asset, cutoff)
             if not keys:
                 continue
             yield asset
-            stale = keys if force else _stale(house, instance, asset, keys)
+            stale = _to_do(house, instance, asset, keys, forced)
             if stale and not prepared:
                 prepare()
                 prepared = True
             start = time.perf_counter()
-            rows = [_materialize(house, instance, asset, part) for part in _ranges(stale)]
+            rows = []
+            for part in _ranges(stale):
+                rows.append(_materialize(house, instance, asset, part))
+                forced.redone(asset, part)
             known = [r for r in rows if r is not None]
             yield Step(
                 asset, len(stale), len(keys) - len(stale), sum(known) if known else None, round(time.perf_counter() - start, 2)
             )
+        forced.finish()
 
 
 RUN_DAYS = 30
@@ -158,11 +164,12 @@ def backfill(
         known = house.keys("raw_events")
         raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {known[0]} to {known[-1]}.")
     with session(settings) as instance:
+        forced = Forced(settings, f"backfill {first} {last} {' '.join(assets)}", force=force)
         for asset in ("quarantine", "raw_profile"):
             if _stale(house, instance, asset, [""]):
                 _materialize(house, instance, asset, [""])
         for asset in assets:
-            stale = days if force else [k for k in _stale(house, instance, asset, house.keys(asset)) if k in set(days)]
+            stale = _to_do(house, instance, asset, days, forced)
             runs = (
                 [[k] for k in stale]
                 if each_day
@@ -172,7 +179,9 @@ def backfill(
             for keys in runs:
                 timer = lake.Timer()
                 rows = _materialize(house, instance, asset, keys)
+                forced.redone(asset, keys)
                 yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
+        forced.finish()
 
 
 @dataclass(frozen=True)
@@ -235,6 +244,12 @@ def materialize(settings: Settings, asset: str, key: str) -> None:
         raise BadInput(f"There is no {key} in this home: days go from {days[0]} to {days[-1]}.")
     with session(settings) as instance:
         _materialize(house, instance, asset, [key])
+
+
+def _to_do(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str], forced: Forced) -> list[str]:
+    """The keys that are missing, stale or forced, in their order."""
+    chosen = {*_stale(house, instance, asset, keys), *forced.pending(asset, keys)}
+    return [key for key in keys if key in chosen]
 
 
 def _stale(house: House, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> list[str]:
