@@ -36,6 +36,21 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def is_private(folder: Path) -> bool:
+    """Whether nobody but its owner can enter a folder."""
+    return not folder.stat().st_mode & PRIVATE_UMASK
+
+
+def make_all_private(folder: Path) -> None:
+    """Leaves a folder and all in it to their owner alone."""
+    for place, _, files in os.walk(folder):
+        Path(place).chmod(PRIVATE_FOLDER)
+        for name in files:
+            path = Path(place) / name
+            if not path.is_symlink():
+                path.chmod(PRIVATE_FILE)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file that is there as a whole or as it was before, and that its owner alone may read."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")

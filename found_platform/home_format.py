@@ -8,7 +8,6 @@ files could be read by everybody. Since format 2 everything in a home is relativ
 """
 
 import contextlib
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import yaml
 
 from found_platform.errors import BadInput
-from found_platform.home import PRIVATE_FILE, PRIVATE_FOLDER, lock, make_private, write_whole
+from found_platform.home import is_private, lock, make_all_private, make_private, write_whole
 
 FORMAT = 2
 
@@ -42,11 +41,12 @@ def open_home(home: Path) -> dict[str, Any]:
     try:
         if number < FORMAT:
             _bring_up_to_date(home)
-        make_private(home)
+        if not is_private(home):  # as after `cp -r`
+            with contextlib.suppress(PermissionError):  # somebody else's home, which they let us use
+                make_all_private(home)
     except (OSError, sqlite3.Error) as error:
         raise BadInput(
-            f"The home {home} was made by an older version of the platform and cannot be brought up to date ({error}): "
-            "let no other command work in it and make it writable, then try again."
+            f"The home {home} cannot be brought up to date ({error}): let no other command work in it and open it as its owner."
         ) from None
     return kept
 
@@ -73,7 +73,7 @@ def _bring_up_to_date(home: Path) -> None:
         kept = _read(home)
         if kept.pop("format", 1) == 1:  # nobody else did it meanwhile
             _make_mlflow_relative(home)
-            _make_all_private(home)
+            make_all_private(home)
             keep(home, kept)
 
 
@@ -111,13 +111,3 @@ ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 """Where MLflow's database holds the address of a file."""
-
-
-def _make_all_private(home: Path) -> None:
-    """Format 1 to 2: nobody but the owner reads, writes or enters anything in a home."""
-    for folder, _, files in os.walk(home):
-        Path(folder).chmod(PRIVATE_FOLDER)
-        for name in files:
-            path = Path(folder) / name
-            if not path.is_symlink():
-                path.chmod(PRIVATE_FILE)

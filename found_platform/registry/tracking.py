@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from found_platform.errors import JobFailed
-from found_platform.home import lock
+from found_platform.home import lock, make_all_private
 from found_platform.home_format import ARTIFACTS
 from found_platform.settings import Settings
 
@@ -114,6 +114,7 @@ def keep(settings: Settings, files: Path, address: str) -> None:
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         shutil.copytree(files, partial)
+        make_all_private(partial)  # copies have the modes of what they were copied from
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

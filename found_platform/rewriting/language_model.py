@@ -147,8 +147,8 @@ def load(name: str) -> tuple[Any, Any]:
             f"There is no language model {name!r}: give a directory with one, or a hub name such as Qwen/Qwen2-1.5B-Instruct."
         )
     device = chosen_device()
-    adapter = folder / "adapter_config.json"
-    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
+    adapter = folder / weights.ADAPTER_CONFIG
+    base = _base(adapter) if adapter.is_file() else name
     try:
         for part in {name, base}:
             weights.refuse_pickled_adapter(part, local=Path(part).is_dir())
@@ -167,6 +167,17 @@ def load(name: str) -> tuple[Any, Any]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def _base(adapter: Path) -> str:
+    """The model that an adapter was made for."""
+    try:
+        base = json.loads(adapter.read_text())["base_model_name_or_path"]
+    except (OSError, ValueError, LookupError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise BadInput(f"{adapter} names no base model: give a directory that `found rewriter train` or peft wrote.")
+    return base
 
 
 def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:

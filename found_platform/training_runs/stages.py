@@ -157,11 +157,15 @@ OUTPUT = "output.txt"
 
 
 def _complete_lines(file: Path, start: int) -> tuple[list[str], int]:
-    """The lines that another process has finished writing, from a byte on, and the byte to go on from. Text of any encoding."""
+    """The lines that another process has finished writing, from a byte on, and the byte to go on from.
+
+    They may be of any encoding. Empty ones say nothing and are left out.
+    """
     with file.open("rb") as printed:
         printed.seek(start)
         complete, newline, _ = printed.read().rpartition(b"\n")
-    return complete.decode(errors="replace").splitlines(), start + len(complete + newline)
+    lines = complete.decode(errors="replace").splitlines()
+    return [line for line in lines if line.strip()], start + len(complete + newline)
 
 
 def _last_words(file: Path, status: int) -> str:
