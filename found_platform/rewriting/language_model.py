@@ -139,6 +139,7 @@ def load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from models import weights
     from models.device import chosen_device
 
     logging.disable_progress_bar()
@@ -148,14 +149,17 @@ def load(name: str) -> tuple[Any, Any]:
             f"There is no language model {name!r}: give a directory with one, or a hub name such as Qwen/Qwen2-1.5B-Instruct."
         )
     device = chosen_device()
-    adapter = folder / "adapter_config.json"
-    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
+    adapter = folder / weights.ADAPTER_CONFIG
+    base = _base(adapter) if adapter.is_file() else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+        for part in {name, base}:
+            weights.refuse_pickled_adapter(part, local=Path(part).is_dir())
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir(), trust_remote_code=False)
         model: Any = AutoModelForCausalLM.from_pretrained(
             base,
             local_files_only=Path(base).is_dir(),
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # half precision is slower than single on a CPU
         )
         if adapter.is_file():
@@ -165,6 +169,17 @@ def load(name: str) -> tuple[Any, Any]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def _base(adapter: Path) -> str:
+    """The model that an adapter was made for."""
+    try:
+        base = json.loads(adapter.read_text())["base_model_name_or_path"]
+    except (OSError, ValueError, LookupError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise BadInput(f"{adapter} names no base model: give a directory that `found rewriter train` or peft wrote.")
+    return base
 
 
 def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:

@@ -30,7 +30,7 @@ def events() -> list[dict]:
 
 def opened(folder: Path, rows: list[dict] | None = None) -> Settings:
     """A home tied to a source whose files are all that the glob finds, and in which nothing has run."""
-    settings = Settings.load(folder / "home", profile="tiny", secret="aa", lookback_days=5)
+    settings = Settings.load(folder / "home", profile="tiny", secret="aa" * 16, lookback_days=5)
     source = write_source(folder, rows or events(), path="events*.parquet")
     staging.open_home(settings, staging.discover(settings, config.load(source)))
     return settings
@@ -144,3 +144,22 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
         assert (refused.status, words in refused.err) == (2, True), refused.err
     with pytest.raises(BadInput, match="no days from"):
         list(runs.backfill(settings, dt.date(2023, 1, 1), LAST))
+
+
+def test_a_forced_backfill_that_was_killed_is_taken_up_again_where_it_was(tmp_path: Path) -> None:
+    settings = opened(tmp_path)
+    assets = ["raw_events", "behavior_text"]
+    list(runs.backfill(settings, FIRST, LAST, assets=assets))
+    killed = runs.backfill(settings, FIRST, LAST, assets=assets, force=True)
+    assert [(next(killed).asset, len(next(killed).keys))] == [("raw_events", 10)]
+    killed.close()
+    other = list(runs.backfill(settings, FIRST, dt.date(2024, 1, 2), assets=assets))
+    assert [(f.asset, f.total) for f in other] == [("raw_events", 0), ("behavior_text", 0)]  # another command is another matter
+    again = list(runs.backfill(settings, FIRST, LAST, assets=assets))
+    assert [(f.asset, f.total, len(f.keys)) for f in again] == [
+        ("raw_events", 0, 0),
+        ("behavior_text", 10, 0),
+        ("behavior_text", 10, 10),
+    ]
+    last = list(runs.backfill(settings, FIRST, LAST, assets=assets))
+    assert [(f.asset, f.total) for f in last] == [("raw_events", 0), ("behavior_text", 0)]

@@ -321,7 +321,7 @@ def test_nothing_that_is_stored_names_a_person(copy: Settings, gold: dict[str, A
     assert rows.filter(pc.field("prompt") == "gold").num_rows == 17
     keys = set(rows["user_key"].to_pylist())
     assert all(len(key) == 32 for key in keys)
-    stored = list((copy.home / "mlflow" / "prompts").rglob("*"))
+    stored = list((copy.home / "mlflow" / "artifacts" / "prompts").rglob("*"))
     assert {p.suffix for p in stored if p.is_file()} == {".json", ".safetensors"}
     for path in (p for p in stored if p.is_file()):
         content = path.read_bytes()
