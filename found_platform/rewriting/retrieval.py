@@ -60,13 +60,14 @@ def floors(revision: str) -> Floors:
 class GroundedRewriter:
     """Needs no model but the text encoder. Warm, a demand takes some ten milliseconds."""
 
-    def __init__(self, settings: Settings, cutoff: dt.date):
+    def __init__(self, settings: Settings, cutoff: dt.date, known: Ground | None = None):
         self.settings = settings
         self.cutoff = cutoff
+        self.known = known
 
     def rewrite(self, demand: str) -> Rewriting:
         """See `Rewriter.rewrite`."""
-        return on(ground.of(self.settings, self.cutoff), demand, self.settings.horizon_days)
+        return on(self.known or ground.of(self.settings, self.cutoff), demand, self.settings.horizon_days)
 
 
 def on(known: Ground, demand: str, horizon_days: int) -> Rewriting:

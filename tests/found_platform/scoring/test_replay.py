@@ -16,11 +16,14 @@ from found_platform import lake, registry
 from found_platform.audiences import lookup
 from found_platform.contract import CHANNELS
 from found_platform.embedding import users
+from found_platform.embedding.sentences import embed_sentences
 from found_platform.errors import BadInput
-from found_platform.scoring import heads, matching, modes, past, replay
+from found_platform.index import past
+from found_platform.scoring import heads, matching, replay, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.matching import Matching
-from found_platform.scoring.modes import Demand
 from found_platform.scoring.population import Population
+from found_platform.scoring.scorers import late
 from found_platform.settings import Settings
 from found_platform.training_data import export
 
@@ -103,7 +106,7 @@ def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date,
     )
     again = Population.stored(changed, str(population.version), cutoff)
     np.testing.assert_array_equal(replay.answer(again, wanted, settings.horizon_days).scores, before.scores)
-    np.testing.assert_array_equal(modes.late(again, Demand("gold")), modes.late(population, Demand("gold")))
+    np.testing.assert_array_equal(late.scores(again, Demand("gold")), late.scores(population, Demand("gold")))
 
 
 def test_what_nobody_did_is_not_replayed_and_late_interaction_takes_over(settings: Settings, population: Population) -> None:
@@ -112,13 +115,13 @@ def test_what_nobody_did_is_not_replayed_and_late_interaction_takes_over(setting
         replay.answer(population, nobody, settings.horizon_days)
     with pytest.raises(replay.PastTooShort, match="too short to learn from"):
         replay.answer(population, nobody, 3)
-    ranking = modes.rank(population, Demand("gold"), "replay", 3)
+    ranking = scorers.rank(population, Demand("gold"), "replay", 3)
     assert ranking.mode == "late"
     assert "late interaction instead of replay" in ranking.reason
 
 
 def test_auto_takes_the_aligned_cosine_where_nothing_resembles_the_demand(settings: Settings, population: Population) -> None:
-    ranking = modes.rank(population, Demand("lattice field theory", note="nothing in the data resembles this"), "auto", 7)
+    ranking = scorers.rank(population, Demand("lattice field theory", note="nothing in the data resembles this"), "auto", 7)
     assert ranking.mode == "aligned"
     assert "nothing in the data resembles this" in ranking.reason
 
@@ -187,10 +190,10 @@ def test_late_interaction_counts_what_the_models_head_does(population: Populatio
     keys = [population.keys[i] for i in few]
     rows = feature_store.history(population.settings, keys, [midnight(population.cutoff)] * len(keys))
     texts = users.texts_of(population.settings, model, population.cutoff)
-    query = torch.from_numpy(modes.embed_sentences(model, ["gold ring"]))
+    query = torch.from_numpy(embed_sentences(model, ["gold ring"]))
     with torch.inference_mode():
         own = model.late_scores(users.tensors_of(population.settings, model, rows, texts), query)[:, 0].numpy()
-    np.testing.assert_allclose(modes.late(population, Demand("gold ring"))[few], own, atol=0.15)  # ages: days against seconds
+    np.testing.assert_allclose(late.scores(population, Demand("gold ring"))[few], own, atol=0.15)  # ages: days against seconds
 
 
 def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
@@ -240,8 +243,8 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
 def test_a_persons_own_phrases_leave_the_rest_of_the_demand_as_it_was_read(
     settings: Settings, population: Population, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    word, days, rank = common_word(population), [], modes.rank
-    monkeypatch.setattr(modes, "rank", lambda *asked: days.append(asked[-1]) or rank(*asked))
+    word, days, rank = common_word(population), [], scorers.rank
+    monkeypatch.setattr(scorers, "rank", lambda *asked: days.append(asked[-1]) or rank(*asked))
     asked = "people who will pay for something worth more than 500 in the next 5 days"
     seen = lookup.score(settings, lookup.Question(asked, phrases=(word,)))
     assert seen.demand.phrases == (word,)
@@ -260,7 +263,7 @@ def test_phrases_and_a_prompt_are_refused(settings: Settings) -> None:
 def test_a_filter_that_cannot_be_read_is_refused_before_anybody_is_ranked(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modes, "rank", lambda *_: pytest.fail("ranked"))
+    monkeypatch.setattr(scorers, "rank", lambda *_: pytest.fail("ranked"))
     with pytest.raises(BadInput, match="no_such_column"):
         lookup.find(settings, lookup.Question("gold", where="no_such_column > 1"))
 
