@@ -154,7 +154,7 @@ def keep(settings: Settings, names: set[str]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-class Snapshot:
+class Snapshot(States):
     """An open snapshot; see `States`. Its arrays are files, mapped and read as they are touched."""
 
     def __init__(self, where: Path):

@@ -6,9 +6,10 @@ them in files that any process maps, which is `snapshot`.
 """
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -65,54 +66,54 @@ class PastState:
     learned: np.ndarray
 
 
-class States(Protocol):
+class States(ABC):
     """Everybody's state before a cutoff: U users in key order, N events, T texts."""
 
     @property
+    @abstractmethod
     def past(self) -> Past:
         """What everybody did."""
-        ...
 
     @property
+    @abstractmethod
     def words(self) -> list[str]:
         """(T,) the texts of the past, in the order of `past.texts`."""
-        ...
 
     @property
+    @abstractmethod
     def learned_texts(self) -> np.ndarray:
         """(T, K) the texts as queries meet them, see `embedding.texts`."""
-        ...
 
     @property
+    @abstractmethod
     def frozen_texts(self) -> np.ndarray:
         """(T, K) the texts with their categories in the frozen space."""
-        ...
 
     @property
+    @abstractmethod
     def attributes(self) -> pa.Table:
         """The filter columns of everybody (U rows)."""
-        ...
 
     @property
+    @abstractmethod
     def ground(self) -> Ground:
         """What a demand can be about."""
-        ...
 
     @property
+    @abstractmethod
     def moments(self) -> list[dt.date]:
         """The grid of past cutoffs, newest first."""
-        ...
 
+    @abstractmethod
     def past_state(self, moment: dt.date) -> PastState:
         """What was known at one of the moments."""
-        ...
 
+    @abstractmethod
     def volume(self, day: int) -> np.ndarray:
         """(U,) events of the user's own that were known by a day: a moment, or the cutoff."""
-        ...
 
 
-class LakeStates:
+class LakeStates(States):
     """States as the lake has them now."""
 
     def __init__(self, settings: Settings, model: "Model", version: str | None, cutoff: dt.date, keys: UserKeys):
