@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from found_platform.cache import single_flight
+from found_platform.contract import CHANNELS, SEARCH
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.index.past import Past
 from found_platform.scoring.demand import Demand
@@ -56,7 +57,7 @@ def _head(population: Population) -> "LateInteraction":
     """The model's own; a frozen-text model has the one that training starts from."""
     from models.found import Found, LateInteraction
 
-    return population.model.late if isinstance(population.model, Found) else LateInteraction()
+    return population.model.late if isinstance(population.model, Found) else LateInteraction(len(CHANNELS), CHANNELS.index(SEARCH))
 
 
 @single_flight(2)
