@@ -5,7 +5,7 @@ few users are asked for, else exactly; the answer says which. What is asked is w
 be targeted, the vault and the audit are those of now.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from found_platform.cache import single_flight
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.index import Publication
-from found_platform.privacy import audit, keys, suppression
+from found_platform.privacy import audit, keys, suppression, vault
 from found_platform.rewriting import Rewriting, reading
 from found_platform.scoring import exact, filters, scorers
 from found_platform.scoring.demand import Demand
@@ -204,7 +204,8 @@ def find(
         chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
     else:
         reason, best = f"{ranking.reason}; answered by the index", hits
-    ids, without_id = names(settings, [key for key, _ in best])
+    ids = keys.user_ids(settings, [key for key, _ in best])
+    without_id = vault.without_id(settings, len(best) - len(ids))
     evidence = _explain(population, ranking, demand, [key for key, _ in best if key in ids]) if explain else {}
     answer = Audience(
         query=question.sentence if question.sentence is not None else demand.sentence,
@@ -248,16 +249,6 @@ def explain(scored: Scored, user_keys: Sequence[str]) -> dict[str, list[Evidence
 
 def _explain(population: Population, ranking: Ranking, demand: Demand, user_keys: Sequence[str]) -> dict[str, list[Evidence]]:
     return scorers.explain(population, ranking, demand, population.keys.rows(user_keys))
-
-
-def names(settings: Settings, user_keys: Sequence[str]) -> tuple[dict[str, str], str]:
-    """The raw ids of users from the vault, by key, and a sentence about who is left out because the vault has none for them."""
-    ids: Mapping[str, str] = keys.user_ids(settings, user_keys) if user_keys else {}
-    missing = len(set(user_keys) - ids.keys())
-    if not missing:
-        return dict(ids), ""
-    users = "1 user has" if missing == 1 else f"{missing:,} users have"
-    return dict(ids), f"{users} no id in the vault ({settings.home / keys.VAULT}) and {'is' if missing == 1 else 'are'} left out"
 
 
 def release(settings: Settings) -> None:

@@ -157,7 +157,8 @@ def export(name: str, *, out: Path, with_holdout: bool, home: Path, as_json: boo
     if done.held_out:
         console.print(f"{done.held_out:,} users of the holdout are {'in it, and marked' if with_holdout else 'left out'}.")
     if done.kept_back:
-        console.print(f"{done.kept_back:,} members may not be targeted any more, and are left out.")
+        without = f" ({done.without_id:,} of them have no id in the vault)" if done.without_id else ""
+        console.print(f"{done.kept_back:,} members may not be targeted any more, and are left out{without}.")
 
 
 def lift(name: str, *, days: int | None, texts: list[str], categories: list[str], home: Path, as_json: bool) -> None:

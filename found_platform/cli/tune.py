@@ -37,7 +37,7 @@ def tune(name: str, *, demand: str | None, seeds: Path | None, negatives: Path |
         tuned = prompts.tune(settings, name, *given)
     unknown = {str(path): [i for i, key in enumerate(read, 1) if key in tuned.missing] for path, read in files.items()}
     names = keys.user_ids(settings, tuned.head.suggested_negatives)
-    suggested = [names[key] for key in tuned.head.suggested_negatives]
+    suggested = [names[key] for key in tuned.head.suggested_negatives if key in names]
     audit.record(
         settings,
         "tune",

@@ -202,8 +202,8 @@ class LakeStates(States):
         held = users.held_out(self._settings, self._version, moment) if width and self._version is not None else {}
         held_rows = self._keys.rows(held)
         order = np.argsort(held_rows, kind="stable")[np.count_nonzero(held_rows < 0) :]
-        vectors = np.array(list(held.values()), np.float32).reshape(len(held), -1)[:, :width]
-        return PastState(rows[kept], table.drop_columns("user_key").take(pa.array(kept)), held_rows[order], vectors[order])
+        learned = np.stack(list(held.values()))[order, :width] if held else np.empty((0, width), np.float32)
+        return PastState(rows[kept], table.drop_columns("user_key").take(pa.array(kept)), held_rows[order], learned)
 
     def volume(self, day: int) -> np.ndarray:
         """See `States`."""

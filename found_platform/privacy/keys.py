@@ -25,8 +25,6 @@ from found_platform.errors import BadInput
 from found_platform.privacy import vault
 from found_platform.settings import Settings
 
-VAULT = vault.DATABASE
-
 
 def home_secret(settings: Settings) -> bytes:
     """The secret of a home: the setting if given, else `HOME/secret`, made at the first call with file mode 0600.

@@ -53,6 +53,14 @@ def count(settings: Settings, user_keys: Sequence[str]) -> int:
     return sum(1 for _ in _rows(settings, "user_key, NULL", set(user_keys)))
 
 
+def without_id(settings: Settings, users: int) -> str:
+    """A sentence about users who cannot be named, since the vault has no row for them; empty where there are none."""
+    if not users:
+        return ""
+    who = "1 user has no id in the vault and is" if users == 1 else f"{users:,} users have no id in the vault and are"
+    return f"{who} left out ({settings.home / DATABASE}: erased, or lost with an older copy of the vault)"
+
+
 def remove(settings: Settings, user_keys: Sequence[str]) -> None:
     """Removes users: from then on nothing leads back to their raw ids."""
     with _opened(settings) as con, con:
