@@ -1,4 +1,4 @@
-"""A process that looks up: how long its first answer takes, what it holds in memory, and whether it stays so for ten thousand answers.
+"""A process that looks up: how long its first answer takes, what it holds in memory, and whether ten thousand answers change that.
 
     .venv/bin/python benchmarks/process.py make HOME [--users N] [--events N]    a made-up home, published without any training
     .venv/bin/python benchmarks/process.py first HOME [--mode MODE]              the first look-ups of this process

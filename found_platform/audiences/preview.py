@@ -130,7 +130,7 @@ def histogram(scored: Scored, size: int) -> Histogram:
 
 
 def _sample(settings: Settings, scored: Scored, size: int) -> list[Sampled]:
-    """Members at even distances from the best to the last: the best alone would flatter the audience. Who has no id is passed over."""
+    """Members at even distances from the best to the last, who would flatter the audience alone. Who has no id is passed over."""
     places = sorted({round(place) for place in np.linspace(0, size - 1, min(SAMPLE, size))})
     sampled = [scored.keys[place] for place in places]
     ids = keys.user_ids(settings, sampled) if sampled else {}

@@ -5,8 +5,9 @@ last one ends. OpenMP has a limit for each thread that calls it: each thread low
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _users = 0
-_blas = ExitStack()
+_blas: Any = None
 
 
 @contextmanager
@@ -34,19 +35,26 @@ def limit_this_thread() -> None:
 
 
 def _enter() -> None:
-    global _users
+    global _users, _blas
     with _lock:
         if not _users:
-            _blas.enter_context(_libraries("blas").limit(limits=1))
+            _blas = _in_a_thread_of_its_own(lambda: _libraries("blas").limit(limits=1))
         _users += 1
 
 
 def _leave() -> None:
-    global _users
+    global _users, _blas
     with _lock:
         _users -= 1
         if not _users:
-            _blas.close()
+            _in_a_thread_of_its_own(_blas.restore_original_limits)
+            _blas = None
+
+
+def _in_a_thread_of_its_own(call: Callable[[], Any]) -> Any:
+    """threadpoolctl lets nobody change a limit while the thread that set it is alive: a worker thread would keep it for good."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
 
 
 @cache

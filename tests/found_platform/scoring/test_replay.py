@@ -15,10 +15,11 @@ from sklearn.metrics import roc_auc_score
 from found_platform import lake, registry
 from found_platform.audiences import lookup
 from found_platform.contract import CHANNELS
-from found_platform.embedding import users
+from found_platform.embedding import texts, users
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.errors import BadInput
 from found_platform.index import past
+from found_platform.index.states import LakeStates
 from found_platform.scoring import heads, matching, replay, scorers
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.matching import Matching
@@ -128,7 +129,8 @@ def test_auto_takes_the_aligned_cosine_where_nothing_resembles_the_demand(settin
 
 def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None:
     at = int(np.bincount(population.past.text).argmax())
-    far = int((matching.texts(population) @ matching.texts(population)[at]).argmin())
+    space = population.states.frozen_texts
+    far = int((space @ space[at]).argmin())
     wanted, unwanted = population.words[far], population.words[at]
     assert matching.match(population, [[unwanted]]).closeness[at] > matching.SAME
     left_out = matching.match(population, [[wanted]], unwanted=[unwanted])
@@ -136,27 +138,24 @@ def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None
     assert left_out.closeness[far] > matching.SAME
 
 
-def test_a_category_speaks_for_texts_that_do_not(
-    settings: Settings, population: Population, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_category_speaks_for_texts_that_do_not(settings: Settings, population: Population, cutoff: dt.date) -> None:
     events = lake.read(settings.lake, "raw_events").to_pandas()
     known = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff)) & events.category.notna()]
     counts = (
         known.groupby(["text_id", "category"]).size().reset_index(name="n").sort_values(["n", "category"], ascending=[False, True])
     )
     most = dict(reversed(list(zip(counts.text_id, counts.category, strict=True))))  # the first of each text stays
-    assert population.categories == [most.get(i) for i in population.past.texts.tolist()]
+    states, model = population.states, population.model
+    assert isinstance(states, LakeStates)
+    categories = states.texts["category"].to_pylist()
+    assert categories == [most.get(i) for i in population.past.texts.tolist()]
     name = known.category.mode()[0]
-    inside = np.array([c == name for c in population.categories])
-    said = matching.texts(population)[inside] @ matching._asked(population, [name])[0]
-    with monkeypatch.context() as without:
-        without.setattr(matching, "CATEGORY", 0.0)
-        matching.texts.cache_clear()
-        alone = matching.texts(population)
-    matching.texts.cache_clear()
-    assert (said > alone[inside] @ matching._asked(population, [name])[0]).mean() > 0.9
-    silent = np.array([c is None for c in population.categories])
-    np.testing.assert_allclose(matching.texts(population)[silent], alone[silent], atol=1e-6)
+    inside = np.array([c == name for c in categories])
+    of_name = texts.frozen_phrases(model, [name])[0]
+    alone = texts.frozen(model, states.text_vectors, [None] * len(categories))
+    assert (states.frozen_texts[inside] @ of_name > alone[inside] @ of_name).mean() > 0.9
+    silent = np.array([c is None for c in categories])
+    np.testing.assert_allclose(states.frozen_texts[silent], alone[silent], atol=1e-6)
 
 
 def test_looking_is_no_buying_where_buying_is_asked_for(settings: Settings, population: Population) -> None:
@@ -231,8 +230,8 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
     end = cutoff + dt.timedelta(days=home.horizon_days)
     happened = lake.read(home.lake, "raw_events", lake.days_where(cutoff, end))
     happened = happened.filter(pc.invert(happened["exposure"]))
-    texts = set(shuffled.past.texts[wanted.closeness > 0].tolist())
-    doers = {u for u, t in zip(happened["user_key"].to_pylist(), happened["text_id"].to_pylist(), strict=True) if t in texts}
+    wanted_texts = set(shuffled.past.texts[wanted.closeness > 0].tolist())
+    doers = {u for u, t in zip(happened["user_key"].to_pylist(), happened["text_id"].to_pylist(), strict=True) if t in wanted_texts}
     did = np.array([key in doers for key in shuffled.keys])
     others = shuffled.has_history & ~np.isin(shuffled.keys, list(users.held_out(home, version, cutoff)))
     without, with_it = (roc_auc_score(did[others], s[others]) for s in scores)
