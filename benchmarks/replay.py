@@ -23,9 +23,9 @@ from found_platform import index
 from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.embedding import users
+from found_platform.index.past import Past, day_of
 from found_platform.scoring import replay
 from found_platform.scoring.matching import Matching
-from found_platform.scoring.past import Past, day_of
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from models.frozen_text import FrozenText, FrozenTextConfig

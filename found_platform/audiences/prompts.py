@@ -21,9 +21,9 @@ from found_platform import home, index, lake, registry, rewriting
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import suppression
-from found_platform.scoring import few_shot, modes
+from found_platform.scoring import few_shot, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.few_shot import Head, Tuner
-from found_platform.scoring.modes import Demand
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
@@ -164,9 +164,9 @@ def fingerprint(settings: Settings) -> str:
 
 def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: dt.date) -> Tuned:
     """A prompt that is not registered yet."""
-    population = Population.stored(settings, model_version, as_of)
+    population = _population(settings, model_version, as_of)
     known = np.flatnonzero(population.has_history)
-    keys, vectors = [population.keys[i] for i in known], population.vectors[known]
+    keys, vectors = population.keys.take(known), population.vectors[known]
     row = {key: i for i, key in enumerate(keys)}
     seeds, negatives = (sorted(row[key] for key in group if key in row) for group in (wanted.seeds, wanted.negatives))
     missing = (wanted.seeds | wanted.negatives) - row.keys()
@@ -183,11 +183,18 @@ def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: 
     return Tuned(wanted.name, wanted.demand, "", model_version, str(as_of), len(seeds), len(negatives), head, frozenset(missing))
 
 
+def _population(settings: Settings, model_version: str, as_of: dt.date) -> Population:
+    """The states of a model version: as they were published, where they are, else from the lake."""
+    if index.is_live(settings, model_version, str(as_of)):
+        return Population.published(settings, index.live(settings))
+    return Population.stored(settings, model_version, as_of)
+
+
 def _asked(population: Population, demand: str) -> np.ndarray:
     """The demand before any seed is seen, as a query (W',): what `auto` says of everybody, imitated where it is no query itself."""
     settings = population.settings
-    wanted = Demand.of(rewriting.chosen(settings, population.cutoff).rewrite(demand))
-    ranking = modes.rank(population, wanted, "auto", settings.horizon_days)
+    wanted = Demand.of(rewriting.chosen(settings, population.cutoff, population.states.ground).rewrite(demand))
+    ranking = scorers.rank(population, wanted, scorers.DEFAULT, settings.horizon_days)
     if ranking.query is not None:
         return ranking.query
     known = population.has_history

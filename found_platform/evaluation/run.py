@@ -61,8 +61,8 @@ def evaluated(
     probes = {name: probe for name, probe in methods.probes(population).items() if only is None or name in only}
     collected: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {}
     for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
-        known = np.array([u in population.row for u in scenario.user_keys])
-        rows = np.array([population.row.get(u, 0) for u in scenario.user_keys])
+        rows = population.keys.rows(scenario.user_keys)
+        known, rows = rows >= 0, np.maximum(rows, 0)
         counts = {"users": len(rows), "positives": int(scenario.labels.sum())}
         demands = [scenario.demand, *scenario.paraphrases]
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}

@@ -1,7 +1,7 @@
 """Pseudonymous user keys and the vault.
 
 A raw id becomes `user_key` = HMAC-SHA256 under the home's secret, cut to 128 bits and written as hex; `fold` = sha256 of the raw
-id mod 5. Only look-up results and exports go back through the vault table; people's files of users are hashed forward as they are
+id mod 5. Only look-up results and exports go back through the vault; people's files of users are hashed forward as they are
 read.
 """
 
@@ -15,18 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from found_platform import lake
 from found_platform.contract import FOLDS
 from found_platform.errors import BadInput
 from found_platform.home import write_once
-from found_platform.privacy import user_files
+from found_platform.privacy import user_files, vault
 from found_platform.settings import Settings
-
-VAULT = "vault"
-VAULT_SCHEMA = pa.schema([pa.field("user_key", pa.string(), nullable=False), pa.field("user_id", pa.string(), nullable=False)])
-
 
 MIN_SECRET = 16
 """Bytes of a secret: as many as a key has, so that guessing the secret is no shorter a way than guessing a key."""
@@ -95,28 +89,17 @@ def key_table(secret: bytes, user_ids: Sequence[str]) -> pa.Table:
 
 def remember(settings: Settings, keys: pa.Table) -> None:
     """Adds users to the vault; users already there stay."""
-    new = keys.select(["user_key", "user_id"])
-    if lake.exists(settings.lake, VAULT):
-        old = lake.read(settings.lake, VAULT)
-        new = new.filter(pc.invert(pc.is_in(new["user_key"], old["user_key"])))
-        if not new.num_rows:
-            return
-    lake.append(settings.lake, VAULT, new, schema=VAULT_SCHEMA)
+    vault.add(settings, keys)
 
 
 def user_ids(settings: Settings, user_keys: Sequence[str]) -> dict[str, str]:
-    """Raw ids of these keys. For look-up results and exports alone."""
-    vault = lake.read(settings.lake, VAULT)
-    vault = vault.filter(pc.is_in(vault["user_key"], pa.array(user_keys, pa.string())))
-    return dict(zip(vault["user_key"].to_pylist(), vault["user_id"].to_pylist(), strict=True))
+    """Raw ids of these keys, of those that the vault has. For look-up results and exports alone."""
+    return vault.user_ids(settings, user_keys)
 
 
 def known(settings: Settings, user_keys: Sequence[str]) -> int:
     """How many of these keys are users of this home."""
-    if not lake.exists(settings.lake, VAULT):
-        return 0
-    there = lake.read(settings.lake, VAULT, columns=["user_key"])["user_key"]
-    return int(pc.sum(pc.is_in(there, pa.array(user_keys, pa.string()))).as_py() or 0)
+    return vault.count(settings, user_keys)
 
 
 def read_users(settings: Settings, path: Path) -> set[str]:

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib import error, request
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.rewriting import ground, instructions, reading, retrieval
 from found_platform.rewriting.ground import Ground
@@ -42,15 +42,16 @@ class NoAnswer(RuntimeError):
 class LanguageModelRewriter:
     """`answer` gives a model's reply to a conversation; it raises NoAnswer where there is none."""
 
-    def __init__(self, settings: Settings, cutoff: dt.date, name: str, answer: Answer):
+    def __init__(self, settings: Settings, cutoff: dt.date, name: str, answer: Answer, lake_items: Ground | None = None):
         self.settings = settings
         self.cutoff = cutoff
+        self.lake_items = lake_items
         self.name = name
         self.answer = answer
 
     def rewrite(self, demand: str) -> Rewriting:
         """See `Rewriter.rewrite`. Where the model's answer cannot be used, the grounded rewriting, and its note says so."""
-        lake_items = ground.of(self.settings, self.cutoff)
+        lake_items = self.lake_items or ground.of(self.settings, self.cutoff)
         plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
         read = reading.read(demand)
         whole, _, unwanted = retrieval.heard(lake_items, read)
@@ -131,7 +132,7 @@ def local(name: str) -> Answer:
     return answer
 
 
-@lru_cache(maxsize=1)
+@single_flight(1)
 def load(name: str) -> tuple[Any, Any]:
     """A model ready to answer and its tokenizer, see `local`; an adapter is loaded onto the base that it names."""
     import torch
