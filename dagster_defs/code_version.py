@@ -4,7 +4,6 @@ What belongs here: asking that of the source tree once, and keeping the answer. 
 fingerprint does with it is `fingerprints`'.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
