@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from dagster_defs import code_version, runs
+from dagster_defs import code_version, runs, source_tree
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun
 from found_platform.audiences import specification
@@ -150,7 +150,7 @@ def test_what_is_reached_is_kept_while_nobody_edits_the_code(tmp_path: Path) -> 
 @contextlib.contextmanager
 def calls_within(names: set[str]) -> Iterator[None]:
     """Collects "module:name" of the first-party functions and classes that are called, but for what an import calls."""
-    folders = {str(code_version.ROOT / package) + "/" for package in code_version.PACKAGES}
+    folders = {str(code_version.ROOT / package) + "/" for package in source_tree.PACKAGES}
 
     def ours(frame: FrameType) -> bool:
         return any(frame.f_code.co_filename.startswith(folder) for folder in folders)
@@ -196,6 +196,6 @@ def test_what_an_asset_calls_is_in_its_reach(
     else:
         runs.materialize(copy, asset, str(cutoff - dt.timedelta(days=1) if asset == "user_tabular" else cutoff))
     reached = code_version.reach(copy, asset).definitions
-    free = {code_version.SETTINGS, *code_version.WITHOUT_EFFECT}
+    free = {source_tree.SETTINGS, *source_tree.WITHOUT_EFFECT}
     assert len(called) > 10
     assert sorted(name for name in called - reached if name.split(":")[0] not in free) == []
