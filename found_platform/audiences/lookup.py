@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from found_platform import index, lake, rewriting
 from found_platform.audiences import prompts
+from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.cache import single_flight
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
@@ -38,25 +39,6 @@ FURTHER = 4
 """Times as many users are asked of the index where too few of the best may be targeted."""
 FEW_THEN = 200
 """Users of a past moment whom a filter must select, for precision and reach to be theirs."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: a `sentence`, or the name of a tuned `prompt`.
-
-    Attributes:
-        phrases: a person's own rewriting of the sentence; None takes the rewriter's.
-        where: a filter, see `scoring.filters`.
-        mode: one of `scorers.modes()`; a prompt has none.
-        horizon_days: how far ahead; None takes what the sentence says, or the home's.
-    """
-
-    sentence: str | None = None
-    prompt: str | None = None
-    phrases: tuple[str, ...] | None = None
-    where: str | None = None
-    mode: str = scorers.DEFAULT
-    horizon_days: int | None = None
 
 
 @dataclass(frozen=True)
@@ -174,32 +156,31 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
 def find(
     settings: Settings,
     question: Question,
+    size: Size = TWENTY,
     *,
-    top: int = 20,
-    min_score: float | None = None,
     exact: bool = False,
     exclude: frozenset[str] = frozenset(),
     explain: bool = False,
 ) -> Audience:
-    """The `top` users, or all who score at least `min_score`, best first, and a row in the audit.
+    """The best users, as many as the size says (a number or a lowest score), and a row in the audit.
 
-    Raises BadInput as `score`, and for a bad number.
+    Raises BadInput as `score`, and for a size that is a level.
     """
-    if top < 1:
-        raise BadInput(f"--top is {top}: ask for at least one user.")
+    if size.level is not None:
+        raise BadInput("A look-up takes a number of users or a lowest score: a level is for `found audience preview` and `save`.")
     check(question)
     published = index.live(settings)
     population = _population(settings, published)
     where = _filter(population, question)
     ranking, demand, rewritten = _rank(population, question)
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
-    if not exact and min_score is None and ranking.query is not None:
-        hits = _search(population, published, ranking, where, top, exclude)
+    if not exact and size.top is not None and ranking.query is not None:
+        hits = _search(population, published, ranking, where, size.top, exclude)
     chances: list[float] | None = None
     if isinstance(hits, str):
         reason = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
         scored = _score(population, published, question, where, exclude, ranking, demand, rewritten)
-        count = min(top, len(scored.rows)) if min_score is None else int((scored.scores >= min_score).sum())
+        count = int((scored.scores >= size.min_score).sum()) if size.top is None else min(size.top, len(scored.rows))
         best = list(zip(population.keys.take(scored.rows[:count]), scored.scores[:count].tolist(), strict=True))
         chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
     else:
@@ -224,8 +205,8 @@ def find(
         ],
     )
     asked = {
-        "top": top,
-        "min_score": min_score,
+        "top": size.top,
+        "min_score": size.min_score,
         "exact": exact or None,
         "explain": explain or None,
         "without_users": len(exclude) or None,

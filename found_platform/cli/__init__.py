@@ -1,5 +1,6 @@
-"""The `found` command. The front door: it may import anything, lazily, and nothing imports it."""
+"""The `found` command: options in, a request to the application layer, words and tables out. Nothing imports it."""
 
+import os
 import sys
 import warnings
 
@@ -9,10 +10,13 @@ def main() -> None:
     if not sys.warnoptions:  # libraries warn one another of deprecations, and turn filters on again: `python -W default` shows them
         warnings.showwarning = lambda *_, **__: None
     from found_platform.cli.app import app
+    from found_platform.cli.asking import stdout_for_answers
     from found_platform.errors import BadInput, JobFailed
 
+    umask = os.umask(0o077)
     try:
-        app()
+        with stdout_for_answers():
+            app()
     except BadInput as error:
         print(f"found: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -22,3 +26,5 @@ def main() -> None:
     except KeyboardInterrupt:
         print("found: stopped; run the same command again to go on.", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        os.umask(umask)

@@ -18,10 +18,10 @@ import numpy as np
 
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
-from found_platform.rewriting import ground, prompts, reading, retrieval
+from found_platform.rewriting import ground, instructions, reading, retrieval
 from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.prompts import Message
 from found_platform.settings import Settings
 
 KEY = "FOUND_LLM_KEY"
@@ -55,10 +55,12 @@ class LanguageModelRewriter:
         plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
         read = reading.read(demand)
         whole, _, unwanted = retrieval.heard(lake_items, read)
-        near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: prompts.EXAMPLES]]
+        near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days
         try:
-            items = prompts.items_of(self.answer(prompts.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days)))
+            items = instructions.items_of(
+                self.answer(instructions.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days))
+            )
             items, nearest = _checked(lake_items, items, whole, unwanted)
         except NoAnswer as reason:
             note = f"{self.name} was not used ({reason}): this is the grounded rewriting"
@@ -138,6 +140,7 @@ def load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from models import weights
     from models.device import chosen_device
 
     logging.disable_progress_bar()
@@ -147,14 +150,17 @@ def load(name: str) -> tuple[Any, Any]:
             f"There is no language model {name!r}: give a directory with one, or a hub name such as Qwen/Qwen2-1.5B-Instruct."
         )
     device = chosen_device()
-    adapter = folder / "adapter_config.json"
-    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
+    adapter = folder / weights.ADAPTER_CONFIG
+    base = _base(adapter) if adapter.is_file() else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+        for part in {name, base}:
+            weights.refuse_pickled_adapter(part, local=Path(part).is_dir())
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir(), trust_remote_code=False)
         model: Any = AutoModelForCausalLM.from_pretrained(
             base,
             local_files_only=Path(base).is_dir(),
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # half precision is slower than single on a CPU
         )
         if adapter.is_file():
@@ -164,6 +170,17 @@ def load(name: str) -> tuple[Any, Any]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def _base(adapter: Path) -> str:
+    """The model that an adapter was made for."""
+    try:
+        base = json.loads(adapter.read_text())["base_model_name_or_path"]
+    except (OSError, ValueError, LookupError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise BadInput(f"{adapter} names no base model: give a directory that `found rewriter train` or peft wrote.")
+    return base
 
 
 def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:

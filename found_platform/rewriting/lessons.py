@@ -15,9 +15,9 @@ import numpy as np
 from found_platform import lake
 from found_platform.channels import channels
 from found_platform.contract import HELD_OUT_FOLD, midnight
-from found_platform.rewriting import ground, prompts, retrieval
+from found_platform.rewriting import ground, instructions, retrieval
 from found_platform.rewriting.ground import Ground
-from found_platform.rewriting.prompts import Message
+from found_platform.rewriting.instructions import Message
 from found_platform.settings import Settings
 from found_platform.training_data.pairs import templates
 
@@ -98,6 +98,8 @@ def about_items(domain: Domain, count: int, seed: int) -> list[Lesson]:
     for item in texts:  # in order of frequency
         if item in domain.category and len(members[domain.category[item]]) < LISTED:
             members[domain.category[item]].append(item)
+    if not texts:
+        return []
     share = np.sqrt(items.events[: items.texts])
     existing, words = set(texts), [item.split() for item in texts]
     lessons = []
@@ -135,13 +137,15 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
     place = {item: i for i, item in enumerate(lake_items.items[: lake_items.texts])}
     verbs = {channel.kind: channel.examples for channel in channels()}
     lessons: list[Lesson] = []
-    while domain.baskets and len(lessons) < count:
-        basket = domain.baskets[int(rng.integers(len(domain.baskets)))]
-        asked_kind = str(rng.choice(list(basket)))
-        seeds = [item for item in basket[asked_kind] if item in place]
-        if not seeds:
-            continue
-        item = str(rng.choice(seeds))
+    # a basket may hold nothing but items that are too rare to be known: nothing can be asked about it
+    known_items = [{kind: [i for i in items if i in place] for kind, items in basket.items()} for basket in domain.baskets]
+    askable = [
+        (b, seeds) for b, kinds in zip(domain.baskets, known_items, strict=True) if (seeds := {k: i for k, i in kinds.items() if i})
+    ]
+    for _ in range(count if askable else 0):
+        basket, seeds = askable[int(rng.integers(len(askable)))]
+        asked_kind = str(rng.choice(list(seeds)))
+        item = str(rng.choice(seeds[asked_kind]))
         near = lake_items.vectors[: lake_items.texts] @ lake_items.vectors[place[item]]
         category = domain.category.get(item) if rng.random() < 0.5 else None
 
@@ -155,7 +159,7 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
         when = "" if days == domain.days else f" in the next {days} days"
         verb = rng.choice(verbs[asked_kind]) if kinds == [asked_kind] else "be interested in"
         demand = f"{rng.choice(AUDIENCE)} {verb} {category or item}{when}"
-        examples = [lake_items.items[i] for i in np.argsort(-near, kind="stable")[: prompts.EXAMPLES // 2]]
+        examples = [lake_items.items[i] for i in np.argsort(-near, kind="stable")[: instructions.EXAMPLES // 2]]
         others = [i for i in basket[asked_kind] if not fits(i)]
         if others and rng.random() < 0.2:
             examples.insert(0, str(rng.choice(others)))
@@ -163,7 +167,7 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
         examples = [*dict.fromkeys([*(i for kind_items in answer_items.values() for i in kind_items), *examples])]
         rng.shuffle(examples)
         answer = " ".join(retrieval.sentences(answer_items, days))
-        lessons.append([*prompts.rewriting(demand, examples, days), {"role": "assistant", "content": answer}])
+        lessons.append([*instructions.rewriting(demand, examples, days), {"role": "assistant", "content": answer}])
     return lessons
 
 

@@ -19,6 +19,7 @@ import pytest
 from found_platform import index, lake
 from found_platform.audiences import lookup, preview, prompts, specification
 from found_platform.audiences.lookup import Question
+from found_platform.audiences.question import Size
 from found_platform.errors import BadInput
 from found_platform.index import snapshot
 from found_platform.privacy import keys, suppression, vault
@@ -52,7 +53,7 @@ def forget_what_is_open() -> None:
 
 
 def answers(settings: Settings) -> list[Any]:
-    found = [lookup.find(settings, question, top=25, explain=True) for question in QUESTIONS]
+    found = [lookup.find(settings, question, Size(top=25), explain=True) for question in QUESTIONS]
     scored = [lookup.score(settings, question) for question in QUESTIONS]
     shown = preview.preview(settings, specification.draft(settings, question=Question(PETS), top=30))
     return [*found, *((s.keys, s.scores.tolist(), s.reason, s.curve) for s in scored), shown]
@@ -83,7 +84,7 @@ def test_what_was_published_serves_as_it_was_published_whatever_happens_to_the_l
     assert answers(apart) == before
     shutil.rmtree(apart.home / "mlflow")
     forget_what_is_open()
-    assert lookup.find(apart, QUESTIONS[0], top=25, explain=True) == before[0]
+    assert lookup.find(apart, QUESTIONS[0], Size(top=25), explain=True) == before[0]
 
 
 def lake_tables(settings: Settings) -> list[str]:
@@ -99,7 +100,7 @@ def test_a_publication_of_before_gets_its_snapshot_once_at_the_first_look_up(
     written, write = [], snapshot.write
     monkeypatch.setattr(snapshot, "write", lambda *args: written.append(args) or write(*args))
     with ThreadPoolExecutor(4) as pool:
-        asked = list(pool.map(lambda _: lookup.find(apart, QUESTIONS[0], top=25, explain=True), range(4)))
+        asked = list(pool.map(lambda _: lookup.find(apart, QUESTIONS[0], Size(top=25), explain=True), range(4)))
     assert len(written) == 1
     assert all(answer == before[0] for answer in asked)
     forget_what_is_open()
@@ -112,7 +113,7 @@ def test_a_publication_of_before_is_taken_over_after_late_events_too(apart: Sett
     shutil.rmtree(apart.home / "index" / "states")
     late_events(apart, as_of)
     forget_what_is_open()
-    assert lookup.find(apart, Question(PETS, mode="late"), top=5).count == 5
+    assert lookup.find(apart, Question(PETS, mode="late"), Size(top=5)).count == 5
     population = lookup._population(apart, index.live(apart))
     assert "a text that came late 0" in population.words
 
@@ -169,14 +170,14 @@ def test_the_index_path_reads_nobody_but_whom_it_names(apart: Settings, where: s
     tuned = lookup.score(apart, Question(GOLD, mode="aligned"))
     prompts.tune(apart, "gold", GOLD, set(tuned.keys[:6]))
     asked = [Question(GOLD, mode="aligned", where=where), Question(prompt="gold", where=where)]
-    before = [lookup.find(apart, question, top=10) for question in asked]
+    before = [lookup.find(apart, question, Size(top=10)) for question in asked]
     assert not any(answer.exact for answer in before)
-    exactly = [lookup.find(apart, question, top=10, exact=True) for question in asked]
+    exactly = [lookup.find(apart, question, Size(top=10), exact=True) for question in asked]
     for answer, exact in zip(before, exactly, strict=True):
         assert [u.user_id for u in answer.users] == [u.user_id for u in exact.users]
     blank(snapshot.folder(apart, index.live(apart).name))
     forget_what_is_open()
-    assert [lookup.find(apart, question, top=10) for question in asked] == before
+    assert [lookup.find(apart, question, Size(top=10)) for question in asked] == before
 
 
 def test_consent_is_asked_of_whom_the_index_names(apart: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,12 +190,12 @@ def test_consent_is_asked_of_whom_the_index_names(apart: Settings, monkeypatch: 
     source = apart.home / "source.yaml"
     source.write_text(source.read_text().replace("profile_schema:\n", "profile_schema:\n  consent: bool\n"))
     asks = apart.model_copy(update={"consent_column": "consent"})
-    answer, exact = (lookup.find(asks, Question(GOLD, mode="aligned"), top=10, exact=e) for e in (False, True))
+    answer, exact = (lookup.find(asks, Question(GOLD, mode="aligned"), Size(top=10), exact=e) for e in (False, True))
     assert not answer.exact
     assert [u.user_id for u in answer.users] == [u.user_id for u in exact.users]
     assert {u.user_id for u in answer.users} <= set(keys.user_ids(apart, list(consenting)).values())
     monkeypatch.setattr(index, "MAX_LIMIT", 20)
-    scarce = lookup.find(asks, Question(GOLD, mode="aligned"), top=10)
+    scarce = lookup.find(asks, Question(GOLD, mode="aligned"), Size(top=10))
     assert scarce.exact
     assert "fewer than 10 of the best 20 users may be targeted" in scarce.reason
     assert scarce.users == exact.users
@@ -202,10 +203,10 @@ def test_consent_is_asked_of_whom_the_index_names(apart: Settings, monkeypatch: 
 
 @pytest.mark.parametrize("question", [Question(GOLD, mode="aligned"), Question(PETS, mode="late")], ids=["index", "exact"])
 def test_a_user_without_a_row_in_the_vault_is_left_out_and_said(apart: Settings, question: Question) -> None:
-    before = lookup.find(apart, question, top=10, explain=True)
+    before = lookup.find(apart, question, Size(top=10), explain=True)
     best = lookup.score(apart, question).keys
     vault.remove(apart, [best[1]])
-    after = lookup.find(apart, question, top=10, explain=True)
+    after = lookup.find(apart, question, Size(top=10), explain=True)
     assert [u.user_id for u in after.users] == [u.user_id for i, u in enumerate(before.users) if i != 1]
     assert after.count == 9
     assert "1 user has no id in the vault and is left out" in after.reason
@@ -239,16 +240,16 @@ def test_a_new_mode_is_one_file(
     scorers._registry.cache_clear()
     request.addfinalizer(lambda: (scorers._registry.cache_clear(), sys.modules.pop(f"{scorers.__name__}.busy", None)))
     assert scorers.modes() == ("auto", "aligned", "busy", "late", "replay")
-    answer = lookup.find(settings, Question(GOLD, mode="busy"), top=5, explain=True)
+    answer = lookup.find(settings, Question(GOLD, mode="busy"), Size(top=5), explain=True)
     assert (answer.mode, answer.exact, answer.count) == ("busy", True, 5)
     assert [u.score for u in answer.users] == sorted((u.score for u in answer.users), reverse=True)
     assert all(u.evidence for u in answer.users)
 
 
 def test_the_command_line_offers_the_modes_there_are() -> None:
-    from found_platform.cli import app
+    from found_platform.cli import options
 
-    assert [mode.value for mode in app.ModeName] == list(scorers.modes())
+    assert [mode.value for mode in options.ModeName] == list(scorers.modes())
 
 
 def test_a_thousand_look_ups_in_eight_threads_leave_memory_and_threads_where_they_were(settings: Settings) -> None:
@@ -257,7 +258,7 @@ def test_a_thousand_look_ups_in_eight_threads_leave_memory_and_threads_where_the
 
     def run(count: int) -> None:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda i: lookup.find(settings, asked[i % len(asked)], top=10), range(count)))
+            list(pool.map(lambda i: lookup.find(settings, asked[i % len(asked)], Size(top=10)), range(count)))
 
     def state() -> tuple[float, int, int]:
         gc.collect()
