@@ -60,7 +60,7 @@ def ask(home: Path, mode: str, place: int, where: str | None = None) -> Any:
     from found_platform.settings import Settings
 
     question = lookup.Question(f"people who will soon buy {THINGS[place % len(THINGS)]}", mode=mode, where=where)
-    return lookup.find(Settings.load(home), question, top=TOP)
+    return lookup.find(Settings.load(home), question, lookup.Size(top=TOP))
 
 
 def first(home: Path, mode: str, where: str | None) -> dict[str, Any]:

@@ -5,9 +5,6 @@ id mod 5. Only look-up results and exports go back through the vault; people's f
 read.
 """
 
-# pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
-
 import hashlib
 import hmac
 import secrets

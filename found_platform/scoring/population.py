@@ -2,7 +2,6 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -62,7 +61,7 @@ class Population:
         states = LakeStates(settings, model, version, cutoff, ordered)
         return cls(settings, model, version, cutoff, ordered, vectors, events, states)
 
-    @cached_property
+    @property
     def has_history(self) -> np.ndarray:
         """(U,) bool; who has none is never looked up."""
         return self.events > 0

@@ -12,6 +12,7 @@ import pytest
 from conftest import Outcome, call_found
 
 from found_platform import lake, registry
+from found_platform.privacy import keys
 from found_platform.registry import tracking
 from found_platform.settings import Profile, Settings
 from found_platform.training_runs import stages
@@ -54,7 +55,8 @@ def test_it_shows_its_models(moved: Settings) -> None:
 
 
 def test_it_tunes_a_prompt_and_keeps_an_audience_of_it_fresh(moved: Settings, tmp_path: Path) -> None:
-    ids = lake.read(moved.lake, "vault")["user_id"].to_pylist()[:40]
+    user_keys = lake.read(moved.lake, "raw_profile", columns=["user_key"])["user_key"].to_pylist()[:40]
+    ids = list(keys.user_ids(moved, user_keys).values())
     pc.write_csv(pa.table({"user_id": ids}), tmp_path / "seeds.csv")
     done(moved, "audience", "tune", "gold", "--demand", DEMAND, "--seeds", tmp_path / "seeds.csv")
     done(moved, "audience", "save", "soon", "--prompt", "gold", "--top", 20)
