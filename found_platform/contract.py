@@ -22,6 +22,8 @@ SEARCH = "search"
 FOLDS = 5
 HELD_OUT_FOLD = 0
 """Users of this fold never enter either training stage."""
+MIN_HELD_OUT = 10
+"""Held-out users who must act both before a window and in it: on fewer, nobody can judge whether a model has learned anything."""
 
 MAX_TEXT = 4096
 MAX_PARTITIONS = 25_000
