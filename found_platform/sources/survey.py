@@ -18,7 +18,9 @@ from found_platform.privacy import keys
 GAP_DAYS = 365
 """Days without a row from which a handful of rows beyond them may be slips: 1970-01-01, a year typed wrong by a digit."""
 HANDFUL = 0.01
-"""Share of the rows that is a handful. A log whose first years were thin has more, or no gap."""
+"""Share of the rows that is a handful, and one row of at least `FEW_ROWS` is too. A log whose first years were thin has more, or no
+gap."""
+FEW_ROWS = 20
 STRETCH = 1.5
 """The days must grow by this factor before anybody is asked: a home of ten years is not much larger for an eleventh."""
 
@@ -42,15 +44,16 @@ def days(con: duckdb.DuckDBPyConnection) -> dict[dt.date, int]:
 def core(rows: dict[dt.date, int]) -> tuple[dt.date, dt.date]:
     """First and last day of the rows without a handful that lies a long gap away, at either end; `rows` is ordered by day."""
     dates, total = list(rows), sum(rows.values())
+    handful = max(HANDFUL * total, 1 if total >= FEW_ROWS else 0)
     first, last = 0, len(dates) - 1
     before = after = 0
     for i in range(len(dates) - 1):
         before += rows[dates[i]]
-        if before <= HANDFUL * total and (dates[i + 1] - dates[i]).days > GAP_DAYS:
+        if before <= handful and (dates[i + 1] - dates[i]).days > GAP_DAYS:
             first = i + 1
     for i in range(len(dates) - 1, first, -1):
         after += rows[dates[i]]
-        if after <= HANDFUL * total and (dates[i] - dates[i - 1]).days > GAP_DAYS:
+        if after <= handful and (dates[i] - dates[i - 1]).days > GAP_DAYS:
             last = i - 1
     return dates[first], dates[last]
 
@@ -65,8 +68,8 @@ def check_days(con: duckdb.DuckDBPyConnection) -> None:
     if whole < STRETCH * inner or whole == inner:
         return
     far = con.execute(
-        "SELECT file, row_number, CAST(CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS VARCHAR) FROM scanned WHERE reason IS NULL AND "
-        "CAST(event_time AT TIME ZONE 'UTC' AS DATE) NOT BETWEEN ? AND ? ORDER BY event_time, file, row_number LIMIT 3",
+        "SELECT file, row_number, CAST(CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS VARCHAR) FROM scanned WHERE reason IS NULL "
+        "AND CAST(event_time AT TIME ZONE 'UTC' AS DATE) NOT BETWEEN ? AND ? ORDER BY event_time, file, row_number LIMIT 3",
         [first, last],
     ).fetchall()
     count = sum(n for day, n in rows.items() if not first <= day <= last)
@@ -77,8 +80,8 @@ def check_days(con: duckdb.DuckDBPyConnection) -> None:
     raise BadInput(
         f"{count:,} of {sum(rows.values()):,} rows {'is' if count == 1 else 'are'} dated far from all others ({examples}"
         f"{'; …' if count > len(far) else ''}) and would make {whole:,} days of {inner:,}. If that is a slip, write "
-        f"`span: {{start: {first}{end}}}` into the source file, and {'it is' if count == 1 else 'they are'} left aside; if it is true, "
-        f"write `span: {{start: {min(rows)}, end: {max(rows) + dt.timedelta(days=1)}}}`."
+        f"`span: {{start: {first}{end}}}` into the source file, and {'it is' if count == 1 else 'they are'} left aside; if it is "
+        f"true, write `span: {{start: {min(rows)}, end: {max(rows) + dt.timedelta(days=1)}}}`."
     )
 
 
