@@ -20,7 +20,7 @@ from found_platform import index, lake, registry
 from found_platform.embedding import handover
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
-from found_platform.sources import staging
+from found_platform.sources import growth, staging
 from found_platform.targeting.audiences import membership, specification
 
 
@@ -102,6 +102,9 @@ def run(
             keys = wanted_keys(house, asset, cutoff)
             if not keys:
                 continue
+            if asset == "raw_events":  # the scan may have found days that were not there before
+                house = House(settings)
+                keys = wanted_keys(house, asset, cutoff)
             yield asset
             stale = keys if force else _stale(house, instance, asset, keys)
             if stale and not prepared:
@@ -145,22 +148,22 @@ def backfill(
     assets: Sequence[str] = BACKFILLED,
     each_day: bool = False,
     force: bool = False,
+    removed: growth.Removed | None = None,
 ) -> Iterator[Filled]:
     """Materialises the days `first` to `last`, both included, of these daily assets: those that are missing or stale, or all.
 
-    A source that has changed is scanned first. Days go into runs of consecutive ones, or a run each with `each_day`: the rows are
-    the same. Raises BadInput for days outside the source and JobFailed; what was done before stays, and the same call goes on from
-    there.
+    A source that has changed is scanned first. Days that the home does not have then are left out, see `days_of`. Days go into runs
+    of consecutive ones, or a run each with `each_day`: the rows are the same. `removed` says what is done with rows that the source no
+    longer holds. Raises BadInput where the home has none of the days, or its source has shrunk and nobody says what to do, and
+    JobFailed; what was done before stays, and the same call goes on from there.
     """
-    house = House(settings)
-    days = [k for k in house.keys("raw_events") if str(first) <= k <= str(last)]
-    if not days or days[0] != str(first) or days[-1] != str(last):
-        known = house.keys("raw_events")
-        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {known[0]} to {known[-1]}.")
     with session(settings) as instance:
+        staging.renew(settings, removed)
         for asset in ("quarantine", "raw_profile"):
-            if _stale(house, instance, asset, [""]):
+            if _stale(house := House(settings), instance, asset, [""]):
                 _materialize(house, instance, asset, [""])
+        house = House(settings)
+        days = days_of(settings, first, last)
         for asset in assets:
             stale = days if force else [k for k in _stale(house, instance, asset, house.keys(asset)) if k in set(days)]
             runs = (
@@ -173,6 +176,15 @@ def backfill(
                 timer = lake.Timer()
                 rows = _materialize(house, instance, asset, keys)
                 yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
+
+
+def days_of(settings: Settings, first: dt.date, last: dt.date) -> list[str]:
+    """The days of a home from `first` to `last`, both included. Raises BadInput where it has none of them."""
+    known = House(settings).keys("raw_events")
+    days = [k for k in known if str(first) <= k <= str(last)]
+    if not days:
+        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {known[0]} to {known[-1]}.")
+    return days
 
 
 @dataclass(frozen=True)
@@ -253,7 +265,7 @@ def _is_there(settings: Settings, asset: str, key: str) -> bool:
     if asset in IN_LAKE and not lake.exists(settings.lake, asset):
         return False
     if asset == "quarantine":
-        return staging.is_staged(settings)
+        return staging.is_staged(settings) and not staging.waits(settings)
     if asset in TRAINED:
         folder = handover.folder(settings, dt.date.fromisoformat(key))
         if not ((folder / "data").exists() and (folder / TRAINED[asset]).exists()):

@@ -202,8 +202,12 @@ def profile_schema(home: Path) -> pa.Schema:
     path = home / "source.yaml"
     if not path.exists():
         return pa.schema([])
-    attributes = (yaml.safe_load(path.read_text()) or {}).get("profile_schema") or {}
-    return pa.schema([pa.field(name, ATTRIBUTE_TYPES[kind]) for name, kind in attributes.items()])
+    return attributes((yaml.safe_load(path.read_text()) or {}).get("profile_schema") or {})
+
+
+def attributes(kinds: dict[str, str]) -> pa.Schema:
+    """Profile attributes by name and kind, as a schema."""
+    return pa.schema([pa.field(name, ATTRIBUTE_TYPES[kind]) for name, kind in kinds.items()])
 
 
 ATTRIBUTE_TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}

@@ -24,18 +24,30 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     @house.asset("promotion", group="publish", kinds={"mlflow"}, pool="mlflow", checks=["gate_passes"])
     def promotion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion,
-        unless a person has chosen another one since it was made."""
+        unless a person has chosen another one since it was made. A gate that cannot judge does not keep the frozen-text model, in
+        which nothing was learned, from serving."""
         record = Record(context, house)
         version = registry.of_cutoff(settings, str(record.cutoff))
         verdict = gate.judge(settings, version, record.cutoff)
         registry.store_verdict(settings, version, verdict)
         held = registry.held(settings, version)
-        if verdict.passed and not held:
+        serves = registry.gate_passed(settings, version)
+        if serves and not held:
             registry.promote(settings, version)
+        why = (
+            verdict.reason
+            if verdict.judged
+            else f"not judged: {verdict.reason}"
+            + (
+                "; the frozen-text model serves"
+                if serves
+                else "; no trained model serves without a verdict: `found demo` makes one"
+            )
+        )
         return record.result(
             hashes={str(record.cutoff): json.dumps(verdict.figures, sort_keys=True)},
-            checks={"gate_passes": (verdict.passed, verdict.reason)},
-            metadata={"model_version": version, "verdict": verdict.reason, **_held(held, version), **verdict.figures},
+            checks={"gate_passes": (serves, why)},
+            metadata={"model_version": version, "verdict": why, **_held(held, version), **verdict.figures},
         )
 
     @house.asset("user_index", group="publish", kinds={"milvus"})

@@ -55,12 +55,18 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         size = sum(f.stat().st_size for f in files.iterdir())
         return record.written(written, future.SCHEMA, metadata={"files": dg.MetadataValue.path(str(files)), "files_bytes": size})
 
-    def train(context: dg.AssetExecutionContext, name: str) -> stages.Stage | None:
+    def train(context: dg.AssetExecutionContext, name: str) -> stages.Stage | str:
+        """The trained stage, or why there is none."""
+
         def forward(line: dict[str, Any]) -> None:
             said = line.get("said") or f"{name} {line['step']}/{line['steps']}: {line.get('held_out') or line.get('parts')}"
             context.log.info(said)
 
-        return stages.run(settings, Record(context, house).cutoff, name, forward)
+        cutoff = Record(context, house).cutoff
+        if (why := gate.unjudgeable(settings, cutoff)) is not None:
+            stages.skip(settings, cutoff, name, why)
+            return why
+        return stages.run(settings, cutoff, name, forward) or "the source has no profile: there is no table to learn from"
 
     def shown(stage: stages.Stage) -> dict[str, Any]:
         picture = base64.b64encode(curves.plot(stage.curves)).decode()
@@ -78,8 +84,8 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         def pretrained(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             record = Record(context, house)
             stage = train(context, name)
-            sha256 = stage.sha256 if stage else "none"
-            said = shown(stage) if stage else {"why_not": "the source has no profile: there is no table to learn from"}
+            sha256 = "none" if isinstance(stage, str) else stage.sha256
+            said = {"why_not": stage} if isinstance(stage, str) else shown(stage)
             return record.result(hashes={str(record.cutoff): sha256[:16]}, metadata=said)
 
         return pretrained
@@ -87,16 +93,20 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     @house.asset("found_model", group="align", kinds={"pytorch", "mlflow"}, pool="training", checks=["weights_are_sound"])
     def found_model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The model of this cutoff, registered in MLflow as `candidate`: FOUND, aligned with descriptions of the future. The
-        frozen-text model is registered beside it, as the version to beat, and takes its place where the gate refuses FOUND."""
+        frozen-text model is registered beside it, as the version to beat, and takes its place where the gate refuses FOUND, or
+        where too few users act for any verdict: then FOUND is not trained."""
         record = Record(context, house)
         align = train(context, "align")
-        assert align is not None
-        done = [s for s in (stages.finished(settings, record.cutoff, n) for n in ("behavior", "tabular")) if s] + [align]
         frozen = fit.frozen_text(settings, record.cutoff)
-        found = fit.found(settings, record.cutoff, done)
-        verdict = gate.judge(settings, found, record.cutoff)
+        if isinstance(align, str):
+            found, verdict = None, registry.Verdict(False, align, {}, judged=False)
+        else:
+            done = [s for s in (stages.finished(settings, record.cutoff, n) for n in ("behavior", "tabular")) if s] + [align]
+            found = fit.found(settings, record.cutoff, done)
+            verdict = gate.judge(settings, found, record.cutoff)
         version = fit.choose(settings, record.cutoff, frozen, found, verdict)
         loaded = registry.load(settings, version)
+        refused = {"card_of_the_refused": dg.MetadataValue.md(registry.card(settings, found))} if found and found != version else {}
         return record.result(
             hashes={str(record.cutoff): hashlib.sha256(loaded.tags["sha256"].encode()).hexdigest()[:16]},
             checks={"weights_are_sound": fit.sound(loaded)},
@@ -105,8 +115,12 @@ def build(house: House) -> list[dg.AssetsDefinition]:
                 "version_to_beat": frozen,
                 "alignment": verdict.reason if verdict.passed else f"{verdict.reason}: the frozen-text model serves this cutoff",
                 "card": dg.MetadataValue.md(registry.card(settings, version)),
-                **({} if version == found else {"card_of_the_refused": dg.MetadataValue.md(registry.card(settings, found))}),
-                **shown(align),
+                **(
+                    {}
+                    if found in (None, version)
+                    else {"card_of_the_refused": dg.MetadataValue.md(registry.card(settings, found or frozen))}
+                ),
+                **({} if isinstance(align, str) else shown(align)),
             },
         )
 

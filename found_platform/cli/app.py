@@ -60,6 +60,11 @@ class Level(StrEnum):
     broad = "broad"
 
 
+class Removed(StrEnum):
+    keep = "keep"
+    drop = "drop"
+
+
 class ProfileName(StrEnum):
     tiny = "tiny"
     cpu = "cpu"
@@ -68,6 +73,9 @@ class ProfileName(StrEnum):
 
 Home = Annotated[Path, typer.Option("--home", help="Folder of all state.")]
 DEFAULT_HOME = Path(".found")
+RemovedRows = Annotated[
+    Removed | None, typer.Option(help="Keep or drop what was taken in and the source no longer holds. Default: stop and say it.")
+]
 
 
 @app.command()
@@ -83,6 +91,10 @@ def demo(
     profile: Annotated[ProfileName | None, typer.Option(help="Sizes for a machine [default: cpu].")] = None,
     home: Home = DEFAULT_HOME,
     force: Annotated[bool, typer.Option(help="Redo what is up to date.")] = False,
+    removed: RemovedRows = None,
+    another_source: Annotated[
+        bool, typer.Option("--another-source", help="The home follows a source that has nothing in common with its own.")
+    ] = False,
     format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
 ) -> None:
     """Run the whole graph, from events to an audience."""
@@ -95,6 +107,8 @@ def demo(
         profile=profile,
         home=home,
         force=force,
+        removed=removed.value if removed else None,
+        another_source=another_source,
         as_json=format is Format.json,
     )
 
@@ -106,13 +120,23 @@ def backfill(
     asset: Annotated[list[str] | None, typer.Option(help="A daily asset; may be repeated. Default: all of them.")] = None,
     each_day: Annotated[bool, typer.Option("--each-day", help="A run a day instead of a run for up to 30 days.")] = False,
     force: Annotated[bool, typer.Option(help="Redo what is up to date.")] = False,
+    removed: RemovedRows = None,
     home: Home = DEFAULT_HOME,
     format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
 ) -> None:
     """Make days of events and features again, and say what is stale after it."""
     from found_platform.cli import backfill as command
 
-    command.backfill(first, last, assets=asset or [], each_day=each_day, force=force, home=home, as_json=format is Format.json)
+    command.backfill(
+        first,
+        last,
+        assets=asset or [],
+        each_day=each_day,
+        force=force,
+        removed=removed.value if removed else None,
+        home=home,
+        as_json=format is Format.json,
+    )
 
 
 @app.command()

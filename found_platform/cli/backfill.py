@@ -1,7 +1,7 @@
 """`found backfill` and `found status`: days made again, and what is there, missing and stale."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -14,7 +14,17 @@ from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
 
-def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force: bool, home: Path, as_json: bool) -> None:
+def backfill(
+    first: str,
+    last: str,
+    *,
+    assets: list[str],
+    each_day: bool,
+    force: bool,
+    removed: Literal["keep", "drop"] | None,
+    home: Path,
+    as_json: bool,
+) -> None:
     """Makes the days, with a bar an asset on stderr, and prints what was made and what is stale now."""
     from dagster_defs import run as graph
 
@@ -29,7 +39,7 @@ def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force:
     columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks: dict[str, Any] = {}
-        for filled in graph.backfill(settings, start, end, assets=wanted, each_day=each_day, force=force):
+        for filled in graph.backfill(settings, start, end, assets=wanted, each_day=each_day, force=force, removed=removed):
             if filled.asset not in tasks:
                 tasks[filled.asset] = progress.add_task(filled.asset, total=filled.total, visible=filled.total > 0)
                 done[filled.asset] = {"made": 0, "up_to_date": filled.up_to_date, "rows": 0, "runs": 0, "seconds": 0.0}
@@ -40,10 +50,19 @@ def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force:
             row["seconds"] = round(row["seconds"] + filled.seconds, 2)
             progress.update(tasks[filled.asset], completed=row["made"])
     states = graph.states(settings)
+    days = graph.days_of(settings, start, end)
+    absent = (end - start).days + 1 - len(days)
     if as_json:
-        print_json({"from": start, "to": end, "assets": done, "stale": {s.asset: s.stale for s in states if s.stale}})
+        stale = {s.asset: s.stale for s in states if s.stale}
+        print_json({"from": days[0], "to": days[-1], "days_not_in_the_home": absent, "assets": done, "stale": stale})
         return
     console = Console(highlight=False, markup=False)
+    if absent:
+        console.print(
+            f"{absent:,} of the days from {start} to {end} are not in this home, whose source has none there: {days[0]} to {days[-1]} "
+            "were looked at.",
+            soft_wrap=True,
+        )
     table = _table("asset", "days made", "up to date", "runs", "rows", "seconds")
     for asset, row in done.items():
         table.add_row(asset, *(f"{row[k]:,}" for k in ("made", "up_to_date", "runs", "rows")), f"{row['seconds']:.1f}")

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from found_platform.cli.audience import show
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
+from found_platform.sources import growth, survey
 from found_platform.sources.config import SourceConfig
 
 DEMAND = "people who will soon buy gold"
@@ -30,18 +32,20 @@ def run(
     profile: str | None,
     home: Path,
     force: bool,
+    removed: growth.Removed | None,
+    another_source: bool,
     as_json: bool,
 ) -> None:
     """Runs everything; prints progress to stderr where the answer on stdout is JSON."""
-    settings, config, expected = _open(source, simulation, profile, home, cutoff, force=force)
-    day = _cutoff(settings, config, cutoff)
+    opening = _open(source, simulation, profile, home, cutoff, force=force, removed=removed, another_source=another_source)
+    settings, config, day = opening.settings, opening.source, opening.cutoff
     say = Console(stderr=as_json, highlight=False, markup=False)
     say.print(
         f"Source {config.name}, {config.days[0]} to {config.days[1]}; cutoff {day}; profile {settings.profile}; home {home}",
         soft_wrap=True,
     )
-    if expected:
-        say.print(expected, soft_wrap=True)
+    for line in opening.lines:
+        say.print(line, soft_wrap=True)
     imports = lake.Timer()
     import_seconds = 0.0
 
@@ -73,10 +77,9 @@ def run(
     from found_platform import index, registry
     from found_platform.targeting import lookup
 
-    trained = next(v for v in registry.versions(settings) if v.tags["kind"] == "found" and v.tags["cutoff"] == str(day))
-    if trained.tags.get("gate") == "failed":
-        why = f"The frozen-text model serves: of version {trained.version} the gate says: {trained.tags['gate_reason']}."
-        say.print(why, soft_wrap=True)
+    why = registry.why_frozen_text(settings, str(day))
+    if why:
+        say.print(f"The frozen-text model serves: {why}.", soft_wrap=True)
 
     demand = DEMAND if config.simulator else _a_demand(settings, day)
     audience = lookup.find(settings, lookup.Question(demand), top=AUDIENCE)
@@ -85,6 +88,9 @@ def run(
         document = {
             "home": str(settings.home),
             "cutoff": str(day),
+            "horizon_days": settings.horizon_days,
+            "notes": opening.lines,
+            "frozen_text_serves": why,
             "seconds": {s.asset: s.seconds for s in steps},
             "made": {s.asset: s.made for s in steps},
             "import_seconds": round(import_seconds, 2),
@@ -109,10 +115,32 @@ def run(
     say.print(f"  {ui}   then open http://127.0.0.1:3000: the graph, its runs and their reports", soft_wrap=True)
 
 
+@dataclass(frozen=True)
+class Opening:
+    """A home that is open for its source. `lines` say what is new and what to expect."""
+
+    settings: Settings
+    source: SourceConfig
+    cutoff: dt.date
+    lines: list[str]
+
+
 def _open(
-    source: Path | None, simulation: dict[str, Any], profile: str | None, home: Path, cutoff: str | None, *, force: bool
-) -> tuple[Settings, SourceConfig, str | None]:
-    """Checks everything that can be checked before a home is made. The text says what to expect, where everything is to be done."""
+    source: Path | None,
+    simulation: dict[str, Any],
+    profile: str | None,
+    home: Path,
+    cutoff: str | None,
+    *,
+    force: bool,
+    removed: growth.Removed | None,
+    another_source: bool,
+) -> Opening:
+    """Checks everything that can be checked before a home is made or changed: columns and filters, days, losses, consent, models,
+    disk, and what the rhythm of the log allows."""
+    from found_platform import contract
+    from found_platform.embedding import preflight
+    from found_platform.privacy import suppression
     from found_platform.sources import estimate, staging
 
     if source is not None and simulation:
@@ -128,30 +156,48 @@ def _open(
     else:
         asked = kept.simulator.model_dump() if kept and kept.simulator else {}
         config = source_config.parse({"name": "simulated", "simulator": {**asked, **simulation}}, "the simulation")
-    found = staging.discover(settings, config)
-    _cutoff(settings, found, cutoff)
-    from found_platform.embedding import preflight
-
+    found = staging.discover(settings, config, another=another_source)
+    suppression.check_consent_column(settings, contract.attributes(found.profile_schema or {}))
     preflight.check_models(settings)
-    expected = None
-    if force or kept is None:
-        needs: list[str] = []
-        preflight.check(settings, len(found.profile_schema or {}), needs.append)
-        guess = estimate.of_source(found)
-        estimate.check_disk(guess, settings.home)
-        expected = "\n".join([guess.sentence(home), *needs])
-    return settings, staging.open_home(settings, found), expected
+    estimate.check_disk(estimate.of_events(found), settings.home)
+    day = _day(found, cutoff)
+    if day is not None and not found.days[0] < day <= found.days[1]:
+        _cutoff(settings, found, cutoff)
+    horizons = survey.horizons(settings, new=kept is None)
+    prepared = staging.prepare(settings, found, removed=removed, cutoff=day, horizons=horizons)
+    try:
+        lines = [*prepared.notes]
+        rhythm = survey.choose(prepared.rhythms, settings.horizon_days)
+        if rhythm is not None:
+            why = survey.horizon_sentence(rhythm, prepared.rhythms, settings.horizon_days)
+            settings = survey.with_horizon(settings, rhythm.horizon_days)
+            lines += [why] if why else []
+            lines += [] if rhythm.judged else [rhythm.sentence()]
+        day = _cutoff(settings, prepared.source, cutoff)
+        if force or kept is None:
+            preflight.check(settings, len(found.profile_schema or {}), lines.append)
+            guess = estimate.of_source(prepared.source)
+            estimate.check_disk(guess, settings.home)
+            lines.append(guess.sentence(home))
+        return Opening(settings, staging.open_home(settings, prepared.source), day, lines)
+    except BaseException:
+        staging.discard(settings)
+        raise
+
+
+def _day(config: SourceConfig, cutoff: str | None) -> dt.date | None:
+    """The cutoff that is asked for; None for the default, which depends on the horizon."""
+    return None if cutoff is None else parse_cutoff(cutoff, config.days[1], config.days[1])
 
 
 def _cutoff(settings: Settings, config: SourceConfig, cutoff: str | None) -> dt.date:
     first, end = config.days
-    day = parse_cutoff(cutoff, end - dt.timedelta(days=settings.horizon_days), end)
+    day = _day(config, cutoff) or end - dt.timedelta(days=settings.horizon_days)
     earliest = first + dt.timedelta(days=settings.horizon_days + 1)
-    if earliest > end:
-        shorter = "" if settings.profile == "tiny" else ", or take --profile tiny (7 days)"
+    if earliest > end or (cutoff is None and earliest > day):
         raise BadInput(
-            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and "
-            f"a horizon of {settings.horizon_days} days; bring more{shorter}."
+            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and a horizon "
+            f"of {settings.horizon_days} days; bring {2 * settings.horizon_days + 1} days or more, or set FOUND_HORIZON_DAYS to less."
         )
     if not earliest <= day <= end:
         raise BadInput(

@@ -28,10 +28,14 @@ def list_versions(*, home: Path, as_json: bool) -> None:
     for v in found:
         aliases = [a for a in v.aliases if not a.startswith("cutoff-")]
         notes = aliases + (["rolled back"] if registry.ROLLED_BACK in v.tags else [])
-        gate = v.tags.get("gate", "not judged")
+        gate = v.tags.get("gate", "-")
         created = f"{v.created:%Y-%m-%d %H:%M}"
         table.add_row(v.version, v.tags.get("kind", ""), v.tags.get("cutoff", ""), created, gate, ", ".join(notes))
-    Console(highlight=False, markup=False).print(table)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    for v in found:
+        if v.tags.get("gate") == registry.NOT_JUDGED:
+            console.print(f"Version {v.version} was not judged: {v.tags['gate_reason']}.", soft_wrap=True)
 
 
 def show(name: str, *, home: Path, as_json: bool) -> None:

@@ -77,7 +77,7 @@ class Loss:
                     f"{'have' if count > 1 else 'has'} {verb} ({which})"
                 )
         return (
-            f"The source has shrunk: {', and '.join(parts)}. Say `--removed keep` to go on and keep in this home what was taken in, "
+            f"The source has shrunk: {', and '.join(parts)}. Say `--removed keep` to go on and keep what this home has taken in, "
             "or `--removed drop` to let it go."
         )
 

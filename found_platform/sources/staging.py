@@ -3,6 +3,7 @@
 A staged folder is swapped in whole, and only where the share of bad rows is under the threshold.
 """
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -185,7 +186,6 @@ def prepare(
         _staged_fingerprint(settings) == _fingerprint(settings, found) and not (removed == "drop" and manifest(settings)["kept"])
     ):
         return Prepared(found, [])
-    new = not settings.home.exists()
     try:
         with _turn(settings):
             con = _scan(settings, found, removed)
@@ -204,10 +204,26 @@ def prepare(
             finally:
                 con.close()
     except BaseException:
-        untouched = new and not (settings.home / "source.yaml").exists()
-        shutil.rmtree(settings.home if untouched else _work(settings), ignore_errors=True)
+        discard(settings)
         raise
     return Prepared(found, [*notes, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
+
+
+def discard(settings: Settings) -> None:
+    """Takes back what `prepare` has left; a folder that is no home yet, and holds nothing else, goes with it."""
+    shutil.rmtree(_work(settings), ignore_errors=True)
+    if not (settings.home / "source.yaml").exists():
+        with contextlib.suppress(OSError):
+            (settings.home / "locks" / "staging.lock").unlink()
+            (settings.home / "locks").rmdir()
+            settings.home.rmdir()
+
+
+def renew(settings: Settings, removed: Removed | None = None) -> list[str]:
+    """Lets a home follow the files of its source, where they have changed; says what changes. Raises BadInput as `prepare`."""
+    prepared = prepare(settings, discover(settings, source_config.of_home(settings)), removed=removed)
+    open_home(settings, prepared.source)
+    return prepared.notes
 
 
 def _lost_note(lost: Loss, removed: Removed | None) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT, midnight
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
+from found_platform.settings import Settings
 
 GAP_DAYS = 365
 """Days without a row from which a handful of rows beyond them may be slips: 1970-01-01, a year typed wrong by a digit."""
@@ -161,6 +162,21 @@ def rhythms(con: duckdb.DuckDBPyConnection, span: list[dt.date], cutoff: dt.date
     con.unregister("folds")
     assert row is not None
     return [Rhythm(h, until, *row[3 * i : 3 * i + 3]) for i, (h, until) in enumerate(windows)]
+
+
+def horizons(settings: Settings, *, new: bool) -> tuple[int, ...]:
+    """The horizons to choose from: those of `HORIZONS` for a new home for which nobody has set one, else the one that is set."""
+    free = new and "horizon_days" not in settings.model_fields_set
+    return (*HORIZONS, settings.horizon_days) if free else (settings.horizon_days,)
+
+
+def with_horizon(settings: Settings, horizon_days: int) -> Settings:
+    """The settings with this horizon. Who acts seldom is looked back on for longer: twice a horizon that is longer than the default."""
+    if horizon_days <= settings.horizon_days:
+        return settings.model_copy(update={"horizon_days": horizon_days})
+    longer = {name: max(getattr(settings, name), 2 * horizon_days) for name in ("lookback_days", "training_days")}
+    unset = {name: days for name, days in longer.items() if name not in settings.model_fields_set}
+    return settings.model_copy(update={"horizon_days": horizon_days, **unset})
 
 
 def choose(measured: list[Rhythm], default: int) -> Rhythm | None:
