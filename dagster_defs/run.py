@@ -153,8 +153,8 @@ def backfill(
     """Materialises the days `first` to `last`, both included, of these daily assets: those that are missing or stale, or all.
 
     A source that has changed is scanned first. Days that the home does not have then are left out, see `days_of`. Days go into runs
-    of consecutive ones, or a run each with `each_day`: the rows are the same. `removed` says what is done with rows that the source no
-    longer holds. Raises BadInput where the home has none of the days, or its source has shrunk and nobody says what to do, and
+    of consecutive ones, or a run each with `each_day`: the rows are the same. `removed` says what is done with rows that the source
+    no longer holds. Raises BadInput where the home has none of the days, or its source has shrunk and nobody says what to do, and
     JobFailed; what was done before stays, and the same call goes on from there.
     """
     with session(settings) as instance:

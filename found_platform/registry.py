@@ -47,8 +47,8 @@ class LoadedModel:
 class Verdict:
     """What the gate found of one version. `figures` are what it decided on.
 
-    Where too few held-out users act, it is not `judged`, and has not passed. Nothing was learned in a frozen-text model, so that one
-    may serve without a verdict; a trained model never does.
+    Where too few held-out users act, it is not `judged`, and has not passed. Nothing was learned in a frozen-text model, so that
+    one may serve without a verdict; a trained model never does.
     """
 
     passed: bool

@@ -106,7 +106,9 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             verdict = gate.judge(settings, found, record.cutoff)
         version = fit.choose(settings, record.cutoff, frozen, found, verdict)
         loaded = registry.load(settings, version)
-        refused = {"card_of_the_refused": dg.MetadataValue.md(registry.card(settings, found))} if found and found != version else {}
+        refused = {}
+        if found is not None and found != version:
+            refused["card_of_the_refused"] = dg.MetadataValue.md(registry.card(settings, found))
         return record.result(
             hashes={str(record.cutoff): hashlib.sha256(loaded.tags["sha256"].encode()).hexdigest()[:16]},
             checks={"weights_are_sound": fit.sound(loaded)},
@@ -115,11 +117,7 @@ def build(house: House) -> list[dg.AssetsDefinition]:
                 "version_to_beat": frozen,
                 "alignment": verdict.reason if verdict.passed else f"{verdict.reason}: the frozen-text model serves this cutoff",
                 "card": dg.MetadataValue.md(registry.card(settings, version)),
-                **(
-                    {}
-                    if found in (None, version)
-                    else {"card_of_the_refused": dg.MetadataValue.md(registry.card(settings, found or frozen))}
-                ),
+                **refused,
                 **({} if isinstance(align, str) else shown(align)),
             },
         )

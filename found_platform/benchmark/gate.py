@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 SIGMAS = 1.96
 
+FEW_USERS = 30
+"""Held-out users under which an interval that holds one half is no verdict: of so few even a good model may miss it."""
+
 PHRASES = 128
 """Texts of the window that users are ranked for, rare ones rather than common ones."""
 
@@ -37,8 +40,8 @@ ALIKE = 0.6
 def unjudgeable(settings: Settings, cutoff: dt.date) -> str | None:
     """Why no trained model of a cutoff can be judged, known before any is trained; None where one can.
 
-    Held-out users decide, and users of the other folds are what a model learns from: `MIN_HELD_OUT` of each must act both before the
-    last past window and in it.
+    Held-out users decide, and users of the other folds are what a model learns from: `MIN_HELD_OUT` of each must act both before
+    the last past window and in it.
     """
     counts = []
     for held_out in (True, False):
@@ -48,8 +51,8 @@ def unjudgeable(settings: Settings, cutoff: dt.date) -> str | None:
     if min(counts) >= MIN_HELD_OUT:
         return None
     return (
-        f"only {counts[0]} held-out and {counts[1]} other users acted both before {_window_start(settings, cutoff)} and in the window "
-        f"after it, and {MIN_HELD_OUT} of each are needed to judge a trained model"
+        f"only {counts[0]} held-out and {counts[1]} other users acted both before {_window_start(settings, cutoff)} and in the "
+        f"window after it, and {MIN_HELD_OUT} of each are needed to judge a trained model"
     )
 
 
@@ -95,6 +98,8 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
         f"({users} users, 95 % lower bound {figures['future_auc_low']:.1%}, chance 50 %)"
     )
     passed = figures["future_auc_low"] > 0.5
+    if not passed and users < FEW_USERS and figures["future_auc"] + SIGMAS * _error(ranks) > 0.5:
+        return Verdict(False, f"{reason}, which so few users cannot tell from chance", figures, judged=False)
     if frozen is not loaded.model:
         ranks_then, shares_then, at_start = figures_of(frozen)
         figures |= {f"frozen_{name}": value for name, value in at_start.items()}

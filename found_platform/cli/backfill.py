@@ -59,8 +59,8 @@ def backfill(
     console = Console(highlight=False, markup=False)
     if absent:
         console.print(
-            f"{absent:,} of the days from {start} to {end} are not in this home, whose source has none there: {days[0]} to {days[-1]} "
-            "were looked at.",
+            f"{absent:,} of the days from {start} to {end} are not in this home, whose source has no events there: "
+            f"only {days[0]} to {days[-1]} were looked at.",
             soft_wrap=True,
         )
     table = _table("asset", "days made", "up to date", "runs", "rows", "seconds")

@@ -196,8 +196,9 @@ def _cutoff(settings: Settings, config: SourceConfig, cutoff: str | None) -> dt.
     earliest = first + dt.timedelta(days=settings.horizon_days + 1)
     if earliest > end or (cutoff is None and earliest > day):
         raise BadInput(
-            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and a horizon "
-            f"of {settings.horizon_days} days; bring {2 * settings.horizon_days + 1} days or more, or set FOUND_HORIZON_DAYS to less."
+            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and a "
+            f"horizon of {settings.horizon_days} days; bring {2 * settings.horizon_days + 1} days or more, or set FOUND_HORIZON_DAYS "
+            "to less."
         )
     if not earliest <= day <= end:
         raise BadInput(

@@ -171,7 +171,7 @@ def horizons(settings: Settings, *, new: bool) -> tuple[int, ...]:
 
 
 def with_horizon(settings: Settings, horizon_days: int) -> Settings:
-    """The settings with this horizon. Who acts seldom is looked back on for longer: twice a horizon that is longer than the default."""
+    """The settings with this horizon. With one that is longer than the default, users are looked back on for twice as long."""
     if horizon_days <= settings.horizon_days:
         return settings.model_copy(update={"horizon_days": horizon_days})
     longer = {name: max(getattr(settings, name), 2 * horizon_days) for name in ("lookback_days", "training_days")}
