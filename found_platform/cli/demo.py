@@ -162,7 +162,7 @@ def _open(
     estimate.check_disk(estimate.of_events(found), settings.home)
     day = _day(found, cutoff)
     if day is not None and not found.days[0] < day <= found.days[1]:
-        _cutoff(settings, found, cutoff)
+        survey.check_cutoff(settings.horizon_days, found.days, day)
     horizons = survey.horizons(settings, new=kept is None)
     prepared = staging.prepare(settings, found, removed=removed, cutoff=day, horizons=horizons)
     try:
@@ -173,7 +173,7 @@ def _open(
             settings = survey.with_horizon(settings, rhythm.horizon_days)
             lines += [why] if why else []
             lines += [] if rhythm.judged else [rhythm.sentence()]
-        day = _cutoff(settings, prepared.source, cutoff)
+        day = survey.check_cutoff(settings.horizon_days, prepared.source.days, _day(prepared.source, cutoff))
         if force or kept is None:
             preflight.check(settings, len(found.profile_schema or {}), lines.append)
             guess = estimate.of_source(prepared.source)
@@ -188,24 +188,6 @@ def _open(
 def _day(config: SourceConfig, cutoff: str | None) -> dt.date | None:
     """The cutoff that is asked for; None for the default, which depends on the horizon."""
     return None if cutoff is None else parse_cutoff(cutoff, config.days[1], config.days[1])
-
-
-def _cutoff(settings: Settings, config: SourceConfig, cutoff: str | None) -> dt.date:
-    first, end = config.days
-    day = _day(config, cutoff) or end - dt.timedelta(days=settings.horizon_days)
-    earliest = first + dt.timedelta(days=settings.horizon_days + 1)
-    if earliest > end or (cutoff is None and earliest > day):
-        raise BadInput(
-            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and a "
-            f"horizon of {settings.horizon_days} days; bring {2 * settings.horizon_days + 1} days or more, or set FOUND_HORIZON_DAYS "
-            "to less."
-        )
-    if not earliest <= day <= end:
-        raise BadInput(
-            f"The cutoff {day} does not fit the data, which goes from {first} to {end - dt.timedelta(days=1)}: "
-            f"choose a day from {earliest} (the first day and a horizon of {settings.horizon_days} days) to {end}."
-        )
-    return day
 
 
 def _import_heavy() -> None:

@@ -1,7 +1,6 @@
 """`found source`: what a source file leads to."""
 
 import contextlib
-import datetime as dt
 import io
 from pathlib import Path
 
@@ -10,17 +9,19 @@ from rich.table import Table
 
 from found_platform.cli.app import print_json
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL
+from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import staging
+from found_platform.sources import estimate, staging
 
 
 def check(file: Path, *, as_json: bool) -> None:
-    """Prints a line a channel, what the model can use, and what is missing."""
+    """Prints a line a channel, what the model can use, and what is missing. Raises BadInput where `found demo` would refuse it."""
     source = source_config.load(file)
     with contextlib.redirect_stdout(io.StringIO()):
-        found, reports, equal, profile = staging.check(source)
-    assert found.span is not None
+        settings = Settings.load(Path(".found"))  # as `found demo` would read them in the default home
+        found, reports, equal, profile, refusals, more = staging.examine(settings, source)
+    first, end = found.days
     mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
     exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
     notes = [f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels]
@@ -34,23 +35,20 @@ def check(file: Path, *, as_json: bool) -> None:
     if profile.bad:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile.bad.items())
         notes.append(f"{profile.bad_rows:,} of {profile.rows:,} profile rows are bad and would go to quarantine: {reasons}")
-    limit = Settings.load(Path(".found")).quarantine_threshold  # as `found demo` would read it in the default home
-    share = sum(r.rows - r.good for r in reports) / max(1, sum(r.rows for r in reports))
+    notes += [
+        f"{n:,} values of the attribute {name!r} do not fit its type ({(found.profile_schema or {})[name]}): they are null"
+        for name, n in profile.lost.items()
+    ]
     for r in reports:
-        if r.rows - r.good > limit * r.rows:
+        if r.rows - r.good > settings.quarantine_threshold * r.rows:
             notes.append(f"{(r.rows - r.good) / r.rows:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
-    if share > limit:
-        notes.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}: `found demo` would refuse this source")
-    if profile.bad_share > limit:
-        notes.append(
-            f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}: `found demo` would refuse this source"
-        )
-    if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
-        notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
+    notes += more
+    if not refusals:
+        notes.append(estimate.of_source(found).sentence(Path("its home")))
     if as_json:
         document = {
             "source": found.name,
-            "span": {"start": found.span.start, "end": found.span.end},
+            "span": {"start": first, "end": end},
             "channels": [
                 {
                     "channel": r.channel,
@@ -66,11 +64,13 @@ def check(file: Path, *, as_json: bool) -> None:
             ],
             "profile": found.profile_schema or {},
             "notes": notes,
+            "refusals": refusals,
         }
         print_json(document)
+        _refuse(refusals)
         return
     console = Console(highlight=False, markup=False)
-    table = Table(title=f"{found.name}: {found.span.start} to {found.span.end or 'open'}")
+    table = Table(title=f"{found.name}: {first} to {end}{'' if source.span and source.span.end else ', open'}")
     for name in ("channel", "rows", "users", "texts", "days", "bad rows", "also has"):
         table.add_column(name, justify="right" if name in ("rows", "users", "texts", "days") else "left")
     for r in reports:
@@ -83,6 +83,13 @@ def check(file: Path, *, as_json: bool) -> None:
     console.print(f"Profile attributes: {attributes or 'none'}")
     for note in notes:
         console.print(f"- {note}", soft_wrap=True)
+    _refuse(refusals)
+
+
+def _refuse(refusals: list[str]) -> None:
+    """Raises BadInput where `found demo` would, with the same sentence."""
+    if refusals:
+        raise BadInput(" ".join(refusals))
 
 
 def _days(report: staging.ChannelReport) -> int:

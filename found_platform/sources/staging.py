@@ -22,7 +22,7 @@ from found_platform import contract, lake
 from found_platform.contract import QUARANTINE
 from found_platform.errors import BadInput
 from found_platform.lake import literal
-from found_platform.privacy import keys
+from found_platform.privacy import keys, suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import growth, scan, simulator, survey
@@ -122,39 +122,58 @@ def _staged_fingerprint(settings: Settings) -> str | None:
 
 def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, ProfileReport]:
     """Scans a source without keeping anything: its found config, a report a channel, equal rows, a report of the profile."""
-    found, channels, equal, profile, _ = examine(Settings.load(Path()), source)
-    return found, channels, equal, profile
+    return examine(Settings.load(Path()), source)[:4]
 
 
 class Examined(NamedTuple):
-    """A source that was scanned without a home. `refusals` are the sentences with which `found demo` would refuse it."""
+    """A source that was scanned without a home. `refusals` are the sentences with which `found demo` would refuse it, `notes` what
+    it would say of its rhythm."""
 
     source: SourceConfig
     channels: list[ChannelReport]
     equal_rows: int
     profile: ProfileReport
     refusals: list[str]
+    notes: list[str]
 
 
 def examine(settings: Settings, source: SourceConfig) -> Examined:
-    """Scans a source without keeping anything, and asks of it what is asked before a home is made."""
+    """Scans a source without keeping anything, and asks of it what `found demo` asks before it makes a home with these settings."""
     con = lake.connect()
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
     found = scan.discover(con, source)
     scan.scan(con, found)
     profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
-    channels = scan.report(con)
-    report = StageReport(channels, scan.equal_rows(con), profile, _bad_share(source, channels), False, 0.0)
-    refusals = []
-    if not source.span:
+    channels, equal = scan.report(con), scan.equal_rows(con)
+    report = StageReport(channels, equal, profile, _bad_share(source, channels), False, 0.0)
+    days = survey.days(con)
+    refusals, notes = [], []
+    if days:
+        found = found.model_copy(update={"data_days": growth.clipped(source.span, min(days), max(days))})
+
+    def rhythm() -> None:
+        default = settings.horizon_days
+        measured = survey.rhythms(con, found.days, None, survey.horizons(settings, new=True))
+        chosen = survey.choose(measured, default)
+        survey.check_cutoff(chosen.horizon_days if chosen else min(survey.HORIZONS), found.days, None)
+        if chosen is not None:
+            notes.extend([] if chosen.horizon_days == default else [survey.horizon_sentence(chosen, measured, default)])
+            notes.extend([] if chosen.judged else [chosen.sentence()])
+
+    for ask in (
+        lambda: None if source.span else survey.check_days(con),
+        lambda: suppression.check_consent_column(settings, contract.attributes(found.profile_schema or {})),
+        rhythm,
+    ):
         try:
-            survey.check_days(con)
+            ask()
         except BadInput as error:
             refusals.append(str(error))
+            break  # the next question would be about days that are slips
     if max(report.bad_share, profile.bad_share) > settings.quarantine_threshold:
         refusals.append(threshold_sentence(settings, report, "the quarantine table of its home would name each"))
-    return Examined(found, channels, report.equal_rows, profile, refusals)
+    return Examined(found, channels, equal, profile, refusals, notes)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ class Rhythm:
     """Who acts again within a horizon: users with an event of their own before the window `[cutoff - horizon, cutoff)` and in it.
 
     Attributes:
+        past_days: days of data before the window.
         known: held-out users with an event before the window.
         held_out: of those, the ones who act in the window.
         learning: users of the other folds who act before it and in it.
@@ -98,6 +99,7 @@ class Rhythm:
 
     horizon_days: int
     cutoff: dt.date
+    past_days: int
     known: int
     held_out: int
     learning: int
@@ -161,7 +163,30 @@ def rhythms(con: duckdb.DuckDBPyConnection, span: list[dt.date], cutoff: dt.date
     ).fetchone()
     con.unregister("folds")
     assert row is not None
-    return [Rhythm(h, until, *row[3 * i : 3 * i + 3]) for i, (h, until) in enumerate(windows)]
+    return [Rhythm(h, until, (until - first).days - h, *row[3 * i : 3 * i + 3]) for i, (h, until) in enumerate(windows)]
+
+
+def check_cutoff(horizon_days: int, span: list[dt.date], cutoff: dt.date | None) -> dt.date:
+    """The cutoff that is asked for, or the data's end less the horizon. Raises BadInput where the data leave no past before it.
+
+    Args:
+        span: first day of the data, and the day after the last.
+    """
+    first, end = span
+    last, horizon = end - dt.timedelta(days=1), dt.timedelta(days=horizon_days)
+    earliest = first + horizon + dt.timedelta(days=1)
+    day = cutoff or end - horizon
+    if earliest > (end if cutoff else day):
+        raise BadInput(
+            f"The data holds {(end - first).days} days, from {first} to {last}: too few for a past and a horizon of {horizon_days} "
+            f"days; bring {2 * horizon_days + 1} days or more, or set FOUND_HORIZON_DAYS to less."
+        )
+    if not earliest <= day <= end:
+        raise BadInput(
+            f"The cutoff {day} does not fit the data, which goes from {first} to {last}: choose a day from {earliest} (the first "
+            f"day and a horizon of {horizon_days} days) to {end}."
+        )
+    return day
 
 
 def horizons(settings: Settings, *, new: bool) -> tuple[int, ...]:
@@ -183,11 +208,12 @@ def choose(measured: list[Rhythm], default: int) -> Rhythm | None:
     """The horizon of a home for which nobody has set one; None where none fits.
 
     It is the profile's, unless too few held-out users act again within it: then the shortest longer one within which enough do.
-    Data too short for the profile's take the longest that fits.
+    Data too short for the profile's take the longest that leaves as many days before its window, or else the shortest.
     """
     longer = [r for r in measured if r.horizon_days >= default]
     if not longer:
-        return measured[-1] if measured else None
+        roomy = [r for r in measured if r.past_days >= r.horizon_days]
+        return (roomy or measured[:1] or [None])[-1]
     return next((r for r in longer if r.enough), longer[0])
 
 
