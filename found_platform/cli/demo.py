@@ -175,10 +175,10 @@ def _open(
             lines += [] if rhythm.judged else [rhythm.sentence()]
         day = survey.check_cutoff(settings.horizon_days, prepared.source.days, _day(prepared.source, cutoff))
         if force or kept is None:
-            preflight.check(settings, len(found.profile_schema or {}), lines.append)
             guess = estimate.of_source(prepared.source)
             estimate.check_disk(guess, settings.home)
-            lines.append(guess.sentence(home))
+            lines.insert(0, guess.sentence(home))
+            preflight.check(settings, len(found.profile_schema or {}), lines.append)
         return Opening(settings, staging.open_home(settings, prepared.source), day, lines)
     except BaseException:
         staging.discard(settings)

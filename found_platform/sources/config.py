@@ -230,4 +230,9 @@ def keep(settings: Settings, config: SourceConfig) -> None:
         partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
         partial.replace(path)
     except OSError as error:
-        raise BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.") from None
+        raise no_home(settings, error) from None
+
+
+def no_home(settings: Settings, error: OSError) -> BadInput:
+    """What to say of a folder that cannot be written."""
+    return BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.")

@@ -261,7 +261,10 @@ def _work(settings: Settings) -> Path:
 def _turn(settings: Settings) -> FileLock:
     """One process scans into a home at a time."""
     locks = settings.home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise source_config.no_home(settings, error) from None
     return FileLock(locks / "staging.lock")
 
 
