@@ -276,12 +276,16 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
     con = _open_scan(settings)
     try:
-        scan.scan(con, source.model_copy(update={"span": source.span or source.data_days}))
+        scan.scan(con, source.model_copy(update={"span": source.span or EVER}))
     except BaseException:
         con.close()
         raise
     (work / SCANNED).write_text(json.dumps(about))
     return con
+
+
+EVER = Span(start=dt.date(1, 1, 2), end=dt.date(9999, 12, 30))
+"""The days of a scan where the source file asks for none: implausible ones are asked about, see `survey.check_days`."""
 
 
 def _open_scan(settings: Settings) -> duckdb.DuckDBPyConnection:

@@ -133,8 +133,8 @@ def test_a_source_that_shrinks_stops_and_keeps_or_drops_when_told(tmp_path: Path
     day_file(tmp_path, dt.date(2024, 3, 3), users=4)
     day_file(tmp_path, dt.date(2024, 3, 7))
     sentence = (
-        r"2 days with 10 events have none now \(2024-03-01 to 2024-03-02\), and 1 day that lost 1 event has fewer now \(2024-03-03\)"
-        ".*--removed keep.*--removed drop"
+        r"2 days with 10 events have none now \(2024-03-01 to 2024-03-02\), and 1 day that lost 1 event has fewer now "
+        r"\(2024-03-03\).*--removed keep.*--removed drop"
     )
     for attempt in (lambda: follow(settings, path), lambda: staging.stage(settings)):
         with pytest.raises(BadInput, match=sentence):
@@ -172,10 +172,10 @@ def test_another_source_is_refused_unless_it_is_meant(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path / "home", profile="tiny")
     follow(settings, shop(tmp_path / "a"))
     other = shop(tmp_path / "b", name="market")
-    with pytest.raises(BadInput, match="belongs to another source, 'shop'.*--another-source"):
+    with pytest.raises(BadInput, match=r"belongs to another source, 'shop'.*--another-source"):
         follow(settings, other)
+    day_file(tmp_path / "b", dt.date(2024, 3, 1), users=2)
     with pytest.raises(BadInput, match="has shrunk"):
-        day_file(tmp_path / "b", dt.date(2024, 3, 1), users=2)
         follow(settings, other, another=True)
     follow(settings, other, removed="keep", another=True)
     assert config.of_home(settings).name == "market"
@@ -221,8 +221,6 @@ def test_a_value_that_does_not_fit_its_type_loses_a_cell_and_never_the_row(tmp_p
     write.raw_profile(settings)
     rows = lake.read(settings.lake, "raw_profile", columns=["age", "consent"]).sort_by("consent").to_pylist()
     assert rows == [{"age": 31, "consent": False}, {"age": None, "consent": True}]
-    profile = settings.home / "staging" / "manifest.json"
-    assert profile.exists()
 
 
 def sentinel(folder: Path, day: str) -> Path:
@@ -281,12 +279,12 @@ def test_the_horizon_is_the_profile_s_unless_too_few_act_again_within_it() -> No
 
 
 def test_a_log_of_few_acts_a_year_gets_a_longer_horizon_that_everything_agrees_on(tmp_path: Path) -> None:
-    """400 users with an act every five months: within a week nearly nobody acts again."""
+    """400 users with an act every twenty months: within a few weeks nearly nobody acts again."""
     start = dt.datetime(2023, 1, 1, 12, tzinfo=dt.UTC)
     events = [
-        {"user_id": f"u{i}", "event_time": start + dt.timedelta(days=(i * 7) % 150 + 150 * k), "text": f"thing {i % 9}"}
+        {"user_id": f"u{i}", "event_time": start + dt.timedelta(days=(i * 7) % 600 + 600 * k), "text": f"thing {i % 9}"}
         for i in range(400)
-        for k in range(5)
+        for k in range(3)
     ]
     settings = Settings.load(tmp_path / "home", profile="tiny")
     found = staging.discover(settings, config.load(write_source(tmp_path, events)))
@@ -294,13 +292,12 @@ def test_a_log_of_few_acts_a_year_gets_a_longer_horizon_that_everything_agrees_o
     chosen = survey.choose(prepared.rhythms, settings.horizon_days)
     assert chosen is not None
     usual = next(r for r in prepared.rhythms if r.horizon_days == 7)
-    assert usual.held_out < survey.ENOUGH <= chosen.held_out
-    assert chosen.horizon_days == 91
+    assert (usual.enough, chosen.enough, chosen.horizon_days) == (False, True, 182)
     staging.open_home(survey.with_horizon(settings, chosen.horizon_days), prepared.source)
     again = Settings.load(tmp_path / "home")
-    assert (again.horizon_days, again.lookback_days, again.training_days) == (91, 182, 182)
-    assert survey.horizons(again, new=False) == (91,)
-    assert "91 days: of " in survey.horizon_sentence(chosen, prepared.rhythms, 7)
+    assert (again.horizon_days, again.lookback_days, again.training_days) == (182, 364, 364)
+    assert survey.horizons(again, new=False) == (182,)
+    assert "182 days: of " in survey.horizon_sentence(chosen, prepared.rhythms, 7)
     fixed = Settings.load(tmp_path / "other", profile="tiny", horizon_days=5)
     assert survey.horizons(fixed, new=True) == (5,)
 
@@ -309,13 +306,17 @@ def test_source_check_refuses_what_the_demo_would_refuse_with_the_same_sentence(
     bad = shop(tmp_path / "bad", days=30)
     lines = (tmp_path / "bad" / "orders-2024-03-01.csv").read_text() + "u1,soon,tea,x\n" * 60
     (tmp_path / "bad" / "orders-2024-03-01.csv").write_text(lines)
+    checked = call_found("source", "check", bad)
+    assert (checked.status, "28.6% of the source's rows are bad, over the threshold of 5.0%" in checked.err) == (2, True), (
+        checked.err
+    )
     short = shop(tmp_path / "short", days=9)
-    for path, words in ((bad, "28.6% of the source's rows are bad"), (short, "The data holds 9 days")):
-        checked = call_found("source", "check", path)
-        assert (checked.status, words in checked.err) == (2, True), checked.err
-        refused = call_found("demo", "--source", path, "--home", tmp_path / "home", "--profile", "tiny")
-        assert (refused.status, words in refused.err) == (2, True), refused.err
-        shutil.rmtree(tmp_path / "home", ignore_errors=True)
+    checked = call_found("source", "check", short)
+    refused = call_found("demo", "--source", short, "--home", tmp_path / "home", "--profile", "tiny")
+    assert (checked.status, refused.status) == (2, 2)
+    assert checked.err == refused.err
+    assert "The data holds 9 days" in refused.err
+    assert not (tmp_path / "home").exists()
     fine = call_found("source", "check", shop(tmp_path / "fine", days=30))
     assert fine.status == 0
     assert "none is trained, and the frozen-text model with replay serves" in " ".join(fine.out.split())
@@ -348,7 +349,8 @@ def test_cases_c14_and_c15_a_new_month_is_taken_up_and_a_rotated_file_is_asked_a
     settings = Settings.load(tmp_path / "home", profile="tiny")
     follow(settings, tmp_path / "shop.yaml")
     assert sum(staged(settings).values()) == 2054
-    header, *rows = gzip.open(case / "arrives-later-orders-2024-05.csv.gz", "rt").read().splitlines()
+    with gzip.open(case / "arrives-later-orders-2024-05.csv.gz", "rt") as file:
+        header, *rows = file.read().splitlines()
     first_of_may = [row for row in rows if ",2024-05-01 " in row]
     with gzip.open(tmp_path / "orders-2024-05.csv.gz", "wt") as file:
         file.write("\n".join([header, *first_of_may]) + "\n")
@@ -356,7 +358,7 @@ def test_cases_c14_and_c15_a_new_month_is_taken_up_and_a_rotated_file_is_asked_a
     assert staged(settings)["2024-05-01"] == len(first_of_may) > 0
     shutil.copy(case / "arrives-later-orders-2024-05.csv.gz", tmp_path / "orders-2024-05.csv.gz")
     follow(settings, tmp_path / "shop.yaml")
-    assert House(settings).keys("raw_events")[-1] == "2024-05-31"
+    assert House(settings).keys("raw_events")[-1] == "2024-05-29"
     before = staged(settings)
     (tmp_path / "orders-2024-03.csv.gz").unlink()
     with pytest.raises(BadInput, match=r"31 days with 1,016 events have none now \(2024-03-01 to 2024-03-31\)"):
