@@ -178,7 +178,8 @@ def _open(
             guess = estimate.of_source(prepared.source)
             estimate.check_disk(guess, settings.home)
             lines.insert(0, guess.sentence(home))
-            preflight.check(settings, len(found.profile_schema or {}), lines.append)
+            if rhythm is None or rhythm.judged:  # else nothing is trained
+                preflight.check(settings, len(found.profile_schema or {}), lines.append)
         return Opening(settings, staging.open_home(settings, prepared.source), day, lines)
     except BaseException:
         staging.discard(settings)
