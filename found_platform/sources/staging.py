@@ -11,27 +11,25 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
-from filelock import FileLock
 
 from found_platform import contract, lake
 from found_platform.contract import QUARANTINE
 from found_platform.errors import BadInput
-from found_platform.lake import literal
-from found_platform.privacy import keys, suppression
+from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import growth, scan, simulator, survey
+from found_platform.sources import folders, growth, scan, simulator, survey
 from found_platform.sources.config import SourceConfig, Span
+from found_platform.sources.folders import is_staged, manifest, waits
 from found_platform.sources.growth import Loss, Removed
 from found_platform.sources.profile import ProfileReport, profile_attributes, read_profile
 from found_platform.sources.scan import ChannelReport
 
-MANIFEST, SCANNED = "manifest.json", "scanned.json"
+__all__ = ["check", "discover", "examine", "is_staged", "manifest", "open_home", "prepare", "renew", "stage", "waits"]
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ def prepare(
     ):
         return Prepared(found, [])
     try:
-        with _turn(settings):
+        with folders.turn(settings):
             con = _scan(settings, found, removed)
             try:
                 lost = _judge(settings, con, found, removed)
@@ -230,7 +228,7 @@ def prepare(
 
 def discard(settings: Settings) -> None:
     """Takes back what `prepare` has left; a folder that is no home yet, and holds nothing else, goes with it."""
-    shutil.rmtree(_work(settings), ignore_errors=True)
+    shutil.rmtree(folders.work(settings), ignore_errors=True)
     if not (settings.home / "source.yaml").exists():
         with contextlib.suppress(OSError):
             (settings.home / "locks" / "staging.lock").unlink()
@@ -254,23 +252,9 @@ def _attributes(con: duckdb.DuckDBPyConnection, source: SourceConfig) -> dict[st
     return profile_attributes(con, source.profile) if source.profile else {}
 
 
-def _work(settings: Settings) -> Path:
-    return settings.home / "staging.partial"
-
-
-def _turn(settings: Settings) -> FileLock:
-    """One process scans into a home at a time."""
-    locks = settings.home / "locks"
-    try:
-        locks.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise source_config.no_home(settings, error) from None
-    return FileLock(locks / "staging.lock")
-
-
 def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> duckdb.DuckDBPyConnection:
     """Scans a source into the work folder, and leaves beside it what the scan is of."""
-    work = _work(settings)
+    work = folders.work(settings)
     shutil.rmtree(work, ignore_errors=True)
     (work / "tmp").mkdir(parents=True)
     about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
@@ -280,7 +264,7 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     except BaseException:
         con.close()
         raise
-    (work / SCANNED).write_text(json.dumps(about))
+    (work / folders.SCANNED).write_text(json.dumps(about))
     return con
 
 
@@ -289,20 +273,15 @@ EVER = Span(start=dt.date(1, 1, 2), end=dt.date(9999, 12, 30))
 
 
 def _open_scan(settings: Settings) -> duckdb.DuckDBPyConnection:
-    work = _work(settings)
+    work = folders.work(settings)
     return lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
 
 
 def _prepared(settings: Settings, source: SourceConfig) -> tuple[bool, Removed | None]:
     """Whether the work folder holds a scan of this very source, and what was decided for it."""
-    path = _work(settings) / SCANNED
+    path = folders.work(settings) / folders.SCANNED
     about = json.loads(path.read_text()) if path.exists() else {}
     return about.get("fingerprint") == _fingerprint(settings, source), about.get("removed")
-
-
-def waits(settings: Settings) -> bool:
-    """Whether a scan waits to be staged."""
-    return (_work(settings) / SCANNED).exists()
 
 
 def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceConfig, removed: Removed | None) -> Loss:
@@ -332,7 +311,7 @@ def stage(settings: Settings) -> StageReport:
     timer = lake.Timer()
     home = source_config.of_home(settings)
     source = simulator.generate(settings, home) if home.simulator else home
-    with _turn(settings):
+    with folders.turn(settings):
         scanned, removed = _prepared(settings, source)
         try:
             con = _open_scan(settings) if scanned else _scan(settings, source, None)
@@ -344,13 +323,13 @@ def stage(settings: Settings) -> StageReport:
             finally:
                 con.close()
             if report.staged:
-                _swap(settings)
+                folders.swap(settings)
                 if days and not home.simulator:
                     home = home.model_copy(update=_days(home, growth.clipped(home.span, min(days), max(days))))
                 if home != source_config.of_home(settings):
                     open_home(settings, home)
         finally:
-            shutil.rmtree(_work(settings), ignore_errors=True)
+            shutil.rmtree(folders.work(settings), ignore_errors=True)
     return report
 
 
@@ -367,7 +346,11 @@ def _stage(
     share = _bad_share(source, channels)
     equal = scan.equal_rows(con)
     staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
-    written = _write(settings, con, profile, source, lost, removed) if staged else {"days": {}, "kept": {}}
+    written = (
+        folders.write(settings, con, profile, source, _fingerprint(settings, source), lost, removed)
+        if staged
+        else {"days": {}, "kept": {}}
+    )
     kept = sum(written["kept"].values())
     report = StageReport(channels, equal, about_profile, share, staged, timer.seconds, sum(lost.rows.values()), kept)
     return report, [dt.date.fromisoformat(d) for d in written["days"]]
@@ -382,85 +365,6 @@ def _bad_share(source: SourceConfig, channels: list[ChannelReport]) -> float:
 
 OUTSIDE = "event_time outside the span"
 """The reason with which a scan refuses a row that is not of the days asked for."""
-
-
-def _swap(settings: Settings) -> None:
-    """Puts the work folder in the place of what was staged before."""
-    work = _work(settings)
-    for left in ("scan.duckdb", "scan.duckdb.wal", SCANNED):
-        (work / left).unlink(missing_ok=True)
-    shutil.rmtree(work / "tmp", ignore_errors=True)
-    old = settings.home / "staging.old"
-    shutil.rmtree(old, ignore_errors=True)
-    if settings.staging.exists():
-        settings.staging.rename(old)
-    work.rename(settings.staging)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _write(
-    settings: Settings,
-    con: duckdb.DuckDBPyConnection,
-    profile: pa.Table | None,
-    source: SourceConfig,
-    lost: Loss,
-    removed: Removed | None,
-) -> dict[str, Any]:
-    """Writes days, profile and manifest into the work folder. Returns the manifest."""
-    work = _work(settings)
-    ids = {r[0] for r in con.execute("SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL").fetchall()}
-    ids |= set(profile["user_id"].to_pylist()) if profile is not None else set()
-    key_table = keys.key_table(keys.home_secret(settings), sorted(ids))
-    keys.remember(settings, key_table)
-    con.register("user_keys", key_table)
-    con.execute(
-        "CREATE OR REPLACE TABLE staged AS SELECT CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS event_date, channel, user_key, "
-        "fold, event_time, text_id, text, category, amount, status, payment_method, event_id, arrived_at, exposure "
-        "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
-    )
-    kept: dict[str, int] = {}
-    if removed != "drop" and is_staged(settings) and growth.keep(con, settings.staging, lost, source):
-        con.execute(f"COPY kept TO {literal(str(work / growth.KEPT))} (FORMAT parquet)")
-        con.execute("INSERT INTO staged BY NAME FROM kept")
-        kept = dict(con.execute("SELECT CAST(event_date AS VARCHAR), count(*) FROM kept GROUP BY 1 ORDER BY 1").fetchall())
-    con.execute(f"COPY staged TO {literal(str(work / 'events'))} (FORMAT parquet, PARTITION_BY (event_date))")
-    days = con.execute(
-        "SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash(staged) AS HUGEINT)) % 18446744073709551616 "
-        "FROM staged GROUP BY 1"
-    ).fetchall()
-    profile_hash = "none"
-    if profile is not None:
-        con.register("profile_good", profile)
-        staged_profile = con.execute(
-            "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY 1, as_of"
-        ).to_arrow_table()
-        pq.write_table(staged_profile, work / "profile.parquet")
-        row = con.execute(
-            "SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t", [str(work / "profile.parquet")]
-        )
-        profile_hash = f"{int((row.fetchone() or [0])[0] or 0):016x}"
-    content = {
-        "fingerprint": _fingerprint(settings, source),
-        "days": {d: [n, f"{int(h):016x}"] for d, n, h in days},
-        "profile": profile_hash,
-        "source": growth.source_rows(con),
-        "kept": kept,
-    }
-    (work / MANIFEST).write_text(json.dumps(content))
-    return content
-
-
-def is_staged(settings: Settings) -> bool:
-    """Whether there are staged days."""
-    return (settings.staging / MANIFEST).exists()
-
-
-def manifest(settings: Settings) -> dict:
-    """Rows and row hash of each staged day, and the hash of the profile."""
-    path = settings.staging / MANIFEST
-    if not path.exists():
-        raise BadInput(f"Nothing is staged in {settings.home}: run `found demo` first.")
-    return json.loads(path.read_text())
 
 
 def threshold_sentence(settings: Settings, report: StageReport, where_named: str | None = None) -> str:
