@@ -216,7 +216,7 @@ def of_home(settings: Settings) -> SourceConfig:
 
 
 def keep(settings: Settings, config: SourceConfig) -> None:
-    """Writes `HOME/source.yaml`, atomically."""
+    """Ties a home to a source: writes what it is made with, and `HOME/source.yaml`."""
     if (config.days[1] - config.days[0]).days >= MAX_PARTITIONS:
         raise BadInput(
             f"The days of {config.name!r} from {config.days[0]} to {config.days[1]} are over {MAX_PARTITIONS:,}: "
@@ -225,12 +225,17 @@ def keep(settings: Settings, config: SourceConfig) -> None:
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.keep()
-        path = settings.home / "source.yaml"
-        partial = path.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
-        partial.replace(path)
+        save(settings, config)
     except OSError as error:
         raise no_home(settings, error) from None
+
+
+def save(settings: Settings, config: SourceConfig) -> None:
+    """Writes `HOME/source.yaml`, atomically."""
+    path = settings.home / "source.yaml"
+    partial = path.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    partial.replace(path)
 
 
 def no_home(settings: Settings, error: OSError) -> BadInput:

@@ -89,9 +89,20 @@ def _days(kept: SourceConfig | None, days: Span) -> dict[str, Span]:
 def open_home(settings: Settings, found: SourceConfig) -> SourceConfig:
     """Ties a home to a source that `discover` has found, and returns it. Tables with profile attributes get those that are new."""
     source_config.keep(settings, found)
+    _add_attributes(settings)
+    return found
+
+
+def _follow(settings: Settings, source: SourceConfig) -> None:
+    """Lets an open home know what a scan has found; what the home was made with stays as it is."""
+    if source != source_config.of_home(settings):
+        source_config.save(settings, source)
+        _add_attributes(settings)
+
+
+def _add_attributes(settings: Settings) -> None:
     for table in ("raw_profile", "user_tabular", "training_set"):
         lake.add_columns(settings.lake, table, contract.profile_schema(settings.home))
-    return found
 
 
 def source_fingerprint(settings: Settings) -> str:
@@ -239,7 +250,7 @@ def discard(settings: Settings) -> None:
 def renew(settings: Settings, removed: Removed | None = None) -> list[str]:
     """Lets a home follow the files of its source, where they have changed; says what changes. Raises BadInput as `prepare`."""
     prepared = prepare(settings, discover(settings, source_config.of_home(settings)), removed=removed)
-    open_home(settings, prepared.source)
+    _follow(settings, prepared.source)
     return prepared.notes
 
 
@@ -326,8 +337,7 @@ def stage(settings: Settings) -> StageReport:
                 folders.swap(settings)
                 if days and not home.simulator:
                     home = home.model_copy(update=_days(home, growth.clipped(home.span, min(days), max(days))))
-                if home != source_config.of_home(settings):
-                    open_home(settings, home)
+                _follow(settings, home)
         finally:
             shutil.rmtree(folders.work(settings), ignore_errors=True)
     return report
