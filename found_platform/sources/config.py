@@ -217,17 +217,22 @@ def of_home(settings: Settings) -> SourceConfig:
 
 def keep(settings: Settings, config: SourceConfig) -> None:
     """Ties a home to a source: writes what it is made with, and `HOME/source.yaml`."""
-    if (config.days[1] - config.days[0]).days >= MAX_PARTITIONS:
-        raise BadInput(
-            f"The days of {config.name!r} from {config.days[0]} to {config.days[1]} are over {MAX_PARTITIONS:,}: "
-            "write `span: {start: YYYY-MM-DD}` into the source file; rows outside it are left aside."
-        )
+    check_days(config)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.keep()
         save(settings, config)
     except OSError as error:
         raise no_home(settings, error) from None
+
+
+def check_days(config: SourceConfig) -> None:
+    """Raises BadInput where a source has more days than a home can have."""
+    if (config.days[1] - config.days[0]).days >= MAX_PARTITIONS:
+        raise BadInput(
+            f"The days of {config.name!r} from {config.days[0]} to {config.days[1]} are over {MAX_PARTITIONS:,}: "
+            "write `span: {start: YYYY-MM-DD}` into the source file; rows outside it are left aside."
+        )
 
 
 def save(settings: Settings, config: SourceConfig) -> None:

@@ -172,6 +172,7 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
 
     for ask in (
         lambda: None if source.span else survey.check_days(con),
+        lambda: source_config.check_days(found),
         lambda: suppression.check_consent_column(settings, contract.attributes(found.profile_schema or {})),
         rhythm,
     ):
