@@ -180,9 +180,11 @@ class AssetGraph:
 
     @cached_property
     def span(self) -> Span:
-        """The days of the home's source; of a default simulation before anything has run."""
+        """Every day this home has had, as its last scan left them: an open source ends with the day after its last event, not with
+        today. The days of a default simulation before anything has run."""
         if (self.settings.home / "source.yaml").exists():
-            span = of_home(self.settings).span
+            source = of_home(self.settings)
+            span = source.partition_days or source.span
             assert span is not None
             return span
         return Span(start=SourceConfig.model_validate({"name": "simulated", "simulator": {}}).simulator.start)  # pyright: ignore

@@ -120,7 +120,7 @@ def files_exist(settings: Settings, asset: str, key: str) -> bool:
     if asset in IN_LAKE and not lake.exists(settings.lake, asset):
         return False
     if asset == "quarantine":
-        return staging.is_staged(settings)
+        return staging.is_staged(settings) and not staging.waits(settings)
     if asset in TRAINED:
         folder = export.folder(settings, dt.date.fromisoformat(key))
         return (folder / "data").exists() and (folder / TRAINED[asset]).exists()

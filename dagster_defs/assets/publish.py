@@ -24,17 +24,23 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     @asset(graph, "promotion", kinds={"mlflow"})
     def promotion(run: AssetRun) -> dg.MaterializeResult:
         """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion,
-        unless a person has chosen another one since it was publication."""
+        unless a person has chosen another one since it was made. A gate that cannot judge does not keep the frozen-text model, in
+        which nothing was learned, from serving."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         verdict = gate.judge(settings, version, run.cutoff)
         registry.store_verdict(settings, version, verdict)
         held = registry.held(settings, version)
-        if verdict.passed and not held:
+        serves = registry.gate_passed(settings, version)
+        if serves and not held:
             registry.promote(settings, version)
+        reason = verdict.reason
+        if not verdict.judged:
+            end = "the frozen-text model serves" if serves else "no trained model serves without a verdict: `found demo` makes one"
+            reason = f"not judged: {reason}; {end}"
         return run.result(
             hashes={str(run.cutoff): json.dumps(verdict.figures, sort_keys=True)},
-            outcomes={"gate_passes": (verdict.passed, verdict.reason)},
-            metadata={"model_version": version, "verdict": verdict.reason, **_held(held, version), **verdict.figures},
+            outcomes={"gate_passes": (serves, reason)},
+            metadata={"model_version": version, "verdict": reason, **_held(held, version), **verdict.figures},
         )
 
     @asset(graph, "user_index", kinds={"milvus"})

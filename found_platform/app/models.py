@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VersionRow:
-    """A registered version; `aliases` without those of cutoffs are the roles that it has."""
+    """A registered version; the roles that it has are its aliases but those of cutoffs. `unjudged` says why the
+    gate could not judge it, where it could not."""
 
     version: "Version"
     roles: list[str] = field(metadata=APART)
+    unjudged: str | None = field(metadata=APART)
 
     def as_dict(self) -> dict[str, Any]:
         figures = json.loads(self.version.tags.get("gate_figures", "{}"))
@@ -44,7 +46,8 @@ def _row(version: "Version") -> VersionRow:
     from found_platform import registry
 
     roles = [alias for alias in version.aliases if not alias.startswith("cutoff-")]
-    return VersionRow(version, roles + (["rolled back"] if registry.ROLLED_BACK in version.tags else []))
+    unjudged = version.tags["gate_reason"] if version.tags.get("gate") == registry.NOT_JUDGED else None
+    return VersionRow(version, roles + (["rolled back"] if registry.ROLLED_BACK in version.tags else []), unjudged)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Source files: what one leads to, before anything runs."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from found_platform.app.context import Context
+from found_platform.app.document import APART
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL
 from found_platform.settings import Settings
@@ -26,32 +27,36 @@ class SourceChannel:
 
 @dataclass(frozen=True)
 class SpannedDays:
-    """The days of a source, the end excluded; None where it is open."""
+    """The days of a source, the end excluded; an open end moves with the data."""
 
-    start: dt.date | None
-    end: dt.date | None
+    start: dt.date
+    end: dt.date
+    is_open: bool = field(metadata=APART)
 
 
 @dataclass(frozen=True)
 class SourceReport:
-    """A whole source as it was read: its channels, the attributes of its profile, and what a person should know."""
+    """A whole source as it was read: its channels, the attributes of its profile, what a person should know, and why
+    `found demo` would refuse it."""
 
     source: str
     span: SpannedDays
     channels: tuple[SourceChannel, ...]
     profile: dict[str, str]
     notes: list[str]
+    refusals: list[str]
 
 
 @use_case(Effect.READS)
 def check(context: Context, file: Path) -> SourceReport:
     """Reads a whole source. Raises BadInput for one that cannot be read."""
     from found_platform.sources import config as source_config
-    from found_platform.sources import staging
+    from found_platform.sources import estimate, staging
 
     source = source_config.load(file)
-    found, reports, equal, profile = staging.check(source)
-    assert found.span is not None
+    settings = Settings.load(context.home)  # as `found demo` would read them in this home
+    found, reports, equal, profile, refusals, more = staging.examine(settings, source)
+    first, end = found.days
     mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
     exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
     notes = [f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels]
@@ -65,19 +70,16 @@ def check(context: Context, file: Path) -> SourceReport:
     if profile.bad:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile.bad.items())
         notes.append(f"{profile.bad_rows:,} of {profile.rows:,} profile rows are bad and would go to quarantine: {reasons}")
-    limit = Settings.load(context.home).quarantine_threshold  # as `found demo` would read it in this home
-    share = sum(r.rows - r.good for r in reports) / max(1, sum(r.rows for r in reports))
+    notes += [
+        f"{n:,} values of the attribute {name!r} do not fit its type ({(found.profile_schema or {})[name]}): they are null"
+        for name, n in profile.lost.items()
+    ]
     for r in reports:
-        if r.rows - r.good > limit * r.rows:
+        if r.rows - r.good > settings.quarantine_threshold * r.rows:
             notes.append(f"{(r.rows - r.good) / r.rows:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
-    if share > limit:
-        notes.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}: `found demo` would refuse this source")
-    if profile.bad_share > limit:
-        notes.append(
-            f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}: `found demo` would refuse this source"
-        )
-    if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
-        notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
+    notes += more
+    if not refusals:
+        notes.append(estimate.of_source(found).sentence(Path("its home")))
     channels = tuple(
         SourceChannel(
             channel=r.channel,
@@ -91,5 +93,5 @@ def check(context: Context, file: Path) -> SourceReport:
         )
         for r in reports
     )
-    span = SpannedDays(found.span.start, found.span.end)
-    return SourceReport(found.name, span, channels, dict(found.profile_schema or {}), notes)
+    is_open = not (source.span and source.span.end)
+    return SourceReport(found.name, SpannedDays(first, end, is_open), channels, dict(found.profile_schema or {}), notes, refusals)

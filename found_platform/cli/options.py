@@ -43,7 +43,15 @@ class ProfileName(StrEnum):
     paper = "paper"
 
 
+class Removed(StrEnum):
+    keep = "keep"
+    drop = "drop"
+
+
 DEFAULT_HOME = Path(".found")
+RemovedRows = Annotated[
+    Removed | None, typer.Option(help="Keep or drop what was taken in and the source no longer holds. Default: stop and say it.")
+]
 Home = Annotated[Path, typer.Option("--home", envvar="FOUND_HOME", help="Folder of all state.")]
 OutputFormat = Annotated[Format, typer.Option(help="table or json.")]
 AudienceName = Annotated[str, typer.Argument(help="Small letters, digits, - and _.")]

@@ -8,6 +8,7 @@ import typer
 from found_platform.cli.asking import ask
 from found_platform.cli.options import Place
 from found_platform.cli.tables import print_json, table, terminal
+from found_platform.errors import BadInput
 
 
 def check(file: Annotated[Path, typer.Argument(help="A source file (YAML).")], place: Place) -> None:
@@ -17,9 +18,12 @@ def check(file: Annotated[Path, typer.Argument(help="A source file (YAML).")], p
     report = ask(sources.check, place.home, file)
     if place.as_json:
         print_json(report)
+        _refuse(report.refusals)
         return
     console = terminal()
-    console.print(f"{report.source}: {report.span.start} to {report.span.end or 'open'}", style="bold")
+    console.print(
+        f"{report.source}: {report.span.start} to {report.span.end}{', open' if report.span.is_open else ''}", style="bold"
+    )
     words = ("channel", "bad rows", "also has")
     channels = table("channel", "rows", "users", "texts", "days", "bad rows", "also has", left=words)
     for c in report.channels:
@@ -31,3 +35,10 @@ def check(file: Annotated[Path, typer.Argument(help="A source file (YAML).")], p
     console.print(f"Profile attributes: {attributes or 'none'}")
     for note in report.notes:
         console.print(f"- {note}", soft_wrap=True)
+    _refuse(report.refusals)
+
+
+def _refuse(refusals: list[str]) -> None:
+    """Raises BadInput where `found demo` would, with the same sentence."""
+    if refusals:
+        raise BadInput(" ".join(refusals))

@@ -7,7 +7,9 @@
 from found_platform.registry.model_versions import (
     CANDIDATE,
     CHAMPION,
+    FROZEN_TEXT,
     MODEL,
+    NOT_JUDGED,
     PREVIOUS,
     ROLLED_BACK,
     LoadedModel,
@@ -23,6 +25,7 @@ from found_platform.registry.model_versions import (
     load,
     log,
     log_stage,
+    may_serve,
     nominate,
     of_cutoff,
     promote,
@@ -32,13 +35,16 @@ from found_platform.registry.model_versions import (
     store_verdict,
     version_of,
     versions,
+    why_frozen_text,
 )
 from found_platform.registry.prompts import load_prompt, log_prompt
 
 __all__ = [
     "CANDIDATE",
     "CHAMPION",
+    "FROZEN_TEXT",
     "MODEL",
+    "NOT_JUDGED",
     "PREVIOUS",
     "ROLLED_BACK",
     "LoadedModel",
@@ -56,6 +62,7 @@ __all__ = [
     "log",
     "log_prompt",
     "log_stage",
+    "may_serve",
     "nominate",
     "of_cutoff",
     "promote",
@@ -65,4 +72,5 @@ __all__ = [
     "store_verdict",
     "version_of",
     "versions",
+    "why_frozen_text",
 ]

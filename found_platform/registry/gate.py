@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 
 from found_platform import lake, registry
-from found_platform.contract import HELD_OUT_FOLD, midnight
+from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT, midnight
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.embedding.users import texts_of, vectors_of
 from found_platform.registry import Verdict
@@ -25,8 +25,10 @@ from found_platform.training_data.histories import Texts
 if TYPE_CHECKING:
     from models.saved import Model
 
-MIN_USERS = 10
 SIGMAS = 1.96
+
+FEW_USERS = 30
+"""Held-out users under which an interval that holds one half is no verdict: of so few even a good model may miss it."""
 
 PHRASES = 128
 """Texts of the window that users are ranked for, rare ones rather than common ones."""
@@ -35,21 +37,51 @@ ALIKE = 0.6
 """Cosine of two frozen texts from which they are of the same thing."""
 
 
+def unjudgeable(settings: Settings, cutoff: dt.date) -> str | None:
+    """Why no trained model of a cutoff can be judged, known before any is trained; None where one can.
+
+    Held-out users decide, and users of the other folds are what a model learns from: `MIN_HELD_OUT` of each must act both before
+    the last past window and in it.
+    """
+    counts = []
+    for held_out in (True, False):
+        rows, pairs = _window(settings, cutoff, held_out=held_out)
+        before = (histories.own_texts(rows)[1] > 0) | (histories.flatten(rows["search_text_ids"])[1] > 0)
+        counts.append(int((before & (histories.flatten(pairs["item_text_ids"])[1] > 0)).sum()))
+    if min(counts) >= MIN_HELD_OUT:
+        return None
+    return (
+        f"only {counts[0]} held-out and {counts[1]} other users acted both before {_window_start(settings, cutoff)} and in the "
+        f"window after it, and {MIN_HELD_OUT} of each are needed to judge a trained model"
+    )
+
+
+def _window_start(settings: Settings, cutoff: dt.date) -> dt.date:
+    return cutoff - dt.timedelta(days=settings.horizon_days)
+
+
+def _window(settings: Settings, cutoff: dt.date, *, held_out: bool) -> tuple[pa.Table, pa.Table]:
+    """The users of the held-out fold, or of the others, at the last past window: rows of the training set, and their pairs."""
+    fold = pad.field("fold") == HELD_OUT_FOLD if held_out else pad.field("fold") != HELD_OUT_FOLD
+    here = (pad.field("cutoff") == cutoff) & fold & (pad.field("event_timestamp") == midnight(_window_start(settings, cutoff)))
+    rows = lake.read(settings.lake, "training_set", here).sort_by("user_key")
+    return rows, lake.read(settings.lake, "user_text_pairs", here).sort_by("user_key")
+
+
 def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
     """Judges a version on the last past window of its cutoff; stores nothing."""
     from models.found import Found
 
     loaded = registry.load(settings, version)
-    t1 = cutoff - dt.timedelta(days=settings.horizon_days)
-    here = (pad.field("cutoff") == cutoff) & (pad.field("fold") == HELD_OUT_FOLD) & (pad.field("event_timestamp") == midnight(t1))
-    rows = lake.read(settings.lake, "training_set", here).sort_by("user_key")
-    pairs = lake.read(settings.lake, "user_text_pairs", here).sort_by("user_key")
+    t1 = _window_start(settings, cutoff)
+    rows, pairs = _window(settings, cutoff, held_out=True)
     did = histories.flatten(pairs["item_text_ids"])[1] > 0
     frozen = loaded.model.frozen_text() if isinstance(loaded.model, Found) else loaded.model
     known = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
     users = int((known & did).sum())
-    if users < MIN_USERS:
-        return Verdict(False, f"only {users} held-out users acted both before {t1} and in the window after it", {"users": users})
+    if users < MIN_HELD_OUT:
+        why = f"only {users} held-out users acted both before {t1} and in the window after it, {MIN_HELD_OUT} are needed"
+        return Verdict(False, why, {"users": users}, judged=False)
     phrases, will = _phrases(settings, loaded.model, pairs, cutoff)
 
     def figures_of(model: "Model") -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
@@ -66,6 +98,8 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
         f"({users} users, 95 % lower bound {figures['future_auc_low']:.1%}, chance 50 %)"
     )
     passed = figures["future_auc_low"] > 0.5
+    if not passed and users < FEW_USERS and figures["future_auc"] + SIGMAS * _error(ranks) > 0.5:
+        return Verdict(False, f"{reason}, which so few users cannot tell from chance", figures, judged=False)
     if frozen is not loaded.model:
         ranks_then, shares_then, at_start = figures_of(frozen)
         figures |= {f"frozen_{name}": value for name, value in at_start.items()}

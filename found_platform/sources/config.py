@@ -123,7 +123,10 @@ class SourceConfig(_Strict):
     simulator: Simulation | None = None
     profile: ProfileEntry | None = None
     span: Span | None = None
-    profile_schema: dict[str, str] | None = None  # found at the first run, kept in HOME/source.yaml
+    # what a home adds, and keeps in HOME/source.yaml
+    profile_schema: dict[str, str] | None = None  # attributes and their types: new ones are added, none is ever removed
+    data_days: Span | None = None  # the days of the data: the span where it has an end, else up to the last event of the last scan
+    partition_days: Span | None = None  # every day this home has had: only grows
 
     @field_validator("channels")
     @classmethod
@@ -146,15 +149,29 @@ class SourceConfig(_Strict):
     @property
     def days(self) -> list[dt.date]:
         """First day, and the day after the last one that is known to hold data."""
-        assert self.span is not None
-        return [self.span.start, self.span.end or dt.datetime.now(dt.UTC).date()]
+        span = self.data_days or self.span
+        assert span is not None
+        return [span.start, span.end or dt.datetime.now(dt.UTC).date()]
+
+    def as_asked(self) -> "SourceConfig":
+        """The same config without what a home adds to it."""
+        return self.model_copy(update=dict.fromkeys(HOME_KEEPS))
 
     def asks_the_same(self, other: "SourceConfig") -> bool:
-        """Whether a source file still asks for what this config, as a home keeps it, was made from."""
-        found = {"span", "profile_schema"}
-        if other.span is not None and other.span != self.span:
-            return False
-        return self.model_dump(exclude=found) == other.model_dump(exclude=found)
+        """Whether two configs ask for the same, whatever a home has added to either."""
+        return self.as_asked() == other.as_asked()
+
+    def is_another(self, other: "SourceConfig") -> bool:
+        """Whether two configs have nothing in common: neither the name nor a location, or a simulation is not the same one."""
+        if self.simulator or other.simulator:
+            return not self.asks_the_same(other)
+        return self.name != other.name and not self._paths() & other._paths()
+
+    def _paths(self) -> set[str]:
+        return {entry.path for entries in self.channels.values() for entry in entries} | {e.path for e in [self.profile] if e}
+
+
+HOME_KEEPS = ("profile_schema", "data_days", "partition_days")
 
 
 def load(path: Path) -> SourceConfig:
@@ -207,19 +224,33 @@ def of_home(settings: Settings) -> SourceConfig:
 
 
 def keep(settings: Settings, config: SourceConfig) -> None:
-    """Writes `HOME/source.yaml`, atomically."""
-    assert config.span is not None
-    if len(range((config.days[1] - config.days[0]).days)) >= MAX_PARTITIONS:
-        raise BadInput(
-            f"The span of {config.name!r} from {config.span.start} holds over {MAX_PARTITIONS:,} days: "
-            "set `span:` in the source file, rows outside it go to quarantine."
-        )
+    """Ties a home to a source: writes what it is made with, and `HOME/source.yaml`."""
+    check_days(config)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.keep()
-        path = settings.home / "source.yaml"
-        partial = path.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
-        partial.replace(path)
+        save(settings, config)
     except OSError as error:
-        raise BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.") from None
+        raise no_home(settings, error) from None
+
+
+def check_days(config: SourceConfig) -> None:
+    """Raises BadInput where a source has more days than a home can have."""
+    if (config.days[1] - config.days[0]).days >= MAX_PARTITIONS:
+        raise BadInput(
+            f"The days of {config.name!r} from {config.days[0]} to {config.days[1]} are over {MAX_PARTITIONS:,}: "
+            "write `span: {start: YYYY-MM-DD}` into the source file; rows outside it are left aside."
+        )
+
+
+def save(settings: Settings, config: SourceConfig) -> None:
+    """Writes `HOME/source.yaml`, atomically."""
+    path = settings.home / "source.yaml"
+    partial = path.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    partial.replace(path)
+
+
+def no_home(settings: Settings, error: OSError) -> BadInput:
+    """What to say of a folder that cannot be written."""
+    return BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.")

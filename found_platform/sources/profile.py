@@ -12,17 +12,19 @@ import pyarrow as pa
 
 from found_platform.contract import ACTIVITY_FEATURES, SEARCH_FEATURES, SEQUENCE_FEATURES, SNAPSHOT_KEYS
 from found_platform.errors import BadInput
-from found_platform.lake import literal, quote
+from found_platform.lake import quote
 from found_platform.sources.config import ProfileEntry
 from found_platform.sources.files import is_csv, locate_refused, make_view, query, take_rejects, with_hashes
 
 
 @dataclass(frozen=True)
 class ProfileReport:
-    """How many rows the profile has; `bad` counts the refused ones by reason."""
+    """How many rows the profile has; `bad` counts the refused ones by reason, `lost` the cells that became null by attribute: those
+    whose value does not fit the attribute's type."""
 
     rows: int = 0
     bad: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
 
     @property
     def bad_rows(self) -> int:
@@ -87,7 +89,23 @@ TEXTS = {
 """How a text is read as a value of each type: null where it is none."""
 COLUMNS = {"bool": "TRY_CAST({0} AS BOOLEAN)", "int": "TRY_CAST({0} AS BIGINT)", "float": "TRY_CAST({0} AS DOUBLE)"}
 """The same of a typed column."""
-SAID = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+SQL_TYPES = {"bool": "BOOLEAN", "int": "BIGINT", "float": "DOUBLE", "string": "VARCHAR"}
+KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+"""What a value of each type is, in words."""
+
+
+def _read(column: str, type_there: str | None, kind: str) -> str:
+    """A column as a value of a type: null where it is none. `type_there` is None where all values are texts."""
+    name = quote(column)
+    if kind == "string":
+        return f"CAST({name} AS VARCHAR)"
+    if type_there is None:
+        return TEXTS[kind].format(name)
+    if type_there == kind:
+        return COLUMNS[kind].format(name)
+    if (type_there, kind) == ("float", "int"):  # whole numbers beside nulls, as pandas writes them
+        return f"CASE WHEN {name} = floor({name}) THEN TRY_CAST({name} AS BIGINT) END"
+    return TEXTS[kind].format(f"CAST({name} AS VARCHAR)")
 
 
 def attribute_name(column: str) -> str:
@@ -115,36 +133,36 @@ def read_profile(
 ) -> tuple[pa.Table, pa.Table, ProfileReport]:
     """Good profile rows (user_id, as_of, attributes), refused ones (quarantine columns), and their counts.
 
-    One row a user and `as_of` is kept; without `as_of` one row a user.
+    One row a user and `as_of` is kept; without `as_of` one row a user. A value that does not fit the type of the schema is null,
+    and so is an attribute of which the table has no column; a column that the schema does not know is left out.
     """
-    columns = _profile_columns(con, entry)
-    found = {attribute_name(c): kind or schema.get(attribute_name(c), "") for c, kind in columns.items()}
-    if found != schema:
-        changed = sorted(set(found.items()) ^ set(schema.items()))
-        raise BadInput(
-            f"profile: the attributes of {entry.path} are not those this home was made with "
-            f"({', '.join(dict.fromkeys(name for name, _ in changed))}): use another --home for them."
-        )
+    columns = {attribute_name(c): (c, kind) for c, kind in _profile_columns(con, entry).items()}
     as_of = f"TRY_CAST({quote(entry.as_of)} AS TIMESTAMPTZ)" if entry.as_of else "CAST(NULL AS TIMESTAMPTZ)"
-    attributes, faults = "", ""
-    for column in columns:
-        name = attribute_name(column)
-        kind = schema[name]
-        read = {**(TEXTS if is_csv(entry) else COLUMNS), "string": "CAST({0} AS VARCHAR)"}[kind].format(quote(column))
-        if kind != "string":
-            faults += f" WHEN {quote(column)} IS NOT NULL AND {read} IS NULL THEN {literal(f'{name} is not {SAID[kind]}')}"
+    attributes, misfits = "", []
+    for name, kind in schema.items():
+        column, type_there = columns.get(name, (None, None))
+        read = _read(column, type_there, kind) if column else f"CAST(NULL AS {SQL_TYPES[kind]})"
+        if column and kind != "string":
+            misfits.append(f"count(*) FILTER ({quote(column)} IS NOT NULL AND {read} IS NULL) AS {quote(name)}")
         # NaN and infinity mean unknown, and compare differently from engine to engine
         attributes += f", {f'CASE WHEN isfinite({read}) THEN {read} END' if kind == 'float' else read} AS {quote(name)}"
+    lost: dict[str, int] = {}
+    if misfits:
+        counted = query(con, "profile", f"SELECT {', '.join(misfits)} FROM profile_rows")
+        names = [d[0] for d in counted.description]
+        lost = {name: n for name, n in zip(names, counted.fetchall()[0], strict=True) if n}
+        if is_csv(entry):
+            take_rejects(con, "profile")  # else the next query would count them again
     query(
         con,
         "profile",
         "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT * REPLACE (CASE WHEN user_id IS NULL THEN 'no user_id' "
         "WHEN trim(user_id) = '' THEN 'empty user_id' "
         + ("WHEN as_of IS NULL THEN 'no readable as_of' " if entry.as_of else "")
-        + "WHEN reason IS NOT NULL THEN reason WHEN row_number() OVER (PARTITION BY user_id, as_of, reason IS NULL "
-        "ORDER BY file, row_number) > 1 THEN 'repeated profile row' END AS reason) FROM (SELECT 0 AS entry, _file AS file, "
-        f"_row AS row_number, CAST({quote(entry.key)} AS VARCHAR) AS user_id, {as_of} AS as_of{attributes}, "
-        f"CASE {faults or 'WHEN false THEN NULL'} END AS reason FROM profile_rows)",
+        + "WHEN row_number() OVER (PARTITION BY user_id, as_of ORDER BY file, row_number) > 1 THEN 'repeated profile row' END "
+        "AS reason) FROM (SELECT 0 AS entry, _file AS file, _row AS row_number, "
+        f"CAST({quote(entry.key)} AS VARCHAR) AS user_id, {as_of} AS as_of{attributes}, CAST(NULL AS VARCHAR) AS reason "
+        "FROM profile_rows)",
     )
     con.execute("CREATE OR REPLACE TEMP TABLE rejected (entry INTEGER, file VARCHAR, row_number BIGINT, reason VARCHAR)")
     if is_csv(entry):
@@ -158,5 +176,5 @@ def read_profile(
         "SELECT 'profile' AS channel, file, row_number, reason FROM profile_scanned WHERE reason IS NOT NULL "
         "UNION ALL SELECT 'profile', file, row_number, reason FROM rejected ORDER BY file, row_number"
     ).to_arrow_table()
-    report = ProfileReport(good.num_rows + bad.num_rows, dict(Counter(bad["reason"].to_pylist()).most_common()))
+    report = ProfileReport(good.num_rows + bad.num_rows, dict(Counter(bad["reason"].to_pylist()).most_common()), lost)
     return good, with_hashes(bad), report

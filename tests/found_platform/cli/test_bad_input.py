@@ -245,7 +245,14 @@ def test_a_profile_in_csv_loses_no_row_without_a_reason_and_none_of_the_others(t
     assert refused() == faults
     kept = pq.read_table(made.staging / "profile.parquet").sort_by("age").to_pylist()
     assert [(r["age"], r["spend"], r["vip"], r["zip"]) for r in kept] == [(30, 1.5, True, "0123"), (35, None, False, None)]
-    # a home knows its types: what does not fit them later is a bad row, not another type
+    # a home knows its types: what does not fit them later is an unknown value, never another type or a lost row
     with_profile(tmp_path, PROFILE + b"u5,1.5,1,true,,2024-01-01\nu6,1,much,true,,2024-01-01\nu7,1,1,yes,,2024-01-01\n")
-    added = {10: "age is not a whole number", 11: "spend is not a number", 12: "vip is not true or false"}
-    assert refused() == faults | added
+    assert refused() == faults
+    kept = pq.read_table(made.staging / "profile.parquet").to_pylist()
+    assert sorted((str(r["age"]), str(r["spend"]), str(r["vip"])) for r in kept)[-3:] == [
+        ("30", "1.5", "True"),
+        ("35", "None", "False"),
+        ("None", "1.0", "True"),
+    ]
+    report = staging.stage(made)
+    assert report.profile.lost == {"age": 1, "spend": 1, "vip": 1}

@@ -149,16 +149,16 @@ def test_unknown_numbers_of_a_profile_are_null(tmp_path: Path) -> None:
     assert sorted(lake.read(made.lake, "user_tabular")["spend"].to_pylist(), key=str) == [2.0, None, None]
 
 
-def test_a_profile_that_changes_its_columns_is_refused_and_the_last_staging_stays(tmp_path: Path) -> None:
+def test_a_profile_that_changes_its_columns_is_taken_up_by_the_next_scan(tmp_path: Path) -> None:
     made = Settings.load(tmp_path / "home")
     source = profile_source(tmp_path / "a", [{"id": "u1", "age": 1}])
     staging.open_home(made, staging.discover(made, source))
     staging.stage(made)
-    before = staging.manifest(made)
-    profile_source(tmp_path / "a", [{"id": "u1", "age": 1, "city": "Ulm"}])
-    with pytest.raises(BadInput, match=r"not those this home was made with \(city\)"):
-        staging.stage(made)
-    assert staging.manifest(made) == before
+    profile_source(tmp_path / "a", [{"id": "u1", "age": 1.5, "city": "Ulm"}])
+    assert staging.stage(made).profile.lost == {"age": 1}
+    assert config.of_home(made).profile_schema == {"age": "int", "city": "string"}
+    (row,) = pq.read_table(made.staging / "profile.parquet").to_pylist()
+    assert (row["age"], row["city"]) == (None, "Ulm")
 
 
 def test_a_channel_that_lost_its_rows_is_refused_and_the_last_staging_stays(tmp_path: Path) -> None:
