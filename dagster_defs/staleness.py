@@ -81,7 +81,8 @@ def check_upstreams(graph: AssetGraph, instance: dg.DagsterInstance, asset: str,
             continue
         recorded = fingerprints.newest(graph, instance, upstream)
         for key in keys or [""]:
-            if missing := _missing(graph, asset, key, upstream, read, set(recorded)):
+            missing = _missing(graph, asset, key, upstream, read, set(recorded))
+            if missing is not None:
                 raise BadInput(
                     f"{asset}{_of(key)} reads {upstream}{_of(missing)}, which has not been made yet: "
                     f"{_command(graph, upstream, missing)}, or materialise {upstream} in the Dagster UI first."
