@@ -190,7 +190,7 @@ def warm(home: Path, count: int, encoder: str, rounds: int) -> dict[str, Any]:
                 raw=raw,
                 searcher=lambda: searcher.search(index.live(settings), encoded(), TOP),
                 find=lambda: lookup.find(
-                    settings, lookup.Question(DEMANDS[next(turn) % len(DEMANDS)], mode="aligned"), lookup.Size(lookup.Size(top=TOP))
+                    settings, lookup.Question(DEMANDS[next(turn) % len(DEMANDS)], mode="aligned"), lookup.Size(top=TOP)
                 ),
             )
     lookup.release(settings)
