@@ -23,9 +23,9 @@ from found_platform import index
 from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.embedding import users
+from found_platform.index.past import Past, day_of
 from found_platform.scoring import replay
 from found_platform.scoring.matching import Matching
-from found_platform.scoring.past import Past, day_of
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from models.frozen_text import FrozenText, FrozenTextConfig
@@ -81,7 +81,7 @@ def whole(home: Path) -> None:
     settings = Settings.load(home)
     for number, demand in enumerate(DEMANDS):
         began, used = time.perf_counter(), time.process_time()
-        found = lookup.find(settings, lookup.Question(demand, mode="replay"), lookup.Size(top=TOP))
+        found = lookup.find(settings, lookup.Question(demand, mode="replay"), lookup.Size(lookup.Size(top=TOP)))
         wall, cpu = time.perf_counter() - began, time.process_time() - used
         first = "" if number else " (first)"
         print(f"{wall:6.2f} s, CPU {cpu:6.2f} s: {found.count} users, mode {found.mode}: {demand}{first}", flush=True)

@@ -4,13 +4,11 @@ What belongs here: creating a table so that no user key enters its statistics, r
 fingerprinting its rows. What does not: what any table means (that is `contract` and `features`).
 """
 
+import contextlib
 import datetime as dt
-import os
-import shutil
-import tempfile
 import time
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,10 +17,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.fs as fs
-from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, Schema, WriterProperties, write_deltalake
 from deltalake.exceptions import TableNotFoundError
+from deltalake.schema import DataType, PrimitiveType
 from filelock import FileLock
 
+from found_platform import spill
 from found_platform.errors import BadInput
 
 LONG_ROWS = 8192
@@ -60,30 +60,8 @@ def connect(memory: str = "4GB", temp: Path | None = None, database: str = ":mem
     con.execute("SET autoinstall_known_extensions=false")
     con.execute("SET enable_progress_bar=false")
     con.execute("SET memory_limit=?", [memory])
-    con.execute("SET temp_directory=?", [str(_spill_folder(temp or Path(tempfile.gettempdir())))])
+    con.execute("SET temp_directory=?", [str(spill.folder(temp))])
     return con
-
-
-def _spill_folder(temp: Path) -> Path:
-    """A folder for one connection: two that spill into the same one overwrite each other's files, and crash.
-
-    DuckDB makes it when it needs it and removes it when it closes; what killed processes left is removed here.
-    """
-    temp.mkdir(parents=True, exist_ok=True)
-    for left in temp.glob("duckdb-*-*"):
-        if not _runs(int(left.name.split("-")[1])):
-            shutil.rmtree(left, ignore_errors=True)
-    return temp / f"duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def quote(identifier: str) -> str:
@@ -111,9 +89,26 @@ def version(lake: Path, table: str) -> int:
 def open_table(lake: Path, table: str, version: int | None = None) -> DeltaTable:
     """Opens a table, at a version if given. Raises BadInput that names what to run when it is not there yet."""
     try:
-        return DeltaTable(str(path(lake, table)), version=version)
+        opened = DeltaTable(str(path(lake, table)), version=version)
     except TableNotFoundError:
         raise BadInput(f"The table {table!r} does not exist under {lake}: run `found demo` in this home first.") from None
+    if (reads := _READS.get()) is not None:
+        reads[table] = opened.version()
+    return opened
+
+
+_READS: ContextVar[dict[str, int] | None] = ContextVar("reads", default=None)
+
+
+@contextlib.contextmanager
+def recorded_reads() -> Iterator[dict[str, int]]:
+    """Records which tables are opened within, and at which version last. A table that is only written is not among them."""
+    reads: dict[str, int] = {}
+    token = _READS.set(reads)
+    try:
+        yield reads
+    finally:
+        _READS.reset(token)
 
 
 def dataset(lake: Path, table: str, version: int | None = None) -> pad.Dataset:
@@ -201,19 +196,54 @@ def replace(
     """Replaces the rows that `predicate` selects (all rows without one) in one commit and returns the new version.
 
     A rerun leaves the same rows; a crash leaves the old version. Rows of `data` outside the predicate are refused by delta-rs.
+    Where all rows are replaced the table takes on the schema; else raises BadInput where it has another one.
     """
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
-        write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate, writer_properties=_properties(schema))
-        return version(lake, table)
+        if predicate is not None:
+            _check_schema(lake, table, schema)
+        write_deltalake(
+            str(path(lake, table)),
+            data,
+            mode="overwrite",
+            predicate=predicate,
+            schema_mode="overwrite" if predicate is None else None,
+            writer_properties=_properties(schema),
+        )
+        return DeltaTable(str(path(lake, table))).version()
 
 
 def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
     """Adds rows in one commit and returns the new version."""
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
+        _check_schema(lake, table, schema)
         write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=_properties(schema))
-        return version(lake, table)
+        return DeltaTable(str(path(lake, table))).version()
+
+
+def _check_schema(lake: Path, table: str, schema: pa.Schema) -> None:
+    """Raises BadInput that names the first column in which a table differs from the schema that rows are written with."""
+    about = open_table(lake, table).schema()
+    has, needs = ({f.name: f.type for f in s.fields} for s in (about, Schema.from_arrow(schema)))
+    for column in (*needs, *has):
+        if has.get(column) == needs.get(column):
+            continue
+        difference = (
+            f"has no column {column!r}, which is written now"
+            if column not in has
+            else f"has a column {column!r}, which is written no longer"
+            if column not in needs
+            else f"holds {_name(has[column])} in the column {column!r}, where {_name(needs[column])} is written now"
+        )
+        raise BadInput(
+            f"The table {table!r} under {lake} {difference}: it was made by another version of the platform, or from other columns "
+            "of the source. Make a new home from the same source: `found demo --source FILE --home NEW`."
+        )
+
+
+def _name(kind: DataType) -> str:
+    return kind.type if isinstance(kind, PrimitiveType) else f"{kind.type} values"
 
 
 def _properties(schema: pa.Schema) -> WriterProperties:

@@ -181,7 +181,7 @@ def refresh(context: Context, name: str | None) -> Refreshed:
 
 
 def _refresh(context: Context, name: str) -> None:
-    from dagster_defs import run as runs
+    from dagster_defs import runs
 
     runs.refresh(context.settings, name)
 
@@ -270,7 +270,7 @@ class Forgotten:
 @use_case(Effect.CHANGES, "forget")
 def forget(context: Context, name: str) -> Forgotten:
     """Removes an audience and its members at every refresh; the audit keeps what was done with it."""
-    from dagster_defs import run as runs
+    from dagster_defs import runs
     from found_platform.audiences import specification
 
     specification.newest(context.settings, name)

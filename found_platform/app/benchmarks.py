@@ -51,7 +51,7 @@ def run(context: Context, request: Run) -> Results:
     """Materialises `benchmark_results` at the cutoff. Raises BadInput where there is nothing to compare."""
     import pyarrow.dataset as pad
 
-    from dagster_defs import run as runs
+    from dagster_defs import runs
     from found_platform import index, lake
     from found_platform.evaluation import run as evaluation
     from found_platform.evaluation import scenarios

@@ -14,7 +14,7 @@ from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster_defs.run import State
+    from dagster_defs.staleness import State
     from found_platform.sources.config import SourceConfig
 
 DEMAND = "people who will soon buy gold"
@@ -75,7 +75,7 @@ def run(context: Context, request: Run) -> Ran:
 
     Raises BadInput before a home is made, where it can be told that early, and JobFailed.
     """
-    from dagster_defs import run as runs
+    from dagster_defs import runs
     from found_platform import index, lake, registry
     from found_platform.privacy import audit
 
@@ -219,7 +219,7 @@ def _state(state: "State") -> AssetState:
 @use_case(Effect.READS)
 def status(context: Context) -> Status:
     """What is there of every asset, and what is stale."""
-    from dagster_defs import run as runs
+    from dagster_defs import runs
 
     return Status(context.settings.home, tuple(map(_state, runs.states(context.settings))))
 
@@ -269,7 +269,7 @@ class Backfilled:
 @use_case(Effect.CHANGES, "backfill")
 def backfill(context: Context, request: Backfill) -> Backfilled:
     """Makes days of events and features that are missing or stale. What was done before a failure stays."""
-    from dagster_defs import run as runs
+    from dagster_defs import runs
     from found_platform.privacy import audit
 
     settings = context.settings

@@ -1,6 +1,5 @@
 """Model versions, and which of them serves: listed, shown, published, promoted, taken back."""
 
-import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,22 +99,10 @@ def _service(settings: "Settings") -> Service:
     return Service(registry.version_of(settings, registry.CHAMPION), live)
 
 
-def _moved(settings: "Settings", before: Service) -> Moved:
-    """What serves now, with the saved prompts tuned for it."""
-    from found_platform.audiences import prompts
-
-    after = _service(settings)
-    live = after.index
-    if live is None or not prompts.names(settings):
-        return Moved(settings.home, before, after, {})
-    tuned, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
-    return Moved(settings.home, before, after, {p.name: f"tuned for version {live.model_version}" for p in tuned} | failed)
-
-
 @use_case(Effect.CHANGES, "publish")
 def publish(context: Context, cutoff: str) -> Moved:
     """Runs the last assets of a cutoff: states, promotion and prompts where they are stale, the index in any case."""
-    from dagster_defs import run as runs
+    from dagster_defs import runs
     from found_platform import registry
     from found_platform.privacy import audit
 
@@ -139,8 +126,8 @@ def publish(context: Context, cutoff: str) -> Moved:
 @use_case(Effect.CHANGES, "promote")
 def promote(context: Context, version: str | None = None) -> Moved:
     """Makes a version that passed the gate, by default the candidate, the champion, and publishes its users."""
+    from dagster_defs import runs
     from found_platform import registry
-    from found_platform.index import champion
     from found_platform.privacy import audit
 
     settings = context.settings
@@ -149,34 +136,35 @@ def promote(context: Context, version: str | None = None) -> Moved:
     if version is not None:
         registry.check_promotable(settings, version)
         audit.record(settings, "promote", model_version=version, reason=f"version {before.champion} was the champion")
-    champion.promote(settings, version)
-    return _moved(settings, before)
+    change = runs.promote(settings, version)
+    return Moved(settings.home, before, _service(settings), change.prompts)
 
 
 @use_case(Effect.CHANGES, "rollback")
 def roll_back_model(context: Context) -> Moved:
     """Makes the champion before this one serve again, with its index."""
+    from dagster_defs import runs
     from found_platform import registry
-    from found_platform.index import champion
     from found_platform.privacy import audit
 
     settings = context.settings
     before = _service(settings)
     bad, good = registry.champion_and_previous(settings)
     audit.record(settings, "rollback", model_version=good, reason=f"version {bad} was the champion")
-    champion.rollback(settings)
-    return _moved(settings, before)
+    change = runs.rollback(settings)
+    return Moved(settings.home, before, _service(settings), change.prompts)
 
 
 @use_case(Effect.CHANGES, "rollback index")
 def roll_back_index(context: Context) -> Moved:
     """Goes back to the index published before this one; the champion stays."""
+    from dagster_defs import runs
     from found_platform import index
     from found_platform.privacy import audit
 
     settings = context.settings
     before = _service(settings)
-    index.rollback(settings)
+    change = runs.rollback_index(settings)
     live = index.live(settings)
     audit.record(
         settings,
@@ -185,4 +173,4 @@ def roll_back_index(context: Context) -> Moved:
         index_version=live.name.removesuffix(".db"),
         reason=f"from {before.index.name.removesuffix('.db') if before.index else 'none'}",
     )
-    return _moved(settings, before)
+    return Moved(settings.home, before, _service(settings), change.prompts)

@@ -34,13 +34,15 @@ WRITERS = {".parquet": pq.write_table, ".csv": csv.write_csv}
 
 @dataclass(frozen=True)
 class Exported:
-    """`users` in the file at `path`; `kept_back` counts members whom suppression, consent or erasure took out since the refresh,
+    """`users` in the file at `path`; `kept_back` counts members whom suppression, consent or erasure took out since the refresh
+    (`without_id` those of them who have no id in the vault),
     `held_out` those of the rest who are in the holdout."""
 
     path: Path
     provenance: Path
     users: int
     kept_back: int
+    without_id: int
     held_out: int
 
 
@@ -56,7 +58,8 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
     refresh = membership.last(settings, audience)
     if refresh is None:
         raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
-    allowed = _allowed(settings, membership.members(settings, refresh), refresh.as_of)
+    members = membership.members(settings, refresh)
+    allowed = _allowed(settings, members, refresh.as_of)
     exposed = allowed.filter(pc.invert(allowed["holdout"]))
     rows = allowed if with_holdout else exposed
     content = io.BytesIO()
@@ -66,6 +69,7 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
         provenance=beside(path),
         users=rows.num_rows,
         kept_back=refresh.size - allowed.num_rows,
+        without_id=refresh.size - keys.known(settings, members["user_key"].to_pylist()),
         held_out=allowed.num_rows - exposed.num_rows,
     )
     said = _provenance(settings, refresh, done, with_holdout)
@@ -116,6 +120,7 @@ def _provenance(settings: Settings, refresh: Refresh, done: Exported, with_holdo
             "base": refresh.base,
             "eligible": refresh.eligible,
             "members": refresh.size,
+            "without_id": done.without_id,
             "after_suppression": refresh.size - done.kept_back,
             "holdout": done.held_out,
             "in_file": done.users,

@@ -18,7 +18,7 @@ from found_platform.audiences.membership import Refresh
 from found_platform.contract import CHANNELS, normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import audit
-from found_platform.scoring.modes import Demand
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 

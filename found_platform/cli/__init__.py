@@ -1,5 +1,6 @@
 """The `found` command: options in, a request to the application layer, words and tables out. Nothing imports it."""
 
+import os
 import sys
 import warnings
 
@@ -12,6 +13,7 @@ def main() -> None:
     from found_platform.cli.asking import stdout_for_answers
     from found_platform.errors import BadInput, JobFailed
 
+    umask = os.umask(0o077)
     try:
         with stdout_for_answers():
             app()
@@ -24,3 +26,5 @@ def main() -> None:
     except KeyboardInterrupt:
         print("found: stopped; run the same command again to go on.", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        os.umask(umask)

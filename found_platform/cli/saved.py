@@ -121,7 +121,8 @@ def export(
     if done.held_out:
         console.print(f"{done.held_out:,} users of the holdout are {'in it, and marked' if holdout else 'left out'}.")
     if done.kept_back:
-        console.print(f"{done.kept_back:,} members may not be targeted any more, and are left out.")
+        without = f" ({done.without_id:,} of them have no id in the vault)" if done.without_id else ""
+        console.print(f"{done.kept_back:,} members may not be targeted any more, and are left out{without}.")
 
 
 def lift(

@@ -70,9 +70,9 @@ class Collection:
         self.client.create_index(self.name, index)  # made before, it is built behind the audit's back, which then compares exactly
         self.client.load_collection(self.name)
 
-    def count(self) -> int:
-        """Users in the collection."""
-        return int(self.client.query(self.name, output_fields=["count(*)"])[0]["count(*)"])
+    def count(self, expression: str = "") -> int:
+        """Users in the collection, within a Milvus expression."""
+        return int(self.client.query(self.name, filter=expression, output_fields=["count(*)"])[0]["count(*)"])
 
     @cached_property
     def width(self) -> int:

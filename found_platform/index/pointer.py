@@ -78,10 +78,11 @@ def read(settings: Settings) -> Pointer:
     if not path.exists():
         raise BadInput(f"Nothing is published in {settings.home}: run `found demo{home.option(settings.home)}` first.")
     said = json.loads(path.read_text())
-    return Pointer(_publication(said["live"]), _publication(said["previous"]) if said["previous"] else None)
+    return Pointer(publication(said["live"]), publication(said["previous"]) if said["previous"] else None)
 
 
-def _publication(said: dict[str, Any]) -> Publication:
+def publication(said: dict[str, Any]) -> Publication:
+    """A publication from its JSON."""
     return Publication(**{**said, "audit": tuple(Audited(**a) for a in said.get("audit", ()))})
 
 

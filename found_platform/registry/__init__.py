@@ -1,7 +1,7 @@
 """The model registry: MLflow in the home, and the rules by which a version takes service.
 
-`model_versions` logs, loads, promotes and takes back; `model_card` says in words what a version is; `gate` judges it; `pyfunc` is
-how MLflow runs it. This is the one place that talks to MLflow.
+`tracking` is the one client of MLflow; `model_versions` logs, loads, promotes and takes back; `prompts` keeps tuned prompts;
+`model_card` says in words what a version is; `gate` judges it; `pyfunc` is how MLflow runs it.
 """
 
 from found_platform.registry.model_versions import (
@@ -27,11 +27,13 @@ from found_platform.registry.model_versions import (
     of_cutoff,
     promote,
     rollback,
+    served,
     serving,
     store_verdict,
     version_of,
     versions,
 )
+from found_platform.registry.prompts import load_prompt, log_prompt
 
 __all__ = [
     "CANDIDATE",
@@ -50,12 +52,15 @@ __all__ = [
     "held",
     "hold",
     "load",
+    "load_prompt",
     "log",
+    "log_prompt",
     "log_stage",
     "nominate",
     "of_cutoff",
     "promote",
     "rollback",
+    "served",
     "serving",
     "store_verdict",
     "version_of",

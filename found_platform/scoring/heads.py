@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Self
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+
+from found_platform.scoring import threads
 
 RIDGE, RIDGE_LEARNED = 100.0, 1000.0
 TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 4, "max_bins": 63, "min_samples_leaf": 50}
@@ -66,24 +66,8 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
     Libraries use one thread in each: OpenMP's wait for each other after every node of a tree, so that one head with two of them
     takes longer than with one.
     """
-    with (
-        one_thread(),  # gives back what the others, as far as they are the process's, set for good
-        ThreadPoolExecutor(os.cpu_count(), initializer=one_thread) as pool,
-    ):
+    with threads.one_each(), ThreadPoolExecutor(os.cpu_count(), initializer=threads.limit_this_thread) as pool:
         yield pool
-
-
-def one_thread() -> AbstractContextManager[object]:
-    """From now on libraries use one thread in this one; as a context, until it ends."""
-    return _libraries().limit(limits=1)
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Looked up once: that takes milliseconds."""
-    import sklearn.ensemble  # noqa: F401 (so that its libraries are there)
-
-    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from found_platform.audiences.lookup import Question
 from found_platform.audiences.specification import Specification
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
-from found_platform.privacy import actor, audit, keys, suppression
+from found_platform.privacy import actor, audit, keys, suppression, vault
 from found_platform.scoring.heads import Reach
 from found_platform.settings import Settings
 
@@ -366,11 +366,10 @@ def test_who_was_suppressed_after_the_refresh_does_not_leave(apart: Settings, tm
     counts = json.loads(done.provenance.read_text())["counts"]
     assert (counts["members"], counts["after_suppression"]) == (60, 60 - len(gone))
 
-    vault = lake.read(apart.lake, keys.VAULT)
-    erased = next(key for key in exposed if key not in gone)
-    left = vault.filter(pa.array([key != erased for key in vault["user_key"].to_pylist()]))
-    lake.replace(apart.lake, keys.VAULT, left, schema=keys.VAULT_SCHEMA)
-    assert export.export(apart, "suppressed-later", tmp_path / "users.csv").users == done.users - 1, "who was erased has no id"
+    vault.remove(apart, [next(key for key in exposed if key not in gone)])
+    again = export.export(apart, "suppressed-later", tmp_path / "users.csv")
+    assert (again.users, again.kept_back, again.without_id) == (done.users - 1, done.kept_back + 1, 1), "who was erased has no id"
+    assert json.loads(again.provenance.read_text())["counts"]["without_id"] == 1
 
 
 def test_who_withdrew_consent_after_the_refresh_does_not_leave(apart: Settings, tmp_path: Path) -> None:

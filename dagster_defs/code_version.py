@@ -1,0 +1,67 @@
+"""Static reachability: which first-party code, package data and settings an asset's body can reach, and a hash of the code.
+
+What belongs here: asking that of the source tree once, and keeping the answer. How names are followed is `source_tree`'s, what a
+fingerprint does with it is `fingerprints`'.
+"""
+
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from dagster_defs.source_tree import DATA, PACKAGES, Reach, Tree
+from found_platform.home import write_whole
+from found_platform.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def reach(settings: Settings, asset: str) -> Reach:
+    """What an asset reaches. Computed once for each state of the source tree, and kept beside the home's Dagster instance."""
+    return _reaches(settings.dagster_home / "reach.json", _state())[asset]
+
+
+def _state() -> str:
+    """A hash of names, sizes and times of the source files: the same while nobody edits them."""
+    stats = [(str(p), s.st_size, s.st_mtime_ns) for p in _sources() for s in [p.stat()]]
+    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
+
+
+def _sources() -> list[Path]:
+    return sorted(
+        Path(folder) / name
+        for package in (*PACKAGES, "dagster_defs")
+        for folder, _, names in os.walk(ROOT / package)
+        for name in names
+        if name.endswith((".py", *DATA))
+    )
+
+
+@functools.lru_cache(4)
+def _reaches(kept: Path, state: str) -> dict[str, Reach]:
+    if kept.exists():
+        content = json.loads(kept.read_text())
+        if content["state"] == state:
+            return {
+                asset: Reach(r["code"], frozenset(r["definitions"]), frozenset(r["settings"]))
+                for asset, r in content["assets"].items()
+            }
+    reaches = _computed(state)
+    if kept.parent.exists():  # nothing is written before a home is there
+        rows = {
+            a: {"code": r.code, "definitions": sorted(r.definitions), "settings": sorted(r.settings)} for a, r in reaches.items()
+        }
+        write_whole(kept, json.dumps({"state": state, "assets": rows}))
+    return reaches
+
+
+@functools.lru_cache(4)
+def _computed(_state: str) -> dict[str, Reach]:
+    return compute(ROOT)
+
+
+def compute(root: Path) -> dict[str, Reach]:
+    """What every asset under `root` reaches, without any cache."""
+    tree = Tree(root)
+    return {asset: tree.reach(path) for asset, path in tree.bodies().items()}
