@@ -8,7 +8,6 @@ import datetime as dt
 import hashlib
 import json
 import re
-import shlex
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import index, lake, registry, rewriting
+from found_platform import home, index, lake, registry, rewriting
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import suppression
@@ -121,7 +120,7 @@ def load(settings: Settings, name: str, model_version: str) -> Tuned:
     if tuned is None:
         raise BadInput(
             f"The prompt {name!r} is not tuned for model version {model_version}, and other versions have other vectors: "
-            f"run `found audience tune {name} --home {shlex.quote(str(settings.home))}`, which uses the seeds it was given before."
+            f"run `found audience tune {name}{home.option(settings.home)}`, which uses the seeds it was given before."
         )
     return tuned
 
