@@ -253,7 +253,7 @@ def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partiti
 
 def _check_schema(lake: Path, table: str, schema: pa.Schema) -> None:
     """Raises BadInput that names the first column in which a table differs from the schema that rows are written with."""
-    about = open_table(lake, table).schema()
+    about = DeltaTable(str(path(lake, table))).schema()
     has, needs = ({f.name: f.type for f in s.fields} for s in (about, Schema.from_arrow(schema)))
     for column in (*needs, *has):
         if has.get(column) == needs.get(column):

@@ -138,14 +138,14 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
     verbs = {channel.kind: channel.examples for channel in channels()}
     lessons: list[Lesson] = []
     # a basket may hold nothing but items that are too rare to be known: nothing can be asked about it
-    known_items = [{kind: [i for i in items if i in place] for kind, items in basket.items()} for basket in domain.baskets]
+    seeds = [{kind: [i for i in named if i in place] for kind, named in basket.items()} for basket in domain.baskets]
     askable = [
-        (b, seeds) for b, kinds in zip(domain.baskets, known_items, strict=True) if (seeds := {k: i for k, i in kinds.items() if i})
+        (basket, kinds) for basket, own in zip(domain.baskets, seeds, strict=True) if (kinds := {k: i for k, i in own.items() if i})
     ]
     for _ in range(count if askable else 0):
-        basket, seeds = askable[int(rng.integers(len(askable)))]
-        asked_kind = str(rng.choice(list(seeds)))
-        item = str(rng.choice(seeds[asked_kind]))
+        basket, kinds_with_seeds = askable[int(rng.integers(len(askable)))]
+        asked_kind = str(rng.choice(list(kinds_with_seeds)))
+        item = str(rng.choice(kinds_with_seeds[asked_kind]))
         near = lake_items.vectors[: lake_items.texts] @ lake_items.vectors[place[item]]
         category = domain.category.get(item) if rng.random() < 0.5 else None
 
