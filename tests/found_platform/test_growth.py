@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,7 +29,7 @@ def day_file(folder: Path, day: dt.date, users: int = 5, text: str = "tea") -> N
     (folder / f"orders-{day}.csv").write_text("\n".join(["id,when,what,number", *lines]) + "\n")
 
 
-def shop(folder: Path, days: int = 6, **content: object) -> Path:
+def shop(folder: Path, days: int = 6, **content: Any) -> Path:
     """A source of a file a day from 2024-03-01 on, five events each."""
     for i in range(days):
         day_file(folder, dt.date(2024, 3, 1) + dt.timedelta(days=i))
