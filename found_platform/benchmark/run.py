@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from found_platform import lake
 from found_platform.benchmark import methods
-from found_platform.benchmark.metrics import auc, evaluate
+from found_platform.benchmark.metrics import evaluate
 from found_platform.benchmark.scenarios import RESULTS, Scenario, as_table
 from found_platform.lake import Written
+from found_platform.metrics import auc
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 

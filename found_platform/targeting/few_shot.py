@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from found_platform.errors import BadInput
+from found_platform.metrics import placements
 
 MIN_SEEDS = 3
 FEW_SEEDS = 10
@@ -172,9 +173,8 @@ class Sample:
 
     def wins(self, weights: np.ndarray) -> np.ndarray:
         """(P,) for each seed the share of the others, by mass, that it ranks above. Their mean is the AUC."""
-        scores, mass = self.features @ weights, self.mass[~self.wanted]
-        above = (np.sign(scores[self.wanted][:, None] - scores[~self.wanted]) + 1) / 2
-        return above @ mass / mass.sum()
+        scores = self.features @ weights
+        return placements(scores[self.wanted], scores[~self.wanted], self.mass[~self.wanted])
 
 
 def probe(sample: Sample, text: np.ndarray | None = None) -> Linear:

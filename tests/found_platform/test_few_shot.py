@@ -16,9 +16,9 @@ from scipy.optimize import minimize
 from dagster_defs import run as graph
 from dagster_defs.house import House
 from found_platform import index, lake, registry
-from found_platform.benchmark.metrics import auc
 from found_platform.embedding import text_vectors, users
 from found_platform.errors import BadInput
+from found_platform.metrics import auc
 from found_platform.privacy import audit, suppression
 from found_platform.privacy import keys as user_keys
 from found_platform.settings import Settings

@@ -5,14 +5,13 @@ drawn by chance, so the two groups differ in nothing but that.
 """
 
 import datetime as dt
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from found_platform import lake
+from found_platform import lake, metrics
 from found_platform.contract import CHANNELS, normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import audit
@@ -25,9 +24,6 @@ from found_platform.targeting.population import Population
 FEWEST = 50
 """Users in the smaller group under which nothing is said."""
 
-Z, POWER = 1.96, 0.84
-"""Of a 95 % interval, and of finding a difference in four cases of five."""
-
 
 @dataclass(frozen=True)
 class Group:
@@ -39,13 +35,6 @@ class Group:
     @property
     def share(self) -> float:
         return self.did / self.users if self.users else 0.0
-
-    @property
-    def wilson(self) -> tuple[float, float]:
-        """The 95 % interval of the share."""
-        n = self.users
-        middle, half = self.share + Z**2 / (2 * n), Z * math.sqrt(self.share * (1 - self.share) / n + Z**2 / (4 * n**2))
-        return (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)
 
 
 @dataclass(frozen=True)
@@ -181,16 +170,10 @@ def _groups(
 
 
 def interval(exposed: Group, holdout: Group) -> tuple[float, float, float] | tuple[None, None, None]:
-    """The difference of two shares and its 95 % interval, by Newcombe from Wilson's; None where a group is too small."""
+    """The difference of two shares and its 95 % interval (Newcombe); None where a group is too small."""
     if min(exposed.users, holdout.users) < FEWEST:
         return None, None, None
-    difference = exposed.share - holdout.share
-    (low, high), (low_held, high_held) = exposed.wilson, holdout.wilson
-    return (
-        difference,
-        difference - math.hypot(exposed.share - low, high_held - holdout.share),
-        difference + math.hypot(high - exposed.share, holdout.share - low_held),
-    )
+    return exposed.share - holdout.share, *metrics.newcombe(exposed.did, exposed.users, holdout.did, holdout.users)
 
 
 def _word(exposed: Group, holdout: Group, difference: float | None, low: float | None, high: float | None) -> str:
@@ -203,5 +186,5 @@ def _word(exposed: Group, holdout: Group, difference: float | None, low: float |
         return f"{'more' if low > 0 else 'fewer'} of the exposed did it, beyond chance (95 %)"
     users, did = exposed.users + holdout.users, exposed.did + holdout.did
     share = max(did, 1) / users
-    visible = (Z + POWER) * math.sqrt(share * (1 - share) * (1 / exposed.users + 1 / holdout.users))
+    visible = metrics.visible_difference(share, exposed.users, holdout.users)
     return f"no difference that could not be chance; with groups of this size one of {100 * visible:.1f} points would mostly show"
