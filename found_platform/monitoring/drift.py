@@ -87,10 +87,10 @@ def report(settings: Settings, day: dt.date) -> DriftReport:
     """
     config = source_config.of_home(settings)
     reference_day = day - dt.timedelta(days=REFERENCE_DAYS)
-    folder = settings.home / "monitoring" / "feature_drift" / str(day)
-    folder.mkdir(parents=True, exist_ok=True)
     names = [name for name in FEATURES if _is_brought(name, config)]
     current = _snapshot(settings, day)
+    folder = settings.home / "monitoring" / "feature_drift" / str(day)
+    folder.mkdir(parents=True, exist_ok=True)
     html: Path | None = folder / "report.html"
     html.unlink(missing_ok=True)
     history = (reference_day - config.days[0]).days + 1

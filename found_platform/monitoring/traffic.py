@@ -31,6 +31,10 @@ LOOSER = {"busiest_1pct": 2.0}
 """Figures with a factor of their own: a hundredth of the users is few."""
 COARSEST = 3.0
 """Where chance reaches this many times the factor, on a log scale (1.25 becomes 1.95), the week is too small to judge by."""
+BUSIEST = 3
+"""The place of `busiest_1pct` among the figures."""
+BUSY = 5
+"""Users whom the busiest hundredth has at least: the one or two busiest of a small source change from week to week."""
 DRAWS, CHUNK = 4000, 100
 """Permutations: enough to know a quantile of one in a thousand; and how many at once."""
 MAX_USERS = 20_000
@@ -44,7 +48,7 @@ def figures(settings: Settings, day: dt.date) -> list[Figure]:
     - `share_CHANNEL`: the channel's share of the events, for each channel that the source has.
     - `price_level`: geometric mean, over texts paid for in both weeks, of the ratio of mean log amounts (1 in the reference).
     - `known_texts`: share of events whose text had occurred before the reference week.
-    - `busiest_1pct`: share of the events that the busiest hundredth of the users made.
+    - `busiest_1pct`: share of the events that the busiest hundredth of the users, or the busiest five, made.
 
     Exposures are left out: they are the platform's own doing. All are not judged while the source is younger than two weeks and 28
     days.
@@ -135,19 +139,36 @@ class Weeks:
             drawn = _figures(totals, events)
             others = _figures((now + before).sum(0) - totals, (now + before)[:, 1] - events)
             moves.append(_moved(drawn, others))
+            moves[-1][:, BUSIEST] = self._busiest_by_chance(rng)
         return np.exp(np.quantile(np.concatenate(moves), 1 - alarms, axis=0, method="higher"))
+
+    def _busiest_by_chance(self, rng: np.random.Generator) -> np.ndarray:
+        """(CHUNK,) what swaps do to the busiest hundredth. Only users who did no more than in the reference week are swapped, each
+        twice to stand for the others: a handful of accounts that make all the noise has a handful of orders, and would hide."""
+        now, before = self.now[:MAX_USERS, 1], self.before[:MAX_USERS, 1]
+        fell = np.tile(np.stack([now, before])[:, now <= before], 2)  # (2, U')
+        swapped = rng.random((CHUNK, fell.shape[1])) < 0.5
+        one, other = (np.where(swapped, *sides) for sides in (fell, fell[::-1]))
+        return _moved(*(_busiest(events, (events > 0).sum(1)) for events in (one, other)))
 
 
 def _figures(totals: np.ndarray, events: np.ndarray) -> np.ndarray:
     """(D, F) figures of totals (D, 3 + C) by column and of events (D, U) by user."""
     users, count, known, channels = totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:]
-    places = np.ceil(users / 100).astype(int)
-    top = min(events.shape[1], max(1, int(places.max())))
-    descending = np.sort(np.partition(-events, top - 1, axis=1)[:, :top], axis=1) if top else -events
-    busiest = np.cumsum(-descending, axis=1)
-    most = np.array([row[place - 1] if place else np.nan for row, place in zip(busiest, places, strict=True)])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.column_stack([users, count / users, known / count, most / count, channels / count[:, None]])
+        return np.column_stack([users, count / users, known / count, _busiest(events, users), channels / count[:, None]])
+
+
+def _busiest(events: np.ndarray, users: np.ndarray) -> np.ndarray:
+    """(D,) share of the events (D, U) by user that the busiest hundredth of the `users` (D,) made; NaN without events."""
+    places = np.minimum(users, np.maximum(np.ceil(users / 100), BUSY)).astype(int)
+    top = int(places.max())
+    if not top:
+        return np.full(len(events), np.nan)
+    descending = np.sort(np.partition(-events, top - 1, axis=1)[:, :top], axis=1)
+    most = np.take_along_axis(np.cumsum(-descending, axis=1), np.maximum(places - 1, 0)[:, None], axis=1)[:, 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return most / events.sum(1)
 
 
 def _moved(values: np.ndarray, references: np.ndarray) -> np.ndarray:
@@ -159,7 +180,7 @@ def _moved(values: np.ndarray, references: np.ndarray) -> np.ndarray:
 
 def _judged(name: str, value: float, reference: float, chance: float) -> Figure:
     """A figure by its factor, and by the factor that chance alone reaches."""
-    value, reference = float(value), float(reference)
+    value, reference, chance = float(value), float(reference), float(chance)
     if math.isnan(value) or math.isnan(reference):
         week = "the week" if math.isnan(value) else "the reference week"
         return not_judged(name, f"no events in {week}", *(None if math.isnan(v) else v for v in (value, reference)))
