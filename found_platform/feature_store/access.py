@@ -157,8 +157,8 @@ def online(settings: Settings, user_keys: Sequence[str], moment: dt.datetime | N
     feast = store(settings)
     moment = moment or online_moment(settings)
     service = feast.get_feature_service(FEATURE_SERVICE)
-    found = feast.get_online_features(features=service, entity_rows=[{"user_key": k} for k in user_keys])
-    values = found.to_dict(include_event_timestamps=True)
+    response = feast.get_online_features(features=service, entity_rows=[{"user_key": k} for k in user_keys])
+    values = response.to_dict(include_event_timestamps=True)
     answer: dict[str, list[Any]] = {"user_key": list(user_keys)}
     for projection in service.feature_view_projections:
         ttl = feast.get_feature_view(projection.name).ttl

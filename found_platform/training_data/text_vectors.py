@@ -91,9 +91,9 @@ def encode(settings: Settings, cutoff: dt.date, model: "TextEncoder | TextTower 
 
     model = model or encoder(settings.text_encoder)
     revision = model.revision
-    known = _cached_ids(settings, revision)
-    wanted = ~np.isin(texts["text_id"].to_numpy(), known)
-    new = texts.filter(pa.array(wanted)) if texts.num_rows else texts
+    cached = _cached_ids(settings, revision)
+    missing = ~np.isin(texts["text_id"].to_numpy(), cached)
+    new = texts.filter(pa.array(missing)) if texts.num_rows else texts
     version = -1
     bar = tqdm(total=new.num_rows, desc="encoding texts", unit="text", disable=None, leave=False)
     with bar, lent(model.model):

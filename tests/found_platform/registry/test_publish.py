@@ -21,7 +21,7 @@ from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import audit
-from found_platform.registry import LoadedModel, Verdict, gate, model_card
+from found_platform.registry import LoadedModel, Verdict, gate, model_card, model_versions
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 from found_platform.training_runs import fit, stages
@@ -197,7 +197,7 @@ def test_mlflow_loads_a_version_by_alias_and_gives_query_vectors(settings: Setti
     import mlflow
     import pandas as pd
 
-    with registry._mlflow(settings):
+    with model_versions._mlflow(settings):
         served = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@champion")
         made = served.predict(pd.DataFrame({"text": ["gold ring", "tent"]}))
     wanted = embed_sentences(champion(settings), ["gold ring", "tent"])
