@@ -248,7 +248,8 @@ def _stale(house: House, instance: dg.DagsterInstance, asset: str, keys: list[st
 def _is_there(settings: Settings, asset: str, key: str) -> bool:
     """Whether what the asset's materialisation speaks of still exists, and, where there is but one, is of this key.
 
-    A champion or an index that a person took back is gone on purpose: only something new makes it again.
+    A champion or an index that a person took back is gone on purpose: only something new makes it again. So does a version that
+    waits behind a champion of a newer cutoff.
     """
     if asset in IN_LAKE and not lake.exists(settings.lake, asset):
         return False
@@ -262,13 +263,15 @@ def _is_there(settings: Settings, asset: str, key: str) -> bool:
         return (settings.home / "feast" / "online.db").exists()
     if asset in ("found_model", "promotion", "user_index"):
         version = registry.serving(settings, key)
+
+        def waits(version: str) -> bool:
+            return registry.reason_to_wait(settings, version) is not None
+
         if asset == "promotion":
-            return version is not None and (
-                registry.version_of(settings, registry.CHAMPION) == version or registry.held(settings, version)
-            )
+            return version is not None and (registry.version_of(settings, registry.CHAMPION) == version or waits(version))
         if asset == "user_index":
             return version is not None and (
-                index.is_live(settings, version, key) or index.withdrawn(settings, version, key) or registry.held(settings, version)
+                index.is_live(settings, version, key) or index.withdrawn(settings, version, key) or waits(version)
             )
         return version is not None
     return True

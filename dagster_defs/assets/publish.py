@@ -24,18 +24,18 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     @house.asset("promotion", group="publish", kinds={"mlflow"}, pool="mlflow", checks=["gate_passes"])
     def promotion(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion,
-        unless a person has chosen another one since it was made."""
+        unless a person has chosen another one since it was made, or one of a newer cutoff serves."""
         record = Record(context, house)
         version = registry.of_cutoff(settings, str(record.cutoff))
         verdict = gate.judge(settings, version, record.cutoff)
         registry.store_verdict(settings, version, verdict)
-        held = registry.held(settings, version)
-        if verdict.passed and not held:
+        wait = registry.reason_to_wait(settings, version)
+        if verdict.passed and wait is None:
             registry.promote(settings, version)
         return record.result(
             hashes={str(record.cutoff): json.dumps(verdict.figures, sort_keys=True)},
             checks={"gate_passes": (verdict.passed, verdict.reason)},
-            metadata={"model_version": version, "verdict": verdict.reason, **_held(held, version), **verdict.figures},
+            metadata={"model_version": version, "verdict": verdict.reason, **_waiting(wait, version), **verdict.figures},
         )
 
     @house.asset("user_index", group="publish", kinds={"milvus"})
@@ -43,8 +43,8 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         """The users of this cutoff in Milvus: built beside the live index, counted, audited, then swapped in."""
         record = Record(context, house)
         version = registry.of_cutoff(settings, str(record.cutoff))
-        if registry.held(settings, version):
-            return record.result(hashes={str(record.cutoff): "not published"}, metadata=_held(True, version))
+        if (wait := registry.reason_to_wait(settings, version)) is not None:
+            return record.result(hashes={str(record.cutoff): "not published"}, metadata=_waiting(wait, version))
         made = index.publish(settings, version, record.cutoff)
         return record.result(
             hashes={str(record.cutoff): f"{made.rows} users"},
@@ -60,6 +60,6 @@ def build(house: House) -> list[dg.AssetsDefinition]:
     return [user_embeddings, promotion, user_index]
 
 
-def _held(held: bool, version: str) -> dict[str, str]:
-    """What a run says of a version that a person has set aside."""
-    return {"not_promoted": f"a person chose another champion: `found promote --version {version}` makes it serve"} if held else {}
+def _waiting(wait: str | None, version: str) -> dict[str, str]:
+    """What a run says of a version that does not take service."""
+    return {"not_promoted": f"{wait}: `found promote --version {version}` makes this one serve"} if wait else {}

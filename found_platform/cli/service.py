@@ -29,10 +29,9 @@ def publish(cutoff: str, *, home: Path, as_json: bool) -> None:
     version = registry.serving(settings, str(day))
     if version is None:
         raise BadInput(f"No model of the cutoff {day} is registered: run `found demo --cutoff {day}{_home(home)}` first.")
-    if registry.held(settings, version):
-        serving = registry.version_of(settings, registry.CHAMPION)
+    if (wait := registry.reason_to_wait(settings, version)) is not None:
         raise BadInput(
-            f"Model version {version} of the cutoff {day} does not serve, since a person chose version {serving}: "
+            f"Model version {version} of the cutoff {day} does not serve, since {wait}: "
             f"`found promote --version {version}{_home(home)}` makes it the champion and publishes it."
         )
     from dagster_defs import run as graph

@@ -331,3 +331,18 @@ def held(settings: Settings, version: str) -> bool:
         return False
     with _mlflow(settings) as client:
         return int(version) <= int(client.get_registered_model(MODEL).tags.get(HELD, "0"))
+
+
+def reason_to_wait(settings: Settings, version: str) -> str | None:
+    """Why a version does not take service by itself, as the end of a sentence; None where it may.
+
+    It waits behind a champion that a person chose after it was made, and behind one of a newer cutoff: a model of an older cutoff
+    knows less. `found promote --version` overrules both.
+    """
+    champion = version_of(settings, CHAMPION)
+    if champion is None or champion == version:
+        return None
+    if held(settings, version):
+        return f"a person chose version {champion}"
+    own, serves = (next(v.tags["cutoff"] for v in versions(settings) if v.version == n) for n in (version, champion))
+    return f"version {champion} of the newer cutoff {serves} keeps serving" if own < serves else None
