@@ -78,12 +78,9 @@ def run(
         why = f"The frozen-text model serves: of version {trained.version} the gate says: {trained.tags['gate_reason']}."
         say.print(why, soft_wrap=True)
 
-    wait = registry.reason_to_wait(settings, registry.of_cutoff(settings, str(day)))
-    if wait is not None:
-        registered = (
-            f"Version {registry.of_cutoff(settings, str(day))} of the cutoff {day} is registered; {wait}, and answers below."
-        )
-        say.print(registered, soft_wrap=True)
+    version = registry.of_cutoff(settings, str(day))
+    if (wait := registry.reason_to_wait(settings, version)) is not None:
+        say.print(f"Version {version} of the cutoff {day} is registered; {wait}, and answers below.", soft_wrap=True)
 
     demand = DEMAND if config.simulator else _a_demand(settings, day)
     audience = lookup.find(settings, lookup.Question(demand), top=AUDIENCE)
@@ -92,7 +89,7 @@ def run(
         document = {
             "home": str(settings.home),
             "cutoff": str(day),
-            "model_version": registry.of_cutoff(settings, str(day)),
+            "model_version": version,
             "serving": {"model_version": published.model_version, "as_of": published.as_of},
             "seconds": {s.asset: s.seconds for s in steps},
             "made": {s.asset: s.made for s in steps},

@@ -46,8 +46,8 @@ def _check_order(settings: Settings, candidate: str) -> None:
     cutoffs = {v.version: v.tags["cutoff"] for v in registry.versions(settings)}
     if champion is not None and cutoffs[candidate] < cutoffs[champion]:
         raise BadInput(
-            f"The candidate, version {candidate}, is of the cutoff {cutoffs[candidate]}, and version {champion} of the newer cutoff "
-            f"{cutoffs[champion]} serves: `found promote --version {candidate}` takes the older one all the same."
+            f"The candidate, version {candidate}, is of the cutoff {cutoffs[candidate]}, and version {champion} of the newer "
+            f"cutoff {cutoffs[champion]} serves: `found promote --version {candidate}` takes the older one all the same."
         )
 
 
