@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, SEARCH
-from found_platform.features.knowledge import created, known_day, late_events, past, versions
+from found_platform.features.late_arrivals import created, known_day, late_events, past, versions
 
 
 def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.features.knowledge import created, known_day, past, versions
+from found_platform.features.late_arrivals import created, known_day, past, versions
 
 
 def user_tabular(

@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from found_platform.errors import BadInput
-from found_platform.rewriting import ground, prompts, reading, retrieval
+from found_platform.rewriting import ground, instructions, reading, retrieval
 from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.prompts import Message
 from found_platform.settings import Settings
 
 KEY = "FOUND_LLM_KEY"
@@ -54,10 +54,12 @@ class LanguageModelRewriter:
         plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
         read = reading.read(demand)
         whole, _, unwanted = retrieval.heard(lake_items, read)
-        near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: prompts.EXAMPLES]]
+        near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days
         try:
-            items = prompts.items_of(self.answer(prompts.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days)))
+            items = instructions.items_of(
+                self.answer(instructions.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days))
+            )
             items, nearest = _checked(lake_items, items, whole, unwanted)
         except NoAnswer as reason:
             note = f"{self.name} was not used ({reason}): this is the grounded rewriting"

@@ -15,9 +15,9 @@ import numpy as np
 from found_platform import lake
 from found_platform.channels import channels
 from found_platform.contract import HELD_OUT_FOLD, midnight
-from found_platform.rewriting import ground, prompts, retrieval
+from found_platform.rewriting import ground, instructions, retrieval
 from found_platform.rewriting.ground import Ground
-from found_platform.rewriting.prompts import Message
+from found_platform.rewriting.instructions import Message
 from found_platform.settings import Settings
 from found_platform.training_data.pairs import templates
 
@@ -155,7 +155,7 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
         when = "" if days == domain.days else f" in the next {days} days"
         verb = rng.choice(verbs[asked_kind]) if kinds == [asked_kind] else "be interested in"
         demand = f"{rng.choice(AUDIENCE)} {verb} {category or item}{when}"
-        examples = [lake_items.items[i] for i in np.argsort(-near, kind="stable")[: prompts.EXAMPLES // 2]]
+        examples = [lake_items.items[i] for i in np.argsort(-near, kind="stable")[: instructions.EXAMPLES // 2]]
         others = [i for i in basket[asked_kind] if not fits(i)]
         if others and rng.random() < 0.2:
             examples.insert(0, str(rng.choice(others)))
@@ -163,7 +163,7 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
         examples = [*dict.fromkeys([*(i for kind_items in answer_items.values() for i in kind_items), *examples])]
         rng.shuffle(examples)
         answer = " ".join(retrieval.sentences(answer_items, days))
-        lessons.append([*prompts.rewriting(demand, examples, days), {"role": "assistant", "content": answer}])
+        lessons.append([*instructions.rewriting(demand, examples, days), {"role": "assistant", "content": answer}])
     return lessons
 
 
