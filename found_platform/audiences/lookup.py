@@ -70,7 +70,7 @@ class FoundUser:
 @dataclass(frozen=True)
 class Audience:
     """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
-    `aligned` asks it as it stands, and a prompt has none."""
+    `aligned` asks it as it stands, and a prompt has none. `note` says in a sentence why there is nobody, where there is nobody."""
 
     query: str
     rewriting: Rewriting | None
@@ -82,6 +82,7 @@ class Audience:
     index_version: str
     count: int
     users: list[FoundUser] = field(default_factory=list)
+    note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,6 +100,7 @@ class Scored:
         curve: reach and precision in that window, of the users whom the filter selects; see `heads.Reach`.
         within: (U,) bool: the users whom the curve is about, as they are now.
         base: users with any history.
+        selected: those of them whom the filter selects.
     """
 
     question: Question
@@ -114,6 +116,21 @@ class Scored:
     curve: tuple[Reach, ...]
     within: np.ndarray
     base: int
+    selected: int
+
+    @property
+    def nobody(self) -> str | None:
+        """Why nobody can be chosen, in a sentence; None where somebody can."""
+        if len(self.rows):
+            return None
+        if not self.selected:
+            return f"Nobody matches the filter {self.question.where!r}; {self.base:,} users have a history."
+        who = (
+            f"the {self.selected:,} users who match the filter"
+            if self.question.where
+            else f"the {self.base:,} users with a history"
+        )
+        return f"None of {who} can be chosen: they are excluded, suppressed, or have not consented."
 
     @property
     def mode(self) -> str:
@@ -192,16 +209,20 @@ def find(
     _check_filter(settings, question)
     ranking, demand, made = _rank(population, question)
     why: dict[str, list[Evidence]] = {}
+    note: str | None = None
     chances: list[float] | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
     if not exact and min_score is None and ranking.query is not None:
-        hits = _ask(population, published, ranking, question, top, exclude)
+        hits = _ask(population, published, ranking, question, top, exclude) or "the index found nobody who may be chosen"
     if isinstance(hits, str):
         said = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
         scored = _score(population, published, question, exclude, ranking, demand, made)
         count = min(top, len(scored.rows)) if min_score is None else int((scored.scores >= min_score).sum())
         found = list(zip(scored.keys[:count], scored.scores[:count].tolist(), strict=True))
         chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
+        note = scored.nobody
+        if not count and note is None:
+            note = f"Nobody scores {min_score:g} or more: the best of {len(scored.rows):,} users scores {scored.scores[0]:.3f}."
     else:
         said, found = f"{ranking.reason}; answered by the index", hits
     if explain:
@@ -221,6 +242,7 @@ def find(
             FoundUser(population.names[key], round(value, 6), round(chances[i], 6) if chances else None, why.get(key))
             for i, (key, value) in enumerate(found)
         ],
+        note=note,
     )
     asked = {
         "top": top,
@@ -306,6 +328,7 @@ def _score(
     settings, replayed = population.settings, ranking.replayed
     curve, within = replayed.check.curve() if replayed else (), population.has_history
     eligible = population.has_history & suppression.allowed(settings, population.keys, population.cutoff)
+    selected = np.ones(len(eligible), bool)
     if question.where:
         selected = _selected(settings, population.attributes, question.where)
         eligible &= selected
@@ -332,6 +355,7 @@ def _score(
         curve=curve,
         within=within,
         base=int(population.has_history.sum()),
+        selected=int((population.has_history & selected).sum()),
     )
 
 

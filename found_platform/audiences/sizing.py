@@ -34,6 +34,8 @@ class Cut:
 def cut(specification: Specification, scored: Scored) -> Cut:
     """How many of the users in `scored`, best first, are members."""
     there, lowest, level = len(scored.rows), specification.min_score, specification.level
+    if scored.nobody is not None:
+        return Cut(0, scored.nobody.removesuffix("."))
     if specification.top is not None:
         size = min(specification.top, there)
         return Cut(size, "as many as asked for" if size == specification.top else f"only {there:,} users can be chosen")

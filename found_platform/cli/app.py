@@ -67,6 +67,7 @@ class ProfileName(StrEnum):
 
 
 Home = Annotated[Path, typer.Option("--home", help="Folder of all state.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 DEFAULT_HOME = Path(".found")
 
 
@@ -165,6 +166,7 @@ def audience_find(
     home: Home = DEFAULT_HOME,
     format: Annotated[UsersFormat, typer.Option(help="table, json, csv or parquet.")] = UsersFormat.table,
     out: Annotated[Path | None, typer.Option(help="Write to this file (.parquet, .csv, .json).")] = None,
+    force: Force = False,
 ) -> None:
     """Find the users for a demand."""
     from found_platform.audiences.lookup import Question
@@ -180,6 +182,7 @@ def audience_find(
         home=home,
         format=format.value,
         out=out,
+        force=force,
     )
 
 
@@ -230,6 +233,7 @@ def audience_preview(
     min_score: MinScore = None,
     holdout: Holdout = 0.0,
     plot: Annotated[Path | None, typer.Option(help="Draw scores and past precision into this PNG.")] = None,
+    force: Force = False,
     home: Home = DEFAULT_HOME,
     format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
 ) -> None:
@@ -239,7 +243,7 @@ def audience_preview(
 
     question = Question(sentence, prompt, tuple(phrase) if phrase else None, where, mode.value, horizon)
     wanted = command.Wanted(question, exclude or [], without or [], top, level, min_score, holdout)
-    command.preview(wanted, name=name, plot=plot, home=home, as_json=format is Format.json)
+    command.preview(wanted, name=name, plot=plot, force=force, home=home, as_json=format is Format.json)
 
 
 @audience_app.command("save")
@@ -305,13 +309,14 @@ def audience_export(
     name: AudienceName,
     out: Annotated[Path, typer.Option(help="FILE.parquet or FILE.csv.")],
     holdout: Annotated[bool, typer.Option("--holdout", help="With the users of the holdout, marked.")] = False,
+    force: Force = False,
     home: Home = DEFAULT_HOME,
     format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
 ) -> None:
     """Write the members of a saved audience, by the ids of the source, and where they come from."""
     from found_platform.cli import saved as command
 
-    command.export(name, out=out, with_holdout=holdout, home=home, as_json=format is Format.json)
+    command.export(name, out=out, with_holdout=holdout, force=force, home=home, as_json=format is Format.json)
 
 
 @audience_app.command("lift")
@@ -379,6 +384,7 @@ def rewrite(
 def rewriter_train(
     base: Annotated[str, typer.Option(help="The language model: a directory, or a hub name.")],
     out: Annotated[Path, typer.Option(help="Folder for the adapter.")],
+    force: Force = False,
     cutoff: Annotated[str | None, typer.Option(help="Default: the cutoff of the published index.")] = None,
     examples: Annotated[int, typer.Option(min=10, help="Lessons of each stage.")] = 1000,
     epochs: Annotated[int, typer.Option(min=1, help="Times each lesson is taught.")] = 1,
@@ -388,7 +394,9 @@ def rewriter_train(
     """Fine-tune a language model in two stages: what is in the data, then how demands are said."""
     from found_platform.cli import rewriter as command
 
-    command.train(base=base, out=out, cutoff=cutoff, examples=examples, epochs=epochs, home=home, as_json=format is Format.json)
+    command.train(
+        base=base, out=out, force=force, cutoff=cutoff, examples=examples, epochs=epochs, home=home, as_json=format is Format.json
+    )
 
 
 @benchmark_app.command("run")

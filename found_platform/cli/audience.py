@@ -28,19 +28,25 @@ TYPES = {"user_id": pa.string(), "score": pa.float64(), "probability": pa.float6
 OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
-def find(question: Question, *, exclude: Path | None, home: Path, format: str, out: Path | None, **asked: Any) -> None:
+def find(
+    question: Question, *, exclude: Path | None, home: Path, format: str, out: Path | None, force: bool = False, **asked: Any
+) -> None:
     """Prints the users for a question, or writes them to a file and beside it where they come from."""
     lookup.check(question)
     if out is not None and out.suffix not in OUTPUTS:
         raise BadInput(f"--out is {out}: name it .parquet, .csv or .json.")
     if format == "parquet" and out is None:
         raise BadInput("Parquet does not go to a terminal: add --out FILE.parquet.")
+    if out is not None and not force:
+        export.refuse_existing(out, export.beside(out))
     settings = Settings.load(existing_home(home))
     left_out = frozenset(keys.read_users(settings, exclude)) if exclude else frozenset()
     with contextlib.redirect_stdout(io.StringIO()):  # libraries may print while they load; stdout is for the answer
         audience = lookup.find(settings, question, exclude=left_out, **asked)
     content = None if out is None else encoded(OUTPUTS[out.suffix], audience)
     said = {**asdict(question), **{k: v for k, v in asked.items() if v}, "without_users": len(left_out) or None}
+    if audience.note and (out is not None or format in ("csv", "parquet")):
+        print(audience.note, file=sys.stderr)
     if out is not None and content is not None:
         answered = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
         audit.record(
@@ -87,6 +93,10 @@ def show(console: Console, audience: Audience) -> None:
     console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
     for line in understood(audience.rewriting) if audience.rewriting else ():
         console.print(line, style="dim", soft_wrap=True)
+    if audience.note:
+        console.print(audience.note, soft_wrap=True)
+        console.print(f"As of {audience.as_of}, model version {audience.model_version}.", soft_wrap=True)
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right")
     table.add_column("user")

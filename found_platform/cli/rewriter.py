@@ -46,11 +46,16 @@ def rewrite(
         show(Console(highlight=False, markup=False), found)
 
 
-def train(*, base: str, out: Path, cutoff: str | None, examples: int, epochs: int, home: Path, as_json: bool) -> None:
+def train(
+    *, base: str, out: Path, force: bool = False, cutoff: str | None, examples: int, epochs: int, home: Path, as_json: bool
+) -> None:
     """Fine-tunes a language model on what this home knew before a cutoff."""
+    from found_platform.audiences.export import refuse_existing
     from found_platform.rewriting import tuning
 
     settings = Settings.load(existing_home(home))
+    if not force:
+        refuse_existing(out)
     learned = tuning.train(settings, _cutoff(settings, cutoff), base, out, tuning.Options(examples=examples, epochs=epochs))
     if as_json:
         print_json({"out": out, "stages": [vars(stage) for stage in learned]})

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,11 @@ class Wanted:
         )
 
 
-def preview(wanted: Wanted, *, name: str | None, plot: Path | None, home: Path, as_json: bool) -> None:
+def preview(wanted: Wanted, *, name: str | None, plot: Path | None, force: bool = False, home: Path, as_json: bool) -> None:
     """Prints what an audience would be; without a question, what a saved one would be at its next refresh."""
     settings = Settings.load(existing_home(home))
+    if plot is not None and not force:
+        exporting.refuse_existing(plot)
     if name is not None and wanted.question.sentence is None and wanted.question.prompt is None:
         asked = specification.newest(settings, name)
     else:
@@ -110,8 +112,8 @@ def refresh(name: str | None, *, every: bool, home: Path, as_json: bool) -> None
     if name in failed:
         raise failed[name]
     done = [each for each in names if each not in failed]
-    _say_members(settings, done, home, as_json)
     same = [each for each in done if before[each] == membership.last(settings, each)]
+    _say_members(settings, done, home, as_json, same=same)
     if same and not as_json:
         print(f"Nothing had changed for {', '.join(same)}: nobody joined, nobody left.")
     if failed:
@@ -146,9 +148,9 @@ def show(name: str, *, home: Path, as_json: bool) -> None:
         console.print(f"The size: {refreshes[0].size_because}.", soft_wrap=True)
 
 
-def export(name: str, *, out: Path, with_holdout: bool, home: Path, as_json: bool) -> None:
+def export(name: str, *, out: Path, with_holdout: bool, force: bool = False, home: Path, as_json: bool) -> None:
     """Writes the members of an audience, and beside them where they come from."""
-    done = exporting.export(Settings.load(existing_home(home)), name, out, with_holdout=with_holdout)
+    done = exporting.export(Settings.load(existing_home(home)), name, out, with_holdout=with_holdout, overwrite=force)
     if as_json:
         print_json(asdict(done))
         return
@@ -170,6 +172,11 @@ def lift(name: str, *, days: int | None, texts: list[str], categories: list[str]
         return
     console = _console()
     console.print(f"{name}, refresh {found.refresh}: who {found.outcome}, from {found.first} to before {found.end}", soft_wrap=True)
+    for one in found.exports:
+        holdout = ", the holdout among them" if one.with_holdout else ""
+        console.print(f"exported {one.at:%Y-%m-%d %H:%M} UTC: {one.users:,} users{holdout}")
+    if not found.exports:
+        console.print("never exported")
     table = _table("", "users", "did it", "share")
     for label, group in (("exposed", found.exposed), ("holdout", found.holdout)):
         table.add_row(label, f"{group.users:,}", f"{group.did:,}", f"{group.share:.1%}" if group.users else "-")
@@ -221,11 +228,16 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _say_members(settings: Settings, names: list[str], home: Path, as_json: bool, *, hint: bool = False) -> None:
-    """A line an audience: what it is and who is in it."""
+def _say_members(
+    settings: Settings, names: list[str], home: Path, as_json: bool, *, hint: bool = False, same: Sequence[str] | None = None
+) -> None:
+    """A line an audience: what it is and who is in it. Nobody joined or left the `same` ones at the refresh that was just made,
+    whatever happened at the one before; None where none was made."""
     saved = [(specification.newest(settings, name), membership.history(settings, name)[:2]) for name in names]
     if as_json:
         rows = [{**_asked(asked), "refresh": asdict(last[0]) if last else None} for asked, last in saved]
+        if same is not None:
+            rows = [{**row, "changed": row["audience"] not in same} for row in rows]
         print_json({"home": str(home.resolve()), "audiences": rows})
         return
     console = _console()
@@ -234,11 +246,13 @@ def _say_members(settings: Settings, names: list[str], home: Path, as_json: bool
         return
     table = _table("audience", "members", "joined", "left", "as of", "refreshed", "asked")  # the rest is in `show`
     for asked, last in saved:
-        table.add_row(asked.audience, *_figures(last[0] if last else None), _question(asked))
+        table.add_row(asked.audience, *_figures(last[0] if last else None, same=asked.audience in (same or ())), _question(asked))
     _wrap_last(table)
     console.print(table)
     for asked, last in saved:
-        warning = membership.jump(last[1].size, last[0].size) if len(last) > 1 else None
+        if last and not last[0].size:
+            console.print(f"Nobody is in {asked.audience}: {last[0].size_because}.", soft_wrap=True)
+        warning = membership.jump(last[1].size, last[0].size) if len(last) > 1 and asked.audience not in (same or ()) else None
         if warning:
             console.print(f"Look at {asked.audience}: {warning}.", soft_wrap=True)
     if hint and saved:
@@ -246,10 +260,10 @@ def _say_members(settings: Settings, names: list[str], home: Path, as_json: bool
         console.print(f"To take it out: found audience export {saved[0][0].audience} --out FILE.csv{at}", soft_wrap=True)
 
 
-def _figures(last: Refresh | None) -> list[str]:
+def _figures(last: Refresh | None, *, same: bool = False) -> list[str]:
     if last is None:
         return ["-"] * 5
-    counts = [f"{n:,}" for n in (last.size, last.joins, last.leaves)]
+    counts = [f"{n:,}" for n in (last.size, *((0, 0) if same else (last.joins, last.leaves)))]
     return [*counts, str(last.as_of), f"{last.refreshed_at:%Y-%m-%d}"]
 
 
@@ -277,6 +291,8 @@ def _show_preview(console: Console, asked: Specification, found: Preview) -> Non
         console.print(f"{found.held_out:,} of them would be held out.")
     if found.warning:
         console.print(f"Warning: {found.warning}.", style="bold", soft_wrap=True)
+    if not found.eligible:
+        return
     table = _table("rank", "user", "score", "chance", "because of")
     for member in found.sample:
         chance = "" if member.probability is None else f"{member.probability:.0%}"

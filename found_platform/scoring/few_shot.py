@@ -289,7 +289,11 @@ def _choose(wins: dict[str, np.ndarray], usual: str) -> tuple[str, str]:
     if best == usual:
         return usual, f"{usual} ranks left-out seeds best (AUC {wins[usual].mean():.2f})"
     ahead = wins[best] - wins[usual]
-    lead, figures = ahead.mean(), f"AUC {wins[best].mean():.2f} against {wins[usual].mean():.2f}"
+    lead, aucs = ahead.mean(), (wins[best].mean(), wins[usual].mean())
+    if f"{aucs[0]:.3f}" == f"{aucs[1]:.3f}":
+        return usual, f"{usual} and {best} rank left-out seeds equally well (AUC {aucs[1]:.3f})"
+    decimals = 2 if f"{aucs[0]:.2f}" != f"{aucs[1]:.2f}" else 3
+    figures = f"AUC {aucs[0]:.{decimals}f} against {aucs[1]:.{decimals}f}"
     if lead > AHEAD * _error_of_mean(ahead, SPREAD):
         return best, f"{best} ranks left-out seeds clearly better than {usual} ({figures})"
     return usual, f"{best} ranks left-out seeds better than {usual} ({figures}), but not by more than chance does among so few"
