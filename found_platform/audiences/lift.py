@@ -1,8 +1,8 @@
 """What an audience was worth, once time has passed: who did what it is about, of the members who could be reached and the holdout.
 
 Everybody stays in the group that the refresh put them in, whether they were exported, reached, or suppressed since: the holdout was
-drawn by chance, so the two groups differ in nothing but that. What was exported when is read from the audit: before the first export
-nothing can have been done.
+drawn by chance, so the two groups differ in nothing but that. What was exported when is read from the audit: before the first
+export nothing can have been done.
 """
 
 import datetime as dt
@@ -142,8 +142,8 @@ class Campaign:
         made = f"refresh {self.refresh.refresh} was made on {self.refresh.refreshed_at:%Y-%m-%d}"
         exported = f"first exported on {self.exports[0].at:%Y-%m-%d}" if self.exports else "never exported"
         message = (
-            f"Too little time has passed: {made} as of {self.refresh.as_of} and {exported}, so a campaign can show from {self.first} "
-            f"on, and the data goes to {data_end - dt.timedelta(days=1)}."
+            f"Too little time has passed: {made} as of {self.refresh.as_of} and {exported}, so a campaign can show from "
+            f"{self.first} on, and the data goes to {data_end - dt.timedelta(days=1)}."
         )
         if data_end <= self.first:
             return f"{message} No campaign can have come of it in this data: bring the days that follow."
@@ -243,8 +243,8 @@ def _word(
         )
     if not exports:
         return (
-            "this refresh was never exported, so no campaign can have come of it: whatever the difference, it is chance or something "
-            "else, and no effect"
+            "this refresh was never exported, so no campaign can have come of it: whatever the difference, it is chance or "
+            "something else, and no effect"
         )
     if any(export.with_holdout for export in exports):
         return (
