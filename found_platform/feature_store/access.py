@@ -3,10 +3,8 @@
 The only module that imports `feature_repo`.
 """
 
-import contextlib
 import datetime as dt
 import hashlib
-import io
 import json
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -119,8 +117,7 @@ def materialize_online(settings: Settings, moment: dt.datetime, contents: Mappin
         ttl = feast.get_feature_view(name).ttl
         assert ttl is not None
         start = max(moment - ttl, _news(settings, name, until, moment)) if goes_on else moment - ttl
-        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; stdout belongs to whoever called
-            feast.materialize(start_date=start, end_date=moment, feature_views=[name])
+        feast.materialize(start_date=start, end_date=moment, feature_views=[name])
     path.write_text(json.dumps({"moment": moment.isoformat(), "contents": _digest(contents, moment)}))
     return snapshot(settings, "user_tabular", (moment - dt.timedelta(days=1)).date(), ["user_key"]).num_rows
 

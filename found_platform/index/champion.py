@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from found_platform import registry
 from found_platform.embedding import users
-from found_platform.errors import BadInput
 from found_platform.index import milvus, pointer, publishing
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
@@ -25,30 +24,15 @@ class Change:
 def promote(settings: Settings, version: str | None = None) -> Change:
     """Makes a version, by default the candidate, the champion, and publishes its users as of its cutoff.
 
-    Raises BadInput where there is no such version or its stored verdict does not pass, and for a candidate of an older cutoff than
-    the champion's: that one has to be named.
+    Raises BadInput as `registry.candidate`, and where there is no such version or its stored verdict does not pass.
     """
-    if version is None:
-        version = registry.version_of(settings, registry.CANDIDATE)
-        if version is None:
-            raise BadInput(f"There is no candidate in {settings.home}: run `found demo --home {settings.home}` first.")
-        _check_order(settings, version)
+    version = version or registry.candidate(settings)
     registry.check_promotable(settings, version)
     champion, before = registry.version_of(settings, registry.CHAMPION), _live(settings)
     live = before if before and before.model_version == version else _publish(settings, version, replaces_bad=False)
     registry.promote(settings, version)
     registry.hold(settings)
     return Change((champion, version), (before, live))
-
-
-def _check_order(settings: Settings, candidate: str) -> None:
-    champion = registry.version_of(settings, registry.CHAMPION)
-    cutoffs = {v.version: v.tags["cutoff"] for v in registry.versions(settings)}
-    if champion is not None and cutoffs[candidate] < cutoffs[champion]:
-        raise BadInput(
-            f"The candidate, version {candidate}, is of the cutoff {cutoffs[candidate]}, and version {champion} of the newer "
-            f"cutoff {cutoffs[champion]} serves: `found promote --version {candidate}` takes the older one all the same."
-        )
 
 
 def rollback(settings: Settings) -> Change:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from found_platform import home
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
@@ -201,7 +202,7 @@ def of_home(settings: Settings) -> SourceConfig:
     """The source of a home. Raises BadInput when nothing has run in it yet."""
     path = settings.home / "source.yaml"
     if not path.exists():
-        raise BadInput(f"Nothing has run in {settings.home} yet: start with `found demo --home {settings.home}`.")
+        raise BadInput(f"Nothing has run in {settings.home} yet: start with `found demo{home.option(settings.home)}`.")
     return parse(yaml.safe_load(path.read_text()), str(path))
 
 
