@@ -11,8 +11,9 @@ import dagster as dg
 import pytest
 from conftest import Outcome
 
-from dagster_defs import run as graph
-from dagster_defs.house import House
+from dagster_defs import runs, staleness
+from dagster_defs.execution import open_instance
+from dagster_defs.graph import AssetGraph
 from found_platform import index, registry
 from found_platform.embedding import users
 from found_platform.registry import Verdict, gate
@@ -49,13 +50,13 @@ def serving(settings: Settings) -> tuple[str | None, str]:
 
 
 def stale(settings: Settings, cutoff: dt.date) -> list[str]:
-    house = House(settings)
-    with graph.open_instance(settings) as instance:
-        return [asset for asset in ASSETS if graph._stale(house, instance, asset, [str(cutoff)])]
+    graph = AssetGraph(settings)
+    with open_instance(settings) as instance:
+        return [asset for asset in ASSETS if staleness.stale(graph, instance, asset, [str(cutoff)])]
 
 
 def metadata(settings: Settings, asset: str) -> dict:
-    with graph.open_instance(settings) as instance:
+    with open_instance(settings) as instance:
         made = instance.get_latest_materialization_event(dg.AssetKey(asset))
     assert made is not None
     assert made.asset_materialization is not None
@@ -72,7 +73,7 @@ def test_two_cutoffs_do_not_take_service_from_each_other(
     old = version_of_cutoff(copy, older)
     users.embed(copy, registry.load(copy, old), older)
     for asset in ASSETS:
-        graph.materialize(copy, asset, str(older))
+        runs.materialize(copy, asset, str(older))
     assert serving(copy) == (first, first)
     said = f"version {first} of the newer cutoff {cutoff} keeps serving"
     assert registry.reason_to_wait(copy, old) == said
