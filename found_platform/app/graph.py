@@ -60,8 +60,8 @@ class Run:
 class Ran:
     """A full run: seconds and partitions made by asset, and the index that is live after it.
 
-    `notes` say what was new and what to expect; `frozen_text_serves` why no trained model serves, where none does; `demand` is one
-    to look up first.
+    `notes` say what was new and what to expect; `frozen_text_serves` why no trained model serves, where none does; `waiting` that
+    the version of this cutoff, `model_version`, waits behind the champion that answers; `demand` is one to look up first.
     """
 
     home: Path
@@ -73,8 +73,10 @@ class Ran:
     made: dict[str, int]
     import_seconds: float
     index: str
+    model_version: str
     demand: str = field(metadata=APART)
     simulated: bool = field(metadata=APART)
+    waiting: str | None
 
 
 @use_case(Effect.CHANGES, "demo")
@@ -108,6 +110,8 @@ def run(context: Context, request: Run) -> Ran:
         else:
             done.append(AssetDone(**asdict(event)))
             context.tell(done[-1])
+    version = registry.of_cutoff(settings, str(cutoff))
+    wait = registry.reason_to_wait(settings, version)
     return Ran(
         home=settings.home,
         cutoff=cutoff,
@@ -118,8 +122,10 @@ def run(context: Context, request: Run) -> Ran:
         made={step.asset: step.made for step in done},
         import_seconds=round(import_seconds, 2),
         index=index.live(settings).name,
+        model_version=version,
         demand=DEMAND if config.simulator else _a_demand(settings, cutoff),
         simulated=config.simulator is not None,
+        waiting=f"version {version} of the cutoff {cutoff} is registered; {wait}, and answers look-ups" if wait else None,
     )
 
 

@@ -114,10 +114,9 @@ def publish(context: Context, cutoff: str) -> Moved:
     version = registry.serving(settings, str(day))
     if version is None:
         raise BadInput(f"No model of the cutoff {day} is registered: run `found demo --cutoff {day}{option(context.home)}` first.")
-    if registry.held(settings, version):
-        serving = registry.version_of(settings, registry.CHAMPION)
+    if (wait := registry.reason_to_wait(settings, version)) is not None:
         raise BadInput(
-            f"Model version {version} of the cutoff {day} does not serve, since a person chose version {serving}: "
+            f"Model version {version} of the cutoff {day} does not serve, since {wait}: "
             f"`found promote --version {version}{option(context.home)}` makes it the champion and publishes it."
         )
     before = _service(settings)
@@ -134,11 +133,10 @@ def promote(context: Context, version: str | None = None) -> Moved:
     from found_platform.privacy import audit
 
     settings = context.settings
-    version = version or registry.version_of(settings, registry.CANDIDATE)
+    version = version or registry.candidate(settings)
     before = _service(settings)
-    if version is not None:
-        registry.check_promotable(settings, version)
-        audit.record(settings, "promote", model_version=version, reason=f"version {before.champion} was the champion")
+    registry.check_promotable(settings, version)
+    audit.record(settings, "promote", model_version=version, reason=f"version {before.champion} was the champion")
     change = runs.promote(settings, version)
     return Moved(settings.home, before, _service(settings), change.prompts)
 

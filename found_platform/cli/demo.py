@@ -75,6 +75,8 @@ def run(
     say.print(f"{len(ran.seconds)} assets in {sum(ran.seconds.values()):.1f} s, and {ran.import_seconds:.1f} s to load libraries")
     if ran.frozen_text_serves:
         say.print(f"The frozen-text model serves: {ran.frozen_text_serves}.", soft_wrap=True)
+    if ran.waiting:
+        say.print(f"{ran.waiting[0].upper()}{ran.waiting[1:]}.", soft_wrap=True)
     look_up = lookups.Find(lookups.Question(ran.demand), lookups.Size(top=AUDIENCE))
     answer = ask(lookups.find, place.home, look_up)
     if place.as_json:

@@ -54,6 +54,7 @@ RemovedRows = Annotated[
 ]
 Home = Annotated[Path, typer.Option("--home", envvar="FOUND_HOME", help="Folder of all state.")]
 OutputFormat = Annotated[Format, typer.Option(help="table or json.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 AudienceName = Annotated[str, typer.Argument(help="Small letters, digits, - and _.")]
 UsersFile = Annotated[Path, typer.Argument(help="Users: Parquet or CSV with a column user_id, or one id a line.")]
 Reason = Annotated[str, typer.Option(help="Why, for the history.")]

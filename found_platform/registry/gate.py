@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake, registry
+from found_platform import lake, metrics, registry
 from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT, midnight
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.embedding.users import texts_of, vectors_of
@@ -88,7 +88,9 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
         texts = texts_of(settings, model, cutoff)
         past = vectors_of(settings, model, rows, texts)[:, : model.config.dim]
         ranks, figures = _retrieval(past[known & did], _futures(model, pairs, texts)[known & did])
-        shares = _ranked(past[known] @ embed_sentences(model, phrases).T, will[known])
+        shares = metrics.auc_by_user(past[known] @ embed_sentences(model, phrases).T, will[known])
+        if shares is None:  # every phrase is of everybody or of nobody: chance
+            shares = np.full(int(known.sum()), 0.5)
         return ranks, shares, figures | {"phrase_auc": round(float(shares.mean()), 4)}
 
     ranks, shares, figures = figures_of(loaded.model)
@@ -129,22 +131,6 @@ def _phrases(settings: Settings, model: "Model", pairs: pa.Table, cutoff: dt.dat
     return [words[i] for i in used[chosen].tolist()], will
 
 
-def _ranked(scores: np.ndarray, will: np.ndarray) -> np.ndarray:
-    """How well users are ranked (U, P) for phrases that some will do (U, P) and some not: values (U,), their mean the mean AUC.
-
-    A user's own says, over the phrases they will do, what share of those who will not stand below them.
-    """
-    both = will.any(0) & ~will.all(0)
-    if not both.any():
-        return np.full(len(scores), 0.5)
-    values = np.zeros(len(scores))
-    for score, did in zip(scores.T[both], will.T[both], strict=True):
-        others = np.sort(score[~did])
-        below = (np.searchsorted(others, score[did]) + np.searchsorted(others, score[did], side="right")) / 2
-        values[did] += below / len(others) / did.sum()
-    return values * len(scores) / both.sum()
-
-
 def _error(values: np.ndarray) -> float:
     """Standard error of a mean."""
     return float(values.std() / np.sqrt(len(values)))
@@ -152,13 +138,10 @@ def _error(values: np.ndarray) -> float:
 
 def _retrieval(past: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     """How near each user's own future (U, D) is to what they were (U, D): for each, the share of others' that are farther away."""
-    scores = past @ future.T  # (U, U); own futures on the diagonal
-    own = np.diag(scores)[:, None]
-    below = (scores < own).sum(1) + 0.5 * ((scores == own).sum(1) - 1)
-    ranks = below / (len(past) - 1)
-    return ranks, {
-        "future_auc": round(float(ranks.mean()), 4),
-        "future_recall_at_10": round(float(((scores > own).sum(1) < 10).mean()), 4),
+    found = metrics.retrieval(past @ future.T, np.arange(len(past)))
+    return found.placements, {
+        "future_auc": round(float(found.placements.mean()), 4),
+        "future_recall_at_10": round(found.recall(10), 4),
     }
 
 

@@ -333,3 +333,33 @@ def held(settings: Settings, version: str) -> bool:
         return False
     client = tracking.client(settings)
     return int(version) <= int(client.get_registered_model(MODEL).tags.get(HELD, "0"))
+
+
+def candidate(settings: Settings) -> str:
+    """The version that is promoted where none is named. Raises BadInput where there is none, and for one of an older cutoff than
+    the champion's: that one has to be named."""
+    version, champion = version_of(settings, CANDIDATE), version_of(settings, CHAMPION)
+    if version is None:
+        raise BadInput(f"There is no candidate in {settings.home}: run `found demo{home.option(settings.home)}` first.")
+    cutoffs = {v.version: v.tags["cutoff"] for v in versions(settings)}
+    if champion is not None and cutoffs[version] < cutoffs[champion]:
+        raise BadInput(
+            f"The candidate, version {version}, is of the cutoff {cutoffs[version]}, and version {champion} of the newer cutoff "
+            f"{cutoffs[champion]} serves: `found promote --version {version}` takes the older one all the same."
+        )
+    return version
+
+
+def reason_to_wait(settings: Settings, version: str) -> str | None:
+    """Why a version does not take service by itself, as the end of a sentence; None where it may.
+
+    It waits behind a champion that a person chose after it was made, and behind one of a newer cutoff: a model of an older cutoff
+    knows less. `found promote --version` overrules both.
+    """
+    champion = version_of(settings, CHAMPION)
+    if champion is None or champion == version:
+        return None
+    if held(settings, version):
+        return f"a person chose version {champion}"
+    own, serves = (next(v.tags["cutoff"] for v in versions(settings) if v.version == n) for n in (version, champion))
+    return f"version {champion} of the newer cutoff {serves} keeps serving" if own < serves else None
