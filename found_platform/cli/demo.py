@@ -113,7 +113,7 @@ def _open(
     source: Path | None, simulation: dict[str, Any], profile: str | None, home: Path, cutoff: str | None, *, force: bool
 ) -> tuple[Settings, SourceConfig, str | None]:
     """Checks everything that can be checked before a home is made. The text says what to expect, where everything is to be done."""
-    from found_platform.sources import estimate, staging
+    from found_platform.sources import estimate, pulls, staging
 
     if source is not None and simulation:
         raise BadInput("--users, --days and --seed ask for a simulation; with --source there is none: leave them out.")
@@ -137,7 +137,7 @@ def _open(
     if force or kept is None:
         needs: list[str] = []
         preflight.check(settings, len(found.profile_schema or {}), needs.append)
-        guess = estimate.of_source(found)
+        guess = estimate.of_source(pulls.local(found, settings.pulled))
         estimate.check_disk(guess, settings.home)
         expected = "\n".join([guess.sentence(home), *needs])
     return settings, staging.open_home(settings, found), expected

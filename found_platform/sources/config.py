@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS, Channel
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources.options import Location, Lookup, Strict, Texts, TimeColumn, TimeRule, named_key
+from found_platform.sources.options import Lookup, Strict, Texts, TimeColumn, TimeRule, named_key
+from found_platform.sources.origins import Origin
 
 LOOKED_UP = ("text", "category")
 TIMES = ("event_time", "arrived_at")
@@ -22,7 +23,7 @@ Column = str | TimeColumn | Lookup
 """Where a contract column comes from: a column, a nested field or an expression; a time with a rule of its own; a lookup table."""
 
 
-class ChannelEntry(TimeRule, Location):
+class ChannelEntry(TimeRule, Origin):
     """One location that feeds one channel."""
 
     columns: dict[str, Column]
@@ -92,7 +93,7 @@ class Consent(Strict):
         return [text for value in listed for text in (("true", "yes") if value is True else (value,))]
 
 
-class ProfileEntry(TimeRule, Location):
+class ProfileEntry(TimeRule, Origin):
     """The profile table: every column but the key and `as_of` is an attribute."""
 
     key: str
@@ -197,10 +198,13 @@ def resolve(config: SourceConfig, folder: Path) -> SourceConfig:
     """The same config with absolute paths."""
 
     def absolute(entry: Any) -> Any:
-        changes: dict[str, Any] = {"path": os.path.normpath(folder / entry.path)}
+        changes = entry.absolutes(folder)
         if isinstance(entry, ChannelEntry):
-            changes["columns"] = {n: absolute(c) if isinstance(c, Lookup) else c for n, c in entry.columns.items()}
+            changes["columns"] = {n: looked_up(c) if isinstance(c, Lookup) else c for n, c in entry.columns.items()}
         return entry.model_copy(update=changes)
+
+    def looked_up(table: Lookup) -> Lookup:
+        return table.model_copy(update={"path": os.path.normpath(folder / table.path)})
 
     return config.model_copy(
         update={

@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError
 
 from found_platform.errors import BadInput
 from found_platform.lake import as_arrow, literal, quote
-from found_platform.sources.config import Location
+from found_platform.sources.options import Location
 
 
 def is_csv(location: Location) -> bool:

@@ -6,6 +6,7 @@ A staged folder is swapped in whole, and only where the share of bad rows is und
 import hashlib
 import json
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from found_platform.lake import literal
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import scan, simulator
+from found_platform.sources import pulls, scan, simulator
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.profile import ProfileReport, read_profile
 from found_platform.sources.scan import ChannelReport
@@ -45,7 +46,9 @@ class StageReport:
 
 
 def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
-    """The source with its span and profile schema: as the home keeps them, or found now. Writes nothing.
+    """The source with its span and profile schema: as the home keeps them, or found now.
+
+    Rows that are elsewhere, in a database for example, are pulled into the home first; nothing else is written.
 
     Raises BadInput when the source cannot be read or the home belongs to another one.
     """
@@ -59,10 +62,15 @@ def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
             raise BadInput(
                 f"{settings.home} belongs to another source, {kept.name!r} (see its source.yaml): choose another --home."
             )
+        pulls.refresh(kept, settings.pulled)
         return kept
     if settings.home.exists() and not settings.home.is_dir():
         raise BadInput(f"{settings.home} is a file: choose another --home.")
-    return simulator.discover(source) if source.simulator else scan.discover(lake.connect(settings.duckdb_memory), source)
+    if source.simulator:
+        return simulator.discover(source)
+    files = pulls.refresh(source, settings.pulled)[0]
+    discovered = scan.discover(lake.connect(settings.duckdb_memory), files)
+    return source.model_copy(update={"span": discovered.span, "profile_schema": discovered.profile_schema})
 
 
 def open_home(settings: Settings, found: SourceConfig) -> SourceConfig:
@@ -74,7 +82,8 @@ def open_home(settings: Settings, found: SourceConfig) -> SourceConfig:
 def source_fingerprint(settings: Settings) -> str:
     """A hash of the source file and of the size and time of each file behind it: what decides whether to scan again."""
     source = source_config.of_home(settings)
-    entries = [e for entries in source.channels.values() for e in entries] + ([source.profile] if source.profile else [])
+    local = pulls.local(source, settings.pulled)
+    entries = [e for entries in local.channels.values() for e in entries] + ([local.profile] if local.profile else [])
     files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for e in entries for f in e.files()]
     content = json.dumps(
         [source.model_dump(mode="json"), files, settings.quarantine_threshold, simulator.VERSION if source.simulator else 0]
@@ -87,9 +96,11 @@ def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int,
     con = lake.connect()
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
-    found = scan.discover(con, source)
-    scan.scan(con, found)
-    profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
+    with tempfile.TemporaryDirectory(prefix="found-") as folder:
+        found = scan.discover(con, pulls.refresh(source, Path(folder))[0])
+        scan.scan(con, found)
+        profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
+    found = source.model_copy(update={"span": found.span, "profile_schema": found.profile_schema})
     return found, scan.report(con), scan.equal_rows(con), profile
 
 
@@ -99,6 +110,7 @@ def stage(settings: Settings) -> StageReport:
     source = source_config.of_home(settings)
     if source.simulator:
         source = simulator.generate(settings, source)
+    source = pulls.local(source, settings.pulled)
     work = settings.home / "staging.partial"
     shutil.rmtree(work, ignore_errors=True)
     (work / "tmp").mkdir(parents=True)
