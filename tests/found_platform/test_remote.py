@@ -111,7 +111,7 @@ def test_s3_is_read_by_storage_options(tmp_path: Path, bucket: tuple) -> None:
     given = {k: str(v).lower() if isinstance(v, bool) else v for k, v in options.items()}
     write_deltalake("s3://events/table", rows(["a", "b", "c"]), storage_options={**given, "AWS_SECRET_ACCESS_KEY": "x"})
     assert users(source_of(tmp_path, path="s3://events/table", storage_options=options)) == 3
-    with pytest.raises(BadInput, match="s3://nowhere/x.parquet cannot be read: NoSuchBucket") as refused:
+    with pytest.raises(BadInput, match=r"s3://nowhere/x.parquet cannot be read: NoSuchBucket") as refused:
         users(source_of(tmp_path, path="s3://nowhere/x.parquet", storage_options=options))
     assert "\n" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
