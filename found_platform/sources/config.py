@@ -175,13 +175,18 @@ def load(path: Path) -> SourceConfig:
         raise BadInput(f"The source file {path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise BadInput(f"The source file {path} is not UTF-8 text: save it as UTF-8.") from None
+    return resolve(parse_text(text, str(path)), path.resolve().parent)
+
+
+def parse_text(text: str, where: str) -> SourceConfig:
+    """Checks the text of a source file; `where` is named in errors."""
     try:
         raw = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+        raise BadInput(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(raw, dict):
-        raise BadInput(f"{path} holds no mapping: start it with `name:` and `channels:`.")
-    return resolve(parse(raw, str(path)), path.resolve().parent)
+        raise BadInput(f"{where} holds no mapping: start it with `name:` and `channels:`.")
+    return parse(raw, where)
 
 
 def parse(raw: dict[str, Any], where: str) -> SourceConfig:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from found_platform.home import make_private
 from found_platform.sources import addresses, databases, joins, remote
 from found_platform.sources.config import ChannelEntry, ProfileEntry, SourceConfig
 from found_platform.sources.snapshots import Snapshot
@@ -63,7 +64,7 @@ def _localise(source: SourceConfig, folder: Path, *, again: bool, full: bool) ->
             return entry
         snapshot = Snapshot(_folder(folder, entry))
         if snapshot.folder not in read and (again or not snapshot.exists):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(folder)
             new = _pull(entry, where, snapshot, full=full)
             pulls.append(Pull(where, new, "files" if remote.is_remote(entry.path) else "rows"))
         snapshot.state()  # removes what an interrupted reading left

@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
+from found_platform.home import make_private, write_whole
 
 ROWS_A_GROUP = 65_536
 """Rows of a Parquet row group: what one batch of a database holds, and what is in memory at once."""
@@ -67,9 +68,7 @@ class Snapshot:
         """Takes new files in under their names and forgets those that `state` does not name."""
         for partial, name in parts:
             partial.replace(self.rows / name)
-        partial = self._manifest.with_suffix(".partial")
-        partial.write_text(json.dumps(state.__dict__))
-        partial.replace(self._manifest)
+        write_whole(self._manifest, json.dumps(asdict(state)))
         self.state()
 
     @contextlib.contextmanager
@@ -77,8 +76,8 @@ class Snapshot:
         """A folder for the files of a reading, which is gone after it."""
         work = self.folder / "work"
         shutil.rmtree(work, ignore_errors=True)
-        for folder in (self.folder, self.rows, work):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # raw ids are in here
+        for folder in (self.folder, self.rows, work):  # raw ids are in here
+            make_private(folder)
         try:
             yield work
         finally:
