@@ -19,14 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
-from found_platform import lake, registry
-from found_platform.benchmark import scenarios
+from found_platform import lake, registry, rewriting
 from found_platform.contract import CHANNELS, parse_day
+from found_platform.evaluation import scenarios
+from found_platform.scoring import heads, replay
+from found_platform.scoring.modes import Demand
+from found_platform.scoring.population import Population
+from found_platform.scoring.replay import Replayed
 from found_platform.settings import Settings
-from found_platform.targeting import heads, replay, rewriting
-from found_platform.targeting.modes import Demand
-from found_platform.targeting.population import Population
-from found_platform.targeting.replay import Replayed
 
 
 def happened(population: Population, replayed: Replayed, end: dt.date) -> np.ndarray:

@@ -25,12 +25,14 @@ import numpy as np
 import pyarrow as pa
 
 from found_platform import contract, index, lake, registry
-from found_platform.embedding import text_vectors, users
+from found_platform.audiences import lookup
+from found_platform.embedding import users
 from found_platform.index import milvus
 from found_platform.privacy import keys
 from found_platform.registry import Verdict
+from found_platform.scoring import exact
 from found_platform.settings import Settings
-from found_platform.targeting import exact, lookup
+from found_platform.training_data import text_vectors
 from models import saved
 
 AS_OF = dt.date(2026, 3, 1)

@@ -28,12 +28,14 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from found_platform import feature_store, registry
-from found_platform.benchmark import methods, run, scenarios
 from found_platform.contract import midnight, parse_day
-from found_platform.embedding import handover, stages, users
-from found_platform.feature_store.training_set import users_seen
+from found_platform.embedding import users
+from found_platform.evaluation import methods, run, scenarios
 from found_platform.settings import Settings
 from found_platform.training.__main__ import execute
+from found_platform.training_data import export
+from found_platform.training_data.training_set import users_seen
+from found_platform.training_runs import stages
 from models import found
 from models.found import Found
 
@@ -150,7 +152,7 @@ class Home:
         assert wanted, f"{path}: {why}"
         keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
         history = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
-        return cls(settings, cutoff, handover.folder(settings, cutoff) / "data", wanted, keys, history)
+        return cls(settings, cutoff, export.folder(settings, cutoff) / "data", wanted, keys, history)
 
     def population(self, model: Found) -> methods.Population:
         """Everybody's state as this model has it."""

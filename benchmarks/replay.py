@@ -20,13 +20,14 @@ import numpy as np
 import pyarrow as pa
 
 from found_platform import index
+from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.embedding import users
+from found_platform.scoring import replay
+from found_platform.scoring.matching import Matching
+from found_platform.scoring.past import Past, day_of
+from found_platform.scoring.population import Population
 from found_platform.settings import Settings
-from found_platform.targeting import lookup, replay
-from found_platform.targeting.matching import Matching
-from found_platform.targeting.past import Past, day_of
-from found_platform.targeting.population import Population
 from models.frozen_text import FrozenText, FrozenTextConfig
 
 CUTOFF = dt.date(2026, 4, 3)

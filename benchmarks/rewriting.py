@@ -16,10 +16,10 @@ import numpy as np
 import yaml
 from sklearn.linear_model import LogisticRegression
 
-from found_platform.benchmark.metrics import auc
+from found_platform.evaluation.metrics import auc
+from found_platform.rewriting import ground, reading, retrieval
 from found_platform.settings import Settings
 from found_platform.sources.simulator import scenarios, world
-from found_platform.targeting.rewriting import ground, reading, retrieval
 
 DEMANDS = yaml.safe_load((Path(__file__).parent / "rewriting.yaml").read_text())
 KEPT = 0.92

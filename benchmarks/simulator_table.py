@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from found_platform import lake
-from found_platform.benchmark.run import TABLE
+from found_platform.evaluation.run import TABLE
 from found_platform.settings import Settings
 
 COLUMNS = {

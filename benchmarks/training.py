@@ -84,10 +84,10 @@ def ours(folder: Path) -> None:
     """The worker of our side: a round of training is a call of the training loop, whole; a round of embedding ends with arrays."""
     import torch
 
-    from found_platform.embedding import histories
     from found_platform.training.data import TrainingData
     from found_platform.training.loop import Options, train
     from found_platform.training.tasks import BehaviorLosses, BehaviorStage, BehaviorTask
+    from found_platform.training_data import histories
     from models.behavior import BehaviorConfig
     from models.found import Found, FoundConfig
 
@@ -237,11 +237,11 @@ def speeds(folder: Path, small: bool) -> dict[str, float]:
 
 def make_home(folder: Path, users: int, days: int) -> tuple[Any, dt.date]:
     """A simulated home with features and cached vectors of its texts; and the day after its data."""
-    from found_platform.embedding import text_vectors
     from found_platform.features import write
     from found_platform.settings import Settings
     from found_platform.sources import staging
     from found_platform.sources.config import SourceConfig
+    from found_platform.training_data import text_vectors
 
     settings = Settings.load(folder, profile="tiny")
     source = SourceConfig.model_validate({"name": "simulated", "simulator": {"users": users, "days": days}})
@@ -258,8 +258,8 @@ def make_home(folder: Path, users: int, days: int) -> tuple[Any, dt.date]:
 def texts_encoded(folder: Path, users: int, days: int) -> dict[str, int]:
     """Counts what the encoder is given while a home is made, and once more when its vectors are asked for again."""
     from found_platform import lake
-    from found_platform.embedding import text_vectors
     from found_platform.settings import Settings
+    from found_platform.training_data import text_vectors
 
     model = text_vectors.encoder(Settings.load(folder, profile="tiny").text_encoder)
     encode, given = model.encode, []
@@ -283,9 +283,10 @@ def embed_home(folder: Path, day: dt.date) -> None:
     import torch
 
     from found_platform.contract import ACTIVITY_FEATURES
-    from found_platform.embedding import text_vectors, users
+    from found_platform.embedding import users
     from found_platform.registry import LoadedModel
     from found_platform.settings import Settings
+    from found_platform.training_data import text_vectors
     from models.behavior import BehaviorConfig
     from models.found import Found, FoundConfig
 

@@ -19,13 +19,12 @@ import pyarrow as pa
 from dagster import DagsterEventType
 
 from found_platform import contract
-from found_platform.benchmark import scenarios
+from found_platform.audiences import membership, prompts, specification
+from found_platform.evaluation import scenarios
 from found_platform.lake import Written
 from found_platform.settings import Settings
 from found_platform.sources import staging
 from found_platform.sources.config import SourceConfig, Span, of_home
-from found_platform.targeting import prompts
-from found_platform.targeting.audiences import membership, specification
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # single-run backfills and mappings to days that may not exist
 

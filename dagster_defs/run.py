@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 from dagster_defs.definitions import build_assets
 from dagster_defs.house import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, House
 from found_platform import index, lake, registry
-from found_platform.embedding import handover
+from found_platform.audiences import membership, specification
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 from found_platform.sources import staging
-from found_platform.targeting.audiences import membership, specification
+from found_platform.training_data import export
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _is_there(settings: Settings, asset: str, key: str) -> bool:
     if asset == "quarantine":
         return staging.is_staged(settings)
     if asset in TRAINED:
-        folder = handover.folder(settings, dt.date.fromisoformat(key))
+        folder = export.folder(settings, dt.date.fromisoformat(key))
         if not ((folder / "data").exists() and (folder / TRAINED[asset]).exists()):
             return False
     if asset == "online_features":

@@ -19,7 +19,7 @@ os.environ["COLUMNS"] = "120"
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from found_platform.targeting.rewriting import Rewriting
+    from found_platform.rewriting import Rewriting
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -99,7 +99,7 @@ def rewrite(shop: Settings) -> "Callable[[str], Rewriting]":
     """The grounded rewriter of `shop`."""
     import small_shop
 
-    from found_platform.targeting import rewriting
+    from found_platform import rewriting
 
     return rewriting.grounded(shop, small_shop.CUTOFF).rewrite
 

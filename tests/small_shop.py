@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from conftest import at, lake_of, write_source
 
-from found_platform.embedding import text_vectors
 from found_platform.settings import Settings
+from found_platform.training_data import text_vectors
 
 CUTOFF = dt.date(2024, 2, 1)
 SHOP = {

@@ -6,7 +6,7 @@ import dagster as dg
 
 from dagster_defs.house import AUDIENCES, House, Record
 from found_platform import lake
-from found_platform.targeting.audiences import membership, pictures, preview, specification
+from found_platform.audiences import membership, pictures, preview, specification
 
 REFRESH = "refresh_audiences"
 AT = "0 6 * * *"

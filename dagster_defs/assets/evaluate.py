@@ -6,7 +6,7 @@ import dagster as dg
 
 from dagster_defs.house import House, Record
 from found_platform import registry
-from found_platform.benchmark import run, scenarios
+from found_platform.evaluation import run, scenarios
 from found_platform.monitoring import drift
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from dagster_defs.house import House, Record
 from found_platform import registry
-from found_platform.targeting import prompts
+from found_platform.audiences import prompts
 
 
 def build(house: House) -> list[dg.AssetsDefinition]:

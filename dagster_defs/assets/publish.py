@@ -6,8 +6,8 @@ import dagster as dg
 
 from dagster_defs.house import House, Record
 from found_platform import index, registry
-from found_platform.benchmark import gate
 from found_platform.embedding import users
+from found_platform.registry import gate
 
 
 def build(house: House) -> list[dg.AssetsDefinition]:

@@ -8,11 +8,12 @@ import dagster as dg
 
 from dagster_defs.house import House, Record
 from found_platform import contract, registry
-from found_platform.benchmark import gate
-from found_platform.embedding import fit, handover, preflight, stages, text_vectors
-from found_platform.feature_store import training_set as training
 from found_platform.monitoring import curves
-from found_platform.pairs import future
+from found_platform.registry import gate
+from found_platform.training.outcome import Stage
+from found_platform.training_data import export, pairs, text_vectors
+from found_platform.training_data import training_set as training
+from found_platform.training_runs import fit, preflight, stages
 
 FIGURES = ("parameters", "trained_parameters", "rows", "users", "best_step", "seconds", "best")
 
@@ -50,19 +51,19 @@ def build(house: House) -> list[dg.AssetsDefinition]:
         """For every row of the training set, a description of what the user did in the window after it; and the files that the
         training processes read."""
         record = Record(context, house)
-        written = future.build(settings, record.cutoff)
-        files = handover.write(settings, record.cutoff)
+        written = pairs.build(settings, record.cutoff)
+        files = export.write(settings, record.cutoff)
         size = sum(f.stat().st_size for f in files.iterdir())
-        return record.written(written, future.SCHEMA, metadata={"files": dg.MetadataValue.path(str(files)), "files_bytes": size})
+        return record.written(written, pairs.SCHEMA, metadata={"files": dg.MetadataValue.path(str(files)), "files_bytes": size})
 
-    def train(context: dg.AssetExecutionContext, name: str) -> stages.Stage | None:
+    def train(context: dg.AssetExecutionContext, name: str) -> Stage | None:
         def forward(line: dict[str, Any]) -> None:
             said = line.get("said") or f"{name} {line['step']}/{line['steps']}: {line.get('held_out') or line.get('parts')}"
             context.log.info(said)
 
         return stages.run(settings, Record(context, house).cutoff, name, forward)
 
-    def shown(stage: stages.Stage) -> dict[str, Any]:
+    def shown(stage: Stage) -> dict[str, Any]:
         picture = base64.b64encode(curves.plot(stage.curves)).decode()
         figures = {k: stage.outcome[k] for k in FIGURES}
         speeds = [v for _, v in stage.curves.get("rows_per_second", [])]

@@ -167,8 +167,8 @@ def audience_find(
     out: Annotated[Path | None, typer.Option(help="Write to this file (.parquet, .csv, .json).")] = None,
 ) -> None:
     """Find the users for a demand."""
+    from found_platform.audiences.lookup import Question
     from found_platform.cli import audience as command
-    from found_platform.targeting.lookup import Question
 
     command.find(
         Question(sentence, prompt, tuple(phrase) if phrase else None, where, mode.value, horizon),
@@ -234,8 +234,8 @@ def audience_preview(
     format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
 ) -> None:
     """Say what an audience would be, before it is saved."""
+    from found_platform.audiences.lookup import Question
     from found_platform.cli import saved as command
-    from found_platform.targeting.lookup import Question
 
     question = Question(sentence, prompt, tuple(phrase) if phrase else None, where, mode.value, horizon)
     wanted = command.Wanted(question, exclude or [], without or [], top, level, min_score, holdout)
@@ -261,8 +261,8 @@ def audience_save(
     format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
 ) -> None:
     """Save an audience, or a new version of it, and find its members."""
+    from found_platform.audiences.lookup import Question
     from found_platform.cli import saved as command
-    from found_platform.targeting.lookup import Question
 
     question = Question(sentence, prompt, tuple(phrase) if phrase else None, where, mode.value, horizon)
     wanted = command.Wanted(question, exclude or [], without or [], top, level, min_score, holdout)

@@ -15,14 +15,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from found_platform.audiences import export, lookup
+from found_platform.audiences.lookup import Audience, Question
 from found_platform.cli.app import existing_home, print_json
 from found_platform.cli.rewriter import understood
 from found_platform.errors import BadInput
 from found_platform.privacy import audit, keys
+from found_platform.scoring import evidence
 from found_platform.settings import Settings
-from found_platform.targeting import evidence, lookup
-from found_platform.targeting.audiences import export
-from found_platform.targeting.lookup import Audience, Question
 
 TYPES = {"user_id": pa.string(), "score": pa.float64(), "probability": pa.float64(), "evidence": pa.string()}
 OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}

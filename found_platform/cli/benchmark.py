@@ -25,7 +25,7 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
     if (labels is None) != (scenarios is None):
         raise BadInput("--labels and --scenarios belong together: give both files.")
     from dagster_defs.run import materialize
-    from found_platform.benchmark import scenarios as given
+    from found_platform.evaluation import scenarios as given
 
     if labels is not None and scenarios is not None:
         given.give(settings, day, labels, scenarios)
@@ -33,7 +33,7 @@ def run(*, labels: Path | None, scenarios: Path | None, cutoff: str | None, home
         raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     with Console(stderr=True).status("benchmark"):
         materialize(settings, "benchmark_results", str(day))
-    from found_platform.benchmark.run import TABLE, as_document, grids
+    from found_platform.evaluation.run import TABLE, as_document, grids
 
     table = lake.read(settings.lake, TABLE, pad.field("cutoff") == day)
     if not table.num_rows:

@@ -71,7 +71,7 @@ def run(
     say.print(f"{len(steps)} assets in {total:.1f} s, and {import_seconds:.1f} s to load libraries")
 
     from found_platform import index, registry
-    from found_platform.targeting import lookup
+    from found_platform.audiences import lookup
 
     trained = next(v for v in registry.versions(settings) if v.tags["kind"] == "found" and v.tags["cutoff"] == str(day))
     if trained.tags.get("gate") == "failed":
@@ -130,7 +130,7 @@ def _open(
         config = source_config.parse({"name": "simulated", "simulator": {**asked, **simulation}}, "the simulation")
     found = staging.discover(settings, config)
     _cutoff(settings, found, cutoff)
-    from found_platform.embedding import preflight
+    from found_platform.training_runs import preflight
 
     preflight.check_models(settings)
     expected = None

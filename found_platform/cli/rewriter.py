@@ -9,12 +9,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from found_platform import contract, index
+from found_platform import contract, index, rewriting
+from found_platform.audiences import lookup
 from found_platform.cli.app import existing_home, print_json
 from found_platform.errors import BadInput
+from found_platform.rewriting import Rewriting
 from found_platform.settings import Settings
-from found_platform.targeting import lookup, rewriting
-from found_platform.targeting.rewriting import Rewriting
 
 NEAREST = 3
 """What comes nearest, where nothing is near enough to be used."""
@@ -48,7 +48,7 @@ def rewrite(
 
 def train(*, base: str, out: Path, cutoff: str | None, examples: int, epochs: int, home: Path, as_json: bool) -> None:
     """Fine-tunes a language model on what this home knew before a cutoff."""
-    from found_platform.targeting.rewriting import tuning
+    from found_platform.rewriting import tuning
 
     settings = Settings.load(existing_home(home))
     learned = tuning.train(settings, _cutoff(settings, cutoff), base, out, tuning.Options(examples=examples, epochs=epochs))

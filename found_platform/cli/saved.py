@@ -12,20 +12,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from found_platform.audiences import export as exporting
+from found_platform.audiences import lift as lifting
+from found_platform.audiences import membership, pictures, specification
+from found_platform.audiences import preview as previewing
+from found_platform.audiences.lookup import Question
+from found_platform.audiences.membership import Refresh
+from found_platform.audiences.preview import Preview
+from found_platform.audiences.specification import Specification
 from found_platform.cli.app import existing_home, print_json
 from found_platform.cli.rewriter import understood
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import audit as audit_log
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from found_platform.targeting.audiences import export as exporting
-from found_platform.targeting.audiences import lift as lifting
-from found_platform.targeting.audiences import membership, pictures, specification
-from found_platform.targeting.audiences import preview as previewing
-from found_platform.targeting.audiences.membership import Refresh
-from found_platform.targeting.audiences.preview import Preview
-from found_platform.targeting.audiences.specification import Specification
-from found_platform.targeting.lookup import Question
 
 SHOWN = 20
 """Rows of a table; the JSON has them all."""

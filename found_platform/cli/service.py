@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from found_platform import index, registry
+from found_platform.audiences import prompts
 from found_platform.cli.app import existing_home, print_json
 from found_platform.contract import parse_day
 from found_platform.errors import BadInput
@@ -16,7 +17,6 @@ from found_platform.index import champion, pointer
 from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
-from found_platform.targeting import prompts
 
 State = tuple[str | None, Publication | None]
 """The champion and the live publication."""

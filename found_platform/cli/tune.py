@@ -9,12 +9,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from found_platform.audiences import prompts
+from found_platform.audiences.prompts import Tuned
 from found_platform.cli.app import existing_home, print_json
 from found_platform.errors import BadInput
 from found_platform.privacy import audit, keys
 from found_platform.settings import Settings
-from found_platform.targeting import prompts
-from found_platform.targeting.prompts import Tuned
 
 SHOWN = 20
 """Places of unknown ids that the table names; the JSON has them all."""

@@ -1,1 +1,1 @@
-"""Vectors in bulk: the cache of text vectors, and every user's state as of a day."""
+"""Vectors in bulk: every user's state as of a day, and sentences as queries to it."""

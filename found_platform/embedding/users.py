@@ -7,7 +7,7 @@ import contextlib
 import datetime as dt
 import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +18,26 @@ from tqdm import tqdm
 
 from found_platform import feature_store, lake
 from found_platform.contract import HELD_OUT_FOLD, midnight
-from found_platform.embedding import histories, text_vectors
-from found_platform.embedding.histories import Texts, own_texts
-from found_platform.feature_store.training_set import users_seen_reader
 from found_platform.lake import Written
-from found_platform.registry import LoadedModel
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
+from found_platform.training_data import histories, text_vectors
+from found_platform.training_data.histories import Texts, own_texts
+from found_platform.training_data.training_set import users_seen_reader
 
 if TYPE_CHECKING:
     from models.histories import Histories
     from models.saved import Model
+
+
+class Versioned(Protocol):
+    """A model and the version that the registry knows it by."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def model(self) -> "Model": ...
+
 
 TABLE = "user_embeddings"
 USERS = 1024
@@ -83,7 +92,7 @@ def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
     return [cutoff - dt.timedelta(days=settings.grid_days * i) for i in range(1, count + 1)]
 
 
-def embed(settings: Settings, model: LoadedModel, cutoff: dt.date) -> Written:
+def embed(settings: Settings, model: Versioned, cutoff: dt.date) -> Written:
     """Computes and writes the state of every user seen before 00:00 of the cutoff, a batch of users at a time.
 
     Where something was learned, the states of the held-out fold at past cutoffs are kept too: those of the others hold what the
@@ -105,7 +114,7 @@ def embed(settings: Settings, model: LoadedModel, cutoff: dt.date) -> Written:
 
 
 def _write(
-    settings: Settings, model: LoadedModel, as_of: dt.date, texts: Texts, versions: dict[str, int], *, held_out: bool = False
+    settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, versions: dict[str, int], *, held_out: bool = False
 ) -> int:
     """Replaces the states of everybody, or of the held-out fold, as of a day. Returns the table's version.
 
@@ -134,7 +143,7 @@ def _made_first(settings: Settings, rows: pa.RecordBatchReader, size: int) -> It
 
 
 def _states(
-    settings: Settings, model: LoadedModel, as_of: dt.date, texts: Texts, versions: dict[str, int], held_out: bool
+    settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, versions: dict[str, int], held_out: bool
 ) -> Iterator[pa.RecordBatch]:
     """The states as of a day, `USERS` at a time, from histories read `PART` users at a time."""
     read = feature_store.histories(settings, versions)
@@ -152,7 +161,7 @@ def _states(
                     bar.update(some.num_rows)
 
 
-def _batch(settings: Settings, model: LoadedModel, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
+def _batch(settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
     """The states of some users, from rows of the feature service."""
     vectors = vectors_of(settings, model.model, rows, texts)
     _, counts = own_texts(rows)

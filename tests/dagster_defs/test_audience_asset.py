@@ -12,12 +12,11 @@ from conftest import Outcome
 from dagster_defs import run as graph
 from dagster_defs.definitions import build_assets, build_defs
 from dagster_defs.house import AUDIENCES, House
+from found_platform.audiences import lookup, membership, specification
+from found_platform.audiences.lookup import Question
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import keys, suppression
 from found_platform.settings import Settings
-from found_platform.targeting import lookup
-from found_platform.targeting.audiences import membership, specification
-from found_platform.targeting.lookup import Question
 
 ASSET = dg.AssetKey("audience_members")
 GOLD = Question(sentence="people who will soon buy gold")

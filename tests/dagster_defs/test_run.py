@@ -16,8 +16,8 @@ from conftest import Outcome, at, call_found, write_source
 from dagster_defs import run as graph
 from dagster_defs.house import AUDIENCE, House
 from found_platform import lake, registry
+from found_platform.audiences import lookup
 from found_platform.settings import Settings
-from found_platform.targeting import lookup
 
 ALL = [asset for asset, (kind, _) in House(Settings()).graph.items() if kind != AUDIENCE]
 
@@ -190,7 +190,7 @@ def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
 def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
     copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from found_platform.embedding import fit
+    from found_platform.training_runs import fit
 
     before = lookup.find(copy, lookup.Question("gold", mode="aligned"), top=5)
 
@@ -208,9 +208,8 @@ def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
 
 def test_a_gate_that_does_not_pass_stops_before_the_index(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
     from found_platform import index
-    from found_platform.benchmark import gate
     from found_platform.errors import BadInput, JobFailed
-    from found_platform.registry import Verdict
+    from found_platform.registry import Verdict, gate
 
     before = index.live(copy)
     monkeypatch.setattr(gate, "judge", lambda *_: Verdict(False, "worse than chance", {"future_auc": 0.4}))
@@ -225,7 +224,7 @@ def test_where_the_gate_refuses_the_trained_model_the_frozen_text_model_serves(
     copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from found_platform import index
-    from found_platform.benchmark import gate
+    from found_platform.registry import gate
     from models.found import Found
 
     asked = gate.embed_sentences

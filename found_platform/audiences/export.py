@@ -1,0 +1,152 @@
+"""Members leave the platform: raw user ids in a file, and beside it a file that says where they come from.
+
+Suppression and consent are asked again at that moment, whatever they were at the refresh. Both files can be read by their owner
+alone, and appear whole or not at all. The row in the audit is written first: no file is without one.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+import datetime as dt
+import hashlib
+import io
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+
+from found_platform import lake
+from found_platform.audiences import membership, specification
+from found_platform.audiences.membership import Refresh
+from found_platform.errors import BadInput
+from found_platform.privacy import audit, keys, suppression
+from found_platform.settings import Settings
+
+WRITERS = {".parquet": pq.write_table, ".csv": csv.write_csv}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """`users` in the file at `path`; `kept_back` counts members whom suppression, consent or erasure took out since the refresh,
+    `held_out` those of the rest who are in the holdout."""
+
+    path: Path
+    provenance: Path
+    users: int
+    kept_back: int
+    held_out: int
+
+
+def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool = False) -> Exported:
+    """Writes the members at the newest refresh, best first: user_id, score, probability, holdout.
+
+    The holdout is left out unless `with_holdout`. The file beside it is called as `path` with `.provenance.json` after it. Files
+    that are there are replaced. Raises BadInput for an audience without members, and for a path that cannot be written.
+    """
+    specification.newest(settings, audience)
+    if path.suffix not in WRITERS:
+        raise BadInput(f"{path} is neither a .parquet nor a .csv file: the suffix says what is written.")
+    refresh = membership.last(settings, audience)
+    if refresh is None:
+        raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
+    allowed = _allowed(settings, membership.members(settings, refresh), refresh.as_of)
+    exposed = allowed.filter(pc.invert(allowed["holdout"]))
+    rows = allowed if with_holdout else exposed
+    content = io.BytesIO()
+    WRITERS[path.suffix](rows, content)
+    done = Exported(
+        path=path,
+        provenance=beside(path),
+        users=rows.num_rows,
+        kept_back=refresh.size - allowed.num_rows,
+        held_out=allowed.num_rows - exposed.num_rows,
+    )
+    said = _provenance(settings, refresh, done, with_holdout)
+    sha256 = hashlib.sha256(content.getbuffer()).hexdigest()
+    audit.record(
+        settings,
+        "export",
+        audience=audience,
+        question=said["specification"],
+        rows=done.users,
+        model_version=refresh.model_version,
+        index_version=refresh.index_version,
+        reason=f"refresh {refresh.refresh}{', with the holdout' if with_holdout else ''}, sha256 {sha256}",
+    )
+    place_with_provenance(done.path, content.getbuffer(), said)
+    return done
+
+
+def _allowed(settings: Settings, members: pa.Table, as_of: dt.date) -> pa.Table:
+    """The members who may be targeted now, by their raw ids."""
+    user_keys: list[str] = members["user_key"].to_pylist()
+    ids = keys.user_ids(settings, user_keys)
+    known = pa.array([ids.get(key) for key in user_keys], pa.string())  # who was erased has no id any more
+    may_leave = pc.and_(pa.array(suppression.allowed(settings, user_keys, as_of), pa.bool_()), pc.is_valid(known))
+    return members.select(["score", "probability", "holdout"]).add_column(0, "user_id", known).filter(may_leave)
+
+
+def _provenance(settings: Settings, refresh: Refresh, done: Exported, with_holdout: bool) -> dict[str, Any]:
+    suppressions = lake.version(settings.lake, suppression.TABLE) if lake.exists(settings.lake, suppression.TABLE) else None
+    return {
+        "audience": refresh.audience,
+        "specification_version": refresh.spec_version,
+        "specification": specification.version(settings, refresh.audience, refresh.spec_version).said(),
+        "rewriting": refresh.rewriting,
+        "mode": refresh.mode,
+        "reason": refresh.reason,
+        "refresh": refresh.refresh,
+        "refreshed_at": f"{refresh.refreshed_at:%Y-%m-%dT%H:%M:%SZ}",
+        "refreshed_by": refresh.refreshed_by,
+        "as_of": str(refresh.as_of),
+        "model_version": refresh.model_version,
+        "index_version": refresh.index_version,
+        "delta_versions": refresh.delta_versions,
+        "suppressions_version_at_export": suppressions,
+        "size_because": refresh.size_because,
+        "threshold": refresh.threshold,
+        "counts": {
+            "base": refresh.base,
+            "eligible": refresh.eligible,
+            "members": refresh.size,
+            "after_suppression": refresh.size - done.kept_back,
+            "holdout": done.held_out,
+            "in_file": done.users,
+        },
+        "holdout_in_file": with_holdout,
+    }
+
+
+def beside(path: Path) -> Path:
+    """Where it is said where a file comes from."""
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def place_with_provenance(path: Path, content: bytes | memoryview, said: dict[str, Any]) -> None:
+    """Puts a file in place, and first the one beside it: what is `said` of it, who wrote it when, and its hash."""
+    written = {"exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", "exported_by": audit.account()}
+    said = {**said, **written, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    place(beside(path), json.dumps(said, indent=1, ensure_ascii=False).encode())
+    place(path, content)
+
+
+def place(path: Path, content: bytes | memoryview) -> None:
+    """Writes a file for its owner alone, and puts it in place when it is whole."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from None
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,319 @@
+"""Who is in an audience: every refresh is kept, so that joins and leaves can be read back.
+
+A refresh counts once its row in `audience_refreshes` is there. It is written last: whatever fails before it leaves the members as
+they were. A refresh that comes out the same writes nothing.
+"""
+
+import datetime as dt
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pad
+from filelock import FileLock
+
+from found_platform import index, lake
+from found_platform.audiences import lookup, prompts, sizing, specification
+from found_platform.audiences.lookup import Scored
+from found_platform.audiences.specification import Specification
+from found_platform.contract import TIMESTAMP
+from found_platform.embedding import users
+from found_platform.errors import BadInput
+from found_platform.privacy import audit, keys, suppression
+from found_platform.settings import Settings
+from found_platform.training_data import text_vectors
+
+MEMBERS, REFRESHES = "audience_members", "audience_refreshes"
+_OF_A_REFRESH = (
+    pa.field("audience", pa.string(), nullable=False),
+    pa.field("refresh", pa.int64(), nullable=False),
+    pa.field("spec_version", pa.int64(), nullable=False),
+    pa.field("refreshed_at", TIMESTAMP, nullable=False),
+    pa.field("as_of", pa.date32(), nullable=False),
+    pa.field("model_version", pa.string(), nullable=False),
+    pa.field("index_version", pa.string(), nullable=False),
+)
+MEMBERS_SCHEMA = pa.schema(
+    [
+        *_OF_A_REFRESH,
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("probability", pa.float64()),
+        pa.field("holdout", pa.bool_(), nullable=False),
+    ]
+)
+REFRESHES_SCHEMA = pa.schema(
+    [
+        *_OF_A_REFRESH,
+        pa.field("refreshed_by", pa.string(), nullable=False),
+        pa.field("mode", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("demand", pa.string(), nullable=False),
+        pa.field("rewriting", pa.string()),
+        pa.field("base", pa.int64(), nullable=False),
+        pa.field("eligible", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("size_because", pa.string(), nullable=False),
+        pa.field("threshold", pa.float64()),
+        pa.field("held_out", pa.int64(), nullable=False),
+        pa.field("joins", pa.int64(), nullable=False),
+        pa.field("leaves", pa.int64(), nullable=False),
+        pa.field("delta_versions", pa.string(), nullable=False),
+    ]
+)
+"""`base` counts users with any history, `eligible` those of them who could be chosen; `threshold` is the lowest score of a member.
+`demand` (what was looked for), `rewriting` and `delta_versions` (table: version) are JSON."""
+
+JSON = ("demand", "rewriting", "delta_versions")
+
+READ = ("raw_events", "raw_profile", "user_tabular", text_vectors.TABLE, users.TABLE, suppression.TABLE)
+"""Tables whose versions a refresh names."""
+
+MADE_FROM = ("spec_version", "as_of", "model_version", "index_version")
+"""Of another version, a refresh is another one whoever is in it."""
+
+JUMP = 0.3
+"""A change of the size by more than this share is worth a warning."""
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """One refresh, as its row in `audience_refreshes` has it."""
+
+    audience: str
+    refresh: int
+    spec_version: int
+    refreshed_at: dt.datetime
+    as_of: dt.date
+    model_version: str
+    index_version: str
+    refreshed_by: str
+    mode: str
+    reason: str
+    demand: dict[str, Any]
+    rewriting: dict[str, Any] | None
+    base: int
+    eligible: int
+    size: int
+    size_because: str
+    threshold: float | None
+    held_out: int
+    joins: int
+    leaves: int
+    delta_versions: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a refresh did. `made` is the newest refresh now; `changed` is false where it came out as the last one.
+
+    `size_before` is the size at the refresh before, None at the first.
+    """
+
+    made: Refresh
+    changed: bool
+    size_before: int | None
+    scored: Scored
+
+
+def refresh(settings: Settings, audience: str) -> Outcome:
+    """Finds the members of an audience anew, by its newest specification and what is published now.
+
+    Raises BadInput where there is no such audience, or one that it leaves out has no members yet.
+    """
+    wanted = specification.newest(settings, audience)
+    with _turn(settings, audience):
+        delta_versions = {table: lake.version(settings.lake, table) for table in READ if lake.exists(settings.lake, table)}
+        scored = lookup.score(settings, wanted.question, excluded(settings, wanted))
+        cut = sizing.cut(wanted, scored)
+        chosen = scored.keys[: cut.size]
+        before = last(settings, audience)
+        old = members(settings, before) if before else MEMBERS_SCHEMA.empty_table()
+        then, now = set(old["user_key"].to_pylist()), set(chosen)
+        kept_out = held_out(settings, audience, chosen, wanted.holdout)
+        made = Refresh(
+            audience=audience,
+            refresh=before.refresh + 1 if before else 1,
+            spec_version=wanted.version,
+            refreshed_at=dt.datetime.now(dt.UTC),
+            as_of=dt.date.fromisoformat(scored.published.as_of),
+            model_version=scored.published.model_version,
+            index_version=scored.published.name.removesuffix(".db"),
+            refreshed_by=audit.account(),
+            mode=scored.mode,
+            reason=scored.reason,
+            demand=_plain(asdict(scored.demand)),
+            rewriting=_plain(scored.rewriting.as_dict()) if scored.rewriting else None,
+            base=scored.base,
+            eligible=len(scored.rows),
+            size=cut.size,
+            size_because=cut.why,
+            threshold=float(scored.scores[cut.size - 1]) if cut.size else None,
+            held_out=int(kept_out.sum()),
+            joins=len(now - then),
+            leaves=len(then - now),
+            delta_versions=delta_versions,
+        )
+        rows = _rows(made, chosen, scored, kept_out)
+        changed = before is None or not _same(before, old, made, rows)
+        if changed:
+            _write(settings, made, rows)
+        else:
+            assert before is not None
+            made = before
+    audit.record(
+        settings,
+        "refresh",
+        audience=audience,
+        question=wanted.said(),
+        rows=cut.size,
+        model_version=made.model_version,
+        index_version=made.index_version,
+        reason=f"refresh {made.refresh}" + ("" if changed else ", nothing had changed"),
+    )
+    return Outcome(made, changed, before.size if before else None, scored)
+
+
+def made_from(settings: Settings, audience: str) -> str:
+    """What a refresh would be made from now, in one line: where it stays the same, so do the members."""
+    wanted = specification.newest(settings, audience)
+    left_out = [last(settings, name) for name in wanted.without_audiences]
+    said = [wanted.version, index.live(settings).name, [r and r.refresh for r in left_out], settings.consent_column]
+    said += [lake.version(settings.lake, t) for t in (suppression.TABLE, "raw_profile") if lake.exists(settings.lake, t)]
+    said += [prompts.fingerprint(settings)] if wanted.question.prompt else [settings.rewriter, settings.rewriter_endpoint]
+    return json.dumps(said)
+
+
+def excluded(settings: Settings, wanted: Specification) -> frozenset[str]:
+    """The keys of everybody whom a specification leaves out, as it stands now: also the holdouts of the audiences it names."""
+    left_out = set(wanted.without_users)
+    for name in wanted.without_audiences:
+        newest = last(settings, name)
+        if newest is None:
+            raise BadInput(
+                f"The audience {name!r} is to be left out and has no members yet: `found audience refresh {name}` first."
+            )
+        left_out.update(members(settings, newest)["user_key"].to_pylist())
+    return frozenset(left_out)
+
+
+def held_out(settings: Settings, audience: str, user_keys: Sequence[str], share: float) -> np.ndarray:
+    """(N,) bool: who is in the holdout of an audience. The same for ever; a smaller share keeps some of those of a larger one.
+
+    A keyed hash of the audience's name and the user decides, so nobody outside the home can tell, and the holdouts of two audiences
+    have nothing to do with each other.
+    """
+    secret = keys.home_secret(settings)
+    hashes = [hmac.digest(secret, f"holdout {audience} {key}".encode(), hashlib.sha256)[:8] for key in user_keys]
+    return np.frombuffer(b"".join(hashes), dtype=">u8") < share * 2.0**64
+
+
+def jump(before: int | None, now: int) -> str | None:
+    """A warning where the size is no longer what it was; None where it is, or where there was none."""
+    if before is None or abs(now - before) <= JUMP * before:
+        return None
+    change = f"{(now - before) / before:+.0%}" if before else "from nobody"
+    return f"the size goes from {before:,} to {now:,} ({change}), more than {JUMP:.0%}"
+
+
+def history(settings: Settings, audience: str) -> list[Refresh]:
+    """Every refresh, newest first."""
+    if not lake.exists(settings.lake, REFRESHES):
+        return []
+    rows = lake.read(settings.lake, REFRESHES, pad.field("audience") == audience).sort_by([("refresh", "descending")]).to_pylist()
+    return [Refresh(**{**row, **{name: json.loads(row[name] or "null") for name in JSON}}) for row in rows]
+
+
+def last(settings: Settings, audience: str) -> Refresh | None:
+    """The newest refresh."""
+    return next(iter(history(settings, audience)), None)
+
+
+def members(settings: Settings, of: Refresh) -> pa.Table:
+    """The members at a refresh, best first, as MEMBERS_SCHEMA has them."""
+    mine = (pad.field("audience") == of.audience) & (pad.field("refresh") == of.refresh)
+    if not of.size:
+        return MEMBERS_SCHEMA.empty_table()
+    return (
+        lake.read(settings.lake, MEMBERS, mine)
+        .select(MEMBERS_SCHEMA.names)
+        .sort_by([("score", "descending"), ("user_key", "ascending")])
+    )
+
+
+def rows_hash(settings: Settings, of: Refresh) -> str:
+    """A hash of who is in an audience at a refresh, with score and holdout."""
+    mine = (pad.field("audience") == of.audience) & (pad.field("refresh") == of.refresh)
+    hashed = [f.name for f in _OF_A_REFRESH if f.name != "audience"]
+    found = lake.row_hashes(settings.lake, MEMBERS, "audience", mine, drop=hashed) if of.size else {}
+    return found.get(of.audience, (0, "nobody"))[1]
+
+
+def moved(settings: Settings, audience: str, number: int) -> tuple[list[str], list[str]]:
+    """The keys of who joined and of who left at a refresh, against the one before."""
+    of = {
+        r.refresh: set(members(settings, r)["user_key"].to_pylist())
+        for r in history(settings, audience)
+        if number - 1 <= r.refresh <= number
+    }
+    then, now = of.get(number - 1, set()), of[number]
+    return sorted(now - then), sorted(then - now)
+
+
+def forget(settings: Settings, audience: str) -> None:
+    """Removes an audience: its specifications and its members at every refresh. What was done with it stays in the audit."""
+    with _turn(settings, audience):
+        specification.forget(settings, audience)
+        for table, schema in ((REFRESHES, REFRESHES_SCHEMA), (MEMBERS, MEMBERS_SCHEMA)):
+            if lake.exists(settings.lake, table):
+                lake.replace(settings.lake, table, schema.empty_table(), schema=schema, predicate=f"audience = '{audience}'")
+    audit.record(settings, "forget", audience=audience)
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    """As it will be read back."""
+    return json.loads(json.dumps(document))
+
+
+def _turn(settings: Settings, audience: str) -> FileLock:
+    locks = settings.home / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"audience-{audience}.lock")
+
+
+def _rows(made: Refresh, chosen: list[str], scored: Scored, kept_out: np.ndarray) -> pa.Table:
+    said = asdict(made)
+    of_refresh = {f.name: pa.array([said[f.name]] * len(chosen), f.type) for f in _OF_A_REFRESH}
+    chances = [None] * len(chosen) if scored.probabilities is None else scored.probabilities[: len(chosen)]
+    return pa.table(
+        {
+            **of_refresh,
+            "user_key": pa.array(chosen, pa.string()),
+            "score": pa.array(scored.scores[: len(chosen)], pa.float64()),
+            "probability": pa.array(chances, pa.float64()),
+            "holdout": pa.array(kept_out, pa.bool_()),
+        },
+        schema=MEMBERS_SCHEMA,
+    )
+
+
+def _same(before: Refresh, old: pa.Table, made: Refresh, rows: pa.Table) -> bool:
+    """Whether a refresh came out as the one before it; the last bits of a score may differ from run to run."""
+    if any(getattr(before, made_from) != getattr(made, made_from) for made_from in MADE_FROM) or len(old) != len(rows):
+        return False
+    old, rows = (table.select(["user_key", "holdout", "score"]).sort_by("user_key") for table in (old, rows))
+    who = ["user_key", "holdout"]
+    return old.select(who).equals(rows.select(who)) and np.allclose(old["score"].to_numpy(), rows["score"].to_numpy(), 1e-6, 1e-9)
+
+
+def _write(settings: Settings, made: Refresh, rows: pa.Table) -> None:
+    mine = f"audience = '{made.audience}' AND refresh = {made.refresh}"
+    lake.replace(settings.lake, MEMBERS, rows, schema=MEMBERS_SCHEMA, partition_by=("audience", "refresh"), predicate=mine)
+    said = asdict(made)
+    said |= {name: said[name] and json.dumps(said[name], ensure_ascii=False) for name in JSON}
+    lake.append(settings.lake, REFRESHES, pa.Table.from_pylist([said], REFRESHES_SCHEMA), schema=REFRESHES_SCHEMA)

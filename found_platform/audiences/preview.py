@@ -1,0 +1,159 @@
+"""What an audience would be, before it is saved: its size, some of its members with reasons, and how it lies to the others."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from found_platform.audiences import lookup, membership, sizing, specification
+from found_platform.audiences.lookup import Scored
+from found_platform.audiences.specification import Specification
+from found_platform.privacy import audit, keys
+from found_platform.rewriting import Rewriting
+from found_platform.scoring import evidence
+from found_platform.scoring.evidence import Evidence, Typical
+from found_platform.scoring.heads import Bin, Reach
+from found_platform.settings import Settings
+
+SAMPLE = 10
+BINS = 20
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Scores of everybody who can be chosen: `counts` (B,) between `edges` (B+1,). Members score `threshold` or more."""
+
+    edges: list[float]
+    counts: list[int]
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A member, for a person to look at. `rank` counts from 1, the best."""
+
+    user_id: str
+    rank: int
+    score: float
+    probability: float | None
+    evidence: list[Evidence]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Members that a saved audience of `size` shares with this one; `jaccard` is their share of all members of both."""
+
+    audience: str
+    size: int
+    shared: int
+    jaccard: float
+
+
+@dataclass(frozen=True)
+class Preview:
+    """An audience as it would be now. `base` counts users with any history, `eligible` those of them who can be chosen."""
+
+    size: int
+    size_because: str
+    share_of_base: float
+    base: int
+    eligible: int
+    held_out: int
+    mode: str
+    reason: str
+    rewriting: Rewriting | None
+    as_of: str
+    model_version: str
+    index_version: str
+    sample: list[Sampled]
+    typical: list[Typical]
+    histogram: Histogram
+    curve: tuple[Reach, ...]
+    reliability: tuple[Bin, ...]
+    overlaps: list[Overlap]
+    last_size: int | None
+    warning: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def preview(settings: Settings, wanted: Specification) -> Preview:
+    """Scores everybody for a specification, and saves nothing but a row in the audit."""
+    scored = lookup.score(settings, wanted.question, membership.excluded(settings, wanted))
+    cut = sizing.cut(wanted, scored)
+    chosen = scored.keys[: cut.size]
+    before = membership.last(settings, wanted.audience)
+    index_version = scored.published.name.removesuffix(".db")
+    made = Preview(
+        size=cut.size,
+        size_because=cut.why,
+        share_of_base=cut.size / scored.base if scored.base else 0.0,
+        base=scored.base,
+        eligible=len(scored.rows),
+        held_out=int(membership.held_out(settings, wanted.audience, chosen, wanted.holdout).sum()),
+        mode=scored.mode,
+        reason=scored.reason,
+        rewriting=scored.rewriting,
+        as_of=scored.published.as_of,
+        model_version=scored.published.model_version,
+        index_version=index_version,
+        sample=_sample(settings, scored, cut.size),
+        typical=evidence.typical(scored.population, scored.rows[: cut.size]),
+        histogram=histogram(scored, cut.size),
+        curve=scored.curve,
+        reliability=scored.check.reliability if scored.check else (),
+        overlaps=_overlaps(settings, wanted.audience, set(chosen)),
+        last_size=before.size if before else None,
+        warning=membership.jump(before.size if before else None, cut.size),
+    )
+    audit.record(
+        settings,
+        "preview",
+        audience=None if wanted.audience == specification.UNNAMED else wanted.audience,
+        question=wanted.said(),
+        rows=cut.size,
+        model_version=made.model_version,
+        index_version=index_version,
+    )
+    return made
+
+
+def histogram(scored: Scored, size: int) -> Histogram:
+    """The scores of a scoring whose first `size` users are members."""
+    if not len(scored.scores):
+        return Histogram([0.0, 1.0], [0], None)
+    counts, edges = np.histogram(scored.scores, bins=BINS)
+    return Histogram(edges.tolist(), counts.tolist(), float(scored.scores[size - 1]) if size else None)
+
+
+def _sample(settings: Settings, scored: Scored, size: int) -> list[Sampled]:
+    """Members at even distances from the best to the last: the best alone would flatter the audience."""
+    places = sorted({round(place) for place in np.linspace(0, size - 1, min(SAMPLE, size))})
+    asked = [scored.keys[place] for place in places]
+    names: Mapping[str, str] = keys.user_ids(settings, asked) if asked else {}
+    reasons = lookup.explain(scored, asked) if asked else {}
+    chances = scored.probabilities
+    return [
+        Sampled(
+            user_id=names[scored.keys[place]],
+            rank=place + 1,
+            score=float(scored.scores[place]),
+            probability=None if chances is None else float(chances[place]),
+            evidence=list(reasons.get(scored.keys[place], ())),
+        )
+        for place in places
+    ]
+
+
+def _overlaps(settings: Settings, audience: str, chosen: set[str]) -> list[Overlap]:
+    found = []
+    for name in specification.names(settings):
+        newest = membership.last(settings, name)
+        if name == audience or newest is None:
+            continue
+        theirs = set(membership.members(settings, newest)["user_key"].to_pylist())
+        shared, both = len(chosen & theirs), len(chosen | theirs)
+        found.append(Overlap(name, len(theirs), shared, shared / both if both else 0.0))
+    return sorted(found, key=lambda overlap: -overlap.jaccard)

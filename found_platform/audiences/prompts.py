@@ -1,0 +1,260 @@
+"""Tuned prompts: few-shot heads with a name, registered in MLflow, each bound to the model version whose vectors it was tuned on.
+
+What a prompt is made from, its demand, seeds and negatives, lies in the Delta table `prompt_seeds` and outlives model versions: for
+a new one, every prompt is tuned anew. Keys of users are in that table alone.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import logging
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pad
+
+from found_platform import index, lake, rewriting
+from found_platform.contract import normalise_text
+from found_platform.errors import BadInput
+from found_platform.privacy import suppression
+from found_platform.scoring import few_shot, modes
+from found_platform.scoring.few_shot import Head, Tuner
+from found_platform.scoring.modes import Demand
+from found_platform.scoring.population import Population
+from found_platform.settings import Settings
+from found_platform.training_data import text_vectors
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from models.saved import Model
+
+TABLE = "prompt_seeds"
+SCHEMA = pa.schema(
+    [
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("demand", pa.string(), nullable=False),
+        pa.field("user_key", pa.string(), nullable=False),
+        pa.field("wanted", pa.bool_(), nullable=False),  # a seed, or else a negative
+    ]
+)
+EXPERIMENT = "found-prompts"
+REGISTERED = "found-prompt-"
+"""A prompt's registered model is this and its name."""
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a prompt is tuned from: one sentence, and keys of users who are wanted and who are not."""
+
+    name: str
+    demand: str
+    seeds: frozenset[str]
+    negatives: frozenset[str]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps([self.demand, sorted(self.seeds), sorted(self.negatives)]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A prompt for one model version. Its head asks the vectors of that version and of no other.
+
+    `version` is the prompt's own in the registry. `seeds` and `negatives` count the users it was tuned on, whose history is that
+    before 00:00 of `as_of`. `missing` are keys that were given and have none; they are said once, when the prompt is tuned.
+    """
+
+    name: str
+    demand: str
+    version: str
+    model_version: str
+    as_of: str
+    seeds: int
+    negatives: int
+    head: Head
+    missing: frozenset[str] = frozenset()
+
+
+def tune(settings: Settings, name: str, demand: str, seeds: AbstractSet[str], negatives: AbstractSet[str] | None = None) -> Tuned:
+    """Tunes a prompt on what is published, saves what it is made from, and registers it. It replaces the prompt of that name.
+
+    Args:
+        demand: one sentence.
+        seeds: keys of users who are wanted, three at least with a history.
+        negatives: keys of users who are not wanted.
+
+    Raises BadInput for a name, a demand or seeds that cannot be used; what was before stays.
+    """
+    if not NAME.fullmatch(name):
+        raise BadInput(f"{name!r} is no name of a prompt: use up to 50 small letters, digits, - and _, a letter or digit first.")
+    demand = normalise_text(demand)
+    if not demand:
+        raise BadInput('The demand is empty: say in one sentence whom you want to reach, such as "people who will soon buy gold".')
+    wanted = Specification(name, demand, frozenset(seeds), frozenset(negatives or ()))
+    published = index.live(settings)
+    found = _tune(settings, wanted, published.model_version, dt.date.fromisoformat(published.as_of))
+    rows = [(key, True) for key in sorted(wanted.seeds)] + [(key, False) for key in sorted(wanted.negatives)]
+    table = pa.Table.from_pylist([{"prompt": name, "demand": demand, "user_key": k, "wanted": w} for k, w in rows], schema=SCHEMA)
+    lake.replace(settings.lake, TABLE, table, schema=SCHEMA, partition_by=("prompt",), predicate=f"prompt = '{name}'")
+    return _register(settings, wanted, found)
+
+
+def retune(settings: Settings, model_version: str, as_of: dt.date) -> tuple[list[Tuned], dict[str, str]]:
+    """Every saved prompt for a model version and a day, and by name why one cannot be tuned. What is there is not tuned again."""
+    tuned, failed = [], {}
+    for name in names(settings):
+        wanted = specification(settings, name)
+        try:
+            there = _registered(settings, name, model_version, as_of=str(as_of), specification=wanted.digest)
+            tuned.append(there or _register(settings, wanted, _tune(settings, wanted, model_version, as_of)))
+        except BadInput as why:
+            failed[name] = str(why)
+    return tuned, failed
+
+
+def load(settings: Settings, name: str, model_version: str) -> Tuned:
+    """A prompt as it was last tuned for a model version. Raises BadInput that names the command where it never was."""
+    specification(settings, name)
+    tuned = _registered(settings, name, model_version)
+    if tuned is None:
+        raise BadInput(
+            f"The prompt {name!r} is not tuned for model version {model_version}, and other versions have other vectors: "
+            f"run `found audience tune {name} --home {shlex.quote(str(settings.home))}`, which uses the seeds it was given before."
+        )
+    return tuned
+
+
+def names(settings: Settings) -> list[str]:
+    """The saved prompts, by name."""
+    if not lake.exists(settings.lake, TABLE):
+        return []
+    return sorted(set(lake.read(settings.lake, TABLE, columns=["prompt"])["prompt"].to_pylist()))
+
+
+def specification(settings: Settings, name: str) -> Specification:
+    """What a prompt is tuned from. Raises BadInput for a name that is not saved."""
+    rows = lake.read(settings.lake, TABLE, pad.field("prompt") == name).to_pylist() if lake.exists(settings.lake, TABLE) else []
+    if not rows:
+        there = ", ".join(names(settings)) or "none is saved"
+        raise BadInput(f"There is no prompt {name!r} ({there}): make it with `found audience tune NAME --demand … --seeds FILE`.")
+    seeds, negatives = (frozenset(r["user_key"] for r in rows if r["wanted"] == wanted) for wanted in (True, False))
+    return Specification(name, rows[0]["demand"], seeds, negatives)
+
+
+def tuner(model: "Model", demand: str) -> Tuner:
+    """Prompt tuning of a demand by a model, as `few_shot.fit` calls it."""
+    import torch
+
+    from models import prompt_tuning
+
+    def tuned(seeds: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        width = model.config.dim
+        aligned = [(torch.from_numpy(near[:, :width]), torch.from_numpy(far[:, :width])) for near, far in seeds]
+        prompts = prompt_tuning.tune(model, text_vectors.encoder(model.config.encoder), demand, aligned)
+        return np.stack([prompt.query.numpy() for prompt in prompts])
+
+    return tuned
+
+
+def fingerprint(settings: Settings) -> str:
+    """A hash of all that prompts are made from."""
+    return lake.table_hash(settings.lake, TABLE) if lake.exists(settings.lake, TABLE) else ""
+
+
+def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: dt.date) -> Tuned:
+    """A prompt that is not registered yet."""
+    population = Population.stored(settings, model_version, as_of)
+    known = np.flatnonzero(population.has_history)
+    keys, vectors = [population.keys[i] for i in known], population.vectors[known]
+    row = {key: i for i, key in enumerate(keys)}
+    seeds, negatives = (sorted(row[key] for key in group if key in row) for group in (wanted.seeds, wanted.negatives))
+    missing = (wanted.seeds | wanted.negatives) - row.keys()
+    if len(seeds) < few_shot.MIN_SEEDS:
+        raise BadInput(
+            f"Of {len(wanted.seeds)} seeds of the prompt {wanted.name!r}, {len(seeds)} have a history before {as_of}: "
+            f"{few_shot.MIN_SEEDS} at least are needed. Check that the ids are written as in the source."
+        )
+    asked = _asked(population, wanted.demand)
+    head = few_shot.fit(vectors, keys, seeds, negatives, asked, tuner(population.model, wanted.demand))
+    offered = head.suggested_negatives
+    may_be_shown = suppression.allowed(settings, offered, as_of)
+    head = replace(head, suggested_negatives=[key for key, may in zip(offered, may_be_shown, strict=True) if may])
+    return Tuned(wanted.name, wanted.demand, "", model_version, str(as_of), len(seeds), len(negatives), head, frozenset(missing))
+
+
+def _asked(population: Population, demand: str) -> np.ndarray:
+    """The demand before any seed is seen, as a query (W',): what `auto` says of everybody, imitated where it is no query itself."""
+    settings = population.settings
+    wanted = Demand.of(rewriting.chosen(settings, population.cutoff).rewrite(demand))
+    ranking = modes.rank(population, wanted, "auto", settings.horizon_days)
+    if ranking.query is not None:
+        return ranking.query
+    known = population.has_history
+    return few_shot.imitate(population.vectors[known], ranking.of(population.vectors)[known])
+
+
+def _client(settings: Settings) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return MlflowClient(f"sqlite:///{settings.home / 'mlflow' / 'mlflow.db'}")
+
+
+def _register(settings: Settings, wanted: Specification, tuned: Tuned) -> Tuned:
+    """Logs and registers a prompt as safetensors and JSON; returns it with its version."""
+    import torch
+    from mlflow.exceptions import MlflowException
+
+    from models import weights
+
+    client = _client(settings)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    location = (settings.home / "mlflow" / "prompts").as_uri()
+    run = client.create_run(
+        experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifact_location=location),
+        run_name=f"{tuned.name} for version {tuned.model_version}",
+    )
+    said = {k: v for k, v in asdict(tuned).items() if k not in ("version", "missing", "head")}
+    head = {k: v for k, v in asdict(tuned.head).items() if k not in ("query", "suggested_negatives")}
+    with tempfile.TemporaryDirectory() as scratch:
+        sha256 = weights.save({"query": torch.from_numpy(tuned.head.query)}, {**said, "head": head}, Path(scratch))
+        client.log_artifacts(run.info.run_id, scratch, "prompt")
+    client.log_param(run.info.run_id, "head", tuned.head.kind)
+    client.log_metric(run.info.run_id, "leave_one_out", tuned.head.leave_one_out[tuned.head.kind])
+    client.set_terminated(run.info.run_id)
+    name = REGISTERED + tuned.name
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {"model_version": tuned.model_version, "as_of": tuned.as_of, "specification": wanted.digest, "sha256": sha256}
+    made = client.create_model_version(name, f"{run.info.artifact_uri}/prompt", run.info.run_id, tags=tags)
+    return Tuned(**{**tuned.__dict__, "version": str(made.version)})
+
+
+def _registered(settings: Settings, name: str, model_version: str, **tags: str) -> Tuned | None:
+    """The newest version of a prompt for a model version, with these tags. None where there is none."""
+    from models import weights
+
+    client = _client(settings)
+    found = client.search_model_versions(f"name = '{REGISTERED}{name}'")
+    fitting = [v for v in found if {"model_version": model_version, **tags}.items() <= dict(v.tags).items()]
+    if not fitting:
+        return None
+    newest = max(fitting, key=lambda v: int(v.version))
+    with tempfile.TemporaryDirectory() as scratch:
+        said, state = weights.load(Path(client.download_artifacts(str(newest.run_id), "prompt", scratch)))
+        query = state["query"].numpy().copy()  # not of the file, which goes
+    head = Head(**said.pop("head"), query=query, suggested_negatives=[])
+    return Tuned(**said, version=str(newest.version), head=head)

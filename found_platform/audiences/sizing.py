@@ -1,0 +1,74 @@
+"""How many users an audience has: by a number, by a lowest score, or by a level.
+
+A level looks at the past window of the curve: the best few users are the most precise, everybody is as precise as chance, and the
+advantage over chance shrinks on the way. Narrow keeps three quarters of it, balanced a half, broad a quarter: each is the widest
+reach that does. A member scores as much as it takes, among the users whom the curve is about, to be within that reach: an exclusion
+takes members away and lets no worse ones in. Where there is no curve, or it shows no advantage, a level is a fixed share of those
+who can be chosen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from found_platform.audiences.lookup import Scored
+from found_platform.audiences.specification import Specification
+from found_platform.scoring.heads import Reach
+
+KEPT = {"narrow": 0.75, "balanced": 0.5, "broad": 0.25}
+"""Share of the best advantage over chance that a level keeps."""
+
+SHARES = {"narrow": 0.01, "balanced": 0.05, "broad": 0.15}
+"""Share of those who can be chosen, without a curve."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The first `size` users of a scoring are members; `why` says in words why so many, for the person who asked."""
+
+    size: int
+    why: str
+
+
+def cut(specification: Specification, scored: Scored) -> Cut:
+    """How many of the users in `scored`, best first, are members."""
+    there, lowest, level = len(scored.rows), specification.min_score, specification.level
+    if specification.top is not None:
+        size = min(specification.top, there)
+        return Cut(size, "as many as asked for" if size == specification.top else f"only {there:,} users can be chosen")
+    if lowest is not None:
+        return Cut(_reaching(scored, lowest), f"scores of {lowest:g} or more")
+    assert level is not None
+    share = widest(scored.curve, KEPT[level]) if scored.curve else None
+    if share is None:
+        lack = "the past window shows no advantage over chance" if scored.curve else "there is no past window to size it by"
+        return Cut(
+            min(there, max(1, round(SHARES[level] * there))), f"{SHARES[level]:.0%} of those who can be chosen, since {lack}"
+        )
+    everybody = scored.ranking.of(scored.population.vectors)[scored.within]
+    place = max(1, round(share * len(everybody)))
+    lowest = float(np.partition(everybody, -place)[-place])
+    said = f"in a past window, the best {share:.1%} of users kept {KEPT[level]:.0%} of the best precision's advantage over chance"
+    return Cut(_reaching(scored, lowest), f"{said}; now these score {lowest:.3f} or more")
+
+
+def _reaching(scored: Scored, lowest: float) -> int:
+    return int(np.count_nonzero(scored.scores >= lowest))
+
+
+def widest(curve: Sequence[Reach], kept: float) -> float | None:
+    """The widest share of users whose precision keeps this share of the advantage that the best precision has over chance.
+
+    Between two points of the curve the advantage is taken to fall evenly. None where even the best precision is not above chance
+    with the certainty of its interval.
+    """
+    points = sorted(curve, key=lambda reach: reach.share)
+    chance, best = points[-1].precision, max(points, key=lambda reach: reach.precision)
+    if best.low <= chance:
+        return None
+    shares = np.array([p.share for p in points])
+    advantage = np.array([(p.precision - chance) / (best.precision - chance) for p in points])
+    last = int(np.flatnonzero(advantage >= kept)[-1])
+    after = last + 1  # there is one: at the last point, everybody, the advantage is 0
+    return float(np.interp(kept, [advantage[after], advantage[last]], [shares[after], shares[last]]))

@@ -1,0 +1,183 @@
+"""What an audience is: the question, who is left out, how many, and the holdout. Every version that was saved is kept."""
+
+import datetime as dt
+import graphlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self
+
+import pyarrow as pa
+import pyarrow.dataset as pad
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from found_platform import index, lake
+from found_platform.audiences import lookup
+from found_platform.audiences.lookup import Question
+from found_platform.contract import TIMESTAMP
+from found_platform.errors import BadInput
+from found_platform.privacy import audit
+from found_platform.scoring import filters
+from found_platform.settings import Settings
+
+TABLE = "audience_specifications"
+SCHEMA = pa.schema(
+    [
+        pa.field("audience", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("specification", pa.string(), nullable=False),
+        pa.field("without_users", pa.list_(pa.string()), nullable=False),
+        pa.field("created_by", pa.string(), nullable=False),
+        pa.field("created_at", TIMESTAMP, nullable=False),
+    ]
+)
+"""`specification` is JSON and holds all that no user is named in; `without_users` has user keys."""
+
+UNNAMED = "preview"
+Level = Literal["narrow", "balanced", "broad"]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class Specification(BaseModel):
+    """One version of an audience. `version` is 0 until it is saved.
+
+    Its size is one of `top` users, a `level` (see `sizing`), or everybody who scores `min_score`. `holdout` is the share of the
+    members who are kept out of exports, so that what the audience is worth can be measured.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    audience: Name = UNNAMED
+    version: int = 0
+    question: Question
+    without_audiences: tuple[Name, ...] = ()
+    without_users: tuple[str, ...] = ()  # user keys
+    top: int | None = Field(None, ge=1)
+    level: Level | None = None
+    min_score: float | None = Field(None, allow_inf_nan=False)
+    holdout: float = Field(0.0, ge=0, le=0.5)
+    created_by: str = ""
+    created_at: dt.datetime | None = None
+
+    @model_validator(mode="after")
+    def _has_one_size(self) -> Self:
+        if sum(size is not None for size in (self.top, self.level, self.min_score)) != 1:
+            raise ValueError("an audience has one size: a number of users, a level, or a lowest score")
+        return self
+
+    @property
+    def size(self) -> str:
+        """How many, in words."""
+        if self.top is not None:
+            return f"the best {self.top:,}"
+        return self.level or f"a score of {self.min_score:g} or more"
+
+    def said(self) -> dict[str, Any]:
+        """What was asked, for the audit and for provenance: no user is named in it."""
+        asked = {k: v for k, v in asdict(self.question).items() if v is not None}
+        sizes = {"top": self.top, "level": self.level, "min_score": self.min_score}
+        left_out = {"without_audiences": list(self.without_audiences) or None, "without_users": len(self.without_users) or None}
+        return {k: v for k, v in {**asked, **left_out, **sizes, "holdout": self.holdout}.items() if v is not None}
+
+
+def draft(settings: Settings, **fields: Any) -> Specification:
+    """A specification of these fields, checked against the home: its filter, its demand, the audiences it leaves out.
+
+    Raises BadInput that names what cannot be used.
+    """
+    try:
+        made = Specification(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        what = f"{where} is {first['input']!r}: " if where else ""
+        why = first["msg"].removeprefix("Value error, ")
+        if where == "audience" or where.startswith("without_audiences"):
+            why = "an audience's name is of small letters, digits, - and _, 64 at most, and starts with a letter or a digit"
+        raise BadInput(f"{what}{why}.") from None
+    lookup.check(made.question)
+    if made.question.where:
+        filters.parse(made.question.where, index.filter_columns(settings))
+    for name in made.without_audiences:
+        newest(settings, name)
+    try:
+        _order({**_without(settings, names(settings)), made.audience: made.without_audiences})
+    except graphlib.CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise BadInput(f"The audiences leave one another out in a circle: {circle}. Leave one of them in.") from None
+    return made
+
+
+def save(settings: Settings, made: Specification) -> Specification:
+    """Keeps a specification as the next version of its audience, made now by this account."""
+    locks = settings.home / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{TABLE}.version.lock"):
+        last = _rows(settings, made.audience)
+        now = {"version": max((r["version"] for r in last), default=0) + 1, "created_by": audit.account()}
+        made = made.model_copy(update={**now, "created_at": dt.datetime.now(dt.UTC)})
+        row = {
+            "audience": made.audience,
+            "version": made.version,
+            "specification": made.model_dump_json(exclude={"without_users"}),
+            "without_users": list(made.without_users),
+            "created_by": made.created_by,
+            "created_at": made.created_at,
+        }
+        lake.append(settings.lake, TABLE, pa.Table.from_pylist([row], SCHEMA), schema=SCHEMA)
+    audit.record(settings, "save", audience=made.audience, question=made.said(), reason=f"version {made.version}")
+    return made
+
+
+def newest(settings: Settings, audience: str) -> Specification:
+    """The newest version of an audience. Raises BadInput where there is none of that name."""
+    rows = _rows(settings, audience)
+    if not rows:
+        there = ", ".join(names(settings)) or "none yet: `found audience save` makes one"
+        raise BadInput(f"There is no audience {audience!r} in {settings.home}; there are {there}.")
+    return _read(max(rows, key=lambda r: r["version"]))
+
+
+def version(settings: Settings, audience: str, number: int) -> Specification:
+    """A version that was saved."""
+    return next(_read(r) for r in _rows(settings, audience) if r["version"] == number)
+
+
+def names(settings: Settings) -> list[str]:
+    """The saved audiences, in the order of the alphabet."""
+    if not lake.exists(settings.lake, TABLE):
+        return []
+    return sorted(set(lake.read(settings.lake, TABLE, columns=["audience"])["audience"].to_pylist()))
+
+
+def in_order(settings: Settings) -> list[str]:
+    """The saved audiences, each after those that it leaves out."""
+    return _order(_without(settings, names(settings)))
+
+
+def forget(settings: Settings, audience: str) -> None:
+    """Removes every version. Raises BadInput while another audience leaves this one out."""
+    newest(settings, audience)
+    users = [other for other, left_out in _without(settings, names(settings)).items() if audience in left_out]
+    if users:
+        raise BadInput(f"The audience {audience!r} is left out of {', '.join(users)}: save {users[0]} without that first.")
+    lake.replace(settings.lake, TABLE, SCHEMA.empty_table(), schema=SCHEMA, predicate=f"audience = '{audience}'")
+
+
+def _without(settings: Settings, audiences: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    return {name: newest(settings, name).without_audiences for name in audiences}
+
+
+def _order(without: dict[str, tuple[str, ...]]) -> list[str]:
+    return list(graphlib.TopologicalSorter(without).static_order())
+
+
+def _rows(settings: Settings, audience: str) -> list[dict[str, Any]]:
+    if not lake.exists(settings.lake, TABLE):
+        return []
+    return lake.read(settings.lake, TABLE, pad.field("audience") == audience).to_pylist()
+
+
+def _read(row: dict[str, Any]) -> Specification:
+    return Specification(**json.loads(row["specification"]), without_users=tuple(row["without_users"]))

@@ -1,1 +1,0 @@
-"""The benchmark: scenarios with labels, every method on the same users, every metric in one table; and the promotion gate."""

@@ -1,0 +1,1 @@
+"""The benchmark: scenarios with labels, every method on the same users, every metric in one table."""

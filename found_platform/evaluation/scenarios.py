@@ -1,0 +1,209 @@
+"""Scenarios and labels: a file the user gives, or what the simulator knows really happened."""
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from found_platform import lake
+from found_platform.contract import midnight
+from found_platform.errors import BadInput
+from found_platform.privacy import keys
+from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+from found_platform.sources import simulator
+from found_platform.training_data.training_set import users_seen
+
+MIN_CLASS = 5
+"""Positives, and negatives, that a scenario must have: with fewer, a fifth of the users teaches nothing."""
+
+
+class NoLabels(BadInput):
+    """A label file is sound and has nothing about this cutoff."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One targeting task: who will do what, in a sentence; labels (N,) 0/1 of `user_keys` over the horizon after the cutoff."""
+
+    name: str
+    demand: str
+    user_keys: list[str]
+    labels: np.ndarray
+    paraphrases: list[str]  # the same demand in other words
+    horizon_days: int = 28  # how far the labels look ahead
+    oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
+    hard: np.ndarray | None = None  # (N,) bool: behave like positives and will not do it, where the source is simulated
+
+
+def given(settings: Settings) -> dict[str, str]:
+    """The label and scenario files that this home's benchmark was last asked for, if any."""
+    path = settings.home / "benchmark.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def give(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> None:
+    """Makes these files the home's labels. Raises BadInput, and keeps what was, when they cannot be used at this cutoff."""
+    from_files(settings, cutoff, labels, scenarios)
+    (settings.home / "benchmark.yaml").write_text(
+        yaml.safe_dump({"labels": str(labels.resolve()), "scenarios": str(scenarios.resolve())})
+    )
+
+
+def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
+    """The scenarios at a cutoff, from the files given or from the simulator; where there are none, why."""
+    files = given(settings)
+    if files:
+        try:
+            return from_files(settings, cutoff, Path(files["labels"]), Path(files["scenarios"])), ""
+        except NoLabels as none:
+            return [], str(none)
+    if not (settings.truth / "outcomes").exists():
+        return [], "no labels were given and the source is not simulated: pass --labels and --scenarios to `found benchmark run`"
+    end = source_config.of_home(settings).days[1]
+    if cutoff + dt.timedelta(days=settings.horizon_days) > end:
+        return (
+            [],
+            f"the data ends on {end}, less than a horizon of {settings.horizon_days} days after the cutoff {cutoff}",
+        )
+    found = _simulated(settings, cutoff)
+    return found, "" if found else f"no scenario has {MIN_CLASS} users who do it and {MIN_CLASS} who do not: simulate more users"
+
+
+def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> list[Scenario]:
+    """The scenarios of a label and a scenario file at a cutoff.
+
+    Raises BadInput for a file that is missing, misses a column, has other labels than 0 and 1, repeats a user, or has no labels of
+    users of this home at this cutoff.
+    """
+    specs = _specs(scenarios)
+    if not labels.exists():
+        raise BadInput(f"The label file {labels} does not exist.")
+    con = lake.connect()
+    try:
+        relation = con.read_parquet(str(labels)) if labels.suffix == ".parquet" else con.read_csv(str(labels), header=True)
+        if missing := [c for c in ("user_id", "scenario", "cutoff", "label") if c not in relation.columns]:
+            raise BadInput(f"{labels} has no column {', '.join(missing)}: labels carry user_id, scenario, cutoff and label.")
+        table = con.execute(
+            "SELECT CAST(user_id AS VARCHAR) AS user_id, CAST(scenario AS VARCHAR) AS scenario, TRY_CAST(label AS DOUBLE) AS label "
+            "FROM relation WHERE CAST(cutoff AS TIMESTAMPTZ) = ? ORDER BY user_id",
+            [midnight(cutoff)],
+        ).to_arrow_table()
+    except duckdb.Error as error:
+        raise BadInput(f"{labels} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
+    if not table.num_rows:
+        raise NoLabels(f"{labels} has no labels at the cutoff {cutoff}: choose the --cutoff that its labels were made for.")
+    if set(table["label"].unique().to_pylist()) - {0.0, 1.0}:
+        raise BadInput(f"{labels} has labels other than 0 and 1: write 1 for who did it and 0 for who did not.")
+    secret = keys.home_secret(settings)
+    here = set(users_seen(settings, source_config.of_home(settings).days[1])["user_key"].to_pylist())
+    found = []
+    for spec in specs:
+        rows = table.filter(pc.equal(table["scenario"], spec["scenario"]))
+        users = [keys.user_key(secret, u) for u in rows["user_id"].to_pylist()]
+        if not users:
+            continue
+        if len(set(users)) < len(users):
+            raise BadInput(
+                f"{labels} names a user twice in the scenario {spec['scenario']!r}: one label a user, scenario and cutoff."
+            )
+        if not here & set(users):
+            raise BadInput(f"None of the {len(users):,} users that {labels} labels for {spec['scenario']!r} is in {settings.home}.")
+        values = rows["label"].to_numpy().astype(int)
+        if min(values.sum(), (1 - values).sum()) < MIN_CLASS:
+            raise BadInput(
+                f"{labels}: the scenario {spec['scenario']!r} has {values.sum()} positives and {(1 - values).sum()} negatives; "
+                f"at least {MIN_CLASS} of either are needed."
+            )
+        found.append(_scenario(settings, spec, users, values))
+    if not found:
+        raise BadInput(f"{labels} has no labels of the scenarios in {scenarios}.")
+    return found
+
+
+def _specs(path: Path) -> list[dict]:
+    try:
+        specs = yaml.safe_load(path.read_text())["scenarios"]  # JSON is YAML
+        if all(isinstance(s["scenario"], str) and isinstance(s["demand"], str) for s in specs):
+            return specs
+    except OSError:
+        raise BadInput(f"The scenario file {path} does not exist.") from None
+    except (yaml.YAMLError, ValueError, KeyError, TypeError):
+        pass
+    raise BadInput(f"{path} is no scenario file: it holds `scenarios:`, a list of entries with the texts `scenario` and `demand`.")
+
+
+def _scenario(settings: Settings, spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
+    days = int(spec.get("horizon_days") or settings.horizon_days)
+    return Scenario(spec["scenario"], spec["demand"], users, labels, [str(p) for p in spec.get("paraphrases") or []], days)
+
+
+def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
+    """Everybody seen before the cutoff; positive who does it in the scenario's horizon, at most the home's, after it."""
+    secret = keys.home_secret(settings)
+    key = cache(lambda user: keys.user_key(secret, user))
+    con = lake.connect()
+    outcomes = con.read_parquet(str(settings.truth / "outcomes" / "*.parquet"))
+    first = con.execute(
+        "SELECT scenario, user_id, min(CAST(event_time AS DATE)) FROM outcomes WHERE event_time >= ? GROUP BY ALL",
+        [midnight(cutoff)],
+    ).fetchall()
+    del outcomes
+    done = {(scenario, key(user)): day for scenario, user, day in first}
+    truth = _oracle(settings, cutoff)
+    known = {(r["scenario"], key(r["user_id"])): (r["probability"], r["hard_negative"]) for r in truth.to_pylist()}
+    users: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
+    found = []
+    for spec in json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]:
+        name = spec["scenario"]
+        end = cutoff + dt.timedelta(days=min(spec["horizon_days"], settings.horizon_days))
+        labels = np.array([done.get((name, user), end) < end for user in users], int)
+        if MIN_CLASS <= labels.sum() <= len(users) - MIN_CLASS:
+            chance, hard = (np.array(column) for column in zip(*(known[name, user] for user in users), strict=True))
+            days = (end - cutoff).days
+            found.append(Scenario(name, spec["demand"], users, labels, spec["paraphrases"], days, chance, hard & (labels == 0)))
+    return found
+
+
+def _oracle(settings: Settings, cutoff: dt.date) -> pa.Table:
+    """The true probabilities at a cutoff, computed once and kept in `HOME/truth`."""
+    path = settings.truth / f"oracle-{cutoff}-{settings.horizon_days}.parquet"
+    if not path.exists():
+        asked = source_config.of_home(settings).simulator
+        assert asked is not None
+        pq.write_table(simulator.oracle(asked, cutoff, settings.horizon_days), path)
+    return pq.read_table(path)
+
+
+def as_table(rows: list[dict]) -> pa.Table:
+    """Result rows as they are stored."""
+    return pa.Table.from_pylist(rows, schema=RESULTS)
+
+
+RESULTS = pa.schema(
+    [
+        pa.field("cutoff", pa.date32(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("scenario", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("std", pa.float64(), nullable=False),
+        pa.field("users", pa.int64(), nullable=False),
+        pa.field("positives", pa.int64(), nullable=False),
+        pa.field("seeds", pa.int64(), nullable=False),
+    ]
+)

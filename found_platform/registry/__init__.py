@@ -1,0 +1,63 @@
+"""The model registry: MLflow in the home, and the rules by which a version takes service.
+
+`model_versions` logs, loads, promotes and takes back; `model_card` says in words what a version is; `gate` judges it; `pyfunc` is
+how MLflow runs it. This is the one place that talks to MLflow.
+"""
+
+from found_platform.registry.model_versions import (
+    CANDIDATE,
+    CHAMPION,
+    MODEL,
+    PREVIOUS,
+    ROLLED_BACK,
+    LoadedModel,
+    Verdict,
+    Version,
+    card,
+    champion,
+    champion_and_previous,
+    check_promotable,
+    gate_passed,
+    held,
+    hold,
+    load,
+    log,
+    log_stage,
+    nominate,
+    of_cutoff,
+    promote,
+    rollback,
+    serving,
+    store_verdict,
+    version_of,
+    versions,
+)
+
+__all__ = [
+    "CANDIDATE",
+    "CHAMPION",
+    "MODEL",
+    "PREVIOUS",
+    "ROLLED_BACK",
+    "LoadedModel",
+    "Verdict",
+    "Version",
+    "card",
+    "champion",
+    "champion_and_previous",
+    "check_promotable",
+    "gate_passed",
+    "held",
+    "hold",
+    "load",
+    "log",
+    "log_stage",
+    "nominate",
+    "of_cutoff",
+    "promote",
+    "rollback",
+    "serving",
+    "store_verdict",
+    "version_of",
+    "versions",
+]

@@ -1,0 +1,150 @@
+"""The promotion gate: is a version good enough for service, judged on a past window without any label.
+
+At t1, one horizon before the cutoff, each held-out user's vector is compared with what that user and the others did in
+`[t1, cutoff)`. A version passes when a user's own future is nearer than another's more often than chance allows. Where anything
+was learned, it must not be worse than the frozen-text model it started from, beyond chance: neither at finding own futures nor at
+ranking users for phrases, which is what a model is for.
+"""
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pad
+
+from found_platform import lake, registry
+from found_platform.contract import HELD_OUT_FOLD, midnight
+from found_platform.embedding.sentences import embed_sentences
+from found_platform.embedding.users import texts_of, vectors_of
+from found_platform.registry import Verdict
+from found_platform.settings import Settings
+from found_platform.training_data import histories, text_vectors
+from found_platform.training_data.histories import Texts
+
+if TYPE_CHECKING:
+    from models.saved import Model
+
+MIN_USERS = 10
+SIGMAS = 1.96
+
+PHRASES = 128
+"""Texts of the window that users are ranked for, rare ones rather than common ones."""
+
+ALIKE = 0.6
+"""Cosine of two frozen texts from which they are of the same thing."""
+
+
+def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
+    """Judges a version on the last past window of its cutoff; stores nothing."""
+    from models.found import Found
+
+    loaded = registry.load(settings, version)
+    t1 = cutoff - dt.timedelta(days=settings.horizon_days)
+    here = (pad.field("cutoff") == cutoff) & (pad.field("fold") == HELD_OUT_FOLD) & (pad.field("event_timestamp") == midnight(t1))
+    rows = lake.read(settings.lake, "training_set", here).sort_by("user_key")
+    pairs = lake.read(settings.lake, "user_text_pairs", here).sort_by("user_key")
+    did = histories.flatten(pairs["item_text_ids"])[1] > 0
+    frozen = loaded.model.frozen_text() if isinstance(loaded.model, Found) else loaded.model
+    known = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
+    users = int((known & did).sum())
+    if users < MIN_USERS:
+        return Verdict(False, f"only {users} held-out users acted both before {t1} and in the window after it", {"users": users})
+    phrases, will = _phrases(settings, loaded.model, pairs, cutoff)
+
+    def figures_of(model: "Model") -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+        texts = texts_of(settings, model, cutoff)
+        past = vectors_of(settings, model, rows, texts)[:, : model.config.dim]
+        ranks, figures = _retrieval(past[known & did], _futures(model, pairs, texts)[known & did])
+        shares = _ranked(past[known] @ embed_sentences(model, phrases).T, will[known])
+        return ranks, shares, figures | {"phrase_auc": round(float(shares.mean()), 4)}
+
+    ranks, shares, figures = figures_of(loaded.model)
+    figures |= {"users": users, "future_auc_low": round(figures["future_auc"] - SIGMAS * _error(ranks), 4)}
+    reason = (
+        f"a held-out user's own future in [{t1}, {cutoff}) is nearer than another's in {figures['future_auc']:.1%} of pairs "
+        f"({users} users, 95 % lower bound {figures['future_auc_low']:.1%}, chance 50 %)"
+    )
+    passed = figures["future_auc_low"] > 0.5
+    if frozen is not loaded.model:
+        ranks_then, shares_then, at_start = figures_of(frozen)
+        figures |= {f"frozen_{name}": value for name, value in at_start.items()}
+        worse = any(lost.mean() > SIGMAS * _error(lost) for lost in (ranks_then - ranks, shares_then - shares))
+        helped = not worse and loaded.tags.get("alignment") != "did not help"
+        passed = passed and helped
+        reason += (
+            f", the frozen-text model's {at_start['future_auc']:.1%}; users are ranked for {len(phrases)} phrases with an AUC of "
+            f"{figures['phrase_auc']:.3f}, the frozen-text model's {at_start['phrase_auc']:.3f}"
+        )
+        reason += "" if helped else ", so alignment did not help"
+    return Verdict(passed, reason, figures)
+
+
+def _phrases(settings: Settings, model: "Model", pairs: pa.Table, cutoff: dt.date) -> tuple[list[str], np.ndarray]:
+    """Texts of what users did in the window, and whose window (U, P) bool holds something alike."""
+    ids, counts = histories.flatten(pairs["item_text_ids"])
+    used, place, had = np.unique(ids, return_inverse=True, return_counts=True)
+    vectors = text_vectors.load(settings, model.config.encoder_revision, used).vectors - model.center.numpy()
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    chances = np.sqrt(had)
+    chosen = np.random.default_rng(0).choice(len(used), min(PHRASES, len(used)), replace=False, p=chances / chances.sum())
+    will = np.zeros((len(counts), len(chosen)), bool)
+    np.logical_or.at(will, np.repeat(np.arange(len(counts)), counts), (vectors @ vectors[chosen].T > ALIKE)[place])
+    table = text_vectors.texts_before(settings, cutoff)
+    words = dict(zip(table["text_id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return [words[i] for i in used[chosen].tolist()], will
+
+
+def _ranked(scores: np.ndarray, will: np.ndarray) -> np.ndarray:
+    """How well users are ranked (U, P) for phrases that some will do (U, P) and some not: values (U,), their mean the mean AUC.
+
+    A user's own says, over the phrases they will do, what share of those who will not stand below them.
+    """
+    both = will.any(0) & ~will.all(0)
+    if not both.any():
+        return np.full(len(scores), 0.5)
+    values = np.zeros(len(scores))
+    for score, did in zip(scores.T[both], will.T[both], strict=True):
+        others = np.sort(score[~did])
+        below = (np.searchsorted(others, score[did]) + np.searchsorted(others, score[did], side="right")) / 2
+        values[did] += below / len(others) / did.sum()
+    return values * len(scores) / both.sum()
+
+
+def _error(values: np.ndarray) -> float:
+    """Standard error of a mean."""
+    return float(values.std() / np.sqrt(len(values)))
+
+
+def _retrieval(past: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """How near each user's own future (U, D) is to what they were (U, D): for each, the share of others' that are farther away."""
+    scores = past @ future.T  # (U, U); own futures on the diagonal
+    own = np.diag(scores)[:, None]
+    below = (scores < own).sum(1) + 0.5 * ((scores == own).sum(1) - 1)
+    ranks = below / (len(past) - 1)
+    return ranks, {
+        "future_auc": round(float(ranks.mean()), 4),
+        "future_recall_at_10": round(float(((scores > own).sum(1) < 10).mean()), 4),
+    }
+
+
+def _futures(model: "Model", pairs: pa.Table, texts: Texts) -> np.ndarray:
+    """(U, D) the vectors of what users did, by the model's side for sentences; zeros for who did nothing."""
+    import torch
+
+    from models import saved
+    from models.device import lent
+
+    ids, counts = histories.flatten(pairs["item_text_ids"])
+    weights, _ = histories.flatten(pairs["item_counts"])
+    did = counts > 0
+    with lent(model), torch.inference_mode():
+        if saved.reads_sentences(model):
+            vectors = model.describe(pairs["description"].to_pylist())
+        else:
+            user = np.repeat(np.arange(len(counts)), counts)
+            total = np.zeros((len(counts), texts.vectors.shape[1]), np.float32)
+            np.add.at(total, user, texts.vectors[texts.rows(ids)].astype(np.float32) * weights[:, None])
+            mean = total / np.bincount(user, weights, len(counts)).clip(1)[:, None]
+            vectors = model.sentences(torch.from_numpy(mean.astype(np.float32)).to(model.center.device))
+    return vectors.cpu().numpy() * did[:, None]

@@ -1,0 +1,116 @@
+"""The ground: what of a lake a demand can be about. Its distinct texts and categories, how often they occur and in which way."""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from found_platform import lake
+from found_platform.contract import midnight
+from found_platform.errors import BadInput
+from found_platform.settings import Settings
+from found_platform.training_data import text_vectors
+from found_platform.training_data.pairs import templates
+
+if TYPE_CHECKING:
+    from models.text_encoder import TextEncoder
+
+MOST_TEXTS = 200_000
+MOST_CATEGORIES = 2000
+"""Only the most frequent are kept: a rarer one is nearly always a common one in rarer words."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Texts first, then categories: N of them. What was done to users (exposures) is no interest of theirs and is left out."""
+
+    encoder: "TextEncoder"
+    items: list[str]
+    texts: int  # so many of the items are texts; the rest are categories
+    events: np.ndarray  # (N,) int64 before the cutoff
+    kinds: dict[str, np.ndarray]  # kind of template with a channel: (N,) int64 events of it
+    vectors: np.ndarray  # (N, E) float32, centred; texts of unit length, categories as their name and contents agree
+    centre: np.ndarray  # (E,) the mean vector of an event
+    payment_methods: list[str]
+
+    def ask(self, sentences: list[str]) -> np.ndarray:
+        """(len(sentences), E) centred unit vectors of what somebody said."""
+        return unit(self.encoder.encode(sentences) - self.centre)
+
+
+@cache
+def told() -> dict[str, dict[str, str]]:
+    """The kinds of sentences, as `templates.yaml` has them, read once."""
+    return templates()["kinds"]
+
+
+def of(settings: Settings, cutoff: dt.date) -> Ground:
+    """What was known before 00:00 of the cutoff. Kept in memory: the second call costs nothing until the lake changes.
+
+    Raises BadInput when the text vectors of the cutoff are not there.
+    """
+    versions = tuple(lake.version(settings.lake, t) for t in ("raw_events", text_vectors.TABLE))
+    return _load(settings, cutoff, versions)  # pyright: ignore[reportArgumentType]  (frozen settings have a hash)
+
+
+@lru_cache(maxsize=2)
+def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Ground:
+    con = lake.connect(settings.duckdb_memory)
+    lake.view(con, "raw", settings.lake, "raw_events")
+    con.execute(
+        "CREATE TEMP TABLE known AS SELECT text_id, text, category, payment_method, channel, count(*) AS n FROM raw "
+        "WHERE event_date < ? AND arrived_at <= ? AND NOT exposure GROUP BY ALL",
+        [cutoff, midnight(cutoff)],
+    )
+    kinds = {name: kind["channel"] for name, kind in told().items() if "channel" in kind}
+    counts = ", ".join(f"CAST(coalesce(sum(n) FILTER (channel = {lake.literal(c)}), 0) AS BIGINT) AS {k}" for k, c in kinds.items())
+    texts = con.execute(
+        f"SELECT text_id, min(text) AS item, CAST(sum(n) AS BIGINT) AS events, {counts} FROM known "
+        "GROUP BY 1 ORDER BY events DESC, 1 LIMIT ?",
+        [MOST_TEXTS],
+    ).to_arrow_table()
+    categories = con.execute(
+        f"SELECT category AS item, CAST(sum(n) AS BIGINT) AS events, {counts} FROM known WHERE category IS NOT NULL "
+        "GROUP BY 1 ORDER BY events DESC, 1 LIMIT ?",
+        [MOST_CATEGORIES],
+    ).to_arrow_table()
+    methods = con.execute("SELECT DISTINCT payment_method FROM known WHERE payment_method IS NOT NULL ORDER BY 1").fetchall()
+
+    encoder = text_vectors.encoder(settings.text_encoder)
+    ids = texts["text_id"].to_numpy()
+    cached = text_vectors.load(settings, encoder.revision, ids)
+    kept = np.isin(ids, cached.ids)
+    if not kept.any():
+        raise BadInput(f"No text before {cutoff} has a vector: run `found demo --cutoff {cutoff}` in this home first.")
+    vectors = cached.vectors[cached.rows(ids[kept])].astype(np.float32)
+    events = texts["events"].to_numpy()[kept]
+    centre = (events @ vectors) / events.sum()
+    names: list[str] = categories["item"].to_pylist()
+    held = con.execute(
+        "SELECT text_id, category, CAST(sum(n) AS BIGINT) FROM known WHERE category IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    contents = np.zeros((len(names), vectors.shape[1]), np.float32)
+    row, place = {int(i): r for r, i in enumerate(ids[kept])}, {name: r for r, name in enumerate(names)}
+    for text_id, category, n in held:
+        if text_id in row and category in place:
+            contents[place[category]] += n * vectors[row[text_id]]
+    contents /= np.maximum(categories["events"].to_numpy(), 1)[:, None]
+    # a category is what it is called and what is in it: its cosine is the mean of both, so that a word such as "home" is not enough
+    called = (unit(encoder.encode(names) - centre) + unit(contents - centre)) / 2
+    return Ground(
+        encoder=encoder,
+        items=[t for t, k in zip(texts["item"].to_pylist(), kept, strict=True) if k] + names,
+        texts=int(kept.sum()),
+        events=np.concatenate([events, categories["events"].to_numpy()]),
+        kinds={k: np.concatenate([texts[k].to_numpy()[kept], categories[k].to_numpy()]) for k in kinds},
+        vectors=np.concatenate([unit(vectors - centre), called]),
+        centre=centre,
+        payment_methods=[m for (m,) in methods],
+    )
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1 along the last axis, float32; a zero vector stays zero."""
+    return (vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)).astype(np.float32)

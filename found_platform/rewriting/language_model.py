@@ -1,0 +1,236 @@
+"""The second rewriter: an instruct model, here or behind an address, is shown what is near the demand and asked for sentences.
+
+What it answers is a proposal: a sentence must have a template's form, an item must resemble one of the lake.
+"""
+
+import datetime as dt
+import ipaddress
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib import error, request
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from found_platform.errors import BadInput
+from found_platform.rewriting import ground, prompts, reading, retrieval
+from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.interface import Match, Rewriting
+from found_platform.rewriting.prompts import Message
+from found_platform.settings import Settings
+
+KEY = "FOUND_LLM_KEY"
+"""The environment variable with the key of an endpoint, if it needs one."""
+TIMEOUT = 60.0
+MOST_BYTES = 1_000_000
+MOST_TOKENS = 256
+RESEMBLES = 0.75
+"""An item a model names must be as similar as this to one of the lake."""
+
+Answer = Callable[[list[Message]], str]
+
+
+class NoAnswer(RuntimeError):
+    """A model did not answer, or with nothing that can be used. The message says why."""
+
+
+class LanguageModelRewriter:
+    """`answer` gives a model's reply to a conversation; it raises NoAnswer where there is none."""
+
+    def __init__(self, settings: Settings, cutoff: dt.date, name: str, answer: Answer):
+        self.settings = settings
+        self.cutoff = cutoff
+        self.name = name
+        self.answer = answer
+
+    def rewrite(self, demand: str) -> Rewriting:
+        """See `Rewriter.rewrite`. Where the model's answer cannot be used, the grounded rewriting, and its note says so."""
+        known = ground.of(self.settings, self.cutoff)
+        plain = retrieval.on(known, demand, self.settings.horizon_days)
+        read = reading.read(demand)
+        whole, _, unwanted = retrieval.heard(known, read)
+        near = [known.items[i] for i in np.argsort(-(known.vectors @ whole), kind="stable")[: prompts.EXAMPLES]]
+        days = plain.horizon_days or self.settings.horizon_days
+        try:
+            items = prompts.items_of(self.answer(prompts.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days)))
+            items, nearest = _checked(known, items, whole, unwanted)
+        except NoAnswer as reason:
+            note = f"{self.name} was not used ({reason}): this is the grounded rewriting"
+            return replace(plain, note="; ".join(filter(None, [plain.note, note])))
+        own = [
+            Match(
+                text=known.items[i],
+                kind="text" if i < known.texts else "category",
+                similarity=round(float(known.vectors[i] @ whole), 3),
+                events=int(known.events[i]),
+                negated=False,
+            )
+            for i in nearest
+        ]
+        wanted = sorted({m.text: m for m in [*own, *plain.matches] if not m.negated}.values(), key=lambda m: -m.similarity)
+        return replace(
+            plain,
+            sentences=retrieval.sentences(items, days),
+            phrases=tuple(dict.fromkeys(item for said in items.values() for item in said)),
+            matches=(*wanted, *(m for m in plain.matches if m.negated)),
+            by=f"llm:{self.name}",
+        )
+
+
+def _checked(
+    known: Ground, items: dict[str, list[str]], whole: np.ndarray, unwanted: np.ndarray
+) -> tuple[dict[str, list[str]], list[int]]:
+    """The items by kind that resemble the lake and nothing unwanted, and what each resembles most. Raises NoAnswer without any."""
+    said = list(dict.fromkeys(item for named in items.values() for item in named))
+    if not said:
+        raise NoAnswer("its answer holds no sentence of the templates")
+    vectors = known.ask(said)
+    similar = vectors @ known.vectors.T
+    against = (vectors @ unwanted.T).max(1, initial=-1.0)
+    left_out = (against >= retrieval.floors(known.encoder.revision).part) & (against > vectors @ whole)
+    fine = (similar.max(1) >= RESEMBLES) & ~left_out
+    kept = {item: int(row.argmax()) for item, row, good in zip(said, similar, fine, strict=True) if good}
+    if not kept:
+        raise NoAnswer("none of the items it names resembles the data")
+    chosen = {kind: [item for item in named if item in kept][: retrieval.MOST_PHRASES] for kind, named in items.items()}
+    return chosen, [kept[item] for item in dict.fromkeys(item for named in chosen.values() for item in named)]
+
+
+def local(name: str) -> Answer:
+    """A causal language model of transformers: a directory, one that `found rewriter train` wrote, or a hub name.
+
+    Only a hub name may reach the network; weights are read from safetensors, code of a model is never run. Raises BadInput when it
+    cannot be loaded.
+    """
+    model, tokenizer = load(name)
+
+    def answer(messages: list[Message]) -> str:
+        import torch
+
+        inputs = tokenizer(said(tokenizer, messages), return_tensors="pt", add_special_tokens=False).to(model.device)
+        inputs.pop("token_type_ids", None)
+        with torch.inference_mode():
+            out = model.generate(
+                **inputs,
+                max_new_tokens=MOST_TOKENS,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        return tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+    return answer
+
+
+@lru_cache(maxsize=1)
+def load(name: str) -> tuple[Any, Any]:
+    """A model ready to answer and its tokenizer, see `local`; an adapter is loaded onto the base that it names."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    from models.device import chosen_device
+
+    logging.disable_progress_bar()
+    folder = Path(name)
+    if not folder.is_dir() and ("/" not in name or name.startswith(("/", ".", "~"))):
+        raise BadInput(
+            f"There is no language model {name!r}: give a directory with one, or a hub name such as Qwen/Qwen2-1.5B-Instruct."
+        )
+    device = chosen_device()
+    adapter = folder / "adapter_config.json"
+    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            base,
+            local_files_only=Path(base).is_dir(),
+            use_safetensors=True,
+            dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # half precision is slower than single on a CPU
+        )
+        if adapter.is_file():
+            model = PeftModel.from_pretrained(model, name)
+    except (OSError, ValueError) as problem:
+        raise BadInput(f"The language model {name!r} cannot be loaded: {str(problem).splitlines()[0]}") from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device).eval(), tokenizer
+
+
+def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:
+    """A conversation as this model reads it, by its chat template or plainly; unless `answered`, it ends where an answer begins."""
+    if tokenizer.chat_template:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=not answered)
+    end = tokenizer.eos_token or "\n"
+    lines = [f"{m['role'].capitalize()}: {m['content']}{end if m['role'] == 'assistant' else ''}\n" for m in messages]
+    return "".join(lines) + ("" if answered else "Assistant: ")
+
+
+def endpoint(url: str, model: str, allow_host: str | None = None) -> Answer:
+    """A model behind an address that speaks OpenAI's chat completions, such as `http://127.0.0.1:8000/v1`.
+
+    The demand and item names of the lake are sent there, so an address that is not loopback must be named by `allow_host` too, and
+    be https. The key is read from the environment at each call and goes nowhere else; redirects are not followed. Raises BadInput.
+    """
+    host = _host(url, allow_host)
+    path = url.rstrip("/") if url.rstrip("/").endswith("/chat/completions") else url.rstrip("/") + "/chat/completions"
+    through = [request.ProxyHandler({})] if _loopback(host) else []
+    opener = request.build_opener(_NoRedirect, *through)
+
+    def answer(messages: list[Message]) -> str:
+        body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": MOST_TOKENS}
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(KEY):
+            headers["Authorization"] = f"Bearer {key}"
+        try:
+            with opener.open(request.Request(path, json.dumps(body).encode(), headers), timeout=TIMEOUT) as reply:
+                said = json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"]
+        except error.HTTPError as problem:
+            raise NoAnswer(f"{host} answered with status {problem.code}") from None
+        except (OSError, ValueError, LookupError, TypeError) as problem:
+            raise NoAnswer(f"{host} gave no answer: {type(problem).__name__}") from None
+        if not isinstance(said, str):
+            raise NoAnswer(f"{host} gave no answer in words")
+        return said
+
+    return answer
+
+
+class _NoRedirect(request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Elsewhere is not where the person said."""
+
+
+def _host(url: str, allowed: str | None) -> str:
+    try:
+        parts = urlsplit(url)
+        host, scheme, _ = parts.hostname, parts.scheme, parts.port
+    except ValueError:
+        host, scheme, parts = None, "", urlsplit("")
+    if host is None or scheme not in ("http", "https") or parts.username or parts.password:
+        raise BadInput("The endpoint must be an address such as http://127.0.0.1:8000/v1, without a name or password in it.")
+    if _loopback(host):
+        return host
+    if host != (allowed or "").lower():
+        raise BadInput(
+            f"The endpoint {host} is not on this machine: the demand and names of items in the data would be sent there. "
+            f"If that is meant, say so with --allow-host {host}, or by the setting FOUND_REWRITER_HOST={host}."
+        )
+    if scheme != "https":
+        raise BadInput(f"The endpoint {host} is not on this machine: use https.")
+    return host
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,175 @@
+"""What a language model is taught of a lake, in two stages (FOUND, section 4.4.1): what there is, then how demands are said.
+
+Stage 1: conversations about items, the categories they have and what goes together. Stage 2: a demand, made up around what somebody
+did in a past window, and the template sentences of that window. Everything is from before the cutoff and from users outside of
+fold 0; no user appears in it.
+"""
+
+import datetime as dt
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from found_platform import lake
+from found_platform.contract import HELD_OUT_FOLD, midnight
+from found_platform.rewriting import ground, prompts, retrieval
+from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.prompts import Message
+from found_platform.settings import Settings
+from found_platform.training_data.pairs import templates
+
+Lesson = list[Message]
+"""A conversation; the model learns the assistant's part of it."""
+
+BASKETS = 5000
+"""Windows of users that lessons are made of."""
+LISTED = 5
+ABOUT = 0.5
+"""Items as similar as this are about the same thing."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A lake as lessons see it."""
+
+    known: Ground
+    baskets: list[dict[str, list[str]]]  # what somebody did in a window: items by kind of template, the most frequent first
+    category: dict[str, str]  # of an item, where it has one: the most frequent
+    together: dict[str, list[str]]  # items of the same windows, the most surprising first
+    days: int  # of a window
+
+
+def domain(settings: Settings, cutoff: dt.date) -> Domain:
+    """Reads a lake before 00:00 of the cutoff."""
+    con = lake.connect(settings.duckdb_memory)
+    lake.view(con, "raw", settings.lake, "raw_events")
+    con.execute(
+        "CREATE TEMP TABLE known AS SELECT md5(user_key || '-' || w) AS basket, channel, category, text, count(*) AS n, "
+        "coalesce(sum(amount), 0) AS spent "
+        "FROM (SELECT *, (date_diff('day', event_date, CAST($cutoff AS DATE)) - 1) // $days AS w FROM raw) "
+        "WHERE event_date < $cutoff AND arrived_at <= $known AND NOT exposure AND fold <> $fold GROUP BY ALL",
+        {"cutoff": cutoff, "days": settings.horizon_days, "known": midnight(cutoff), "fold": HELD_OUT_FOLD},
+    )
+    categories = con.execute(
+        "SELECT text, category FROM (SELECT text, category, sum(n) AS n FROM known WHERE category IS NOT NULL GROUP BY ALL) "
+        "QUALIFY row_number() OVER (PARTITION BY text ORDER BY n DESC, category) = 1"
+    ).fetchall()
+    rows = con.execute(
+        "SELECT basket, channel, list(text ORDER BY n DESC, spent DESC, text) FROM (SELECT basket, channel, text, sum(n) AS n, "
+        "sum(spent) AS spent FROM known WHERE basket IN (SELECT DISTINCT basket FROM known ORDER BY basket LIMIT ?) GROUP BY ALL) "
+        "GROUP BY ALL ORDER BY ALL",
+        [BASKETS],
+    ).fetchall()
+    kind_of = {kind["channel"]: name for name, kind in ground.told().items() if "channel" in kind}
+    most = templates()["items"]
+    baskets: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for basket, channel, texts in rows:
+        baskets[basket][kind_of[channel]] = texts[:most]
+    known = ground.of(settings, cutoff)
+    listed = [baskets[b] for b in sorted(baskets)]
+    return Domain(known, listed, dict(categories), _together(listed), settings.horizon_days)
+
+
+def _together(baskets: list[dict[str, list[str]]]) -> dict[str, list[str]]:
+    alone: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for basket in baskets:
+        items = sorted({item for said in basket.values() for item in said})
+        alone.update(items)
+        pairs.update(combinations(items, 2))
+    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for (one, other), n in pairs.items():
+        if n > 1:
+            strength = n / (alone[one] * alone[other]) ** 0.5
+            found[one].append((-strength, other))
+            found[other].append((-strength, one))
+    return {item: [other for _, other in sorted(others)[:LISTED]] for item, others in found.items()}
+
+
+def about_items(domain: Domain, count: int, seed: int) -> list[Lesson]:
+    """Stage 1: conversations of some rounds, each about an item."""
+    rng = np.random.default_rng(seed)
+    known = domain.known
+    texts = known.items[: known.texts]
+    members: dict[str, list[str]] = defaultdict(list)
+    for item in texts:  # in order of frequency
+        if item in domain.category and len(members[domain.category[item]]) < LISTED:
+            members[domain.category[item]].append(item)
+    share = np.sqrt(known.events[: known.texts])
+    there, words = set(texts), [item.split() for item in texts]
+    lessons = []
+    for place in rng.choice(len(texts), count, p=share / share.sum()):
+        item = texts[place]
+        rounds = [
+            (
+                _one(rng, f"What do people do with “{item}”?", f"How does “{item}” occur in the data?"),
+                "; ".join(f"{kind}, {int(known.kinds[kind][place])} times" for kind in known.kinds if known.kinds[kind][place])
+                + ".",
+            )
+        ]
+        if category := domain.category.get(item):
+            rounds.append((_one(rng, "Which category is it in?", "What category does it have?"), f"{category}."))
+            rounds.append((f"What else is in {category}?", ", ".join(i for i in members[category] if i != item) + "."))
+        if others := domain.together.get(item):
+            rounds.append((_one(rng, "What goes together with it?", "What do the same people do?"), ", ".join(others) + "."))
+        one, other = words[int(rng.integers(len(words)))], words[int(rng.integers(len(words)))]
+        mixed = " ".join([*one[: len(one) // 2 + 1], *other[len(other) // 2 :]])
+        asked, real = (mixed, mixed in there) if rng.random() < 0.5 else (texts[int(rng.integers(len(texts)))], True)
+        rounds.append((f"Is there an item “{asked}”?", "Yes." if real else "No."))
+        system = {"role": "system", "content": "You know which items are in the data of this shop."}
+        said = [{"role": role, "content": text} for pair in rounds for role, text in zip(("user", "assistant"), pair, strict=True)]
+        lessons.append([system, *said])
+    return lessons
+
+
+VERBS = {
+    "purchase": ("buy", "pay for", "spend money on", "order"),
+    "browsing": ("look at", "browse", "compare"),
+    "click": ("open", "visit"),
+    "search": ("search for", "look for", "look up"),
+}
+AUDIENCE = ("people who will", "customers who will", "users likely to", "who is going to", "those about to")
+
+
+def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
+    """Stage 2: a demand, what is near to it in the data, and the sentences of a window that answers it."""
+    rng = np.random.default_rng(seed)
+    known = domain.known
+    place = {item: i for i, item in enumerate(known.items[: known.texts])}
+    lessons: list[Lesson] = []
+    while domain.baskets and len(lessons) < count:
+        basket = domain.baskets[int(rng.integers(len(domain.baskets)))]
+        asked = str(rng.choice(list(basket)))
+        seeds = [item for item in basket[asked] if item in place]
+        if not seeds:
+            continue
+        item = str(rng.choice(seeds))
+        near = known.vectors[: known.texts] @ known.vectors[place[item]]
+        category = domain.category.get(item) if rng.random() < 0.5 else None
+
+        def fits(other: str, item: str = item, near: np.ndarray = near, category: str | None = category) -> bool:
+            same = category is not None and domain.category.get(other) == category
+            return other == item or same or (other in place and near[place[other]] >= ABOUT)
+
+        kinds = list(basket) if rng.random() < 0.3 else [asked]
+        wanted = {kind: [i for i in basket[kind] if fits(i)][: retrieval.MOST_PHRASES] for kind in kinds}
+        days = int(rng.choice([7, 14, 30, 90])) if rng.random() < 0.5 else domain.days
+        when = "" if days == domain.days else f" in the next {days} days"
+        verb = rng.choice(VERBS[asked]) if kinds == [asked] else "be interested in"
+        demand = f"{rng.choice(AUDIENCE)} {verb} {category or item}{when}"
+        shown = [known.items[i] for i in np.argsort(-near, kind="stable")[: prompts.EXAMPLES // 2]]
+        others = [i for i in basket[asked] if not fits(i)]
+        if others and rng.random() < 0.2:
+            shown.insert(0, str(rng.choice(others)))
+            demand += f" but not {shown[0]}"
+        shown = [*dict.fromkeys([*(i for said in wanted.values() for i in said), *shown])]
+        rng.shuffle(shown)
+        answer = " ".join(retrieval.sentences(wanted, days))
+        lessons.append([*prompts.rewriting(demand, shown, days), {"role": "assistant", "content": answer}])
+    return lessons
+
+
+def _one(rng: np.random.Generator, *wordings: str) -> str:
+    return wordings[int(rng.integers(len(wordings)))]

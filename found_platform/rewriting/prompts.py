@@ -1,0 +1,40 @@
+"""What a language model is told and asked, and how its answer is read. The same words in training and in use."""
+
+import re
+from collections.abc import Sequence
+
+from found_platform.rewriting.ground import told
+
+Message = dict[str, str]
+"""`role` (system, user or assistant) and `content`."""
+
+EXAMPLES = 20
+"""Items of the data that a model is shown with a demand."""
+
+
+def rewriting(demand: str, items: Sequence[str], days: int) -> list[Message]:
+    """Asks for a demand in the templates' language, shown items of the data that are near to it."""
+    forms = "\n".join(kind["sentence"].format(days=days, items="ITEM, ITEM") for kind in told().values())
+    system = (
+        "You turn a demand for an audience into sentences that say what these people will do. Use only these forms, the ones that "
+        f"fit the demand, with two to five items each:\n{forms}\n"
+        "Items are taken from the data below. Leave out what the demand leaves out. Answer with the sentences alone."
+    )
+    shown = "\n".join(f"- {item}" for item in items[:EXAMPLES])
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": f"Items of the data:\n{shown}\nDemand: {demand}"},
+    ]
+
+
+def items_of(answer: str) -> dict[str, list[str]]:
+    """The items by kind of template in an answer; other words in it are passed over."""
+    found: dict[str, list[str]] = {}
+    for kind, template in told().items():
+        before, after = template["sentence"].split("{items}")
+        head = re.escape(before.strip()).replace(r"\{days\}", r"\d+").replace(r"\ ", r"\s+")
+        tail = re.escape(after.strip())
+        for said in re.findall(rf"{head}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):
+            items = (item.strip(" -\"'“”") for item in said.split(", "))
+            found[kind] = list(dict.fromkeys([*found.get(kind, []), *filter(None, items)]))
+    return found

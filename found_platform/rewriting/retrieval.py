@@ -1,0 +1,198 @@
+"""The default rewriter: the words of a demand say when, how much and in which way; the nearest items of the lake say of what."""
+
+import datetime as dt
+import math
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import yaml
+
+from found_platform.rewriting import ground, reading
+from found_platform.rewriting.ground import Ground, told, unit
+from found_platform.rewriting.interface import Match, Rewriting
+from found_platform.rewriting.reading import Reading
+from found_platform.settings import Settings
+
+MOST_PHRASES = 5
+NEAREST = 2
+"""Items whose mean similarity is the closeness of a demand. More would ask of a small lake what it cannot have."""
+NEAR = 300
+"""Items looked at for each part of a demand."""
+ABOUT = 0.7
+"""An item is about a part when it is at least this share as similar as the part's nearest item."""
+WHOLE = 0.5
+"""Weight of the whole demand beside a part of it: the "bars" of "gold rings or bars" are not of chocolate."""
+OTHER, SAME = 0.4, 0.8
+"""Items as little alike as the first are two things, as much as the second one thing in other words."""
+ENOUGH = 0.1
+"""A further phrase must add this share of what the first one stands for."""
+COMMON = 0.1
+"""Without a word that says how, the kinds that hold this share of the events of the phrases."""
+SHOWN = 8
+
+NOTHING = "nothing in the data resembles this demand"
+
+
+@dataclass(frozen=True)
+class Floors:
+    """When a demand resembles a lake, see `floors.yaml`."""
+
+    floor: float
+    part: float
+    middle: float
+    slope: float
+    measured: bool = True
+
+    def confidence(self, closeness: float) -> float:
+        return 1 / (1 + math.exp(-self.slope * (closeness - self.middle)))
+
+
+@cache
+def floors(revision: str) -> Floors:
+    """The floors of an encoder; where nobody measured them, those of the default encoder."""
+    measured = yaml.safe_load((resources.files(reading.PACKAGE) / "floors.yaml").read_text())
+    return Floors(**measured[revision]) if revision in measured else Floors(**next(iter(measured.values())), measured=False)
+
+
+class GroundedRewriter:
+    """Needs no model but the text encoder. Warm, a demand takes some ten milliseconds."""
+
+    def __init__(self, settings: Settings, cutoff: dt.date):
+        self.settings = settings
+        self.cutoff = cutoff
+
+    def rewrite(self, demand: str) -> Rewriting:
+        """See `Rewriter.rewrite`."""
+        return on(ground.of(self.settings, self.cutoff), demand, self.settings.horizon_days)
+
+
+def on(known: Ground, demand: str, horizon_days: int) -> Rewriting:
+    """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
+    read = reading.read(demand)
+    limits = floors(known.encoder.revision)
+    whole, wanted_parts, unwanted_parts = heard(known, read)
+    parts, notes = list(read.parts), list(read.notes)
+    close = 0.0
+    if not parts:
+        notes.append("the demand names nothing to look for")
+    else:
+        close = float(closeness(known, whole[None])[0])
+        there = closeness(known, wanted_parts) >= limits.part
+        if close < limits.floor:
+            notes.append(NOTHING)
+        elif there.any() and not there.all():
+            lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, there, strict=True) if not known_part)
+            notes.append(f"nothing in the data resembles {lost}")
+            wanted_parts = wanted_parts[there]
+        if limits.floor <= close < limits.middle:
+            notes.append("the data hardly resembles this demand: look at the matches")
+        if not limits.measured:
+            notes.append("the confidence is a guess: nobody measured the floors of this text encoder")
+
+    against = unwanted_parts @ known.vectors.T
+    similar = unit(wanted_parts + WHOLE * whole) @ known.vectors.T
+    best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
+    similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
+    wanted = _choose(known, similar) if close >= limits.floor else []
+    unwanted = _choose(known, against[closeness(known, unwanted_parts) >= limits.part])
+    phrases = [known.items[i] for i in wanted]
+    items = dict.fromkeys(read.kinds or _common_kinds(known, similar), phrases)
+    methods = [m for m in known.payment_methods if re.search(rf"\b(?:by|with|via|using)\s+{re.escape(m.lower())}\b", read.wanted)]
+    items["payment_channel"] = methods if phrases else []
+    return Rewriting(
+        demand=demand,
+        sentences=sentences(items, read.horizon_days or horizon_days),
+        phrases=tuple(phrases),
+        unwanted=tuple(known.items[i] for i in unwanted),
+        matches=(*_matches(known, similar, wanted, False), *_matches(known, against, unwanted, True)),
+        kinds=read.kinds,
+        horizon_days=read.horizon_days,
+        min_amount=read.min_amount,
+        confidence=round(limits.confidence(close), 3) if parts else 0.0,
+        note="; ".join(notes),
+        by="grounded",
+    )
+
+
+def heard(known: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is wanted as a whole (E,), its parts (P, E) and what is not wanted (U, E): centred unit vectors, encoded at once."""
+    core = " ".join(read.parts)
+    vectors = known.ask([read.wanted, core, *read.parts, *read.unwanted])
+    count = 2 + len(read.parts)
+    return unit(vectors[:2].sum(0)), vectors[2:count], vectors[count:]
+
+
+def closeness(known: Ground, vectors: np.ndarray) -> np.ndarray:
+    """(V,) how close each vector is to what the lake holds: its mean similarity to the nearest items."""
+    if not len(vectors):
+        return np.empty(0, np.float32)
+    similarity = vectors @ known.vectors.T
+    count = min(NEAREST, similarity.shape[1])
+    return np.partition(similarity, -count, axis=1)[:, -count:].mean(1)
+
+
+def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:
+    """The sentence of each kind of template that has items, in the order of the templates."""
+    return tuple(
+        kind["sentence"].format(days=days, items=", ".join(items[name])) for name, kind in told().items() if items.get(name)
+    )
+
+
+def _choose(known: Ground, similar: np.ndarray) -> list[int]:
+    """A few items that stand for all that is about the parts: near, common, and unlike one another.
+
+    Greedy facility location: what is about a part is covered by a phrase as far as it resembles it.
+    """
+    if not len(similar):
+        return []
+    best = similar.max(0)
+    pools = [np.argsort(-row, kind="stable")[:NEAR] for row in similar]
+    pools = [pool[row[pool] > ABOUT * max(row[pool[0]], 0)] for pool, row in zip(pools, similar, strict=True)]
+    items = np.unique(np.concatenate(pools))
+    if not len(items):
+        return []
+    weight = np.zeros(len(items))  # every part matters alike, within it what is near and common
+    for pool, row in zip(pools, similar, strict=True):
+        share = np.log1p(known.events[pool]) * (row[pool] - row[pool].min() + 0.02)
+        weight[np.searchsorted(items, pool)] += share / max(share.sum(), 1e-9)
+    alike = np.clip((known.vectors[items] @ known.vectors[items].T - OTHER) / (SAME - OTHER), 0, 1)
+    worth = best[items] ** 2 * np.log1p(known.events[items]) ** 0.5  # near, and not too rare
+    chosen: list[int] = []
+    covered, first = np.zeros(len(items)), 0.0
+    while len(chosen) < min(MOST_PHRASES, len(items)):
+        gain = (np.maximum(alike - covered, 0) @ weight) * worth
+        place = int(gain.argmax())
+        first = first or float(gain[place])
+        if gain[place] < ENOUGH * first:
+            break
+        chosen.append(place)
+        covered = np.maximum(covered, alike[place])
+    return [int(items[i]) for i in sorted(chosen, key=lambda i: -best[items[i]])]
+
+
+def _common_kinds(known: Ground, similar: np.ndarray) -> tuple[str, ...]:
+    """The kinds in which the nearest items happen."""
+    near = np.argsort(-similar.max(0, initial=-1.0), kind="stable")[:NEAR]
+    counts = {kind: int(events[near].sum()) for kind, events in known.kinds.items()}
+    return tuple(kind for kind, n in counts.items() if n and n >= COMMON * sum(counts.values()))
+
+
+def _matches(known: Ground, similar: np.ndarray, chosen: list[int], negated: bool) -> list[Match]:
+    """The phrases and the nearest items, the closest first."""
+    if not len(similar):
+        return []
+    best = similar.max(0)
+    shown = {*chosen, *(int(i) for i in np.argsort(-best, kind="stable")[:SHOWN] if best[i] > 0)}
+    return [
+        Match(
+            text=known.items[i],
+            kind="text" if i < known.texts else "category",
+            similarity=round(float(best[i]), 3),
+            events=int(known.events[i]),
+            negated=negated,
+        )
+        for i in sorted(shown, key=lambda i: -best[i])
+    ]

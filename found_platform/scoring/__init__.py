@@ -1,0 +1,1 @@
+"""Vectors and the past to scores: how every user is ranked for a demand, and why."""

@@ -1,0 +1,198 @@
+"""Why this user: the events, searches, activity and attributes that carried a score, with their share; and what an audience has
+more of than others.
+
+A share is of what raised the score. In replay it is what the head's log-odds lose when a group of features is set to what is usual;
+what matches the demand is then divided among the user's texts. Elsewhere it is what each event added.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from found_platform.contract import ACTIVITY_FEATURES, CHANNELS, SEARCH, describe
+from found_platform.scoring import modes
+from found_platform.scoring.modes import Demand, Ranking
+from found_platform.scoring.past import Past, date_of
+from found_platform.scoring.population import Population
+from found_platform.scoring.replay import Replayed
+
+SHOWN = 4
+"""Pieces of evidence a user."""
+
+FREQUENT = 5
+"""Users of an audience that must have a text before it is called typical."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One reason. `kind` is `event`, `search`, `exposure` (done to the user), `activity`, `attribute`, `habits`: what the model
+    learned of how the user behaves, and no single event; or `rest`: all that is not shown, so that shares sum to 1. `times` and
+    `last` (UTC day) are there for texts."""
+
+    kind: str
+    text: str
+    share: float
+    times: int | None = None
+    last: dt.date | None = None
+
+
+REST = "rest"
+HABITS = Evidence("habits", "what the model learned of similar behaviour", 0.0)
+
+
+@dataclass(frozen=True)
+class Typical:
+    """What an audience has more of: the share of its users, and of all users with a history, who have it."""
+
+    kind: str
+    text: str
+    audience: float
+    base: float
+
+    @property
+    def lift(self) -> float:
+        return self.audience / max(self.base, 1e-9)
+
+
+def explain(population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray) -> dict[str, list[Evidence]]:
+    """By user key, what carried the scores of the users at `rows`, the largest share first."""
+    if not len(rows):
+        return {}
+    wanted = np.zeros(len(population.keys), bool)
+    wanted[rows] = True
+    places = np.flatnonzero(wanted[population.past.user])
+    events = population.past.at(places)
+    if ranking.replayed is not None:
+        values = ranking.replayed.event_values(events)
+        others = _of_head(population, ranking.replayed, rows)
+    elif ranking.mode == "late":
+        values, others = modes.late_values(population, demand)[places], {}
+    else:
+        assert ranking.query is not None
+        values, others = modes.aligned_values(population, ranking.query, events), _of_query(population, ranking.query, rows)
+    texts = _of_texts(population, events, values)
+    return {population.keys[row]: _shares(texts.get(int(row), []), others.get(int(row))) for row in rows}
+
+
+Weighed = tuple[float, Evidence]
+
+
+def _shares(texts: list[Weighed], others: tuple[float, list[Weighed]] | None) -> list[Evidence]:
+    """Texts share what matches, which is all where nothing else is weighed."""
+    of_texts, rest = others if others is not None else (1.0, [])
+    total = sum(v for v, _ in texts)
+    found = [(v / total * of_texts, e) for v, e in texts] if total > 0 else []
+    found += rest
+    whole = sum(v for v, _ in found)
+    best = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -pair[0])
+    shown = [Evidence(e.kind, e.text, round(v / whole, 3), e.times, e.last) for v, e in best[:SHOWN]]
+    less = best[SHOWN:]
+    rest = Evidence(REST, f"{len(less)} smaller reasons", round(1 - sum(e.share for e in shown), 3))
+    return [*shown, rest] if less else shown
+
+
+def _of_texts(population: Population, events: Past, values: np.ndarray) -> dict[int, list[Weighed]]:
+    """By row, each text of the user's events with the sum of their values."""
+    found: dict[int, list[Weighed]] = {}
+    kept = values > 1e-6
+    pairs = events.user[kept].astype(np.int64) * len(events.texts) + events.text[kept]
+    each, first, place = np.unique(pairs, return_index=True, return_inverse=True)
+    sums = np.bincount(place, weights=values[kept], minlength=len(each))
+    times = np.bincount(place, minlength=len(each))
+    last = np.zeros(len(each), np.int64)
+    np.maximum.at(last, place, events.happened[kept])
+    channel, exposed = events.channel[kept][first], events.exposed[kept][first]
+    for i, pair in enumerate(each.tolist()):
+        row, text = divmod(pair, len(events.texts))
+        kind = "exposure" if exposed[i] else "search" if CHANNELS[channel[i]] == SEARCH else "event"
+        said = Evidence(kind, population.words[text], 0.0, int(times[i]), date_of(int(last[i])))
+        found.setdefault(row, []).append((float(sums[i]), said))
+    return found
+
+
+def _of_head(population: Population, replayed: Replayed, rows: np.ndarray) -> dict[int, tuple[float, list[Weighed]]]:
+    """By row, what matches adds to the log-odds, and what activity, each attribute and the learned vectors do."""
+    effects = replayed.effects(rows)
+    found: dict[int, tuple[float, list[Weighed]]] = {}
+    table = population.attributes
+    for i, row in enumerate(rows.tolist()):
+        rest: list[Weighed] = []
+        for name, effect in effects.items():
+            if name == "matches" or effect[i] <= 0:
+                continue
+            if name == "learned":
+                rest.append((float(effect[i]), HABITS))
+            elif name == "activity":
+                often = table["events_28d"][row].as_py()
+                rest.append((float(effect[i]), Evidence("activity", f"{often} events in the last 28 days", 0.0)))
+            elif (value := table[name][row].as_py()) is not None:
+                rest.append((float(effect[i]), Evidence("attribute", f"{name} is {value}", 0.0)))
+        found[row] = (max(0.0, float(effects["matches"][i])), rest)
+    return found
+
+
+def _of_query(population: Population, query: np.ndarray, rows: np.ndarray) -> dict[int, tuple[float, list[Weighed]]]:
+    """By row, what the aligned part of the stored vector adds to the score, and what the parts beside it do."""
+    from models.found import Found
+
+    model = population.model
+    aligned = model.config.dim
+    if not isinstance(model, Found) or len(query) <= aligned:
+        return {}
+    stage1 = model.config.behavior.width if model.config.behavior else 0
+    products = population.vectors[rows, : len(query)] * query
+    found: dict[int, tuple[float, list[Weighed]]] = {}
+    for i, row in enumerate(rows.tolist()):
+        habits = float(products[i, aligned : aligned + stage1].sum())
+        rest: list[Weighed] = [(habits, HABITS)] if habits > 0 else []
+        for place, feature in enumerate(ACTIVITY_FEATURES, aligned + stage1):
+            if place < len(query) and products[i, place] > 0:
+                value = population.attributes[feature.name][row].as_py()
+                rest.append((float(products[i, place]), Evidence("activity", f"{describe(feature.name)}: {value}", 0.0)))
+        found[row] = (max(0.0, float(products[i, :aligned].sum())), rest)
+    return found
+
+
+def typical(population: Population, rows: np.ndarray, most: int = 10) -> list[Typical]:
+    """Texts and attributes that the users at `rows` have more often than all users with a history, the most telling first.
+
+    Ordered by how far the share lies above the base in standard errors; exposures are left out.
+    """
+    past, base = population.past, max(1, int(population.has_history.sum()))
+    chosen = np.zeros(len(population.keys), bool)
+    chosen[rows] = True
+    pairs = np.unique((past.user.astype(np.int64) * len(past.texts) + past.text)[~past.exposed])
+    user, text = np.divmod(pairs, max(1, len(past.texts)))
+    everybody = np.bincount(text, minlength=len(past.texts))
+    inside = np.bincount(text[chosen[user]], minlength=len(past.texts))
+    found: list[tuple[float, Typical]] = []
+    for i in np.flatnonzero(inside >= FREQUENT).tolist():
+        found.append(_telling("text", population.words[i], int(inside[i]), int(everybody[i]), len(rows), base))
+    activity = {f.name for f in ACTIVITY_FEATURES}
+    known = np.flatnonzero(population.has_history)
+    for name in population.attributes.column_names:
+        values = population.attributes[name]
+        if name in activity or name == "user_key" or values.type not in ("string", "bool"):
+            continue
+        given = np.array(values.to_pylist(), object)
+        for value in {v for v in given[rows].tolist() if v is not None}:
+            inside_count, base_count = int((given[rows] == value).sum()), int((given[known] == value).sum())
+            if inside_count >= FREQUENT:
+                found.append(_telling("attribute", f"{name} is {value}", inside_count, base_count, len(rows), base))
+    best = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -pair[0])[:most]
+    return [each for _, each in best]
+
+
+def _telling(kind: str, text: str, inside: int, everybody: int, users: int, base: int) -> tuple[float, Typical]:
+    share, usual = inside / users, everybody / base
+    error = np.sqrt(max(usual * (1 - usual), 1e-6) / users)
+    return float((share - usual) / error), Typical(kind, text, round(share, 4), round(usual, 4))
+
+
+def as_sentence(reasons: Sequence[Evidence]) -> str:
+    """Reasons in one line for a table."""
+    return "; ".join(
+        f"{e.text}{f' x{e.times}' if e.times and e.times > 1 else ''} {e.share:.0%}" for e in reasons if e.kind != REST
+    )

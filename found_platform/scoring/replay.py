@@ -1,0 +1,389 @@
+"""Replay: the past answers the demand, without a label.
+
+For several past moments, what users did in the window after each is matched with the demand: labels that nobody had to give. A head
+fitted from what was known of the users at those moments then scores everybody's state at the cutoff.
+
+What carries no trace of the future teaches by all users: activity, attributes, and what a user did that matches the demand. The
+vectors that the model learned do carry one at past moments, for its encoder was trained on those windows: they are a residual,
+fitted and weighed on the users of the held-out fold alone.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from found_platform import index
+from found_platform.contract import ACTIVITY_FEATURES
+from found_platform.embedding import users
+from found_platform.scoring import heads
+from found_platform.scoring.heads import Bin, Head, Reach, Residual
+from found_platform.scoring.matching import SAME, Matching
+from found_platform.scoring.past import Past, date_of, day_of
+from found_platform.scoring.population import Population
+
+MIN_MATCHED = 50
+"""Users who must have done it, in each of two windows."""
+
+SHORTEST = 7
+"""Days of the shortest window that is asked for a future."""
+
+STRICT, WIDE = SAME + 0.1, SAME - 0.15
+"""Middles with which matches are counted, see `Matching.weights`."""
+
+TRACE = 0.3
+"""A text that matches less is taken as not matching."""
+
+BACK = (28, 90, 100_000)
+"""Days back over which matches are counted."""
+
+FEW, COMMON = 3, 10.0
+"""A share of matches among so few events more than there are; shares enter on the scale of counts."""
+
+DECAYS = (20.0, 60.0)
+"""Days over which a match fades."""
+
+ELSEWHERE = 0.25
+"""What a match counts that was not done in the way asked for: looking is no buying, and says something."""
+
+ALL = slice(None)
+
+FIT_ROWS = 10_000
+"""Users at past moments that a head is fitted on, at most: more cost time and add little."""
+
+VALUES = 20
+"""Most frequent values of an attribute that are told apart."""
+
+
+class PastTooShort(Exception):
+    """The past does not answer this demand; the message says why, to whoever asked."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The answer for everybody.
+
+    Attributes:
+        scores: (U,) log-odds.
+        probabilities: (U,) the calibrated chance of doing something that matches within `days`.
+        days: length of the windows.
+        moments: the past moments, newest first.
+        matched: users who did it in each of the two newest windows that do not overlap.
+        check: how well the newest past window was told.
+        learned: weight of the model's vectors.
+        matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
+        basis: what the scores were computed from.
+    """
+
+    scores: np.ndarray
+    probabilities: np.ndarray
+    days: int
+    moments: tuple[dt.date, ...]
+    matched: tuple[int, int]
+    check: "Check"
+    learned: float
+    matching: Matching
+    basis: "Basis"
+
+    def event_values(self, events: Past) -> np.ndarray:
+        """(N,) how much of what matches each event is, newer ones weighing more."""
+        age = events.day - events.happened
+        return self.matching.weights(WIDE)[events.text] * np.exp(-age / DECAYS[-1])
+
+    def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """By group of features, (N,) what the log-odds of users at `rows` lose when it is set to what is usual."""
+        return self.basis.effects(rows)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a head fitted on windows that had ended before the newest began said of it.
+
+    Attributes:
+        known: (N rows) what was known of the users at that moment: activity features and attributes.
+        odds: (N,) calibrated log-odds.
+        did: (N,) bool, what then happened.
+    """
+
+    known: pa.Table
+    odds: np.ndarray
+    did: np.ndarray
+
+    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[Reach, ...]:
+        """The reach-precision curve of the users who are `selected` (N,) bool."""
+        return heads.reach(self.odds[selected], self.did[selected])
+
+    @property
+    def reliability(self) -> tuple[Bin, ...]:
+        """Whether so many did it as it had said."""
+        return heads.reliability(heads.chance(self.odds), self.did)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """A head, the features (U, F) it scored, the columns of each group of them, and what learned vectors added (U,)."""
+
+    head: Head
+    features: np.ndarray
+    groups: dict[str, list[int]]
+    added: np.ndarray
+
+    def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """See `Replayed.effects`."""
+        features = self.features[rows]
+        usual = np.median(self.features, 0)
+        whole = self.head.odds(features)
+        found = {}
+        for name, columns in self.groups.items():
+            without = features.copy()
+            without[:, columns] = usual[columns]
+            found[name] = whole - self.head.odds(without)
+        if self.added.any():
+            found["learned"] = self.added[rows] - np.median(self.added)
+        return found
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The users (N,) of a past day that teach, what is known of them (N rows) and the same as features (N, F), which of them are
+    held out (N,), and the learned vectors of those (H, K)."""
+
+    day: int
+    rows: np.ndarray
+    table: pa.Table
+    known: np.ndarray
+    held: np.ndarray
+    learned: np.ndarray
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """A moment's users (N,), their features (N, F'), and how well the best match in each one's window fits (N,), 0 to 1."""
+
+    rows: np.ndarray
+    features: np.ndarray
+    done: np.ndarray
+    held: np.ndarray
+    learned: np.ndarray
+
+
+def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
+    """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
+    with heads.one_thread():  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
+        return _prepared(population, horizon_days).answer(matching)
+
+
+@lru_cache(maxsize=4)
+def _prepared(population: Population, horizon_days: int) -> "Replay":
+    return Replay(population, horizon_days)
+
+
+def window_days(past: Past, horizon_days: int) -> int:
+    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to check the answer on, and as much
+    history before them."""
+    return min(horizon_days, (past.day - past.first_day) // 4)
+
+
+class Replay:
+    """What of replay does not depend on the demand: the states of users at past moments. Raises PastTooShort."""
+
+    def __init__(self, population: Population, horizon_days: int):
+        self.population, self.past = population, population.past
+        self.days = window_days(self.past, horizon_days)
+        span = self.past.day - self.past.first_day
+        if self.days < SHORTEST:
+            raise PastTooShort(f"the past is {span} days long, too short to learn from")
+        grid = [day_of(d) for d in users.past_cutoffs(population.settings, population.cutoff)]
+        days = [d for d in grid if d + self.days <= self.past.day and d - self.days >= self.past.first_day]
+        self.ended = [d for d in days if d + self.days <= days[0]]  # windows that end before the newest begins
+        if not self.ended:
+            raise PastTooShort(f"the past of {span} days holds no two windows of {self.days} days")
+        rng = np.random.default_rng(0)
+        self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
+
+    def _moment(self, day: int, most: int, rng: np.random.Generator) -> Moment:
+        population = self.population
+        date = date_of(day)
+        table = index.attributes(population.settings, date)
+        rows = np.array([population.row.get(key, -1) for key in table["user_key"].to_pylist()], np.int64)
+        kept = np.flatnonzero(rows >= 0)
+        if len(kept) > most:
+            kept = np.sort(rng.choice(kept, most, replace=False))
+        rows = rows[kept]
+        held, learned = np.zeros(len(rows), bool), np.empty((0, self._width), np.float32)
+        if self._width and population.version is not None:
+            states = users.held_out(population.settings, population.version, date)
+            held = np.array([population.keys[r] in states for r in rows], bool)
+            learned = np.array([states[population.keys[r]][: self._width] for r in rows[held]], np.float32)
+            learned = learned.reshape(-1, self._width)
+        return Moment(day, rows, table := table.take(kept), self._describe(table), held, learned)
+
+    @cached_property
+    def _width(self) -> int:
+        """Places of a vector that are learned."""
+        from models.found import Found
+
+        model = self.population.model
+        if not isinstance(model, Found):
+            return 0
+        return model.config.dim + (model.config.behavior.width if model.config.behavior else 0)
+
+    @cached_property
+    def _values(self) -> dict[str, list[str]]:
+        """Attributes, and the most frequent values of those that are texts."""
+        table = self.population.attributes
+        activity = {f.name for f in ACTIVITY_FEATURES}
+        found: dict[str, list[str]] = {}
+        for field in index.filter_columns(self.population.settings):
+            if field.name not in activity:
+                counts = table[field.name].drop_null().value_counts().to_pylist() if pa.types.is_string(field.type) else []
+                found[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
+        return found
+
+    def _describe(self, table: pa.Table) -> np.ndarray:
+        """(N, F) float32 activity on a log scale; attributes on one too, or whether each value of a text is there."""
+        silent = self.population.settings.lookback_days
+        columns = [_logged(table[f.name], silent) for f in ACTIVITY_FEATURES]
+        for name, values in self._values.items():
+            if pa.types.is_string(table.schema.field(name).type):
+                given = np.array(table[name].to_pylist(), object)
+                columns += [given == value for value in values]
+            else:
+                columns.append(_logged(table[name], 0))
+        return np.stack(columns, 1).astype(np.float32)
+
+    def _groups(self, width: int) -> dict[str, list[int]]:
+        """The columns of activity, of each attribute, and of what matches."""
+        groups = {"activity": list(range(len(ACTIVITY_FEATURES)))}
+        place = len(ACTIVITY_FEATURES)
+        for name, values in self._values.items():
+            count = len(values) if pa.types.is_string(self.population.attributes.schema.field(name).type) else 1
+            groups[name] = list(range(place, place + count))
+            place += count
+        return groups | {"matches": list(range(place, width))}
+
+    @cached_property
+    def _now(self) -> np.ndarray:
+        return self._describe(self.population.attributes)
+
+    def answer(self, matching: Matching) -> Replayed:
+        """Everybody's scores. Raises PastTooShort where too few users did it."""
+        generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
+        own = generous.at(~generous.exposed)
+        newest, before = self.moments[0].day, self.ended[0]
+        ways = [matching]
+        if not matching.channels.all():
+            ways.append(replace(matching, channels=np.ones_like(matching.channels)))
+        if matching.least:
+            ways.append(replace(ways[-1], least=0.0))
+        for counted in ways:
+            done = {m.day: self._done(own, counted, m.day) for m in self.moments}
+            matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
+            if min(matched) >= MIN_MATCHED:
+                break
+        else:
+            raise PastTooShort(
+                f"{matched[1]} and {matched[0]} users did it in two past windows of {self.days} days, and {MIN_MATCHED} are needed "
+                "in each"
+            )
+        lessons = []
+        for m in self.moments:
+            taught = np.zeros(self.past.users, bool)
+            taught[m.rows] = True
+            some = generous.at(taught[generous.user])  # of a million users a few thousand teach
+            matches = self._matches(some, matching, m.day)[m.rows]
+            lessons.append(Lessons(m.rows, np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
+        ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
+        (head, slope, start), of_ended = _fits(lessons, ended)
+        odds, weight = _told(of_ended, ended, lessons[0])
+        features = np.hstack([self._now, self._matches(generous, matching, self.past.day)])
+        added = np.zeros(len(features))
+        if weight:
+            added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
+        scores = head.odds(features) + added
+        return Replayed(
+            scores=slope * scores + start,
+            probabilities=heads.chance(slope * scores + start),
+            days=self.days,
+            moments=tuple(date_of(m.day) for m in self.moments),
+            matched=matched,
+            check=Check(self.moments[0].table, odds, lessons[0].done >= 0.5),
+            learned=weight,
+            matching=counted,
+            basis=Basis(head, features, self._groups(features.shape[1]), added),
+        )
+
+    def _done(self, own: Past, matching: Matching, day: int) -> np.ndarray:
+        """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
+        window = own.at((own.happened >= day) & (own.happened < day + self.days))
+        return window.most(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
+
+    @cache  # noqa: B019 (as long-lived as what it holds)
+    def _volume(self, day: int) -> np.ndarray:
+        """(U,) events of the user's own that were known by a day."""
+        return self.past.totals(~self.past.exposed & (self.past.known < day))
+
+    def _matches(self, generous: Past, matching: Matching, day: int) -> np.ndarray:
+        """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
+        columns = []
+        before = generous.at(~generous.exposed & (generous.known < day))
+        age = day - before.happened
+        for middle in (STRICT, WIDE):
+            weights = matching.weights(middle)[before.text]
+            columns += [before.totals(weights * (age <= days)) for days in BACK]
+            columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
+            columns.append(COMMON * before.totals(weights) / (self._volume(day) + FEW))
+        if not matching.anyhow:
+            asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
+            columns += [before.totals(asked * (age <= days)) for days in BACK]
+        shown = generous.at(generous.exposed & (generous.known < day))
+        columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
+        return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
+
+
+def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
+    values = column.cast(pa.float64()).fill_null(missing).to_numpy()
+    return np.log1p(np.abs(values)) * np.sign(values)
+
+
+def _fits(*taught: list[Lessons]) -> list[tuple[Head, float, float]]:
+    """For each list of lessons a head, and how its log-odds become those of doing it.
+
+    A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
+    held against what happened. All heads are fitted side by side.
+    """
+    rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.done for x in some])) for some in taught]
+    halves = [np.concatenate([x.rows for x in some]) % 2 == 0 for some in taught]
+    with heads.side_by_side() as pool:
+        wholes = [pool.submit(Head.fit, features, done) for features, done in rows]
+        parts = [
+            [pool.submit(Head.fit, features[part], done[part]) for part in (half, ~half)]
+            for (features, done), half in zip(rows, halves, strict=True)
+        ]
+    found = []
+    for (features, done), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
+        odds = np.empty(len(done))
+        odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
+        found.append((whole.result(), *heads.scale(odds, done >= 0.5)))
+    return found
+
+
+def _residual(lessons: list[Lessons], head: Head) -> Residual:
+    """What the learned vectors of held-out users add to a head."""
+    features = np.concatenate([x.features[x.held] for x in lessons])
+    done = np.concatenate([x.done[x.held] for x in lessons])
+    return Residual.fit(np.concatenate([x.learned for x in lessons]), done, head.odds(features))
+
+
+def _told(fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons) -> tuple[np.ndarray, float]:
+    """What a head of earlier windows says of the newest (N,), and the weight of learned vectors that would have said it best."""
+    head, slope, start = fitted
+    did = newest.done >= 0.5
+    odds = slope * head.odds(newest.features) + start
+    weight = 0.0
+    if newest.held.any() and all(x.held.any() for x in ended):
+        added = slope * _residual(ended, head).odds(newest.learned)
+        weight = heads.worth(odds[newest.held], added, did[newest.held])
+    return odds, weight

@@ -1,1 +1,0 @@
-"""Targeting: a demand and rules in, ranked users out."""

@@ -1,0 +1,148 @@
+"""Runs the stages of training for a cutoff, each as its own process, and registers what comes out.
+
+A stage lies in `HOME/training/CUTOFF/STAGE`: `run.json`, `progress.jsonl`, its checkpoint and its best weights. A killed stage goes
+on from its checkpoint when it is asked for again with the same `run.json`.
+"""
+
+import datetime as dt
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from found_platform import registry
+from found_platform.errors import JobFailed
+from found_platform.settings import Settings
+from found_platform.training import outcome
+from found_platform.training.outcome import Stage
+from found_platform.training.progress import read_progress
+from found_platform.training_data import export
+
+COMMANDS = {"behavior": "pretrain", "tabular": "pretrain", "align": "align"}
+TOWERS = ("event_tower", "description_tower")
+POLL_SECONDS = 0.2
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait by spinning take the cores from whatever else runs: a tenth of the speed was seen beside a busy neighbour."""
+
+
+def model_config(settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the whole model: the profile's sizes and what the data of a cutoff say `about` themselves."""
+    from models.behavior import BehaviorConfig
+    from models.found import FoundConfig
+    from models.table_codec import Column
+    from models.tabular import TabularConfig
+    from models.text_tower import TowerConfig
+
+    sizes = dict(settings.sizes.model)
+    columns = tuple(
+        Column(c["name"], tuple(c["edges"]), None if c["values"] is None else tuple(c["values"])) for c in about["columns"]
+    )
+    behavior = BehaviorConfig(about["text_dim"], **sizes.pop("behavior"))
+    tabular = sizes.pop("tabular")
+    event_tower, description_tower = (TowerConfig(**t) if (t := sizes.pop(n, None)) else None for n in TOWERS)
+    config = FoundConfig(
+        encoder=about["encoder"],
+        encoder_revision=about["encoder_revision"],
+        text_dim=about["text_dim"],
+        activity=about["activity"],
+        behavior=behavior,
+        tabular=TabularConfig(tuple(c.size for c in columns), **tabular) if columns else None,
+        columns=columns,
+        event_tower=event_tower,
+        description_tower=description_tower,
+        **sizes,
+    )
+    return asdict(config)
+
+
+def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[str, Any]], None] = lambda _: None) -> Stage | None:
+    """Trains a stage on the files of a cutoff and logs it in MLflow. None where the data have nothing for it to learn from.
+
+    Args:
+        forward: told every line of the stage's progress as it is written, and {"said": ...} what the process prints.
+
+    Raises JobFailed with the process's last words.
+    """
+    data = export.folder(settings, cutoff) / "data"
+    config = model_config(settings, json.loads((data / "data.json").read_text()))
+    if name != "align" and config[name] is None:
+        return None
+    folder = data.parent / name
+    stage = getattr(settings.sizes, name)
+    initial = {
+        part: f"../{part}/best.safetensors" for part in ("behavior", "tabular") if name == "align" and config[part] is not None
+    }
+    asked = {
+        "stage": name,
+        "data": "../data",
+        "out": ".",
+        "model": config,
+        "initial": initial,
+        "options": stage.options,
+        "losses": stage.losses,
+        "made_of": [outcome.sha256_of(data.parent / part / "best.safetensors") for part in initial]
+        + [outcome.sha256_of(data / "rows.safetensors")],
+    }
+    text = json.dumps(asked, indent=1)
+    path = folder / "run.json"
+    unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
+    if not unfinished:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        path.write_text(text)
+    _process(path, name, forward)
+    done = finished(settings, cutoff, name)
+    assert done is not None
+    parameters = {"cutoff": str(cutoff), "profile": settings.profile, **stage.options, **stage.losses}
+    registry.log_stage(settings, f"{name} {cutoff}", parameters, done.curves)
+    return done
+
+
+def finished(settings: Settings, cutoff: dt.date, name: str) -> Stage | None:
+    """A stage that has been trained for a cutoff, or None."""
+    return outcome.read(export.folder(settings, cutoff) / name)
+
+
+def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None]) -> None:
+    command = [sys.executable, "-m", "found_platform.training", COMMANDS[name], "--config", str(config)]
+    lines = config.parent / "progress.jsonl"
+    done = told = 0
+    with tempfile.TemporaryFile("w+") as said, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, **ENVIRONMENT})
+        try:
+            running = True
+            while running:
+                time.sleep(POLL_SECONDS)
+                running = process.poll() is None
+                for line in _complete_lines(said, told):  # what the run needs, before it starts
+                    told += len(line) + 1
+                    forward({"said": line})
+                    bar.set_postfix_str(line.split(";")[0][-40:])
+                seen = list(read_progress(lines))
+                for line in seen[done:]:
+                    forward(line)
+                    bar.total = line["steps"]
+                    bar.update(line["step"] - bar.n)
+                done = len(seen)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode:
+            said.seek(0)
+            raise JobFailed(f"Training stage {name} failed ({config}):\n{''.join(said.readlines()[-12:]).strip()}")
+
+
+def _complete_lines(file: TextIO, start: int) -> list[str]:
+    """The lines that another process has finished writing, from a place on; ASCII."""
+    file.seek(start)
+    *lines, _ = file.read().split("\n")
+    return lines

@@ -1,0 +1,209 @@
+"""Metrics by hand, labels that are refused, and results that follow from the future alone."""
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pad
+import pyarrow.parquet as pq
+import pytest
+
+from found_platform import lake, registry
+from found_platform.errors import BadInput
+from found_platform.evaluation import run, scenarios
+from found_platform.evaluation.methods import Probe, logistic
+from found_platform.evaluation.metrics import METRICS, evaluate
+from found_platform.privacy import keys
+from found_platform.scoring import modes
+from found_platform.settings import Settings
+from found_platform.sources.simulator import world
+
+
+def test_metrics_by_hand() -> None:
+    # ten users, best first: positives at ranks 1, 2 and 5
+    labels = np.array([1, 1, 0, 0, 1, 0, 0, 0, 0, 0])
+    figures = evaluate(np.arange(10, 0, -1).astype(float), labels)
+    assert set(figures) == set(METRICS)
+    assert figures["auc"] == pytest.approx((7 + 7 + 5) / 21)
+    assert figures["ks"] == pytest.approx(1 - 2 / 7)  # at rank 5 every positive is found and two of seven negatives
+    assert (figures["precision"], figures["recall"], figures["accuracy"]) == (1.0, pytest.approx(1 / 3), 0.8)
+    assert figures["lift_at_10pct"] == pytest.approx(1 / 0.3)
+
+
+def test_a_perfect_and_a_reversed_ranking() -> None:
+    labels = np.array([1] * 10 + [0] * 90)
+    perfect, reverse = evaluate(labels.astype(float), labels), evaluate(-labels.astype(float), labels)
+    assert all(perfect[m] == 1 for m in METRICS if m != "lift_at_10pct")
+    assert (reverse["auc"], reverse["precision"], reverse["recall_5050"]) == (0, 0, 0)
+
+
+def test_nobody_wins_by_equal_scores() -> None:
+    labels = np.array([1] * 100 + [0] * 900)
+    figures = evaluate(np.zeros(1000), labels)
+    assert figures["auc"] == 0.5
+    assert figures["precision"] < 0.2
+    assert abs(figures["accuracy_5050"] - 0.5) < 0.06
+
+
+def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: dt.date) -> None:
+    """A payment for a leaf names it: `pets` is all that the department's pet texts say."""
+    events = pad.dataset(settings.home / "simulated" / "events").to_table().to_pylist()
+    secret = keys.home_secret(settings)
+    end = cutoff + dt.timedelta(days=settings.horizon_days)
+    found = {s.name: s for s in scenarios.load(settings, cutoff)[0]}
+    assert len(found) >= 4
+    leaf_of = {
+        name
+        for names in world().raw["leaves"]["diapers"]["products"] + world().raw["leaves"]["nursery"]["products"]
+        for name in names
+    }
+    doers = {
+        keys.user_key(secret, e["user_id"])
+        for e in events
+        if e["channel"] == "pay_bill" and cutoff <= e["event_time"].date() < end and any(name in e["text"] for name in leaf_of)
+    }
+    scenario = found["baby_products"]
+    assert {u for u, label in zip(scenario.user_keys, scenario.labels, strict=True) if label} == doers & set(scenario.user_keys)
+
+
+def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings, cutoff: dt.date) -> None:
+    rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
+    zero_shot = {(m, "zero_shot") for m in (*modes.MODES, "frozen_text", "activity_count", "tfidf", "oracle")}
+    beside_activity = {f"{m}_activity" for m in ("frozen_text", "tfidf", "untrained", "stage1", "concatenation", "aligned")}
+    probes = {(m, "linear_probe") for m in {"activity", "frozen_text", "gbdt_aggregates", "found"} | beside_activity}
+    found = {(r["method"], r["task"]) for r in rows}
+    few_shot = {f"{head}_5" for head in ("sentence", "prompt", "prototype", "logistic", "lp++", "chosen")}
+    assert found == zero_shot | probes | {(m, t) for m, t in found if t == "few_shot"}
+    assert {m for m, t in found if t == "few_shot"} >= few_shot
+    names = {r["scenario"] for r in rows}
+    everywhere = {*METRICS, "oracle_share"}
+    for method, task in zero_shot | probes:
+        for name in names:
+            said = {r["metric"] for r in rows if (r["method"], r["task"], r["scenario"]) == (method, task, name)}
+            reworded = {"auc_paraphrases"} if task == "zero_shot" and method != "oracle" else set()
+            assert said - {"auc_hard"} == everywhere | reworded
+    hard = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc_hard")}
+    assert hard["oracle"] > 0.9 > hard["activity_count"]
+    counts = [r for r in rows if r["method"] == "activity_count" and r["scenario"] != "mean"]
+    plain, other = ({r["scenario"]: r["value"] for r in counts if r["metric"] == m} for m in ("auc", "auc_paraphrases"))
+    assert other == pytest.approx(plain)  # what does not read the demand does not care how it is worded
+    assert {r["value"] for r in rows if r["method"] == "oracle" and r["metric"] == "oracle_share"} == {1.0}
+    means = [r for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc")]
+    best = {r["method"]: r["value"] for r in means if r["task"] != "few_shot"}  # not every scenario has seeds enough
+    assert max(best, key=lambda m: best[m]) == "oracle"
+    for row in rows:
+        if row["scenario"] == "mean":
+            parts = [
+                r["value"] for r in rows if r["scenario"] != "mean" and all(r[k] == row[k] for k in ("method", "task", "metric"))
+            ]
+            assert row["value"] == pytest.approx(np.mean(parts))
+    document = run.as_document(lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff))
+    assert set(document) == {"dataset", "cutoff", "model_version", "results"}
+    assert set(document["results"][0]) == {"method", "task", "scenario", "metric", "value", "std", "users", "positives", "seeds"}
+
+
+def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> None:
+    """The probe is judged on users it was not fitted on: with meaningless labels it is at chance."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(400, 30))
+    labels = (rng.random(400) < 0.2).astype(int)
+    assert abs(probe_auc(features, labels) - 0.5) < 0.08
+    assert probe_auc(features, (features[:, 0] + 0.3 * rng.normal(size=400) > 1).astype(int)) > 0.85
+
+
+def probe_auc(features: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> float:
+    """Mean AUC of the logistic probe over five splits."""
+    everybody, users = np.arange(len(labels)), [str(i) for i in range(len(labels))]
+    scenario = scenarios.Scenario("s", "demand", users, labels, [])
+    known = np.ones(len(labels), bool) if known is None else known
+    return float(np.mean([run._probe(Probe(features, logistic), scenario, everybody, known, seed)["auc"] for seed in range(5)]))
+
+
+def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:
+    from found_platform.embedding import users
+
+    shutil.copytree(settings.home, tmp_path / "found")
+    made = Settings.load(tmp_path / "found")
+    shutil.rmtree(made.truth)
+    loaded = registry.champion(settings)
+    written = users.embed(made, loaded, cutoff)
+    assert written.partitions == {
+        str(cutoff): lake.row_hashes(settings.lake, users.TABLE, "as_of", users.where(loaded.version, cutoff), ["model_version"])[
+            str(cutoff)
+        ]
+    }
+    assert scenarios.load(made, cutoff)[0] == []
+    written, table = run.run(made, cutoff, loaded.version, [])
+    assert (written.rows, table.num_rows) == (0, 0)
+
+
+def write_labels(folder: Path, rows: list[dict], **spec: object) -> tuple[Path, Path]:
+    pq.write_table(pa.Table.from_pylist(rows), folder / "labels.parquet")
+    (folder / "scenarios.json").write_text(json.dumps({"scenarios": [{"scenario": "s", "demand": "people who buy tents", **spec}]}))
+    return folder / "labels.parquet", folder / "scenarios.json"
+
+
+def test_labels_of_a_file_are_hashed_forward_and_matched_by_cutoff(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:
+    moment = dt.datetime.combine(cutoff, dt.time(), dt.UTC)
+    rows = [{"user_id": f"user-0-{i:06d}", "scenario": "s", "cutoff": moment, "label": i % 2} for i in range(10)]
+    rows.append({**rows[0], "cutoff": moment + dt.timedelta(days=1), "label": 1})
+    (scenario,) = scenarios.from_files(settings, cutoff, *write_labels(tmp_path, rows))
+    assert list(scenario.labels) == [0, 1] * 5
+    assert scenario.user_keys[1] == keys.user_key(keys.home_secret(settings), "user-0-000001")
+
+
+def test_users_the_lake_does_not_know_teach_nothing_and_rank_last() -> None:
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(300, 4))
+    labels = (features[:, 0] > 0.5).astype(int)
+    known = rng.random(300) < 0.7
+    features[~known] = features[0]
+    labels[~known] = 0
+    assert probe_auc(features, labels, known) > 0.95
+
+
+LABELLED = [{"user_id": f"user-0-{i:06d}", "scenario": "s", "label": i % 2, "cutoff": "the cutoff"} for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: [{k: v for k, v in r.items() if k != "cutoff"} for r in rows], "has no column cutoff"),
+        (lambda rows: [{**r, "cutoff": dt.datetime(1999, 1, 1, tzinfo=dt.UTC)} for r in rows], "no labels at the cutoff"),
+        (lambda rows: [{**r, "scenario": "other"} for r in rows], "no labels of the scenarios"),
+        (lambda rows: [{**r, "label": 2} for r in rows], "other than 0 and 1"),
+        (lambda rows: [{**r, "label": 1} for r in rows], "12 positives and 0 negatives; at least 5"),
+        (lambda rows: [*rows, rows[0]], "names a user twice in the scenario 's'"),
+        (lambda rows: [{**r, "user_id": "X" + r["user_id"]} for r in rows], "None of the 12 users"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(settings: Settings, cutoff: dt.date, tmp_path: Path, change, message: str) -> None:
+    moment = dt.datetime.combine(cutoff, dt.time(), dt.UTC)
+    rows = change([{**r, "cutoff": moment} for r in LABELLED])
+    with pytest.raises(BadInput, match=message):
+        scenarios.give(settings, cutoff, *write_labels(tmp_path, rows))
+    assert scenarios.given(settings) == {}
+
+
+def test_files_that_are_missing_or_no_scenarios_are_named(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:
+    labels, specs = write_labels(tmp_path, LABELLED)
+    with pytest.raises(BadInput, match=r"nowhere\.parquet does not exist"):
+        scenarios.from_files(settings, cutoff, tmp_path / "nowhere.parquet", specs)
+    with pytest.raises(BadInput, match=r"nowhere\.json does not exist"):
+        scenarios.from_files(settings, cutoff, labels, tmp_path / "nowhere.json")
+    (tmp_path / "garbage.parquet").write_text("garbage")
+    with pytest.raises(BadInput, match=r"garbage\.parquet cannot be read"):
+        scenarios.from_files(settings, cutoff, tmp_path / "garbage.parquet", specs)
+    for wrong in ('{"scenarios": [{"scenario": "s"}]}', '{"scenarios": [{"scenario": "s", "demand": 5}]}', "[]"):
+        specs.write_text(wrong)
+        with pytest.raises(BadInput, match="is no scenario file"):
+            scenarios.from_files(settings, cutoff, labels, specs)
+
+
+def test_without_enough_future_there_is_nothing_to_compare_and_it_says_so(settings: Settings, cutoff: dt.date) -> None:
+    found, why = scenarios.load(settings, cutoff + dt.timedelta(days=1))
+    assert found == []
+    assert "less than a horizon of 7 days" in why

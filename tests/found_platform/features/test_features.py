@@ -1,0 +1,377 @@
+"""Features: by hand, against a slow transcription, and blind to the future."""
+
+import datetime as dt
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from conftest import at, lake_of, write_source
+from random_events import random_events
+
+from found_platform import contract, feature_store, lake
+from found_platform.contract import CHANNELS, WINDOWS
+from found_platform.errors import JobFailed
+from found_platform.features import checks, write
+from found_platform.privacy import keys
+from found_platform.settings import Settings
+
+DAY = dt.timedelta(days=1)
+
+
+def versions(settings: Settings, name: str) -> dict[tuple[str, dt.date, dt.date], dict]:
+    """Rows of a snapshot table by raw user, day, and the day that the version knows."""
+    rows = lake.read(settings.lake, name).to_pylist()
+    names = keys.user_ids(settings, [r["user_key"] for r in rows])
+    found = {(names[r["user_key"]], r["event_date"], (r["created_timestamp"] - DAY).date()): r for r in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def table(settings: Settings, name: str) -> dict[tuple[str, dt.date], dict]:
+    """Rows of a snapshot table by raw user and day, as known when the day was over."""
+    return {(user, day): row for (user, day, known), row in versions(settings, name).items() if known == day}
+
+
+def text_of(settings: Settings) -> dict[int, str]:
+    return {r["text_id"]: r["text"] for r in lake.read(settings.lake, "behavior_text").to_pylist()}
+
+
+def test_a_sequence_holds_the_last_events_oldest_first_and_no_search(tmp_path: Path) -> None:
+    events = [
+        {"user_id": "u", "event_time": at("2024-01-01", "08:00:00"), "text": "tea", "amount": 3.0},
+        {"user_id": "u", "event_time": at("2024-01-02", "09:00:00"), "text": "shoes page", "channel": "spm"},
+        {"user_id": "u", "event_time": at("2024-01-02", "10:00:00"), "text": "shoes", "channel": "search"},
+        {"user_id": "u", "event_time": at("2024-01-03", "23:59:59.999999"), "text": "shoes", "amount": 60.0},
+        {"user_id": "v", "event_time": at("2024-01-04", "00:00:00"), "text": "milk"},
+    ]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events), sequence_length=2)
+    sequences, texts = table(made, "behavior_sequence"), text_of(made)
+    assert set(sequences) == {("u", dt.date(2024, 1, d)) for d in (1, 2, 3)} | {("v", dt.date(2024, 1, 4))}
+    last = sequences["u", dt.date(2024, 1, 3)]
+    assert [texts[i] for i in last["text_ids"]] == ["shoes page", "shoes"]
+    assert last["times"] == [int(e["event_time"].timestamp() * 1e6) for e in (events[1], events[3])]
+    assert last["channels"] == [CHANNELS.index("spm"), CHANNELS.index("pay_bill")]
+    assert last["amount_buckets"] == [-1, math.floor(math.log2(61))]
+    assert last["event_timestamp"] == at("2024-01-04", "00:00:00")
+    searches = table(made, "search_text")
+    assert [texts[i] for i in searches["u", dt.date(2024, 1, 2)]["search_text_ids"]] == ["shoes"]
+    assert len(searches) == 1
+
+
+def test_the_tabular_snapshot_has_the_silent_too_and_forgets_after_the_lookback(tmp_path: Path) -> None:
+    events = [
+        {"user_id": "u", "event_time": at("2024-01-01"), "text": "tea", "amount": 3.0},
+        {"user_id": "u", "event_time": at("2024-01-01"), "text": "mailing", "channel": "spm", "exposure": True},
+        {"user_id": "w", "event_time": at("2024-01-12"), "text": "tea", "amount": 1.0},
+    ]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=9)
+    rows = table(made, "user_tabular")
+    assert len([k for k in rows if k[0] == "u"]) == 12
+    assert len([k for k in rows if k[0] == "w"]) == 1
+    first, eighth, ninth, tenth = (rows["u", dt.date(2024, 1, d)] for d in (1, 8, 9, 10))
+    assert (first["events_7d"], first["amount_7d"], first["spm_7d"], first["days_since_last"]) == (1, 3.0, 0, 0)
+    assert (eighth["events_7d"], eighth["events_28d"], eighth["days_since_last"]) == (0, 1, 7)
+    assert (ninth["events_lookback"], ninth["days_since_last"]) == (1, 8)
+    assert (tenth["events_lookback"], tenth["days_since_last"], tenth["days_since_first"]) == (0, None, 9)
+
+
+def test_a_profile_row_is_known_from_its_as_of_on(tmp_path: Path) -> None:
+    events = [{"user_id": "u", "event_time": at(f"2024-01-0{d}"), "text": "tea"} for d in range(1, 6)]
+    profile = [
+        {"user_id": "u", "as_of": at("2024-01-02", "06:00:00"), "city": "Ulm"},
+        {"user_id": "u", "as_of": at("2024-01-05", "00:00:00"), "city": "Bonn"},
+    ]
+    rows = table(lake_of(tmp_path / "home", write_source(tmp_path, events, profile)), "user_tabular")
+    cities = [rows["u", dt.date(2024, 1, d)]["city"] for d in range(1, 6)]
+    # 00:00 of the 5th is not before the snapshot of the 4th, which is dated 00:00 of the 5th
+    assert cities == [None, "Ulm", "Ulm", "Ulm", "Bonn"]
+
+
+def known_day(event: dict) -> dt.date:
+    arrived = event.get("arrived_at") or event["event_time"]
+    return max(event["event_time"].date(), (arrived - dt.timedelta(microseconds=1)).date())
+
+
+@pytest.mark.parametrize(("seed", "late"), [(0, 0.0), (1, 0.15), (2, 0.6)])
+def test_snapshots_equal_a_slow_transcription(tmp_path: Path, seed: int, late: float) -> None:
+    """Every user, day and version, computed in plain Python from the events that had arrived by then."""
+    events = random_events(seed, late=late)
+    lookback, length = 12, 5
+    made = lake_of(
+        tmp_path / "home", write_source(tmp_path, events), lookback_days=lookback, sequence_length=length, search_length=length
+    )
+    ids = {text: i for i, text in text_of(made).items()}
+    sequences, searches, tabular = (versions(made, t) for t in ("behavior_sequence", "search_text", "user_tabular"))
+
+    def lists(rows: list[dict]) -> list[tuple]:
+        ordered = sorted(
+            (
+                int(e["event_time"].timestamp()) * 1_000_000,
+                ids[e["text"]],
+                CHANNELS.index(e["channel"]),
+                -1 if e["amount"] is None else math.floor(math.log2(abs(e["amount"]) + 1)),
+                int(e["exposure"]),
+            )
+            for e in rows
+        )
+        return ordered[-length:]
+
+    first, last = (f(e["event_time"].date() for e in events) for f in (min, max))
+    wanted: dict[str, set] = {"sequence": set(), "search": set(), "tabular": set()}
+    for user in {e["user_id"] for e in events}:
+        mine = [e for e in events if e["user_id"] == user]
+        for day in contract.days_between(first, last + DAY):
+            past = [e for e in mine if e["event_time"].date() <= day]
+            inside = [e for e in past if e["event_time"].date() > day - lookback * DAY]
+            for known in {day, *(known_day(e) for e in past if known_day(e) > day)}:
+                key = (user, day, known)
+                seen = [e for e in past if known_day(e) <= known]
+                then = [e for e in inside if known_day(e) <= known]
+                today = [e for e in then if e["event_time"].date() == day]
+                for name, rows, search in (("sequence", sequences, False), ("search", searches, True)):
+                    of_kind = [e for e in then if (e["channel"] == "search") == search]
+                    versioned = {day, *(known_day(e) for e in inside if (e["channel"] == "search") == search)}
+                    if known not in versioned or not any(e in of_kind for e in today):
+                        continue
+                    wanted[name].add(key)
+                    columns = ("search_times", "search_text_ids") if search else SEQUENCE_COLUMNS
+                    got = list(zip(*(rows[key][c] for c in columns), strict=True))
+                    assert got == [e[: len(columns)] for e in lists(of_kind)]
+                if seen:
+                    wanted["tabular"].add(key)
+                    check_activity(tabular[key], day, seen, [e for e in then if not e["exposure"]])
+    assert set(sequences) == wanted["sequence"]
+    assert set(searches) == wanted["search"]
+    assert set(tabular) == wanted["tabular"]
+    assert len(tabular) > 80
+    assert any(known != day for _, day, known in tabular) == (late > 0)
+
+
+SEQUENCE_COLUMNS = ("times", "text_ids", "channels", "amount_buckets", "exposures")
+
+
+def check_activity(row: dict, day: dt.date, seen: list[dict], own: list[dict]) -> None:
+    """`seen`: all events known; `own`: those of the lookback that the user did."""
+
+    def age(event: dict) -> int:
+        return (day - event["event_time"].date()).days
+
+    for w in WINDOWS:
+        inside = [e for e in own if age(e) < w]
+        assert row[f"events_{w}d"] == len(inside)
+        assert row[f"amount_{w}d"] == pytest.approx(sum(e["amount"] or 0 for e in inside), abs=0.006)
+        assert row[f"active_days_{w}d"] == len({e["event_time"].date() for e in inside})
+        for channel in CHANNELS:
+            assert row[f"{channel}_{w}d"] == sum(e["channel"] == channel for e in inside)
+    ages = sorted({age(e) for e in own})
+    assert row["days_since_last"] == (ages[0] if ages else None)
+    assert row["mean_gap_lookback"] == (pytest.approx((ages[-1] - ages[0]) / (len(ages) - 1)) if len(ages) > 1 else None)
+    for channel in CHANNELS:
+        assert row[f"days_since_last_{channel}"] == min((age(e) for e in own if e["channel"] == channel), default=None)
+    assert row["categories_28d"] == len({e["category"] for e in own if e["category"] and age(e) < 28})
+    assert row["days_since_first"] == max(age(e) for e in seen)
+
+
+def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3, late=0.2)))
+    before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
+    monkeypatch.setattr(write, "CHUNK_DAYS", 2)
+    for name in write.TABLES:
+        for start, end in ((10, 11), (3, 8)):
+            write.feature(made, name, dt.date(2024, 1, start), dt.date(2024, 1, end))
+        assert lake.row_hashes(made.lake, name, "event_date") == before[name]
+
+
+def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
+    before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
+    expression, asked = write._expression, []
+
+    def small(settings: Settings, table: str, chunk: list[dt.date], versions: dict[str, int]) -> Any:
+        """A machine whose memory holds two days."""
+        asked.append(len(chunk))
+        made = expression(settings, table, chunk, versions)
+        return made if len(chunk) <= 2 else SimpleNamespace(select=lambda *_: SimpleNamespace(order_by=lambda *_: Full(len(chunk))))
+
+    class Full:
+        """Found out at once, or only after some rows."""
+
+        def __init__(self, days: int) -> None:
+            self.days = days
+
+        def to_pyarrow_batches(self) -> pa.RecordBatchReader:
+            if self.days > 4:
+                raise duckdb.OutOfMemoryException(write.OUT_OF_MEMORY)
+            schema = write.schema(made, name)
+            return pa.RecordBatchReader.from_batches(schema, self.some(schema))
+
+        def some(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+            yield pa.RecordBatch.from_pylist([], schema)
+            raise duckdb.OutOfMemoryException(write.OUT_OF_MEMORY)
+
+    monkeypatch.setattr(write, "_expression", small)
+    for name in write.TABLES:
+        asked.clear()
+        write.feature(made, name, dt.date(2024, 1, 3), dt.date(2024, 1, 12))
+        assert asked == [9, 4, 2, 2, 2, 2, 1]
+        assert lake.row_hashes(made.lake, name, "event_date") == before[name]
+
+
+def test_a_day_that_does_not_fit_in_memory_says_what_to_set(tmp_path: Path) -> None:
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
+    before = lake.row_hashes(made.lake, "behavior_sequence", "event_date")
+    small = made.model_copy(update={"duckdb_memory": "1MB"})
+    with pytest.raises(JobFailed, match=r"behavior_sequence of 2024-01-03 does not fit in 1MB: set FOUND_DUCKDB_MEMORY to more"):
+        write.feature(small, "behavior_sequence", dt.date(2024, 1, 3), dt.date(2024, 1, 12))
+    assert lake.row_hashes(made.lake, "behavior_sequence", "event_date") == before
+
+
+def test_changing_the_future_changes_no_snapshot_of_the_past(tmp_path: Path) -> None:
+    events = random_events(4)
+    cut = at("2024-01-15", "00:00:00")
+    changed = [e if e["event_time"] < cut else {**e, "text": "other", "amount": 9999.0, "channel": "spm"} for e in events]
+    changed += [{"user_id": "new", "event_time": cut, "text": "brand new", "channel": "search"}]
+    hashes = []
+    for name, rows in {"a": events, "b": changed}.items():
+        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa")
+        hashes.append(
+            {t: lake.row_hashes(made.lake, t, "event_date", lake.days_where(dt.date.min, cut.date())) for t in write.TABLES}
+        )
+        assert len(hashes[-1]["user_tabular"]) == 14
+    assert hashes[0] == hashes[1]
+    later = [lake.row_hashes(tmp_path / n / "home" / "lake", "user_tabular", "event_date")["2024-01-16"] for n in "ab"]
+    assert later[0] != later[1]
+
+
+def test_a_late_event_is_known_from_its_arrival_on(tmp_path: Path) -> None:
+    """It leaves what was known before as it was, and adds a version of each snapshot that it belongs to."""
+    events = [
+        {"user_id": "u", "event_time": at("2024-01-01"), "text": "tea"},
+        {"user_id": "u", "event_time": at("2024-01-02"), "text": "late", "arrived_at": at("2024-01-09")},
+        {"user_id": "u", "event_time": at("2024-01-03"), "text": "milk", "arrived_at": at("2024-01-01")},
+        {"user_id": "u", "event_time": at("2024-01-12"), "text": "tea"},
+    ]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    names = text_of(made)
+    rows = {(day.day, known.day): row for (_, day, known), row in versions(made, "behavior_sequence").items()}
+    assert {key: [names[i] for i in row["text_ids"]] for key, row in rows.items()} == {
+        (1, 1): ["tea"],
+        (2, 9): ["tea", "late"],
+        (3, 3): ["tea", "milk"],
+        (3, 9): ["tea", "late", "milk"],
+        (12, 12): ["tea", "late", "milk", "tea"],
+    }
+    spine = [at(f"2024-01-{d:02d}", "00:00:00") for d in (4, 9, 10, 13)]
+    history = feature_store.history(made, [keys.user_key(keys.home_secret(made), "u")] * 4, spine)
+    seen = [[names[i] for i in ids] for ids in history["text_ids"].to_pylist()]
+    assert seen == [["tea", "milk"], ["tea", "milk"], ["tea", "late", "milk"], ["tea", "late", "milk", "tea"]]
+    assert history["events_28d"].to_pylist() == [2, 2, 3, 4]
+
+
+def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> None:
+    """Events added with a later arrival leave the history of every earlier moment bit for bit as it was."""
+    before = random_events(11, late=0.2)
+    cut = at("2024-01-16", "00:00:00")
+    # whole days late, so that the arrival is a known day of its own
+    extra = [{**e, "text": "added", "arrived_at": cut + dt.timedelta(hours=1)} for e in random_events(12) if e["event_time"] < cut]
+    assert len(extra) > 30
+    histories = []
+    for name, rows in {"a": before, "b": before + extra}.items():
+        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa")
+        users = [keys.user_key(keys.home_secret(made), f"u{i}") for i in range(6)]
+        moments = [cut - i * DAY for i in range(8)] + [cut + DAY]
+        histories.append([feature_store.history(made, users, [moment] * len(users)) for moment in moments])
+    assert all(a.equals(b) for a, b in zip(histories[0][:-1], histories[1][:-1], strict=True))
+    assert not histories[0][-1].equals(histories[1][-1])
+
+
+def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
+    """Every snapshot row created after the cutoff is turned into nonsense: the history of no moment up to it changes a bit."""
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(13, late=0.4)))
+    cut = at("2024-01-16", "00:00:00")
+    users = [keys.user_key(keys.home_secret(made), f"u{i}") for i in range(6)]
+    moments = [cut - i * DAY for i in range(10)] + [cut + DAY]
+    before = [feature_store.history(made, users, [moment] * len(users)) for moment in moments]
+    for view in feature_store.VIEWS:
+        rows = lake.read(made.lake, view)
+        later = pc.greater(rows["created_timestamp"], pa.scalar(cut))
+        assert 10 < pc.sum(later).as_py() < rows.num_rows
+        for i, field in enumerate(rows.schema):
+            if pa.types.is_list(field.type):
+                nonsense = pa.array([[-1]] * rows.num_rows, field.type)
+            elif pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+                nonsense = pa.array([-1] * rows.num_rows, field.type)
+            else:
+                continue
+            changed = [
+                n if late else v
+                for n, v, late in zip(nonsense.to_pylist(), rows[field.name].to_pylist(), later.to_pylist(), strict=True)
+            ]
+            rows = rows.set_column(i, field, pa.array(changed, field.type))
+        lake.replace(made.lake, view, rows, schema=rows.schema, partition_by=("event_date",))
+    after = [feature_store.history(made, users, [moment] * len(users)) for moment in moments]
+    assert all(a.equals(b) for a, b in zip(before[:-1], after[:-1], strict=True))
+    assert not before[-1].equals(after[-1])
+
+
+def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) -> None:
+    """The same moments, told in Berlin's wall-clock time around both changes of 2024, give the same features."""
+    days, times = ("2024-03-30", "2024-03-31", "2024-10-27"), ("00:30:00", "01:30:00", "22:59:59", "23:30:00")
+    moments = [at(day, time) for day in days for time in times]
+    events = [{"user_id": "u", "event_time": m, "text": f"text {i}"} for i, m in enumerate(moments)]
+    hashes = []
+    for name in ("utc", "berlin"):
+        path = write_source(tmp_path / name, events)
+        if name == "berlin":
+            data = pq.read_table(tmp_path / name / "events.parquet")
+            there = data["event_time"].cast(pa.timestamp("us", tz="Europe/Berlin"))
+            data = data.set_column(data.column_names.index("event_time"), "event_time", there)
+            pq.write_table(data, tmp_path / name / "events.parquet")
+        made = lake_of(tmp_path / name / "home", path, secret="aa")
+        hashes.append({t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES})
+    assert hashes[0] == hashes[1]
+    assert {"2024-03-30", "2024-03-31", "2024-10-27"} <= set(hashes[0]["behavior_sequence"])
+
+
+def test_a_user_known_by_a_late_exposure_alone(tmp_path: Path) -> None:
+    """The day's rows are the same computed alone and in a range."""
+    events = [
+        {"user_id": "u", "event_time": at("2024-01-01"), "text": "mailing", "exposure": True, "arrived_at": at("2024-01-09")},
+        {"user_id": "u", "event_time": at("2024-01-03"), "text": "mailing", "exposure": True},
+    ]
+    made = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=2)
+    rows = {(day.day, known.day): row for (_, day, known), row in versions(made, "user_tabular").items()}
+    assert set(rows) == {(1, 9), (2, 9), (3, 3), (3, 9)}
+    assert [rows[3, known]["days_since_first"] for known in (3, 9)] == [0, 2]
+    assert rows[1, 9]["days_since_last"] is None
+    before = lake.row_hashes(made.lake, "user_tabular", "event_date")
+    for day in (1, 2, 3):
+        write.feature(made, "user_tabular", dt.date(2024, 1, day), dt.date(2024, 1, day + 1))
+    assert lake.row_hashes(made.lake, "user_tabular", "event_date") == before
+    assert checks.one_row_for_every_user(made, dt.date(2024, 1, 1), dt.date(2024, 1, 4))[0]
+
+
+def test_the_feature_checks_see_what_is_wrong(tmp_path: Path) -> None:
+    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(5, late=0.2)))
+    span = (dt.date(2024, 1, 5), dt.date(2024, 1, 20))
+    assert checks.no_event_after_snapshot(made, *span)[0]
+    assert checks.one_row_for_every_user(made, *span)[0]
+    day = (dt.date(2024, 1, 8), dt.date(2024, 1, 9))
+    for name, check in (("behavior_sequence", checks.no_event_after_snapshot), ("user_tabular", checks.one_row_for_every_user)):
+        rows = lake.read(made.lake, name, lake.days_where(*day))
+        if name == "behavior_sequence":
+            future = [[*times[:-1], times[-1] + 86_400_000_000] for times in rows["times"].to_pylist()]
+            wrong = rows.set_column(rows.column_names.index("times"), "times", pa.array(future))
+        else:
+            wrong = pa.concat_tables([rows, rows.slice(0, 1)])
+        lake.replace_days(made.lake, name, wrong, *day, schema=rows.schema)
+        passed, why = check(made, *span)
+        assert not passed
+        assert why[0] != "0"

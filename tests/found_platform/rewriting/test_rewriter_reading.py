@@ -1,0 +1,81 @@
+"""Reading a demand: what it names and leaves out, when, and how much."""
+
+import pytest
+
+from found_platform.rewriting import reading
+
+
+@pytest.mark.parametrize(
+    ("demand", "parts", "unwanted", "kinds"),
+    [
+        ("people who will soon buy gold", ("gold",), (), ("purchase",)),
+        ("people who will buy gold but not silver", ("gold",), ("silver",), ("purchase",)),
+        ("Buyers of gold rings, necklaces or bars.", ("gold rings", "necklaces", "bars"), (), ("purchase",)),
+        (
+            "who buys pizza except frozen pizza or cheese, and also soda",
+            ("pizza", "soda"),
+            ("frozen pizza", "cheese"),
+            ("purchase",),
+        ),
+        ("customers looking for language lessons", ("language lessons",), (), ("search",)),
+        ("anyone opening the travel app", ("travel app",), (), ("click",)),
+        ("those who browse or search for flights, never hotels", ("flights",), ("hotels",), ("browsing", "search")),
+        ("pet owners who will buy cat food", ("cat food",), (), ("purchase",)),
+        ("buyers of cat food who won't buy dog food", ("cat food",), ("dog food",), ("purchase",)),
+        ("people who do not buy meat", (), ("meat",), ()),
+        ("people not buying milk", (), ("milk",), ()),
+        ("drinks without caffeine", ("drinks",), ("caffeine",), ()),
+        ("not only milk but also bread", ("not only milk but bread",), (), ()),
+        ("whose money will not last", ("not last",), (), ()),
+        ("people who will", (), (), ()),
+    ],
+)
+def test_what_a_demand_names_and_leaves_out(demand: str, parts: tuple, unwanted: tuple, kinds: tuple) -> None:
+    read = reading.read(demand)
+    assert (read.parts, read.unwanted, read.kinds) == (parts, unwanted, kinds)
+
+
+@pytest.mark.parametrize(
+    ("said", "days"),
+    [
+        ("in the next two weeks", 14),
+        ("within 10 days", 10),
+        ("next month", 30),
+        ("over the next 3 months", 90),
+        ("in a fortnight", 14),
+        ("this weekend", 7),
+        ("tomorrow", 1),
+        ("in the coming weeks", None),
+        ("soon", None),
+        ("in 4000 years", None),
+        ("in 99999999999999999999 days", None),
+    ],
+)
+def test_when(said: str, days: int | None) -> None:
+    read = reading.read(f"people who will buy gold {said}")
+    assert read.horizon_days == days
+    assert read.parts == ("gold",)
+
+
+@pytest.mark.parametrize(
+    ("demand", "amount", "parts"),
+    [
+        ("people who will spend more than 100 euros on wine", 100.0, ("wine",)),
+        ("who buys a phone for over $1,200.50", 1200.5, ("phone",)),
+        ("orders of laptops above 1.5k", 1500.0, ("laptops",)),
+        ("spending at least 20 on coffee", 20.0, ("coffee",)),
+        ("shoppers over 60 years old who buy tea", None, ("tea",)),
+        ("spend at least 3 times on coffee", None, ("least times on coffee",)),
+        ("more than 100 tents", None, ("tents",)),
+    ],
+)
+def test_how_much(demand: str, amount: float | None, parts: tuple) -> None:
+    read = reading.read(demand)
+    assert (read.min_amount, read.parts) == (amount, parts)
+
+
+def test_an_upper_limit_is_said_not_to_be_used() -> None:
+    read = reading.read("people who spend less than 20 euros on coffee")
+    assert read.parts == ("coffee",)
+    assert read.min_amount is None
+    assert "upper limit" in read.notes[0]
