@@ -42,7 +42,7 @@ class StageReport:
 
     @property
     def bad_rows(self) -> int:
-        return sum(c.rows - c.good for c in self.channels) + self.profile.bad_rows
+        return sum(c.bad_rows for c in self.channels) + self.profile.bad_rows
 
 
 def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
@@ -127,8 +127,7 @@ def stage(settings: Settings) -> StageReport:
             profile, bad, about_profile = read_profile(con, source.profile, source.profile_schema or {})
             refused = pa.concat_tables([refused, bad.select(refused.column_names)])
         lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
-        rows = sum(c.rows for c in channels)
-        share = sum(c.rows - c.good for c in channels) / rows if rows else 0.0
+        share = scan.bad_share(channels)
         equal = scan.equal_rows(con)
         staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
         if staged:
