@@ -1,7 +1,7 @@
 """A source file for files that no recipe knows: which are events, which the profile, which hold names, and what each column means.
 
-What belongs here: the choices, each with its reason or a question. What does not: the signs of one column (`init_columns`), the form
-of the text (`init_text`).
+What belongs here: the choices, each with its reason or a question. What does not: the signs of one column (`init_columns`), the
+form of the text (`init_text`).
 """
 
 import re
@@ -102,7 +102,10 @@ def _no_events(views: Sequence[View]) -> str:
     missing = [what for what, column in (("people", view.user), ("times", view.time)) if column is None]
     reason = f"no column of {' and none of '.join(missing)}" if missing else "a row for each person, and no events of theirs"
     names = ", ".join(list(view.columns)[:20])
-    return f"No events were recognised: {view.table.files[0]} has {reason} (it has {names}); write the source file by hand (docs/sources.md)."
+    return (
+        f"No events were recognised: {view.table.files[0]} has {reason} (its columns are {names}): name another file, or write the "
+        "source file by hand (docs/sources.md)."
+    )
 
 
 def _view(table: Table) -> View:
@@ -289,7 +292,7 @@ def _texts(
 
 
 def _lookup(view: View, lookups: Sequence[View], folder: Path) -> tuple[View, Column, str, dict[str, Any]] | None:
-    """A table with a name for the values of a column of these events: its view, its names, the column, and the options to read it."""
+    """A table with names for a column of these events: its view, its names, the column, and the options to read it."""
     for name, column in view.columns.items():
         if column in (view.user, view.time) or column.has_words:
             continue

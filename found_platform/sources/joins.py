@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
-from found_platform.sources.files import first_line, make_view, take_rejects
+from found_platform.sources import values
+from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, parts
 from found_platform.sources.options import Location
 from found_platform.sources.snapshots import ROWS_A_GROUP, Snapshot, State
 
@@ -44,15 +45,39 @@ def pull(tables: Mapping[str, Location], query: str, where: str, snapshot: Snaps
 def _join(tables: Mapping[str, Location], query: str, where: str, files: list[str], path: Path) -> int:
     con = lake.connect(temp=path.parent / "tmp")
     try:
-        for name, location in tables.items():
-            make_view(con, location, f"{name}_with_places", [], f"{where}, table {name!r}")
-            con.execute(f"CREATE VIEW {quote(name)} AS SELECT * EXCLUDE (_file, _row) FROM {name}_with_places")
-        _lock(con, files)
+        read = {name: parts(con, location, f"{where}, table {name!r}") for name, location in tables.items()}
+        for name, several in read.items():
+            selects = [_select(part, tables[name]) for part in several]
+            con.execute(f"CREATE VIEW {quote(name)} AS {' UNION ALL BY NAME '.join(selects)}")
+        forget_rejects(con)
+        _lock(con, [*files, *(str(part.read) for several in read.values() for part in several if part.read)])
         rows = _write(con, query, where, path)
         _refuse_unreadable_rows(con, where)
+    except duckdb.Error as error:
+        raise BadInput(f"{where}: the tables cannot be read: {first_line(error)}.") from None
     finally:
         con.close()
     return rows
+
+
+def _select(part: Part, location: Location) -> str:
+    """One file as a relation of its columns: of text files and JSON Lines they are texts, placeholders are null, types as told."""
+    columns = []
+    for name, kind in part.columns.items():
+        if part.json:
+            value, kind = f"json_extract_string({JSON_LINE}, {literal(json_path(name))})", "VARCHAR"
+        else:
+            value = quote(name)
+        if values.is_text(kind):
+            value = values.without_placeholders(value, location.null_texts)
+        if name in location.types:
+            value = values.as_type(f"({value})", kind, location.types[name], location.decimal)
+        columns.append(f"{value} AS {quote(name)}")
+    return f"SELECT {', '.join(columns) or 'NULL AS no_column'} FROM {part.relation}"
+
+
+def json_path(key: str) -> str:
+    return '$."' + key.replace('"', '\\"') + '"'
 
 
 def _lock(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
@@ -81,10 +106,12 @@ def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -
 
 def _refuse_unreadable_rows(con: duckdb.DuckDBPyConnection, where: str) -> None:
     """Raises BadInput for rows that could not be read: behind a join nobody would see that they are missing."""
-    if con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchone() == (0,):
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors' AND temporary").fetchone():
         return
-    take_rejects(con, where)
-    rows = con.execute("SELECT file, row_number, reason, count(*) OVER () FROM rejects ORDER BY ALL LIMIT 1").fetchone()
-    if rows:
-        file, number, reason, count = rows
+    row = con.execute(
+        f"SELECT s.file_path, CAST(line AS BIGINT) - 1, {NO_ROWS}, count(*) OVER () FROM (SELECT scan_id, file_id, line, "
+        "min(error_type) AS error FROM reject_errors GROUP BY ALL) JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL LIMIT 1"
+    ).fetchone()
+    if row:
+        file, number, reason, count = row
         raise BadInput(f"{where}: {count:,} rows of the tables cannot be read, the first is row {number:,} of {file}: {reason}.")
