@@ -40,6 +40,11 @@ class Format(StrEnum):
     json = "json"
 
 
+class InitFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
 class UsersFormat(StrEnum):
     table = "table"
     json = "json"
@@ -143,6 +148,32 @@ def source_check(file: Annotated[Path, typer.Argument(help="A source file (YAML)
     from found_platform.cli import source as command
 
     command.check(file, as_json=format is Format.json)
+
+
+@source_app.command("init")
+def source_init(
+    files: Annotated[list[Path], typer.Argument(help="Files of yours, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="The source file to write.")] = Path("source.yaml"),
+    name: Annotated[str | None, typer.Option(help="Name of the source. Default: that of the folder or of the first file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the source file.")] = False,
+    format: Annotated[InitFormat, typer.Option(help="text or json.")] = InitFormat.text,
+) -> None:
+    """Look at files and write the source file that reads them, with questions where it is not sure."""
+    from found_platform.cli import source_init as command
+
+    command.write(files, out=out, name=name, force=force, as_json=format is InitFormat.json)
+
+
+@source_app.command("pull")
+def source_pull(
+    full: Annotated[bool, typer.Option("--full", help="Read everything anew, not only what is new.")] = False,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[Format, typer.Option(help="table or json.")] = Format.table,
+) -> None:
+    """Read what is new in the databases and stores of a home's source; the next run takes it up."""
+    from found_platform.cli import source_init as command
+
+    command.pull(home=home, full=full, as_json=format is Format.json)
 
 
 @audience_app.command("find")

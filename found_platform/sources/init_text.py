@@ -69,7 +69,7 @@ def located(table: Table, path: str) -> dict[str, Any]:
 
 def patterns(table: Table, folder: Path) -> list[str]:
     """The files of a table as paths from `folder`: one pattern where it matches these files and no others, else each of them."""
-    files = [Path(os.path.relpath(f.resolve(), folder.resolve())) for f in table.files]
+    files = [_relative(f.resolve(), folder.resolve()) for f in table.files]
     if len(files) > 1 and len({f.parent for f in files}) == 1:
         names = [f.name for f in files]
         start, end = _common(names), _common([name[::-1] for name in names])[::-1]
@@ -79,6 +79,12 @@ def patterns(table: Table, folder: Path) -> list[str]:
             if {Path(p).resolve() for p in glob.glob(str(folder / pattern))} == {f.resolve() for f in table.files}:
                 return [str(pattern)]
     return [str(f) for f in files]
+
+
+def _relative(file: Path, folder: Path) -> Path:
+    """The path as a person would write it: absolute where it leads through more than one folder above."""
+    relative = os.path.relpath(file, folder)
+    return file if relative.startswith(os.path.join("..", "..")) else Path(relative)
 
 
 def _common(names: Sequence[str]) -> str:

@@ -7,14 +7,18 @@ A home keeps its snapshots in `HOME/pulled`. A run that asks for the source read
 there, so that a scan gives the same again.
 """
 
+import contextlib
 import glob
 import hashlib
 import json
+import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from found_platform.errors import BadInput
 from found_platform.home import make_private
 from found_platform.sources import addresses, databases, joins, remote
 from found_platform.sources.config import ChannelEntry, ProfileEntry, SourceConfig
@@ -27,7 +31,7 @@ class Pull:
 
     entry: str
     new: int
-    what: str  # rows or files
+    unit: str  # rows or files
 
 
 def local(source: SourceConfig, folder: Path) -> SourceConfig:
@@ -46,6 +50,21 @@ def refresh(source: SourceConfig, folder: Path, *, full: bool = False) -> tuple[
         if left not in kept:
             shutil.rmtree(left)
     return localised, pulls
+
+
+@contextlib.contextmanager
+def origins_named(source: SourceConfig, folder: Path) -> Iterator[None]:
+    """Lets errors name where rows come from, and not the files of a snapshot."""
+    try:
+        yield
+    except BadInput as error:
+        message = str(error)
+        for _, entry in _entries(source):
+            if entry.is_elsewhere:
+                pattern = re.escape(str(_folder(folder, entry))) + r"/rows/[^\s,;:]*"
+                name = entry.url or entry.path or f"the query over {', '.join(entry.tables or {})}"
+                message = re.sub(pattern, lambda _, name=name: name, message)
+        raise BadInput(message) from None
 
 
 def _entries(source: SourceConfig) -> list[tuple[str, ChannelEntry | ProfileEntry]]:

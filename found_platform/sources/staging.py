@@ -69,7 +69,8 @@ def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
     if source.simulator:
         return simulator.discover(source)
     files = pulls.refresh(source, settings.pulled)[0]
-    discovered = scan.discover(lake.connect(settings.duckdb_memory), files)
+    with pulls.origins_named(source, settings.pulled):
+        discovered = scan.discover(lake.connect(settings.duckdb_memory), files)
     return source.model_copy(update={"span": discovered.span, "profile_schema": discovered.profile_schema})
 
 
@@ -96,7 +97,7 @@ def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int,
     con = lake.connect()
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
-    with tempfile.TemporaryDirectory(prefix="found-") as folder:
+    with tempfile.TemporaryDirectory(prefix="found-") as folder, pulls.origins_named(source, Path(folder)):
         found = scan.discover(con, pulls.refresh(source, Path(folder))[0])
         scan.scan(con, found)
         profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
