@@ -7,18 +7,18 @@ import datetime as dt
 import re
 import unicodedata
 from pathlib import Path
-from typing import Literal, get_args
 
 import pyarrow as pa
 import yaml
 
+from found_platform.channels import channels
 from found_platform.errors import BadInput
 
-Channel = Literal["pay_bill", "spm", "mini_program", "search"]
-CHANNELS: tuple[str, ...] = get_args(Channel)
-"""The four event channels of the FOUND paper (section 3.1); a channel's position is its code in `behavior_sequence`."""
+CHANNELS: tuple[str, ...] = tuple(channel.name for channel in channels())
+"""The names of the event channels; a channel's position is its code in `behavior_sequence`."""
 
-SEARCH = "search"
+SEARCH = next(channel.name for channel in channels() if channel.modality == "search")
+"""The channel of the searches."""
 FOLDS = 5
 HELD_OUT_FOLD = 0
 """Users of this fold never enter either training stage."""

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.histories import AMOUNTS, CHANNELS, Groups, Histories
+from models.histories import AMOUNTS, Groups, Histories
 from models.losses import masked_mean
 
 GAPS = 16
@@ -28,6 +28,7 @@ class BehaviorConfig:
     layers: int = 2
     heads: int = 4
     dropout: float = 0.1
+    channels: int = 4  # of events; the paper (section 3.1) has four
 
 
 class EventEncoder(nn.Module):
@@ -40,7 +41,7 @@ class EventEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.text = nn.Linear(config.text_dim, config.width, bias=False)
-        self.channel = nn.Embedding(CHANNELS, config.width)
+        self.channel = nn.Embedding(config.channels, config.width)
         self.amount = nn.Embedding(AMOUNTS, config.width)
         self.exposed = nn.Embedding(2, config.width)
         self.gap = nn.Embedding(GAPS, config.width)

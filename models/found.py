@@ -17,7 +17,7 @@ from models import weights
 from models.behavior import BehaviorConfig, BehaviorEncoder
 from models.frozen_text import FrozenText, FrozenTextConfig
 from models.fusion import CrossAttentionFusion
-from models.histories import CHANNELS, Histories, pad
+from models.histories import Histories, pad
 from models.losses import masked_mean
 from models.table_codec import Column
 from models.tabular import TabularConfig, TabularEncoder
@@ -43,6 +43,8 @@ class FoundConfig:
     dropout: float = 0.1
     columns: tuple[Column, ...] = ()
     event_tower: TowerConfig | None = None  # trained encoder of event texts, in place of frozen vectors
+    channels: int = 4  # of events
+    search_channel: int = 3  # which of them holds the searches, a modality of its own
     description_tower: TowerConfig | None = None  # trained encoder of descriptions, in place of frozen vectors
     kind: str = field(default="found", init=False)
 
@@ -99,7 +101,7 @@ class Found(nn.Module):
         self.sentence = nn.Linear(described, config.dim, bias=False)
         self.common = nn.Parameter(torch.zeros(config.dim)) if config.common else None
         self.scale = nn.Parameter(torch.tensor(1 / 0.07).log())
-        self.late = LateInteraction()
+        self.late = LateInteraction(config.channels, config.search_channel)
         self.register_buffer("center", torch.zeros(config.text_dim))
         self.register_buffer("start", torch.zeros(config.dim, config.text_dim))
         self.register_buffer("activity_mean", torch.zeros(config.activity))
@@ -213,11 +215,12 @@ class LateInteraction(nn.Module):
     to a log scale, so that a minority interest is not drowned by what else they do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 4, search_channel: int = 3) -> None:
         super().__init__()
+        self.search_channel = search_channel
         self.floor = nn.Parameter(torch.tensor(0.45))
         self.sharpness = nn.Parameter(torch.tensor(12.0))
-        self.channel = nn.Parameter(torch.zeros(CHANNELS))
+        self.channel = nn.Parameter(torch.zeros(channels))
         self.exposed = nn.Parameter(torch.tensor(-3.0))
         self.decay = nn.Parameter(torch.tensor(30.0).log())
         self.steady = nn.Parameter(torch.tensor(0.0))
@@ -228,7 +231,7 @@ class LateInteraction(nn.Module):
         text = torch.cat([histories.event_text, histories.search_text])
         age = torch.cat([histories.event_age, histories.search_age])
         user = torch.cat([histories.event_user, histories.search_user])
-        searches = torch.full_like(histories.search_text, CHANNELS - 1)
+        searches = torch.full_like(histories.search_text, self.search_channel)
         channel = self.channel[torch.cat([histories.event_channel, searches])]
         exposed = torch.cat([histories.event_exposed, torch.zeros_like(searches, dtype=torch.bool)])
         fresh = torch.exp(-age / self.decay.exp()) + torch.sigmoid(self.steady)

@@ -12,18 +12,19 @@ from found_platform.cli.app import print_json
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import staging
+from found_platform.sources import scan, staging
 
 
 def check(file: Path, *, as_json: bool) -> None:
     """Prints a line a channel, what the model can use, and what is missing."""
     source = source_config.load(file)
     with contextlib.redirect_stdout(io.StringIO()):
-        found, reports, equal, profile = staging.check(source)
+        report = staging.examine(source)
+    found, reports, equal, profile = report.source, report.channels, report.equal_rows, report.profile
     assert found.span is not None
     mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
     exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
-    notes = [f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels]
+    notes = [*report.notes, *(f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels)]
     notes += [f"channel {c!r} holds exposures only: history, never an outcome" for c in sorted(exposures)]
     if not found.profile:
         notes.append("no profile: filters know activity alone")
@@ -35,16 +36,16 @@ def check(file: Path, *, as_json: bool) -> None:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile.bad.items())
         notes.append(f"{profile.bad_rows:,} of {profile.rows:,} profile rows are bad and would go to quarantine: {reasons}")
     limit = Settings.load(Path(".found")).quarantine_threshold  # as `found demo` would read it in the default home
-    share = sum(r.rows - r.good for r in reports) / max(1, sum(r.rows for r in reports))
+    share = scan.bad_share(reports)
+    refusals = list(report.refusals)
     for r in reports:
-        if r.rows - r.good > limit * r.rows:
-            notes.append(f"{(r.rows - r.good) / r.rows:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
+        if r.bad_share > limit:
+            notes.append(f"{r.bad_share:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
     if share > limit:
-        notes.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}: `found demo` would refuse this source")
+        refusals.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}")
     if profile.bad_share > limit:
-        notes.append(
-            f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}: `found demo` would refuse this source"
-        )
+        refusals.append(f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}")
+    notes += [f"{sentence}: `found demo` would refuse this source" for sentence in refusals]
     if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
         notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
     if as_json:
@@ -60,12 +61,20 @@ def check(file: Path, *, as_json: bool) -> None:
                     "texts": r.texts,
                     "days": _days(r),
                     "bad": r.bad,
+                    "left_out": r.left_out,
+                    "repeats": r.repeats,
+                    "outside_span": r.outside,
+                    "returns": r.returns,
+                    "nulls": r.nulls,
                     "optional_columns": mapped[r.channel],
                 }
                 for r in reports
             ],
             "profile": found.profile_schema or {},
+            "profile_rows": {"rows": profile.rows, "bad": profile.bad, "lost_cells": profile.lost, "nulls": profile.nulls},
+            "equal_rows": equal,
             "notes": notes,
+            "refusals": refusals,
         }
         print_json(document)
         return

@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from found_platform import lake
+from found_platform.channels import channels
 from found_platform.contract import HELD_OUT_FOLD, midnight
 from found_platform.rewriting import ground, prompts, retrieval
 from found_platform.rewriting.ground import Ground
@@ -124,12 +125,6 @@ def about_items(domain: Domain, count: int, seed: int) -> list[Lesson]:
     return lessons
 
 
-VERBS = {
-    "purchase": ("buy", "pay for", "spend money on", "order"),
-    "browsing": ("look at", "browse", "compare"),
-    "click": ("open", "visit"),
-    "search": ("search for", "look for", "look up"),
-}
 AUDIENCE = ("people who will", "customers who will", "users likely to", "who is going to", "those about to")
 
 
@@ -138,6 +133,7 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
     rng = np.random.default_rng(seed)
     known = domain.known
     place = {item: i for i, item in enumerate(known.items[: known.texts])}
+    verbs = {channel.kind: channel.examples for channel in channels()}
     lessons: list[Lesson] = []
     while domain.baskets and len(lessons) < count:
         basket = domain.baskets[int(rng.integers(len(domain.baskets)))]
@@ -157,7 +153,7 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
         wanted = {kind: [i for i in basket[kind] if fits(i)][: retrieval.MOST_PHRASES] for kind in kinds}
         days = int(rng.choice([7, 14, 30, 90])) if rng.random() < 0.5 else domain.days
         when = "" if days == domain.days else f" in the next {days} days"
-        verb = rng.choice(VERBS[asked]) if kinds == [asked] else "be interested in"
+        verb = rng.choice(verbs[asked]) if kinds == [asked] else "be interested in"
         demand = f"{rng.choice(AUDIENCE)} {verb} {category or item}{when}"
         shown = [known.items[i] for i in np.argsort(-near, kind="stable")[: prompts.EXAMPLES // 2]]
         others = [i for i in basket[asked] if not fits(i)]

@@ -8,6 +8,8 @@ from importlib import resources
 
 import yaml
 
+from found_platform.channels import channels
+
 PACKAGE = "found_platform.rewriting"
 
 
@@ -26,8 +28,9 @@ class Reading:
 
 @cache
 def words() -> dict:
-    """The word lists, as `words.yaml` has them."""
-    return yaml.safe_load((resources.files(PACKAGE) / "words.yaml").read_text())
+    """The word lists, as `words.yaml` and the channels have them."""
+    content = yaml.safe_load((resources.files(PACKAGE) / "words.yaml").read_text())
+    return {**content, "kinds": {channel.kind: channel.verbs for channel in channels()}}
 
 
 def _any(options: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 
-from found_platform.contract import CHANNELS
+from found_platform.contract import CHANNELS, SEARCH
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.rewriting import Rewriting, reading
 from found_platform.scoring import matching, replay
@@ -143,7 +143,7 @@ def _late_head(population: Population) -> "LateInteraction":
     """The model's own; a frozen-text model has the one that training starts from."""
     from models.found import Found, LateInteraction
 
-    return population.model.late if isinstance(population.model, Found) else LateInteraction()
+    return population.model.late if isinstance(population.model, Found) else LateInteraction(len(CHANNELS), CHANNELS.index(SEARCH))
 
 
 @lru_cache(maxsize=2)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS, Channel
+from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources.options import Lookup, Strict, Texts, TimeColumn, TimeRule, named_key
@@ -136,11 +136,18 @@ class SourceConfig(Strict):
     """A source file. Either `channels` (files of yours) or `simulator`."""
 
     name: str = Field(min_length=1)
-    channels: dict[Channel, Annotated[list[ChannelEntry], Field(min_length=1)]] = Field(default_factory=dict)
+    channels: dict[str, Annotated[list[ChannelEntry], Field(min_length=1)]] = Field(default_factory=dict)
     simulator: Simulation | None = None
     profile: ProfileEntry | None = None
     span: Span | None = None
     profile_schema: dict[str, str] | None = None  # found at the first run, kept in HOME/source.yaml
+
+    @field_validator("channels")
+    @classmethod
+    def _known_channels(cls, channels: dict[str, Any]) -> dict[str, Any]:
+        if unknown := [name for name in channels if name not in CHANNELS]:
+            raise ValueError(f"{unknown[0]!r} is no channel: there are {', '.join(CHANNELS)}")
+        return channels
 
     @field_validator("channels", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -68,7 +69,7 @@ def _parquet(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> 
     relation = f"read_parquet({literal(str(file))}, file_row_number=true)"
     columns = _types(con, relation)
     columns.pop("file_row_number", None)
-    check_distinct(file, list(columns))
+    check_distinct(file, pq.read_schema(file).names)  # DuckDB gives the second of two names another one
     return Part(str(file), relation, columns, "file_row_number + 1")
 
 

@@ -221,7 +221,7 @@ def text_types(
         forget_rejects(con)
         assert row is not None
         for n, path in enumerate(texts):
-            counts[path] = [a + b for a, b in zip(counts[path], row[4 * n : 4 * n + 4], strict=True)]
+            counts[path] = [a + (b or 0) for a, b in zip(counts[path], row[4 * n : 4 * n + 4], strict=True)]
     for path, (there, numbers, whole, truths) in counts.items():
         if there and numbers == there:
             types[path] = "int" if whole == there else "float"

@@ -21,7 +21,7 @@ from found_platform.lake import literal
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import pulls, scan, simulator
+from found_platform.sources import pulls, review, scan, simulator
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.profile import ProfileReport, read_profile
 from found_platform.sources.scan import ChannelReport
@@ -92,8 +92,20 @@ def source_fingerprint(settings: Settings) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, ProfileReport]:
-    """Scans a source without keeping anything: its found config, a report a channel, equal rows, a report of the profile."""
+@dataclass(frozen=True)
+class CheckReport:
+    """What a scan that keeps nothing says of a source: for `found source check`."""
+
+    source: SourceConfig
+    channels: list[ChannelReport]
+    equal_rows: int
+    profile: ProfileReport
+    notes: list[str]
+    refusals: list[str]  # for which `found demo` would refuse it
+
+
+def examine(source: SourceConfig) -> CheckReport:
+    """Scans a source without keeping anything, and reviews it."""
     con = lake.connect()
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
@@ -101,15 +113,25 @@ def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int,
         found = scan.discover(con, pulls.refresh(source, Path(folder))[0])
         scan.scan(con, found)
         profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
+        channels = scan.report(con)
+        notes = review.notes(con, found, channels, profile)
+        shares = review.implausible_shares(con, found)
     found = source.model_copy(update={"span": found.span, "profile_schema": found.profile_schema})
-    return found, scan.report(con), scan.equal_rows(con), profile
+    return CheckReport(found, channels, scan.equal_rows(con), profile, notes, shares)
+
+
+def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, ProfileReport]:
+    """Scans a source without keeping anything: its found config, a report a channel, equal rows, a report of the profile."""
+    report = examine(source)
+    return report.source, report.channels, report.equal_rows, report.profile
 
 
 def stage(settings: Settings) -> StageReport:
     """Scans the home's source once and stages its good rows by day; bad rows become the quarantine table."""
     timer = lake.Timer()
     source = source_config.of_home(settings)
-    if source.simulator:
+    simulated = source.simulator is not None
+    if simulated:
         source = simulator.generate(settings, source)
     source = pulls.local(source, settings.pulled)
     work = settings.home / "staging.partial"
@@ -118,6 +140,8 @@ def stage(settings: Settings) -> StageReport:
     con = lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
     try:
         scan.scan(con, source)
+        if not simulated:
+            review.check_shares(con, source)
         channels = scan.report(con)
         for channel in source.channels:
             if not any(c.channel == channel and c.rows for c in channels):

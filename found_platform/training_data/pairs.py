@@ -6,6 +6,7 @@ The user side ends before t1; the description is of `[t1, t1 + horizon)`, which 
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from tqdm import tqdm
 
 from found_platform import lake
+from found_platform.channels import channels
 from found_platform.contract import TIMESTAMP, midnight
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -40,9 +42,12 @@ SCHEMA = pa.schema(
 window, the most frequent first, with how many events carry each."""
 
 
-def templates() -> dict:
-    """The sentences, as `templates.yaml` has them."""
-    return yaml.safe_load((resources.files("found_platform.training_data") / "templates.yaml").read_text())
+@cache
+def templates() -> dict[str, Any]:
+    """The sentences: `kinds` of the channels, then of columns, as `templates.yaml` has these; `nothing`, and how many `items`."""
+    content = yaml.safe_load((resources.files("found_platform.training_data") / "templates.yaml").read_text())
+    kinds = {channel.kind: {"channel": channel.name, "sentence": channel.sentence} for channel in channels()}
+    return {**content, "kinds": {**kinds, **content["columns"]}}
 
 
 def build(settings: Settings, cutoff: dt.date) -> Written:

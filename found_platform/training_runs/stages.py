@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from found_platform import registry
+from found_platform.contract import CHANNELS, SEARCH
 from found_platform.errors import JobFailed
 from found_platform.settings import Settings
 from found_platform.training import outcome
@@ -46,7 +47,7 @@ def model_config(settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
     columns = tuple(
         Column(c["name"], tuple(c["edges"]), None if c["values"] is None else tuple(c["values"])) for c in about["columns"]
     )
-    behavior = BehaviorConfig(about["text_dim"], **sizes.pop("behavior"))
+    behavior = BehaviorConfig(about["text_dim"], channels=len(CHANNELS), **sizes.pop("behavior"))
     tabular = sizes.pop("tabular")
     event_tower, description_tower = (TowerConfig(**t) if (t := sizes.pop(n, None)) else None for n in TOWERS)
     config = FoundConfig(
@@ -57,6 +58,8 @@ def model_config(settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
         behavior=behavior,
         tabular=TabularConfig(tuple(c.size for c in columns), **tabular) if columns else None,
         columns=columns,
+        channels=len(CHANNELS),
+        search_channel=CHANNELS.index(SEARCH),
         event_tower=event_tower,
         description_tower=description_tower,
         **sizes,
