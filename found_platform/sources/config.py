@@ -193,7 +193,8 @@ def parse_text(text: str, where: str) -> SourceConfig:
         raise BadInput(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(raw, dict):
         raise BadInput(f"{where} holds no mapping: start it with `name:` and `channels:`.")
-    return parse(raw, where)
+    # as in Docker Compose: a key `x-...` holds what several entries share by a YAML anchor
+    return parse({key: value for key, value in raw.items() if not str(key).startswith("x-")}, where)
 
 
 def parse(raw: dict[str, Any], where: str) -> SourceConfig:

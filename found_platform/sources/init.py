@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from found_platform.errors import BadInput
-from found_platform.sources import config, init_guess, init_recipes, init_sample, init_text
+from found_platform.sources import config, init_guess, init_recipes, init_sample, init_text, init_trial
 from found_platform.sources.init_sample import Table
 
 HEADER = """# Written by `found source init`. Lines with `# ?` ask something: answer by changing what stands below or beside them.
@@ -65,7 +65,8 @@ def _of_recipe(
     for table in tables:
         if table not in matches.values():
             roles[init_text.patterns(table, folder)[0]] = "not used: this export does not need it"
-    return init_recipes.filled(recipe, matches, {name: paths[0] for name, paths in several.items()}), roles
+    text = init_recipes.filled(recipe, matches, {name: paths[0] for name, paths in several.items()})
+    return init_trial.without_empty_entries(text, recipe, matches), roles
 
 
 def _guessed(tables: Sequence[Table], folder: Path) -> tuple[str, dict[str, str]]:

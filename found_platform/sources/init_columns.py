@@ -4,6 +4,7 @@ What belongs here: the signs of times, ids, texts, amounts and the like, and how
 several files make a source (`init_guess`).
 """
 
+import contextlib
 import datetime as dt
 import re
 from collections import Counter
@@ -192,11 +193,25 @@ def _day_first(days: Sequence[re.Match[str]]) -> Time:
     if max(second) > 12 and max(first) <= 12:
         row = next(m[0] for m in days if int(m[3]) > 12)
         return Time({"day_first": False}, f"sure: {row} has no other reading", zoned=False, clock=clock)
-    likely = days[0][2] == "."
+    spans = {reading: _span(days, day_first=reading) for reading in (True, False)}
+    likely = spans[True] < spans[False] if spans[True] != spans[False] else days[0][2] == "."
     question = f"{example} may be day first or month first: day_first: {str(likely).lower()} is a guess"
+    if spans[True] != spans[False]:
+        question += f" (the sample then spans {spans[likely] + 1:,} days, and {spans[not likely] + 1:,} the other way)"
     if max(first) > 12:
         question = f"some dates have the day first and others the month ({example}): one of the two readings loses rows"
     return Time({"day_first": likely}, "a guess", question, zoned=False, clock=clock)
+
+
+def _span(days: Sequence[re.Match[str]], *, day_first: bool) -> int:
+    """Days between the first and the last date, in one of the two readings: an export is mostly of days that follow each other."""
+    dates = set()
+    for match in days:
+        day, month = (match[1], match[3]) if day_first else (match[3], match[1])
+        year = int(match[4]) + (2000 if len(match[4]) == 2 else 0)
+        with contextlib.suppress(ValueError):
+            dates.add(dt.date(year, int(month), int(day)))
+    return (max(dates) - min(dates)).days if dates else 0
 
 
 def _epoch(values: Sequence[str], *, called: bool) -> Time | None:

@@ -28,6 +28,8 @@ PROFILES = re.compile(r"customer|user|profile|member|contact|client|kunden|subsc
 """Names of files that hold people."""
 FEW_KINDS = 30
 """Up to so many distinct values a column is a kind of event, a category or a status."""
+FILLED = 0.95
+"""Below this share of rows with a person, those without one are left out: refused, they would stop a run."""
 RETURNS = re.compile(r"refund|return|cancel|void|chargeback|storn|retour", re.IGNORECASE)
 
 
@@ -173,6 +175,10 @@ def _entries(view: View, lookups: Sequence[View], folder: Path, roles: dict[str,
     splits = _splits(kind) if kind and kind.name not in used else []
     if not splits:
         splits = [(_channel(view, columns), None, ())]
+    if view.user.filled < FILLED:
+        nobody = f"{1 - view.user.filled:.0%} of the sampled rows have no {view.user.name}: they belong to nobody and are left out"
+        known = f"{expression_name(view.user.name)} IS NOT NULL"
+        splits = [(c, f"{known} AND {w}" if w else known, (nobody, *asked)) for c, w, asked in splits]
     entries = []
     for path in patterns(view.table, folder):
         for channel, where, questions in splits:
@@ -234,7 +240,7 @@ def _columns(view: View, lookups: Sequence[View], folder: Path, roles: dict[str,
         if column and column.name not in used:
             lines.append(Line(key, column.name))
             used.add(column.name)
-    if (unique := _event_id(view, rest, used)) is not None:
+    if (unique := _event_id(rest, used)) is not None:
         lines.append(unique)
     arrived = next((c for c in rest.values() if c.time is not None and c.is_called("arrived")), None)
     if arrived and arrived.time:
@@ -246,8 +252,6 @@ def _columns(view: View, lookups: Sequence[View], folder: Path, roles: dict[str,
 def _user_line(view: View, user: Column) -> Line:
     others = [c.name for c in view.columns.values() if c is not user and _user_score(c) > 1]
     questions = [f"{', '.join(others)} may stand for people too: {user.name} was chosen"] if others else []
-    if user.filled < 0.95:
-        questions.append(f"{1 - user.filled:.0%} of the sampled rows have no {user.name}: they belong to nobody and are refused")
     counts = {v: user.values.count(v) for v in commonest(user, 1)}
     for value, count in counts.items():
         if user.distinct > 20 and count > 0.2 * len(user.values):
@@ -329,10 +333,12 @@ def _amount(rest: Mapping[str, Column]) -> Line | None:
     return Line("amount", chosen.name, negative, (f"{', '.join(others)} may be meant instead",) if others and not whole else ())
 
 
-def _event_id(view: View, rest: Mapping[str, Column], used: set[str]) -> Line | None:
-    ids = [c for c in rest.values() if c.is_called("event_id") and c.name not in used and c.filled >= 0.99]
-    column = next((c for c in ids if c.unique), None)
-    return Line("event_id", column.name, "different in each sampled row: a repeat counts once") if column else None
+def _event_id(rest: Mapping[str, Column], used: set[str]) -> Line | None:
+    ids = [c for c in rest.values() if c.is_called("event_id") and c.name not in used and c.filled >= 0.99 and c.unique]
+    named = [c for c in ids if re.search(r"event|message|insert|uuid|line|^id$", plain(c.name))]
+    if named:
+        return Line("event_id", named[0].name, "different in each sampled row: a repeat counts once")
+    return None
 
 
 def _options(view: View, columns: Sequence[Line]) -> list[Line]:

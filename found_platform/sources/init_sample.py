@@ -74,7 +74,8 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], list[Path]]:
     grouped: dict[tuple, Table] = {}
     for file, kind in files:
         table = sample(file, kind)
-        key = (kind, tuple(table.columns) if kind != "jsonl" else _family(file), table.delimiter, table.encoding)
+        columns = tuple(table.columns) if kind != "jsonl" else _family(file)
+        key = (kind, file.parent, file.suffix, columns, table.delimiter, table.encoding)
         if key in grouped:
             _add(grouped[key], table)
         else:
@@ -147,16 +148,25 @@ def sample(file: Path, kind: Kind) -> Table:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
 
 
-def _of_arrow(file: Path, kind: Kind) -> Table:
+def head(file: Path, kind: Kind) -> pa.Table:
+    """The first rows of a Parquet file or Delta table."""
     if kind == "delta":
         from deltalake import DeltaTable
 
-        dataset: Any = DeltaTable(str(file)).to_pyarrow_dataset()
-        schema, total = dataset.schema, None
-    else:
-        dataset = pad.dataset(str(file), format="parquet")
-        schema, total = pq.read_schema(file), pq.read_metadata(file).num_rows
-    table = dataset.head(SAMPLE_ROWS, batch_size=SAMPLE_ROWS)
+        return DeltaTable(str(file)).to_pyarrow_dataset().head(SAMPLE_ROWS, batch_size=SAMPLE_ROWS)
+    return pad.dataset(str(file), format="parquet").head(SAMPLE_ROWS, batch_size=SAMPLE_ROWS)
+
+
+def sampled_lines(file: Path) -> bytes:
+    """The sampled bytes of a text file, without lines that are cut in two."""
+    blocks, is_whole = _blocks(file)
+    cut = [block if number == 0 else block[block.find(b"\n") + 1 :] for number, block in enumerate(blocks)]
+    return b"".join(block if is_whole else block[: block.rfind(b"\n") + 1] for block in cut)
+
+
+def _of_arrow(file: Path, kind: Kind) -> Table:
+    table = head(file, kind)
+    schema, total = table.schema, pq.read_metadata(file).num_rows if kind == "parquet" else None
     columns, lists = _flat(table.to_pylist())
     types = {}
     for name, arrow in _leaves(schema):

@@ -52,7 +52,7 @@ def flow(value: Any) -> str:
 
 def questions(text: str) -> list[str]:
     """What a source file asks: its comments that begin with a question mark."""
-    return [match[1].strip() for match in QUESTION.finditer(text)]
+    return list(dict.fromkeys(match[1].strip() for match in QUESTION.finditer(text)))
 
 
 def option_lines(options: Mapping[str, Any]) -> list[str]:

@@ -109,8 +109,9 @@ def _refuse_unreadable_rows(con: duckdb.DuckDBPyConnection, where: str) -> None:
     if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors' AND temporary").fetchone():
         return
     row = con.execute(
-        f"SELECT s.file_path, CAST(line AS BIGINT) - 1, {NO_ROWS}, count(*) OVER () FROM (SELECT scan_id, file_id, "
-        "line, min(error_type) AS error FROM reject_errors GROUP BY ALL) JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL LIMIT 1"
+        f"SELECT s.file_path, CAST(line AS BIGINT) - 1, {NO_ROWS}, count(*) OVER () FROM "
+        "(SELECT scan_id, file_id, line, min(error_type) AS error FROM reject_errors GROUP BY ALL) "
+        "JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL LIMIT 1"
     ).fetchone()
     if row:
         file, number, reason, count = row
