@@ -127,8 +127,9 @@ class Column:
 
 
 def plain(name: str) -> str:
-    """A name in lower case with underscores between its words; of a nested field its last part."""
-    last = name.rsplit(".", 1)[-1]
+    """A name in lower case with underscores between its words; of a nested field its last part, two where one says too little."""
+    steps = name.split(".")
+    last = "_".join(steps[-2:]) if steps[-1].lower() in ("id", "name", "key", "value", "title", "type", "email") else steps[-1]
     parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last)
     return re.sub(r"\W+", "_", parts.strip()).lower().strip("_")
 

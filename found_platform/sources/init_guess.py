@@ -157,7 +157,7 @@ def _text_score(column: Column) -> float:
         return 0
     if any(column.is_called(m) for m in ("status", "payment", "consent", "person", "kind")) and not column.is_called("best_text"):
         return 0
-    if column.is_called("person") or re.search(r"currency|locale|language|device|platform|browser|(^|_)id$|ip$", name):
+    if column.is_called("person") or re.search(r"currency|locale|language|device|platform|browser|library|campaign|referr|(^|_)id$|ip$", name):
         return 0
     best = 3 if column.is_called("best_text") else 0
     named = 2 if column.is_called("text") else 0
