@@ -22,7 +22,7 @@ def write(paths: Sequence[Path], *, out: Path, name: str | None, force: bool, as
                 "recipe": draft.recipe,
                 "tables": draft.tables,
                 "questions": draft.questions,
-                "not_looked_at": [str(path) for path in draft.not_looked_at],
+                "not_used": draft.not_used,
                 "next": commands,
             }
         )
@@ -32,8 +32,8 @@ def write(paths: Sequence[Path], *, out: Path, name: str | None, force: bool, as
     console.print(f"{draft.file} is written{export}", soft_wrap=True)
     for path, role in draft.tables.items():
         console.print(f"  {path}: {role}", soft_wrap=True)
-    for path in draft.not_looked_at:
-        console.print(f"  {path}: not looked at, its name is of no kind that can be read", soft_wrap=True)
+    for path, reason in draft.not_used.items():
+        console.print(f"  {path}: not used: {reason}", soft_wrap=True)
     if draft.questions:
         console.print("It asks (each question stands in the file, beside what it is about):")
         for question in draft.questions:

@@ -26,7 +26,7 @@ class Draft:
     recipe: str | None  # the title of a known export
     tables: dict[str, str]  # what each file, or pattern of files, was taken for
     questions: list[str]
-    not_looked_at: list[Path]
+    not_used: dict[str, str]  # files of folders that could not be looked at, and why
 
 
 def write(paths: Sequence[Path], *, out: Path, name: str | None = None, force: bool = False) -> Draft:

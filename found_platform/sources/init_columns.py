@@ -30,7 +30,7 @@ NAMES = {
     "status": r"status|state",
     "payment": r"payment|zahlungsart|pay_method|gateway",
     "event_id": r"event_?id|message_?id|insert_?id|uuid|transaction_?id|order_?id|invoice|line_?id|\bid$|order_?n|bestell",
-    "kind": r"^event$|event_?(type|name)|action|activity|^type$|kind",
+    "kind": r"^event$|event_?(type|name)|action|activity|^type$|kind|^channel$",
     "consent": r"consent|opt_?in|accepts|marketing|newsletter|subscri|permission|einwillig|agree",
     "as_of": r"as_of|updated|modified|valid_from|snapshot",
 }
@@ -39,6 +39,9 @@ NAMES = {
 PURCHASES = re.compile(r"purchas|order|buy|bought|transaction|paid|checkout.?complet|payment|sale|kauf", re.IGNORECASE)
 NO_PURCHASES = re.compile(r"view|refund|cancel|abandon|start|search|click|add", re.IGNORECASE)
 SEARCHES = re.compile(r"search", re.IGNORECASE)
+
+EXPOSURES = re.compile(r"campaign|mailing|mailer|newsletter|push|impression|(^|_| )(sent|received|delivered)", re.IGNORECASE)
+"""Kinds of events that are done to a person."""
 
 YES = ("yes", "true", "y", "1", "subscribed", "opted_in", "opted in", "opt_in", "ja", "granted", "agreed", "on")
 NO = (

@@ -6,12 +6,13 @@ form of the text (`init_text`).
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from found_platform.errors import BadInput
 from found_platform.sources.init_columns import (
+    EXPOSURES,
     NO_PURCHASES,
     PURCHASES,
     SEARCHES,
@@ -28,6 +29,8 @@ PROFILES = re.compile(r"customer|user|profile|member|contact|client|kunden|subsc
 """Names of files that hold people."""
 FEW_KINDS = 30
 """Up to so many distinct values a column is a kind of event, a category or a status."""
+LABELS = {"user_id", "scenario", "cutoff", "label"}
+"""The columns of labels, which look like events."""
 FILLED = 0.95
 """Below this share of rows with a person, those without one are left out: refused, they would stop a run."""
 RETURNS = re.compile(r"refund|return|cancel|void|chargeback|storn|retour", re.IGNORECASE)
@@ -39,6 +42,16 @@ class Guess:
 
     text: str
     roles: dict[str, str] = field(default_factory=dict)  # by the table's first file
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a table of events that go to one channel."""
+
+    channel: str
+    where: str | None = None
+    questions: tuple[str, ...] = ()
+    exposure: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,10 @@ class View:
 
 def guess(tables: Sequence[Table], folder: Path) -> Guess:
     """A source file over these tables, its paths relative to `folder`. Raises BadInput where none of them holds events."""
-    views = [_view(table) for table in tables]
+    roles = {str(t.files[0]): "not used: labels for `found benchmark run --labels`" for t in tables if t.columns.keys() >= LABELS}
+    views = [_view(table) for table in tables if str(table.files[0]) not in roles]
+    if not views:
+        raise BadInput("No events were recognised: these files hold labels of a benchmark alone. Name the files of events.")
     events = [v for v in views if v.is_events]
     if not events:
         raise BadInput(_no_events(views))
@@ -74,7 +90,7 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
     profiles = [v for v in views if v.is_profile and v.user]
     profile = next((v for v in profiles if v.user and plain(v.user.name) in keys), next(iter(profiles), None))
     lookups = [v for v in views if not v.is_events and v is not profile]
-    roles = {str(v.table.files[0]): "not used: no column of people and of times was recognised in it" for v in lookups}
+    roles |= {str(v.table.files[0]): "not used: no column of people and of times was recognised in it" for v in lookups}
     channels: dict[str, list[list[Line]]] = {}
     for view in events:
         roles[str(view.table.files[0])] = "events"
@@ -157,7 +173,9 @@ def _text_score(column: Column) -> float:
         return 0
     if any(column.is_called(m) for m in ("status", "payment", "consent", "person", "kind")) and not column.is_called("best_text"):
         return 0
-    if column.is_called("person") or re.search(r"currency|locale|language|device|platform|browser|library|campaign|referr|(^|_)id$|ip$", name):
+    if column.is_called("person") or re.search(
+        r"currency|locale|language|device|platform|browser|library|campaign|referr|(^|_)id$|ip$", name
+    ):
         return 0
     best = 3 if column.is_called("best_text") else 0
     named = 2 if column.is_called("text") else 0
@@ -174,38 +192,44 @@ def _entries(view: View, lookups: Sequence[View], folder: Path, roles: dict[str,
     kind = next((c for c in view.columns.values() if c.is_called("kind") and 1 < c.distinct <= FEW_KINDS and c.has_words), None)
     splits = _splits(kind) if kind and kind.name not in used else []
     if not splits:
-        splits = [(_channel(view, columns), None, ())]
+        splits = [Split(_channel(view, columns))]
     if view.user.filled < FILLED:
         nobody = f"{1 - view.user.filled:.0%} of the sampled rows have no {view.user.name}: they belong to nobody and are left out"
         known = f"{expression_name(view.user.name)} IS NOT NULL"
-        splits = [(c, f"{known} AND {w}" if w else known, (nobody, *asked)) for c, w, asked in splits]
+        splits = [
+            replace(s, where=f"{known} AND {s.where}" if s.where else known, questions=(nobody, *s.questions)) for s in splits
+        ]
     entries = []
     for path in patterns(view.table, folder):
-        for channel, where, questions in splits:
+        for split in splits:
             head = [Line(key, value) for key, value in located(view.table, path).items()]
-            if where:
-                head.append(Line("where", where, questions=questions))
-            kept = columns if channel != "search" else [c for c in columns if c.key not in ("amount", "category")]
-            entries.append((channel, [*head, *_options(view, kept), Line("columns", kept), *_returns(view)]))
+            if split.where:
+                head.append(Line("where", split.where, questions=split.questions))
+            if split.exposure:
+                head.append(Line("exposure", True, "done to people: history, never an outcome"))
+            kept = columns if split.channel != "search" else [c for c in columns if c.key not in ("amount", "category")]
+            entries.append((split.channel, [*head, *_options(view), Line("columns", kept), *_returns(view)]))
     return entries
 
 
-def _splits(kind: Column) -> list[tuple[str, str | None, tuple[str, ...]]]:
-    """The channels that kinds of events fall into: purchases, searches, and everything else that was looked at or clicked."""
+def _splits(kind: Column) -> list[Split]:
+    """The channels that kinds of events fall into: purchases, searches, what was done to people, and all else they looked at."""
     values = commonest(kind, FEW_KINDS)
     purchases = [v for v in values if PURCHASES.search(v) and not NO_PURCHASES.search(v)]
-    searches = [v for v in values if SEARCHES.search(v)]
-    rest = [v for v in values if v not in purchases and v not in searches]
+    exposures = [v for v in values if EXPOSURES.search(v) and v not in purchases]
+    searches = [v for v in values if SEARCHES.search(v) and v not in exposures]
+    rest = [v for v in values if v not in (*purchases, *searches, *exposures)]
     if not purchases:
         return []
     name = expression_name(kind.name)
-    listed = ", ".join(values)
-    asked = (f"{kind.name} says the kind of an event ({listed}): are these the purchases?",)
-    splits: list[tuple[str, str | None, tuple[str, ...]]] = [("pay_bill", f"{name} IN {_listed(purchases)}", asked)]
+    question = f"{kind.name} says the kind of an event ({', '.join(values)}): are these the purchases?"
+    splits = [Split("pay_bill", f"{name} IN {_listed(purchases)}", (question,))]
     if searches:
-        splits.append(("search", f"{name} IN {_listed(searches)}", ()))
+        splits.append(Split("search", f"{name} IN {_listed(searches)}"))
     if rest:
-        splits.append(("spm", f"{name} NOT IN {_listed([*purchases, *searches])}", ()))
+        splits.append(Split("spm", f"{name} NOT IN {_listed([*purchases, *searches, *exposures])}"))
+    if exposures:
+        splits.append(Split("spm", f"{name} IN {_listed(exposures)}", ("is this what you sent to people?",), exposure=True))
     return splits
 
 
@@ -269,7 +293,7 @@ def _texts(
     view: View, rest: Mapping[str, Column], lookups: Sequence[View], folder: Path, roles: dict[str, str]
 ) -> tuple[Line, list[Line]]:
     """The text of an event, its own or from a table of names, and a category where there is one."""
-    categories = [c for c in rest.values() if c.is_called("category") and c.has_words and c.distinct <= max(FEW_KINDS, 50)]
+    categories = [c for c in rest.values() if c.is_called("category") and c.has_words and c.distinct <= max(50, len(c.values) // 2)]
     own = _best([c for c in rest.values() if c not in categories], _text_score) or _best(rest.values(), _text_score)
     joined = _lookup(view, lookups, folder)
     if joined and (own is None or not own.is_called("text")):
@@ -341,7 +365,7 @@ def _event_id(rest: Mapping[str, Column], used: set[str]) -> Line | None:
     return None
 
 
-def _options(view: View, columns: Sequence[Line]) -> list[Line]:
+def _options(view: View) -> list[Line]:
     """The options of times and numbers of an entry."""
     assert view.time is not None
     assert view.time.time is not None

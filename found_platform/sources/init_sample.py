@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as pad
 import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
@@ -29,6 +28,8 @@ SAMPLE_ROWS = 2_000
 """Rows of a table that are looked at."""
 SAMPLE_BYTES = 1 << 19
 """Bytes of a text file that are looked at: at its beginning, in its middle and at its end."""
+SMALL_ROWS = 200_000
+"""A Parquet file of no more rows is read as a whole, since its rows are mostly sorted by person or time."""
 MAX_FILES = 500
 """Files of a folder that are looked at: more are asked for by name."""
 
@@ -65,17 +66,25 @@ def plain_name(path: Path) -> str:
     return Path(name).stem
 
 
-def tables(paths: Sequence[Path]) -> tuple[list[Table], list[Path]]:
-    """The tables behind files and folders, and the files that are of no kind. Raises BadInput where there is none."""
+def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
+    """The tables behind files and folders, and why which files of folders are none. Raises BadInput where nothing is left."""
     files, other = _files(paths)
-    if not files:
+    samples = []
+    for file, kind in files:
+        try:
+            samples.append(sample(file, kind))
+        except BadInput as error:
+            if file in paths or len(files) == 1:
+                raise
+            other[str(file)] = str(error).removeprefix(f"{file} ")
+    if not samples:
         where = ", ".join(map(str, paths))
         raise BadInput(f"There is no file that can be read in {where}: known are {', '.join(SUFFIXES)}, and Delta folders.")
     grouped: dict[tuple, Table] = {}
-    for file, kind in files:
-        table = sample(file, kind)
-        columns = tuple(table.columns) if kind != "jsonl" else _family(file)
-        key = (kind, file.parent, file.suffix, columns, table.delimiter, table.encoding)
+    for table in samples:
+        file = table.files[0]
+        columns = tuple(table.columns) if table.kind != "jsonl" else _family(file)
+        key = (table.kind, file.parent, file.suffix, columns, table.delimiter, table.encoding)
         if key in grouped:
             _add(grouped[key], table)
         else:
@@ -98,9 +107,9 @@ def _add(table: Table, more: Table) -> None:
     table.types |= more.types
 
 
-def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, Kind]], list[Path]]:
+def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, Kind]], dict[str, str]]:
     files: dict[Path, Kind] = {}
-    other: list[Path] = []
+    other: dict[str, str] = {}
     for path in paths:
         if not path.exists():
             raise BadInput(f"There is no file {path}: name files or a folder of yours.")
@@ -113,7 +122,7 @@ def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, Kind]], list[Path]]:
                     f"{file} is none of {', '.join(SUFFIXES)} (text files also with {' or '.join(COMPRESSIONS)}): convert it."
                 )
             else:
-                other.append(file)
+                other[str(file)] = "its name is of no kind that can be read"
         if len(files) > MAX_FILES:
             raise BadInput(
                 f"{path} holds more than {MAX_FILES} files: name a few of each kind, and put a pattern into `path` after it."
@@ -149,12 +158,20 @@ def sample(file: Path, kind: Kind) -> Table:
 
 
 def head(file: Path, kind: Kind) -> pa.Table:
-    """The first rows of a Parquet file or Delta table."""
+    """Rows of a Parquet file or Delta table: from all over a small file, else from its first, middle and last row group."""
     if kind == "delta":
         from deltalake import DeltaTable
 
         return DeltaTable(str(file)).to_pyarrow_dataset().head(SAMPLE_ROWS, batch_size=SAMPLE_ROWS)
-    return pad.dataset(str(file), format="parquet").head(SAMPLE_ROWS, batch_size=SAMPLE_ROWS)
+    with pq.ParquetFile(file) as opened:
+        rows, groups = opened.metadata.num_rows, opened.metadata.num_row_groups
+        if rows <= SMALL_ROWS:
+            table = opened.read()
+            return table.take(list(range(0, rows, max(1, -(-rows // SAMPLE_ROWS)))))
+        batches = [
+            next(opened.iter_batches(SAMPLE_ROWS // 3, row_groups=[group])) for group in sorted({0, groups // 2, groups - 1})
+        ]
+    return pa.Table.from_batches(batches)
 
 
 def sampled_lines(file: Path) -> bytes:
@@ -227,12 +244,17 @@ def _of_lines(file: Path) -> Table:
     blocks, is_whole = _blocks(file)
     rows: list[dict[str, Any]] = []
     for number, block in enumerate(blocks):
+        if blocks[0].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            rows += _objects(blocks[0].decode("utf-8-sig", errors="replace"))
+            break
         for line in _whole_lines(block, first=number == 0, last=number == len(blocks) - 1):
             try:
                 row = json.loads(line)
             except ValueError:
                 if not rows:
-                    raise BadInput(f"{file} is not JSON Lines: a file has one JSON object a line.") from None
+                    raise BadInput(
+                        f"{file} is not JSON Lines: a file has one JSON object a line, or is an array of objects."
+                    ) from None
                 continue
             if isinstance(row, dict):
                 rows.append(row)
@@ -240,6 +262,17 @@ def _of_lines(file: Path) -> Table:
         raise BadInput(f"{file} holds no JSON objects, one a line.")
     columns, lists = _flat(rows[:SAMPLE_ROWS])
     return Table([file], "jsonl", columns, lists=lists, is_whole=is_whole and len(rows) <= SAMPLE_ROWS)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON array, as far as the text goes."""
+    decoder, place = json.JSONDecoder(), text.index("[") + 1
+    while (start := text.find("{", place)) >= 0:
+        try:
+            row, place = decoder.raw_decode(text, start)
+        except ValueError:
+            return
+        yield row
 
 
 def _whole_lines(block: bytes, *, first: bool, last: bool) -> list[str]:
