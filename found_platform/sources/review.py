@@ -150,7 +150,7 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 def _numbers(con: duckdb.DuckDBPyConnection) -> list[str]:
     rows = con.execute(
-        "SELECT channel, count_if(numeral), count(*), any_value(text) FILTER (numeral) FROM (SELECT channel, text, "
+        "SELECT channel, count_if(numeral), count(*), min(text) FILTER (numeral) FROM (SELECT channel, text, "
         r"regexp_full_match(text, '[-+.,0-9 ]*[0-9][-+.,0-9 ]*') AS numeral FROM scanned WHERE reason IS NULL GROUP BY ALL) "
         f"GROUP BY 1 HAVING count_if(numeral) >= {MOSTLY} * count(*) ORDER BY 1"
     ).fetchall()
