@@ -97,6 +97,7 @@ def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Par
     with opened(read) as stream:
         array = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     if array:
+        packed = packed.replace("none", "uncompressed")  # this function's word for it
         objects = f"read_json_objects({literal(str(read))}, format='array', compression={packed})"
         relation = f"(SELECT CAST(json AS VARCHAR) AS {JSON_LINE} FROM {objects})"
     else:
@@ -114,10 +115,10 @@ def json_keys(con: duckdb.DuckDBPyConnection, part: Part, path: str, limit: int 
     """The keys of the objects at `path` (a JSON path; empty: the rows themselves), in the first rows or in all."""
     at = f"json_extract({JSON_LINE}, {literal(path)})" if path else JSON_LINE
     rows = f"SELECT {JSON_LINE} FROM {part.relation}" + (f" LIMIT {limit}" if limit else "")
+    of_row = f"CASE WHEN json_valid({JSON_LINE}) THEN CASE WHEN json_type({at}) = 'OBJECT' THEN json_keys({at}) END END"
     keys = con.execute(
-        f"SELECT key, min(n) FROM (SELECT unnest(keys) AS key, generate_subscripts(keys, 1) AS n FROM (SELECT "
-        f"json_keys({at}) AS keys "
-        f"FROM ({rows}) WHERE json_valid({JSON_LINE}) AND json_type({at}) = 'OBJECT')) GROUP BY 1 ORDER BY 2, 1"
+        f"SELECT key, min(n) FROM (SELECT unnest(keys) AS key, generate_subscripts(keys, 1) AS n FROM (SELECT {of_row} AS keys "
+        f"FROM ({rows}))) GROUP BY 1 ORDER BY 2, 1"
     ).fetchall()
     forget_rejects(con)
     return [key for key, _ in keys]

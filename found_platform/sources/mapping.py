@@ -81,9 +81,9 @@ class Cells:
 
     def _kind_in_json(self, path: Path) -> str | None:
         for rows in (f"SELECT * FROM {self.part.relation} LIMIT {JSON_SAMPLE}", f"SELECT * FROM {self.part.relation}"):
+            kind = f"CASE WHEN json_valid({JSON_LINE}) THEN json_type({JSON_LINE}, {literal(json_path(path))}) END"
             row = self.con.execute(
-                f"SELECT any_value(kind), count(*) FROM (SELECT json_type({JSON_LINE}, {literal(json_path(path))}) AS kind FROM "
-                f"({rows}) WHERE json_valid({JSON_LINE})) WHERE kind NOT IN ('NULL')"
+                f"SELECT any_value(kind), count(*) FROM (SELECT {kind} AS kind FROM ({rows})) WHERE kind <> 'NULL'"
             ).fetchone()
             forget_rejects(self.con)
             assert row is not None
@@ -294,19 +294,20 @@ def _described(cells: Cells, name: str, expression: Expression) -> Value:
 def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, where: str) -> int:
     """Makes the temporary table (key, value) of a lookup; a key's first row counts. Returns how many keys have several values."""
     selects = []
-    for part in parts(con, lookup, where):
+    for number, part in enumerate(parts(con, lookup, where)):
         cells = Cells(con, part, lookup, where)
         key, column = (cells.named(name) for name in (lookup.key, lookup.column))
         if key is None or column is None:
             raise cells.missing(lookup.key if key is None else lookup.column)
         selects.append(
             f"SELECT {values.as_text(f'c{key}', cells.kinds[key])} AS key, "
-            f"{values.as_text(f'c{column}', cells.kinds[column])} AS value "
+            f"{values.as_text(f'c{column}', cells.kinds[column])} AS value, {number} AS part, _row "
             f"FROM {cells.relation()}"
         )
     try:
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT trim(key) AS key, first(value) AS value, count(DISTINCT value) AS n "
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT trim(key) AS key, arg_min(value, (part, _row)) AS value, "
+            "count(DISTINCT value) AS n "
             f"FROM ({' UNION ALL '.join(selects)}) WHERE key IS NOT NULL GROUP BY 1"
         )
     except duckdb.Error as error:

@@ -475,7 +475,8 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
         row[0]: row[1:]
         for row in con.execute(
             "SELECT channel, count(*), count(DISTINCT user_id), count(DISTINCT text_id), min(day), max(day), "
-            f"count_if(status = {literal(RETURN)}) FROM (SELECT *, CAST(timezone('UTC', event_time) AS DATE) AS day FROM scanned "
+            f"count(*) FILTER (status = {literal(RETURN)}) FROM (SELECT *, CAST(timezone('UTC', event_time) AS DATE) "
+            f"AS day FROM scanned "
             "WHERE reason IS NULL) GROUP BY 1"
         ).fetchall()
     }

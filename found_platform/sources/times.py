@@ -64,6 +64,9 @@ def _in_zone(naive: str, zone: str) -> str:
 def _of_iso(text: str, zone: str) -> str:
     spaced = f"replace(replace(replace(upper({text}), ',', '.'), ' +', '+'), ' -', '-')"
     with_offset = f"replace(replace(replace(replace({spaced}, ' UTC', 'Z'), ' GMT', 'Z'), 'UTC', 'Z'), 'GMT', 'Z')"
+    with_offset = (
+        f"regexp_replace({with_offset}, '([T ][0-9]{{1,2}}:[0-9]{{2}}) ?(Z|[+-])', '\\1:00\\2')"  # the cast asks for seconds
+    )
     has_offset = rf"(?i).*[0-9] ?{OFFSET}"
     after_the_date = f"substr({text}, 11)"  # the hyphens of the date look like offsets
     return (

@@ -37,7 +37,7 @@ def without_placeholders(text: str, nulls: tuple[str, ...]) -> str:
     longest = max(len(n.encode()) for n in nulls)
     listed = ", ".join(map(literal, ("", *nulls)))
     # most cells are longer than any placeholder: their length is all that is looked at
-    long = f"strlen({text}) > {longest} AND trim({text}) <> ''"
+    long = f"strlen(trim({text})) > {longest}"
     return f"CASE WHEN {long} THEN {text} WHEN trim({text}) NOT IN ({listed}) THEN {text} END"
 
 

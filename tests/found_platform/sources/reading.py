@@ -23,7 +23,9 @@ def source(folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None =
     return path
 
 
-def examined(folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None = None, channel: str = "pay_bill") -> staging.CheckReport:
+def examined(
+    folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None = None, channel: str = "pay_bill"
+) -> staging.CheckReport:
     """What `found source check` knows of it."""
     return staging.examine(config.load(source(folder, entry, profile, channel)))
 
@@ -39,9 +41,7 @@ def scanned(folder: Path, entry: dict[str, Any], channel: str = "pay_bill") -> t
 def column(con: duckdb.DuckDBPyConnection, name: str) -> list[Any]:
     """A column of the good rows, in their order."""
     value = f"timezone('UTC', {name})" if name in ("event_time", "arrived_at") else name
-    return [
-        row[0] for row in con.execute(f"SELECT {value} FROM scanned WHERE reason IS NULL ORDER BY file, row_number").fetchall()
-    ]
+    return [row[0] for row in con.execute(f"SELECT {value} FROM scanned WHERE reason IS NULL ORDER BY file, row_number").fetchall()]
 
 
 def csv(folder: Path, text: str | bytes, name: str = "events.csv") -> str:

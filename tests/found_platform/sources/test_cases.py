@@ -106,7 +106,8 @@ def test_c10_a_lookup_table_holds_the_texts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "yes"), [("accepts_marketing", ["yes"]), ("sms", [1]), ("email_consent", "SUBSCRIBED"), ("accepts_marketing", [True])]
+    ("column", "yes"),
+    [("accepts_marketing", ["yes"]), ("sms", [1]), ("email_consent", "SUBSCRIBED"), ("accepts_marketing", [True])],
 )
 def test_c11_the_values_that_mean_yes_can_be_said(tmp_path: Path, column: str, yes: Any) -> None:
     report = examined("C05/shop.yaml", tmp_path, exposure=False, profile={"consent": {"column": column, "yes": yes}})
@@ -118,7 +119,10 @@ def test_c12_placeholders_are_nobody(tmp_path: Path) -> None:
     assert (channel.users, channel.bad) == (200, {"no user_id": 432})
     assert any("216 times 'NULL' in user_id, 216 times 'undefined' in user_id" in note for note in report.notes)
     refusals = examined("C12/shop.yaml", tmp_path, nulls=[]).refusals
-    assert [r.split(" holds")[0] for r in refusals] == ["channel 'pay_bill': user_id 'NULL'", "channel 'pay_bill': user_id 'undefined'"]
+    assert [r.split(" holds")[0] for r in refusals] == [
+        "channel 'pay_bill': user_id 'NULL'",
+        "channel 'pay_bill': user_id 'undefined'",
+    ]
     assert not examined("C12/shop.yaml", tmp_path, nulls=[], confirm=["NULL", "undefined"]).refusals
 
 
