@@ -2,8 +2,8 @@
 
     python benchmarks/scan.py [ROWS]
 
-Makes the files under a temporary folder, scans each in a process of its own on two threads and prints a table: seconds to find the days
-and to scan, rows a second, and the process's peak memory.
+Makes the files under a temporary folder, scans each in a process of its own on two threads and prints a table: seconds to find the
+days, seconds in all, rows a second, and the process's peak memory.
 """
 
 import json

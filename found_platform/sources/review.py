@@ -9,8 +9,8 @@ import datetime as dt
 import duckdb
 
 from found_platform.errors import BadInput
-from found_platform.lake import literal
-from found_platform.sources import times
+from found_platform.lake import literal, quote
+from found_platform.sources import expressions, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.profile import ProfileReport
 from found_platform.sources.scan import LOST_DIGITS, ChannelReport
@@ -69,7 +69,8 @@ def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[Ch
     lines = [note for (note,) in con.execute("SELECT DISTINCT note FROM scan_notes ORDER BY 1").fetchall()]
     for report in reports:
         lines += [f"channel {report.channel!r}: {line}" for line in _aside(report, config.channels[report.channel])]
-        lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report)]
+        entry = config.channels[report.channel][0]
+        lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
     lines += _times(con) + _numbers(con) + _ids(con)
     if config.profile:
         lines += _join(con) + _profile(profile)
@@ -105,7 +106,7 @@ def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
     return lines
 
 
-def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport) -> list[str]:
+def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -> list[str]:
     """An example of each kind of bad value, with its row and what would read it."""
     lines = []
     rows = con.execute(
@@ -125,7 +126,8 @@ def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport) -> list[str]
         lines.append(f"{reason}, {n:,} times: {file}, row {number:,} has {samples[0]!r}{remedy}")
     for reason, n in report.bad.items():
         if reason == "no user_id" and n >= 0.01 * report.rows:
-            lines.append(f'{n:,} rows have no user_id: `where: "ID IS NOT NULL"`, with your column, leaves them out')
+            name = user if user.isidentifier() else quote(user) if expressions.is_name(user) else f"({user})"
+            lines.append(f"{n:,} rows have no user_id: `where: '{name} IS NOT NULL'` leaves them out")
     return lines
 
 

@@ -41,8 +41,8 @@ PER_2000 = {reason: 4 + i for i, reason in enumerate(WAYS)} | {
 
 @dataclass
 class Planted:
-    """What a source of two files should give: reasons by (file, row number), rows left aside by reason, good rows, equal rows, repeats
-    of another file."""
+    """What a source of two files should give: reasons by (file, row number), rows left aside by reason, good rows, equal rows,
+    repeats of another file."""
 
     source: Path
     refused: dict[tuple[str, int], str]

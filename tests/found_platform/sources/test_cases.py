@@ -45,7 +45,7 @@ def test_c01_epoch_milliseconds(tmp_path: Path) -> None:
 
 
 def test_c02_european_excel(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="row 1 has '01.03.2024 00:22'; `day_first: true`"):
+    with pytest.raises(BadInput, match=r"row 1 has '01.03.2024 00:22'; `day_first: true`"):
         examined("C02/shop.yaml")
     report = examined("C02/shop.yaml", tmp_path, day_first=True, decimal=",")
     assert (report.channels[0].good, report.channels[0].bad) == (40, {})

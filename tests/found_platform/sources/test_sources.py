@@ -269,7 +269,7 @@ def test_a_numeric_time_column_is_refused_by_name(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["u"], "when": [17], "what": ["tea"]}), tmp_path / "e.parquet")
     entry = {"path": "e.parquet", "columns": {"user_id": "id", "event_time": "when", "text": "what"}}
     (tmp_path / "source.yaml").write_text(yaml.safe_dump({"name": "s", "channels": {"spm": entry}}))
-    with pytest.raises(BadInput, match="event_time is a column of type BIGINT"):
+    with pytest.raises(BadInput, match=r"event_time is a column of type BIGINT"):
         staging.check(config.load(tmp_path / "source.yaml"))
 
 

@@ -134,9 +134,10 @@ def test_gaps_and_repeated_hours_of_a_clock_are_read_alike_each_time(con: duckdb
 )
 def test_an_error_names_a_value_its_row_and_what_reads_it(tmp_path: Path, values: list[str], remedy: str) -> None:
     file = csv(tmp_path, "id;at;what\n" + "".join(f'u;"{v}";tea\n' for v in values))
-    with pytest.raises(BadInput, match="no row of .* has a readable event_time in 'at': row 1 has") as error:
+    with pytest.raises(BadInput, match=r"no row of .* has a readable event_time in 'at': row 1 has") as error:
         examined(tmp_path, {"path": file})
-    assert remedy in str(error.value) and values[0] in str(error.value)
+    assert remedy in str(error.value)
+    assert values[0] in str(error.value)
     if remedy.startswith("`") and "names" not in remedy:
         key, _, value = remedy.strip("`").partition(": ")
         told = {"true": True, "false": False}.get(value, value.strip("'"))
@@ -145,7 +146,7 @@ def test_an_error_names_a_value_its_row_and_what_reads_it(tmp_path: Path, values
 
 def test_numbers_in_parquet_ask_for_their_unit(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["u"], "at": [1709252577000], "what": ["tea"]}), tmp_path / "e.parquet")
-    with pytest.raises(BadInput, match="event_time is a column of type BIGINT, not a time .*`unit: ms`"):
+    with pytest.raises(BadInput, match=r"event_time is a column of type BIGINT, not a time .*`unit: ms`"):
         examined(tmp_path, {"path": "e.parquet"})
     con, _ = scanned(
         tmp_path, {"path": "e.parquet", "columns": {"user_id": "id", "event_time": {"column": "at", "unit": "ms"}, "text": "what"}}

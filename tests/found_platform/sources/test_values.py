@@ -196,9 +196,9 @@ def test_broken_json_is_a_bad_row_with_its_place(tmp_path: Path) -> None:
 
 def test_an_object_is_no_value(tmp_path: Path) -> None:
     file = csv(tmp_path, "\n".join(map(json.dumps, OBJECTS)), "e.jsonl")
-    with pytest.raises(BadInput, match="'p' of .* is an object: name a field of it, such as p.name"):
+    with pytest.raises(BadInput, match=r"'p' of .* is an object: name a field of it, such as p.name"):
         examined(tmp_path, {"path": file, "columns": {**NESTED, "text": "p"}})
-    with pytest.raises(BadInput, match="has no column 'p.nme'; it has id, at, p.name"):
+    with pytest.raises(BadInput, match=r"has no column 'p.nme'; it has id, at, p.name"):
         examined(tmp_path, {"path": file, "columns": {**NESTED, "text": "p.nme"}})
 
 
@@ -213,15 +213,21 @@ def test_an_id_that_holds_an_implausible_share_must_be_confirmed(tmp_path: Path,
     refusals = examined(tmp_path, {"path": file}).refusals
     assert bool(refusals) == refused
     if refused:
-        assert "user_id 'bot' holds" in refusals[0] and "`confirm: ['bot']`" in refusals[0]
+        assert "user_id 'bot' holds" in refusals[0]
+        assert "`confirm: ['bot']`" in refusals[0]
         assert not examined(tmp_path, {"path": file, "confirm": "bot"}).refusals
         assert examined(tmp_path, {"path": file, "nulls": ["bot"]}).channels[0].bad == {"no user_id": 4 * bot}
 
 
 def test_profile_types_can_be_told_and_consent_has_its_words(tmp_path: Path) -> None:
     file = csv(tmp_path, f"id,at,what\n{ROW}")
-    people = "id;zip;age;mail;spend;since\nu1;01151;30;SUBSCRIBED;12,5;31.12.2023\nu2;1152;old;UNSUBSCRIBED;NULL;01.01.2024\nu3;;7;;1;1.1.2024\n"
-    csv(tmp_path, people, "people.csv")
+    people = [
+        "id;zip;age;mail;spend;since",
+        "u1;01151;30;SUBSCRIBED;12,5;31.12.2023",
+        "u2;1152;old;UNSUBSCRIBED;NULL;01.01.2024",
+        "u3;;7;;1;1.1.2024",
+    ]
+    csv(tmp_path, "\n".join(people) + "\n", "people.csv")
     profile = {
         "path": "people.csv", "key": "id", "as_of": "since", "day_first": True, "decimal": ",",
         "types": {"age": "int"}, "consent": {"column": "mail", "yes": "subscribed"},
