@@ -13,6 +13,7 @@ from rich.console import Console
 from found_platform import lake
 from found_platform.cli.app import parse_cutoff, print_json
 from found_platform.cli.audience import show
+from found_platform.contract import OWN_ACT
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
@@ -187,7 +188,7 @@ def _a_demand(settings: Settings, cutoff: dt.date) -> str:
     con = lake.connect()
     con.register("events", lake.dataset(settings.lake, "raw_events"))
     row = con.execute(
-        "SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND NOT exposure AND channel = 'pay_bill'",
+        f"SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND {OWN_ACT} AND channel = 'pay_bill'",
         [cutoff],
     ).fetchone()
     thing = row[0] if row and row[0] else "the same again"

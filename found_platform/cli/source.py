@@ -10,6 +10,7 @@ from rich.table import Table
 
 from found_platform.cli.app import print_json
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL
+from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import scan, staging
@@ -45,7 +46,6 @@ def check(file: Path, *, as_json: bool) -> None:
         refusals.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}")
     if profile.bad_share > limit:
         refusals.append(f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}")
-    notes += [f"{sentence}: `found demo` would refuse this source" for sentence in refusals]
     if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
         notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
     if as_json:
@@ -77,6 +77,7 @@ def check(file: Path, *, as_json: bool) -> None:
             "refusals": refusals,
         }
         print_json(document)
+        _refuse(file, refusals)
         return
     console = Console(highlight=False, markup=False)
     table = Table(title=f"{found.name}: {found.span.start} to {found.span.end or 'open'}")
@@ -92,6 +93,13 @@ def check(file: Path, *, as_json: bool) -> None:
     console.print(f"Profile attributes: {attributes or 'none'}")
     for note in notes:
         console.print(f"- {note}", soft_wrap=True)
+    _refuse(file, refusals)
+
+
+def _refuse(file: Path, refusals: list[str]) -> None:
+    """Raises BadInput where `found demo` would: a check that passes is one that can be relied on."""
+    if refusals:
+        raise BadInput(f"`found demo` would refuse {file}: {'; '.join(refusals)}.")
 
 
 def _days(report: staging.ChannelReport) -> int:

@@ -5,6 +5,7 @@ What belongs here: the shape of the file and its errors. What does not: reading 
 
 import datetime as dt
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -26,7 +27,7 @@ Column = str | TimeColumn | Lookup
 class ChannelEntry(TimeRule, Origin):
     """One location that feeds one channel."""
 
-    columns: dict[str, Column]
+    columns: Mapping[str, Column]
     where: str | None = None
     timezone: str = "UTC"  # of times without an offset
     exposure: bool = False

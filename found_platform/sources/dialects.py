@@ -102,7 +102,7 @@ def dialect(file: Path, location: Location) -> Dialect:
     if not line.strip() or any(0xDC80 <= ord(c) <= 0xDCFF for c in line):
         known = "" if location.encoding else "; another encoding is told by `encoding:`, for example `encoding: cp1252`"
         raise BadInput(f"{file} has no header line in UTF-8: a CSV file starts with its column names{known}.")
-    delimiter = location.delimiter or ("\t" if file.name.lower().removesuffix(file.suffix.lower() if compression(file) != "none" else "").endswith(".tsv") else None)
+    delimiter = location.delimiter or ("\t" if _bare(file).endswith(".tsv") else None)
     note = ""
     if delimiter is None:
         delimiter, note = _recognised(file, line, location.quote)
@@ -110,6 +110,11 @@ def dialect(file: Path, location: Location) -> Dialect:
     names = [name.strip() or f"column{i}" for i, name in enumerate(names)]
     check_distinct(file, names)
     return Dialect(file, read, names, delimiter, note, copy)
+
+
+def _bare(file: Path) -> str:
+    """The name of a file in lower case, without the ending of its compression."""
+    return file.name.lower() if compression(file) == "none" else file.stem.lower()
 
 
 def _quoting(location: Location) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def _recognised(file: Path, line: str, quote: str) -> tuple[str, str]:
         listed = " and ".join(f"{DELIMITERS[sign]} ({counts[sign]})" for sign in there)
         raise BadInput(
             f"{file}: its header holds {listed}, so its columns are not clear: say `delimiter:` in the source file, "
-            f"for example `delimiter: \"{max(there, key=lambda s: counts[s])}\"`."
+            f'for example `delimiter: "{max(there, key=lambda s: counts[s])}"`.'
         )
     if not there or there == [","]:
         return ",", ""

@@ -2,8 +2,8 @@
 
 What belongs here: which expressions are allowed, what they read. What does not: where the columns are (`mapping`).
 
-The engine itself parses an expression; what is allowed is a list of parts and its own list of functions that give the same answer for
-the same row. So no file, no setting, no network and no other row is within reach, whatever functions a later version brings.
+The engine itself parses an expression; what is allowed is a list of parts and its own list of functions that give the same answer
+for the same row. So no file, no setting, no network and no other row is within reach, whatever functions a later version brings.
 """
 
 import functools
@@ -76,7 +76,9 @@ def parse(con: duckdb.DuckDBPyConnection, text: str) -> Expression:
         if not isinstance(kind, str):
             continue
         if kind not in PARTS:
-            raise Refused(f"holds {REFUSED_PARTS.get(kind, 'a part of a kind ' + repr(kind.lower()))}: only the columns of a row can be used")
+            raise Refused(
+                f"holds {REFUSED_PARTS.get(kind, 'a part of a kind ' + repr(kind.lower()))}: only the columns of a row can be used"
+            )
         if kind == "FUNCTION":
             _check_function(part)
         if kind == "COLUMN_REF":

@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from found_platform.errors import BadInput
-from found_platform.lake import as_arrow, literal, quote
+from found_platform.lake import as_arrow, literal
 from found_platform.sources import dialects
 from found_platform.sources.dialects import check_distinct, opened
 from found_platform.sources.options import Location
@@ -97,11 +97,14 @@ def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Par
     with opened(read) as stream:
         array = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     if array:
-        relation = f"(SELECT CAST(json AS VARCHAR) AS {JSON_LINE} FROM read_json_objects({literal(str(read))}, format='array', compression={packed}))"
+        packed = packed.replace("none", "uncompressed")  # this function's word for it
+        objects = f"read_json_objects({literal(str(read))}, format='array', compression={packed})"
+        relation = f"(SELECT CAST(json AS VARCHAR) AS {JSON_LINE} FROM {objects})"
     else:
         # a line is a row: read as a CSV file of one column, whose delimiter stands in no JSON
         relation = (
-            f"read_csv({literal(str(read))}, auto_detect=false, header=false, delim='\x01', quote='', escape='', store_rejects=true, "
+            f"read_csv({literal(str(read))}, auto_detect=false, header=false, delim='\x01', quote='', escape='', "
+            f"store_rejects=true, "
             f"compression={packed}, max_line_size=16777216, columns={{'{JSON_LINE}': 'VARCHAR'}})"
         )
     part = Part(str(file), relation, {}, IN_ORDER, True, True, not array, read, "", copy)
@@ -112,9 +115,10 @@ def json_keys(con: duckdb.DuckDBPyConnection, part: Part, path: str, limit: int 
     """The keys of the objects at `path` (a JSON path; empty: the rows themselves), in the first rows or in all."""
     at = f"json_extract({JSON_LINE}, {literal(path)})" if path else JSON_LINE
     rows = f"SELECT {JSON_LINE} FROM {part.relation}" + (f" LIMIT {limit}" if limit else "")
+    of_row = f"CASE WHEN json_valid({JSON_LINE}) THEN CASE WHEN json_type({at}) = 'OBJECT' THEN json_keys({at}) END END"
     keys = con.execute(
-        f"SELECT key, min(n) FROM (SELECT unnest(keys) AS key, generate_subscripts(keys, 1) AS n FROM (SELECT json_keys({at}) AS keys "
-        f"FROM ({rows}) WHERE json_valid({JSON_LINE}) AND json_type({at}) = 'OBJECT')) GROUP BY 1 ORDER BY 2, 1"
+        f"SELECT key, min(n) FROM (SELECT unnest(keys) AS key, generate_subscripts(keys, 1) AS n FROM (SELECT {of_row} AS keys "
+        f"FROM ({rows}))) GROUP BY 1 ORDER BY 2, 1"
     ).fetchall()
     forget_rejects(con)
     return [key for key, _ in keys]
@@ -157,7 +161,7 @@ def take_rejects(con: duckdb.DuckDBPyConnection, part: Part, where: str) -> None
 
 
 def number_refused(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> None:
-    """Numbers the refused rows of one text file in `table` (row_number, ...) as they stand in it, and adds those in `rejects`' count.
+    """Numbers the refused rows of one text file in `table` (row_number, ...) as they stand in the file.
 
     `table` numbers the rows that could be read; the file has the rows of `rejects`, and empty lines, between them.
     """

@@ -1,10 +1,10 @@
 """Mapping: from the columns of a file to the values that a source file asks for, in SQL.
 
-What belongs here: names, nested fields and expressions; typed values of text columns; lookup tables. What does not: whether a value is
-good (`scan`, `profile`), how one value is read (`values`, `times`).
+What belongs here: names, nested fields and expressions; typed values of text columns; lookup tables. What does not: whether a value
+is good (`scan`, `profile`), how one value is read (`values`, `times`).
 
-A relation is built in three layers, each a subquery of the next: `r0, r1, ...` are the cells as the file has them, `c0, c1, ...` the same
-without placeholders, and above them the wanted values, in which expressions see `c`, or `v` where a column is typed.
+A relation is built in layers, each a subquery of the next: `r0, r1, ...` are the cells as the file has them, `c0, c1, ...` the same
+without placeholders, `v0, v1, ...` those that are typed, and above them the wanted values.
 """
 
 from collections.abc import Iterable, Sequence
@@ -81,9 +81,9 @@ class Cells:
 
     def _kind_in_json(self, path: Path) -> str | None:
         for rows in (f"SELECT * FROM {self.part.relation} LIMIT {JSON_SAMPLE}", f"SELECT * FROM {self.part.relation}"):
+            kind = f"CASE WHEN json_valid({JSON_LINE}) THEN json_type({JSON_LINE}, {literal(json_path(path))}) END"
             row = self.con.execute(
-                f"SELECT any_value(kind), count(*) FROM (SELECT json_type({JSON_LINE}, {literal(json_path(path))}) AS kind FROM "
-                f"({rows}) WHERE json_valid({JSON_LINE})) WHERE kind NOT IN ('NULL')"
+                f"SELECT any_value(kind), count(*) FROM (SELECT {kind} AS kind FROM ({rows})) WHERE kind <> 'NULL'"
             ).fetchone()
             forget_rejects(self.con)
             assert row is not None
@@ -94,7 +94,9 @@ class Cells:
         if row[0] == "OBJECT":
             fields = json_keys(self.con, self.part, json_path(path))
             name = ".".join(path)
-            raise BadInput(f"{self.where}: {name!r} of {self.part.file} is an object: name a field of it, such as {name}.{fields[0]}.")
+            raise BadInput(
+                f"{self.where}: {name!r} of {self.part.file} is an object: name a field of it, such as {name}.{fields[0]}."
+            )
         return "VARCHAR"
 
     def _sql(self, path: Path) -> str:
@@ -116,21 +118,23 @@ class Cells:
         return BadInput(f"{self.where}: {self.part.file} has no column {name!r}{what}; it has {', '.join(self.columns())}.")
 
     def relation(self, keep_empty: int | None = None) -> str:
-        """The cells as SQL: `r` and `c` of each, `v` of the typed ones, `_row`, and of JSON `_json`, whether the line is JSON at all.
+        """The cells as SQL: `r`, `c` and `v`, the row's number `_row`, whether a line is JSON (`_json`) or empty (`_blank`).
 
         `keep_empty`: of this cell, an empty text is no placeholder.
         """
         if self.part.json:
             listed = ", ".join(literal(json_path(path)) for path in self.paths) or "'$'"
             inner = (
-                f"(SELECT *, {JSON_LINE} IS NULL AS _blank, json_valid({JSON_LINE}) AS _json, {self.part.number} AS _row, CASE WHEN "
+                f"(SELECT *, {JSON_LINE} IS NULL AS _blank, json_valid({JSON_LINE}) AS _json, {self.part.number} AS "
+                f"_row, CASE WHEN "
                 f"json_valid({JSON_LINE}) THEN json_extract_string({JSON_LINE}, [{listed}]) END AS _j FROM {self.part.relation})"
             )
             raw = [f"_j[{i + 1}] AS r{i}" for i in range(len(self.paths))]
             first = f"(SELECT {', '.join(['_row', '_json', '_blank', JSON_LINE, *raw])} FROM {inner})"
         else:
             raw = [f"{self._sql(path)} AS r{i}" for i, path in enumerate(self.paths)]
-            first = f"(SELECT {', '.join([f'{self.part.number} AS _row', 'true AS _json', 'false AS _blank', *raw])} FROM {self.part.relation})"
+            columns = [f"{self.part.number} AS _row", "true AS _json", "false AS _blank", *raw]
+            first = f"(SELECT {', '.join(columns)} FROM {self.part.relation})"
         clean = []
         for i, kind in enumerate(self.kinds):
             sql = f"r{i}"
@@ -189,7 +193,7 @@ def declared(location: Location, path: Path) -> Type | None:
 def text_types(
     con: duckdb.DuckDBPyConnection, location: Location, files: Sequence[Part], where: str, columns: Iterable[Path]
 ) -> Types:
-    """How expressions see these columns of text files: as declared, else as a number or a truth where every value is one, else as text.
+    """How expressions see columns of text files: as declared, else as a number or a truth where every value is one, else as text.
 
     A number with zeros or a plus sign before it is a text: it is a name. All files of the location decide together.
     """
@@ -290,18 +294,20 @@ def _described(cells: Cells, name: str, expression: Expression) -> Value:
 def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, where: str) -> int:
     """Makes the temporary table (key, value) of a lookup; a key's first row counts. Returns how many keys have several values."""
     selects = []
-    for part in parts(con, lookup, where):
+    for number, part in enumerate(parts(con, lookup, where)):
         cells = Cells(con, part, lookup, where)
         key, column = (cells.named(name) for name in (lookup.key, lookup.column))
         if key is None or column is None:
             raise cells.missing(lookup.key if key is None else lookup.column)
         selects.append(
-            f"SELECT {values.as_text(f'c{key}', cells.kinds[key])} AS key, {values.as_text(f'c{column}', cells.kinds[column])} AS value "
+            f"SELECT {values.as_text(f'c{key}', cells.kinds[key])} AS key, "
+            f"{values.as_text(f'c{column}', cells.kinds[column])} AS value, {number} AS part, _row "
             f"FROM {cells.relation()}"
         )
     try:
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT trim(key) AS key, first(value) AS value, count(DISTINCT value) AS n "
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT trim(key) AS key, arg_min(value, (part, _row)) AS value, "
+            "count(DISTINCT value) AS n "
             f"FROM ({' UNION ALL '.join(selects)}) WHERE key IS NOT NULL GROUP BY 1"
         )
     except duckdb.Error as error:

@@ -25,7 +25,7 @@ WHERE = "profile"  # what errors begin with
 
 @dataclass(frozen=True)
 class ProfileReport:
-    """How many rows the profile has; `bad` counts the refused ones by reason, `lost` the cells that are not of their attribute's type."""
+    """How many rows the profile has; `bad` counts refused rows by reason, `lost` cells that are not of their attribute's type."""
 
     rows: int = 0
     bad: dict[str, int] = field(default_factory=dict)
@@ -135,7 +135,11 @@ def read_profile(
             con.execute("INSERT INTO profile_unread SELECT ?, row_number, reason FROM rejects", [part.file])
             number_refused(con, "profile_part", part)
         forget_rejects(con)
-        con.execute("INSERT INTO profile_scanned FROM profile_part" if made else "CREATE OR REPLACE TEMP TABLE profile_scanned AS FROM profile_part")
+        con.execute(
+            "INSERT INTO profile_scanned FROM profile_part"
+            if made
+            else "CREATE OR REPLACE TEMP TABLE profile_scanned AS FROM profile_part"
+        )
         made = True
     con.execute(
         "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT * REPLACE (CASE WHEN reason IS NOT NULL THEN reason "
@@ -150,7 +154,10 @@ def read_profile(
         "UNION ALL SELECT 'profile', file, row_number, reason FROM profile_unread ORDER BY file, row_number"
     ).to_arrow_table()
     report = ProfileReport(
-        good.num_rows + bad.num_rows, dict(Counter(bad["reason"].to_pylist()).most_common()), _counts(con, "lost"), _counts(con, "remarks")
+        good.num_rows + bad.num_rows,
+        dict(Counter(bad["reason"].to_pylist()).most_common()),
+        _counts(con, "lost"),
+        _counts(con, "remarks"),
     )
     return good, with_hashes(bad), report
 
@@ -164,9 +171,7 @@ def _counts(con: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:
     )
 
 
-def _rows(
-    con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schema: dict[str, str], columns: dict[str, str]
-) -> str:
+def _rows(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schema: dict[str, str], columns: dict[str, str]) -> str:
     """SQL of one file's rows with their first fault; `lost` and `remarks` are lists with nulls."""
     cells = Cells(con, part, entry, WHERE)
     key = cells.named(entry.key)
@@ -182,13 +187,14 @@ def _rows(
         rule = combine(entry, entry.as_of)
         if not times.can_be_time(cells.kinds[at], rule):
             raise BadInput(
-                f"{WHERE}: as_of is a column of type {cells.kinds[at]}, not a time: say its `unit:` or `format:` in the source file."
+                f"{WHERE}: as_of is a column of type {cells.kinds[at]}, not a time: say its `unit:` or `format:` in "
+                f"the source file."
             )
         as_of = times.moment(f"c{at}", cells.kinds[at], rule)
     attributes, lost, remarks = [], ["NULL"], ["NULL"]
     for name, kind in schema.items():
         column = columns.get(name)
-        at = cells.named(column) if column in part.columns or part.json else None
+        at = cells.named(column) if column is not None and column in part.columns else None
         if column is None or at is None:
             attributes.append(f"CAST(NULL AS {values.SQL_TYPES[kind]}) AS {quote(name)}")
             continue
@@ -202,7 +208,8 @@ def _rows(
     listed = "".join(f", {a}" for a in attributes)
     return (
         f"SELECT _row AS row_number, {as_text(key_sql, key_kind)} AS user_id, {as_of} AS as_of{listed}, "
-        f"[{', '.join(lost)}] AS lost, [{', '.join(remarks)}] AS remarks, CASE WHEN NOT coalesce(_json, false) THEN 'not readable as JSON' "
+        f"[{', '.join(lost)}] AS lost, [{', '.join(remarks)}] AS remarks, CASE WHEN NOT coalesce(_json, false) THEN "
+        f"'not readable as JSON' "
         f"WHEN {values.lost_digits(key_sql, key_kind)} THEN 'user_id is a float without its last digits' "
         f"WHEN c{key} IS NULL THEN 'no user_id' WHEN trim({as_text(key_sql, key_kind)}) = '' THEN 'empty user_id' "
         f"{f'WHEN {as_of} IS NULL THEN {literal(NO_AS_OF)} ' if entry.as_of else ''}END AS reason "

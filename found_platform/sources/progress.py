@@ -22,7 +22,14 @@ class Progress:
         self._con = con
         sizes = [Path(file).stat().st_size for file in files if Path(file).is_file()]
         self._bar = tqdm(
-            total=sum(sizes) or None, desc=name, unit="B", unit_scale=True, disable=None, leave=False, delay=PATIENCE, mininterval=EVERY
+            total=sum(sizes) or None,
+            desc=name,
+            unit="B",
+            unit_scale=True,
+            disable=None,
+            leave=False,
+            delay=PATIENCE,
+            mininterval=EVERY,
         )
 
     @contextmanager

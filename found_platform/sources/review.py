@@ -1,7 +1,7 @@
 """The review of a scan: what the whole of a source says that no single row does, in sentences for the person who brings it.
 
-What belongs here: shares of ids and texts, ids that nearly agree, times that look like slips, what was left aside, remedies. What does
-not: single rows (`scan`), the days of a source (`survey`).
+What belongs here: shares of ids and texts, ids that nearly agree, times that look like slips, what was left aside, remedies. What
+does not: single rows (`scan`), the days of a source (`survey`).
 """
 
 import datetime as dt
@@ -9,8 +9,8 @@ import datetime as dt
 import duckdb
 
 from found_platform.errors import BadInput
-from found_platform.lake import literal
-from found_platform.sources import times
+from found_platform.lake import literal, quote
+from found_platform.sources import expressions, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.profile import ProfileReport
 from found_platform.sources.scan import LOST_DIGITS, ChannelReport
@@ -38,7 +38,8 @@ def implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> 
         confirmed = {text for entry in entries for text in entry.confirm}
         for column, least in LEAST_SHARE.items():
             rows = con.execute(
-                f"SELECT {column}, n, total, many FROM (SELECT {column}, count(*) AS n, sum(count(*)) OVER () AS total, count(*) OVER () "
+                f"SELECT {column}, n, total, many FROM (SELECT {column}, count(*) AS n, sum(count(*)) OVER () AS "
+                f"total, count(*) OVER () "
                 f"AS many FROM scanned WHERE reason IS NULL AND channel = ? GROUP BY 1) WHERE total >= {FEW} "
                 f"AND n > total * greatest({least}, {TIMES_THE_MEAN} / many) ORDER BY n DESC",
                 [channel],
@@ -49,7 +50,8 @@ def implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> 
                 whose = "one of" if column == "user_id" else "the text of"
                 kind = "users" if column == "user_id" else "texts"
                 sentences.append(
-                    f"channel {channel!r}: {column} {value!r} holds {n / total:.0%} of the events ({n:,} of {total:,}), and is only {whose} "
+                    f"channel {channel!r}: {column} {value!r} holds {n / total:.0%} of the events ({n:,} of "
+                    f"{total:,}), and is only {whose} "
                     f"{many:,} {kind}: if it stands for nobody or nothing, add it to `nulls:` of the entry; if it is real, write "
                     f"`confirm: [{value!r}]` there"
                 )
@@ -67,7 +69,8 @@ def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[Ch
     lines = [note for (note,) in con.execute("SELECT DISTINCT note FROM scan_notes ORDER BY 1").fetchall()]
     for report in reports:
         lines += [f"channel {report.channel!r}: {line}" for line in _aside(report, config.channels[report.channel])]
-        lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report)]
+        entry = config.channels[report.channel][0]
+        lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
     lines += _times(con) + _numbers(con) + _ids(con)
     if config.profile:
         lines += _join(con) + _profile(profile)
@@ -88,7 +91,11 @@ def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
     if report.outside:
         lines.append(f"{report.outside:,} rows are dated outside the span: they are left aside")
     if report.returns:
-        how = "as `returns` says" if any(e.returns for e in entries) else "their amount is negative; `returns:` can say it in another way"
+        how = (
+            "as `returns` says"
+            if any(e.returns for e in entries)
+            else "their amount is negative; `returns:` can say it in another way"
+        )
         lines.append(f"{report.returns:,} rows bring something back ({how}): they are returns, and never count as a purchase")
     nulls = {item: n for item, n in report.nulls.items() if not item.endswith(": no match")}
     if nulls:
@@ -99,7 +106,7 @@ def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
     return lines
 
 
-def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport) -> list[str]:
+def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -> list[str]:
     """An example of each kind of bad value, with its row and what would read it."""
     lines = []
     rows = con.execute(
@@ -119,7 +126,8 @@ def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport) -> list[str]
         lines.append(f"{reason}, {n:,} times: {file}, row {number:,} has {samples[0]!r}{remedy}")
     for reason, n in report.bad.items():
         if reason == "no user_id" and n >= 0.01 * report.rows:
-            lines.append(f"{n:,} rows have no user_id: `where: \"ID IS NOT NULL\"`, with your column, leaves them out")
+            name = user if user.isidentifier() else quote(user) if expressions.is_name(user) else f"({user})"
+            lines.append(f"{n:,} rows have no user_id: `where: '{name} IS NOT NULL'` leaves them out")
     return lines
 
 
@@ -133,7 +141,8 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
         ("in the future", f"{day} > DATE '{tomorrow}' AND {day} NOT IN ({days})"),
     ):
         row = con.execute(
-            f"SELECT count(*), arg_min(file, row_number), min(row_number), CAST(arg_min({day}, row_number) AS VARCHAR) FROM scanned "
+            f"SELECT count(*), arg_min(file, row_number), min(row_number), CAST(arg_min({day}, row_number) AS "
+            f"VARCHAR) FROM scanned "
             f"WHERE isfinite(event_time) AND {condition}"
         ).fetchone()
         if row and row[0]:
@@ -143,12 +152,13 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 def _numbers(con: duckdb.DuckDBPyConnection) -> list[str]:
     rows = con.execute(
-        "SELECT channel, count_if(numeral), count(*), any_value(text) FILTER (numeral) FROM (SELECT channel, text, "
+        "SELECT channel, count_if(numeral), count(*), min(text) FILTER (numeral) FROM (SELECT channel, text, "
         r"regexp_full_match(text, '[-+.,0-9 ]*[0-9][-+.,0-9 ]*') AS numeral FROM scanned WHERE reason IS NULL GROUP BY ALL) "
         f"GROUP BY 1 HAVING count_if(numeral) >= {MOSTLY} * count(*) ORDER BY 1"
     ).fetchall()
     return [
-        f"channel {channel!r}: {n:,} of {total:,} texts are numbers, such as {example!r}, and a sentence cannot find them: if their names "
+        f"channel {channel!r}: {n:,} of {total:,} texts are numbers, such as {example!r}, and a sentence cannot find "
+        f"them: if their names "
         "stand in another file, write `text: {from: FILE, key: COLUMN, column: NAME}`"
         for channel, n, total, example in rows
     ]
@@ -156,12 +166,16 @@ def _numbers(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 def _ids(con: duckdb.DuckDBPyConnection) -> list[str]:
     row = con.execute(
-        f"SELECT count(*), any_value(ids) FROM (SELECT list(user_id ORDER BY user_id)[:2] AS ids, count(*) AS n FROM (SELECT DISTINCT user_id "
+        f"SELECT count(*), any_value(ids) FROM (SELECT list(user_id ORDER BY user_id)[:2] AS ids, count(*) AS n FROM "
+        f"(SELECT DISTINCT user_id "
         f"FROM scanned WHERE reason IS NULL) GROUP BY {CANONICAL.format('user_id')} HAVING n > 1)"
     ).fetchone()
     if row and row[0]:
         one, other = row[1]
-        return [f"{row[0]:,} users have several ids that differ by {_difference(one, other)} alone, such as {one!r} and {other!r}: they count as several"]
+        return [
+            f"{row[0]:,} users have several ids that differ by {_difference(one, other)} alone, such as {one!r} and "
+            f"{other!r}: they count as several"
+        ]
     return []
 
 
@@ -184,27 +198,34 @@ def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
     """How many users have a profile row, and why so few do."""
     con.execute("CREATE OR REPLACE TEMP TABLE event_users AS SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL")
     con.execute("CREATE OR REPLACE TEMP TABLE profile_users AS SELECT DISTINCT user_id FROM profile_scanned WHERE reason IS NULL")
-    row = con.execute("SELECT (SELECT count(*) FROM event_users), (SELECT count(*) FROM event_users SEMI JOIN profile_users USING (user_id))").fetchone()
+    row = con.execute(
+        "SELECT (SELECT count(*) FROM event_users), (SELECT count(*) FROM event_users SEMI JOIN profile_users USING (user_id))"
+    ).fetchone()
     assert row is not None
     users, matched = row
     if not users:
         return []
     lines = [f"{matched:,} of {users:,} users have a profile row"]
     near = con.execute(
-        f"SELECT count(*), any_value(u), any_value(p) FROM (SELECT e.user_id AS u, min(p.user_id) AS p FROM (FROM event_users ANTI JOIN "
-        f"profile_users USING (user_id)) e JOIN profile_users p ON {CANONICAL.format('e.user_id')} = {CANONICAL.format('p.user_id')} GROUP BY 1)"
+        f"SELECT count(*), any_value(u), any_value(p) FROM (SELECT e.user_id AS u, min(p.user_id) AS p FROM (FROM "
+        f"event_users ANTI JOIN "
+        f"profile_users USING (user_id)) e JOIN profile_users p ON {CANONICAL.format('e.user_id')} = "
+        f"{CANONICAL.format('p.user_id')} GROUP BY 1)"
     ).fetchone()
     assert near is not None
     if near[0]:
         lines.append(
-            f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: {near[1]!r} in the events, "
-            f"{near[2]!r} in the profile; `types: {{COLUMN: int}}` reads whole numbers alike, an expression such as `lower(trim(COLUMN))` others"
+            f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: "
+            f"{near[1]!r} in the events, "
+            f"{near[2]!r} in the profile; `types: {{COLUMN: int}}` reads whole numbers alike, an expression such as "
+            f"`lower(trim(COLUMN))` others"
         )
     elif matched < HARDLY_ANY * users:
         examples = con.execute("SELECT (SELECT min(user_id) FROM event_users), (SELECT min(user_id) FROM profile_users)").fetchone()
         assert examples is not None
         lines.append(
-            f"the profile is about (nearly) nobody of the events: their ids are like {examples[0]!r}, the profile's like {examples[1]!r}; "
+            f"the profile is about (nearly) nobody of the events: their ids are like {examples[0]!r}, the profile's "
+            f"like {examples[1]!r}; "
             "check its `key:`"
         )
     return lines

@@ -111,7 +111,9 @@ def _open(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry: Chan
             if lookups:
                 several = mapping.lookup_table(con, column, table, where)
                 if several:
-                    notes.append(f"{column.path}: {several:,} of its keys have several values of {column.column!r}, the first one counts")
+                    notes.append(
+                        f"{column.path}: {several:,} of its keys have several values of {column.column!r}, the first one counts"
+                    )
             tables[name] = (column, table)
         else:
             texts[name] = column.column if isinstance(column, TimeColumn) else column
@@ -134,14 +136,16 @@ def _values(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part) -> tuple[C
         if name in ("where", "returns"):
             if value.kind != "BOOLEAN":
                 raise BadInput(
-                    f"{entry.where}: `{name}` cannot be read: `{entry.texts[name]}` is neither true nor false but of type {value.kind}: "
+                    f"{entry.where}: `{name}` cannot be read: `{entry.texts[name]}` is neither true nor false but of "
+                    f"type {value.kind}: "
                     "write a comparison, such as \"status = 'paid'\"."
                 )
         elif name in ("event_time", "arrived_at"):
             _check_time(con, entry, part, cells, name, value)
         elif not values.is_plain(value.kind):
             raise BadInput(
-                f"{entry.where}: {name} is {entry.texts[name]!r} of {part.file}, which holds several values in one: name a field of it."
+                f"{entry.where}: {name} is {entry.texts[name]!r} of {part.file}, which holds several values in one: "
+                f"name a field of it."
             )
     for name in ("user_id", "event_id"):
         value = wanted.get(name)
@@ -155,23 +159,25 @@ def _values(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part) -> tuple[C
     return cells, wanted
 
 
-def _check_time(
-    con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, cells: Cells, name: str, value: Value
-) -> None:
+def _check_time(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, cells: Cells, name: str, value: Value) -> None:
     rule = entry.entry.time_rule(name)
     if times.can_be_time(value.kind, rule):
         return
     example = ""
     if values.is_number(value.kind):
-        row = con.execute(f"SELECT {values.as_text(value.sql, value.kind)} FROM {cells.relation()} WHERE {value.sql} IS NOT NULL LIMIT 1").fetchone()
+        row = con.execute(
+            f"SELECT {values.as_text(value.sql, value.kind)} FROM {cells.relation()} WHERE {value.sql} IS NOT NULL LIMIT 1"
+        ).fetchone()
         remedy = times.remedy(con, [row[0]]) if row and row[0] else ""
         example = f" (row 1 or later has {row[0]})" if row and row[0] else ""
         if remedy:
             raise BadInput(
-                f"{entry.where}: {name} is a column of type {value.kind}, not a time{example}: {remedy} in the source file would read it."
+                f"{entry.where}: {name} is a column of type {value.kind}, not a time{example}: {remedy} in the source "
+                f"file would read it."
             )
     raise BadInput(
-        f"{entry.where}: {name} is a column of type {value.kind}, not a time{example}: say `unit:` or `format:` in the source file, "
+        f"{entry.where}: {name} is a column of type {value.kind}, not a time{example}: say `unit:` or `format:` in "
+        f"the source file, "
         "or convert it to a timestamp."
     )
 
@@ -217,21 +223,22 @@ def _event(entry: Entry, part: Part, wanted: dict[str, Value], raw: str) -> str:
         return f"CAST(x_{name} AS VARCHAR)" if name in wanted else "NULL"
 
     amount = values.as_number("x_amount", wanted["amount"].kind, entry.entry) if "amount" in wanted else "CAST(NULL AS DOUBLE)"
-    unmatched = {
-        name: f"x_key_{name} IS NOT NULL AND {table}.key IS NULL" for name, (_, table) in entry.lookups.items()
-    }
+    unmatched = {name: f"x_key_{name} IS NOT NULL AND {table}.key IS NULL" for name, (_, table) in entry.lookups.items()}
     remarks = ["remarks", *(f"CASE WHEN {no} THEN {literal(name + ': no match')} END" for name, no in unmatched.items())]
     joins = "".join(
         f" LEFT JOIN {table} ON {table}.key = trim({values.as_text(f'x_key_{name}', wanted[f'key_{name}'].kind)})"
         for name, (_, table) in entry.lookups.items()
     )
     return f"""
-        SELECT keep, {"CAST(NULL AS BIGINT)" if in_order(entry, part) else "_row"} AS row_number, coalesce(_json, false) AS readable,
-            {text("user_id")} AS user_id, {values.lost_digits("x_user_id", wanted["user_id"].kind)} AS lost_digits, {cell("user_id")} AS raw_user,
+        SELECT keep, {"CAST(NULL AS BIGINT)" if in_order(entry, part) else "_row"} AS row_number,
+            coalesce(_json, false) AS readable,
+            {text("user_id")} AS user_id, {cell("user_id")} AS raw_user,
+            {values.lost_digits("x_user_id", wanted["user_id"].kind)} AS lost_digits,
             {time("event_time")} AS event_time, {cell("event_time")} AS raw_time, {present("event_time")} AS has_time,
             {text("text")} AS text, {unmatched.get("text", "false")} AS unmatched, {text("category")} AS category,
             {amount} AS amount, {cell("amount")} AS raw_amount, {present("amount")} AS has_amount,
-            {text("status")} AS status, {text("payment_method")} AS payment_method, nullif(trim({text("event_id")}), '') AS event_id,
+            {text("status")} AS status, {text("payment_method")} AS payment_method,
+            nullif(trim({text("event_id")}), '') AS event_id,
             {time("arrived_at")} AS arrived_at, {cell("arrived_at")} AS raw_arrived, {present("arrived_at")} AS has_arrived,
             {"coalesce(x_returns, false)" if "returns" in wanted else "false"} AS returned,
             nullif(concat_ws('{SEPARATOR}', {", ".join(remarks)}), '') AS remarks
@@ -253,7 +260,8 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
             value, rule = wanted["event_time"], given.time_rule("event_time")
             keep = f"coalesce({wanted['where'].sql}, false)" if "where" in wanted else "true"
             read = (
-                f"SELECT {times.moment(value.sql, value.kind, rule)} AS event_time, {value.sql} AS raw_time, _row FROM {cells.relation()} "
+                f"SELECT {times.moment(value.sql, value.kind, rule)} AS event_time, {value.sql} AS raw_time, _row "
+                f"FROM {cells.relation()} "
                 f"WHERE NOT _blank AND _json AND {keep}"
             )
             with progress.file(part.file):
@@ -426,7 +434,8 @@ def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: in
     aside = ", ".join(map(literal, ASIDE))
     con.execute(
         "CREATE OR REPLACE TEMP TABLE refused_here AS SELECT coalesce(r.row_number, r.rowid - p.first + 1) AS row_number, "
-        f"reason, value FROM scan_rows r JOIN scan_parts p USING (part) WHERE r.part = {number} AND keep AND reason NOT IN ({aside})"
+        f"reason, value FROM scan_rows r JOIN scan_parts p USING (part) WHERE r.part = {number} AND keep AND reason "
+        f"NOT IN ({aside})"
     )
     if part.rejects:
         take_rejects(con, part, entry.where)
@@ -466,7 +475,8 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
         row[0]: row[1:]
         for row in con.execute(
             "SELECT channel, count(*), count(DISTINCT user_id), count(DISTINCT text_id), min(day), max(day), "
-            f"count_if(status = {literal(RETURN)}) FROM (SELECT *, CAST(timezone('UTC', event_time) AS DATE) AS day FROM scanned "
+            f"count(*) FILTER (status = {literal(RETURN)}) FROM (SELECT *, CAST(timezone('UTC', event_time) AS DATE) "
+            f"AS day FROM scanned "
             "WHERE reason IS NULL) GROUP BY 1"
         ).fetchall()
     }
@@ -484,7 +494,8 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
     )
     nulls: dict[str, dict[str, int]] = {}
     for channel, remark, n in con.execute(
-        f"SELECT channel, remark, count(*) FROM (SELECT channel, unnest(string_split(remarks, '{SEPARATOR}')) AS remark FROM scanned "
+        f"SELECT channel, remark, count(*) FROM (SELECT channel, unnest(string_split(remarks, '{SEPARATOR}')) AS "
+        f"remark FROM scanned "
         "WHERE remarks IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
     ).fetchall():
         nulls.setdefault(channel, {})[remark] = n
@@ -497,7 +508,19 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
         rows = n + sum(faults.values()) + repeats + outside
         reports.append(
             ChannelReport(
-                channel, rows, n, users, texts, first, last, faults, left_out.get(channel, 0), repeats, outside, returns, nulls.get(channel, {})
+                channel,
+                rows,
+                n,
+                users,
+                texts,
+                first,
+                last,
+                faults,
+                left_out.get(channel, 0),
+                repeats,
+                outside,
+                returns,
+                nulls.get(channel, {}),
             )
         )
     return reports
@@ -506,7 +529,8 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
 def equal_rows(con: duckdb.DuckDBPyConnection) -> int:
     """Good rows without an `event_id` that repeat another in every column. They are kept: a basket may hold two."""
     row = con.execute(
-        "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM (SELECT hash(channel, user_id, event_time, text_id, category, "
+        "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM (SELECT hash(channel, user_id, event_time, "
+        "text_id, category, "
         "amount, status, payment_method, exposure) AS h FROM scanned WHERE reason IS NULL AND event_id IS NULL) GROUP BY h)"
     ).fetchone()
     return int(row[0]) if row else 0
@@ -514,7 +538,5 @@ def equal_rows(con: duckdb.DuckDBPyConnection) -> int:
 
 def quarantined(con: duckdb.DuckDBPyConnection) -> pa.Table:
     """The refused rows in the contract's quarantine columns."""
-    rows = con.execute(
-        "SELECT channel, file, row_number, reason FROM refused ORDER BY channel, file, row_number"
-    ).to_arrow_table()
+    rows = con.execute("SELECT channel, file, row_number, reason FROM refused ORDER BY channel, file, row_number").to_arrow_table()
     return with_hashes(rows)

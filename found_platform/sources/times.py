@@ -1,10 +1,10 @@
 """Times: a value becomes a moment in UTC, strictly and row by row, or nothing.
 
-What belongs here: the SQL that reads ISO 8601, numbers since 1970, told formats, days before months or after them; which rule of the
-source file would read a value that was refused. What does not: spans (`scan`), rules as YAML (`options`).
+What belongs here: the SQL that reads ISO 8601, numbers since 1970, told formats, days before months or after them; which rule of
+the source file would read a value that was refused. What does not: spans (`scan`), rules as YAML (`options`).
 
-A time without an offset is of the rule's zone. Where a clock is set forward, a time that does not exist is read with the offset before
-(02:30 becomes 03:30); where it is set back, a time that exists twice is the second one (ICU's rule, in DuckDB's `timezone`).
+A time without an offset is of the rule's zone. Where a clock is set forward, a time that does not exist is read with the offset
+before (02:30 becomes 03:30); where it is set back, a time that exists twice is the second one: ICU's rule in DuckDB's `timezone`.
 """
 
 import datetime as dt
@@ -64,12 +64,16 @@ def _in_zone(naive: str, zone: str) -> str:
 def _of_iso(text: str, zone: str) -> str:
     spaced = f"replace(replace(replace(upper({text}), ',', '.'), ' +', '+'), ' -', '-')"
     with_offset = f"replace(replace(replace(replace({spaced}, ' UTC', 'Z'), ' GMT', 'Z'), 'UTC', 'Z'), 'GMT', 'Z')"
+    with_offset = (
+        f"regexp_replace({with_offset}, '([T ][0-9]{{1,2}}:[0-9]{{2}}) ?(Z|[+-])', '\\1:00\\2')"  # the cast asks for seconds
+    )
     has_offset = rf"(?i).*[0-9] ?{OFFSET}"
     after_the_date = f"substr({text}, 11)"  # the hyphens of the date look like offsets
     return (
         f"CASE WHEN regexp_full_match({text}, '{NAIVE}') THEN {_in_zone(f'TRY_CAST({text} AS TIMESTAMP)', zone)} "
         f"WHEN regexp_full_match({text}, '{ISO_LOOSE}') THEN CASE WHEN regexp_full_match({after_the_date}, '{has_offset}') "
-        f"THEN TRY_CAST(replace({with_offset}, ' Z', 'Z') AS TIMESTAMPTZ) ELSE {_in_zone(f'TRY_CAST({spaced} AS TIMESTAMP)', zone)} END END"
+        f"THEN TRY_CAST(replace({with_offset}, ' Z', 'Z') AS TIMESTAMPTZ) ELSE "
+        f"{_in_zone(f'TRY_CAST({spaced} AS TIMESTAMP)', zone)} END END"
     )
 
 
@@ -104,7 +108,8 @@ def _of_days_and_months(text: str, day_first: bool, zone: str) -> str:
     shift += f"WHEN upper({p}.half) = 'P' THEN if({hour} = 12, 0, 12) ELSE if({hour} = 12, -12, 0) END"
     local = f"{naive} + to_hours({shift})"
     offset = f"replace(replace(upper({p}.zone), 'UTC', 'Z'), 'GMT', 'Z')"
-    read = f"CASE WHEN {p}.zone = '' THEN {_in_zone(local, zone)} ELSE TRY_CAST(CAST({local} AS VARCHAR) || {offset} AS TIMESTAMPTZ) END"
+    with_offset = f"TRY_CAST(CAST({local} AS VARCHAR) || {offset} AS TIMESTAMPTZ)"
+    read = f"CASE WHEN {p}.zone = '' THEN {_in_zone(local, zone)} ELSE {with_offset} END"
     order = r"\3-\2-\1\4" if day_first else r"\3-\1-\2\4"
     simple = f"TRY_CAST(regexp_replace({text}, {literal(SIMPLE_DAYS_AND_MONTHS)}, {literal(order)}) AS TIMESTAMP)"
     return (
@@ -117,7 +122,8 @@ NUMBERS = {8: "format: '%Y%m%d'", 10: "unit: s", 13: "unit: ms", 14: "format: '%
 """By their digits, what numbers that stand for times mostly are."""
 FORMATS = tuple(
     f"{date}{clock}{zone}"
-    for date in ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%a, %d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d/%b/%Y", "%Y.%m.%d", "%Y%m%d", "%Y-%b-%d")
+    for date in ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%a, %d %b %Y", "%d-%b-%Y", "%d-%b-%y",
+                 "%d/%b/%Y", "%Y.%m.%d", "%Y%m%d", "%Y-%b-%d")
     for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", "T%H%M%S", ", %I:%M %p")
     for zone in ("", " %z")
 )  # fmt: skip

@@ -37,11 +37,12 @@ def without_placeholders(text: str, nulls: tuple[str, ...]) -> str:
     longest = max(len(n.encode()) for n in nulls)
     listed = ", ".join(map(literal, ("", *nulls)))
     # most cells are longer than any placeholder: their length is all that is looked at
-    return f"CASE WHEN strlen({text}) > {longest} AND trim({text}) <> '' THEN {text} WHEN trim({text}) NOT IN ({listed}) THEN {text} END"
+    long = f"strlen(trim({text})) > {longest}"
+    return f"CASE WHEN {long} THEN {text} WHEN trim({text}) NOT IN ({listed}) THEN {text} END"
 
 
 def number(text: str, decimal: str | None) -> str:
-    """A text as a DOUBLE; null where it is no number. A comma is a decimal sign, and signs between thousands are read, where told."""
+    """A text as a DOUBLE; null where it is no number. A decimal comma and signs between thousands are read where told."""
     if decimal is None:
         return f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST(trim({text}) AS DOUBLE) END"
     groups = GROUPS.format(other="." if decimal == "," else ",")
@@ -66,9 +67,12 @@ def as_text(value: str, kind: str) -> str:
         return value
     if is_float(kind):
         whole = f"abs({value}) < {EXACT[kind]} AND {value} = trunc({value})"
-        return f"CASE WHEN {whole} THEN CAST(CAST({value} AS BIGINT) AS VARCHAR) WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) END"
+        integer, other = f"CAST(CAST({value} AS BIGINT) AS VARCHAR)", f"CAST({value} AS VARCHAR)"
+        return f"CASE WHEN {whole} THEN {integer} WHEN isfinite({value}) THEN {other} END"
     if kind.startswith("DECIMAL") and not kind.endswith(",0)"):
-        return f"CASE WHEN {value} = trunc({value}) THEN CAST(CAST({value} AS HUGEINT) AS VARCHAR) ELSE CAST({value} AS VARCHAR) END"
+        return (
+            f"CASE WHEN {value} = trunc({value}) THEN CAST(CAST({value} AS HUGEINT) AS VARCHAR) ELSE CAST({value} AS VARCHAR) END"
+        )
     return f"CAST({value} AS VARCHAR)"
 
 
@@ -86,7 +90,8 @@ def as_number(value: str, kind: str, location: Location) -> str:
 TEXTS = {
     "bool": "CASE lower(trim({0})) WHEN 'true' THEN true WHEN 'false' THEN false END",
     # a cast alone rounds; a fraction of zeros is what an integer column with gaps becomes on its way through pandas
-    "int": "CASE WHEN regexp_full_match(trim({0}), '[+-]?[0-9]+([.]0+)?') THEN TRY_CAST(split_part(trim({0}), '.', 1) AS BIGINT) END",
+    "int": "CASE WHEN regexp_full_match(trim({0}), '[+-]?[0-9]+([.]0+)?') THEN TRY_CAST(split_part(trim({0}), '.', 1) "
+    "AS BIGINT) END",
     "date": "TRY_CAST(trim({0}) AS DATE)",
     "time": "TRY_CAST(trim({0}) AS TIMESTAMP)",
     "string": "{0}",
