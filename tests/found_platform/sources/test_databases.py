@@ -119,6 +119,10 @@ def test_a_home_takes_up_new_rows_and_scans_the_same_again_without_the_database(
     staging.discover(settings, source)
     assert staging.source_fingerprint(settings) != fingerprint
     assert staging.stage(settings).channels[0].good == 62
+    add(con, 1, "2024-01-06")
+    outcome = call_found("source", "pull", "--home", settings.home)
+    assert (outcome.status, outcome.out) == (0, "channel 'pay_bill': 1 new rows\n")
+    assert staging.stage(settings).channels[0].good == 63
 
 
 BAD = {
@@ -248,7 +252,7 @@ def test_the_password_is_in_no_file_of_a_home_and_in_no_message(
 
 
 def test_an_unreachable_server_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("psycopg")
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed: pip install 'found-platform[postgres]'")
     source = config.load(source_of(tmp_path, url="postgresql+psycopg://shop@127.0.0.1:1/shop"))
     with pytest.raises(BadInput, match=r"postgresql\+psycopg://shop@127.0.0.1:1/shop cannot be reached: .*refused"):
         staging.check(source)

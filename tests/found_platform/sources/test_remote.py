@@ -74,7 +74,7 @@ def test_a_store_that_has_nothing_is_one_sentence(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[tuple[object, str]]:
     """A bucket of a local S3 server, its client, and its address."""
-    reason = "moto and boto3, which stand in for S3, are not installed: pip install 'moto[server]' boto3"
+    reason = "moto and boto3, which stand in for S3, are not installed: pip install 'found-platform[dev]'"
     pytest.importorskip("moto", reason=reason)
     boto3 = pytest.importorskip("boto3", reason=reason)
     with socket.socket() as free:
