@@ -34,6 +34,11 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 EVENT_REQUIRED = ("user_id", "event_time", "text")
 EVENT_OPTIONAL = ("category", "amount", "status", "payment_method", "event_id", "arrived_at")
 
+RETURN = "return"
+"""The `status` of an event that brings back what was bought: an act of its own, which never counts as a purchase."""
+OWN_ACT = f"NOT exposure AND status IS DISTINCT FROM '{RETURN}'"
+"""In SQL: what a user did of their own accord and kept, the only events that count as doing something."""
+
 EVENTS = pa.schema(
     [
         pa.field("event_date", pa.date32(), nullable=False),

@@ -135,6 +135,11 @@ class Settings(BaseSettings):
         return self.home / "staging"
 
     @property
+    def pulled(self) -> Path:
+        """What databases and stores gave, with the ids of the source."""
+        return self.home / "pulled"
+
+    @property
     def truth(self) -> Path:
         return self.home / "truth"
 

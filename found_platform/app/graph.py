@@ -145,7 +145,7 @@ def _open(context: Context, request: Run) -> _Opening:
     from found_platform import contract
     from found_platform.privacy import suppression
     from found_platform.sources import config as source_config
-    from found_platform.sources import estimate, staging, survey
+    from found_platform.sources import estimate, pulls, staging, survey
     from found_platform.training_runs import preflight
 
     home, source, cutoff, simulation = context.home, request.source, request.cutoff, request.simulation.options()
@@ -165,7 +165,7 @@ def _open(context: Context, request: Run) -> _Opening:
     config = staging.discover(settings, config, another=request.another_source)
     suppression.check_consent_column(settings, contract.attributes(config.profile_schema or {}))
     preflight.check_models(settings)
-    estimate.check_disk(estimate.of_events(config), settings.home)
+    estimate.check_disk(estimate.of_events(pulls.local(config, settings.pulled)), settings.home)
     day = _day(config, cutoff)
     if day is not None and not config.days[0] < day <= config.days[1]:
         survey.check_cutoff(settings.horizon_days, config.days, day)
@@ -181,7 +181,7 @@ def _open(context: Context, request: Run) -> _Opening:
             lines += [] if rhythm.judged else [rhythm.sentence()]
         day = survey.check_cutoff(settings.horizon_days, prepared.source.days, _day(prepared.source, cutoff))
         if request.force or kept is None:
-            guess = estimate.of_source(prepared.source)
+            guess = estimate.of_source(pulls.local(prepared.source, settings.pulled))
             estimate.check_disk(guess, settings.home)
             lines.insert(0, guess.sentence(home))
             if rhythm is None or rhythm.judged:  # else nothing is trained

@@ -15,7 +15,7 @@ import pyarrow as pa
 from found_platform import lake, metrics
 from found_platform.audiences import membership, specification
 from found_platform.audiences.membership import Refresh
-from found_platform.contract import CHANNELS, normalise_text
+from found_platform.contract import CHANNELS, OWN_ACT, normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import audit
 from found_platform.scoring.demand import Demand
@@ -210,7 +210,7 @@ def _groups(
     con.register("wanted_texts", pa.table({"wanted": pa.array(texts, pa.string())}))
     con.register("wanted_categories", pa.table({"wanted": pa.array(categories, pa.string())}))
     rows = con.execute(
-        "WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND NOT exposure "
+        f"WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND {OWN_ACT} "
         "AND list_contains($channels, channel) AND abs(coalesce(amount, 0)) >= $least "
         "AND (lower(text) IN (FROM wanted_texts) OR lower(category) IN (FROM wanted_categories))) "
         "SELECT holdout, count(*), count(did.user_key) FROM members LEFT JOIN did USING (user_key) GROUP BY 1",

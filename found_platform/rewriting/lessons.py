@@ -14,7 +14,7 @@ import numpy as np
 
 from found_platform import lake
 from found_platform.channels import channels
-from found_platform.contract import HELD_OUT_FOLD, midnight
+from found_platform.contract import HELD_OUT_FOLD, OWN_ACT, midnight
 from found_platform.rewriting import ground, instructions, retrieval
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.instructions import Message
@@ -50,7 +50,7 @@ def domain(settings: Settings, cutoff: dt.date) -> Domain:
         "CREATE TEMP TABLE known AS SELECT md5(user_key || '-' || w) AS basket, channel, category, text, count(*) AS n, "
         "coalesce(sum(amount), 0) AS spent "
         "FROM (SELECT *, (date_diff('day', event_date, CAST($cutoff AS DATE)) - 1) // $days AS w FROM raw) "
-        "WHERE event_date < $cutoff AND arrived_at <= $known AND NOT exposure AND fold <> $fold GROUP BY ALL",
+        f"WHERE event_date < $cutoff AND arrived_at <= $known AND {OWN_ACT} AND fold <> $fold GROUP BY ALL",
         {"cutoff": cutoff, "days": settings.horizon_days, "known": midnight(cutoff), "fold": HELD_OUT_FOLD},
     )
     categories = con.execute(

@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import folders, growth, scan, simulator, survey
+from found_platform.sources import folders, growth, pulls, review, scan, simulator, survey
 from found_platform.sources.config import SourceConfig, Span
 from found_platform.sources.folders import is_staged, manifest, waits
 from found_platform.sources.growth import Loss, Removed
@@ -47,11 +48,12 @@ class StageReport:
 
     @property
     def bad_rows(self) -> int:
-        return sum(c.rows - c.good for c in self.channels) + self.profile.bad_rows
+        return sum(c.bad_rows for c in self.channels) + self.profile.bad_rows
 
 
 def discover(settings: Settings, source: SourceConfig, *, another: bool = False) -> SourceConfig:
-    """The source as the home would keep it, with its days and its profile schema. Reads times and columns; writes nothing.
+    """The source as the home would keep it, with its days and its profile schema. Reads times and columns. Rows that are elsewhere,
+    in a database for example, are pulled into the home first; nothing else is written.
 
     A home follows its source: the file may say something else than before, and its days and attributes grow. Only a source that has
     nothing in common with that of the home is refused, unless `another` says that it is meant. Raises BadInput also when the source
@@ -67,11 +69,13 @@ def discover(settings: Settings, source: SourceConfig, *, another: bool = False)
         raise BadInput(f"{settings.home} is a file: choose another --home.")
     if source.simulator:
         return kept or simulator.discover(source)
+    files = pulls.refresh(source, settings.pulled)[0]
     if kept is not None and kept.asks_the_same(source) and _staged_fingerprint(settings) == _fingerprint(settings, kept):
         return kept
     con = lake.connect(settings.duckdb_memory)
     try:
-        read = scan.discover(con, source.as_asked().model_copy(update={"span": None}))
+        with pulls.origins_named(source, settings.pulled):
+            read = scan.discover(con, files.as_asked().model_copy(update={"span": None}))
     finally:
         con.close()
     assert read.span is not None
@@ -111,7 +115,8 @@ def source_fingerprint(settings: Settings) -> str:
 
 
 def _fingerprint(settings: Settings, source: SourceConfig) -> str:
-    entries = [e for entries in source.channels.values() for e in entries] + ([source.profile] if source.profile else [])
+    local = pulls.local(source, settings.pulled)
+    entries = [e for entries in local.channels.values() for e in entries] + ([local.profile] if local.profile else [])
     files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for e in entries for f in e.files()]
     content = json.dumps(
         [
@@ -151,13 +156,15 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
     con = lake.connect()
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
-    found = scan.discover(con, source)
-    scan.scan(con, found)
-    profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
-    channels, equal = scan.report(con), scan.equal_rows(con)
-    report = StageReport(channels, equal, profile, _bad_share(source, channels), False, 0.0)
+    with tempfile.TemporaryDirectory(prefix="found-") as folder, pulls.origins_named(source, Path(folder)):
+        found = scan.discover(con, pulls.refresh(source, Path(folder))[0])
+        scan.scan(con, found)
+        profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
+        channels, equal = scan.report(con), scan.equal_rows(con)
+        notes, refusals = review.notes(con, found, channels, profile), review.implausible_shares(con, found)
+    found = source.model_copy(update={"span": found.span, "profile_schema": found.profile_schema})
+    report = StageReport(channels, equal, profile, round(scan.bad_share(channels), 6), False, 0.0)
     days = survey.days(con)
-    refusals, notes = [], []
     if days:
         found = found.model_copy(update={"data_days": growth.clipped(source.span, min(days), max(days))})
 
@@ -228,7 +235,7 @@ def prepare(
                 home = source_config.of_home(settings) if (settings.home / "source.yaml").exists() else None
                 if days:
                     found = found.model_copy(update=_days(home, growth.clipped(found.span, min(days), max(days))))
-                notes = growth.schema(home.profile_schema, _attributes(con, found))[1] if home else []
+                notes = growth.schema(home.profile_schema, _attributes(settings, con, found))[1] if home else []
                 measured = survey.rhythms(con, found.days, cutoff, horizons) if horizons else []
             finally:
                 con.close()
@@ -260,8 +267,9 @@ def _lost_note(lost: Loss, removed: Removed | None) -> str:
     return f"{sum(lost.rows.values()):,} events of {len(lost.rows):,} days that the source no longer holds {what}"
 
 
-def _attributes(con: duckdb.DuckDBPyConnection, source: SourceConfig) -> dict[str, str]:
-    return profile_attributes(con, source.profile) if source.profile else {}
+def _attributes(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceConfig) -> dict[str, str]:
+    profile = pulls.local(source, settings.pulled).profile
+    return profile_attributes(con, profile) if profile else {}
 
 
 def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> duckdb.DuckDBPyConnection:
@@ -272,7 +280,8 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
     con = _open_scan(settings)
     try:
-        scan.scan(con, source.model_copy(update={"span": source.span or EVER}))
+        with pulls.origins_named(source, settings.pulled):
+            scan.scan(con, pulls.local(source, settings.pulled).model_copy(update={"span": source.span or EVER}))
     except BaseException:
         con.close()
         raise
@@ -305,7 +314,8 @@ def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceCon
             raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
     if not source.span:
         survey.check_days(con)
-    if not is_staged(settings) or _bad_share(source, channels) > settings.quarantine_threshold:
+    review.check_shares(con, source)
+    if not is_staged(settings) or scan.bad_share(channels) > settings.quarantine_threshold:
         return Loss()
     before = growth.staged_rows(con, settings.staging, manifest(settings))
     lost = growth.loss(before, growth.source_rows(con), source)
@@ -329,7 +339,7 @@ def stage(settings: Settings) -> StageReport:
             con = _open_scan(settings) if scanned else _scan(settings, source, None)
             try:
                 lost = Loss() if home.simulator else _judge(settings, con, source, removed if scanned else None)
-                schema, _ = growth.schema(home.profile_schema, _attributes(con, source))
+                schema, _ = growth.schema(home.profile_schema, _attributes(settings, con, source))
                 home = home.model_copy(update={"profile_schema": schema})
                 report, days = _stage(settings, con, source.model_copy(update={"profile_schema": schema}), lost, removed, timer)
             finally:
@@ -350,11 +360,11 @@ def _stage(
     """Writes the quarantine table and, where few enough rows are bad, the days. Returns the report and the days with rows."""
     channels, refused = scan.report(con), scan.quarantined(con)
     profile, about_profile = None, ProfileReport()
-    if source.profile:
-        profile, bad, about_profile = read_profile(con, source.profile, source.profile_schema or {})
+    if (entry := pulls.local(source, settings.pulled).profile) is not None:
+        profile, bad, about_profile = read_profile(con, entry, source.profile_schema or {})
         refused = pa.concat_tables([refused, bad.select(refused.column_names)])
     lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
-    share = _bad_share(source, channels)
+    share = round(scan.bad_share(channels), 6)
     equal = scan.equal_rows(con)
     staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
     written = (
@@ -365,17 +375,6 @@ def _stage(
     kept = sum(written["kept"].values())
     report = StageReport(channels, equal, about_profile, share, staged, timer.seconds, sum(lost.rows.values()), kept)
     return report, [dt.date.fromisoformat(d) for d in written["days"]]
-
-
-def _bad_share(source: SourceConfig, channels: list[ChannelReport]) -> float:
-    """Share of bad events. A row outside a span that the source file asks for is no fault: it is left aside."""
-    outside = sum(c.bad.get(OUTSIDE, 0) for c in channels) if source.span else 0
-    rows = sum(c.rows for c in channels) - outside
-    return round((sum(c.rows - c.good for c in channels) - outside) / rows, 6) if rows else 0.0
-
-
-OUTSIDE = "event_time outside the span"
-"""The reason with which a scan refuses a row that is not of the days asked for."""
 
 
 def threshold_sentence(settings: Settings, report: StageReport, where_named: str | None = None) -> str:

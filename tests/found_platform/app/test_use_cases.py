@@ -98,6 +98,7 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "graph.backfill": lambda c, seeds, user, out: graph.backfill(c, graph.Backfill("2026-01-02", "2026-01-02")),
     "graph.run": lambda c, seeds, user, out: graph.run(c, graph.Run()),
     "models.publish": lambda c, seeds, user, out: models.publish(c, registry.versions(c.settings)[0].tags["cutoff"]),
+    "sources.pull": lambda c, seeds, user, out: sources.pull(c),
     "benchmarks.run": lambda c, seeds, user, out: _refused(lambda: benchmarks.run(c, benchmarks.Run(cutoff="1999-01-01"))),
     "rewriting.train": lambda c, seeds, user, out: _refused(
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
@@ -142,6 +143,9 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),
         "rewriting.rewrite": lambda: rewriting.rewrite(context, rewriting.Rewrite("people who will soon buy gold")),
+        "sources.init": lambda: _refused(
+            lambda: sources.init(context, sources.Init((context.home / "no.csv",), context.home / "s.yaml"))
+        ),
         "sources.check": lambda: _refused(lambda: sources.check(context, context.home / "no.yaml")),
     }
     assert set(reading) == {name for name, case in USE_CASES.items() if not case.rows}
