@@ -153,7 +153,9 @@ def warm(home: Path, count: int, encoder: str, rounds: int) -> dict[str, Any]:
                 encode=encoded,
                 raw=raw,
                 searcher=lambda: searcher.search(index.live(settings), encoded(), TOP),
-                find=lambda: lookup.find(settings, lookup.Question(DEMANDS[next(turn) % len(DEMANDS)], mode="aligned"), top=TOP),
+                find=lambda: lookup.find(
+                    settings, lookup.Question(DEMANDS[next(turn) % len(DEMANDS)], mode="aligned"), lookup.Size(top=TOP)
+                ),
             )
     lookup.release(settings)
     cold = medians(2, cold=lambda: index.search(settings, published, encoded(), TOP))["cold"]

@@ -81,7 +81,7 @@ def whole(home: Path) -> None:
     settings = Settings.load(home)
     for number, demand in enumerate(DEMANDS):
         began, used = time.perf_counter(), time.process_time()
-        found = lookup.find(settings, lookup.Question(demand, mode="replay"), top=TOP)
+        found = lookup.find(settings, lookup.Question(demand, mode="replay"), lookup.Size(top=TOP))
         wall, cpu = time.perf_counter() - began, time.process_time() - used
         first = "" if number else " (first)"
         print(f"{wall:6.2f} s, CPU {cpu:6.2f} s: {found.count} users, mode {found.mode}: {demand}{first}", flush=True)

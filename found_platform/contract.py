@@ -190,6 +190,13 @@ def parse_day(value: str, what: str) -> dt.date:
         raise BadInput(f"{what} is {value!r}, which is not a day: write it as YYYY-MM-DD.") from None
 
 
+def parse_cutoff(value: str | None, default: dt.date, end: dt.date) -> dt.date:
+    """A day, `latest` for the data's `end`, or None for the default. Raises BadInput otherwise."""
+    if value is None:
+        return default
+    return end if value == "latest" else parse_day(value, "--cutoff")
+
+
 def days_between(start: dt.date, end: dt.date) -> list[dt.date]:
     """The days of `[start, end)`."""
     return [start + dt.timedelta(days=i) for i in range((end - start).days)]

@@ -1,16 +1,33 @@
-"""A home as a folder: its locks, and files that only its owner may read.
+"""A home as a folder: which one commands take, its locks, and files that only its owner may read.
 
 What belongs here: how anything is locked, made private and written whole. What does not: what is in it.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator
+import shlex
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from found_platform.errors import JobFailed
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+POLL_SECONDS = 0.2
+"""Between two looks at a lock that somebody else holds: a system lock does not wake who waits with a time limit."""
+
+
+def default() -> Path:
+    """The home of whoever names none: `FOUND_HOME`, else `.found` in the working directory."""
+    return Path(os.environ.get("FOUND_HOME") or ".found")
+
+
+def option(home: Path) -> str:
+    """The option that names a home in a command to run next, with a blank before it; nothing where commands take it anyway."""
+    return "" if home.resolve() == default().resolve() else f" --home {shlex.quote(str(home))}"
 
 
 def lock(home: Path, name: str, timeout: float = -1) -> FileLock:
@@ -45,9 +62,63 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def in_turn(home: Path, *names: str) -> Iterator[None]:
-    """Holds several locks of a home. They are always taken in the same order, so that two holders never wait for each other."""
+def hold(
+    home: Path, names: Iterable[str], purpose: str, *, seconds: float, waiting: Callable[[str], None] = lambda _: None
+) -> Iterator[bool]:
+    """Holds several locks of a home, taken in one order, so that two holders never wait for each other.
+
+    Yields whether anybody else had to be waited for.
+
+    Args:
+        purpose: what the holder does, for the sentence that others read while they wait.
+        seconds: to wait at most, in all.
+        waiting: told for what and for whom, each time before it waits.
+
+    Raises JobFailed where the wait is over and somebody still holds one.
+    """
+    end = time.monotonic() + seconds
     with contextlib.ExitStack() as held:
+        waited = False
         for name in sorted(set(names)):
-            held.enter_context(lock(home, name))
-        yield
+            file_lock = lock(home, name)
+            try:
+                file_lock.acquire(timeout=0)
+            except Timeout:
+                waited = True
+                waiting(f"waiting for {name}, held by {_holder(home, name)}")
+                try:
+                    file_lock.acquire(timeout=max(end - time.monotonic(), 0), poll_interval=POLL_SECONDS)
+                except Timeout:
+                    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 60 else f"{seconds:g} seconds"
+                    raise JobFailed(
+                        f"After {minutes} {name} in {home} is still held by {_holder(home, name)}: wait until that has ended, then "
+                        "run this again."
+                    ) from None
+            held.callback(file_lock.release)
+            note = _note(home, name)
+            write_whole(note, f"pid {os.getpid()} ({purpose})")
+            held.callback(note.unlink, missing_ok=True)
+        yield waited
+
+
+def is_free(home: Path, name: str) -> bool:
+    """Whether nobody holds a lock at this moment."""
+    file_lock = lock(home, name)
+    try:
+        file_lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    file_lock.release()
+    return True
+
+
+def _note(home: Path, name: str) -> Path:
+    return home / "locks" / f"{name}.holder"
+
+
+def _holder(home: Path, name: str) -> str:
+    """Who holds a lock, as they wrote it down."""
+    try:
+        return _note(home, name).read_text()
+    except FileNotFoundError:  # in the moment before it is written
+        return "another process"

@@ -4,13 +4,15 @@ What belongs here: creating a table so that no user key enters its statistics, r
 fingerprinting its rows. What does not: what any table means (that is `contract` and `features`).
 """
 
+import contextlib
 import datetime as dt
 import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -111,9 +113,26 @@ def version(lake: Path, table: str) -> int:
 def open_table(lake: Path, table: str, version: int | None = None) -> DeltaTable:
     """Opens a table, at a version if given. Raises BadInput that names what to run when it is not there yet."""
     try:
-        return DeltaTable(str(path(lake, table)), version=version)
+        opened = DeltaTable(str(path(lake, table)), version=version)
     except TableNotFoundError:
         raise BadInput(f"The table {table!r} does not exist under {lake}: run `found demo` in this home first.") from None
+    if (reads := _READS.get()) is not None:
+        reads[table] = opened.version()
+    return opened
+
+
+_READS: ContextVar[dict[str, int] | None] = ContextVar("reads", default=None)
+
+
+@contextlib.contextmanager
+def recorded_reads() -> Iterator[dict[str, int]]:
+    """Records which tables are opened within, and at which version last. A table that is only written is not among them."""
+    reads: dict[str, int] = {}
+    token = _READS.set(reads)
+    try:
+        yield reads
+    finally:
+        _READS.reset(token)
 
 
 def dataset(lake: Path, table: str, version: int | None = None) -> pad.Dataset:
@@ -205,7 +224,7 @@ def replace(
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
         write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate, writer_properties=_properties(schema))
-        return version(lake, table)
+        return DeltaTable(str(path(lake, table))).version()
 
 
 def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
@@ -213,7 +232,7 @@ def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partiti
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
         write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=_properties(schema))
-        return version(lake, table)
+        return DeltaTable(str(path(lake, table))).version()
 
 
 def _properties(schema: pa.Schema) -> WriterProperties:

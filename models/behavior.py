@@ -75,9 +75,9 @@ class EventEncoder(nn.Module):
         counts = windows.counts  # (BW,)
         volume = self.volume(torch.log1p(counts.to(total.dtype))[:, None])
         window = total + volume
-        there = counts > 0
-        z = self.norm(window + self.mix(window)) * there[:, None]
-        return z.view(users, config.windows, -1), there.view(users, config.windows)
+        has_events = counts > 0
+        z = self.norm(window + self.mix(window)) * has_events[:, None]
+        return z.view(users, config.windows, -1), has_events.view(users, config.windows)
 
     def acted(self, histories: Histories) -> Tensor:
         """Windows (B, W) bool with an event by the user: what was done to the user is no act."""
@@ -115,18 +115,18 @@ class BehaviorEncoder(nn.Module):
 
         An empty window is a step too (silence tells something), but no target and no part of a mean.
         """
-        z, there = self.events(histories)
-        steps = self.drop(torch.where(there[..., None], z, self.empty) + self.position.weight)
+        z, has_events = self.events(histories)
+        steps = self.drop(torch.where(has_events[..., None], z, self.empty) + self.position.weight)
         if self.config.kind == "gru":
             c, _ = self.time(steps)
         else:
             mask = nn.Transformer.generate_square_subsequent_mask(self.config.windows, device=steps.device, dtype=steps.dtype)
             c = self.time(steps, mask=mask, is_causal=True)
-        return c, z, there
+        return c, z, has_events
 
-    def pool(self, context: Tensor, there: Tensor) -> Tensor:
+    def pool(self, context: Tensor, has_events: Tensor) -> Tensor:
         """e^(V) (B, d): the mean over the windows that hold an event (equation 5); zeros for a user without any."""
-        return masked_mean(context, there)
+        return masked_mean(context, has_events)
 
     def acts_next(self, context: Tensor) -> Tensor:
         """Logits (B, W) that the user acts in the window after each window."""

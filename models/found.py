@@ -137,16 +137,16 @@ class Found(nn.Module):
 
     def forward(self, histories: Histories) -> States:
         """The encoders (equation 5; the table's; equation 10, searches as tokens with their age) and their fusion (equation 11)."""
-        mean, known = histories.own_mean()
-        centred = (mean - self.center) * known[:, None]
+        mean, has_history = histories.own_mean()
+        centred = (mean - self.center) * has_history[:, None]
         tokens: list[Tensor | None] = [None, None, None]
-        there: list[Tensor | None] = [None, None, None]
+        masks: list[Tensor | None] = [None, None, None]
         context = targets = windows = behavior = table = search = None
         shared: dict[str, Tensor] = {}
         if self.behavior is not None and self.behavior_tokens is not None:
             context, targets, windows = self.behavior(histories)
             behavior = self.behavior.pool(context, windows)
-            tokens[0], there[0] = self.behavior_tokens(context), windows
+            tokens[0], masks[0] = self.behavior_tokens(context), windows
             shared["behavior"] = masked_mean(tokens[0], windows)
         rows = []  # of the table (B, ., width)
         if self.activity_tokens is not None:
@@ -157,21 +157,21 @@ class Found(nn.Module):
             rows.append(self.table_tokens(columns))
         if rows:
             tokens[1] = torch.cat(rows, 1)
-            there[1] = torch.ones(tokens[1].shape[:2], dtype=torch.bool, device=tokens[1].device)
+            masks[1] = torch.ones(tokens[1].shape[:2], dtype=torch.bool, device=tokens[1].device)
         if self.search_tokens is not None and self.search_age is not None:
             vectors = histories.texts[histories.search_text] - self.center
             age = self.search_age(torch.log1p(histories.search_age)[:, None])
             queries = torch.cat([self.search_tokens(vectors) + age, vectors], 1)
             most = min(self.config.searches, max(1, *histories.search_counts.tolist())) if len(histories) else 1
-            padded, there[2] = pad(queries, histories.search_counts, most)
+            padded, masks[2] = pad(queries, histories.search_counts, most)
             tokens[2] = padded[..., : self.config.width]
-            search = masked_mean(padded[..., self.config.width :], there[2])
-            shared["search"] = masked_mean(tokens[2], there[2])
+            search = masked_mean(padded[..., self.config.width :], masks[2])
+            shared["search"] = masked_mean(tokens[2], masks[2])
         start = F.normalize(F.linear(centred.detach(), self.start), dim=-1)
-        fused = self.fused(self.fusion(tokens, there))
+        fused = self.fused(self.fusion(tokens, masks))
         both = F.normalize(self.user(centred), dim=-1) + fused
         # Unit length of nearly nothing has a gradient of nearly any size: who has done nothing is zeros, and teaches nothing.
-        aligned = F.normalize(torch.where(known[:, None], both, 0.0), dim=-1, eps=1e-3) * known[:, None]
+        aligned = F.normalize(torch.where(has_history[:, None], both, 0.0), dim=-1, eps=1e-3) * has_history[:, None]
         return States(context, targets, windows, behavior, table, search, shared, start, aligned)
 
     def users(self, histories: Histories) -> Tensor:

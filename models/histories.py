@@ -92,7 +92,7 @@ def pad(flat: Tensor, counts: Tensor, length: int) -> tuple[Tensor, Tensor]:
     place = place - (counts - length).clamp(min=0)[user]
     kept = torch.nonzero(place >= 0)[:, 0]
     padded = flat.new_zeros((len(counts), length, *flat.shape[1:]))
-    there = torch.zeros((len(counts), length), dtype=torch.bool, device=flat.device)
+    mask = torch.zeros((len(counts), length), dtype=torch.bool, device=flat.device)
     padded[user[kept], place[kept]] = flat[kept]
-    there[user[kept], place[kept]] = True
-    return padded, there
+    mask[user[kept], place[kept]] = True
+    return padded, mask

@@ -6,27 +6,22 @@ from typing import Any
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.fingerprints import row_hashes
+from dagster_defs.graph import AssetGraph
+from dagster_defs.materialization import AssetRun, asset
 from found_platform import contract, feature_store
 from found_platform.features import checks, describe, write
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
-    settings = house.settings
+def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
+    settings = graph.settings
 
     def daily(table: str, description: str, check: str | None = None) -> dg.AssetsDefinition:
-        @house.asset(
-            table,
-            group="features",
-            kinds={"duckdb", "deltalake"},
-            checks=[check] if check else [],
-            description=description,
-        )
-        def feature(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-            record = Record(context, house)
-            written = write.feature(settings, table, *record.days)
-            found = {check: getattr(checks, check)(settings, *record.days)} if check else {}
-            return record.written(written, write.schema(settings, table), checks=found, metadata=_described(table, *record.days))
+        @asset(graph, table, kinds={"duckdb", "deltalake"}, description=description)
+        def feature(run: AssetRun) -> dg.MaterializeResult:
+            written = write.feature(settings, table, *run.days)
+            outcomes = {check: getattr(checks, check)(settings, *run.days)} if check else {}
+            return run.written(written, write.schema(settings, table), outcomes=outcomes, metadata=_described(table, *run.days))
 
         return feature
 
@@ -41,17 +36,16 @@ def build(house: House) -> list[dg.AssetsDefinition]:
             ),
         }
 
-    @house.asset("online_features", group="features", kinds={"feast", "sqlite"}, pool="feast")
-    def online_features(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    @asset(graph, "online_features", kinds={"feast", "sqlite"})
+    def online_features(run: AssetRun) -> dg.MaterializeResult:
         """The newest state of every user in Feast's online store: what is new since it was filled last, or everything where older
         days were made again. Unpartitioned: an old backfill must not overwrite a newer row."""
-        record = Record(context, house)
-        newest = max(house.hashes(context.instance, "user_tabular"))
+        newest = max(row_hashes(graph, run.instance, "user_tabular"))
         moment = contract.snapshot_time(contract.parse_day(newest, "the newest snapshot"))
-        made = [house.hashes(context.instance, view) for view in feature_store.VIEWS]
-        days = {day for hashes in made for day in hashes}
-        users = feature_store.materialize_online(settings, moment, {d: " ".join(h.get(d, "") for h in made) for d in days})
-        return record.result(hashes={"": str(moment)}, rows=users, metadata={"as_of": str(moment)})
+        views = [row_hashes(graph, run.instance, view) for view in feature_store.VIEWS]
+        days = {day for hashes in views for day in hashes}
+        users = feature_store.materialize_online(settings, moment, {d: " ".join(h.get(d, "") for h in views) for d in days})
+        return run.result(hashes={"": str(moment)}, rows=users, metadata={"as_of": str(moment)})
 
     return [
         daily("behavior_text", "The day's distinct event texts and how many events carry each; a text keeps its id for ever."),

@@ -5,25 +5,25 @@ import json
 
 import dagster as dg
 
-from dagster_defs.house import House, Record
+from dagster_defs.graph import AssetGraph
+from dagster_defs.materialization import AssetRun, asset
 from found_platform import registry
 from found_platform.audiences import prompts
 
 
-def build(house: House) -> list[dg.AssetsDefinition]:
-    settings = house.settings
+def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
+    settings = graph.settings
 
-    @house.asset("tuned_prompts", group="audience", kinds={"pytorch", "mlflow"}, pool="mlflow", warnings=["every_prompt_is_tuned"])
-    def tuned_prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    @asset(graph, "tuned_prompts", kinds={"pytorch", "mlflow"})
+    def tuned_prompts(run: AssetRun) -> dg.MaterializeResult:
         """Every saved prompt, tuned for this cutoff's version from the demand and the seeds it was made with."""
-        record = Record(context, house)
-        version = registry.of_cutoff(settings, str(record.cutoff))
-        tuned, failed = prompts.retune(settings, version, record.cutoff)
-        written = {prompt.name: hashlib.sha256(prompt.head.query.tobytes()).hexdigest()[:16] for prompt in tuned}
-        return record.result(
-            hashes={str(record.cutoff): json.dumps(written)},
+        version = registry.of_cutoff(settings, str(run.cutoff))
+        tuned, failed = prompts.retune(settings, version, run.cutoff)
+        heads = {prompt.name: hashlib.sha256(prompt.head.query.tobytes()).hexdigest()[:16] for prompt in tuned}
+        return run.result(
+            hashes={str(run.cutoff): json.dumps(heads)},
             rows=len(tuned),
-            warnings={"every_prompt_is_tuned": (not failed, " ".join(failed.values()) or "none was left out")},
+            outcomes={"every_prompt_is_tuned": (not failed, " ".join(failed.values()) or "none was left out")},
             metadata={
                 "model_version": version,
                 "heads": dg.MetadataValue.table(

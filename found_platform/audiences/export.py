@@ -26,7 +26,7 @@ from found_platform import lake
 from found_platform.audiences import membership, specification
 from found_platform.audiences.membership import Refresh
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys, suppression
+from found_platform.privacy import actor, audit, keys, suppression
 from found_platform.settings import Settings
 
 WRITERS = {".parquet": pq.write_table, ".csv": csv.write_csv}
@@ -131,7 +131,7 @@ def beside(path: Path) -> Path:
 
 def place_with_provenance(path: Path, content: bytes | memoryview, said: dict[str, Any]) -> None:
     """Puts a file in place, and first the one beside it: what is `said` of it, who wrote it when, and its hash."""
-    written = {"exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", "exported_by": audit.account()}
+    written = {"exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", "exported_by": str(actor.current())}
     said = {**said, **written, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
     place(beside(path), json.dumps(said, indent=1, ensure_ascii=False).encode())
     place(path, content)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from found_platform import index, lake, rewriting
 from found_platform.audiences import prompts
+from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.index import Publication
@@ -36,25 +37,6 @@ FEW_MATCHES = 1000
 """Under this many matching users, exact scoring is as fast as the index and never misses one."""
 FEW_THEN = 200
 """Users of a past moment whom a filter must select, for precision and reach to be theirs."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: a `sentence`, or the name of a tuned `prompt`.
-
-    Attributes:
-        phrases: a person's own rewriting of the sentence; None takes the rewriter's.
-        where: a filter, see `scoring.filters`.
-        mode: one of `modes.MODES`; a prompt has none.
-        horizon_days: how far ahead; None takes what the sentence says, or the home's.
-    """
-
-    sentence: str | None = None
-    prompt: str | None = None
-    phrases: tuple[str, ...] | None = None
-    where: str | None = None
-    mode: str = "auto"
-    horizon_days: int | None = None
 
 
 @dataclass(frozen=True)
@@ -173,19 +155,18 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
 def find(
     settings: Settings,
     question: Question,
+    size: Size = TWENTY,
     *,
-    top: int = 20,
-    min_score: float | None = None,
     exact: bool = False,
     exclude: frozenset[str] = frozenset(),
     explain: bool = False,
 ) -> Audience:
-    """The `top` users, or all who score at least `min_score`, best first, and a row in the audit.
+    """The best users, as many as the size says (a number or a lowest score), and a row in the audit.
 
-    Raises BadInput as `score`, and for a bad number.
+    Raises BadInput as `score`, and for a size that is a level.
     """
-    if top < 1:
-        raise BadInput(f"--top is {top}: ask for at least one user.")
+    if size.level is not None:
+        raise BadInput("A look-up takes a number of users or a lowest score: a level is for `found audience preview` and `save`.")
     check(question)
     published = index.live(settings)
     population = _population(settings, published.name, published.model_version, published.as_of)
@@ -194,12 +175,12 @@ def find(
     why: dict[str, list[Evidence]] = {}
     chances: list[float] | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
-    if not exact and min_score is None and ranking.query is not None:
-        hits = _ask(population, published, ranking, question, top, exclude)
+    if not exact and size.top is not None and ranking.query is not None:
+        hits = _ask(population, published, ranking, question, size.top, exclude)
     if isinstance(hits, str):
         said = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
         scored = _score(population, published, question, exclude, ranking, demand, made)
-        count = min(top, len(scored.rows)) if min_score is None else int((scored.scores >= min_score).sum())
+        count = int((scored.scores >= size.min_score).sum()) if size.top is None else min(size.top, len(scored.rows))
         found = list(zip(scored.keys[:count], scored.scores[:count].tolist(), strict=True))
         chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
     else:
@@ -223,8 +204,8 @@ def find(
         ],
     )
     asked = {
-        "top": top,
-        "min_score": min_score,
+        "top": size.top,
+        "min_score": size.min_score,
         "exact": exact or None,
         "explain": explain or None,
         "without_users": len(exclude) or None,

@@ -24,7 +24,7 @@ from found_platform.audiences.specification import Specification
 from found_platform.contract import TIMESTAMP
 from found_platform.embedding import users
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys, suppression
+from found_platform.privacy import actor, audit, keys, suppression
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 
@@ -144,7 +144,7 @@ def refresh(settings: Settings, audience: str) -> Outcome:
             as_of=dt.date.fromisoformat(scored.published.as_of),
             model_version=scored.published.model_version,
             index_version=scored.published.name.removesuffix(".db"),
-            refreshed_by=audit.account(),
+            refreshed_by=str(actor.current()),
             mode=scored.mode,
             reason=scored.reason,
             demand=_plain(asdict(scored.demand)),

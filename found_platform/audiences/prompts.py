@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import re
-import shlex
 import tempfile
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -21,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import index, lake, rewriting
+from found_platform import home, index, lake, rewriting
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import suppression
@@ -129,7 +128,7 @@ def load(settings: Settings, name: str, model_version: str) -> Tuned:
     if tuned is None:
         raise BadInput(
             f"The prompt {name!r} is not tuned for model version {model_version}, and other versions have other vectors: "
-            f"run `found audience tune {name} --home {shlex.quote(str(settings.home))}`, which uses the seeds it was given before."
+            f"run `found audience tune {name}{home.option(settings.home)}`, which uses the seeds it was given before."
         )
     return tuned
 

@@ -201,9 +201,9 @@ def means_grid(table: pa.Table, metrics: dict[str, str]) -> Grid:
     means = [r for r in table.to_pylist() if r["scenario"] == "mean"]
     cells = {(r["metric"], r["method"], r["task"]): _short(r["value"]) for r in means}
     cells |= {("std", r["method"], r["task"]): _short(r["std"]) for r in means if r["metric"] == "auc" and r["std"]}
-    there = {m: title for m, title in metrics.items() if any(m == metric for metric, _, _ in cells)}
-    return ["mean of scenarios", *there.values()], [
-        [f"{number:>2} {method}", *(cells.get((m, method, task), "") for m in there)]
+    titles = {m: title for m, title in metrics.items() if any(m == metric for metric, _, _ in cells)}
+    return ["mean of scenarios", *titles.values()], [
+        [f"{number:>2} {method}", *(cells.get((m, method, task), "") for m in titles)]
         for number, (method, task) in enumerate(_methods(table), 1)
     ]
 
@@ -220,8 +220,8 @@ def scenarios_grid(table: pa.Table, metric: str, task: str, part: slice = slice(
 
 def _methods(table: pa.Table) -> list[tuple[str, str]]:
     """The methods with their tasks: without labels, with a few, with a fifth."""
-    found = dict.fromkeys((r["method"], r["task"]) for r in table.to_pylist())
-    return sorted(found, key=lambda m: list(TITLES).index(m[1]))
+    methods_and_tasks = dict.fromkeys((r["method"], r["task"]) for r in table.to_pylist())
+    return sorted(methods_and_tasks, key=lambda m: list(TITLES).index(m[1]))
 
 
 def _short(value: float) -> str:

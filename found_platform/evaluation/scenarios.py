@@ -4,6 +4,7 @@
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -59,6 +60,13 @@ def give(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> 
     (settings.home / "benchmark.yaml").write_text(
         yaml.safe_dump({"labels": str(labels.resolve()), "scenarios": str(scenarios.resolve())})
     )
+
+
+def fingerprint(settings: Settings) -> str:
+    """The label and scenario files with a hash of what is in them."""
+    files = given(settings)
+    contents = {k: hashlib.sha256(p.read_bytes()).hexdigest() if (p := Path(f)).exists() else "missing" for k, f in files.items()}
+    return json.dumps([files, contents], sort_keys=True)
 
 
 def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:

@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, SEARCH
-from found_platform.features.knowledge import brought_back, created, known_day, late_events, past, versions
+from found_platform.features.late_arrivals import brought_back, created, known_day, late_events, past, versions
 
 
 def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
@@ -47,8 +47,8 @@ def _last_events(events: ir.Table, days: ir.Table, length: int, has_late: bool) 
     active = events.semi_join(days, events.event_date == days.day).select("user_key", "event_date").distinct()
     snapshots = active.join(days, active.event_date == days.day).select("user_key", "day", "first_day", "event_timestamp")
     snapshots = versions(snapshots, late_events(events) if has_late else None)
-    then = events.view()
-    history = past(snapshots, then.mutate(known_day=known_day(then)) if has_late else then, has_late)
+    events_again = events.view()
+    history = past(snapshots, events_again.mutate(known_day=known_day(events_again)) if has_late else events_again, has_late)
     event = ibis.struct(
         {
             # truncated first: the cast of a fraction of a second would round it up, into the future

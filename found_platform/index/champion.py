@@ -6,7 +6,7 @@ The index goes first, since building it is what can fail; the same call ends wha
 import datetime as dt
 from dataclasses import dataclass
 
-from found_platform import registry
+from found_platform import home, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput
 from found_platform.index import milvus, pointer, publishing
@@ -29,7 +29,7 @@ def promote(settings: Settings, version: str | None = None) -> Change:
     """
     version = version or registry.version_of(settings, registry.CANDIDATE)
     if version is None:
-        raise BadInput(f"There is no candidate in {settings.home}: run `found demo --home {settings.home}` first.")
+        raise BadInput(f"There is no candidate in {settings.home}: run `found demo{home.option(settings.home)}` first.")
     registry.check_promotable(settings, version)
     champion, before = registry.version_of(settings, registry.CHAMPION), _live(settings)
     live = before if before and before.model_version == version else _publish(settings, version, replaces_bad=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from found_platform import home
 from found_platform.errors import BadInput
 from found_platform.index.audit import RECALL, Audited
 from found_platform.settings import Settings
@@ -75,12 +76,13 @@ def read(settings: Settings) -> Pointer:
     """What is live and what was before. Raises BadInput when nothing is published."""
     path = _file(settings)
     if not path.exists():
-        raise BadInput(f"Nothing is published in {settings.home}: run `found demo --home {settings.home}` first.")
+        raise BadInput(f"Nothing is published in {settings.home}: run `found demo{home.option(settings.home)}` first.")
     said = json.loads(path.read_text())
-    return Pointer(_publication(said["live"]), _publication(said["previous"]) if said["previous"] else None)
+    return Pointer(publication(said["live"]), publication(said["previous"]) if said["previous"] else None)
 
 
-def _publication(said: dict[str, Any]) -> Publication:
+def publication(said: dict[str, Any]) -> Publication:
+    """A publication from its JSON."""
     return Publication(**{**said, "audit": tuple(Audited(**a) for a in said.get("audit", ()))})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from found_platform import contract, feature_store, registry
+from found_platform import contract, feature_store, home, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import audit, milvus, pointer
@@ -92,13 +92,13 @@ def rollback(settings: Settings) -> tuple[Publication, Publication]:
         if now.previous is None:
             raise BadInput(
                 f"There is no earlier index to go back to: {now.live.name} is the only one. "
-                f"`found publish --cutoff {now.live.as_of} --home {settings.home}` builds another."
+                f"`found publish --cutoff {now.live.as_of}{home.option(settings.home)}` builds another."
             )
         store = milvus.store(settings)
         if not store.exists(now.previous.name):
             raise BadInput(
                 f"The earlier index {now.previous.name} is gone: "
-                f"`found publish --cutoff {now.previous.as_of} --home {settings.home}` builds it again."
+                f"`found publish --cutoff {now.previous.as_of}{home.option(settings.home)}` builds it again."
             )
         store.point(now.previous.name)
         pointer.move(settings, pointer.ROLLED_BACK, now.previous, None)

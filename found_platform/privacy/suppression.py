@@ -21,7 +21,7 @@ from filelock import FileLock
 from found_platform import lake
 from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys
+from found_platform.privacy import actor, keys
 from found_platform.settings import Settings
 
 TABLE = "suppressions"
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
         pa.field("by", pa.string(), nullable=False),
     ]
 )
-"""The history. `since` is when the entry was made, UTC; `by` the account that made it."""
+"""The history. `since` is when the entry was made, UTC; `by` the actor who made it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
                 "active": [active] * len(changed),
                 "reason": list(changed.values()),
                 "since": [_now_or_after_the_newest(settings)] * len(changed),
-                "by": [audit.account()] * len(changed),
+                "by": [str(actor.current())] * len(changed),
             }
             lake.append(settings.lake, TABLE, pa.table(rows, schema=SCHEMA), schema=SCHEMA)
     return Change(len(changed), len(users) - len(changed), len(users) - keys.known(settings, list(users)))

@@ -133,12 +133,12 @@ def _futures(model: "Model", pairs: pa.Table, texts: Texts) -> np.ndarray:
     import torch
 
     from models import saved
-    from models.device import lent
+    from models.device import on_device
 
     ids, counts = histories.flatten(pairs["item_text_ids"])
     weights, _ = histories.flatten(pairs["item_counts"])
     did = counts > 0
-    with lent(model), torch.inference_mode():
+    with on_device(model), torch.inference_mode():
         if saved.reads_sentences(model):
             vectors = model.describe(pairs["description"].to_pylist())
         else:

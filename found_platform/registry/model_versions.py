@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from found_platform import home
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
@@ -213,7 +214,7 @@ def champion(settings: Settings) -> LoadedModel:
     """The version in service. Raises BadInput when none has been promoted."""
     version = version_of(settings, CHAMPION)
     if version is None:
-        raise BadInput(f"No model has been promoted in {settings.home}: run `found demo --home {settings.home}` first.")
+        raise BadInput(f"No model has been promoted in {settings.home}: run `found demo{home.option(settings.home)}` first.")
     return load(settings, version)
 
 
@@ -305,7 +306,7 @@ def champion_and_previous(settings: Settings) -> tuple[str, str]:
     """The version in service and the one before it. Raises BadInput when there is no such pair."""
     now, before = version_of(settings, CHAMPION), version_of(settings, PREVIOUS)
     if now is None:
-        raise BadInput(f"No model has been promoted in {settings.home}: run `found demo --home {settings.home}` first.")
+        raise BadInput(f"No model has been promoted in {settings.home}: run `found demo{home.option(settings.home)}` first.")
     if before is None:
         raise BadInput(
             f"There is no earlier champion to go back to from version {now}: `found model list` shows every version, and "

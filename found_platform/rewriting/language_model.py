@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from found_platform.errors import BadInput
-from found_platform.rewriting import ground, prompts, reading, retrieval
+from found_platform.rewriting import ground, instructions, reading, retrieval
 from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.prompts import Message
 from found_platform.settings import Settings
 
 KEY = "FOUND_LLM_KEY"
@@ -50,51 +50,53 @@ class LanguageModelRewriter:
 
     def rewrite(self, demand: str) -> Rewriting:
         """See `Rewriter.rewrite`. Where the model's answer cannot be used, the grounded rewriting, and its note says so."""
-        known = ground.of(self.settings, self.cutoff)
-        plain = retrieval.on(known, demand, self.settings.horizon_days)
+        lake_items = ground.of(self.settings, self.cutoff)
+        plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
         read = reading.read(demand)
-        whole, _, unwanted = retrieval.heard(known, read)
-        near = [known.items[i] for i in np.argsort(-(known.vectors @ whole), kind="stable")[: prompts.EXAMPLES]]
+        whole, _, unwanted = retrieval.heard(lake_items, read)
+        near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days
         try:
-            items = prompts.items_of(self.answer(prompts.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days)))
-            items, nearest = _checked(known, items, whole, unwanted)
+            items = instructions.items_of(
+                self.answer(instructions.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days))
+            )
+            items, nearest = _checked(lake_items, items, whole, unwanted)
         except NoAnswer as reason:
             note = f"{self.name} was not used ({reason}): this is the grounded rewriting"
             return replace(plain, note="; ".join(filter(None, [plain.note, note])))
         own = [
             Match(
-                text=known.items[i],
-                kind="text" if i < known.texts else "category",
-                similarity=round(float(known.vectors[i] @ whole), 3),
-                events=int(known.events[i]),
+                text=lake_items.items[i],
+                kind="text" if i < lake_items.texts else "category",
+                similarity=round(float(lake_items.vectors[i] @ whole), 3),
+                events=int(lake_items.events[i]),
                 negated=False,
             )
             for i in nearest
         ]
-        wanted = sorted({m.text: m for m in [*own, *plain.matches] if not m.negated}.values(), key=lambda m: -m.similarity)
+        matches = sorted({m.text: m for m in [*own, *plain.matches] if not m.negated}.values(), key=lambda m: -m.similarity)
         return replace(
             plain,
             sentences=retrieval.sentences(items, days),
-            phrases=tuple(dict.fromkeys(item for said in items.values() for item in said)),
-            matches=(*wanted, *(m for m in plain.matches if m.negated)),
+            phrases=tuple(dict.fromkeys(item for named in items.values() for item in named)),
+            matches=(*matches, *(m for m in plain.matches if m.negated)),
             by=f"llm:{self.name}",
         )
 
 
 def _checked(
-    known: Ground, items: dict[str, list[str]], whole: np.ndarray, unwanted: np.ndarray
+    lake_items: Ground, items: dict[str, list[str]], whole: np.ndarray, unwanted: np.ndarray
 ) -> tuple[dict[str, list[str]], list[int]]:
     """The items by kind that resemble the lake and nothing unwanted, and what each resembles most. Raises NoAnswer without any."""
-    said = list(dict.fromkeys(item for named in items.values() for item in named))
-    if not said:
+    phrases = list(dict.fromkeys(item for named in items.values() for item in named))
+    if not phrases:
         raise NoAnswer("its answer holds no sentence of the templates")
-    vectors = known.ask(said)
-    similar = vectors @ known.vectors.T
+    vectors = lake_items.ask(phrases)
+    similar = vectors @ lake_items.vectors.T
     against = (vectors @ unwanted.T).max(1, initial=-1.0)
-    left_out = (against >= retrieval.floors(known.encoder.revision).part) & (against > vectors @ whole)
+    left_out = (against >= retrieval.floors(lake_items.encoder.revision).part) & (against > vectors @ whole)
     fine = (similar.max(1) >= RESEMBLES) & ~left_out
-    kept = {item: int(row.argmax()) for item, row, good in zip(said, similar, fine, strict=True) if good}
+    kept = {item: int(row.argmax()) for item, row, good in zip(phrases, similar, fine, strict=True) if good}
     if not kept:
         raise NoAnswer("none of the items it names resembles the data")
     chosen = {kind: [item for item in named if item in kept][: retrieval.MOST_PHRASES] for kind, named in items.items()}
@@ -192,14 +194,14 @@ def endpoint(url: str, model: str, allow_host: str | None = None) -> Answer:
             headers["Authorization"] = f"Bearer {key}"
         try:
             with opener.open(request.Request(path, json.dumps(body).encode(), headers), timeout=TIMEOUT) as reply:
-                said = json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"]
+                content = json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"]
         except error.HTTPError as problem:
             raise NoAnswer(f"{host} answered with status {problem.code}") from None
         except (OSError, ValueError, LookupError, TypeError) as problem:
             raise NoAnswer(f"{host} gave no answer: {type(problem).__name__}") from None
-        if not isinstance(said, str):
+        if not isinstance(content, str):
             raise NoAnswer(f"{host} gave no answer in words")
-        return said
+        return content
 
     return answer
 

@@ -42,12 +42,12 @@ class Population:
     @classmethod
     def computed(cls, settings: Settings, model: "Model", cutoff: dt.date) -> Self:
         """The states that a model would publish."""
-        from models.device import lent
+        from models.device import on_device
 
         keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
         rows = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
         texts = users.texts_of(settings, model, cutoff)
-        with lent(model):
+        with on_device(model):
             vectors = users.vectors_of(settings, model, rows, texts)
         return cls(settings, model, None, cutoff, keys, vectors, users.own_texts(rows)[1])
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from found_platform import home
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
@@ -222,7 +223,7 @@ def of_home(settings: Settings) -> SourceConfig:
     """The source of a home. Raises BadInput when nothing has run in it yet."""
     path = settings.home / "source.yaml"
     if not path.exists():
-        raise BadInput(f"Nothing has run in {settings.home} yet: start with `found demo --home {settings.home}`.")
+        raise BadInput(f"Nothing has run in {settings.home} yet: start with `found demo{home.option(settings.home)}`.")
     return parse(yaml.safe_load(path.read_text()), str(path))
 
 

@@ -99,9 +99,9 @@ def _described(con: duckdb.DuckDBPyConnection, horizon_days: int, cutoff: dt.dat
 
 def _descriptions(horizon_days: int) -> tuple[str, dict[str, Any]]:
     """The query that describes the `future` of a part of `rows`, and its parameters but `part`."""
-    told = templates()
-    sentences, values = [], {"items": told["items"], "nothing": told["nothing"].format(days=horizon_days)}
-    for i, kind in enumerate(told["kinds"].values()):
+    content = templates()
+    sentences, values = [], {"items": content["items"], "nothing": content["nothing"].format(days=horizon_days)}
+    for i, kind in enumerate(content["kinds"].values()):
         values[f"before{i}"], values[f"after{i}"] = kind["sentence"].format(days=horizon_days, items="\0").split("\0")
         item, where = ("text", f"channel = $kind{i}") if "channel" in kind else (kind["column"], f"{kind['column']} IS NOT NULL")
         if "channel" in kind:

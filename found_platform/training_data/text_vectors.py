@@ -87,16 +87,16 @@ def encode(settings: Settings, cutoff: dt.date, model: "TextEncoder | TextTower 
     timer = lake.Timer()
     versions = {"behavior_text": lake.version(settings.lake, "behavior_text")}
     texts = texts_before(settings, cutoff)
-    from models.device import lent
+    from models.device import on_device
 
     model = model or encoder(settings.text_encoder)
     revision = model.revision
-    known = _cached_ids(settings, revision)
-    wanted = ~np.isin(texts["text_id"].to_numpy(), known)
-    new = texts.filter(pa.array(wanted)) if texts.num_rows else texts
+    cached = _cached_ids(settings, revision)
+    missing = ~np.isin(texts["text_id"].to_numpy(), cached)
+    new = texts.filter(pa.array(missing)) if texts.num_rows else texts
     version = -1
     bar = tqdm(total=new.num_rows, desc="encoding texts", unit="text", disable=None, leave=False)
-    with bar, lent(model.model):
+    with bar, on_device(model.model):
         for start in range(0, new.num_rows, CHUNK):
             part = new.slice(start, CHUNK)
             vectors = model.encode(part["text"].to_pylist(), settings.sizes.encode_batch, bar.update).astype("<f2")

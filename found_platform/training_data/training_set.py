@@ -60,12 +60,12 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
     folds = users["fold"].cast(pa.int8()).combine_chunks()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        done = 0
+        rows_written = 0
         for batch in rows:
             day = pa.array([cutoff] * batch.num_rows, pa.date32())
-            fold = folds.slice(done, batch.num_rows)
+            fold = folds.slice(rows_written, batch.num_rows)
             yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=schema)
-            done += batch.num_rows
+            rows_written += batch.num_rows
 
     version = lake.replace(
         settings.lake,

@@ -9,9 +9,10 @@ import dagster as dg
 import pytest
 from conftest import Outcome
 
-from dagster_defs import run as graph
+from dagster_defs import runs
 from dagster_defs.definitions import build_assets, build_defs
-from dagster_defs.house import AUDIENCES, House
+from dagster_defs.execution import open_instance
+from dagster_defs.graph import AUDIENCES, AssetGraph
 from found_platform.audiences import lookup, membership, specification
 from found_platform.audiences.lookup import Question
 from found_platform.errors import BadInput, JobFailed
@@ -35,7 +36,7 @@ def save(settings: Settings, name: str, **fields: object) -> None:
 
 def metadata(settings: Settings, name: str) -> dict:
     """Of the newest materialisation of an audience."""
-    with graph.open_instance(settings) as instance:
+    with open_instance(settings) as instance:
         filtered = dg.AssetRecordsFilter(asset_key=ASSET, asset_partitions=[name])
         (record,) = instance.fetch_materializations(filtered, limit=1).records
         assert record.asset_materialization is not None
@@ -44,7 +45,7 @@ def metadata(settings: Settings, name: str) -> dict:
 
 def steady(settings: Settings) -> tuple[bool, str, dg.AssetCheckSeverity]:
     """What the newest check of the size says."""
-    with graph.open_instance(settings) as instance:
+    with open_instance(settings) as instance:
         check = dg.AssetCheckKey(ASSET, "size_is_steady")
         (record,) = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
         assert record.event is not None
@@ -54,18 +55,18 @@ def steady(settings: Settings) -> tuple[bool, str, dg.AssetCheckSeverity]:
 
 
 def partitions(settings: Settings) -> set[str]:
-    with graph.open_instance(settings) as instance:
+    with open_instance(settings) as instance:
         return set(instance.get_dynamic_partitions(AUDIENCES))
 
 
 def stale(settings: Settings) -> list[str]:
-    return next(s.stale for s in graph.states(settings) if s.asset == "audience_members")
+    return next(s.stale for s in runs.states(settings) if s.asset == "audience_members")
 
 
 def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
     copy: Settings, found: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    assert next(s for s in graph.states(copy) if s.asset == "audience_members").possible == 0
+    assert next(s for s in runs.states(copy) if s.asset == "audience_members").possible == 0
     made = found("audience", "save", "gold", GOLD.sentence, "--top", 40, "--holdout", 0.2, "--home", copy.home)
     assert made.status == 0, made.err
     assert partitions(copy) == {"gold"}
@@ -77,7 +78,7 @@ def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
     assert steady(copy)[0]
     assert stale(copy) == []
 
-    graph.refresh(copy, "gold")
+    runs.refresh(copy, "gold")
     second = metadata(copy, "gold")
     assert (second["size"], second["joins"], second["leaves"], second["refresh"]) == (40, 0, 0, 1)
     assert second["rows_hash"] == first["rows_hash"]
@@ -90,7 +91,7 @@ def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
     said = found("status", "--home", copy.home).out
     assert f"found audience refresh --all --home {copy.home}" in said
     assert "found demo" not in said
-    graph.refresh(copy, "gold")
+    runs.refresh(copy, "gold")
     third = metadata(copy, "gold")
     assert (third["size"], third["joins"], third["leaves"], third["refresh"]) == (40, 2, 2, 2)
     assert third["rows_hash"] != first["rows_hash"]
@@ -98,7 +99,7 @@ def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
 
     save(copy, "gold", top=20)
     assert stale(copy) == ["gold"]
-    graph.refresh(copy, "gold")
+    runs.refresh(copy, "gold")
     passed, why, severity = steady(copy)
     assert (passed, severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "from 40 to 20" in why
@@ -110,7 +111,7 @@ def test_a_refresh_that_fails_leaves_the_last_members_and_does_not_stop_the_othe
 ) -> None:
     for name in ("apples", "pears"):
         save(copy, name)
-        graph.refresh(copy, name)
+        runs.refresh(copy, name)
     before = membership.last(copy, "apples")
     ask = lookup.score
     save(copy, "apples", question=Question(sentence="gold", mode="aligned"))
@@ -122,14 +123,14 @@ def test_a_refresh_that_fails_leaves_the_last_members_and_does_not_stop_the_othe
 
     monkeypatch.setattr(lookup, "score", breaks)
     with pytest.raises(JobFailed, match="the disk is full"):
-        graph.refresh(copy, "apples")
+        runs.refresh(copy, "apples")
     assert membership.last(copy, "apples") == before
     outcome = found("audience", "refresh", "--all", "--home", copy.home)
     assert outcome.status == 1
     assert "1 of 2 audiences keep their last members: apples" in outcome.err
     assert "pears" in outcome.out
     monkeypatch.undo()
-    graph.refresh(copy, "apples")
+    runs.refresh(copy, "apples")
     after = membership.last(copy, "apples")
     assert after is not None
     assert (after.refresh, after.spec_version) == (2, 2)
@@ -143,7 +144,7 @@ def test_the_schedule_asks_for_every_audience_after_those_that_it_leaves_out(cop
     (schedule,) = defs.schedules or ()
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    with graph.open_instance(copy) as instance:
+    with open_instance(copy) as instance:
         context = dg.build_schedule_context(
             instance=instance,
             scheduled_execution_time=dt.datetime(2026, 5, 1, 6, tzinfo=dt.UTC),
@@ -153,6 +154,7 @@ def test_the_schedule_asks_for_every_audience_after_those_that_it_leaves_out(cop
         assert [r.partition_key for r in requests] == ["z-best", "a-wide-one"]
         assert instance.get_dynamic_partitions(AUDIENCES) == ["z-best", "a-wide-one"]
         job = defs.resolve_job_def("refresh_audiences")
+        assert all(request.tags.get("found/in_order") for request in requests)
         for request in requests:
             assert job.execute_in_process(partition_key=request.partition_key, instance=instance, tags=request.tags).success
     wide, best = (membership.last(copy, name) for name in ("a-wide-one", "z-best"))
@@ -165,16 +167,16 @@ def test_the_schedule_asks_for_every_audience_after_those_that_it_leaves_out(cop
 
 def test_who_is_forgotten_has_no_partition_any_more_and_cannot_be_refreshed(copy: Settings) -> None:
     save(copy, "short-lived")
-    graph.refresh(copy, "short-lived")
-    graph.forget(copy, "short-lived")
+    runs.refresh(copy, "short-lived")
+    runs.forget(copy, "short-lived")
     assert partitions(copy) == set()
-    assert House(copy).keys("audience_members") == []
+    assert AssetGraph(copy).keys("audience_members") == []
     with pytest.raises(BadInput, match="no audience 'short-lived'"):
-        graph.refresh(copy, "short-lived")
+        runs.refresh(copy, "short-lived")
     assert partitions(copy) == set()
 
 
 def test_the_graph_shows_what_members_are_made_from(copy: Settings) -> None:
-    (asset,) = (a for a in build_assets(House(copy)) if a.key == ASSET)
-    assert {key.path[-1] for key in asset.dependency_keys} == {"user_index", "tuned_prompts"}
+    (asset,) = (a for a in build_assets(AssetGraph(copy)) if a.key == ASSET)
+    assert {"user_index", "tuned_prompts", "user_embeddings"} <= {key.path[-1] for key in asset.dependency_keys}
     assert isinstance(asset.partitions_def, dg.DynamicPartitionsDefinition)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import at, call_found, write_source
 
-from dagster_defs import run as graph
+from dagster_defs import runs
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.features import write
@@ -37,27 +37,27 @@ def opened(folder: Path, rows: list[dict] | None = None) -> Settings:
 
 
 def hashes(settings: Settings) -> dict[str, dict]:
-    return {table: lake.row_hashes(settings.lake, table, "event_date") for table in graph.BACKFILLED}
+    return {table: lake.row_hashes(settings.lake, table, "event_date") for table in runs.BACKFILLED}
 
 
 def stale(settings: Settings) -> dict[str, list[str]]:
-    return {s.asset: s.stale for s in graph.states(settings) if s.stale}
+    return {s.asset: s.stale for s in runs.states(settings) if s.stale}
 
 
 def test_one_run_and_a_run_a_day_in_any_order_give_the_same_rows(tmp_path: Path) -> None:
     whole = opened(tmp_path / "whole")
-    done = list(graph.backfill(whole, FIRST, LAST))
-    assert [(f.asset, f.total, len(f.keys)) for f in done] == [(a, 10, made) for a in graph.BACKFILLED for made in (0, 10)]
+    done = list(runs.backfill(whole, FIRST, LAST))
+    assert [(f.asset, f.total, len(f.keys)) for f in done] == [(a, 10, made) for a in runs.BACKFILLED for made in (0, 10)]
     assert stale(whole) == {}
     parts = opened(tmp_path / "parts")
-    list(graph.backfill(parts, FIRST, LAST, assets=["raw_events"], each_day=True))
+    list(runs.backfill(parts, FIRST, LAST, assets=["raw_events"], each_day=True))
     for first, last in ((dt.date(2024, 1, 7), LAST), (dt.date(2024, 1, 3), dt.date(2024, 1, 6)), (FIRST, dt.date(2024, 1, 2))):
-        for asset in reversed(graph.BACKFILLED[1:]):
-            runs = list(graph.backfill(parts, first, last, assets=[asset], each_day=True))
-            assert [len(f.keys) for f in runs] == [0] + [1] * ((last - first).days + 1)
+        for asset in reversed(runs.BACKFILLED[1:]):
+            filled = list(runs.backfill(parts, first, last, assets=[asset], each_day=True))
+            assert [len(f.keys) for f in filled] == [0] + [1] * ((last - first).days + 1)
     assert hashes(parts) == hashes(whole)
-    again = list(graph.backfill(whole, FIRST, LAST))
-    assert [(f.keys, f.up_to_date) for f in again] == [([], 10)] * len(graph.BACKFILLED)
+    again = list(runs.backfill(whole, FIRST, LAST))
+    assert [(f.keys, f.up_to_date) for f in again] == [([], 10)] * len(runs.BACKFILLED)
 
 
 def write_days(home: Path, table: str, first: dt.date, last: dt.date) -> None:
@@ -67,11 +67,11 @@ def write_days(home: Path, table: str, first: dt.date, last: dt.date) -> None:
 def test_processes_at_the_same_table_give_the_same_rows(tmp_path: Path) -> None:
     """Four processes write different days of one table at once, as a backfill started from the UI may."""
     whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
-    list(graph.backfill(whole, FIRST, LAST))
-    list(graph.backfill(parts, FIRST, LAST, assets=["raw_events"]))
+    list(runs.backfill(whole, FIRST, LAST))
+    list(runs.backfill(parts, FIRST, LAST, assets=["raw_events"]))
     days = [(FIRST + dt.timedelta(days=i), FIRST + dt.timedelta(days=min(i + 2, 9))) for i in (9, 0, 6, 3)]
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for table in graph.BACKFILLED[1:]:
+        for table in runs.BACKFILLED[1:]:
             for job in [pool.submit(write_days, parts.home, table, *span) for span in days]:
                 job.result()
     assert hashes(parts) == hashes(whole)
@@ -79,7 +79,7 @@ def test_processes_at_the_same_table_give_the_same_rows(tmp_path: Path) -> None:
 
 def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_path: Path) -> None:
     settings = opened(tmp_path / "home")
-    list(graph.backfill(settings, FIRST, LAST))
+    list(runs.backfill(settings, FIRST, LAST))
     late = {"user_id": "u1", "event_time": at("2024-01-04"), "text": "late", "arrived_at": at("2024-01-07")}
     before = lake.row_hashes(settings.lake, "raw_events", "event_date")
     written = pq.read_table(tmp_path / "home" / "events.parquet")
@@ -90,7 +90,7 @@ def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_pat
         tmp_path / "home" / "events-late.parquet",
     )
     day = dt.date(2024, 1, 4)
-    _, filled = graph.backfill(settings, day, day, assets=["raw_events"])
+    _, filled = runs.backfill(settings, day, day, assets=["raw_events"])
     assert filled.keys == ["2024-01-04"]
     after = lake.row_hashes(settings.lake, "raw_events", "event_date")
     assert {k for k in after if after[k] != before[k]} == {"2024-01-04"}
@@ -104,10 +104,10 @@ def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_pat
             "user_tabular": from_then_on,  # who was seen first when
         }
     )
-    list(graph.backfill(settings, FIRST, LAST))
+    list(runs.backfill(settings, FIRST, LAST))
     assert stale(settings) == {}
     fresh = opened(tmp_path / "fresh", [*events(), late])
-    list(graph.backfill(fresh, FIRST, LAST))
+    list(runs.backfill(fresh, FIRST, LAST))
     assert hashes(settings) == hashes(fresh)
 
 
@@ -143,4 +143,4 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
         refused = call_found("user", "show", *arguments, *home)
         assert (refused.status, words in refused.err) == (2, True), refused.err
     with pytest.raises(BadInput, match="no days from"):
-        list(graph.backfill(settings, dt.date(2023, 1, 1), LAST))
+        list(runs.backfill(settings, dt.date(2023, 1, 1), LAST))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from dagster_defs import run as graph
+from dagster_defs import runs
+from dagster_defs.execution import open_instance
 from found_platform.settings import Settings
 from found_platform.sources import staging
 from found_platform.sources.config import SourceConfig
@@ -20,11 +21,11 @@ def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
     asked = {"users": 500, "days": 56, "seed": 7, "drifts": drifts}
     source = SourceConfig.model_validate({"name": "simulated", "simulator": asked})
     staging.open_home(settings, staging.discover(settings, source))
-    list(graph.backfill(settings, dt.date(2026, 1, 1), LAST, assets=["raw_events", "behavior_text"]))
+    list(runs.backfill(settings, dt.date(2026, 1, 1), LAST, assets=["raw_events", "behavior_text"]))
     for day in (LAST - FOUR_WEEKS, LAST):
-        list(graph.backfill(settings, day, day, assets=["user_tabular"]))
-    graph.materialize(settings, "feature_drift", str(LAST))
-    with graph.open_instance(settings) as instance:
+        list(runs.backfill(settings, day, day, assets=["user_tabular"]))
+    runs.materialize(settings, "feature_drift", str(LAST))
+    with open_instance(settings) as instance:
         key = dg.AssetCheckKey(dg.AssetKey("feature_drift"), "nothing_drifted")
         (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)  # the newest
         made = instance.get_latest_materialization_event(dg.AssetKey("feature_drift"))

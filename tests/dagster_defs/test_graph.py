@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from dagster_defs.definitions import build_assets, build_defs
-from dagster_defs.house import CUTOFF, DAILY, House
+from dagster_defs.graph import CUTOFF, DAILY, AssetGraph
 from found_platform.contract import MAX_PARTITIONS
 from found_platform.settings import Settings
 
@@ -37,13 +37,13 @@ GROUPS = {
 
 
 @pytest.fixture(scope="module")
-def house(settings: Settings) -> House:
-    return House(settings)
+def own(settings: Settings) -> AssetGraph:
+    return AssetGraph(settings)
 
 
 @pytest.fixture(scope="module")
-def specs(house: House) -> dict[str, dg.AssetSpec]:
-    return {spec.key.path[-1]: spec for asset in build_assets(house) for spec in asset.specs}
+def specs(own: AssetGraph) -> dict[str, dg.AssetSpec]:
+    return {spec.key.path[-1]: spec for asset in build_assets(own) for spec in asset.specs}
 
 
 def test_there_are_exactly_these_assets_in_these_groups(specs: dict[str, dg.AssetSpec]) -> None:
@@ -58,16 +58,17 @@ def test_every_asset_is_owned_described_versioned_and_of_a_kind(specs: dict[str,
         assert len(spec.description or "") > 40, name
 
 
-def test_ingest_features_model_and_promotion_have_a_blocking_check_and_drift_warns(house: House) -> None:
-    checks = {c.asset_key.path[-1]: c.blocking for a in build_assets(house) for c in a.check_specs}
+def test_ingest_features_model_and_promotion_have_a_blocking_check_and_drift_warns(own: AssetGraph) -> None:
+    checks = {c.asset_key.path[-1]: c.blocking for a in build_assets(own) for c in a.check_specs}
     blocking = dict.fromkeys(["quarantine", "behavior_sequence", "user_tabular", "found_model", "promotion"], True)
     assert checks == {**blocking, "feature_drift": False, "tuned_prompts": False, "audience_members": False}
 
 
-def test_partitions_are_days_and_stay_under_the_limit(house: House) -> None:
-    first, end = house.span.start, house.span.end
-    for name, (kind, _) in house.graph.items():
-        keys = house.keys(name)
+def test_partitions_are_days_and_stay_under_the_limit(own: AssetGraph) -> None:
+    first, end = own.span.start, own.span.end
+    for name, row in own.table.items():
+        kind = row.partitions
+        keys = own.keys(name)
         assert len(keys) < MAX_PARTITIONS
         if kind == DAILY:
             assert (keys[0], keys[-1]) == (str(first), str(end - dt.timedelta(days=1)))
@@ -112,27 +113,28 @@ class Serialised:
 
 
 @pytest.mark.parametrize("serialised", [False, True])
-def test_a_cutoff_reads_only_days_before_it_also_as_the_ui_sees_it(settings: Settings, house: House, serialised: bool) -> None:
+def test_a_cutoff_reads_only_days_before_it_also_as_the_ui_sees_it(settings: Settings, own: AssetGraph, serialised: bool) -> None:
     graph = resolved(settings, serialised)
     checked = 0
-    for asset, (kind, reads) in house.graph.items():
+    for asset, row in own.table.items():
+        kind, reads = row.partitions, row.reads
         for upstream in reads:
-            if kind == CUTOFF and house.graph[upstream][0] == DAILY:
-                for key in (house.keys(asset)[10], house.keys(asset)[-1]):
+            if kind == CUTOFF and own.table[upstream].partitions == DAILY:
+                for key in (own.keys(asset)[10], own.keys(asset)[-1]):
                     days = upstream_days(graph, asset, upstream, key)
                     assert days
                     assert days[-1] == str(dt.date.fromisoformat(key) - dt.timedelta(days=1))
                     checked += 1
-            if kind == CUTOFF and house.graph[upstream][0] == CUTOFF:
-                assert house.graph[asset][1][upstream] is None
+            if kind == CUTOFF and own.table[upstream].partitions == CUTOFF:
+                assert own.table[asset].reads[upstream] is None
     assert checked > 20
 
 
-def test_a_snapshot_reads_its_lookback_and_its_own_day(settings: Settings, house: House) -> None:
+def test_a_snapshot_reads_its_lookback_and_its_own_day(settings: Settings, own: AssetGraph) -> None:
     graph = resolved(settings, False)
-    short = House(settings.model_copy(update={"lookback_days": 5}))
-    assert len(upstream_days(resolved(short.settings, False), "behavior_sequence", "raw_events", house.keys("raw_events")[20])) == 5
-    assert upstream_days(graph, "behavior_text", "raw_events", house.keys("raw_events")[7]) == [house.keys("raw_events")[7]]
+    short = AssetGraph(settings.model_copy(update={"lookback_days": 5}))
+    assert len(upstream_days(resolved(short.settings, False), "behavior_sequence", "raw_events", own.keys("raw_events")[20])) == 5
+    assert upstream_days(graph, "behavior_text", "raw_events", own.keys("raw_events")[7]) == [own.keys("raw_events")[7]]
 
 
 def test_the_graph_loads_before_anything_has_run(tmp_path) -> None:

@@ -23,7 +23,7 @@ from found_platform.audiences.lookup import Question
 from found_platform.audiences.specification import Specification
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys, suppression
+from found_platform.privacy import actor, audit, keys, suppression
 from found_platform.scoring.heads import Reach
 from found_platform.settings import Settings
 
@@ -122,7 +122,7 @@ def test_every_size_cuts_where_it_says(home: Settings) -> None:
         ({}, "one size"),
         ({"top": 0}, "top is 0"),
         ({"level": "huge"}, "level is 'huge'"),
-        ({"min_score": float("nan")}, "min_score"),
+        ({"min_score": float("nan")}, "min-score"),
         ({"top": 5, "holdout": 0.9}, "holdout is 0.9"),
         ({"top": 5, "question": Question()}, "Ask with a sentence"),
         ({"top": 5, "question": Question(sentence=" ")}, "The demand is empty"),
@@ -145,7 +145,7 @@ def test_saving_again_makes_a_version_and_keeps_the_one_before(home: Settings) -
     assert (first.version, second.version) == (1, 2)
     assert specification.newest(home, "versions") == second
     assert specification.version(home, "versions", 1) == first
-    assert first.created_by == audit.account()
+    assert first.created_by == str(actor.current())
     assert first.created_at is not None
     assert dt.datetime.now(dt.UTC) - first.created_at < dt.timedelta(minutes=10)
     written = lake.read(home.lake, specification.TABLE)["specification"].to_pylist()
@@ -345,7 +345,7 @@ def test_an_export_holds_the_exposed_members_and_says_where_they_come_from(home:
         "holdout": refresh.held_out,
         "in_file": len(rows),
     }
-    assert said["exported_by"] == audit.account()
+    assert said["exported_by"] == str(actor.current())
     assert not any(user in done.provenance.read_text() for pair in ids.items() for user in pair)
 
     whole = export.export(home, "leaving", path, with_holdout=True)
@@ -415,7 +415,7 @@ def test_the_audit_has_a_row_for_everything_and_names_no_user(home: Settings, tm
     rows = audit.entries(home)[: len(audit.entries(home)) - before]
     assert [r["action"] for r in rows] == ["export", "refresh", "save", "preview"], "newest first"
     assert [r["rows"] for r in rows] == [20, 20, None, 20]
-    assert {(r["who"], r["audience"]) for r in rows} == {(audit.account(), "audited")}
+    assert {(r["who"], r["audience"]) for r in rows} == {(str(actor.current()), "audited")}
     asked = json.loads(rows[0]["question"])
     assert (asked["sentence"], asked["without_users"], asked["top"]) == (GOLD.sentence, 2, 20)
     assert json.loads(done.provenance.read_text())["sha256"] in rows[0]["reason"]

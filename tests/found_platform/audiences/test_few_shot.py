@@ -13,8 +13,8 @@ import pytest
 from conftest import Outcome
 from scipy.optimize import minimize
 
-from dagster_defs import run as graph
-from dagster_defs.house import House
+from dagster_defs import fingerprints, runs, staleness
+from dagster_defs.graph import AssetGraph
 from found_platform import index, lake, registry
 from found_platform.audiences import prompts
 from found_platform.embedding import users
@@ -350,13 +350,13 @@ def test_a_new_version_has_every_prompt_tuned_again_once(copy: Settings, gold: d
 
 def test_the_asset_tunes_what_is_saved_and_says_what_it_could_not(copy: Settings, gold: dict[str, Any]) -> None:
     as_of = index.live(copy).as_of
-    house = House(copy)
-    with graph.open_instance(copy) as instance:
-        assert graph._stale(house, instance, "tuned_prompts", [as_of]) == [as_of]
-    graph.materialize(copy, "tuned_prompts", as_of)
-    with graph.open_instance(copy) as instance:
-        assert not graph._stale(house, instance, "tuned_prompts", [as_of])
-        assert "gold" in house.hashes(instance, "tuned_prompts")[as_of]
+    graph = AssetGraph(copy)
+    with runs.open_instance(copy) as instance:
+        assert staleness.stale(graph, instance, "tuned_prompts", [as_of]) == [as_of]
+    runs.materialize(copy, "tuned_prompts", as_of)
+    with runs.open_instance(copy) as instance:
+        assert not staleness.stale(graph, instance, "tuned_prompts", [as_of])
+        assert "gold" in fingerprints.row_hashes(graph, instance, "tuned_prompts")[as_of]
 
 
 def test_a_saved_prompt_is_tuned_again_without_its_files(

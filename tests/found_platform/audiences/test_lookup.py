@@ -46,13 +46,13 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("asked", [Question(GOLD, mode="aligned"), Question(PETS)], ids=["index", "exact"])
 def test_who_is_excluded_or_suppressed_is_not_found_and_the_next_move_up(apart: Settings, tmp_path: Path, asked: Question) -> None:
-    everybody = lookup.find(apart, asked, top=30)
+    everybody = lookup.find(apart, asked, lookup.Size(top=30))
     names = [u.user_id for u in everybody.users]
     assert everybody.exact == (asked.mode != "aligned")
     file = tmp_path / "out.csv"
     file.write_text("user_id\n" + "\n".join(names[:5]))
     suppression.add(apart, file, "asked")
-    without = lookup.find(apart, asked, top=20, exclude=frozenset(_keys(apart, tmp_path, names[7:10])))
+    without = lookup.find(apart, asked, lookup.Size(top=20), exclude=frozenset(_keys(apart, tmp_path, names[7:10])))
     left = [n for n in names if n not in names[:5] + names[7:10]]
     assert [u.user_id for u in without.users] == left[:20]
     assert without.exact == everybody.exact
@@ -103,9 +103,9 @@ def test_late_interaction_leaves_out_what_is_nearer_to_the_unwanted(population: 
 
 def test_each_mode_says_what_it_does_not_heed(settings: Settings) -> None:
     asked = "people who will buy cat food for more than 20 euros but not dog food"
-    aligned = lookup.find(settings, Question(asked, mode="aligned"), top=3)
+    aligned = lookup.find(settings, Question(asked, mode="aligned"), lookup.Size(top=3))
     assert "who is near “dog food” stays in" in aligned.reason
-    late = lookup.find(settings, Question(asked, mode="late"), top=3)
+    late = lookup.find(settings, Question(asked, mode="late"), lookup.Size(top=3))
     assert "stays in" not in late.reason
     for answer in (aligned, late):
         assert "“at least 20” is not heeded" in answer.reason
@@ -175,10 +175,10 @@ def test_a_home_may_name_a_language_model_as_its_rewriter(
     monkeypatch.setenv("FOUND_REWRITER", "some-model")
     monkeypatch.setenv("FOUND_REWRITER_ENDPOINT", "http://127.0.0.1:9/v1")  # nothing listens there
     told = Settings.load(settings.home)
-    answer = lookup.find(told, Question(PETS), top=3)
+    answer = lookup.find(told, Question(PETS), lookup.Size(top=3))
     assert "some-model was not used (127.0.0.1 gave no answer" in answer.reason
-    assert [u.user_id for u in answer.users] == [u.user_id for u in lookup.find(settings, Question(PETS), top=3).users]
-    given = lookup.find(told, Question(PETS, phrases=("cat food",)), top=3)
+    assert [u.user_id for u in answer.users] == [u.user_id for u in lookup.find(settings, Question(PETS), lookup.Size(top=3)).users]
+    given = lookup.find(told, Question(PETS, phrases=("cat food",)), lookup.Size(top=3))
     assert "some-model" not in given.reason
 
 

@@ -247,8 +247,9 @@ def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(tmp_path: Pa
     outcome = call_found("demo", "--source", source, "--profile", "tiny", "--home", home, "--format", "json")
     assert outcome.status == 0, outcome.err
     assert json.loads(outcome.out)["audience"]["count"] == 10
-    from dagster_defs.house import House
-    from dagster_defs.run import open_instance
+    from dagster_defs import fingerprints
+    from dagster_defs.graph import AssetGraph
+    from dagster_defs.runs import open_instance
     from found_platform import lake
 
     made = Settings.load(home)
@@ -258,7 +259,7 @@ def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(tmp_path: Pa
     with open_instance(made) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey("benchmark_results"))
         assert event.asset_materialization.metadata["why_no_rows"].value.startswith("no labels were given")
-        assert House(made).records(instance, "benchmark_results")
+        assert fingerprints.newest(AssetGraph(made), instance, "benchmark_results")
     refused(call_found("benchmark", "run", "--home", home), "'by_hand' brings no labels: pass --labels and --scenarios")
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from another_version import another_version
 from conftest import Outcome
 
 from found_platform import index, registry
 from found_platform.audiences import lookup, membership, prompts, specification
-from found_platform.embedding import users
 from found_platform.errors import BadInput
 from found_platform.registry import Verdict
 from found_platform.settings import Settings
@@ -28,23 +28,6 @@ def copy(settings: Settings, tmp_path: Path) -> Settings:
     return made
 
 
-def another_version(settings: Settings, cutoff: dt.date) -> str:
-    """A newer version of the same cutoff, other weights, judged and promoted and published: as a retraining leaves it."""
-    import torch
-
-    old = registry.champion(settings)
-    with torch.no_grad():
-        for weights in old.model.parameters():
-            weights.add_(0.01 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(1)))
-    version = registry.log(settings, old.model, parameters={}, metrics={}, tags={"cutoff": str(cutoff)}, card="# Another")
-    registry.nominate(settings, version, str(cutoff))
-    registry.store_verdict(settings, version, Verdict(True, "fine", {"future_auc": 0.7}))
-    users.embed(settings, registry.load(settings, version), cutoff)
-    registry.promote(settings, version)
-    index.publish(settings, version, cutoff)
-    return version
-
-
 def serving(settings: Settings) -> tuple[str | None, str]:
     """The champion, and the version that look-ups are answered by."""
     return registry.version_of(settings, registry.CHAMPION), answer(settings).model_version
@@ -52,7 +35,7 @@ def serving(settings: Settings) -> tuple[str | None, str]:
 
 def answer(settings: Settings) -> lookup.Audience:
     """A look-up."""
-    return lookup.find(settings, lookup.Question("gold", mode="aligned"), top=5)
+    return lookup.find(settings, lookup.Question("gold", mode="aligned"), lookup.Size(top=5))
 
 
 def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(

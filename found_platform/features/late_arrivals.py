@@ -1,4 +1,4 @@
-"""What was known when. An event is known from the day it arrived on, so a day's snapshot has versions.
+"""Late arrivals (bitemporal snapshots): an event counts from the day it arrived on, so a day's snapshot has versions.
 
 The version of a snapshot that is known on day v holds the events that had arrived by then, and is created at 00:00 of the day
 after v. Every snapshot has the version of its own day; it has one more for each later day on which events of its past arrived.

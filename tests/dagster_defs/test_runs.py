@@ -13,19 +13,20 @@ from pathlib import Path
 import pytest
 from conftest import Outcome, at, call_found, write_source
 
-from dagster_defs import run as graph
-from dagster_defs.house import AUDIENCE, House
+from dagster_defs import fingerprints, runs, staleness
+from dagster_defs.execution import executor, open_instance
+from dagster_defs.graph import AUDIENCE, AssetGraph
 from found_platform import lake, registry
 from found_platform.audiences import lookup
 from found_platform.settings import Settings
 
-ALL = [asset for asset, (kind, _) in House(Settings()).graph.items() if kind != AUDIENCE]
+ALL = [asset for asset, row in AssetGraph(Settings()).table.items() if row.partitions != AUDIENCE]
 
 
 def hashes(settings: Settings) -> dict[str, dict[str, str]]:
-    house = House(settings)
-    with graph.open_instance(settings) as instance:
-        return {asset: house.hashes(instance, asset) for asset in house.graph}
+    graph = AssetGraph(settings)
+    with open_instance(settings) as instance:
+        return {asset: fingerprints.row_hashes(graph, instance, asset) for asset in graph.table}
 
 
 def demo_again(settings: Settings, *more: object) -> dict:
@@ -68,9 +69,9 @@ def test_forcing_a_second_run_gives_equal_row_hashes(copy: Settings) -> None:
 def test_a_stale_partition_is_redone_with_what_follows_from_it(copy: Settings, cutoff: dt.date) -> None:
     """A lookback of another length changes every snapshot, but not the raw events or the texts."""
     changed = copy.model_copy(update={"lookback_days": 30})
-    house = House(changed)
-    with graph.open_instance(changed) as instance:
-        stale = {a: graph._stale(house, instance, a, graph.wanted_keys(house, a, cutoff)) for a in house.graph}
+    graph = AssetGraph(changed)
+    with open_instance(changed) as instance:
+        stale = {a: staleness.stale(graph, instance, a, runs.keys_of(graph, a, cutoff)) for a in graph.table}
     assert len(stale["behavior_sequence"]) == len(stale["user_tabular"]) == 60
     assert not stale["quarantine"]
 
@@ -86,32 +87,32 @@ def test_a_late_event_makes_its_day_and_what_reads_it_stale_and_nothing_else(tmp
     settings = Settings.load(tmp_path / "home", profile="tiny", lookback_days=5)
     staging.open_home(settings, staging.discover(settings, config.load(write_source(tmp_path, events))))
     cutoff = dt.date(2024, 1, 22)
-    for step in graph.run(settings, cutoff):
-        if isinstance(step, graph.Step) and step.asset == "user_tabular":
+    for step in runs.run(settings, cutoff):
+        if isinstance(step, runs.Step) and step.asset == "user_tabular":
             break
     write_source(tmp_path, [*events, {"user_id": "u3", "event_time": at("2024-01-20"), "text": "thing 1 1"}])
-    house = House(settings)
-    with graph.session(settings) as instance:
+    graph = AssetGraph(settings)
+    with executor(settings) as runner:
 
         def stale(asset: str) -> list[str]:
-            return graph._stale(house, instance, asset, graph.wanted_keys(house, asset, cutoff))
+            return staleness.stale(graph, runner.instance, asset, runs.keys_of(graph, asset, cutoff))
 
         assert stale("quarantine") == [""]
-        graph._materialize(house, instance, "quarantine", [""])
+        runner.materialize("quarantine", [""])
         assert stale("raw_events") == ["2024-01-20"]
         assert stale("raw_profile") == []
-        graph._materialize(house, instance, "raw_events", ["2024-01-20"])
+        runner.materialize("raw_events", ["2024-01-20"])
         assert stale("behavior_text") == ["2024-01-20"]
         assert stale("behavior_sequence") == [f"2024-01-{d}" for d in range(20, 25)]  # the lookback is five days
         assert stale("user_tabular") == [f"2024-01-{d}" for d in range(20, 29)]  # first seen asks all days before
 
 
 def test_what_is_gone_or_of_another_cutoff_is_made_again(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
-    house = House(copy)
-    with graph.session(copy) as instance:
+    graph = AssetGraph(copy)
+    with open_instance(copy) as instance:
 
         def stale(asset: str) -> bool:
-            return bool(graph._stale(house, instance, asset, graph.wanted_keys(house, asset, cutoff)))
+            return bool(staleness.stale(graph, instance, asset, runs.keys_of(graph, asset, cutoff)))
 
         assert not any(map(stale, ALL))
         (copy.home / "feast" / "online.db").unlink()
@@ -131,17 +132,10 @@ def test_a_failed_check_is_not_forgotten_by_the_next_run(copy: Settings, cutoff:
     monkeypatch.setattr(checks, "one_row_for_every_user", lambda *_: (False, "rows are missing"))
     day = str(cutoff - dt.timedelta(days=3))
     with pytest.raises(JobFailed, match="one_row_for_every_user failed: rows are missing"):
-        graph.materialize(copy, "user_tabular", day)
-    house = House(copy)
-    with graph.session(copy) as instance:
-        assert graph._stale(house, instance, "user_tabular", house.keys("user_tabular")) == [day]
-
-
-def test_two_processes_do_not_run_in_one_home_at_a_time(settings: Settings, cutoff: dt.date) -> None:
-    from found_platform.errors import JobFailed
-
-    with graph.session(settings), pytest.raises(JobFailed, match="Another `found` command is at work"):
-        next(iter(graph.run(settings, cutoff)))
+        runs.materialize(copy, "user_tabular", day)
+    graph = AssetGraph(copy)
+    with open_instance(copy) as instance:
+        assert staleness.stale(graph, instance, "user_tabular", graph.keys("user_tabular")) == [day]
 
 
 @pytest.mark.slow
@@ -182,8 +176,8 @@ def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
     assert hashes(again) == hashes(settings)
     demand = "outdoor and camping equipment"
     assert (
-        lookup.find(again, lookup.Question(demand, mode="aligned"), top=30).users
-        == lookup.find(settings, lookup.Question(demand, mode="aligned"), top=30).users
+        lookup.find(again, lookup.Question(demand, mode="aligned"), lookup.Size(top=30)).users
+        == lookup.find(settings, lookup.Question(demand, mode="aligned"), lookup.Size(top=30)).users
     )
 
 
@@ -192,7 +186,7 @@ def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
 ) -> None:
     from found_platform.training_runs import fit
 
-    before = lookup.find(copy, lookup.Question("gold", mode="aligned"), top=5)
+    before = lookup.find(copy, lookup.Question("gold", mode="aligned"), lookup.Size(top=5))
 
     def explode(*_: object) -> None:
         raise RuntimeError("the disk is full")
@@ -203,7 +197,7 @@ def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
     assert outcome.err.strip().splitlines()[-1].startswith("found: found_model failed: ")
     assert "the disk is full" in outcome.err
     assert "Traceback" not in outcome.err
-    assert lookup.find(copy, lookup.Question("gold", mode="aligned"), top=5) == before
+    assert lookup.find(copy, lookup.Question("gold", mode="aligned"), lookup.Size(top=5)) == before
 
 
 def test_a_gate_that_does_not_pass_stops_before_the_index(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,9 +208,9 @@ def test_a_gate_that_does_not_pass_stops_before_the_index(copy: Settings, cutoff
     before = index.live(copy)
     monkeypatch.setattr(gate, "judge", lambda *_: Verdict(False, "worse than chance", {"future_auc": 0.4}))
     with pytest.raises(JobFailed, match="gate_passes failed: worse than chance"):
-        graph.materialize(copy, "promotion", str(cutoff))
+        runs.materialize(copy, "promotion", str(cutoff))
     with pytest.raises(BadInput, match="stored gate verdict does not pass"):
-        graph.materialize(copy, "user_index", str(cutoff))
+        runs.materialize(copy, "user_index", str(cutoff))
     assert index.live(copy) == before
 
 
@@ -235,11 +229,11 @@ def test_where_the_gate_refuses_the_trained_model_the_frozen_text_model_serves(
 
     monkeypatch.setattr(gate, "embed_sentences", confused)
     for asset in ("found_model", "user_embeddings", "promotion", "user_index"):
-        graph.materialize(copy, asset, str(cutoff))
+        runs.materialize(copy, asset, str(cutoff))
     serving = registry.champion(copy)
     assert serving.tags["kind"] == "frozen_text"
     assert index.live(copy).model_version == serving.version
-    assert lookup.find(copy, lookup.Question("gold"), top=5).model_version == serving.version
+    assert lookup.find(copy, lookup.Question("gold"), lookup.Size(top=5)).model_version == serving.version
     refused = next(v for v in registry.versions(copy) if v.tags["kind"] == "found")
     assert refused.tags["gate"] == "failed"
     outcome = call_found("demo", "--home", copy.home)

@@ -1,0 +1,251 @@
+"""Executing one run: by the home's Dagster daemon where one is alive, else in this process; and its outcome.
+
+What belongs here: the instance of a home, runs in this process, what killed processes left, errors as sentences. How a run gets to
+the daemon and back is `queueing`'s; which runs there are is `runs`'.
+"""
+
+import contextlib
+import logging
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEvent, DagsterEventType
+from filelock import FileLock, Timeout
+
+from dagster_defs import queueing, service
+from dagster_defs.definitions import build_assets, build_jobs
+from dagster_defs.graph import ASKED_BY, AssetGraph
+from found_platform import home
+from found_platform.errors import BadInput, JobFailed
+from found_platform.privacy import actor
+from found_platform.settings import Settings
+
+IN_PROCESS, SESSION = "found/in_process", "found/session"
+"""Tags of runs that a command executes itself, and of which command it is."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+WATCH_SECONDS = 3.0
+"""Between two looks for runs of killed processes while a run is executed: it may wait for a slot that one of them holds."""
+
+log = logging.getLogger(__name__)
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The Dagster instance of a home, made at the first call; the UI opens on the same one."""
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    target = settings.dagster_home / "dagster.yaml"
+    with home.lock(settings.home, "dagster-instance"):  # SQLite does not wait for whoever else makes the same tables
+        if not target.exists():
+            with resources.as_file(resources.files("dagster_defs") / "dagster.yaml") as source:
+                shutil.copyfile(source, target)
+        return dg.DagsterInstance.from_config(str(settings.dagster_home))
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """A finished run, by its events."""
+
+    asset_or_job: str
+    success: bool
+    events: list[DagsterEvent]
+
+    def metadata(self) -> Mapping[str, Any]:
+        """Of the materialisation, or of the output of a job's op."""
+        for event in self.events:
+            if event.is_step_materialization:
+                return event.step_materialization_data.materialization.metadata
+            if event.is_successful_output and event.step_output_data.metadata:
+                return event.step_output_data.metadata
+        return {}
+
+    def raise_for_failure(self) -> None:
+        """Raises what went wrong, as the kind of error it was: BadInput, JobFailed or KeyboardInterrupt."""
+        for event in self.events:
+            if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+                check = event.asset_check_evaluation_data
+                if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+                    why = str(check.metadata["why"].value)
+                    if self.asset_or_job == "quarantine":
+                        raise BadInput(why)
+                    raise JobFailed(f"{self.asset_or_job}: the check {check.check_name} failed: {why}.")
+        if not self.success:
+            raise _cause(self.asset_or_job, self.events)
+
+
+class Executor:
+    """Executes runs of a home's graph for one command, which is told apart from others by its session."""
+
+    def __init__(self, graph: AssetGraph, instance: dg.DagsterInstance, session: str):
+        self.graph = graph
+        self.instance = instance
+        self._asked_by = {ASKED_BY: str(actor.current())}
+        self._tags = {IN_PROCESS: "true", SESSION: session, **self._asked_by}
+        self._here = False  # the daemon did not take a run of this command: it is not asked again
+
+    def materialize(self, asset: str, keys: list[str]) -> RunOutcome:
+        """One run of an asset over consecutive keys ([""] for an unpartitioned one). Raises BadInput or JobFailed."""
+        tags: dict[str, str] = {}
+        if len(keys) > 1:
+            tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+        elif keys[0]:
+            tags = {"dagster/partition": keys[0]}
+        outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by))
+        if outcome is None:
+            result = dg.materialize(
+                build_assets(self.graph),
+                selection=[asset],
+                partition_key=tags.get("dagster/partition"),
+                tags=tags | self._tags,
+                instance=self.instance,
+                run_config=QUIET,
+                raise_on_error=False,
+            )
+            outcome = RunOutcome(asset, result.success, list(result.all_events))
+        outcome.raise_for_failure()
+        return outcome
+
+    def job(self, name: str, config: Mapping[str, Any]) -> RunOutcome:
+        """One run of a job of `service`. Raises BadInput or JobFailed."""
+        run_config = {"ops": {service.OPS[name]: {"config": dict(config)}}} if config else {}
+        outcome = self._queued(name, queueing.Order(job=name, tags=self._asked_by, run_config=run_config))
+        if outcome is None:
+            (job,) = (j for j in build_jobs(self.graph) if j.name == name)
+            result = job.execute_in_process(
+                run_config={**run_config, **QUIET}, instance=self.instance, tags=self._tags, raise_on_error=False
+            )
+            outcome = RunOutcome(name, result.success, list(result.all_events))
+        outcome.raise_for_failure()
+        return outcome
+
+    def _queued(self, asset_or_job: str, order: queueing.Order) -> RunOutcome | None:
+        """The outcome of a run by the daemon; None where there is no daemon that takes it."""
+        if self._here or not queueing.is_open(self.graph.settings, self.instance):
+            return None
+        run = queueing.follow(self.instance, queueing.submit(self.graph, self.instance, order))
+        if run is None:
+            self._here = True
+            return None
+        events = [entry.dagster_event for entry in self.instance.all_logs(run.run_id) if entry.dagster_event]
+        return RunOutcome(asset_or_job, run.is_success, events)
+
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+"""A command says itself what became of a run."""
+
+
+@contextlib.contextmanager
+def executor(settings: Settings) -> Iterator[Executor]:
+    """An executor for one command. Others may have theirs at the same time.
+
+    A killed process leaves its runs started and its pool slots taken, and the next run would wait for those for ever. Each command
+    holds a lock of its session while it lives, which the system lets go of with the process: runs of a session whose lock is free
+    are dead. They are looked for at the start and for as long as the command runs.
+    """
+    session = uuid.uuid4().hex
+    own = home.lock(settings.home, _lock(session))
+    stop = threading.Event()
+    with open_instance(settings) as instance, own:
+        cancel_dead_runs(settings, instance)
+        watch = threading.Thread(target=_watch, args=(settings, instance, session, stop), daemon=True)
+        watch.start()
+        try:
+            yield Executor(AssetGraph(settings), instance, session)
+        finally:
+            stop.set()
+            watch.join()
+    _remove(settings, session)
+
+
+def cancel_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Cancels unfinished runs whose process was killed, and frees their pool slots. Never one of a living process."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={IN_PROCESS: "true"})):
+        session = run.tags.get(SESSION)
+        if session is None and not _is_free(settings):
+            continue
+        if session is not None and not home.is_free(settings.home, _lock(session)):
+            continue
+        instance.report_run_canceled(run, message="The process that executed this run was killed.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        if session is not None:
+            _remove(settings, session)
+
+
+def _is_free(settings: Settings) -> bool:
+    """Whether no command of a version before sessions runs, which held one lock on the home."""
+    try:
+        with FileLock(settings.dagster_home / "found.lock", timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
+def _watch(settings: Settings, instance: dg.DagsterInstance, session: str, stop: threading.Event) -> None:
+    """Looks for dead runs, and says for which pool the command's own run waits, until told to stop."""
+    pools = {row.pool for row in AssetGraph(settings).table.values() if row.pool}
+    announced: set[tuple[str, str]] = set()
+    while not stop.wait(WATCH_SECONDS):
+        try:
+            cancel_dead_runs(settings, instance)
+            mine = {r.run_id for r in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={SESSION: session}))}
+            for pool in sorted(pools) if mine else ():
+                info = instance.event_log_storage.get_concurrency_info(pool)
+                for waiting in {p.run_id for p in info.pending_steps if p.assigned_timestamp is None} & mine:
+                    if (pool, waiting) not in announced:
+                        announced.add((pool, waiting))
+                        holders = ", ".join(s.run_id[:8] for s in info.claimed_slots) or "another run"
+                        log.warning("waiting for the pool %s, held by run %s", pool, holders)
+        except Exception:  # the run itself meets the same fault and reports it
+            log.debug("looking for dead runs failed", exc_info=True)
+
+
+def _lock(session: str) -> str:
+    return f"session-{session}"
+
+
+def _remove(settings: Settings, session: str) -> None:
+    """Removes the lock of a session that is over; nobody takes it again."""
+    (settings.home / "locks" / f"{_lock(session)}.lock").unlink(missing_ok=True)
+
+
+def _cause(asset_or_job: str, events: list[DagsterEvent]) -> BaseException:
+    """What went wrong: our own error as it was raised, else the first cause of the failure."""
+    for event in events:
+        error = getattr(event.event_specific_data, "error", None)
+        if error is None or not (event.is_step_failure or event.is_failure):
+            continue
+        chain = [error]
+        while chain[-1].cause is not None:
+            chain.append(chain[-1].cause)
+        ours = next((e for e in chain if e.cls_name in _names(BadInput) | _names(JobFailed)), None)
+        if chain[-1].cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+            return KeyboardInterrupt()
+        if ours is not None:
+            return (BadInput if ours.cls_name in _names(BadInput) else JobFailed)(_sentence(ours))
+        return JobFailed(f"{asset_or_job} failed: {_sentence(chain[-1])} (the run's page in the UI has the whole trace)")
+    return JobFailed(f"{asset_or_job} failed; the run's page in the UI says why")
+
+
+def _names(kind: type) -> set[str]:
+    """The names of a class of errors and of those made from it."""
+    return {kind.__name__, *(name for inner in kind.__subclasses__() for name in _names(inner))}
+
+
+def _sentence(error: Any) -> str:
+    """A serialised error's message without the name of its class."""
+    message = re.sub(rf"^[\w.]*\b{re.escape(error.cls_name or '')}(: |$)", "", error.message.strip()).strip()
+    if error.cls_name == "KeyError":
+        return f"there is no entry {message}"
+    return message or "no reason was given"

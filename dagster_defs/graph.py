@@ -1,0 +1,220 @@
+"""The asset graph as data: every asset's group, partitions and what it reads; and its partitions in one home.
+
+What belongs here: the table, partitions, partition mappings. What does not: what an asset does (`assets/`), how a run of one is
+recorded (`materialization`), what its fingerprint is (`fingerprints`).
+"""
+
+import datetime as dt
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import dagster as dg
+
+from found_platform.audiences import specification
+from found_platform.settings import Settings
+from found_platform.sources.config import SourceConfig, Span, of_home
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)  # single-run backfills and mappings to days that may not exist
+
+EVERYTHING = -20_000
+"""Days back that stand for "all days before"."""
+
+DAILY, CUTOFF, AUDIENCE, NONE = "daily", "cutoff", "audience", "none"
+
+ASKED_BY = "found/asked_by"
+"""Tag of a run: the actor who asked for it, who may sit in another process."""
+
+AUDIENCES = "audiences"
+"""Name of the dynamic partitions: one a saved audience."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """A range of upstream days relative to the own key, both ends included; None means the upstream as a whole or the same key."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A row of the table. `pool` limits how many runs of such assets work at a time, for their memory or for a library's sake.
+
+    `writes` names what a run writes where that is not a partition of its own: who writes the same takes turns.
+    """
+
+    group: str
+    partitions: str
+    reads: Mapping[str, Read | None] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()  # of `reads`: may be missing
+    pool: str | None = None
+    writes: str | None = None
+
+
+TRAINING_FOLDER = "training-{key}"
+"""`HOME/training/CUTOFF`: the files of the training set, and a folder for each stage."""
+
+SERVICE = "service"
+"""Which model version and which index answer look-ups: aliases and pointer, which move together."""
+
+PROMPTS = "prompts"
+"""The registered prompts of every model version."""
+
+
+def table(settings: Settings) -> dict[str, Asset]:
+    """Every asset. The order is one in which they can run."""
+    lookback = Read(1 - settings.lookback_days, 0)
+    # a TTL of n days reaches the snapshot that is n days old: the one of the day before that
+    before = Read(-settings.lookback_days - 1, -1)
+    history = Read(-settings.history_days - 1, -1)
+    ever = Read(EVERYTHING, -1)
+    histories = {"behavior_sequence": history, "search_text": history, "user_tabular": history}
+    return {
+        "quarantine": Asset("ingest", NONE),
+        "raw_events": Asset("ingest", DAILY, {"quarantine": None}),
+        "raw_profile": Asset("ingest", NONE, {"quarantine": None}),
+        "behavior_text": Asset("features", DAILY, {"raw_events": Read(0, 0)}),
+        "behavior_sequence": Asset("features", DAILY, {"raw_events": lookback}),
+        "search_text": Asset("features", DAILY, {"raw_events": lookback}),
+        # who was seen first when is a question to all earlier days
+        "user_tabular": Asset("features", DAILY, {"raw_events": Read(EVERYTHING, 0), "raw_profile": None}),
+        "online_features": Asset(
+            "features", NONE, {"behavior_sequence": None, "search_text": None, "user_tabular": None}, pool="feast"
+        ),
+        "training_set": Asset("training_data", CUTOFF, {**histories, "raw_events": ever}, pool="feast"),
+        "text_vectors": Asset("training_data", CUTOFF, {"behavior_text": ever}, pool="text_encoder", writes="text_vectors"),
+        "user_text_pairs": Asset(
+            "training_data",
+            CUTOFF,
+            {"training_set": None, "text_vectors": None, "behavior_text": ever, "raw_events": ever},
+            writes=TRAINING_FOLDER,
+        ),
+        "behavior_encoder": Asset("pretrain", CUTOFF, {"user_text_pairs": None}, pool="training", writes=TRAINING_FOLDER),
+        "tabular_encoder": Asset("pretrain", CUTOFF, {"user_text_pairs": None}, pool="training", writes=TRAINING_FOLDER),
+        "found_model": Asset(
+            "align",
+            CUTOFF,
+            {
+                "user_text_pairs": None,
+                "behavior_encoder": None,
+                "tabular_encoder": None,
+                # of the gate, which decides between two versions
+                "training_set": None,
+                "text_vectors": None,
+                "behavior_text": ever,
+            },
+            pool="training",
+            writes=TRAINING_FOLDER,
+        ),
+        "user_embeddings": Asset(
+            "publish",
+            CUTOFF,
+            {"found_model": None, "text_vectors": None, **histories, "raw_events": ever},
+            pool="feast",
+        ),
+        "promotion": Asset(
+            "publish",
+            CUTOFF,
+            {
+                "user_embeddings": None,
+                "found_model": None,
+                "training_set": None,
+                "user_text_pairs": None,
+                "text_vectors": None,
+                "behavior_text": ever,
+            },
+            pool="mlflow",
+            writes=SERVICE,
+        ),
+        "user_index": Asset(
+            "publish", CUTOFF, {"user_embeddings": None, "promotion": None, "user_tabular": Read(-1, -1)}, writes=SERVICE
+        ),
+        "tuned_prompts": Asset(
+            "audience",
+            CUTOFF,
+            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": history, "raw_events": ever},
+            pool="mlflow",
+            writes=PROMPTS,
+        ),
+        # all that a look-up of what is published asks, whichever cutoff it is of
+        "audience_members": Asset(
+            "audience",
+            AUDIENCE,
+            dict.fromkeys(
+                ("user_index", "tuned_prompts", "user_embeddings", "text_vectors", "user_tabular", "raw_events", "raw_profile")
+            ),
+            optional=frozenset({"tuned_prompts"}),
+        ),
+        "benchmark_results": Asset(
+            "benchmark",
+            CUTOFF,
+            {
+                "user_embeddings": None,
+                "text_vectors": None,
+                "behavior_text": ever,
+                "behavior_sequence": before,
+                "search_text": before,
+                "user_tabular": history,  # replay asks past cutoffs
+                "raw_events": ever,
+            },
+            pool="feast",
+        ),
+        # texts that occurred on any day before are known
+        "feature_drift": Asset(
+            "monitor", DAILY, {"user_tabular": Read(-28, 0), "raw_events": Read(-34, 0), "behavior_text": Read(EVERYTHING, 0)}
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class AssetGraph:
+    """The graph of one home."""
+
+    settings: Settings
+
+    @cached_property
+    def table(self) -> dict[str, Asset]:
+        return table(self.settings)
+
+    @cached_property
+    def span(self) -> Span:
+        """The days of the home's source; of a default simulation before anything has run."""
+        if (self.settings.home / "source.yaml").exists():
+            span = of_home(self.settings).span
+            assert span is not None
+            return span
+        return Span(start=SourceConfig.model_validate({"name": "simulated", "simulator": {}}).simulator.start)  # pyright: ignore
+
+    @cached_property
+    def partitions(self) -> dict[str, dg.PartitionsDefinition | None]:
+        day = dt.timedelta(days=1)
+        start, end = self.span.start, self.span.end
+        return {
+            DAILY: dg.DailyPartitionsDefinition(start_date=str(start), end_date=str(end) if end else None),
+            # a cutoff is the day after the last one a model may see: it can be the day after the data's end
+            CUTOFF: dg.DailyPartitionsDefinition(
+                start_date=str(start + day), end_date=str(end + day) if end else None, end_offset=0
+            ),
+            AUDIENCE: dg.DynamicPartitionsDefinition(name=AUDIENCES),
+            NONE: None,
+        }
+
+    def keys(self, asset: str) -> list[str]:
+        """All partition keys of an asset, oldest first."""
+        if self.table[asset].partitions == AUDIENCE:
+            return specification.names(self.settings)
+        partitions = self.partitions[self.table[asset].partitions]
+        return list(partitions.get_partition_keys()) if partitions else []
+
+    def mapping(self, kind: str, upstream: str, read: Read | None) -> dg.PartitionMapping | None:
+        if kind == NONE or self.table[upstream].partitions == NONE:
+            return None
+        if kind == AUDIENCE:
+            return dg.AllPartitionMapping()
+        if read is None:
+            return None
+        return dg.TimeWindowPartitionMapping(
+            start_offset=read.first, end_offset=read.last, allow_nonexistent_upstream_partitions=True
+        )

@@ -1,0 +1,37 @@
+"""Locks on what a run writes, so that two runs never write the same at a time, and nobody waits who writes something else.
+
+What belongs here: which locks a run needs, and holding them. How a lock works is `found_platform.home`'s.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from dagster_defs.graph import DAILY, AssetGraph
+from found_platform import home
+from found_platform.settings import Settings
+
+WAIT_SECONDS = 3600
+"""Longer than any run of the profiles for a laptop. Who trains for days on another one is named in the message after it."""
+
+log = logging.getLogger(__name__)
+
+
+def names(graph: AssetGraph, asset: str, keys: Iterable[str]) -> list[str]:
+    """The locks of a run over these keys.
+
+    Days share a lock a month: a run over thirty years of days would else hold more open files than a process may.
+    """
+    row = graph.table[asset]
+    units = {key[:7] if row.partitions == DAILY else key for key in keys} or {""}
+    return sorted({f"run-{(row.writes or f'{asset}-{{key}}').format(key=unit)}".rstrip("-") for unit in units})
+
+
+@contextlib.contextmanager
+def hold(settings: Settings, needed: Iterable[str], seconds: float = WAIT_SECONDS) -> Iterator[bool]:
+    """Holds locks of a home, and says on the log whom it waits for. Yields whether it had to. Raises JobFailed after the wait."""
+    purpose = " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])[:200]
+    with home.hold(settings.home, needed, purpose, seconds=seconds, waiting=log.warning) as waited:
+        yield waited

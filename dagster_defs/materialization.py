@@ -1,0 +1,157 @@
+"""One run of one asset: its locks, what it needs, what it reads, and the record that it leaves.
+
+What belongs here: what is the same for every asset. What an asset does is in `assets/`, a function of an `AssetRun`.
+"""
+
+import contextlib
+import datetime as dt
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from dagster_defs import checks, code_version, fingerprints, locks, staleness
+from dagster_defs.graph import ASKED_BY, DAILY, AssetGraph
+from found_platform import contract, lake
+from found_platform.lake import Written
+from found_platform.privacy.actor import Actor, account, acting
+
+OWNER = "team:feature-platform"
+
+Outcomes = Mapping[str, tuple[bool, str]]
+"""Of checks: name to (passed, why)."""
+
+
+class AssetRun:
+    """A run of an asset over some keys. The fingerprint is of what it is about to read, taken before its body starts."""
+
+    def __init__(self, context: dg.AssetExecutionContext, graph: AssetGraph):
+        self.instance = context.instance
+        self.log = context.log
+        self.asset = context.asset_key.path[-1]
+        self.keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else []
+        self._context = context
+        self._graph = graph
+        self._fingerprints: dict[str, str] = {}
+        self._reads: dict[str, int] = {}
+
+    @property
+    def days(self) -> tuple[dt.date, dt.date]:
+        """The days `[start, end)` of this run."""
+        return dt.date.fromisoformat(self.keys[0]), dt.date.fromisoformat(self.keys[-1]) + dt.timedelta(days=1)
+
+    @property
+    def cutoff(self) -> dt.date:
+        return dt.date.fromisoformat(self.keys[0])
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Around the body: holds the locks of what it writes, and records what it reads.
+
+        What is done inside is done for whoever asked for the run. Raises BadInput where an upstream is missing.
+        """
+        settings = self._graph.settings
+        writes = locks.names(self._graph, self.asset, self.keys)
+        with acting(asked_by(self._context.run)), locks.hold(settings, writes), lake.recorded_reads() as self._reads:
+            staleness.check_upstreams(self._graph, self.instance, self.asset, self.keys)
+            self._fingerprints = fingerprints.of(self._graph, self.instance, self.asset, self.keys)
+            self._reads.clear()  # what a fingerprint asks is no input
+            yield
+
+    def result(
+        self,
+        *,
+        hashes: Mapping[str, str],
+        rows: int | None = None,
+        partition_rows: Mapping[str, int] | None = None,
+        outcomes: Outcomes | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> dg.MaterializeResult:
+        """The materialisation. Where a check that blocks has failed there is no fingerprint: the next run does it again."""
+        keep = not checks.blocked(self.asset, outcomes or {})
+        about = {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
+        for key in self.keys:
+            own: dict[str, Any] = {"rows_hash": hashes[key]}
+            if keep:
+                own["fingerprint"] = self._fingerprints[key]
+            if partition_rows is not None:
+                own["dagster/partition_row_count"] = partition_rows[key]
+            self._context.add_asset_metadata(own, partition_key=key)
+        if not self.keys:
+            about["rows_hash"] = hashes[""]
+            if keep:
+                about["fingerprint"] = self._fingerprints[""]
+        if rows is not None:
+            about["rows_written" if self.keys else "dagster/row_count"] = rows
+        return dg.MaterializeResult(metadata=about, check_results=checks.results(self.asset, outcomes or {}))
+
+    def written(
+        self,
+        outcome: Written,
+        schema: pa.Schema | None = None,
+        outcomes: Outcomes | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> dg.MaterializeResult:
+        """The materialisation of a lake write: rows, version written, bytes, seconds, columns."""
+        about: dict[str, Any] = {
+            "delta_version": outcome.version,
+            "bytes": outcome.bytes,
+            "seconds": outcome.seconds,
+            **(metadata or {}),
+        }
+        if schema is not None:
+            about["dagster/column_schema"] = dg.TableSchema(
+                [
+                    dg.TableColumn(
+                        f.name, str(f.type), contract.describe(f.name), constraints=dg.TableColumnConstraints(nullable=f.nullable)
+                    )
+                    for f in schema
+                ]
+            )
+        return self.result(
+            hashes={k: h for k, (_, h) in outcome.partitions.items()},
+            partition_rows={k: n for k, (n, _) in outcome.partitions.items()} if self.keys else None,
+            rows=outcome.rows,
+            outcomes=outcomes,
+            metadata=about,
+        )
+
+
+def asked_by(run: dg.DagsterRun) -> Actor:
+    """Who asked for a run: whoever its tag names, else who runs Dagster (a schedule, or a person in the UI)."""
+    name = run.tags.get(ASKED_BY)
+    return Actor.parse(name) if name else Actor(account(), "dagster")
+
+
+Body = Callable[[AssetRun], dg.MaterializeResult]
+
+
+def asset(
+    graph: AssetGraph, name: str, *, kinds: set[str], description: str | None = None
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """`@dg.asset` for a row of the table, around a body that gets an `AssetRun`. The body's docstring describes it by default."""
+    row = graph.table[name]
+
+    def define(body: Body) -> dg.AssetsDefinition:
+        def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            asset_run = AssetRun(context, graph)
+            with asset_run.guarded():
+                return body(asset_run)
+
+        return dg.asset(
+            name=name,
+            group_name=row.group,
+            kinds=kinds,
+            owners=[OWNER],
+            code_version=code_version.reach(graph.settings, name).code,
+            partitions_def=graph.partitions[row.partitions],
+            deps=[dg.AssetDep(u, partition_mapping=graph.mapping(row.partitions, u, read)) for u, read in row.reads.items()],
+            pool=row.pool,
+            description=description or inspect.getdoc(body),
+            backfill_policy=dg.BackfillPolicy.single_run() if row.partitions == DAILY else None,
+            check_specs=checks.specs(name),
+        )(run)
+
+    return define

@@ -1,0 +1,214 @@
+"""Which runs a command asks for: a whole cutoff, days, a publication, an audience; what is missing or stale, ranges as single runs.
+
+What belongs here: full runs for a cutoff, backfills of days, what a person asks of one asset or job. What does not: what an asset
+does (`assets/`), what is stale (`staleness`), how a run is executed (`execution`).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dagster_defs import locks, service, staleness
+from dagster_defs.execution import Executor, executor, open_instance
+from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph
+from dagster_defs.service import ServiceChange
+from dagster_defs.staleness import State
+from found_platform import home, lake
+from found_platform.audiences import membership, specification
+from found_platform.errors import BadInput
+from found_platform.settings import Settings
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one asset: keys made in this run, keys that were up to date, rows written, seconds."""
+
+    asset: str
+    made: int
+    up_to_date: int
+    rows: int | None
+    seconds: float
+
+
+def keys_of(graph: AssetGraph, asset: str, cutoff: dt.date) -> list[str]:
+    """The keys a full run of a cutoff has: every day, the cutoff, and drift for the last day before it.
+
+    No audience is among them: they are refreshed when a person or the schedule asks.
+    """
+    kind = graph.table[asset].partitions
+    if asset == "feature_drift":
+        return [str(cutoff - dt.timedelta(days=1))]
+    return {DAILY: graph.keys(asset) if kind == DAILY else [], CUTOFF: [str(cutoff)], AUDIENCE: [], NONE: [""]}[kind]
+
+
+def run(
+    settings: Settings, cutoff: dt.date, *, force: bool = False, prepare: Callable[[], None] = lambda: None
+) -> Iterator[Step | str]:
+    """Materialises the whole graph for a cutoff. Yields an asset's name when it starts and its Step when it is done.
+
+    A partition whose newest materialisation has the fingerprint it would get again is skipped, unless `force`. `prepare` is called
+    once, before the first asset that has something to do. Raises BadInput or JobFailed; what was done before stays, and the next
+    call goes on from there.
+    """
+    prepared = False
+    with executor(settings) as runner:
+        for asset in runner.graph.table:
+            keys = keys_of(runner.graph, asset, cutoff)
+            if not keys:
+                continue
+            yield asset
+            stale = keys if force else _stale(runner, asset, keys)
+            if stale and not prepared:
+                prepare()
+                prepared = True
+            timer = lake.Timer()
+            counts = [_materialize(runner, asset, part) for part in _ranges(stale)]
+            rows = [n for n in counts if n is not None]
+            yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)
+
+
+RUN_DAYS = 30
+"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one."""
+
+BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
+"""The daily assets of a backfill, in the order in which they run."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One run of a backfill: an asset, the keys it made (of `total` in this backfill), the rows it wrote and its seconds.
+
+    The first one of each asset comes before its runs, without keys.
+    """
+
+    asset: str
+    keys: list[str]
+    total: int
+    up_to_date: int
+    rows: int
+    seconds: float
+
+
+def backfill(
+    settings: Settings,
+    first: dt.date,
+    last: dt.date,
+    *,
+    assets: Sequence[str] = BACKFILLED,
+    each_day: bool = False,
+    force: bool = False,
+) -> Iterator[Filled]:
+    """Materialises the days `first` to `last`, both included, of these daily assets: those that are missing or stale, or all.
+
+    A source that has changed is scanned first. Days go into runs of consecutive ones, or a run each with `each_day`: the rows are
+    the same. Raises BadInput for days outside the source and JobFailed; what was done before stays, and the same call goes on from
+    there.
+    """
+    graph = AssetGraph(settings)
+    days = [k for k in graph.keys("raw_events") if str(first) <= k <= str(last)]
+    if not days or days[0] != str(first) or days[-1] != str(last):
+        own = graph.keys("raw_events")
+        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {own[0]} to {own[-1]}.")
+    with executor(settings) as runner:
+        for asset in ("quarantine", "raw_profile"):
+            if _stale(runner, asset, [""]):
+                _materialize(runner, asset, [""])
+        for asset in assets:
+            stale = days if force else [k for k in _stale(runner, asset, graph.keys(asset)) if k in set(days)]
+            runs = (
+                [[k] for k in stale]
+                if each_day
+                else [r[i : i + RUN_DAYS] for r in _ranges(stale) for i in range(0, len(r), RUN_DAYS)]
+            )
+            yield Filled(asset, [], len(stale), len(days) - len(stale), 0, 0.0)
+            for keys in runs:
+                timer = lake.Timer()
+                rows = _materialize(runner, asset, keys)
+                yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
+
+
+def states(settings: Settings) -> list[State]:
+    """The state of every asset, in the order of the graph. An upstream that has to be redone first may make more of it stale."""
+    with open_instance(settings) as instance:
+        return staleness.states(AssetGraph(settings), instance)
+
+
+def publish(settings: Settings, cutoff: dt.date) -> None:
+    """Publishes a cutoff's users anew: the index in any case; their states, the promotion and the prompts where they are stale."""
+    key = str(cutoff)
+    with executor(settings) as runner:
+        for asset in ("user_embeddings", "promotion", "user_index", "tuned_prompts"):
+            if asset == "user_index" or _stale(runner, asset, [key]):
+                _materialize(runner, asset, [key])
+
+
+def promote(settings: Settings, version: str | None = None) -> ServiceChange:
+    """Makes a version, by default the candidate, the champion, and publishes its users. Raises BadInput or JobFailed."""
+    with executor(settings) as runner:
+        return ServiceChange.from_metadata(runner.job(service.PROMOTE, {"version": version}).metadata())
+
+
+def rollback(settings: Settings) -> ServiceChange:
+    """Makes the version before it the champion again, with its index. Raises BadInput or JobFailed."""
+    with executor(settings) as runner:
+        return ServiceChange.from_metadata(runner.job(service.ROLLBACK, {}).metadata())
+
+
+def rollback_index(settings: Settings) -> ServiceChange:
+    """Makes the index before it answer look-ups again; the champion stays. Raises BadInput or JobFailed."""
+    with executor(settings) as runner:
+        return ServiceChange.from_metadata(runner.job(service.ROLLBACK_INDEX, {}).metadata())
+
+
+def refresh(settings: Settings, audience: str) -> None:
+    """Finds the members of a saved audience anew. Raises BadInput or JobFailed; its last members stay then."""
+    specification.newest(settings, audience)
+    with executor(settings) as runner:
+        with home.lock(settings.home, AUDIENCES):  # Dagster looks whether a partition is there, and then adds it
+            runner.instance.add_dynamic_partitions(AUDIENCES, [audience])
+        _materialize(runner, "audience_members", [audience])
+
+
+def forget(settings: Settings, audience: str) -> None:
+    """Removes a saved audience, its members and its partition. Raises BadInput while another audience leaves it out."""
+    needed = locks.names(AssetGraph(settings), "audience_members", [audience])
+    with locks.hold(settings, needed), open_instance(settings) as instance:
+        membership.forget(settings, audience)
+        instance.delete_dynamic_partition(AUDIENCES, audience)
+
+
+def materialize(settings: Settings, asset: str, key: str) -> None:
+    """Materialises one partition of one asset, whatever is there already."""
+    days = AssetGraph(settings).keys(asset)
+    if key not in days:
+        raise BadInput(f"There is no {key} in this home: days go from {days[0]} to {days[-1]}.")
+    with executor(settings) as runner:
+        _materialize(runner, asset, [key])
+
+
+def _stale(runner: Executor, asset: str, keys: list[str]) -> list[str]:
+    """Of these keys those that are missing or stale. Where another process is making some of them, it waits and looks again."""
+    stale = staleness.stale(runner.graph, runner.instance, asset, keys)
+    if not stale:
+        return stale
+    with locks.hold(runner.graph.settings, locks.names(runner.graph, asset, stale)) as waited:
+        return staleness.stale(runner.graph, runner.instance, asset, keys) if waited else stale
+
+
+def _materialize(runner: Executor, asset: str, keys: list[str]) -> int | None:
+    """One run over consecutive keys. Returns the rows it says it wrote."""
+    metadata = runner.materialize(asset, keys).metadata()
+    counts = [int(metadata[name].value) for name in ("rows_written", "dagster/row_count") if name in metadata]
+    return counts[0] if counts else None
+
+
+def _ranges(keys: list[str]) -> list[list[str]]:
+    """Groups keys into runs of consecutive days."""
+    groups: list[list[str]] = []
+    for key in keys:
+        last = groups[-1][-1] if groups else None
+        if last and key and dt.date.fromisoformat(key) - dt.date.fromisoformat(last) == dt.timedelta(days=1):
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+    return groups

@@ -1,0 +1,91 @@
+"""Jobs by which a person chooses what serves: a version takes service, or gives it back to the one before it.
+
+What belongs here: the jobs and the form in which their outcome travels. What they do is `found_platform.index.champion`'s.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dagster as dg
+
+from dagster_defs import locks
+from dagster_defs.graph import PROMPTS, SERVICE, AssetGraph
+from dagster_defs.materialization import asked_by
+from found_platform import index, registry
+from found_platform.audiences import prompts
+from found_platform.index import champion
+from found_platform.index.champion import Change
+from found_platform.index.pointer import Publication, publication
+from found_platform.privacy.actor import acting
+
+PROMOTE, ROLLBACK, ROLLBACK_INDEX = "promote", "rollback", "rollback_index"
+OPS = {PROMOTE: "take_service", ROLLBACK: "give_service_back", ROLLBACK_INDEX: "point_at_the_earlier_index"}
+"""The one op of each job."""
+
+
+@dataclass(frozen=True)
+class ServiceChange:
+    """What changed: the champion and the index, and by name of each saved prompt how tuning it for the new version went."""
+
+    change: Change
+    prompts: Mapping[str, str]
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "ServiceChange":
+        """As the op of a job has recorded it."""
+        document = metadata["change"].value
+        before, after = document["index"]
+        old, new = document["champion"]
+        return cls(Change((old, new), (publication(before) if before else None, publication(after))), metadata["prompts"].value)
+
+
+class Promote(dg.Config):
+    """Which version: by default the candidate."""
+
+    version: str | None = None
+
+
+def build(graph: AssetGraph) -> list[dg.JobDefinition]:
+    """The jobs of a home."""
+    settings = graph.settings
+
+    def changed(change: Change) -> dg.Output[None]:
+        live: Publication = change.index[1]
+        tuned: dict[str, str] = {}
+        if prompts.names(settings):
+            done, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
+            tuned = {p.name: f"tuned for version {live.model_version}" for p in done} | failed
+        document = {"champion": change.champion, "index": [p and asdict(p) for p in change.index]}
+        return dg.Output(None, metadata={"change": dg.MetadataValue.json(document), "prompts": dg.MetadataValue.json(tuned)})
+
+    @dg.op(name=OPS[PROMOTE], out=dg.Out(dg.Nothing))
+    def promote(context: dg.OpExecutionContext, config: Promote) -> dg.Output[None]:
+        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
+            return changed(champion.promote(settings, config.version))
+
+    @dg.op(name=OPS[ROLLBACK], out=dg.Out(dg.Nothing))
+    def rollback(context: dg.OpExecutionContext) -> dg.Output[None]:
+        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
+            return changed(champion.rollback(settings))
+
+    @dg.op(name=OPS[ROLLBACK_INDEX], out=dg.Out(dg.Nothing))
+    def rollback_index(context: dg.OpExecutionContext) -> dg.Output[None]:
+        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{PROMPTS}"]):  # it waits for no publisher
+            version = registry.version_of(settings, registry.CHAMPION) or ""
+            return changed(Change((version, version), index.rollback(settings)))
+
+    @dg.job(name=PROMOTE, description="Makes a version the champion and publishes its users.")
+    def promote_job() -> None:
+        promote()
+
+    @dg.job(name=ROLLBACK, description="Makes the version before it the champion again, with its index.")
+    def rollback_job() -> None:
+        rollback()
+
+    @dg.job(name=ROLLBACK_INDEX, description="Makes the index before it answer look-ups again; the champion stays.")
+    def rollback_index_job() -> None:
+        rollback_index()
+
+    return [promote_job, rollback_job, rollback_index_job]

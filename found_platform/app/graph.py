@@ -1,0 +1,293 @@
+"""The asset graph of a home: run whole for a cutoff, some days of it again, and what of it is made and stale."""
+
+import datetime as dt
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from found_platform.app.context import Context
+from found_platform.app.document import APART
+from found_platform.app.progress import AssetDone, DaysDone, Opened, Working
+from found_platform.app.use_case import Effect, use_case
+from found_platform.contract import OWN_ACT, parse_cutoff, parse_day
+from found_platform.errors import BadInput
+from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster_defs.staleness import State
+    from found_platform.sources.config import SourceConfig
+
+DEMAND = "people who will soon buy gold"
+"""A first look-up of a simulated population."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A population to simulate. What is None is as the home was made, or as the simulator has it."""
+
+    users: int | None = None
+    days: int | None = None
+    seed: int | None = None
+
+    def options(self) -> dict[str, int]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The whole graph for a cutoff.
+
+    Attributes:
+        source: a source file; None is the source that the home has, or else a simulation.
+        cutoff: a day, `latest`, or None: the data's end less the horizon.
+        profile: sizes for a machine; None is as the home was made, or `cpu`.
+        force: redo what is up to date.
+    """
+
+    source: Path | None = None
+    cutoff: str | None = None
+    simulation: Simulation = Simulation()
+    profile: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A full run: seconds and partitions made by asset, and the index that is live after it.
+
+    `demand` is one to look up first; `not_served` says why the trained model does not serve, where it does not.
+    """
+
+    home: Path
+    cutoff: dt.date
+    seconds: dict[str, float]
+    made: dict[str, int]
+    import_seconds: float
+    index: str
+    demand: str = field(metadata=APART)
+    simulated: bool = field(metadata=APART)
+    not_served: str | None = field(metadata=APART)
+
+
+@use_case(Effect.CHANGES, "demo")
+def run(context: Context, request: Run) -> Ran:
+    """Ties a home to a source and makes all that is missing or stale. What was done before a failure stays.
+
+    Raises BadInput before a home is made, where it can be told that early, and JobFailed.
+    """
+    from dagster_defs import runs
+    from found_platform import index, lake, registry
+    from found_platform.privacy import audit
+
+    settings, config, expected = _open(context, request)
+    cutoff = _cutoff(settings, config, request.cutoff)
+    audit.record(settings, "demo", question={"source": config.name, "cutoff": str(cutoff), "force": request.force or None})
+    first, end = config.days
+    context.tell(Opened(config.name, first, end, cutoff, settings.profile, expected))
+    import_seconds = 0.0
+
+    def load_libraries() -> None:
+        nonlocal import_seconds
+        timer = lake.Timer()
+        context.tell(Working("loading libraries"))
+        _import_heavy()
+        import_seconds = timer.seconds
+
+    done: list[AssetDone] = []
+    for event in runs.run(settings, cutoff, force=request.force, prepare=load_libraries):
+        if isinstance(event, str):
+            context.tell(Working(event))
+        else:
+            done.append(AssetDone(**asdict(event)))
+            context.tell(done[-1])
+    trained = next(v for v in registry.versions(settings) if v.tags["kind"] == "found" and v.tags["cutoff"] == str(cutoff))
+    refused = trained.tags.get("gate") == "failed"
+    return Ran(
+        home=settings.home,
+        cutoff=cutoff,
+        seconds={step.asset: step.seconds for step in done},
+        made={step.asset: step.made for step in done},
+        import_seconds=round(import_seconds, 2),
+        index=index.live(settings).name,
+        demand=DEMAND if config.simulator else _a_demand(settings, cutoff),
+        simulated=config.simulator is not None,
+        not_served=f"of version {trained.version} the gate says: {trained.tags['gate_reason']}" if refused else None,
+    )
+
+
+def _open(context: Context, request: Run) -> tuple[Settings, "SourceConfig", str | None]:
+    """Checks everything that can be checked before a home is made. The text says what to expect, where everything is to be done."""
+    from found_platform.sources import config as source_config
+    from found_platform.sources import estimate, staging
+    from found_platform.training_runs import preflight
+
+    home, source, cutoff, simulation = context.home, request.source, request.cutoff, request.simulation.options()
+    if source is not None and simulation:
+        raise BadInput("--users, --days and --seed ask for a simulation; with --source there is none: leave them out.")
+    if cutoff not in (None, "latest"):
+        parse_cutoff(cutoff, dt.date.min, dt.date.max)
+    settings = Settings.load(home, profile=request.profile)
+    kept = source_config.of_home(settings) if (home / "source.yaml").exists() else None
+    if source is not None:
+        config = source_config.load(source)
+    elif kept is not None and not simulation:
+        config = kept  # the home knows its source
+    else:
+        before = kept.simulator.model_dump() if kept and kept.simulator else {}
+        config = source_config.parse({"name": "simulated", "simulator": {**before, **simulation}}, "the simulation")
+    config = staging.discover(settings, config)
+    _cutoff(settings, config, cutoff)
+    preflight.check_models(settings)
+    expected = None
+    if request.force or kept is None:
+        needs: list[str] = []
+        preflight.check(settings, len(config.profile_schema or {}), needs.append)
+        guess = estimate.of_source(config)
+        estimate.check_disk(guess, settings.home)
+        expected = "\n".join([guess.sentence(home), *needs])
+    return settings, staging.open_home(settings, config), expected
+
+
+def _cutoff(settings: Settings, config: "SourceConfig", cutoff: str | None) -> dt.date:
+    first, end = config.days
+    day = parse_cutoff(cutoff, end - dt.timedelta(days=settings.horizon_days), end)
+    earliest = first + dt.timedelta(days=settings.horizon_days + 1)
+    if earliest > end:
+        shorter = "" if settings.profile == "tiny" else ", or take --profile tiny (7 days)"
+        raise BadInput(
+            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and "
+            f"a horizon of {settings.horizon_days} days; bring more{shorter}."
+        )
+    if not earliest <= day <= end:
+        raise BadInput(
+            f"The cutoff {day} does not fit the data, which goes from {first} to {end - dt.timedelta(days=1)}: "
+            f"choose a day from {earliest} (the first day and a horizon of {settings.horizon_days} days) to {end}."
+        )
+    return day
+
+
+def _import_heavy() -> None:
+    """Everything slow to import that the graph needs, so that an asset's seconds are its own."""
+    import dagster  # noqa: F401
+    import evidently.presets  # noqa: F401
+    import feast.infra.offline_stores.ibis  # noqa: F401
+    import mlflow.pyfunc  # noqa: F401
+    import pymilvus  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
+    import transformers  # noqa: F401
+
+    import found_platform.feature_store.delta_store  # noqa: F401
+
+
+def _a_demand(settings: Settings, cutoff: dt.date) -> str:
+    """A first demand for data we know nothing of: its most frequent category, or else its most frequent text."""
+    from found_platform import lake
+
+    con = lake.connect()
+    con.register("events", lake.dataset(settings.lake, "raw_events"))
+    row = con.execute(
+        f"SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND {OWN_ACT} AND channel = 'pay_bill'",
+        [cutoff],
+    ).fetchone()
+    thing = row[0] if row and row[0] else "the same again"
+    return f"people who will buy {thing}"
+
+
+@dataclass(frozen=True)
+class AssetState:
+    """What there is of an asset: keys that it could have, keys made, and of those the ones that would come out differently now."""
+
+    asset: str
+    partitions: str
+    possible: int
+    made: list[str]
+    stale: list[str]
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of every asset, in the order of the graph."""
+
+    home: Path
+    assets: tuple[AssetState, ...]
+
+
+def _state(state: "State") -> AssetState:
+    return AssetState(state.asset, state.kind, state.possible, state.made, state.stale)
+
+
+@use_case(Effect.READS)
+def status(context: Context) -> Status:
+    """What is there of every asset, and what is stale."""
+    from dagster_defs import runs
+
+    return Status(context.settings.home, tuple(map(_state, runs.states(context.settings))))
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Days `first` to `last`, both included, to make again.
+
+    Attributes:
+        assets: daily assets; none named means all of them.
+        each_day: a run a day instead of a run for up to 30 days.
+        force: redo what is up to date.
+    """
+
+    first: str
+    last: str
+    assets: tuple[str, ...] = ()
+    each_day: bool = False
+    force: bool = False
+
+
+@dataclass
+class AssetDays:
+    """What a backfill did with one asset."""
+
+    made: int = 0
+    up_to_date: int = 0
+    rows: int = 0
+    runs: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Backfilled:
+    """A backfill, by asset, and the state of everything after it."""
+
+    first: dt.date
+    last: dt.date
+    assets: dict[str, AssetDays]
+    states: tuple[AssetState, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        stale = {state.asset: state.stale for state in self.states if state.stale}
+        return {"from": self.first, "to": self.last, "assets": self.assets, "stale": stale}
+
+
+@use_case(Effect.CHANGES, "backfill")
+def backfill(context: Context, request: Backfill) -> Backfilled:
+    """Makes days of events and features that are missing or stale. What was done before a failure stays."""
+    from dagster_defs import runs
+    from found_platform.privacy import audit
+
+    settings = context.settings
+    first, last = parse_day(request.first, "--from"), parse_day(request.last, "--to")
+    if last < first:
+        raise BadInput(f"--to {last} lies before --from {first}: both days are included.")
+    if unknown := [a for a in request.assets if a not in runs.BACKFILLED]:
+        raise BadInput(f"There is no daily asset {unknown[0]!r}: choose of {', '.join(runs.BACKFILLED)}.")
+    assets = [a for a in runs.BACKFILLED if a in request.assets] or list(runs.BACKFILLED)
+    question = {"from": str(first), "to": str(last), "assets": list(request.assets) or None, "force": request.force or None}
+    done: dict[str, AssetDays] = {}
+    for filled in runs.backfill(settings, first, last, assets=assets, each_day=request.each_day, force=request.force):
+        if not done:  # the days are in the source, and nothing is made yet
+            audit.record(settings, "backfill", question=question)
+        row = done.setdefault(filled.asset, AssetDays(up_to_date=filled.up_to_date))
+        row.made += len(filled.keys)
+        row.rows += filled.rows
+        row.runs += bool(filled.keys)
+        row.seconds = round(row.seconds + filled.seconds, 2)
+        context.tell(DaysDone(filled.asset, row.made, filled.total))
+    return Backfilled(first, last, done, tuple(map(_state, runs.states(settings))))

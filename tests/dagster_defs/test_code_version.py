@@ -1,0 +1,201 @@
+"""Code versions: a change makes those assets stale that can reach it, and no others."""
+
+import contextlib
+import datetime as dt
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from dagster_defs import code_version, runs
+from dagster_defs.graph import AssetGraph
+from dagster_defs.materialization import AssetRun
+from found_platform.audiences import specification
+from found_platform.audiences.lookup import Question
+from found_platform.settings import Settings
+
+TREE = {
+    "dagster_defs/assets/shop.py": """
+from found_platform import counting, prices
+from dagster_defs.materialization import asset
+def build(graph):
+    settings = graph.settings
+    @asset(graph, "sums", kinds={"duckdb"})
+    def sums(run):
+        return run.written(prices.total(settings, run.days))
+    def table(name, description):
+        @asset(graph, name, kinds=set())
+        def written(run):
+            return helper(run)
+        return written
+    def helper(run):
+        return counting.REGISTRY, settings.grid_days
+    return [sums, table("counts", "How many there are.")]
+""",
+    "found_platform/__init__.py": "",
+    "found_platform/prices.py": """
+from found_platform import words
+LIMIT = 3
+OTHER = 4
+def total(settings, days):
+    '''All of it.'''
+    return min(LIMIT, settings.lookback_days, settings.sizes.horizon_days)  # at most
+def unused():
+    return OTHER
+def described():
+    return words.read("words.yaml")
+""",
+    "found_platform/words.py": "def read(name): return name\n",
+    "found_platform/words.yaml": "a: 1\n",
+    "found_platform/counting/__init__.py": """
+from found_platform.counting import by_hand, registry
+from found_platform.counting.registry import REGISTRY
+""",
+    "found_platform/counting/registry.py": """
+REGISTRY = {}
+def counts(function):
+    REGISTRY[function.__name__] = function
+    return function
+""",
+    "found_platform/counting/by_hand.py": """
+from found_platform.counting.registry import counts
+@counts
+def one():
+    return ["python", "-m", "found_platform.program"]
+""",
+    "found_platform/program.py": "def main(): return 1\n",
+}
+
+
+def codes(folder: Path) -> dict[str, str]:
+    """Writes TREE. Returns the code of each of its assets."""
+    for name, content in TREE.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return {asset: reach.code for asset, reach in code_version.compute(folder).items()}
+
+
+def changed(folder: Path, file: str, old: str, new: str) -> set[str]:
+    """The assets whose code is another one after a change of a file."""
+    before = codes(folder)
+    assert old in TREE[file]
+    (folder / file).write_bytes(TREE[file].replace(old, new).encode())
+    return {a for a, r in code_version.compute(folder).items() if r.code != before[a]}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        ("found_platform/prices.py", "LIMIT = 3", "LIMIT = 5", {"sums"}),
+        ("found_platform/prices.py", "OTHER = 4", "OTHER = 5", set()),  # in the same file, and out of reach
+        ("found_platform/prices.py", "'''All of it.'''", "'''Everything.'''", set()),
+        ("found_platform/prices.py", "  # at most", "", set()),
+        ("found_platform/prices.py", "\n", "\r\n", set()),
+        ("found_platform/prices.py", "return OTHER", "return 0", set()),
+        ("found_platform/counting/by_hand.py", '"python"', '"python3"', {"counts"}),  # reached by the decorator that registers it
+        ("found_platform/program.py", "return 1", "return 2", {"counts"}),  # named in the command of a process
+        ("dagster_defs/assets/shop.py", "settings.grid_days", "settings.training_days", {"counts"}),  # of a helper beside it
+        ("found_platform/words.yaml", "a: 1", "a: 2", set()),
+        ("found_platform/prices.py", "def total(settings, days):", "def total(settings, days):\n    described()", {"sums"}),
+    ],
+)
+def test_a_change_counts_for_who_can_reach_it(tmp_path: Path, file: str, old: str, new: str, stale: set[str]) -> None:
+    assert changed(tmp_path, file, old, new) == stale
+
+
+def test_package_data_count_for_who_reads_them(tmp_path: Path) -> None:
+    codes(tmp_path)
+    path = tmp_path / "found_platform" / "prices.py"
+    path.write_text(TREE["found_platform/prices.py"].replace("return min(", "return described(), min("))
+    before = code_version.compute(tmp_path)
+    assert "data:words.yaml" in before["sums"].definitions
+    (tmp_path / "found_platform" / "words.yaml").write_text("a: 2\n")
+    after = code_version.compute(tmp_path)
+    assert {a for a in after if after[a].code != before[a].code} == {"sums"}
+
+
+def test_the_settings_that_code_reads_are_told(tmp_path: Path) -> None:
+    codes(tmp_path)
+    reaches = code_version.compute(tmp_path)
+    assert reaches["sums"].settings == {"lookback_days", "sizes.horizon_days"}
+    assert reaches["counts"].settings == {"grid_days"}
+
+
+def test_every_asset_has_its_own_reach(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path)
+    reaches = {asset: code_version.reach(settings, asset) for asset in AssetGraph(settings).table}
+    features = {d for d in reaches["raw_events"].definitions if d.startswith("found_platform.features.tabular:")}
+    assert not features
+    assert any(d.startswith("found_platform.training.tasks:") for d in reaches["found_model"].definitions)  # another process
+    assert "data:templates.yaml" in reaches["user_text_pairs"].definitions
+    assert {"data:words.yaml", "data:floors.yaml"} <= reaches["audience_members"].definitions
+    assert not any(d.startswith("models.") for d in reaches["training_set"].definitions)
+    assert not (tmp_path / "dagster").exists()  # nothing is written where there is no home
+
+
+def test_what_is_reached_is_kept_while_nobody_edits_the_code(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path)
+    settings.dagster_home.mkdir()
+    first = code_version.reach(settings, "raw_events")
+    code_version._reaches.cache_clear()
+    code_version._computed.cache_clear()
+    assert code_version.reach(settings, "raw_events") == first
+    assert code_version._computed.cache_info().misses == 0  # read, not computed
+
+
+@contextlib.contextmanager
+def calls_within(names: set[str]) -> Iterator[None]:
+    """Collects "module:name" of the first-party functions and classes that are called, but for what an import calls."""
+    folders = {str(code_version.ROOT / package) + "/" for package in code_version.PACKAGES}
+
+    def ours(frame: FrameType) -> bool:
+        return any(frame.f_code.co_filename.startswith(folder) for folder in folders)
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        name = frame.f_code.co_qualname.split(".")[0]
+        if event != "call" or not ours(frame) or name.startswith("<"):
+            return
+        caller: FrameType | None = frame
+        while caller is not None:
+            if caller.f_code.co_name == "<module>" and ours(caller):
+                return
+            caller = caller.f_back
+        names.add(f"{frame.f_globals['__name__']}:{name}")
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "asset", ["user_tabular", "text_vectors", "user_text_pairs", "promotion", "user_index", "audience_members"]
+)
+def test_what_an_asset_calls_is_in_its_reach(
+    settings: Settings, cutoff: dt.date, tmp_path: Path, asset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Settings.load(Path(shutil.copytree(settings.home, tmp_path / "found")))
+    called: set[str] = set()
+    guarded = AssetRun.guarded
+
+    @contextlib.contextmanager
+    def watched(run: AssetRun) -> Iterator[None]:
+        with guarded(run), calls_within(called):
+            yield
+
+    monkeypatch.setattr(AssetRun, "guarded", watched)
+    if asset == "audience_members":
+        specification.save(copy, specification.draft(copy, audience="gold", question=Question(sentence="gold"), top=20))
+        runs.refresh(copy, "gold")
+    else:
+        runs.materialize(copy, asset, str(cutoff - dt.timedelta(days=1) if asset == "user_tabular" else cutoff))
+    reached = code_version.reach(copy, asset).definitions
+    free = {code_version.SETTINGS, *code_version.WITHOUT_EFFECT}
+    assert len(called) > 10
+    assert sorted(name for name in called - reached if name.split(":")[0] not in free) == []

@@ -1,0 +1,98 @@
+"""Fingerprints: every setting and file that changes an outcome makes those assets stale whose outcome it changes."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from dagster_defs import fingerprints, staleness
+from dagster_defs.execution import open_instance
+from dagster_defs.graph import AssetGraph
+from found_platform.evaluation import scenarios
+from found_platform.settings import Settings
+
+REPLAY = {"tuned_prompts", "audience_members", "benchmark_results"}  # they ask the past again
+SNAPSHOTS = {"behavior_text", "behavior_sequence", "search_text", "user_tabular"}
+TEXTS = {"text_vectors", "user_text_pairs", "found_model", "user_embeddings", "promotion"} | REPLAY
+
+STALE: dict[str, tuple[Any, set[str]]] = {
+    "home": (Path("elsewhere"), set()),
+    "profile": ("tiny", {"training_set", "behavior_encoder", "tabular_encoder"} | TEXTS),
+    "lookback_days": (
+        30,
+        SNAPSHOTS | {"online_features", "training_set", "user_text_pairs", "found_model", "user_embeddings", "promotion"} | REPLAY,
+    ),
+    "training_days": (90, {"training_set", "user_embeddings"} | REPLAY),
+    "grid_days": (7, {"training_set", "user_embeddings"} | REPLAY),
+    "sequence_length": (64, SNAPSHOTS),
+    "search_length": (32, SNAPSHOTS),
+    "quarantine_threshold": (0.1, {"quarantine"}),
+    "consent_column": ("consent", {"tuned_prompts", "audience_members"}),
+    "encoder": ("another-encoder", TEXTS),
+    "duckdb_memory": ("1GB", set()),
+    "milvus_uri": ("http://localhost:19530", set()),
+    "milvus_token": ("root:Milvus", set()),
+    "milvus_index": ("HNSW", {"user_index", "benchmark_results"}),
+    "rewriter": ("a-language-model", REPLAY),
+    "rewriter_endpoint": ("http://localhost:8000", REPLAY),
+    "rewriter_host": ("rewriter.example", set()),
+    "secret": ("ab" * 16, set()),
+}
+"""By setting: another value, and the assets that it makes stale by itself, before what follows from them."""
+
+
+def test_a_setting_makes_those_assets_stale_whose_outcome_it_changes(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    assets = AssetGraph(settings).table
+    before = {asset: fingerprints.settings_read(settings, asset) for asset in assets}
+    assert STALE.keys() == Settings.model_fields.keys(), "a setting has no row: say which assets it makes stale"
+    stale = {}
+    for name, (value, _) in STALE.items():
+        changed = settings.model_copy(update={name: value})
+        changed.__dict__.pop("sizes", None)
+        stale[name] = {asset for asset in assets if fingerprints.settings_read(changed, asset) != before[asset]}
+    assert stale == {name: assets for name, (_, assets) in STALE.items()}
+
+
+def test_every_setting_without_effect_exists() -> None:
+    fields = {*Settings.model_fields, *(n for n, v in vars(Settings).items() if isinstance(v, property))}
+    assert {name for name in fingerprints.WITHOUT_EFFECT if "." not in name} <= fields
+
+
+def test_what_a_setting_makes_stale_is_told_of_a_home(settings: Settings) -> None:
+    changed = AssetGraph(settings.model_copy(update={"milvus_index": "HNSW"}))
+    with open_instance(settings) as instance:
+        assert {s.asset for s in staleness.states(changed, instance) if s.stale} == {"user_index", "benchmark_results"}
+
+
+def test_other_labels_in_the_same_file_make_the_benchmark_stale(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    labels = tmp_path / "labels.csv"
+    labels.write_text("user_id,label\n1,1\n")
+    (tmp_path / "benchmark.yaml").write_text(f"labels: {labels}\nscenarios: {tmp_path / 'scenarios.json'}\n")
+    before = scenarios.fingerprint(settings)
+    assert scenarios.fingerprint(settings) == before
+    labels.write_text("user_id,label\n1,0\n")
+    assert scenarios.fingerprint(settings) != before
+
+
+WRITTEN_BESIDE = {"user_days": "raw_events"}
+"""Tables that an asset writes besides the one of its name."""
+
+
+def test_every_asset_declares_what_it_reads(settings: Settings) -> None:
+    graph = AssetGraph(settings)
+    undeclared, seen = {}, set()
+    with open_instance(settings) as instance:
+        for asset, row in graph.table.items():
+            event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+            if event is None or event.asset_materialization is None:
+                continue
+            tables = event.asset_materialization.metadata["read_versions"].value
+            assert isinstance(tables, dict)
+            reads = {WRITTEN_BESIDE.get(t, t) for t in tables} & graph.table.keys() - {asset}
+            seen |= reads
+            if reads - row.reads.keys():
+                undeclared[asset] = reads - row.reads.keys()
+    assert undeclared == {}
+    assert {"raw_events", "user_tabular", "user_embeddings", "text_vectors"} <= seen  # it is recorded at all
