@@ -135,7 +135,7 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
     lines = []
     days = ", ".join(f"DATE {literal(day)}" for day in SENTINELS)
     tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
-    day = "CAST(timezone('UTC', event_time) AS DATE)"
+    day = times.day("event_time")
     for what, condition in (
         ("a day that programs write where they know no time", f"{day} IN ({days})"),
         ("in the future", f"{day} > DATE '{tomorrow}' AND {day} NOT IN ({days})"),
