@@ -13,11 +13,20 @@ import duckdb
 import pyarrow as pa
 
 from found_platform.contract import EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT, RETURN
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import literal
 from found_platform.sources import expressions, mapping, times, values
 from found_platform.sources.config import ChannelEntry, SourceConfig, Span
-from found_platform.sources.files import Part, first_line, forget_rejects, number_refused, parts, take_rejects, with_hashes
+from found_platform.sources.files import (
+    Part,
+    first_line,
+    forget_rejects,
+    in_parallel,
+    number_refused,
+    parts,
+    take_rejects,
+    with_hashes,
+)
 from found_platform.sources.mapping import Cells, Value
 from found_platform.sources.options import Lookup, TimeColumn
 from found_platform.sources.profile import profile_attributes
@@ -373,14 +382,9 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         entry = _open(con, number, channel, given)
         con.executemany("INSERT INTO scan_notes VALUES (?, ?)", [[channel, note] for note in entry.notes]) if entry.notes else None
         for part in entry.files:
-            cells, wanted = _values(con, entry, part)
             con.execute("INSERT INTO scan_parts VALUES (?, ?, ?, ?, ?)", [count, number, channel, part.file, first])
-            forget_rejects(con)
             with progress.file(part.file):
-                inserted = _run(
-                    con, entry, part, _insert(entry, part, cells, wanted, count), [start, f"{end}T00:00:00Z"]
-                ).fetchone()
-            first += inserted[0] if inserted else 0
+                first += _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
             _refuse(con, entry, part, count)
             count += 1
     progress.close()
@@ -391,6 +395,17 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     ).fetchone()
     if clash:
         raise BadInput(f"The texts {clash[1]!r} and {clash[2]!r} have the same 64-bit hash: change one of them.")
+
+
+def _take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, span: list[Any]) -> int:
+    """Inserts one file, and returns how many rows it has. Raises JobFailed where the engine has lost some."""
+    read, rows = in_parallel(con, part) if in_order(entry, part) else (part, -1)
+    forget_rejects(con)
+    inserted = _run(con, entry, part, _insert(entry, read, *_values(con, entry, read), number), span).fetchone()
+    taken = int(inserted[0]) if inserted else 0
+    if rows not in (-1, taken):
+        raise JobFailed(f"{part.file} has {rows:,} rows, and {taken:,} were read: the engine has lost some, nothing was kept.")
+    return taken
 
 
 def _insert(entry: Entry, part: Part, cells: Cells, wanted: dict[str, Value], number: int) -> str:

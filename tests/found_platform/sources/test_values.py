@@ -245,3 +245,12 @@ def test_profile_types_can_be_told_and_consent_has_its_words(tmp_path: Path) -> 
         ("1152", None, False, None),
         (None, 7, None, 1.0),
     ]
+
+
+def test_no_row_of_a_large_file_is_lost_where_many_cannot_be_split(tmp_path: Path) -> None:
+    """Several threads lose stretches of such a file in DuckDB: it is larger than one of their stretches."""
+    rows = 130_000
+    lines = (f"u{i % 999},2024-01-05,{'tea with milk ' * 5}{i % 9}{',1,2' * (i % 8 > 0)}" for i in range(rows))
+    con, report = scanned(tmp_path, {"path": csv(tmp_path, "id,at,what\n" + "\n".join(lines) + "\n")})
+    assert (report.rows, report.good) == (rows, rows // 8)
+    assert con.execute("SELECT count(DISTINCT row_number), max(row_number) FROM refused").fetchone() == (rows - rows // 8, rows)
