@@ -15,7 +15,7 @@ from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.profile import ProfileReport
 from found_platform.sources.scan import LOST_DIGITS, ChannelReport
 
-FEW = 50
+FEW = 100
 """Good rows of a channel below which a share says nothing."""
 TIMES_THE_MEAN = 5
 """An id or a text that holds more than this many times the mean share is asked about; a shop of five users is never."""
