@@ -40,6 +40,7 @@ for module in pkgutil.iter_modules(found_platform.app.__path__):
     importlib.import_module(f"found_platform.app.{module.name}")
 
 ANN = Actor("ann", "test")
+NOWHERE = Path("nowhere") / "orders.csv"
 GOLD = Question("people who will soon buy gold", mode="aligned")
 
 
@@ -143,9 +144,7 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),
         "rewriting.rewrite": lambda: rewriting.rewrite(context, rewriting.Rewrite("people who will soon buy gold")),
-        "sources.init": lambda: _refused(
-            lambda: sources.init(context, sources.Init((context.home / "no.csv",), context.home / "s.yaml"))
-        ),
+        "sources.init": lambda: _refused(lambda: sources.init(context, sources.Init((NOWHERE,), NOWHERE))),
         "sources.check": lambda: _refused(lambda: sources.check(context, context.home / "no.yaml")),
     }
     assert set(reading) == {name for name, case in USE_CASES.items() if not case.rows}
