@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from another_version import another_version
+from campaign_times import dated, midnight
 
 import found_platform.app
 from found_platform import registry
@@ -33,6 +34,7 @@ from found_platform.app.document import as_document
 from found_platform.app.lookups import Question, Size
 from found_platform.app.progress import AssetDone, DaysDone, Event, Opened, Working
 from found_platform.app.use_case import USE_CASES, Effect
+from found_platform.audiences import membership
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
@@ -90,8 +92,8 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
         c, audiences.Save("gold", audiences.Draft(GOLD, Size(top=20), (seeds,), holdout=0.5))
     ),
     "audiences.refresh": lambda c, seeds, user, out: audiences.refresh(c, "gold"),
+    "audiences.lift": lambda c, seeds, user, out: _lift_of_a_past_refresh(c),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
-    "audiences.lift": lambda c, seeds, user, out: audiences.lift(c, audiences.Measure("gold", days=1, texts=("gold ring",))),
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
     "models.roll_back_model": lambda c, seeds, user, out: models.roll_back_model(c),
@@ -106,6 +108,13 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     ),
 }
 """A call of each use case that declares rows."""
+
+
+def _lift_of_a_past_refresh(context: Context) -> None:
+    refresh = membership.last(context.settings, "gold")
+    assert refresh is not None
+    dated(context.settings, refresh, midnight(refresh.as_of, -20))
+    audiences.lift(context, audiences.Measure("gold", days=1, texts=("gold ring",)))
 
 
 def _refused(call: Callable[[], Any]) -> None:
