@@ -18,6 +18,7 @@ from found_platform import home, lake
 from found_platform.audiences import membership, specification
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
+from found_platform.sources import growth, staging
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def run(
     with executor(settings) as runner:
         forced = Forced(settings, f"demo {cutoff}", force=force)
         for asset in runner.graph.table:
+            if asset == "raw_events":  # the scan may have found days that were not there before
+                runner.graph = AssetGraph(settings)
             keys = keys_of(runner.graph, asset, cutoff)
             if not keys:
                 continue
@@ -103,23 +106,24 @@ def backfill(
     assets: Sequence[str] = BACKFILLED,
     each_day: bool = False,
     force: bool = False,
+    removed: growth.Removed | None = None,
 ) -> Iterator[Filled]:
     """Materialises the days `first` to `last`, both included, of these daily assets: those that are missing or stale, or all.
 
-    A source that has changed is scanned first. Days go into runs of consecutive ones, or a run each with `each_day`: the rows are
-    the same. Raises BadInput for days outside the source and JobFailed; what was done before stays, and the same call goes on from
-    there.
+    A source that has changed is scanned first. Days that the home does not have then are left out, see `days_of`. Days go into runs
+    of consecutive ones, or a run each with `each_day`: the rows are the same. `removed` says what is done with rows that the source
+    no longer holds. Raises BadInput where the home has none of the days, or its source has shrunk and nobody says what to do, and
+    JobFailed; what was done before stays, and the same call goes on from there.
     """
-    graph = AssetGraph(settings)
-    days = [k for k in graph.keys("raw_events") if str(first) <= k <= str(last)]
-    if not days or days[0] != str(first) or days[-1] != str(last):
-        own = graph.keys("raw_events")
-        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {own[0]} to {own[-1]}.")
     with executor(settings) as runner:
+        staging.renew(settings, removed)
         forced = Forced(settings, f"backfill {first} {last} {' '.join(assets)}", force=force)
         for asset in ("quarantine", "raw_profile"):
+            runner.graph = AssetGraph(settings)
             if _stale(runner, asset, [""]):
                 _materialize(runner, asset, [""])
+        runner.graph = AssetGraph(settings)
+        days = days_of(settings, first, last)
         for asset in assets:
             stale = _to_do(runner, asset, days, forced)
             runs = (
@@ -134,6 +138,15 @@ def backfill(
                 forced.redone(asset, keys)
                 yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
         forced.finish()
+
+
+def days_of(settings: Settings, first: dt.date, last: dt.date) -> list[str]:
+    """The days of a home from `first` to `last`, both included. Raises BadInput where it has none of them."""
+    own = AssetGraph(settings).keys("raw_events")
+    days = [k for k in own if str(first) <= k <= str(last)]
+    if not days:
+        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {own[0]} to {own[-1]}.")
+    return days
 
 
 def states(settings: Settings) -> list[State]:

@@ -20,6 +20,7 @@ import pyarrow.fs as fs
 from deltalake import DeltaTable, Schema, WriterProperties, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from deltalake.schema import DataType, PrimitiveType
+from deltalake.schema import Field as DeltaField
 from filelock import FileLock
 
 from found_platform import spill
@@ -139,7 +140,10 @@ def scan(lake: Path, table: str, paths: Iterable[str]) -> str:
     fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
     types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)
     listed = ", ".join(literal(str(path(lake, table) / p)) for p in paths)
-    return f"read_parquet([{listed}], hive_partitioning=true, hive_types={{{types}}})" if types else f"read_parquet([{listed}])"
+    options = [f"hive_partitioning=true, hive_types={{{types}}}"] if types else []
+    # costs a look at the footer of every file, also of those that a filter excludes
+    options += ["union_by_name=true"] if about.metadata().configuration.get(EVOLVED) else []
+    return f"read_parquet({', '.join([f'[{listed}]', *options])})"
 
 
 HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE"}
@@ -184,6 +188,31 @@ def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[st
     )
 
 
+def add_columns(lake: Path, table: str, schema: pa.Schema) -> None:
+    """Adds the columns of a schema that a table has not, if there is such a table: null in the rows that are there."""
+    if not exists(lake, table):
+        return
+    with _turn(lake, table):
+        about = open_table(lake, table)
+        known = {f.name for f in about.schema().fields}
+        new = [DeltaField(f.name, DELTA_TYPES[f.type], nullable=True) for f in schema if f.name not in known]
+        if new:
+            about.alter.add_columns(new)
+            open_table(lake, table).alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)
+
+
+DELTA_TYPES = {
+    pa.string(): PrimitiveType("string"),
+    pa.int64(): PrimitiveType("long"),
+    pa.float64(): PrimitiveType("double"),
+    pa.bool_(): PrimitiveType("boolean"),
+}
+"""Types of the columns that a table can get later: those of profile attributes."""
+
+EVOLVED = "found.evolved"
+"""Property of a table whose older files lack some of its columns."""
+
+
 def replace(
     lake: Path,
     table: str,
@@ -224,7 +253,7 @@ def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partiti
 
 def _check_schema(lake: Path, table: str, schema: pa.Schema) -> None:
     """Raises BadInput that names the first column in which a table differs from the schema that rows are written with."""
-    about = open_table(lake, table).schema()
+    about = DeltaTable(str(path(lake, table))).schema()
     has, needs = ({f.name: f.type for f in s.fields} for s in (about, Schema.from_arrow(schema)))
     for column in (*needs, *has):
         if has.get(column) == needs.get(column):

@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     home: Path = Path(".found")
     profile: Literal["tiny", "cpu", "paper"] = "cpu"
 
+    # days that a model looks ahead; where nobody sets it, `found demo` chooses it from the rhythm of the log (sources.survey)
+    horizon_days: int = Field(default_factory=lambda data: Profile.load(data.get("profile", "cpu")).horizon_days, ge=1)
     lookback_days: int = Field(180, ge=1)  # how far back a snapshot looks, and the TTL of the sequence views
     training_days: int = Field(180, ge=1)  # how far before a cutoff the training set's own cutoffs reach
     grid_days: int = Field(14, ge=1)  # spacing of past cutoffs
@@ -116,17 +118,13 @@ class Settings(BaseSettings):
         return Profile.load(self.profile)
 
     @property
-    def horizon_days(self) -> int:
-        return self.sizes.horizon_days
-
-    @property
     def text_encoder(self) -> str:
         return self.encoder or self.sizes.text_encoder
 
     @property
     def history_days(self) -> int:
         """Days before a cutoff that may reach its model: the oldest training cutoff and what it looks back on."""
-        return self.lookback_days + self.training_days
+        return self.lookback_days + max(self.training_days, self.horizon_days + 1)
 
     @property
     def lake(self) -> Path:
@@ -135,6 +133,11 @@ class Settings(BaseSettings):
     @property
     def staging(self) -> Path:
         return self.home / "staging"
+
+    @property
+    def pulled(self) -> Path:
+        """What databases and stores gave, with the ids of the source."""
+        return self.home / "pulled"
 
     @property
     def truth(self) -> Path:

@@ -66,6 +66,12 @@ def test_no_user_key_enters_a_delta_log(settings: Settings) -> None:
     assert not any('\\"user_key\\"' in line for p in logs for line in p.read_text().splitlines() if '"stats"' in line)
 
 
+def test_no_message_shows_the_name_of_a_python_class() -> None:
+    shown = re.compile(r"\{type\(\w+\)\.__name__\}")
+    for path in SOURCES:
+        assert not shown.search(path.read_text()), path
+
+
 def test_every_module_says_what_it_is_for() -> None:
     for path in SOURCES:
         assert path.read_text().startswith('"""'), path

@@ -46,15 +46,17 @@ class Exported:
     held_out: int
 
 
-def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool = False) -> Exported:
+def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool = False, overwrite: bool = False) -> Exported:
     """Writes the members at the newest refresh, best first: user_id, score, probability, holdout.
 
-    The holdout is left out unless `with_holdout`. The file beside it is called as `path` with `.provenance.json` after it. Files
-    that are there are replaced. Raises BadInput for an audience without members, and for a path that cannot be written.
+    The holdout is left out unless `with_holdout`. The file beside it is called as `path` with `.provenance.json` after it. Raises
+    BadInput for an audience without members, for a path that cannot be written, and for one that is there unless `overwrite`.
     """
     specification.newest(settings, audience)
     if path.suffix not in WRITERS:
         raise BadInput(f"{path} is neither a .parquet nor a .csv file: the suffix says what is written.")
+    if not overwrite:
+        refuse_existing(path, beside(path))
     refresh = membership.last(settings, audience)
     if refresh is None:
         raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
@@ -127,6 +129,13 @@ def _provenance(settings: Settings, refresh: Refresh, done: Exported, with_holdo
         },
         "holdout_in_file": with_holdout,
     }
+
+
+def refuse_existing(*paths: Path) -> None:
+    """Raises BadInput for a file, or a folder with something in it, that a command would replace."""
+    for path in paths:
+        if (path.is_dir() and any(path.iterdir())) or (path.exists() and not path.is_dir()):
+            raise BadInput(f"{path} exists already: choose another name, or add --force to replace it.")
 
 
 def beside(path: Path) -> Path:

@@ -54,7 +54,7 @@ class FoundUser:
 @dataclass(frozen=True)
 class Audience:
     """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
-    `aligned` asks it as it stands, and a prompt has none."""
+    `aligned` asks it as it stands, and a prompt has none. `note` says in a sentence why there is nobody, where there is nobody."""
 
     query: str
     rewriting: Rewriting | None
@@ -66,6 +66,7 @@ class Audience:
     index_version: str
     count: int
     users: list[FoundUser] = field(default_factory=list)
+    note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,6 +84,7 @@ class Scored:
         curve: reach and precision in that window, of the users whom the filter selects; see `heads.Reach`.
         within: (U,) bool: the users whom the curve is about, as they are now.
         base: users with any history.
+        selected: those of them whom the filter selects.
     """
 
     question: Question
@@ -98,6 +100,17 @@ class Scored:
     curve: tuple[Reach, ...]
     within: np.ndarray
     base: int
+    selected: int
+
+    @property
+    def nobody(self) -> str | None:
+        """Why nobody can be chosen, in a sentence; None where somebody can."""
+        if len(self.rows):
+            return None
+        if not self.selected:
+            return f"Nobody matches the filter {self.question.where!r}; {self.base:,} users have a history."
+        who = f"the {self.selected:,} users {'who match the filter' if self.question.where else 'with a history'}"
+        return f"None of {who} can be chosen: they are excluded, suppressed, or have not consented."
 
     @property
     def mode(self) -> str:
@@ -173,9 +186,10 @@ def find(
     population = _population(settings, published)
     where = _filter(population, question)
     ranking, demand, rewritten = _rank(population, question)
+    note: str | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
     if not exact and size.top is not None and ranking.query is not None:
-        hits = _search(population, published, ranking, where, size.top, exclude)
+        hits = _search(population, published, ranking, where, size.top, exclude) or "the index found nobody who may be chosen"
     chances: list[float] | None = None
     if isinstance(hits, str):
         reason = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
@@ -183,6 +197,10 @@ def find(
         count = int((scored.scores >= size.min_score).sum()) if size.top is None else min(size.top, len(scored.rows))
         best = list(zip(population.keys.take(scored.rows[:count]), scored.scores[:count].tolist(), strict=True))
         chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
+        note = scored.nobody
+        if not count and note is None:
+            highest = f"the best of {len(scored.rows):,} users scores {scored.scores[0]:.3f}"
+            note = f"Nobody scores {size.min_score:g} or more: {highest}."
     else:
         reason, best = f"{ranking.reason}; answered by the index", hits
     ids = keys.user_ids(settings, [key for key, _ in best])
@@ -203,6 +221,7 @@ def find(
             for i, (key, value) in enumerate(best)
             if key in ids
         ],
+        note=note,
     )
     asked = {
         "top": size.top,
@@ -297,6 +316,7 @@ def _score(
     settings, replayed = population.settings, ranking.replayed
     curve, within = replayed.check.curve() if replayed else (), population.has_history
     eligible = population.has_history & suppression.allowed(settings, population.keys.arrow, population.cutoff)
+    selected = np.ones(len(eligible), bool)
     if where is not None:
         selected = _selected(settings, population.attributes, where)
         eligible &= selected
@@ -323,6 +343,7 @@ def _score(
         curve=curve,
         within=within,
         base=int(population.has_history.sum()),
+        selected=int((population.has_history & selected).sum()),
     )
 
 

@@ -1,6 +1,5 @@
 """The `found` command: options in, a request to the application layer, words and tables out. Nothing imports it."""
 
-import os
 import sys
 import warnings
 
@@ -9,13 +8,13 @@ def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 the job failed, 2 bad input; an error is one sentence on stderr."""
     if not sys.warnoptions:  # libraries warn one another of deprecations, and turn filters on again: `python -W default` shows them
         warnings.showwarning = lambda *_, **__: None
+    from found_platform.app.process import private_files
     from found_platform.cli.app import app
     from found_platform.cli.asking import stdout_for_answers
     from found_platform.errors import BadInput, JobFailed
 
-    umask = os.umask(0o077)
     try:
-        with stdout_for_answers():
+        with private_files(), stdout_for_answers():
             app()
     except BadInput as error:
         print(f"found: {error}", file=sys.stderr)
@@ -26,5 +25,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("found: stopped; run the same command again to go on.", file=sys.stderr)
         raise SystemExit(130) from None
-    finally:
-        os.umask(umask)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from found_platform import contract, feature_store, index, lake, rewriting
 from found_platform.audiences import prompts
-from found_platform.contract import ACTIVITY_FEATURES, midnight
+from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.scoring import few_shot as heads
@@ -83,7 +83,7 @@ class Population(population.Population):
         lake.view(con, "events", self.settings.lake, "raw_events")
         by_category: Any = con.execute(
             "SELECT user_key, category, count(*) AS n, sum(amount) AS amount FROM events "
-            "WHERE event_date < ? AND event_date >= ? AND arrived_at <= ? AND NOT exposure AND category IS NOT NULL GROUP BY ALL",
+            f"WHERE event_date < ? AND event_date >= ? AND arrived_at <= ? AND {OWN_ACT} AND category IS NOT NULL GROUP BY ALL",
             [self.cutoff, self.cutoff - dt.timedelta(days=self.settings.lookback_days), midnight(self.cutoff)],
         ).df()
         common = by_category.groupby("category")["n"].sum().nlargest(CATEGORIES).index

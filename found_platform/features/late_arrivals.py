@@ -14,6 +14,13 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from found_platform.contract import RETURN
+
+
+def brought_back(events: ir.Table) -> ir.Value:
+    """Whether an event brings back what was bought: it is no sign of interest, and never counts as a purchase."""
+    return events.status.fill_null("") == RETURN
+
 
 def known_day(events: ir.Table) -> ir.Value:
     """The day on which an event is known: that of its arrival, which is never before its own. 00:00 belongs to the day before."""

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.features.late_arrivals import created, known_day, past, versions
+from found_platform.features.late_arrivals import brought_back, created, known_day, past, versions
 
 
 def user_tabular(
@@ -98,7 +98,7 @@ def _snapshots(user_days: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
 
 def _daily(events: ir.Table, has_late: bool) -> ir.Table:
     """What each user did on each day, by the day it was known where that can differ."""
-    own = ~events.exposure
+    own = ~events.exposure & ~brought_back(events)
     return events.group_by("user_key", "event_date", *(["known_day"] if has_late else [])).agg(
         n=own.sum(),
         amount=events.amount.sum(where=own),
@@ -117,7 +117,7 @@ def _joined(snapshots: ir.Table, daily: ir.Table, has_late: bool) -> ir.Table:
 
 def _diversity(snapshots: ir.Table, events: ir.Table, has_late: bool) -> ir.Table:
     """How many categories the user's own events of the last days had."""
-    own = events.filter(~events.exposure, events.category.notnull())
+    own = events.filter(~events.exposure, ~brought_back(events), events.category.notnull())
     history = past(snapshots, own, has_late)
     recent = history.filter(history.day.delta(history.event_date, unit="day") < DIVERSITY_DAYS)
     categories = recent.select(*KEYS, "category").distinct()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from found_platform import lake
-from found_platform.contract import CHANNELS, midnight
+from found_platform.contract import CHANNELS, RETURN, midnight
 from found_platform.settings import Settings
 
 EPOCH = dt.date(1970, 1, 1)
@@ -29,7 +29,7 @@ def date_of(day: int) -> dt.date:
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """The events known before a cutoff, ordered by user and, for each, by the day they were known.
+    """The events known before a cutoff but what was brought back, ordered by user and, for each, by the day they were known.
 
     Attributes:
         day: the cutoff, in days.
@@ -98,7 +98,8 @@ def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Past:
         "date_diff('day', DATE '1970-01-01', known_date)::INTEGER AS known, code, exposure, "
         "abs(coalesce(amount, 0))::FLOAT AS amount "
         "FROM events JOIN users USING (user_key) JOIN channels USING (channel) "
-        "WHERE event_date < $cutoff AND event_date >= $first AND arrived_at <= $moment ORDER BY user, known, happened, event_time",
+        f"WHERE status IS DISTINCT FROM '{RETURN}' AND event_date < $cutoff AND event_date >= $first AND arrived_at "
+        f"<= $moment ORDER BY user, known, happened, event_time",
         {"cutoff": cutoff, "first": cutoff - dt.timedelta(days=settings.history_days), "moment": midnight(cutoff)},
     ).to_arrow_table()
     texts, text = np.unique(found["text_id"].to_numpy(), return_inverse=True)

@@ -115,7 +115,7 @@ def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.d
     asked = user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
     mask = pc.invert(pc.is_in(asked, current(settings)["user_key"].combine_chunks()))
     if settings.consent_column is not None:
-        _check_consent_column(settings, settings.consent_column)
+        check_consent_column(settings, profile_schema(settings.home))
         today = max(as_of, dt.datetime.now(dt.UTC).date())
         table = _pinned(settings, "raw_profile")
         if len(asked) <= FEW:
@@ -126,8 +126,11 @@ def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.d
     return mask.to_numpy(zero_copy_only=False)
 
 
-def _check_consent_column(settings: Settings, column: str) -> None:
-    there = profile_schema(settings.home)
+def check_consent_column(settings: Settings, there: pa.Schema) -> None:
+    """Raises BadInput where the setting `consent_column` names no attribute of true and false among these."""
+    column = settings.consent_column
+    if column is None:
+        return
     if column not in there.names or there.field(column).type != pa.bool_():
         fit = ", ".join(field.name for field in there if field.type == pa.bool_())
         raise BadInput(

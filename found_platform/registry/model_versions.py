@@ -40,11 +40,26 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found of one version. `figures` are what it decided on."""
+    """What the gate found of one version. `figures` are what it decided on.
+
+    Where too few held-out users act, it is not `judged`, and has not passed. Nothing was learned in a frozen-text model, so that
+    one may serve without a verdict; a trained model never does.
+    """
 
     passed: bool
     reason: str
     figures: dict[str, float]
+    judged: bool = True
+
+    @property
+    def name(self) -> str:
+        """As the tag `gate` of a version keeps it."""
+        return ("passed" if self.passed else "failed") if self.judged else NOT_JUDGED
+
+
+NOT_JUDGED = "not judged"
+FROZEN_TEXT = "frozen_text"
+"""The kind of a version in which nothing was learned but where the middle is."""
 
 
 def log_stage(settings: Settings, name: str, parameters: dict[str, Any], curves: dict[str, list[tuple[int, float]]]) -> None:
@@ -191,9 +206,10 @@ def store_verdict(settings: Settings, version: str, verdict: Verdict) -> None:
     """Ties a gate verdict to a version, as tags and at the end of its card."""
     client = tracking.client(settings)
     card = (client.get_model_version(MODEL, version).description or "").split(GATE)[0].rstrip()
-    said = f"{'Passed' if verdict.passed else '**Refused**'}: {verdict.reason}."
+    word = {"passed": "Passed", "failed": "**Refused**", NOT_JUDGED: "**Not judged**"}[verdict.name]
+    said = f"{word}: {verdict.reason}."
     client.update_model_version(MODEL, version, description=f"{card}\n\n{GATE}\n\n{said}\n")
-    client.set_model_version_tag(MODEL, version, "gate", "passed" if verdict.passed else "failed")
+    client.set_model_version_tag(MODEL, version, "gate", verdict.name)
     client.set_model_version_tag(MODEL, version, "gate_reason", verdict.reason)
     client.set_model_version_tag(MODEL, version, "gate_figures", json.dumps(verdict.figures))
 
@@ -228,15 +244,31 @@ def versions(settings: Settings) -> list[Version]:
 
 
 def gate_passed(settings: Settings, version: str) -> bool:
-    """Whether the stored verdict of this very version passes."""
-    client = tracking.client(settings)
-    return client.get_model_version(MODEL, version).tags.get("gate") == "passed"
+    """Whether this very version may serve, by its stored verdict."""
+    return may_serve(dict(tracking.client(settings).get_model_version(MODEL, version).tags))
+
+
+def may_serve(tags: dict[str, str]) -> bool:
+    """Whether a version with these tags may serve: the gate passed it, or could judge none and nothing was learned in it."""
+    return tags.get("gate") == "passed" or (tags.get("gate") == NOT_JUDGED and tags.get("kind") == FROZEN_TEXT)
+
+
+def why_frozen_text(settings: Settings, cutoff: str) -> str | None:
+    """Why the frozen-text model serves a cutoff and no trained one; None where a trained one serves, or none at all."""
+    of_cutoff = [v for v in versions(settings) if v.tags.get("cutoff") == cutoff]
+    if not any(_alias(cutoff) in v.aliases and v.tags.get("kind") == FROZEN_TEXT for v in of_cutoff):
+        return None
+    trained = next((v for v in of_cutoff if v.tags.get("kind") != FROZEN_TEXT and v.tags.get("gate", "passed") != "passed"), None)
+    if trained is not None:
+        return f"of version {trained.version} the gate says: {trained.tags['gate_reason']}"
+    own = next(v for v in of_cutoff if _alias(cutoff) in v.aliases)
+    return own.tags.get("gate_reason") if own.tags.get("gate") == NOT_JUDGED else None
 
 
 def promote(settings: Settings, version: str) -> None:
     """Makes a version the champion and the old champion `previous`: the one way to do so.
 
-    Raises BadInput where the stored verdict of that very version does not pass.
+    Raises BadInput where that very version may not serve, by its stored verdict.
     """
     check_promotable(settings, version)
     old = version_of(settings, CHAMPION)
@@ -249,11 +281,11 @@ def promote(settings: Settings, version: str) -> None:
 
 
 def check_promotable(settings: Settings, version: str) -> None:
-    """Raises BadInput where there is no such version, or its stored verdict does not pass."""
+    """Raises BadInput where there is no such version, or it may not serve."""
     tags = next((v.tags for v in versions(settings) if v.version == version), None)
     if tags is None:
         raise BadInput(f"There is no model version {version} in {settings.home}: `found model list` shows those there are.")
-    if tags.get("gate") != "passed":
+    if not may_serve(tags):
         reason = tags.get("gate_reason", "it has not been judged")
         raise BadInput(f"Model version {version} is not promoted: its gate verdict does not pass ({reason}).")
 
@@ -301,3 +333,33 @@ def held(settings: Settings, version: str) -> bool:
         return False
     client = tracking.client(settings)
     return int(version) <= int(client.get_registered_model(MODEL).tags.get(HELD, "0"))
+
+
+def candidate(settings: Settings) -> str:
+    """The version that is promoted where none is named. Raises BadInput where there is none, and for one of an older cutoff than
+    the champion's: that one has to be named."""
+    version, champion = version_of(settings, CANDIDATE), version_of(settings, CHAMPION)
+    if version is None:
+        raise BadInput(f"There is no candidate in {settings.home}: run `found demo{home.option(settings.home)}` first.")
+    cutoffs = {v.version: v.tags["cutoff"] for v in versions(settings)}
+    if champion is not None and cutoffs[version] < cutoffs[champion]:
+        raise BadInput(
+            f"The candidate, version {version}, is of the cutoff {cutoffs[version]}, and version {champion} of the newer cutoff "
+            f"{cutoffs[champion]} serves: `found promote --version {version}` takes the older one all the same."
+        )
+    return version
+
+
+def reason_to_wait(settings: Settings, version: str) -> str | None:
+    """Why a version does not take service by itself, as the end of a sentence; None where it may.
+
+    It waits behind a champion that a person chose after it was made, and behind one of a newer cutoff: a model of an older cutoff
+    knows less. `found promote --version` overrules both.
+    """
+    champion = version_of(settings, CHAMPION)
+    if champion is None or champion == version:
+        return None
+    if held(settings, version):
+        return f"a person chose version {champion}"
+    own, serves = (next(v.tags["cutoff"] for v in versions(settings) if v.version == n) for n in (version, champion))
+    return f"version {champion} of the newer cutoff {serves} keeps serving" if own < serves else None

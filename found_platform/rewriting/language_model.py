@@ -213,8 +213,13 @@ def endpoint(url: str, model: str, allow_host: str | None = None) -> Answer:
                 content = json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"]
         except error.HTTPError as problem:
             raise NoAnswer(f"{host} answered with status {problem.code}") from None
-        except (OSError, ValueError, LookupError, TypeError) as problem:
-            raise NoAnswer(f"{host} gave no answer: {type(problem).__name__}") from None
+        except TimeoutError:
+            raise NoAnswer(f"{host} gave no answer within {TIMEOUT:g} seconds") from None
+        except OSError as problem:
+            why = getattr(problem, "reason", problem)
+            raise NoAnswer(f"{host} gave no answer: {getattr(why, 'strerror', None) or why}") from None
+        except (ValueError, LookupError, TypeError):
+            raise NoAnswer(f"{host} gave no answer: what it sent is no chat completion") from None
         if not isinstance(content, str):
             raise NoAnswer(f"{host} gave no answer in words")
         return content

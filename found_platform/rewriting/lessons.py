@@ -14,7 +14,7 @@ import numpy as np
 
 from found_platform import lake
 from found_platform.channels import channels
-from found_platform.contract import HELD_OUT_FOLD, midnight
+from found_platform.contract import HELD_OUT_FOLD, OWN_ACT, midnight
 from found_platform.rewriting import ground, instructions, retrieval
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.instructions import Message
@@ -50,7 +50,7 @@ def domain(settings: Settings, cutoff: dt.date) -> Domain:
         "CREATE TEMP TABLE known AS SELECT md5(user_key || '-' || w) AS basket, channel, category, text, count(*) AS n, "
         "coalesce(sum(amount), 0) AS spent "
         "FROM (SELECT *, (date_diff('day', event_date, CAST($cutoff AS DATE)) - 1) // $days AS w FROM raw) "
-        "WHERE event_date < $cutoff AND arrived_at <= $known AND NOT exposure AND fold <> $fold GROUP BY ALL",
+        f"WHERE event_date < $cutoff AND arrived_at <= $known AND {OWN_ACT} AND fold <> $fold GROUP BY ALL",
         {"cutoff": cutoff, "days": settings.horizon_days, "known": midnight(cutoff), "fold": HELD_OUT_FOLD},
     )
     categories = con.execute(
@@ -138,14 +138,14 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
     verbs = {channel.kind: channel.examples for channel in channels()}
     lessons: list[Lesson] = []
     # a basket may hold nothing but items that are too rare to be known: nothing can be asked about it
-    known_items = [{kind: [i for i in items if i in place] for kind, items in basket.items()} for basket in domain.baskets]
+    seeds = [{kind: [i for i in named if i in place] for kind, named in basket.items()} for basket in domain.baskets]
     askable = [
-        (b, seeds) for b, kinds in zip(domain.baskets, known_items, strict=True) if (seeds := {k: i for k, i in kinds.items() if i})
+        (basket, kinds) for basket, own in zip(domain.baskets, seeds, strict=True) if (kinds := {k: i for k, i in own.items() if i})
     ]
     for _ in range(count if askable else 0):
-        basket, seeds = askable[int(rng.integers(len(askable)))]
-        asked_kind = str(rng.choice(list(seeds)))
-        item = str(rng.choice(seeds[asked_kind]))
+        basket, kinds_with_seeds = askable[int(rng.integers(len(askable)))]
+        asked_kind = str(rng.choice(list(kinds_with_seeds)))
+        item = str(rng.choice(kinds_with_seeds[asked_kind]))
         near = lake_items.vectors[: lake_items.texts] @ lake_items.vectors[place[item]]
         category = domain.category.get(item) if rng.random() < 0.5 else None
 

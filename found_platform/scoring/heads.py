@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from found_platform.metrics import wilson
 from found_platform.scoring import threads
 
 RIDGE, RIDGE_LEARNED = 100.0, 1000.0
@@ -162,23 +163,12 @@ class Reach:
 
 def reach(odds: np.ndarray, did: np.ndarray) -> tuple[Reach, ...]:
     """The reach-precision curve of log-odds (N,) on what happened (N,) bool."""
-    order = np.argsort(-odds, kind="stable")
-    hits = np.cumsum(did[order])
-    curve = []
-    for share in SHARES:
-        count = max(1, round(share * len(odds)))
-        precision = hits[count - 1] / count
-        low, high = wilson(precision, count)
-        curve.append(Reach(share, count, float(precision), low, high, float(hits[count - 1] / max(1, hits[-1]))))
-    return tuple(curve)
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share among `count` (Wilson)."""
-    z = 1.96
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    hits = np.cumsum(did[np.argsort(-odds, kind="stable")])
+    users = np.array([max(1, round(share * len(odds))) for share in SHARES])
+    reached = hits[users - 1]
+    low, high = wilson(reached, users)
+    columns = (users, reached / users, low, high, reached / max(1, hits[-1]))
+    return tuple(Reach(share, int(n), *map(float, row)) for share, n, *row in zip(SHARES, *columns, strict=True))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from safetensors.torch import load_file
 
 from found_platform.training import machine, tasks
 from found_platform.training.data import HELD_OUT_FOLD, TrainingData
-from found_platform.training.folder import locked
+from found_platform.training.folder import end_with_parent, locked
 from found_platform.training.loop import CannotResume, Options, Task, train
 from models.device import chosen_device
 from models.found import Found, FoundConfig, rebuild, save
@@ -46,7 +46,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m found_platform.training", description="Train a stage of FOUND.")
     parser.add_argument("command", choices=STAGES)
     parser.add_argument("--config", type=Path, required=True, help="run.json; see the module's documentation")
+    parser.add_argument("--attended", action="store_true", help="end when standard input is closed, with whoever started this")
     options = parser.parse_args(arguments)
+    if options.attended:
+        end_with_parent()
     try:
         with _said_plainly():
             run = json.loads(options.config.read_text())
@@ -98,11 +101,8 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
             f"{run['stage']}: {needs.sentence()}; {len(task.rows):,} rows, batch {options.batch}, {options.steps} steps",
             flush=True,
         )
-    with (
-        locked(out, lambda: print(f"another process trains in {out}: waiting for it", flush=True))
-        if first
-        else contextlib.nullcontext()
-    ):
+    waits = f"another process trains in {out}: waiting for it"
+    with locked(out, lambda: print(waits, flush=True)) if first else contextlib.nullcontext():
         progress = train(task, options, out, device, _made_of(run, data))
         outcome = {
             "stage": run["stage"],

@@ -115,6 +115,14 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
     return done
 
 
+def skip(settings: Settings, cutoff: dt.date, name: str, why: str) -> None:
+    """Leaves a stage of a cutoff untrained, and says why in its folder."""
+    folder = export.folder(settings, cutoff) / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "skipped.txt").write_text(why + "\n")
+
+
 def finished(settings: Settings, cutoff: dt.date, name: str) -> Stage | None:
     """A stage that has been trained for a cutoff, or None."""
     return outcome.read(export.folder(settings, cutoff) / name)

@@ -94,11 +94,12 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
     "models.roll_back_model": lambda c, seeds, user, out: models.roll_back_model(c),
-    "models.promote": lambda c, seeds, user, out: models.promote(c, registry.version_of(c.settings, registry.CHAMPION)),
+    "models.promote": lambda c, seeds, user, out: models.promote(c, registry.versions(c.settings)[0].version),
     "graph.backfill": lambda c, seeds, user, out: graph.backfill(c, graph.Backfill("2026-01-02", "2026-01-02")),
     "graph.run": lambda c, seeds, user, out: graph.run(c, graph.Run()),
-    "models.publish": lambda c, seeds, user, out: models.publish(c, str(newest_cutoff(c.settings))),
-    "benchmarks.run": lambda c, seeds, user, out: benchmarks.run(c, benchmarks.Run()),
+    "models.publish": lambda c, seeds, user, out: models.publish(c, registry.versions(c.settings)[0].tags["cutoff"]),
+    "sources.pull": lambda c, seeds, user, out: sources.pull(c),
+    "benchmarks.run": lambda c, seeds, user, out: _refused(lambda: benchmarks.run(c, benchmarks.Run(cutoff="1999-01-01"))),
     "rewriting.train": lambda c, seeds, user, out: _refused(
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
     ),
@@ -106,12 +107,8 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
 """A call of each use case that declares rows."""
 
 
-def newest_cutoff(settings: Settings) -> str:
-    return next(v.tags["cutoff"] for v in registry.versions(settings) if registry.CHAMPION in v.aliases)
-
-
 def _refused(call: Callable[[], Any]) -> None:
-    """It is asked for, and cannot be done: no language model lies here."""
+    """It is asked for, and cannot be done."""
     with pytest.raises(BadInput):
         call()
 
@@ -146,6 +143,9 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),
         "rewriting.rewrite": lambda: rewriting.rewrite(context, rewriting.Rewrite("people who will soon buy gold")),
+        "sources.init": lambda: _refused(
+            lambda: sources.init(context, sources.Init((context.home / "no.csv",), context.home / "s.yaml"))
+        ),
         "sources.check": lambda: _refused(lambda: sources.check(context, context.home / "no.yaml")),
     }
     assert set(reading) == {name for name, case in USE_CASES.items() if not case.rows}

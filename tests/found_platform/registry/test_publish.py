@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow.dataset as pad
 import pytest
 from conftest import at, lake_of, write_source
-from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from found_platform import feature_store, index, lake, registry
@@ -288,16 +287,6 @@ def test_the_gate_fails_a_model_that_ranks_users_for_phrases_worse_than_it_began
     assert not verdict.passed
     assert verdict.figures["future_auc"] > 0.6
     assert "alignment did not help" in verdict.reason
-
-
-def test_what_users_are_worth_in_the_gate_has_the_mean_auc_of_all_phrases() -> None:
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(40, 6)).round(1)  # some are equal
-    will = rng.random((40, 6)) < 0.3
-    will[:, 4], will[:, 5] = True, False  # nobody to tell them from
-    aucs = [roc_auc_score(w, s) for s, w in zip(scores.T[:4], will.T[:4], strict=True)]
-    assert gate._ranked(scores, will).mean() == pytest.approx(np.mean(aucs))
-    assert gate._ranked(scores, will[:, [4, 5, 4, 5, 4, 5]]).mean() == 0.5
 
 
 def test_the_phrases_of_the_gate_are_what_users_did_in_the_window(settings: Settings, cutoff: dt.date) -> None:
