@@ -78,7 +78,7 @@ def make_home(
 def _add_events(settings: Settings, named: pa.Table, rng: np.random.Generator, a_day: int, days: int, texts: list[str]) -> None:
     """Raw events, so many a day, and the cached vectors of their texts."""
     ids = np.arange(len(texts)) * 7919
-    text, category = pa.array(texts), pa.array([f"category {i % 20}" for i in range(len(texts))])
+    text = pa.array(texts)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for place in range(days):
@@ -90,8 +90,7 @@ def _add_events(settings: Settings, named: pa.Table, rng: np.random.Generator, a
             columns |= {"user_key": named["user_key"].take(pa.array(user)).combine_chunks()}
             columns |= {"fold": pa.array((user % 5).astype(np.int8)), "event_time": moment, "arrived_at": moment}
             columns |= {"text_id": pa.array(ids[which]), "text": text.take(pa.array(which))}
-            columns |= {"category": category.take(pa.array(which)), "amount": pa.array(rng.lognormal(2, 1, a_day))}
-            columns |= {"exposure": pa.array(np.zeros(a_day, bool))}
+            columns |= {"amount": pa.array(rng.lognormal(2, 1, a_day)), "exposure": pa.array(np.zeros(a_day, bool))}
             yield pa.record_batch([columns[field.name] for field in contract.EVENTS], schema=contract.EVENTS)
 
     reader = pa.RecordBatchReader.from_batches(contract.EVENTS, batches())
@@ -99,7 +98,16 @@ def _add_events(settings: Settings, named: pa.Table, rng: np.random.Generator, a
     first = [AS_OF - dt.timedelta(days=days)] * len(texts)
     rows = pa.table([pa.array(first, pa.date32()), pa.array(ids), text, pa.array([1] * len(texts))], schema=contract.BEHAVIOR_TEXT)
     lake.replace(settings.lake, "behavior_text", rows, schema=contract.BEHAVIOR_TEXT, partition_by=("event_date",))
-    text_vectors.encode(settings, AS_OF)
+    encoder = text_vectors.encoder(settings.text_encoder)
+    vectors = make_vectors(rng, len(texts), encoder.dim).astype("<f2")  # texts that differ, as those of a random encoder do not
+    cached = [pa.array([encoder.revision] * len(texts)), pa.array(ids), pa.array([v.tobytes() for v in vectors], pa.binary())]
+    lake.replace(
+        settings.lake,
+        text_vectors.TABLE,
+        pa.table(cached, schema=text_vectors.SCHEMA),
+        schema=text_vectors.SCHEMA,
+        partition_by=("encoder_revision",),
+    )
 
 
 def add_version(settings: Settings, width: int, seed: int) -> str:

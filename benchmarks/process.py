@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("torch", "transformers", "sklearn.ensemble", "found_platform.audiences.lookup")
+LIBRARIES = ("torch", "transformers.models.bert.modeling_bert", "sklearn.ensemble", "found_platform.audiences.lookup")
 INDEX_LIBRARIES = ("pymilvus", "milvus_lite.server_manager")
 THINGS = ("gold", "a tent", "cat food", "running shoes", "a new phone")
 TOP, THREADS = 100, 8

@@ -129,7 +129,10 @@ def table(settings: Settings) -> dict[str, Asset]:
             writes=SERVICE,
         ),
         "user_index": Asset(
-            "publish", CUTOFF, {"user_embeddings": None, "promotion": None, "user_tabular": Read(-1, -1)}, writes=SERVICE
+            "publish",
+            CUTOFF,
+            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": history, "raw_events": ever},
+            writes=SERVICE,
         ),
         "tuned_prompts": Asset(
             "audience",

@@ -80,6 +80,7 @@ def write(
 
 def _save_states(partial: Path, states: States) -> dict[str, Any]:
     """Writes everything but the vectors; returns what a reader has to know beside."""
+    versions = states.delta_versions  # before anything is read: what comes in between is in a later version
     past, ground, moments = states.past, states.ground, states.moments
     for column in EVENT_COLUMNS:
         _save(partial / f"past_{column}.npy", getattr(past, column))
@@ -100,6 +101,7 @@ def _save_states(partial: Path, states: States) -> dict[str, Any]:
     _save(partial / "ground_centre.npy", ground.centre)
     _save(partial / "ground_kinds.npy", np.stack(list(ground.kinds.values())))
     return {
+        "delta_versions": versions,
         "first_day": past.first_day,
         "day": past.day,
         "moments": list(map(str, moments)),
@@ -172,6 +174,11 @@ class Snapshot(States):
         columns = (self._arrays[f"past_{column}"] for column in EVENT_COLUMNS)
         self._past = Past(self._about["day"], len(self.keys), self._arrays["texts"], *columns)
         vars(self._past)["first_day"] = self._about["first_day"]
+
+    @property
+    def delta_versions(self) -> dict[str, int]:
+        """See `States`."""
+        return self._about["delta_versions"]
 
     @property
     def past(self) -> Past:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from models.saved import Model
 
 
+TABLES = ("raw_events", "user_tabular", text_vectors.TABLE, users.TABLE)
+"""What states are read from."""
+
+
 def filter_columns(settings: Settings) -> pa.Schema:
     """The columns a filter may name: profile attributes and activity features, as of the published day."""
     return pa.schema([*contract.profile_schema(settings.home), *contract.ACTIVITY_FEATURES])
@@ -68,6 +72,11 @@ class PastState:
 
 class States(ABC):
     """Everybody's state before a cutoff: U users in key order, N events, T texts."""
+
+    @property
+    @abstractmethod
+    def delta_versions(self) -> dict[str, int]:
+        """The versions of the tables that they were read from."""
 
     @property
     @abstractmethod
@@ -119,6 +128,11 @@ class LakeStates(States):
     def __init__(self, settings: Settings, model: "Model", version: str | None, cutoff: dt.date, keys: UserKeys):
         self._settings, self._model, self._version, self._cutoff, self._keys = settings, model, version, cutoff, keys
         self._volumes: dict[int, np.ndarray] = {}
+
+    @cached_property
+    def delta_versions(self) -> dict[str, int]:
+        """See `States`."""
+        return {table: lake.version(self._settings.lake, table) for table in TABLES if lake.exists(self._settings.lake, table)}
 
     @cached_property
     def past(self) -> Past:
