@@ -277,6 +277,7 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
                     "WHERE day IS NULL OR day BETWEEN DATE '0001-01-02' AND DATE '9999-12-30'",
                 ).fetchall()[0]
             rows += row[0]
+            progress.rows(rows)
             days += [day for day in row[1:] if day is not None]
             if part.rejects:
                 take_rejects(con, part, entry.where)
@@ -388,6 +389,7 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
                 taken = _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
             _refuse(con, entry, part, count, taken)
             first += taken
+            progress.rows(first)
             count += 1
     progress.close()
     con.execute(SCANNED.format(reason="r.reason", joins=""))
