@@ -43,7 +43,7 @@ bench-lookup: $(STAMP)
 # The Dagster UI on loopback, over the runs that `found demo` left.
 ui: $(STAMP)
 	test -f $(HOME_DIR)/dagster/dagster.yaml || { echo "Nothing has run in $(HOME_DIR) yet: run 'make demo' first."; exit 2; }
-	FOUND_HOME=$(abspath $(HOME_DIR)) DAGSTER_HOME=$(abspath $(HOME_DIR))/dagster PYTHONWARNINGS=ignore \
+	umask 077; FOUND_HOME=$(abspath $(HOME_DIR)) DAGSTER_HOME=$(abspath $(HOME_DIR))/dagster PYTHONWARNINGS=ignore \
 		$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 lint: $(STAMP)

@@ -1,5 +1,6 @@
 """The code location: every asset, job and schedule, for the home that `FOUND_HOME` names (default `.found`)."""
 
+import os
 from collections.abc import Iterable
 
 import dagster as dg
@@ -33,4 +34,5 @@ def build_defs(settings: Settings | None = None, *, assets: Iterable[dg.AssetsDe
     )
 
 
+os.umask(home.PRIVATE_UMASK)  # Dagster's processes start here
 defs = build_defs()

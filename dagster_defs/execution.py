@@ -5,6 +5,7 @@ the daemon and back is `queueing`'s; which runs there are is `runs`'.
 """
 
 import contextlib
+import hashlib
 import logging
 import re
 import shutil
@@ -37,6 +38,9 @@ UNFINISHED = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+EARLIER = frozenset({"638340404a40a712f7310031113294d8bf7d0202d7dfa9cad3a67130547cc11d"})
+"""SHA-256 of `dagster.yaml` as earlier versions made it: a home that has it unchanged gets today's."""
+
 WATCH_SECONDS = 3.0
 """Between two looks for runs of killed processes while a run is executed: it may wait for a slot that one of them holds."""
 
@@ -48,7 +52,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     target = settings.dagster_home / "dagster.yaml"
     with home.lock(settings.home, "dagster-instance"):  # SQLite does not wait for whoever else makes the same tables
-        if not target.exists():
+        if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() in EARLIER:
             with resources.as_file(resources.files("dagster_defs") / "dagster.yaml") as source:
                 shutil.copyfile(source, target)
         return dg.DagsterInstance.from_config(str(settings.dagster_home))

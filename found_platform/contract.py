@@ -22,6 +22,8 @@ SEARCH = next(channel.name for channel in channels() if channel.modality == "sea
 FOLDS = 5
 HELD_OUT_FOLD = 0
 """Users of this fold never enter either training stage."""
+MIN_HELD_OUT = 10
+"""Held-out users who must act both before a window and in it: on fewer, nobody can judge whether a model has learned anything."""
 
 MAX_TEXT = 4096
 MAX_PARTITIONS = 25_000
@@ -212,8 +214,12 @@ def profile_schema(home: Path) -> pa.Schema:
     path = home / "source.yaml"
     if not path.exists():
         return pa.schema([])
-    attributes = (yaml.safe_load(path.read_text()) or {}).get("profile_schema") or {}
-    return pa.schema([pa.field(name, ATTRIBUTE_TYPES[kind]) for name, kind in attributes.items()])
+    return attributes((yaml.safe_load(path.read_text()) or {}).get("profile_schema") or {})
+
+
+def attributes(kinds: dict[str, str]) -> pa.Schema:
+    """Profile attributes by name and kind, as a schema."""
+    return pa.schema([pa.field(name, ATTRIBUTE_TYPES[kind]) for name, kind in kinds.items()])
 
 
 ATTRIBUTE_TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}

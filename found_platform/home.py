@@ -7,6 +7,7 @@ import contextlib
 import os
 import shlex
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from filelock import FileLock, Timeout
 from found_platform.errors import JobFailed
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+PRIVATE_UMASK = 0o077
+"""For a process that writes into homes, libraries included, and what it writes for a person elsewhere. Set where a process starts,
+since it is the process's; a home's folder is private whoever writes into it."""
 
 POLL_SECONDS = 0.2
 """Between two looks at a lock that somebody else holds: a system lock does not wake who waits with a time limit."""
@@ -49,9 +53,24 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def is_private(folder: Path) -> bool:
+    """Whether nobody but its owner can enter a folder."""
+    return not folder.stat().st_mode & PRIVATE_UMASK
+
+
+def make_all_private(folder: Path) -> None:
+    """Leaves a folder and all in it to their owner alone."""
+    for place, _, files in os.walk(folder):
+        Path(place).chmod(PRIVATE_FOLDER)
+        for name in files:
+            path = Path(place) / name
+            if not path.is_symlink():
+                path.chmod(PRIVATE_FILE)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file that is there as a whole or as it was before, and that its owner alone may read."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     data = content.encode() if isinstance(content, str) else content
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
     with os.fdopen(descriptor, "wb") as file:
@@ -59,6 +78,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def write_once(home: Path, path: Path, content: str) -> None:
+    """Writes a private file of a home whole, where there is none; of two processes, one writes and the other finds it written."""
+    if not path.exists():
+        with lock(home, path.name):
+            if not path.exists():
+                write_whole(path, content)
 
 
 @contextlib.contextmanager

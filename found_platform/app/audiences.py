@@ -1,6 +1,6 @@
 """Saved audiences: previewed, saved, refreshed, listed, shown, exported, measured, forgotten."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,12 +59,13 @@ def _specification(settings: "Settings", draft: Draft, name: str) -> "Specificat
 class Previewing:
     """What an audience would be: a draft (for the audience `name`, where it is for one), or else the saved audience `name`.
 
-    `plot` is a PNG to draw scores and past precision into.
+    `plot` is a PNG to draw scores and past precision into; one that exists is replaced with `overwrite` alone.
     """
 
     draft: Draft | None = None
     name: str | None = None
     plot: Path | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,11 @@ def preview(context: Context, request: Previewing) -> Previewed:
     """What an audience would be now, with some of its members. Nothing is saved."""
     from found_platform.audiences import pictures, specification
     from found_platform.audiences import preview as previewing
+    from found_platform.audiences.export import refuse_existing
 
     settings = context.settings
+    if request.plot is not None and not request.overwrite:
+        refuse_existing(request.plot)
     if request.draft is not None:
         described = _specification(settings, request.draft, request.name or specification.UNNAMED)
     elif request.name is not None:
@@ -102,14 +106,19 @@ def preview(context: Context, request: Previewing) -> Previewed:
 
 @dataclass(frozen=True)
 class Listed:
-    """A saved audience: its newest specification, its newest refresh, and a warning where its size has jumped."""
+    """A saved audience: its newest specification, its newest refresh, and a warning where its size has jumped.
+
+    `changed` is false where a refresh that was just asked for came out as the one before; None where none was.
+    """
 
     specification: "Specification"
     refresh: "Refresh | None"
     warning: str | None = None
+    changed: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**_described(self.specification), "refresh": asdict(self.refresh) if self.refresh else None}
+        changed = {} if self.changed is None else {"changed": self.changed}
+        return {**_described(self.specification), "refresh": asdict(self.refresh) if self.refresh else None, **changed}
 
 
 @dataclass(frozen=True)
@@ -177,7 +186,9 @@ def refresh(context: Context, name: str | None) -> Refreshed:
     if failed:
         reasons = "; ".join(f"{each}: {error}" for each, error in failed.items())
         failure = f"{len(failed)} of {len(names)} audiences keep their last members: {reasons}"
-    return Refreshed(settings.home, _listing(context, done).audiences, same, failure)
+    rows = (replace(row, changed=row.specification.audience not in same) for row in _listing(context, done).audiences)
+    rows = tuple(row if row.changed else replace(row, warning=None) for row in rows)
+    return Refreshed(settings.home, rows, same, failure)
 
 
 def _refresh(context: Context, name: str) -> None:
@@ -227,11 +238,15 @@ def show(context: Context, name: str) -> AudiencePage:
 
 @dataclass(frozen=True)
 class Export:
-    """The members of an audience into a file (.parquet or .csv); `with_holdout` has those of the holdout in it, marked."""
+    """The members of an audience into a file (.parquet or .csv); `with_holdout` has those of the holdout in it, marked.
+
+    A file that exists is replaced with `overwrite` alone.
+    """
 
     name: str
     out: Path
     with_holdout: bool = False
+    overwrite: bool = False
 
 
 @use_case(Effect.NAMES, "export")
@@ -239,7 +254,8 @@ def export(context: Context, request: Export) -> "Exported":
     """Writes the members by the ids of the source, and beside them where they come from."""
     from found_platform.audiences import export as exporting
 
-    return exporting.export(context.settings, request.name, request.out, with_holdout=request.with_holdout)
+    how = {"with_holdout": request.with_holdout, "overwrite": request.overwrite}
+    return exporting.export(context.settings, request.name, request.out, **how)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from found_platform.settings import Settings
 if TYPE_CHECKING:
     from dagster_defs.staleness import State
     from found_platform.sources.config import SourceConfig
+    from found_platform.sources.growth import Removed
 
 DEMAND = "people who will soon buy gold"
 """A first look-up of a simulated population."""
@@ -42,6 +43,8 @@ class Run:
         cutoff: a day, `latest`, or None: the data's end less the horizon.
         profile: sizes for a machine; None is as the home was made, or `cpu`.
         force: redo what is up to date.
+        removed: what becomes of rows that were taken in and that the source no longer holds; None stops and says them.
+        another_source: the home follows a source that has nothing in common with its own.
     """
 
     source: Path | None = None
@@ -49,24 +52,31 @@ class Run:
     simulation: Simulation = Simulation()
     profile: str | None = None
     force: bool = False
+    removed: "Removed | None" = None
+    another_source: bool = False
 
 
 @dataclass(frozen=True)
 class Ran:
     """A full run: seconds and partitions made by asset, and the index that is live after it.
 
-    `demand` is one to look up first; `not_served` says why the trained model does not serve, where it does not.
+    `notes` say what was new and what to expect; `frozen_text_serves` why no trained model serves, where none does; `waiting` that
+    the version of this cutoff, `model_version`, waits behind the champion that answers; `demand` is one to look up first.
     """
 
     home: Path
     cutoff: dt.date
+    horizon_days: int
+    notes: list[str]
+    frozen_text_serves: str | None
     seconds: dict[str, float]
     made: dict[str, int]
     import_seconds: float
     index: str
+    model_version: str
     demand: str = field(metadata=APART)
     simulated: bool = field(metadata=APART)
-    not_served: str | None = field(metadata=APART)
+    waiting: str | None
 
 
 @use_case(Effect.CHANGES, "demo")
@@ -79,11 +89,11 @@ def run(context: Context, request: Run) -> Ran:
     from found_platform import index, lake, registry
     from found_platform.privacy import audit
 
-    settings, config, expected = _open(context, request)
-    cutoff = _cutoff(settings, config, request.cutoff)
+    opening = _open(context, request)
+    settings, config, cutoff = opening.settings, opening.source, opening.cutoff
     audit.record(settings, "demo", question={"source": config.name, "cutoff": str(cutoff), "force": request.force or None})
     first, end = config.days
-    context.tell(Opened(config.name, first, end, cutoff, settings.profile, expected))
+    context.tell(Opened(config.name, first, end, cutoff, settings.profile, tuple(opening.lines)))
     import_seconds = 0.0
 
     def load_libraries() -> None:
@@ -100,25 +110,42 @@ def run(context: Context, request: Run) -> Ran:
         else:
             done.append(AssetDone(**asdict(event)))
             context.tell(done[-1])
-    trained = next(v for v in registry.versions(settings) if v.tags["kind"] == "found" and v.tags["cutoff"] == str(cutoff))
-    refused = trained.tags.get("gate") == "failed"
+    version = registry.of_cutoff(settings, str(cutoff))
+    wait = registry.reason_to_wait(settings, version)
     return Ran(
         home=settings.home,
         cutoff=cutoff,
+        horizon_days=settings.horizon_days,
+        notes=opening.lines,
+        frozen_text_serves=registry.why_frozen_text(settings, str(cutoff)),
         seconds={step.asset: step.seconds for step in done},
         made={step.asset: step.made for step in done},
         import_seconds=round(import_seconds, 2),
         index=index.live(settings).name,
+        model_version=version,
         demand=DEMAND if config.simulator else _a_demand(settings, cutoff),
         simulated=config.simulator is not None,
-        not_served=f"of version {trained.version} the gate says: {trained.tags['gate_reason']}" if refused else None,
+        waiting=f"version {version} of the cutoff {cutoff} is registered; {wait}, and answers look-ups" if wait else None,
     )
 
 
-def _open(context: Context, request: Run) -> tuple[Settings, "SourceConfig", str | None]:
-    """Checks everything that can be checked before a home is made. The text says what to expect, where everything is to be done."""
+@dataclass(frozen=True)
+class _Opening:
+    """A home that is open for its source. `lines` say what is new and what to expect."""
+
+    settings: Settings
+    source: "SourceConfig"
+    cutoff: dt.date
+    lines: list[str]
+
+
+def _open(context: Context, request: Run) -> _Opening:
+    """Checks everything that can be checked before a home is made or changed: columns and filters, days, losses, consent, models,
+    disk, and what the rhythm of the log allows."""
+    from found_platform import contract
+    from found_platform.privacy import suppression
     from found_platform.sources import config as source_config
-    from found_platform.sources import estimate, staging
+    from found_platform.sources import estimate, pulls, staging, survey
     from found_platform.training_runs import preflight
 
     home, source, cutoff, simulation = context.home, request.source, request.cutoff, request.simulation.options()
@@ -135,35 +162,39 @@ def _open(context: Context, request: Run) -> tuple[Settings, "SourceConfig", str
     else:
         before = kept.simulator.model_dump() if kept and kept.simulator else {}
         config = source_config.parse({"name": "simulated", "simulator": {**before, **simulation}}, "the simulation")
-    config = staging.discover(settings, config)
-    _cutoff(settings, config, cutoff)
+    config = staging.discover(settings, config, another=request.another_source)
+    suppression.check_consent_column(settings, contract.attributes(config.profile_schema or {}))
     preflight.check_models(settings)
-    expected = None
-    if request.force or kept is None:
-        needs: list[str] = []
-        preflight.check(settings, len(config.profile_schema or {}), needs.append)
-        guess = estimate.of_source(config)
-        estimate.check_disk(guess, settings.home)
-        expected = "\n".join([guess.sentence(home), *needs])
-    return settings, staging.open_home(settings, config), expected
+    estimate.check_disk(estimate.of_events(pulls.local(config, settings.pulled)), settings.home)
+    day = _day(config, cutoff)
+    if day is not None and not config.days[0] < day <= config.days[1]:
+        survey.check_cutoff(settings.horizon_days, config.days, day)
+    horizons = survey.horizons(settings, new=kept is None)
+    prepared = staging.prepare(settings, config, removed=request.removed, cutoff=day, horizons=horizons)
+    try:
+        lines = [*prepared.notes]
+        rhythm = survey.choose(prepared.rhythms, settings.horizon_days)
+        if rhythm is not None:
+            reason = survey.horizon_sentence(rhythm, prepared.rhythms, settings.horizon_days)
+            settings = survey.with_horizon(settings, rhythm.horizon_days)
+            lines += [reason] if reason else []
+            lines += [] if rhythm.judged else [rhythm.sentence()]
+        day = survey.check_cutoff(settings.horizon_days, prepared.source.days, _day(prepared.source, cutoff))
+        if request.force or kept is None:
+            guess = estimate.of_source(pulls.local(prepared.source, settings.pulled))
+            estimate.check_disk(guess, settings.home)
+            lines.insert(0, guess.sentence(home))
+            if rhythm is None or rhythm.judged:  # else nothing is trained
+                preflight.check(settings, len(config.profile_schema or {}), lines.append)
+        return _Opening(settings, staging.open_home(settings, prepared.source), day, lines)
+    except BaseException:
+        staging.discard(settings)
+        raise
 
 
-def _cutoff(settings: Settings, config: "SourceConfig", cutoff: str | None) -> dt.date:
-    first, end = config.days
-    day = parse_cutoff(cutoff, end - dt.timedelta(days=settings.horizon_days), end)
-    earliest = first + dt.timedelta(days=settings.horizon_days + 1)
-    if earliest > end:
-        shorter = "" if settings.profile == "tiny" else ", or take --profile tiny (7 days)"
-        raise BadInput(
-            f"The data holds {(end - first).days} days, from {first} to {end - dt.timedelta(days=1)}: too few for a past and "
-            f"a horizon of {settings.horizon_days} days; bring more{shorter}."
-        )
-    if not earliest <= day <= end:
-        raise BadInput(
-            f"The cutoff {day} does not fit the data, which goes from {first} to {end - dt.timedelta(days=1)}: "
-            f"choose a day from {earliest} (the first day and a horizon of {settings.horizon_days} days) to {end}."
-        )
-    return day
+def _day(config: "SourceConfig", cutoff: str | None) -> dt.date | None:
+    """The cutoff that is asked for; None for the default, which depends on the horizon."""
+    return None if cutoff is None else parse_cutoff(cutoff, config.days[1], config.days[1])
 
 
 def _import_heavy() -> None:
@@ -232,6 +263,7 @@ class Backfill:
         assets: daily assets; none named means all of them.
         each_day: a run a day instead of a run for up to 30 days.
         force: redo what is up to date.
+        removed: as of `Run`.
     """
 
     first: str
@@ -239,6 +271,7 @@ class Backfill:
     assets: tuple[str, ...] = ()
     each_day: bool = False
     force: bool = False
+    removed: "Removed | None" = None
 
 
 @dataclass
@@ -254,16 +287,17 @@ class AssetDays:
 
 @dataclass(frozen=True)
 class Backfilled:
-    """A backfill, by asset, and the state of everything after it."""
+    """A backfill, by asset, and the state of everything after it. `absent` days were asked for and are not in the home."""
 
     first: dt.date
     last: dt.date
+    absent: int
     assets: dict[str, AssetDays]
     states: tuple[AssetState, ...]
 
     def as_dict(self) -> dict[str, Any]:
         stale = {state.asset: state.stale for state in self.states if state.stale}
-        return {"from": self.first, "to": self.last, "assets": self.assets, "stale": stale}
+        return {"from": self.first, "to": self.last, "days_not_in_the_home": self.absent, "assets": self.assets, "stale": stale}
 
 
 @use_case(Effect.CHANGES, "backfill")
@@ -281,7 +315,8 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
     assets = [a for a in runs.BACKFILLED if a in request.assets] or list(runs.BACKFILLED)
     question = {"from": str(first), "to": str(last), "assets": list(request.assets) or None, "force": request.force or None}
     done: dict[str, AssetDays] = {}
-    for filled in runs.backfill(settings, first, last, assets=assets, each_day=request.each_day, force=request.force):
+    options = {"each_day": request.each_day, "force": request.force, "removed": request.removed}
+    for filled in runs.backfill(settings, first, last, assets=assets, **options):
         if not done:  # the days are in the source, and nothing is made yet
             audit.record(settings, "backfill", question=question)
         row = done.setdefault(filled.asset, AssetDays(up_to_date=filled.up_to_date))
@@ -290,4 +325,6 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
         row.runs += bool(filled.keys)
         row.seconds = round(row.seconds + filled.seconds, 2)
         context.tell(DaysDone(filled.asset, row.made, filled.total))
-    return Backfilled(first, last, done, tuple(map(_state, runs.states(settings))))
+    days = [dt.date.fromisoformat(day) for day in runs.days_of(settings, first, last)]
+    absent = (last - first).days + 1 - len(days)
+    return Backfilled(days[0], days[-1], absent, done, tuple(map(_state, runs.states(settings))))

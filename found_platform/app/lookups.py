@@ -64,26 +64,28 @@ def find(context: Context, request: Find) -> Answer:
 
 @dataclass(frozen=True)
 class Export:
-    """A look-up into a file: .parquet, .csv or .json."""
+    """A look-up into a file: .parquet, .csv or .json. One that exists is replaced with `overwrite` alone."""
 
     look_up: Find
     out: Path
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """`users` written to `path`; the file `provenance` beside it says where they come from."""
+    """`users` written to `path`; the file `provenance` beside it says where they come from. `note` says why there is nobody."""
 
     path: Path
     provenance: Path
     users: int
+    note: str | None = None
 
 
 @use_case(Effect.NAMES, "find", "export")
 def export(context: Context, request: Export) -> AnswerFile:
     """Looks users up and writes them, for their owner's eyes alone. The row in the audit comes before the file.
 
-    Raises BadInput as `find`, and for a path that cannot be written.
+    Raises BadInput as `find`, for a path that cannot be written, and for a file that would be replaced.
     """
     from found_platform.audiences import export as exporting
     from found_platform.audiences import lookup
@@ -93,6 +95,8 @@ def export(context: Context, request: Export) -> AnswerFile:
     lookup.check(request.look_up.question)
     if out.suffix not in OUTPUTS:
         raise BadInput(f"--out is {out}: name it .parquet, .csv or .json.")
+    if not request.overwrite:
+        exporting.refuse_existing(out, exporting.beside(out))
     answer = find(context, request.look_up)
     content, audience = encode(answer, OUTPUTS[out.suffix]), answer.audience
     audit.record(
@@ -106,7 +110,7 @@ def export(context: Context, request: Export) -> AnswerFile:
     )
     about = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
     exporting.place_with_provenance(out, content, {"question": answer.asked, **about})
-    return AnswerFile(out, exporting.beside(out), audience.count)
+    return AnswerFile(out, exporting.beside(out), audience.count, audience.note)
 
 
 def because(user: "FoundUser") -> str:

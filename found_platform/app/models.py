@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VersionRow:
-    """A registered version; `aliases` without those of cutoffs are the roles that it has."""
+    """A registered version; the roles that it has are its aliases but those of cutoffs. `unjudged` says why the
+    gate could not judge it, where it could not."""
 
     version: "Version"
     roles: list[str] = field(metadata=APART)
+    unjudged: str | None = field(metadata=APART)
 
     def as_dict(self) -> dict[str, Any]:
         figures = json.loads(self.version.tags.get("gate_figures", "{}"))
@@ -44,7 +46,8 @@ def _row(version: "Version") -> VersionRow:
     from found_platform import registry
 
     roles = [alias for alias in version.aliases if not alias.startswith("cutoff-")]
-    return VersionRow(version, roles + (["rolled back"] if registry.ROLLED_BACK in version.tags else []))
+    unjudged = version.tags["gate_reason"] if version.tags.get("gate") == registry.NOT_JUDGED else None
+    return VersionRow(version, roles + (["rolled back"] if registry.ROLLED_BACK in version.tags else []), unjudged)
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,9 @@ def publish(context: Context, cutoff: str) -> Moved:
     version = registry.serving(settings, str(day))
     if version is None:
         raise BadInput(f"No model of the cutoff {day} is registered: run `found demo --cutoff {day}{option(context.home)}` first.")
-    if registry.held(settings, version):
-        serving = registry.version_of(settings, registry.CHAMPION)
+    if (wait := registry.reason_to_wait(settings, version)) is not None:
         raise BadInput(
-            f"Model version {version} of the cutoff {day} does not serve, since a person chose version {serving}: "
+            f"Model version {version} of the cutoff {day} does not serve, since {wait}: "
             f"`found promote --version {version}{option(context.home)}` makes it the champion and publishes it."
         )
     before = _service(settings)
@@ -131,11 +133,10 @@ def promote(context: Context, version: str | None = None) -> Moved:
     from found_platform.privacy import audit
 
     settings = context.settings
-    version = version or registry.version_of(settings, registry.CANDIDATE)
+    version = version or registry.candidate(settings)
     before = _service(settings)
-    if version is not None:
-        registry.check_promotable(settings, version)
-        audit.record(settings, "promote", model_version=version, reason=f"version {before.champion} was the champion")
+    registry.check_promotable(settings, version)
+    audit.record(settings, "promote", model_version=version, reason=f"version {before.champion} was the champion")
     change = runs.promote(settings, version)
     return Moved(settings.home, before, _service(settings), change.prompts)
 

@@ -7,14 +7,14 @@ from datetime import date
 
 @dataclass(frozen=True)
 class Opened:
-    """A home is tied to a source and everything is about to run. `expected` says what it will take, where all is to be done."""
+    """A home is tied to a source and everything is about to run. `notes` say what is new and what to expect."""
 
     source: str
     first: date
     end: date
     cutoff: date
     profile: str
-    expected: str | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

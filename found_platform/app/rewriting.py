@@ -76,6 +76,7 @@ class Train:
         cutoff: what the home knew before it is taught; None is that of the published index.
         examples: lessons of each of the two stages.
         epochs: times each lesson is taught.
+        overwrite: whether a folder that holds something is written into.
     """
 
     base: str
@@ -83,6 +84,7 @@ class Train:
     cutoff: str | None = None
     examples: int = 1000
     epochs: int = 1
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,12 @@ class Trained:
 @use_case(Effect.CHANGES, "rewriter train")
 def train(context: Context, request: Train) -> Trained:
     """Fine-tunes a language model in two stages: what is in the data, then how demands are said."""
+    from found_platform.audiences.export import refuse_existing
     from found_platform.privacy import audit
     from found_platform.rewriting import tuning
 
+    if not request.overwrite:
+        refuse_existing(request.out)
     day = _cutoff(context, request.cutoff)
     audit.record(context.settings, "rewriter train", question={"base": request.base, "cutoff": str(day)})
     options = tuning.Options(examples=request.examples, epochs=request.epochs)

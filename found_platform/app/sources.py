@@ -1,10 +1,11 @@
 """Source files: what one leads to, before anything runs."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from found_platform.app.context import Context
+from found_platform.app.document import APART
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL
 from found_platform.settings import Settings
@@ -31,10 +32,11 @@ class SourceChannel:
 
 @dataclass(frozen=True)
 class SpannedDays:
-    """The days of a source, the end excluded; None where it is open."""
+    """The days of a source, the end excluded; an open end moves with the data."""
 
-    start: dt.date | None
-    end: dt.date | None
+    start: dt.date
+    end: dt.date
+    is_open: bool = field(metadata=APART)
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,13 @@ class SourceReport:
 def check(context: Context, file: Path) -> SourceReport:
     """Reads a whole source. Raises BadInput for one that cannot be read."""
     from found_platform.sources import config as source_config
-    from found_platform.sources import scan, staging
+    from found_platform.sources import estimate, staging
 
     source = source_config.load(file)
-    checked = staging.examine(source)
+    settings = Settings.load(context.home)  # as `found demo` would read them in this home
+    checked = staging.examine(settings, source)
     found, reports, equal, profile = checked.source, checked.channels, checked.equal_rows, checked.profile
-    assert found.span is not None
+    first, end = found.days
     mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
     exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
     notes = [*checked.notes, *(f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels)]
@@ -87,17 +90,12 @@ def check(context: Context, file: Path) -> SourceReport:
     if profile.bad:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile.bad.items())
         notes.append(f"{profile.bad_rows:,} of {profile.rows:,} profile rows are bad and would go to quarantine: {reasons}")
-    limit = Settings.load(context.home).quarantine_threshold  # as `found demo` would read it in this home
-    refusals = list(checked.refusals)
     for r in reports:
-        if r.bad_share > limit:
+        if r.bad_share > settings.quarantine_threshold:
             notes.append(f"{r.bad_share:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
-    if (share := scan.bad_share(reports)) > limit:
-        refusals.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}")
-    if profile.bad_share > limit:
-        refusals.append(f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}")
-    if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
-        notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
+    if not checked.refusals:
+        guess = estimate.Estimate(sum(r.good for r in reports), (end - first).days)
+        notes.append(guess.sentence(Path("its home")))
     channels = tuple(
         SourceChannel(
             channel=r.channel,
@@ -116,6 +114,69 @@ def check(context: Context, file: Path) -> SourceReport:
         )
         for r in reports
     )
-    span = SpannedDays(found.span.start, found.span.end)
+    span = SpannedDays(first, end, not (source.span and source.span.end))
     rows = ProfileRows(profile.rows, dict(profile.bad), dict(profile.lost), dict(profile.nulls))
-    return SourceReport(found.name, span, channels, dict(found.profile_schema or {}), rows, equal, notes, refusals)
+    return SourceReport(found.name, span, channels, dict(found.profile_schema or {}), rows, equal, notes, checked.refusals)
+
+
+@dataclass(frozen=True)
+class Init:
+    """Files of a person, or folders of them, for which a source file is to be written to `out`."""
+
+    files: tuple[Path, ...]
+    out: Path
+    name: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class SourceDraft:
+    """A source file that was written.
+
+    Attributes:
+        recipe: the export that was recognised; None where the content alone decided.
+        tables: what each file was taken for.
+        questions: what a person should look at; each stands in the file too.
+        not_used: files that are no part of the source, and why.
+        next: the commands to run next.
+    """
+
+    file: Path
+    recipe: str | None
+    tables: dict[str, str]
+    questions: list[str]
+    not_used: dict[str, str]
+    next: list[str]
+
+
+@use_case(Effect.READS)
+def init(context: Context, request: Init) -> SourceDraft:
+    """Looks at files and writes the source file that reads them. Raises BadInput for files that cannot be used, and for a source
+    file that exists unless `force`."""
+    from found_platform.sources import init as recognition
+
+    draft = recognition.write(request.files, out=request.out, name=request.name, force=request.force)
+    commands = [f"found source check {draft.file}", f"found demo --source {draft.file}"]
+    return SourceDraft(draft.file, draft.recipe, dict(draft.tables), list(draft.questions), dict(draft.not_used), commands)
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What was new of one entry of a source that is in a database or a store: so many rows or files (`unit`)."""
+
+    entry: str
+    new: int
+    unit: str
+
+
+@use_case(Effect.CHANGES, "pull")
+def pull(context: Context, full: bool = False) -> list[Pulled]:
+    """Reads what is new in the databases and stores of a home's source; `full` reads everything anew. The next run takes it up."""
+    from found_platform.privacy import audit
+    from found_platform.sources import config as source_config
+    from found_platform.sources import pulls
+
+    settings = context.settings
+    source = source_config.of_home(settings)
+    audit.record(settings, "pull", question={"source": source.name, "full": full or None})
+    return [Pulled(r.entry, r.new, r.unit) for r in pulls.refresh(source, settings.pulled, full=full)[1]]

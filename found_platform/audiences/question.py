@@ -16,7 +16,7 @@ class Question:
     Attributes:
         phrases: a person's own rewriting of the sentence; None takes the rewriter's.
         where: a filter, see `scoring.filters`.
-        mode: one of `modes.MODES`; a prompt has none.
+        mode: one of `scorers.modes()`; a prompt has none.
         horizon_days: how far ahead; None takes what the sentence says, or the home's.
     """
 

@@ -33,6 +33,8 @@ class Cut:
 
 def cut(specification: Specification, scored: Scored) -> Cut:
     """How many of the users in `scored`, best first, are members."""
+    if scored.nobody is not None:
+        return Cut(0, scored.nobody.removesuffix("."))
     there, asked = len(scored.rows), specification.size
     lowest, level = asked.min_score, asked.level
     if asked.top is not None:

@@ -39,7 +39,7 @@ COMMANDS: dict[str, Command] = {
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
-    "source": ("Look at a source file.", {"check": source.check}),
+    "source": ("Write, check and follow a source file.", {"init": source.init, "check": source.check, "pull": source.pull}),
     "user": ("Look at a user.", {"show": user.show}),
     "audience": (
         "Find users.",

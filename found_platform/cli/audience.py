@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from found_platform.cli.asking import ask
-from found_platform.cli.options import DEFAULT_HOME, Home, QuestionOptions, UsersFormat
+from found_platform.cli.options import DEFAULT_HOME, Force, Home, QuestionOptions, UsersFormat
 from found_platform.cli.tables import print_json, table, terminal
 from found_platform.errors import BadInput
 
@@ -26,6 +26,7 @@ def find(
     home: Home = DEFAULT_HOME,
     format: Annotated[UsersFormat, typer.Option(help="table, json, csv or parquet.")] = UsersFormat.table,
     out: Annotated[Path | None, typer.Option(help="Write to this file (.parquet, .csv, .json).")] = None,
+    force: Force = False,
 ) -> None:
     """Find the users for a demand."""
     from found_platform.app import lookups
@@ -33,8 +34,8 @@ def find(
     size = lookups.Size(top=top) if min_score is None else lookups.Size(min_score=min_score)
     request = lookups.Find(question.question(), size, exclude, exact, explain)
     if out is not None:
-        written = ask(lookups.export, home, lookups.Export(request, out))
-        print(f"{written.users} users written to {written.path}", file=sys.stderr)
+        written = ask(lookups.export, home, lookups.Export(request, out, force))
+        print(written.note or f"{written.users} users written to {written.path}", file=sys.stderr)
         return
     if format is UsersFormat.parquet:
         raise BadInput("Parquet does not go to a terminal: add --out FILE.parquet.")
@@ -44,6 +45,8 @@ def find(
     elif format is UsersFormat.json:
         print_json(answer)
     else:
+        if answer.audience.note:
+            print(answer.audience.note, file=sys.stderr)
         sys.stdout.write(lookups.encode(answer, format.value).decode())
 
 
@@ -55,6 +58,10 @@ def show(console: Console, answer: "Answer") -> None:
     console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
     for line in rewriting.in_short(audience.rewriting) if audience.rewriting else ():
         console.print(line, style="dim", soft_wrap=True)
+    if audience.note:
+        console.print(audience.note, soft_wrap=True)
+        console.print(f"As of {audience.as_of}, model version {audience.model_version}.", soft_wrap=True)
+        return
     calibrated = any(u.probability is not None for u in audience.users)
     explained = any(u.evidence for u in audience.users)
     columns = ["", "user", "score", *(["chance"] if calibrated else []), *(["because of"] if explained else [])]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from found_platform.cli.asking import ask, home_option
-from found_platform.cli.options import Place
+from found_platform.cli.options import Place, RemovedRows
 from found_platform.cli.tables import print_json, table, terminal
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ def backfill(
     asset: Annotated[list[str] | None, typer.Option(help="A daily asset; may be repeated. Default: all of them.")] = None,
     each_day: Annotated[bool, typer.Option("--each-day", help="A run a day instead of a run for up to 30 days.")] = False,
     force: Annotated[bool, typer.Option(help="Redo what is up to date.")] = False,
+    removed: RemovedRows = None,
 ) -> None:
     """Make days of events and features again, and say what is stale after it."""
     from found_platform.app import graph
 
-    request = graph.Backfill(first, last, tuple(asset or ()), each_day, force)
+    request = graph.Backfill(first, last, tuple(asset or ()), each_day, force, removed.value if removed else None)
     columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeElapsedColumn())
     with Progress(*columns, console=terminal(stderr=True), redirect_stdout=False) as progress:
         bars: dict[str, Any] = {}
@@ -46,6 +47,12 @@ def backfill(
         print_json(filled)
         return
     console = terminal()
+    if filled.absent:
+        console.print(
+            f"{filled.absent:,} of the days from {first} to {last} are not in this home, whose source has no events there: "
+            f"only {filled.first} to {filled.last} were looked at.",
+            soft_wrap=True,
+        )
     rows = [
         (asset, *(f"{n:,}" for n in (row.made, row.up_to_date, row.runs, row.rows)), f"{row.seconds:.1f}")
         for asset, row in filled.assets.items()

@@ -11,7 +11,7 @@ import typer
 
 from found_platform.cli.asking import ask, home_option
 from found_platform.cli.audience import show
-from found_platform.cli.options import Place, ProfileName
+from found_platform.cli.options import Place, ProfileName, RemovedRows
 from found_platform.cli.tables import print_json, terminal
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the simulation [default: 0].")] = None,
     profile: Annotated[ProfileName | None, typer.Option(help="Sizes for a machine [default: cpu].")] = None,
     force: Annotated[bool, typer.Option(help="Redo what is up to date.")] = False,
+    removed: RemovedRows = None,
+    another_source: Annotated[
+        bool, typer.Option("--another-source", help="The home follows a source that has nothing in common with its own.")
+    ] = False,
 ) -> None:
     """Run the whole graph, from events to an audience."""
     from found_platform.app import graph, lookups
@@ -46,8 +50,8 @@ def run(
         if isinstance(event, Opened):
             about = f"Source {event.source}, {event.first} to {event.end}; cutoff {event.cutoff}; profile {event.profile}"
             say.print(f"{about}; home {place.home}", soft_wrap=True)
-            if event.expected:
-                say.print(event.expected, soft_wrap=True)
+            for note in event.notes:
+                say.print(note, soft_wrap=True)
         elif isinstance(event, Working):
             status.update(event.on)
             status.start()
@@ -55,14 +59,24 @@ def run(
             status.stop()
             say.print(_line(event), style=None if event.made else "dim")
 
-    simulation = graph.Simulation(users, days, seed)
+    request = graph.Run(
+        source=source,
+        cutoff=cutoff,
+        simulation=graph.Simulation(users, days, seed),
+        profile=profile and profile.value,
+        force=force,
+        removed=removed.value if removed else None,
+        another_source=another_source,
+    )
     try:
-        ran = ask(graph.run, place.home, graph.Run(source, cutoff, simulation, profile and profile.value, force), tell=tell)
+        ran = ask(graph.run, place.home, request, tell=tell)
     finally:
         status.stop()
     say.print(f"{len(ran.seconds)} assets in {sum(ran.seconds.values()):.1f} s, and {ran.import_seconds:.1f} s to load libraries")
-    if ran.not_served:
-        say.print(f"The frozen-text model serves: {ran.not_served}.", soft_wrap=True)
+    if ran.frozen_text_serves:
+        say.print(f"The frozen-text model serves: {ran.frozen_text_serves}.", soft_wrap=True)
+    if ran.waiting:
+        say.print(f"{ran.waiting[0].upper()}{ran.waiting[1:]}.", soft_wrap=True)
     look_up = lookups.Find(lookups.Question(ran.demand), lookups.Size(top=AUDIENCE))
     answer = ask(lookups.find, place.home, look_up)
     if place.as_json:

@@ -23,10 +23,14 @@ def list_versions(place: Place) -> None:
     rows = []
     for row in versions:
         v = row.version
-        gate = v.tags.get("gate", "not judged")
+        gate = v.tags.get("gate", "-")
         created = f"{v.created:%Y-%m-%d %H:%M}"
         rows.append((v.version, v.tags.get("kind", ""), v.tags.get("cutoff", ""), created, gate, ", ".join(row.roles)))
-    terminal().print(table(*COLUMNS, left=COLUMNS, rows=rows))
+    console = terminal()
+    console.print(table(*COLUMNS, left=COLUMNS, rows=rows))
+    for row in versions:
+        if row.unjudged:
+            console.print(f"Version {row.version.version} was not judged: {row.unjudged}.", soft_wrap=True)
 
 
 def show(

@@ -31,13 +31,6 @@ class UsersFormat(StrEnum):
     parquet = "parquet"
 
 
-class ModeName(StrEnum):
-    auto = "auto"
-    aligned = "aligned"
-    late = "late"
-    replay = "replay"
-
-
 class Level(StrEnum):
     narrow = "narrow"
     balanced = "balanced"
@@ -50,9 +43,18 @@ class ProfileName(StrEnum):
     paper = "paper"
 
 
+class Removed(StrEnum):
+    keep = "keep"
+    drop = "drop"
+
+
 DEFAULT_HOME = Path(".found")
+RemovedRows = Annotated[
+    Removed | None, typer.Option(help="Keep or drop what was taken in and the source no longer holds. Default: stop and say it.")
+]
 Home = Annotated[Path, typer.Option("--home", envvar="FOUND_HOME", help="Folder of all state.")]
 OutputFormat = Annotated[Format, typer.Option(help="table or json.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 AudienceName = Annotated[str, typer.Argument(help="Small letters, digits, - and _.")]
 UsersFile = Annotated[Path, typer.Argument(help="Users: Parquet or CSV with a column user_id, or one id a line.")]
 Reason = Annotated[str, typer.Option(help="Why, for the history.")]
@@ -81,14 +83,14 @@ class QuestionOptions:
         list[str] | None, typer.Option(help="Your own wording of what is wanted, item by item, in place of the rewriter's.")
     ] = None
     where: Annotated[str | None, typer.Option(help="Filter, for example \"age_band = '25-34' AND events_28d >= 3\".")] = None
-    mode: Annotated[ModeName, typer.Option(help="How to score.")] = ModeName.auto
+    mode: Annotated[str, typer.Option(help="How to score: auto chooses; docs/targeting.md has the others.")] = "auto"
     horizon: Annotated[int | None, typer.Option(help="Days ahead. Default: what the sentence says, or the home's.")] = None
 
     def question(self) -> "Question":
         from found_platform.app.lookups import Question
 
         phrases = tuple(self.phrase) if self.phrase else None
-        return Question(self.sentence, self.prompt, phrases, self.where, self.mode.value, self.horizon)
+        return Question(self.sentence, self.prompt, phrases, self.where, self.mode, self.horizon)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from found_platform.cli.asking import ask
-from found_platform.cli.options import IndexCutoff, Place
+from found_platform.cli.options import Force, IndexCutoff, Place
 from found_platform.cli.tables import print_json, table, terminal
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def train(
     place: Place,
     base: Annotated[str, typer.Option(help="The language model: a directory, or a hub name.")],
     out: Annotated[Path, typer.Option(help="Folder for the adapter.")],
+    force: Force = False,
     cutoff: IndexCutoff = None,
     examples: Annotated[int, typer.Option(min=10, help="Lessons of each stage.")] = 1000,
     epochs: Annotated[int, typer.Option(min=1, help="Times each lesson is taught.")] = 1,
@@ -45,7 +46,7 @@ def train(
     """Fine-tune a language model in two stages: what is in the data, then how demands are said."""
     from found_platform.app import rewriting
 
-    trained = ask(rewriting.train, place.home, rewriting.Train(base, out, cutoff, examples, epochs))
+    trained = ask(rewriting.train, place.home, rewriting.Train(base, out, cutoff, examples, epochs, force))
     if place.as_json:
         print_json(trained)
         return

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from found_platform.cli.asking import ask, home_option
-from found_platform.cli.options import AudienceName, DraftOptions, Place, QuestionOptions, SizeOptions
+from found_platform.cli.options import AudienceName, DraftOptions, Force, Place, QuestionOptions, SizeOptions
 from found_platform.cli.tables import print_json, table, terminal
 from found_platform.errors import BadInput, JobFailed
 
@@ -25,13 +25,14 @@ def preview(
     place: Place,
     name: Annotated[str | None, typer.Option(help="The audience it is for; alone, what that one would be now.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw scores and past precision into this PNG.")] = None,
+    force: Force = False,
 ) -> None:
     """Say what an audience would be, before it is saved."""
     from found_platform.app import audiences
 
     by_name = name is not None and question.sentence is None and question.prompt is None
     draft = None if by_name else left_out.draft(question, size)
-    previewed = ask(audiences.preview, place.home, audiences.Previewing(draft, name, plot))
+    previewed = ask(audiences.preview, place.home, audiences.Previewing(draft, name, plot, force))
     if place.as_json:
         print_json(previewed)
     else:
@@ -108,11 +109,12 @@ def export(
     place: Place,
     out: Annotated[Path, typer.Option(help="FILE.parquet or FILE.csv.")],
     holdout: Annotated[bool, typer.Option("--holdout", help="With the users of the holdout, marked.")] = False,
+    force: Force = False,
 ) -> None:
     """Write the members of a saved audience, by the ids of the source, and where they come from."""
     from found_platform.app import audiences
 
-    done = ask(audiences.export, place.home, audiences.Export(name, out, holdout))
+    done = ask(audiences.export, place.home, audiences.Export(name, out, holdout, force))
     if place.as_json:
         print_json(done)
         return
@@ -121,13 +123,14 @@ def export(
     if done.held_out:
         console.print(f"{done.held_out:,} users of the holdout are {'in it, and marked' if holdout else 'left out'}.")
     if done.kept_back:
-        console.print(f"{done.kept_back:,} members may not be targeted any more, and are left out.")
+        without = f" ({done.without_id:,} of them have no id in the vault)" if done.without_id else ""
+        console.print(f"{done.kept_back:,} members may not be targeted any more, and are left out{without}.")
 
 
 def lift(
     name: AudienceName,
     place: Place,
-    days: Annotated[int | None, typer.Option(min=1, help="Days after the refresh [default: the horizon].")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days after the export [default: the horizon].")] = None,
     text: Annotated[
         list[str] | None, typer.Option(help="A text that counts; may be repeated. Default: what the demand matches.")
     ] = None,
@@ -143,6 +146,11 @@ def lift(
         return
     console = terminal()
     console.print(f"{name}, refresh {worth.refresh}: who {worth.outcome}, from {worth.first} to before {worth.end}", soft_wrap=True)
+    for one in worth.exports:
+        holdout = ", the holdout among them" if one.with_holdout else ""
+        console.print(f"exported {one.at:%Y-%m-%d %H:%M} UTC: {one.users:,} users{holdout}")
+    if not worth.exports:
+        console.print("never exported")
     groups = table("", "users", "did it", "share")
     for label, group in (("exposed", worth.exposed), ("holdout", worth.holdout)):
         groups.add_row(label, f"{group.users:,}", f"{group.did:,}", f"{group.share:.1%}" if group.users else "-")
@@ -190,17 +198,23 @@ def _show_listing(listing: "Listing", place: Place) -> None:
     if not listing.audiences:
         console.print('No audience is saved: `found audience save NAME "WHOM TO REACH"` makes one.')
         return
-    rows = [(row.specification.audience, *_figures(row.refresh), _question(row.specification)) for row in listing.audiences]
+    rows = [
+        (row.specification.audience, *_figures(row.refresh, same=row.changed is False), _question(row.specification))
+        for row in listing.audiences
+    ]
     console.print(table("audience", "members", "joined", "left", "as of", "refreshed", "asked", wrap="asked", rows=rows))
     for row in listing.audiences:
+        if row.refresh and not row.refresh.size:
+            console.print(f"Nobody is in {row.specification.audience}: {row.refresh.size_because}.", soft_wrap=True)
         if row.warning:
             console.print(f"Look at {row.specification.audience}: {row.warning}.", soft_wrap=True)
 
 
-def _figures(last: "Refresh | None") -> list[str]:
+def _figures(last: "Refresh | None", *, same: bool) -> list[str]:
+    """What a refresh left; at the `same` members again nobody joined or left, whoever did at the last one that changed them."""
     if last is None:
         return ["-"] * 5
-    counts = [f"{n:,}" for n in (last.size, last.joins, last.leaves)]
+    counts = [f"{n:,}" for n in (last.size, *((0, 0) if same else (last.joins, last.leaves)))]
     return [*counts, str(last.as_of), f"{last.refreshed_at:%Y-%m-%d}"]
 
 
@@ -226,6 +240,8 @@ def _show_preview(console: Console, previewed: "Previewed") -> None:
         console.print(f"{seen.held_out:,} of them would be held out.")
     if seen.warning:
         console.print(f"Warning: {seen.warning}.", style="bold", soft_wrap=True)
+    if not seen.eligible:
+        return
     sample = table("rank", "user", "score", "chance", "because of", left=("rank", "user", "because of"))
     for member in seen.sample:
         chance = "" if member.probability is None else f"{member.probability:.0%}"

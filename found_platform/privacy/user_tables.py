@@ -1,6 +1,8 @@
 """Which lake tables hold users: the one list that suppression, erasure and tests go by.
 
-What belongs here: where a person's rows lie and what becomes of them when the person is forgotten. What does not: forgetting.
+What belongs here: where a person's rows lie and what becomes of them when the person is forgotten. What does not: forgetting, and
+what holds users outside the lake: the vault (`privacy.vault`, which removes by key) and the published snapshots (`index.snapshot`,
+which are written anew).
 """
 
 from dataclasses import dataclass
@@ -26,7 +28,6 @@ class UserTable:
 DAY, CUTOFF = ("event_date",), ("cutoff",)
 
 USER_TABLES: tuple[UserTable, ...] = (
-    UserTable("vault"),
     UserTable("raw_events", ("event_date", "channel")),
     UserTable("user_days", DAY),
     UserTable("raw_profile"),

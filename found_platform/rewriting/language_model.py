@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib import error, request
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.rewriting import ground, instructions, reading, retrieval
 from found_platform.rewriting.ground import Ground
@@ -42,15 +42,16 @@ class NoAnswer(RuntimeError):
 class LanguageModelRewriter:
     """`answer` gives a model's reply to a conversation; it raises NoAnswer where there is none."""
 
-    def __init__(self, settings: Settings, cutoff: dt.date, name: str, answer: Answer):
+    def __init__(self, settings: Settings, cutoff: dt.date, name: str, answer: Answer, lake_items: Ground | None = None):
         self.settings = settings
         self.cutoff = cutoff
+        self.lake_items = lake_items
         self.name = name
         self.answer = answer
 
     def rewrite(self, demand: str) -> Rewriting:
         """See `Rewriter.rewrite`. Where the model's answer cannot be used, the grounded rewriting, and its note says so."""
-        lake_items = ground.of(self.settings, self.cutoff)
+        lake_items = self.lake_items or ground.of(self.settings, self.cutoff)
         plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
         read = reading.read(demand)
         whole, _, unwanted = retrieval.heard(lake_items, read)
@@ -131,7 +132,7 @@ def local(name: str) -> Answer:
     return answer
 
 
-@lru_cache(maxsize=1)
+@single_flight(1)
 def load(name: str) -> tuple[Any, Any]:
     """A model ready to answer and its tokenizer, see `local`; an adapter is loaded onto the base that it names."""
     import torch
@@ -139,6 +140,7 @@ def load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from models import weights
     from models.device import chosen_device
 
     logging.disable_progress_bar()
@@ -148,14 +150,17 @@ def load(name: str) -> tuple[Any, Any]:
             f"There is no language model {name!r}: give a directory with one, or a hub name such as Qwen/Qwen2-1.5B-Instruct."
         )
     device = chosen_device()
-    adapter = folder / "adapter_config.json"
-    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
+    adapter = folder / weights.ADAPTER_CONFIG
+    base = _base(adapter) if adapter.is_file() else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+        for part in {name, base}:
+            weights.refuse_pickled_adapter(part, local=Path(part).is_dir())
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir(), trust_remote_code=False)
         model: Any = AutoModelForCausalLM.from_pretrained(
             base,
             local_files_only=Path(base).is_dir(),
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # half precision is slower than single on a CPU
         )
         if adapter.is_file():
@@ -165,6 +170,17 @@ def load(name: str) -> tuple[Any, Any]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def _base(adapter: Path) -> str:
+    """The model that an adapter was made for."""
+    try:
+        base = json.loads(adapter.read_text())["base_model_name_or_path"]
+    except (OSError, ValueError, LookupError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise BadInput(f"{adapter} names no base model: give a directory that `found rewriter train` or peft wrote.")
+    return base
 
 
 def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:
@@ -197,8 +213,13 @@ def endpoint(url: str, model: str, allow_host: str | None = None) -> Answer:
                 content = json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"]
         except error.HTTPError as problem:
             raise NoAnswer(f"{host} answered with status {problem.code}") from None
-        except (OSError, ValueError, LookupError, TypeError) as problem:
-            raise NoAnswer(f"{host} gave no answer: {type(problem).__name__}") from None
+        except TimeoutError:
+            raise NoAnswer(f"{host} gave no answer within {TIMEOUT:g} seconds") from None
+        except OSError as problem:
+            why = getattr(problem, "reason", problem)
+            raise NoAnswer(f"{host} gave no answer: {getattr(why, 'strerror', None) or why}") from None
+        except (ValueError, LookupError, TypeError):
+            raise NoAnswer(f"{host} gave no answer: what it sent is no chat completion") from None
         if not isinstance(content, str):
             raise NoAnswer(f"{host} gave no answer in words")
         return content

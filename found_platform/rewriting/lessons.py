@@ -98,6 +98,8 @@ def about_items(domain: Domain, count: int, seed: int) -> list[Lesson]:
     for item in texts:  # in order of frequency
         if item in domain.category and len(members[domain.category[item]]) < LISTED:
             members[domain.category[item]].append(item)
+    if not texts:
+        return []
     share = np.sqrt(items.events[: items.texts])
     existing, words = set(texts), [item.split() for item in texts]
     lessons = []
@@ -135,13 +137,15 @@ def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
     place = {item: i for i, item in enumerate(lake_items.items[: lake_items.texts])}
     verbs = {channel.kind: channel.examples for channel in channels()}
     lessons: list[Lesson] = []
-    while domain.baskets and len(lessons) < count:
-        basket = domain.baskets[int(rng.integers(len(domain.baskets)))]
-        asked_kind = str(rng.choice(list(basket)))
-        seeds = [item for item in basket[asked_kind] if item in place]
-        if not seeds:
-            continue
-        item = str(rng.choice(seeds))
+    # a basket may hold nothing but items that are too rare to be known: nothing can be asked about it
+    seeds = [{kind: [i for i in named if i in place] for kind, named in basket.items()} for basket in domain.baskets]
+    askable = [
+        (basket, kinds) for basket, own in zip(domain.baskets, seeds, strict=True) if (kinds := {k: i for k, i in own.items() if i})
+    ]
+    for _ in range(count if askable else 0):
+        basket, kinds_with_seeds = askable[int(rng.integers(len(askable)))]
+        asked_kind = str(rng.choice(list(kinds_with_seeds)))
+        item = str(rng.choice(kinds_with_seeds[asked_kind]))
         near = lake_items.vectors[: lake_items.texts] @ lake_items.vectors[place[item]]
         category = domain.category.get(item) if rng.random() < 0.5 else None
 

@@ -60,13 +60,14 @@ def floors(revision: str) -> Floors:
 class GroundedRewriter:
     """Needs no model but the text encoder. Warm, a demand takes some ten milliseconds."""
 
-    def __init__(self, settings: Settings, cutoff: dt.date):
+    def __init__(self, settings: Settings, cutoff: dt.date, lake_items: Ground | None = None):
         self.settings = settings
         self.cutoff = cutoff
+        self.lake_items = lake_items
 
     def rewrite(self, demand: str) -> Rewriting:
         """See `Rewriter.rewrite`."""
-        return on(ground.of(self.settings, self.cutoff), demand, self.settings.horizon_days)
+        return on(self.lake_items or ground.of(self.settings, self.cutoff), demand, self.settings.horizon_days)
 
 
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:

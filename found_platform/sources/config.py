@@ -16,7 +16,8 @@ from found_platform import home
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources.options import Location, Lookup, Strict, Texts, TimeColumn, TimeRule, named_key
+from found_platform.sources.options import Lookup, Strict, Texts, TimeColumn, TimeRule, named_key
+from found_platform.sources.origins import Origin
 
 LOOKED_UP = ("text", "category")
 TIMES = ("event_time", "arrived_at")
@@ -24,7 +25,7 @@ Column = str | TimeColumn | Lookup
 """Where a contract column comes from: a column, a nested field or an expression; a time with a rule of its own; a lookup table."""
 
 
-class ChannelEntry(TimeRule, Location):
+class ChannelEntry(TimeRule, Origin):
     """One location that feeds one channel."""
 
     columns: Mapping[str, Column]
@@ -94,7 +95,7 @@ class Consent(Strict):
         return [text for value in listed for text in (("true", "yes") if value is True else (value,))]
 
 
-class ProfileEntry(TimeRule, Location):
+class ProfileEntry(TimeRule, Origin):
     """The profile table: every column but the key and `as_of` is an attribute."""
 
     key: str
@@ -141,7 +142,10 @@ class SourceConfig(Strict):
     simulator: Simulation | None = None
     profile: ProfileEntry | None = None
     span: Span | None = None
-    profile_schema: dict[str, str] | None = None  # found at the first run, kept in HOME/source.yaml
+    # what a home adds, and keeps in HOME/source.yaml
+    profile_schema: dict[str, str] | None = None  # attributes and their types: new ones are added, none is ever removed
+    data_days: Span | None = None  # the days of the data: the span where it has an end, else up to the last event of the last scan
+    partition_days: Span | None = None  # every day this home has had: only grows
 
     @field_validator("channels")
     @classmethod
@@ -164,15 +168,29 @@ class SourceConfig(Strict):
     @property
     def days(self) -> list[dt.date]:
         """First day, and the day after the last one that is known to hold data."""
-        assert self.span is not None
-        return [self.span.start, self.span.end or dt.datetime.now(dt.UTC).date()]
+        span = self.data_days or self.span
+        assert span is not None
+        return [span.start, span.end or dt.datetime.now(dt.UTC).date()]
+
+    def as_asked(self) -> "SourceConfig":
+        """The same config without what a home adds to it."""
+        return self.model_copy(update=dict.fromkeys(HOME_KEEPS))
 
     def asks_the_same(self, other: "SourceConfig") -> bool:
-        """Whether a source file still asks for what this config, as a home keeps it, was made from."""
-        found = {"span", "profile_schema"}
-        if other.span is not None and other.span != self.span:
-            return False
-        return self.model_dump(exclude=found) == other.model_dump(exclude=found)
+        """Whether two configs ask for the same, whatever a home has added to either."""
+        return self.as_asked() == other.as_asked()
+
+    def is_another(self, other: "SourceConfig") -> bool:
+        """Whether two configs have nothing in common: neither the name nor a location, or a simulation is not the same one."""
+        if self.simulator or other.simulator:
+            return not self.asks_the_same(other)
+        return self.name != other.name and not self._paths() & other._paths()
+
+    def _paths(self) -> set[str]:
+        return {entry.path for entries in self.channels.values() for entry in entries} | {e.path for e in [self.profile] if e}
+
+
+HOME_KEEPS = ("profile_schema", "data_days", "partition_days")
 
 
 def load(path: Path) -> SourceConfig:
@@ -183,13 +201,19 @@ def load(path: Path) -> SourceConfig:
         raise BadInput(f"The source file {path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise BadInput(f"The source file {path} is not UTF-8 text: save it as UTF-8.") from None
+    return resolve(parse_text(text, str(path)), path.resolve().parent)
+
+
+def parse_text(text: str, where: str) -> SourceConfig:
+    """Checks the text of a source file; `where` is named in errors."""
     try:
         raw = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+        raise BadInput(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(raw, dict):
-        raise BadInput(f"{path} holds no mapping: start it with `name:` and `channels:`.")
-    return resolve(parse(raw, str(path)), path.resolve().parent)
+        raise BadInput(f"{where} holds no mapping: start it with `name:` and `channels:`.")
+    # as in Docker Compose: a key `x-...` holds what several entries share by a YAML anchor
+    return parse({key: value for key, value in raw.items() if not str(key).startswith("x-")}, where)
 
 
 def parse(raw: dict[str, Any], where: str) -> SourceConfig:
@@ -206,10 +230,13 @@ def resolve(config: SourceConfig, folder: Path) -> SourceConfig:
     """The same config with absolute paths."""
 
     def absolute(entry: Any) -> Any:
-        changes: dict[str, Any] = {"path": os.path.normpath(folder / entry.path)}
+        changes = entry.absolutes(folder)
         if isinstance(entry, ChannelEntry):
-            changes["columns"] = {n: absolute(c) if isinstance(c, Lookup) else c for n, c in entry.columns.items()}
+            changes["columns"] = {n: looked_up(c) if isinstance(c, Lookup) else c for n, c in entry.columns.items()}
         return entry.model_copy(update=changes)
+
+    def looked_up(table: Lookup) -> Lookup:
+        return table.model_copy(update={"path": os.path.normpath(folder / table.path)})
 
     return config.model_copy(
         update={
@@ -228,19 +255,33 @@ def of_home(settings: Settings) -> SourceConfig:
 
 
 def keep(settings: Settings, config: SourceConfig) -> None:
-    """Writes `HOME/source.yaml`, atomically."""
-    assert config.span is not None
-    if len(range((config.days[1] - config.days[0]).days)) >= MAX_PARTITIONS:
-        raise BadInput(
-            f"The span of {config.name!r} from {config.span.start} holds over {MAX_PARTITIONS:,} days: "
-            "set `span:` in the source file, rows outside it go to quarantine."
-        )
+    """Ties a home to a source: writes what it is made with, and `HOME/source.yaml`."""
+    check_days(config)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.keep()
-        path = settings.home / "source.yaml"
-        partial = path.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
-        partial.replace(path)
+        save(settings, config)
     except OSError as error:
-        raise BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.") from None
+        raise no_home(settings, error) from None
+
+
+def check_days(config: SourceConfig) -> None:
+    """Raises BadInput where a source has more days than a home can have."""
+    if (config.days[1] - config.days[0]).days >= MAX_PARTITIONS:
+        raise BadInput(
+            f"The days of {config.name!r} from {config.days[0]} to {config.days[1]} are over {MAX_PARTITIONS:,}: "
+            "write `span: {start: YYYY-MM-DD}` into the source file; rows outside it are left aside."
+        )
+
+
+def save(settings: Settings, config: SourceConfig) -> None:
+    """Writes `HOME/source.yaml`, atomically."""
+    path = settings.home / "source.yaml"
+    partial = path.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    partial.replace(path)
+
+
+def no_home(settings: Settings, error: OSError) -> BadInput:
+    """What to say of a folder that cannot be written."""
+    return BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.")

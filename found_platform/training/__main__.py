@@ -9,6 +9,9 @@ run.json:
     options    `loop.Options`
     losses     `tasks.BehaviorLosses` or `tasks.AlignLosses`
 
+With `--attended` it ends when its standard input is closed: with the process that started it, however that one ends. A folder is
+written by one process at a time; another one waits for it.
+
 Exit status 2: the config or the data cannot be used, or the machine is too small; the message says why. Anything else that goes
 wrong shows where.
 """
@@ -30,6 +33,7 @@ from safetensors.torch import load_file
 
 from found_platform.training import machine, tasks
 from found_platform.training.data import HELD_OUT_FOLD, TrainingData
+from found_platform.training.folder import end_with_parent, locked
 from found_platform.training.loop import CannotResume, Options, Task, train
 from models.device import chosen_device
 from models.found import Found, FoundConfig, rebuild, save
@@ -42,7 +46,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m found_platform.training", description="Train a stage of FOUND.")
     parser.add_argument("command", choices=STAGES)
     parser.add_argument("--config", type=Path, required=True, help="run.json; see the module's documentation")
+    parser.add_argument("--attended", action="store_true", help="end when standard input is closed, with whoever started this")
     options = parser.parse_args(arguments)
+    if options.attended:
+        end_with_parent()
     try:
         with _said_plainly():
             run = json.loads(options.config.read_text())
@@ -94,23 +101,27 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
             f"{run['stage']}: {needs.sentence()}; {len(task.rows):,} rows, batch {options.batch}, {options.steps} steps",
             flush=True,
         )
-    progress = train(task, options, out, device, _made_of(run, data))
-    outcome = {
-        "stage": run["stage"],
-        "parameters": needs.parameters,
-        "trained_parameters": needs.trained,
-        "rows": len(task.rows),
-        "users": len(data.owner[task.rows].unique()),
-        "texts": len(data.text_vectors),
-        "helped": progress.best_step > 0,
-        **vars(progress),
-    }
-    if first:
-        if isinstance(task.model, Found):
-            save(task.model.cpu(), out / "model")
-        (out / "outcome.json").write_text(json.dumps(outcome, indent=1))
-        if not outcome["helped"]:
-            print(f"{run['stage']} did not help: no step was better on held-out users than the start", flush=True)
+    waits = f"another process trains in {out}: waiting for it"
+    with locked(out, lambda: print(waits, flush=True)) if first else contextlib.nullcontext():
+        progress = train(task, options, out, device, _made_of(run, data))
+        outcome = {
+            "stage": run["stage"],
+            "parameters": needs.parameters,
+            "trained_parameters": needs.trained,
+            "rows": len(task.rows),
+            "users": len(data.owner[task.rows].unique()),
+            "texts": len(data.text_vectors),
+            "helped": progress.best_step > 0,
+            **vars(progress),
+        }
+        if first:
+            if isinstance(task.model, Found):
+                save(task.model.cpu(), out / "model")
+            partial = out / "outcome.partial"
+            partial.write_text(json.dumps(outcome, indent=1))
+            partial.replace(out / "outcome.json")  # the stage has finished where this file is
+            if not outcome["helped"]:
+                print(f"{run['stage']} did not help: no step was better on held-out users than the start", flush=True)
     if distributed:
         dist.destroy_process_group()
     return outcome
@@ -160,4 +171,5 @@ def _fits(config: FoundConfig, data: TrainingData) -> None:
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # what is learned of people is for the owner of the folder alone
     main()

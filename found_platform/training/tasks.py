@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from found_platform import metrics
 from found_platform.training.data import TrainingData
 from found_platform.training.loop import Asked, Outputs, Task
 from models.behavior import BehaviorConfig, BehaviorEncoder
@@ -291,24 +292,17 @@ def targeting_auc(scores: Tensor, will: Tensor) -> float:
 
     (N, P) scores, (N, P) bool
     """
-    values = []
-    for score, positive in zip(scores.T, will.T, strict=True):
-        if positive.any() and not positive.all():
-            ahead = score[positive][:, None] - score[~positive]
-            values.append(float((ahead > 0).float().mean() + 0.5 * (ahead == 0).float().mean()))
-    return sum(values) / max(len(values), 1)
+    values = metrics.auc_by_user(scores.float().cpu().numpy(), will.cpu().numpy())
+    return 0.0 if values is None else float(values.mean())
 
 
 def retrieval(users: Tensor, sentences: Tensor, owner: Tensor) -> dict[str, float]:
     """How well users (N, K) find their own description (N, K) among all: recall@10, mean reciprocal rank, and the share of others
     that are farther away. Other rows of the same owner are no candidates."""
-    scores = users @ sentences.T
-    own = scores.diagonal()[:, None]
-    others = owner[:, None] != owner
-    above = ((scores > own) & others).sum(1) + 0.5 * ((scores == own) & others).sum(1)
+    found = metrics.retrieval(users @ sentences.T, owner)
     return {
-        "recall_at_10": float((above < 10).float().mean()),
-        "mrr": float((1 / (1 + above)).mean()),
-        "auc": float((1 - above / others.sum(1).clamp(min=1)).mean()),
+        "recall_at_10": found.recall(10),
+        "mrr": found.reciprocal_rank,
+        "auc": float(found.placements.mean()),
         "candidates": float(len(users)),
     }

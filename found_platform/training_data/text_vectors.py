@@ -7,7 +7,6 @@ Vectors are appended in chunks, so an interrupted run goes on where it stopped. 
 import datetime as dt
 import hashlib
 import importlib.util
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import pyarrow.dataset as pad
 from tqdm import tqdm
 
 from found_platform import lake
+from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -38,8 +38,8 @@ CHUNK = 4096
 """Texts encoded between two commits."""
 
 
-@lru_cache(maxsize=2)
-def encoder(name: str):
+@single_flight(2)
+def encoder(name: str) -> "TextEncoder":
     """The text encoder by name, loaded once a process. Raises BadInput when it is not on this machine."""
     from models.text_encoder import EncoderNotFound, load_text_encoder
 

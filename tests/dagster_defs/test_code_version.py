@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from dagster_defs import code_version, runs
+from dagster_defs import code_version, runs, source_tree
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun
 from found_platform.audiences import specification
@@ -19,7 +19,7 @@ from found_platform.settings import Settings
 
 TREE = {
     "dagster_defs/assets/shop.py": """
-from found_platform import counting, prices
+from found_platform import counting, plugins, prices
 from dagster_defs.materialization import asset
 def build(graph):
     settings = graph.settings
@@ -32,7 +32,7 @@ def build(graph):
             return helper(run)
         return written
     def helper(run):
-        return counting.REGISTRY, settings.grid_days
+        return counting.REGISTRY, settings.grid_days, plugins.load()
     return [sums, table("counts", "How many there are.")]
 """,
     "found_platform/__init__.py": "",
@@ -67,6 +67,12 @@ def one():
     return ["python", "-m", "found_platform.program"]
 """,
     "found_platform/program.py": "def main(): return 1\n",
+    "found_platform/plugins/__init__.py": """
+import importlib, pkgutil
+def load():
+    return [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+""",
+    "found_platform/plugins/one.py": "NAME = 1\n",
 }
 
 
@@ -98,6 +104,7 @@ def changed(folder: Path, file: str, old: str, new: str) -> set[str]:
         ("found_platform/prices.py", "return OTHER", "return 0", set()),
         ("found_platform/counting/by_hand.py", '"python"', '"python3"', {"counts"}),  # reached by the decorator that registers it
         ("found_platform/program.py", "return 1", "return 2", {"counts"}),  # named in the command of a process
+        ("found_platform/plugins/one.py", "NAME = 1", "NAME = 2", {"counts"}),  # loaded by its package
         ("dagster_defs/assets/shop.py", "settings.grid_days", "settings.training_days", {"counts"}),  # of a helper beside it
         ("found_platform/words.yaml", "a: 1", "a: 2", set()),
         ("found_platform/prices.py", "def total(settings, days):", "def total(settings, days):\n    described()", {"sums"}),
@@ -150,7 +157,7 @@ def test_what_is_reached_is_kept_while_nobody_edits_the_code(tmp_path: Path) -> 
 @contextlib.contextmanager
 def calls_within(names: set[str]) -> Iterator[None]:
     """Collects "module:name" of the first-party functions and classes that are called, but for what an import calls."""
-    folders = {str(code_version.ROOT / package) + "/" for package in code_version.PACKAGES}
+    folders = {str(code_version.ROOT / package) + "/" for package in source_tree.PACKAGES}
 
     def ours(frame: FrameType) -> bool:
         return any(frame.f_code.co_filename.startswith(folder) for folder in folders)
@@ -196,6 +203,6 @@ def test_what_an_asset_calls_is_in_its_reach(
     else:
         runs.materialize(copy, asset, str(cutoff - dt.timedelta(days=1) if asset == "user_tabular" else cutoff))
     reached = code_version.reach(copy, asset).definitions
-    free = {code_version.SETTINGS, *code_version.WITHOUT_EFFECT}
+    free = {source_tree.SETTINGS, *source_tree.WITHOUT_EFFECT}
     assert len(called) > 10
     assert sorted(name for name in called - reached if name.split(":")[0] not in free) == []

@@ -29,11 +29,9 @@ def test_every_asset_alone_in_an_empty_home_says_what_it_waits_for(empty: Settin
         for asset, row in graph.table.items():
             if asset == "quarantine":  # reads no asset
                 continue
-            keys = (
-                {NONE: [], AUDIENCE: ["gold"]}.get(row.partitions) if row.partitions in (NONE, AUDIENCE) else graph.keys(asset)[-1:]
-            )
+            keys = {NONE: [], AUDIENCE: ["gold"]}.get(row.partitions, graph.keys(asset)[-1:])
             with pytest.raises(BadInput) as refused:
-                staleness.check_upstreams(graph, instance, asset, keys or [])
+                staleness.check_upstreams(graph, instance, asset, keys)
             message = str(refused.value)
             upstream = next(u for u in row.reads if u not in row.optional)
             assert message.startswith(f"{asset}{f' of {keys[0]}' if keys else ''} reads {upstream}"), message

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from another_version import another_version
+from campaign_times import dated, midnight
 
 import found_platform.app
 from found_platform import registry
@@ -33,6 +34,7 @@ from found_platform.app.document import as_document
 from found_platform.app.lookups import Question, Size
 from found_platform.app.progress import AssetDone, DaysDone, Event, Opened, Working
 from found_platform.app.use_case import USE_CASES, Effect
+from found_platform.audiences import membership
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
@@ -40,6 +42,7 @@ for module in pkgutil.iter_modules(found_platform.app.__path__):
     importlib.import_module(f"found_platform.app.{module.name}")
 
 ANN = Actor("ann", "test")
+NOWHERE = Path("nowhere") / "orders.csv"
 GOLD = Question("people who will soon buy gold", mode="aligned")
 
 
@@ -89,16 +92,17 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
         c, audiences.Save("gold", audiences.Draft(GOLD, Size(top=20), (seeds,), holdout=0.5))
     ),
     "audiences.refresh": lambda c, seeds, user, out: audiences.refresh(c, "gold"),
+    "audiences.lift": lambda c, seeds, user, out: _lift_of_a_past_refresh(c),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
-    "audiences.lift": lambda c, seeds, user, out: audiences.lift(c, audiences.Measure("gold", days=1, texts=("gold ring",))),
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
     "models.roll_back_model": lambda c, seeds, user, out: models.roll_back_model(c),
-    "models.promote": lambda c, seeds, user, out: models.promote(c, registry.version_of(c.settings, registry.CHAMPION)),
+    "models.promote": lambda c, seeds, user, out: models.promote(c, registry.versions(c.settings)[0].version),
     "graph.backfill": lambda c, seeds, user, out: graph.backfill(c, graph.Backfill("2026-01-02", "2026-01-02")),
     "graph.run": lambda c, seeds, user, out: graph.run(c, graph.Run()),
-    "models.publish": lambda c, seeds, user, out: models.publish(c, str(newest_cutoff(c.settings))),
-    "benchmarks.run": lambda c, seeds, user, out: benchmarks.run(c, benchmarks.Run()),
+    "models.publish": lambda c, seeds, user, out: models.publish(c, registry.versions(c.settings)[0].tags["cutoff"]),
+    "sources.pull": lambda c, seeds, user, out: sources.pull(c),
+    "benchmarks.run": lambda c, seeds, user, out: _refused(lambda: benchmarks.run(c, benchmarks.Run(cutoff="1999-01-01"))),
     "rewriting.train": lambda c, seeds, user, out: _refused(
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
     ),
@@ -106,12 +110,15 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
 """A call of each use case that declares rows."""
 
 
-def newest_cutoff(settings: Settings) -> str:
-    return next(v.tags["cutoff"] for v in registry.versions(settings) if registry.CHAMPION in v.aliases)
+def _lift_of_a_past_refresh(context: Context) -> None:
+    refresh = membership.last(context.settings, "gold")
+    assert refresh is not None
+    dated(context.settings, refresh, midnight(refresh.as_of, -20))
+    audiences.lift(context, audiences.Measure("gold", days=1, texts=("gold ring",)))
 
 
 def _refused(call: Callable[[], Any]) -> None:
-    """It is asked for, and cannot be done: no language model lies here."""
+    """It is asked for, and cannot be done."""
     with pytest.raises(BadInput):
         call()
 
@@ -146,6 +153,7 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),
         "rewriting.rewrite": lambda: rewriting.rewrite(context, rewriting.Rewrite("people who will soon buy gold")),
+        "sources.init": lambda: _refused(lambda: sources.init(context, sources.Init((NOWHERE,), NOWHERE))),
         "sources.check": lambda: _refused(lambda: sources.check(context, context.home / "no.yaml")),
     }
     assert set(reading) == {name for name, case in USE_CASES.items() if not case.rows}

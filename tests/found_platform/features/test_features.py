@@ -246,7 +246,7 @@ def test_changing_the_future_changes_no_snapshot_of_the_past(tmp_path: Path) -> 
     changed += [{"user_id": "new", "event_time": cut, "text": "brand new", "channel": "search"}]
     hashes = []
     for name, rows in {"a": events, "b": changed}.items():
-        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa")
+        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
         hashes.append(
             {t: lake.row_hashes(made.lake, t, "event_date", lake.days_where(dt.date.min, cut.date())) for t in write.TABLES}
         )
@@ -290,7 +290,7 @@ def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> 
     assert len(extra) > 30
     histories = []
     for name, rows in {"a": before, "b": before + extra}.items():
-        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa")
+        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
         users = [keys.user_key(keys.home_secret(made), f"u{i}") for i in range(6)]
         moments = [cut - i * DAY for i in range(8)] + [cut + DAY]
         histories.append([feature_store.history(made, users, [moment] * len(users)) for moment in moments])
@@ -340,7 +340,7 @@ def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) 
             there = data["event_time"].cast(pa.timestamp("us", tz="Europe/Berlin"))
             data = data.set_column(data.column_names.index("event_time"), "event_time", there)
             pq.write_table(data, tmp_path / name / "events.parquet")
-        made = lake_of(tmp_path / name / "home", path, secret="aa")
+        made = lake_of(tmp_path / name / "home", path, secret="aa" * 16)
         hashes.append({t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES})
     assert hashes[0] == hashes[1]
     assert {"2024-03-30", "2024-03-31", "2024-10-27"} <= set(hashes[0]["behavior_sequence"])

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,16 @@ def test_a_taught_demand_is_answered_by_its_sentences(domain: lessons.Domain) ->
     assert any(" but not " in user["content"] for _, user, _ in taught)
     assert taught == lessons.demands(domain, 60, 0)
     assert taught != lessons.demands(domain, 60, 1)
+
+
+def test_baskets_without_a_known_item_make_no_lessons_and_end(domain: lessons.Domain) -> None:
+    nothing = [{"purchase": ["an item that nobody knows"]}, {"click": ["another"], "purchase": []}]
+    assert lessons.demands(replace(domain, baskets=nothing), 5, seed=0) == []
+    assert lessons.demands(replace(domain, baskets=[]), 5, seed=0) == []
+    mixed = [*nothing, domain.baskets[0]]
+    assert len(lessons.demands(replace(domain, baskets=mixed), 5, seed=0)) == 5
+    empty = replace(domain.known, items=domain.known.items[domain.known.texts :], texts=0)
+    assert lessons.about_items(replace(domain, known=empty), 5, seed=0) == []
 
 
 @pytest.mark.parametrize("chat", [CHAT, None], ids=["chat template", "plain"])

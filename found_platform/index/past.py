@@ -58,8 +58,13 @@ class Past:
     @cached_property
     def first_day(self) -> int:
         """The first day on which a user did something of their own; the cutoff where nobody ever did."""
-        own = self.happened[~self.exposed]
-        return int(own.min()) if len(own) else self.day
+        return int(np.min(self.happened, where=~self.exposed, initial=self.day))
+
+    def of_users(self, rows: np.ndarray) -> np.ndarray:
+        """(M,) places of all events of some users, by row. Events are in the order of users, so nobody else's are read."""
+        rows = np.sort(rows).astype(self.user.dtype)  # of another type the whole array would be converted
+        starts, ends = np.searchsorted(self.user, rows), np.searchsorted(self.user, rows, "right")
+        return np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)]) if len(rows) else np.empty(0, np.int64)
 
     def of_texts(self, wanted: np.ndarray) -> "Past":
         """The events with one of the texts that are `wanted` (T,) bool."""
@@ -81,8 +86,8 @@ class Past:
         return largest
 
 
-def load(settings: Settings, keys: list[str], cutoff: dt.date) -> Past:
-    """The past of the users `keys` before a cutoff, as far back as a model of it may look."""
+def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Past:
+    """The past of the users `keys` (U,) before a cutoff, as far back as a model of it may look."""
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "events", settings.lake, "raw_events")
     con.register("users", pa.table({"user_key": keys, "user": pa.array(np.arange(len(keys)), pa.int32())}))
