@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from reading import COLUMNS, column, csv, examined, scanned
+from reading import COLUMNS, column, csv, examined, scanned, shares
 
 from found_platform import lake
 from found_platform.errors import BadInput
@@ -212,12 +212,12 @@ def test_an_id_that_holds_an_implausible_share_must_be_confirmed(tmp_path: Path,
         f"bot,2024-01-05,text {i % 40}" for i in range(bot)
     ]
     file = csv(tmp_path, "\n".join(["id,at,what", *rows * 4]) + "\n")
-    refusals = examined(tmp_path, {"path": file}).refusals
+    refusals = shares(examined(tmp_path, {"path": file}))
     assert bool(refusals) == refused
     if refused:
         assert "user_id 'bot' holds" in refusals[0]
         assert "`confirm: ['bot']`" in refusals[0]
-        assert not examined(tmp_path, {"path": file, "confirm": "bot"}).refusals
+        assert not shares(examined(tmp_path, {"path": file, "confirm": "bot"}))
         assert examined(tmp_path, {"path": file, "nulls": ["bot"]}).channels[0].bad == {"no user_id": 4 * bot}
 
 
