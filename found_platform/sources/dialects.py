@@ -6,6 +6,7 @@ What belongs here: encodings, the delimiter, the header line. What does not: rea
 import codecs
 import csv
 import gzip
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
             yield stream  # pyright: ignore[reportReturnType]
     elif packed == "zstd":
         with pa.input_stream(str(file), compression="zstd") as stream:
-            yield stream  # pyright: ignore[reportReturnType]
+            yield io.BufferedReader(stream)  # pyright: ignore[reportArgumentType] (it reads lines, an Arrow stream does not)
     else:
         with file.open("rb") as stream:
             yield stream

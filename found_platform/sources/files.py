@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import as_arrow, literal
 from found_platform.sources import dialects
 from found_platform.sources.dialects import check_distinct, opened
 from found_platform.sources.options import Location
+from found_platform.sources.sieve import Sieved, sieve
 
 JSON_LINE = "line"
 JSON_SAMPLE = 20_000  # rows whose keys are the columns of a JSON file, until one is missed
@@ -41,13 +42,12 @@ class Part:
     read: Path | None = None  # what is read instead of the file
     note: str = ""
     copy: Any = field(default=None, repr=False)
+    sieved: Sieved | None = None
+    signs: dict[str, Any] = field(default_factory=dict)  # of a CSV file, as the `csv` module calls them
 
 
 IN_ORDER = "row_number() OVER ()"
-SERIAL = "parallel=false, "
-"""DuckDB loses whole stretches of a text file without a word where several threads read it and one of them begins at lines that
-have too many or too few columns (seen in 1.5: 82,000 of 200,000 rows)."""
-WORTH_IT = 8 << 20  # bytes from which several threads read a file faster than one
+SERIAL = "parallel=false, "  # several threads may lose rows, see `sieve`
 
 
 def parts(con: duckdb.DuckDBPyConnection, location: Location, where: str) -> list[Part]:
@@ -83,15 +83,29 @@ def _types(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
 
 def _csv(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
     written = dialects.dialect(file, location)
+    sieved = sieve(written.read, len(written.names), written.delimiter, location.quote) if _doubles(location) else None
+    read = sieved.read if sieved else written.read
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in written.names)
     relation = (
-        f"read_csv({literal(str(written.read))}, auto_detect=false, {SERIAL}header=true, delim={literal(written.delimiter)}, "
+        f"read_csv({literal(str(read))}, auto_detect=false, {SERIAL}header=true, delim={literal(written.delimiter)}, "
         f"quote={literal(location.quote)}, escape={literal(location.escape if location.quote else '')}, "
-        f"allow_quoted_nulls=false, store_rejects=true, compression={literal(dialects.compression(written.read))}, "
+        f"allow_quoted_nulls=false, store_rejects=true, compression={literal(dialects.compression(read))}, "
         f"columns={{{types}}})"
     )
     columns = dict.fromkeys(written.names, "VARCHAR")
-    return Part(str(file), relation, columns, IN_ORDER, True, False, True, written.read, written.note, written.copy)
+    signs: dict[str, Any] = {"delimiter": written.delimiter, "quotechar": location.quote or None}
+    if not location.quote:
+        signs["quoting"] = csv.QUOTE_NONE
+    elif not _doubles(location):
+        signs |= {"escapechar": location.escape, "doublequote": False}
+    return Part(
+        str(file), relation, columns, IN_ORDER, True, False, True, read, written.note, (written.copy, sieved), sieved, signs
+    )
+
+
+def _doubles(location: Location) -> bool:
+    """Whether a quote within quotes is doubled: the sieve knows no other way."""
+    return not location.quote or location.escape in ("", location.quote)
 
 
 def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
@@ -133,19 +147,11 @@ NO_ROWS = """CASE error WHEN 'MISSING COLUMNS' THEN 'wrong number of columns' WH
     WHEN 'LINE SIZE OVER MAXIMUM' THEN 'a line over 2 MB' ELSE 'not readable as CSV' END"""
 
 
-def in_parallel(con: duckdb.DuckDBPyConnection, part: Part) -> tuple[Part, int]:
-    """A large text file whose rows can all be split, as several threads read it, and how many rows it has; else the part, and -1.
-
-    Whoever reads it so must find exactly as many rows.
-    """
-    if not part.rejects or part.read is None or part.read.stat().st_size < WORTH_IT:
-        return part, -1
-    ((rows,),) = con.execute(f"SELECT count(*) FROM {part.relation}").fetchall()
-    broken = con.execute("SELECT count(*) FROM reject_errors").fetchone()
-    forget_rejects(con)
-    if broken and broken[0]:
-        return part, -1
-    return replace(part, relation=part.relation.replace(SERIAL, "")), rows
+def in_parallel(part: Part) -> Part:
+    """A text file as several threads read it, where the sieve says that none of its rows can get lost; else as it is."""
+    if part.sieved is None or not part.sieved.regular:
+        return part
+    return replace(part, relation=part.relation.replace(SERIAL, ""))
 
 
 def forget_rejects(con: duckdb.DuckDBPyConnection) -> None:
@@ -171,12 +177,51 @@ def take_rejects(con: duckdb.DuckDBPyConnection, part: Part, where: str) -> None
         "FROM reject_errors GROUP BY ALL)"
     )
     forget_rejects(con)
+    _renumber(con, "rejects", part)
+    for reason, numbers in (part.sieved.refused if part.sieved else {}).items():
+        con.register("sieved_rows", pa.table({"row_number": pa.array(numbers, pa.int64())}))
+        con.execute("INSERT INTO rejects SELECT row_number, ?, false FROM sieved_rows", [reason])
+        con.unregister("sieved_rows")
     first = con.execute("SELECT min(row_number) FROM rejects WHERE swallowed").fetchone()
     if first and first[0] is not None:
-        raise BadInput(
-            f"{where}: {part.file}, row {first[0]:,}: a double quote opens and does not close where its line ends, so nobody can "
-            "say where the row ends: close it, or double it where it is part of a text."
-        )
+        raise _unclosed(part, first[0], where)
+
+
+def _unclosed(part: Part, row: int, where: str) -> BadInput:
+    return BadInput(
+        f"{where}: {part.file}, row {row:,}: a double quote opens and does not close where its line ends, so nobody can "
+        "say where the row ends: close it, or double it where it is part of a text."
+    )
+
+
+def check_whole(part: Part, rows: int, where: str) -> None:
+    """Raises where fewer rows of a text file were read or refused than it has: BadInput for a quote that swallows them.
+
+    A quote that does not close makes DuckDB stop without a word once it has read too far. The sieve knows the number of rows, else
+    they are counted by the `csv` module.
+    """
+    if part.sieved:
+        if rows < part.sieved.rows + sum(map(len, part.sieved.refused.values())):
+            raise JobFailed(
+                f"{part.file} has {part.sieved.rows:,} rows, and {rows:,} were read: the engine has lost some, nothing was kept."
+            )
+        return
+    if part.json or not part.signs or part.read is None:
+        return
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        with opened(part.read) as stream:
+            records = csv.reader((line.decode("utf-8", errors="surrogateescape") for line in stream), **part.signs)
+            number, longest, lines, before = -1, 0, 0, 0
+            for record in records:
+                number += bool(record)
+                if records.line_num - before > lines:
+                    longest, lines = number, records.line_num - before
+                before = records.line_num
+    finally:
+        csv.field_size_limit(limit)
+    if rows < number:
+        raise _unclosed(part, max(longest, 1), where)
 
 
 def number_refused(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> None:
@@ -185,12 +230,35 @@ def number_refused(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> No
     `table` numbers the rows that could be read; the file has the rows of `rejects`, and empty lines, between them.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE passed_over AS SELECT row_number FROM rejects")
-    if not part.json and part.read and (rows := _empty_lines(part.read)):
-        con.execute("INSERT INTO passed_over SELECT unnest(?)", [rows])
+    rows: Any = []
+    if part.sieved:
+        rows = part.sieved.empty
+    elif part.read and not part.json:  # no line of JSON is passed over
+        rows = _empty_lines(part.read)
+    _pass_over(con, rows)
+    _shift(con, table)
+
+
+def _renumber(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> None:
+    """Numbers rows of the sieve's copy as they stand in the file."""
+    if part.sieved and len(part.sieved.missing):
+        con.execute("CREATE OR REPLACE TEMP TABLE passed_over (row_number BIGINT)")
+        _pass_over(con, part.sieved.missing)
+        _shift(con, table)
+
+
+def _pass_over(con: duckdb.DuckDBPyConnection, rows: Any) -> None:
+    con.register("more_rows", pa.table({"row_number": pa.array(rows, pa.int64())}))
+    con.execute("INSERT INTO passed_over SELECT row_number FROM more_rows")
+    con.unregister("more_rows")
+
+
+def _shift(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Counts the rows of `passed_over` between those of a table."""
     # the k-th readable row comes after the n-th passed over where fewer than k readable rows, `before`, come before that one
     con.execute(
         "CREATE OR REPLACE TEMP TABLE gaps AS SELECT row_number - n AS before, max(n) AS n FROM "
-        "(SELECT *, row_number() OVER (ORDER BY row_number) AS n FROM passed_over) GROUP BY ALL"
+        "(SELECT *, row_number() OVER (ORDER BY row_number) AS n FROM (SELECT DISTINCT row_number FROM passed_over)) GROUP BY ALL"
     )
     if con.execute("SELECT 1 FROM gaps LIMIT 1").fetchone():
         con.execute(

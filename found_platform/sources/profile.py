@@ -15,7 +15,16 @@ from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
 from found_platform.sources import mapping, times, values
 from found_platform.sources.config import ProfileEntry, combine
-from found_platform.sources.files import Part, first_line, forget_rejects, number_refused, parts, take_rejects, with_hashes
+from found_platform.sources.files import (
+    Part,
+    check_whole,
+    first_line,
+    forget_rejects,
+    number_refused,
+    parts,
+    take_rejects,
+    with_hashes,
+)
 from found_platform.sources.mapping import Cells
 from found_platform.sources.options import TimeColumn
 from found_platform.sources.values import as_text
@@ -132,6 +141,8 @@ def read_profile(
             raise BadInput(f"{WHERE}: {part.file} cannot be read: {first_line(error)}.") from None
         if part.rejects:
             take_rejects(con, part, WHERE)
+            counts = con.execute("SELECT (SELECT count(*) FROM profile_part), (SELECT count(*) FROM rejects)").fetchone()
+            check_whole(part, sum(counts or ()), WHERE)
             con.execute("INSERT INTO profile_unread SELECT ?, row_number, reason FROM rejects", [part.file])
             number_refused(con, "profile_part", part)
         forget_rejects(con)

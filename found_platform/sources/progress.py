@@ -1,4 +1,4 @@
-"""Progress: a bar with the rows read and the time left, while files are read that take longer than a few seconds.
+"""Progress: a bar with the rows read and the time left, while files take longer than a few seconds.
 
 What belongs here: the bar. What does not: reading.
 """
@@ -16,7 +16,7 @@ EVERY = 0.5  # seconds between two looks
 
 
 class Progress:
-    """A bar over files, weighed by their bytes and counted in rows once the first ones are known. It shows only on a terminal."""
+    """A bar over the bytes of files, with the rows of those that were read. It shows only on a terminal."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, name: str, files: Sequence[str | Path]) -> None:
         self._con = con
@@ -54,6 +54,10 @@ class Progress:
             percent = self._con.query_progress()
             if 0 <= percent <= 100:
                 self._bar.update(max(0, before + int(size * percent / 100) - self._bar.n))
+
+    def rows(self, count: int) -> None:
+        """Says how many rows were read so far."""
+        self._bar.set_postfix_str(f"{count:,} rows", refresh=False)
 
     def close(self) -> None:
         self._bar.close()

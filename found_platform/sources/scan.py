@@ -13,12 +13,13 @@ import duckdb
 import pyarrow as pa
 
 from found_platform.contract import EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT, RETURN
-from found_platform.errors import BadInput, JobFailed
+from found_platform.errors import BadInput
 from found_platform.lake import literal
 from found_platform.sources import expressions, mapping, times, values
 from found_platform.sources.config import ChannelEntry, SourceConfig, Span
 from found_platform.sources.files import (
     Part,
+    check_whole,
     first_line,
     forget_rejects,
     in_parallel,
@@ -276,6 +277,7 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
                     "WHERE day IS NULL OR day BETWEEN DATE '0001-01-02' AND DATE '9999-12-30'",
                 ).fetchall()[0]
             rows += row[0]
+            progress.rows(rows)
             days += [day for day in row[1:] if day is not None]
             if part.rejects:
                 take_rejects(con, part, entry.where)
@@ -384,8 +386,10 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         for part in entry.files:
             con.execute("INSERT INTO scan_parts VALUES (?, ?, ?, ?, ?)", [count, number, channel, part.file, first])
             with progress.file(part.file):
-                first += _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
-            _refuse(con, entry, part, count)
+                taken = _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
+            _refuse(con, entry, part, count, taken)
+            first += taken
+            progress.rows(first)
             count += 1
     progress.close()
     con.execute(SCANNED.format(reason="r.reason", joins=""))
@@ -398,14 +402,11 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
 
 
 def _take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, span: list[Any]) -> int:
-    """Inserts one file, and returns how many rows it has. Raises JobFailed where the engine has lost some."""
-    read, rows = in_parallel(con, part) if in_order(entry, part) else (part, -1)
+    """Inserts one file, and returns how many rows it has that could be read."""
+    read = in_parallel(part) if in_order(entry, part) else part
     forget_rejects(con)
     inserted = _run(con, entry, part, _insert(entry, read, *_values(con, entry, read), number), span).fetchone()
-    taken = int(inserted[0]) if inserted else 0
-    if rows not in (-1, taken):
-        raise JobFailed(f"{part.file} has {rows:,} rows, and {taken:,} were read: the engine has lost some, nothing was kept.")
-    return taken
+    return int(inserted[0]) if inserted else 0
 
 
 def _insert(entry: Entry, part: Part, cells: Cells, wanted: dict[str, Value], number: int) -> str:
@@ -447,8 +448,8 @@ def _insert(entry: Entry, part: Part, cells: Cells, wanted: dict[str, Value], nu
 LOST_DIGITS = "user_id is a float without its last digits"
 
 
-def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int) -> None:
-    """Adds the faulty rows of one file to `refused`: those that were read, and those that could not be.
+def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, taken: int) -> None:
+    """Adds the faulty rows of one file to `refused`: those of the `taken` that were read, and those that could not be.
 
     A row that could not be read belongs to no channel; it is counted once, in the first entry that reads its file.
     """
@@ -460,6 +461,8 @@ def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: in
     )
     if part.rejects:
         take_rejects(con, part, entry.where)
+        ((unread,),) = con.execute("SELECT count(*) FROM rejects").fetchall()
+        check_whole(part, taken + unread, entry.where)
         number_refused(con, "refused_here", part)
     con.execute(
         "INSERT INTO refused SELECT ?, ?, ?, row_number, reason, value, false FROM refused_here",

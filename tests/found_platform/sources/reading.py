@@ -7,6 +7,7 @@ import duckdb
 import yaml
 
 from found_platform import lake
+from found_platform.settings import Settings
 from found_platform.sources import config, scan, staging
 from found_platform.sources.scan import ChannelReport
 
@@ -25,9 +26,14 @@ def source(folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None =
 
 def examined(
     folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None = None, channel: str = "pay_bill"
-) -> staging.CheckReport:
+) -> staging.Examined:
     """What `found source check` knows of it."""
-    return staging.examine(config.load(source(folder, entry, profile, channel)))
+    return staging.examine(Settings.load(folder / "none"), config.load(source(folder, entry, profile, channel)))
+
+
+def shares(report: staging.Examined) -> list[str]:
+    """The refusals that ask for a confirmation."""
+    return [sentence for sentence in report.refusals if "confirm" in sentence]
 
 
 def scanned(folder: Path, entry: dict[str, Any], channel: str = "pay_bill") -> tuple[duckdb.DuckDBPyConnection, ChannelReport]:

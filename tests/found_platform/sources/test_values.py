@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from reading import COLUMNS, column, csv, examined, scanned
+from reading import COLUMNS, column, csv, examined, scanned, shares
 
 from found_platform import lake
 from found_platform.errors import BadInput
@@ -212,12 +212,12 @@ def test_an_id_that_holds_an_implausible_share_must_be_confirmed(tmp_path: Path,
         f"bot,2024-01-05,text {i % 40}" for i in range(bot)
     ]
     file = csv(tmp_path, "\n".join(["id,at,what", *rows * 4]) + "\n")
-    refusals = examined(tmp_path, {"path": file}).refusals
+    refusals = shares(examined(tmp_path, {"path": file}))
     assert bool(refusals) == refused
     if refused:
         assert "user_id 'bot' holds" in refusals[0]
         assert "`confirm: ['bot']`" in refusals[0]
-        assert not examined(tmp_path, {"path": file, "confirm": "bot"}).refusals
+        assert not shares(examined(tmp_path, {"path": file, "confirm": "bot"}))
         assert examined(tmp_path, {"path": file, "nulls": ["bot"]}).channels[0].bad == {"no user_id": 4 * bot}
 
 
@@ -247,10 +247,30 @@ def test_profile_types_can_be_told_and_consent_has_its_words(tmp_path: Path) -> 
     ]
 
 
-def test_no_row_of_a_large_file_is_lost_where_many_cannot_be_split(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quoted", [False, True])
+def test_no_row_of_a_large_file_is_lost_where_many_cannot_be_split(tmp_path: Path, quoted: bool) -> None:
     """Several threads lose stretches of such a file in DuckDB: it is larger than one of their stretches."""
-    rows = 130_000
-    lines = (f"u{i % 999},2024-01-05,{'tea with milk ' * 5}{i % 9}{',1,2' * (i % 8 > 0)}" for i in range(rows))
-    con, report = scanned(tmp_path, {"path": csv(tmp_path, "id,at,what\n" + "\n".join(lines) + "\n")})
-    assert (report.rows, report.good) == (rows, rows // 8)
-    assert con.execute("SELECT count(DISTINCT row_number), max(row_number) FROM refused").fetchone() == (rows - rows // 8, rows)
+    rows = 120_000
+    faults = {7: ",1,2", 11: "", 13: "\xe9"}  # too many columns, an empty line, no UTF-8
+    lines, empty, bad, first = [], 0, 0, []
+    for i in range(1, rows + 1):
+        text = f"{'tea with milk ' * 5}{i % 9}"
+        fault = next((f for n, f in faults.items() if i % n == 0 or (n == 7 and i % 5)), None)
+        if fault == "":
+            lines.append("")
+            empty += 1
+        else:
+            lines.append(f"u{i % 999},2024-01-05,{f'{chr(34)}a, {text}{chr(34)}' if quoted else text}{fault or ''}")
+            bad += fault is not None
+        if i in (3, 77):
+            first.append(i)
+            lines[-1] = ",2024-01-05,tea"
+            bad += fault is None
+            empty -= fault == ""
+            bad += fault == ""
+    content = ("id,at,what\n" + "\n".join(lines) + "\n").encode("latin-1")
+    con, report = scanned(tmp_path, {"path": csv(tmp_path, content)})
+    assert (report.rows, report.good) == (rows - empty, rows - empty - bad)
+    numbers = con.execute("SELECT row_number FROM refused WHERE reason = 'no user_id' ORDER BY 1").fetchall()
+    assert [n for (n,) in numbers] == first
+    assert set(report.bad) == {"no user_id", "wrong number of columns", "not UTF-8"}

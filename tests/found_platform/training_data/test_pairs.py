@@ -68,6 +68,20 @@ def test_items_of_equal_count_are_ordered_by_what_was_spent(tmp_path: Path) -> N
     assert "pays for dear, cheap." in pairs_of(tmp_path, [*events, event("u", "2024-01-16", "later")])[0]["description"]
 
 
+def test_what_is_brought_back_is_told_as_that_and_never_as_paid_for(tmp_path: Path) -> None:
+    events = [
+        event("u", "2024-01-01", "old"),
+        event("u", "2024-01-08", "gold ring", amount=-5.0),
+        event("u", "2024-01-09", "tea", amount=2.0),
+        event("u", "2024-01-16", "later"),
+    ]
+    (pair,) = pairs_of(tmp_path, events)
+    assert pair["description"] == (
+        "In the next 7 days this person pays for tea. In the next 7 days this person brings back gold ring."
+    )
+    assert pair["item_counts"] == [1]
+
+
 def test_nothing_at_or_after_the_cutoff_nor_what_arrived_after_it_is_told(tmp_path: Path) -> None:
     plain = pairs_of(tmp_path / "a", EVENTS)
     changed = [
