@@ -1,4 +1,4 @@
-"""When an audience was refreshed and exported: tests let it be another moment, since simulated data end in the past or the future."""
+"""When an audience was refreshed and exported: tests let it be another moment, since simulated data end when they do."""
 
 import datetime as dt
 
