@@ -25,6 +25,7 @@ WITHOUT_EFFECT = {
     "home": "where the home is",
     "lake": "where the home is",
     "staging": "where the home is",
+    "pulled": "where the home is",
     "truth": "where the home is",
     "pulled": "where the home is",
     "dagster_home": "where the home is",

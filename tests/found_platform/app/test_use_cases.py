@@ -6,7 +6,6 @@ import importlib
 import io
 import pkgutil
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,10 +49,7 @@ GOLD = Question("people who will soon buy gold", mode="aligned")
 def context(settings: Settings, cutoff: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Context:
     """Ann, who asks of a copy of the demo's home, in which a newer version has taken over."""
     home = Path(shutil.copytree(settings.home, tmp_path_factory.mktemp("app") / "found"))
-    made = Settings.load(home)
-    with contextlib.closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as db, db:
-        db.execute("UPDATE experiments SET artifact_location = ?", [(home / "mlflow" / "artifacts").as_uri()])
-    another_version(made, cutoff)
+    another_version(Settings.load(home), cutoff)
     return Context(home, ANN)
 
 

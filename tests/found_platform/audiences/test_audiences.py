@@ -661,7 +661,7 @@ def test_a_filter_that_selects_nobody_is_said_in_a_sentence_by_every_command(
     assert excluded["note"].startswith(f"None of the {base:,} users with a history can be chosen")
     high = json.loads(found("audience", "find", GOLD.sentence, "--min-score", 1000, *home, "--format", "json").out)
     assert high["note"].startswith("Nobody scores 1000 or more: the best of ")
-    assert lookup.find(apart, GOLD, top=5).note is None
+    assert lookup.find(apart, GOLD).note is None
 
 
 def test_a_look_up_replaces_no_file_unless_it_is_told_to(home: Settings, tmp_path: Path, found: Callable[..., Outcome]) -> None:
