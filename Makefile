@@ -7,9 +7,18 @@ STAMP := .venv/.installed
 
 .PHONY: demo test test-fast bench-features bench-training bench-lookup ui lint format clean
 
+# uv where it is there; else pip, upgraded first: the one that a Python brings takes minutes to resolve.
+UV := $(shell command -v uv 2>/dev/null)
+
 $(STAMP): pyproject.toml constraints.txt
+ifdef UV
+	test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv
+	uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,offline-text]'
+else
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,offline-text]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,offline-text]'
+endif
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -34,7 +43,7 @@ bench-lookup: $(STAMP)
 # The Dagster UI on loopback, over the runs that `found demo` left.
 ui: $(STAMP)
 	test -f $(HOME_DIR)/dagster/dagster.yaml || { echo "Nothing has run in $(HOME_DIR) yet: run 'make demo' first."; exit 2; }
-	FOUND_HOME=$(abspath $(HOME_DIR)) DAGSTER_HOME=$(abspath $(HOME_DIR))/dagster PYTHONWARNINGS=ignore \
+	umask 077; FOUND_HOME=$(abspath $(HOME_DIR)) DAGSTER_HOME=$(abspath $(HOME_DIR))/dagster PYTHONWARNINGS=ignore \
 		$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 lint: $(STAMP)

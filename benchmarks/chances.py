@@ -23,7 +23,7 @@ from found_platform import lake, registry, rewriting
 from found_platform.contract import CHANNELS, parse_day
 from found_platform.evaluation import scenarios
 from found_platform.scoring import heads, replay
-from found_platform.scoring.modes import Demand
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.scoring.replay import Replayed
 from found_platform.settings import Settings

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import yaml
 
 from found_platform import contract, index, lake, registry
 from found_platform.audiences import lookup
@@ -45,25 +46,68 @@ SIZES = {  # users of the warm look-up; of the audit and of the concurrency; row
 WIDTH = 128
 
 
-def make_home(home: Path, count: int, encoder: str = "random-bert") -> Settings:
-    """A home with a vault and activity features of `count` users as of AS_OF, and no model."""
+def make_home(
+    home: Path, count: int, encoder: str = "random-bert", *, events: int = 10, days: int = 42, texts: int = 500
+) -> Settings:
+    """A home of `count` users with so many events each in the days before AS_OF, a vault and activity features, and no model."""
     settings = Settings(home=home, profile="tiny", encoder=encoder)
     home.mkdir(parents=True)
     named = keys.key_table(keys.home_secret(settings), [f"user {i}" for i in range(count)]).sort_by("user_key")
     keys.remember(settings, named)
+    start = AS_OF - dt.timedelta(days=days)
+    span = {"start": str(start), "end": str(AS_OF)}
+    simulated = {"name": "made up", "channels": {}, "simulator": {"users": count, "days": days, "seed": 0, "start": str(start)}}
+    (home / "source.yaml").write_text(yaml.safe_dump({**simulated, "span": span}))
     rng = np.random.default_rng(0)
-    day = AS_OF - dt.timedelta(days=1)
-    moment = pa.array([contract.snapshot_time(day)] * count, contract.TIMESTAMP)
-    own: dict[str, Any] = {"event_date": pa.array([day] * count, pa.date32()), "user_key": named["user_key"]}
-    own |= {"event_timestamp": moment, "created_timestamp": moment}
+    own: dict[str, pa.Array] = {}
     schema = contract.snapshot_schema(contract.ACTIVITY_FEATURES)
-    for field in schema:
-        if field.name not in own:
-            values = rng.lognormal(3, 1, count)
-            own[field.name] = pa.array(values if field.type == pa.float64() else values.astype(int), field.type)
-    table = pa.table({field.name: own[field.name] for field in schema}, schema=schema)
-    lake.replace_days(settings.lake, "user_tabular", table, day, AS_OF, schema=schema)
+    for field in contract.ACTIVITY_FEATURES:
+        values = rng.lognormal(3, 1, count)
+        own[field.name] = pa.array(values if field.type == pa.float64() else values.astype(int), field.type)
+    for moment in (AS_OF, *users.past_cutoffs(settings, AS_OF)):
+        day = moment - dt.timedelta(days=1)
+        known = pa.array([contract.snapshot_time(day)] * count, contract.TIMESTAMP)
+        own |= {"event_date": pa.array([day] * count, pa.date32()), "user_key": named["user_key"]}
+        own |= {"event_timestamp": known, "created_timestamp": known}
+        table = pa.table({field.name: own[field.name] for field in schema}, schema=schema)
+        lake.replace_days(settings.lake, "user_tabular", table, day, moment, schema=schema)
+    _add_events(settings, named, rng, events * count // days, days, [f"text {i} of things to buy" for i in range(texts)])
     return settings
+
+
+def _add_events(settings: Settings, named: pa.Table, rng: np.random.Generator, a_day: int, days: int, texts: list[str]) -> None:
+    """Raw events, so many a day, and the cached vectors of their texts."""
+    ids = np.arange(len(texts)) * 7919
+    text = pa.array(texts)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for place in range(days):
+            day = AS_OF - dt.timedelta(days=days - place)
+            moment = pa.array([contract.midnight(day)] * a_day, contract.TIMESTAMP)
+            user, which = rng.integers(0, len(named), a_day), rng.integers(0, len(texts), a_day)
+            columns: dict[str, Any] = {field.name: pa.nulls(a_day, field.type) for field in contract.EVENTS}
+            columns |= {"event_date": pa.array([day] * a_day, pa.date32()), "channel": pa.array(["pay_bill"] * a_day)}
+            columns |= {"user_key": named["user_key"].take(pa.array(user)).combine_chunks()}
+            columns |= {"fold": pa.array((user % 5).astype(np.int8)), "event_time": moment, "arrived_at": moment}
+            columns |= {"text_id": pa.array(ids[which]), "text": text.take(pa.array(which))}
+            columns |= {"amount": pa.array(rng.lognormal(2, 1, a_day)), "exposure": pa.array(np.zeros(a_day, bool))}
+            yield pa.record_batch([columns[field.name] for field in contract.EVENTS], schema=contract.EVENTS)
+
+    reader = pa.RecordBatchReader.from_batches(contract.EVENTS, batches())
+    lake.replace(settings.lake, "raw_events", reader, schema=contract.EVENTS, partition_by=("event_date", "channel"))
+    first = [AS_OF - dt.timedelta(days=days)] * len(texts)
+    rows = pa.table([pa.array(first, pa.date32()), pa.array(ids), text, pa.array([1] * len(texts))], schema=contract.BEHAVIOR_TEXT)
+    lake.replace(settings.lake, "behavior_text", rows, schema=contract.BEHAVIOR_TEXT, partition_by=("event_date",))
+    encoder = text_vectors.encoder(settings.text_encoder)
+    vectors = make_vectors(rng, len(texts), encoder.dim).astype("<f2")  # texts that differ, as those of a random encoder do not
+    cached = [pa.array([encoder.revision] * len(texts)), pa.array(ids), pa.array([v.tobytes() for v in vectors], pa.binary())]
+    lake.replace(
+        settings.lake,
+        text_vectors.TABLE,
+        pa.table(cached, schema=text_vectors.SCHEMA),
+        schema=text_vectors.SCHEMA,
+        partition_by=("encoder_revision",),
+    )
 
 
 def add_version(settings: Settings, width: int, seed: int) -> str:
@@ -79,7 +123,7 @@ def add_version(settings: Settings, width: int, seed: int) -> str:
     version = registry.log(settings, model, parameters={}, metrics={}, tags={"cutoff": str(AS_OF)}, card="# Simulated")
     registry.nominate(settings, version, str(AS_OF))
     registry.store_verdict(settings, version, Verdict(True, "simulated", {}))
-    named = lake.read(settings.lake, "user_tabular", columns=["user_key"]).sort_by("user_key")["user_key"]
+    named = index.attributes(settings, AS_OF)["user_key"]
     count = len(named)
     vectors = make_vectors(rng, count, width)
     events = rng.integers(0, 50, count)
@@ -153,7 +197,9 @@ def warm(home: Path, count: int, encoder: str, rounds: int) -> dict[str, Any]:
                 encode=encoded,
                 raw=raw,
                 searcher=lambda: searcher.search(index.live(settings), encoded(), TOP),
-                find=lambda: lookup.find(settings, lookup.Question(DEMANDS[next(turn) % len(DEMANDS)], mode="aligned"), top=TOP),
+                find=lambda: lookup.find(
+                    settings, lookup.Question(DEMANDS[next(turn) % len(DEMANDS)], mode="aligned"), lookup.Size(top=TOP)
+                ),
             )
     lookup.release(settings)
     cold = medians(2, cold=lambda: index.search(settings, published, encoded(), TOP))["cold"]

@@ -158,7 +158,7 @@ class Home:
         """Everybody's state as this model has it."""
         vectors = users.vectors_of(self.settings, model, self.history, users.texts_of(self.settings, model, self.cutoff))
         events = users.own_texts(self.history)[1]
-        made = methods.Population(self.settings, model, None, self.cutoff, self.keys, vectors, events)
+        made = methods.Population.of_lake(self.settings, model, None, self.cutoff, self.keys, vectors, events)
         vars(made)["history"] = self.history  # it would ask for the same again
         return made
 

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from found_platform.contract import CHANNELS
-from found_platform.evaluation.metrics import auc
+from found_platform.metrics import auc
 from found_platform.sources.simulator import scenarios, world
 from found_platform.sources.simulator.events import day_of_block, vocabulary
 from found_platform.sources.simulator.oracle import probability

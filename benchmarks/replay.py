@@ -14,18 +14,17 @@ import datetime as dt
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 
-from found_platform import index
 from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
-from found_platform.embedding import users
+from found_platform.index.past import Past, day_of
+from found_platform.index.states import LakeStates, PastState
+from found_platform.index.user_keys import UserKeys
 from found_platform.scoring import replay
 from found_platform.scoring.matching import Matching
-from found_platform.scoring.past import Past, day_of
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from models.frozen_text import FrozenText, FrozenTextConfig
@@ -60,20 +59,25 @@ def population(count: int, events: int, rng: np.random.Generator, home: Path) ->
         np.zeros(events, bool),
         np.ones(events, np.float32),
     )
-    model = FrozenText(FrozenTextConfig("none", "none", 8))
-    made = Population(
-        Settings(home=home),
-        model,
-        None,
-        CUTOFF,
-        [f"{i:07d}" for i in range(count)],
-        np.zeros((count, 8), np.float32),
-        np.ones(count),
-    )
-    vars(made)["past"] = past
     columns = {f.name: pa.array(rng.poisson(5 * volume), pa.int64()).cast(f.type) for f in ACTIVITY_FEATURES}
-    vars(made)["attributes"] = pa.table({"user_key": made.keys, **columns})
-    return made
+    keys = UserKeys.of([f"{i:07d}" for i in range(count)])
+    model = FrozenText(FrozenTextConfig("none", "none", 8))
+    states = MadeUp(Settings(home=home), model, None, CUTOFF, keys)
+    vars(states).update(past=past, attributes=pa.table(columns), moments=MOMENTS)
+    vectors = np.zeros((count, 8), np.float32)
+    return Population(Settings(home=home), model, None, CUTOFF, keys, vectors, np.ones(count), states)
+
+
+MOMENTS = [CUTOFF - dt.timedelta(days=14 * i) for i in range(1, DAYS // 14 + 1)]
+
+
+class MadeUp(LakeStates):
+    """States that are given; at every moment the same is known of users as at the cutoff."""
+
+    def past_state(self, moment: dt.date) -> PastState:
+        """See `States`."""
+        users = np.arange(self.past.users)
+        return PastState(users, self.attributes, users[:0], np.empty((0, 0), np.float32))
 
 
 def whole(home: Path) -> None:
@@ -81,7 +85,7 @@ def whole(home: Path) -> None:
     settings = Settings.load(home)
     for number, demand in enumerate(DEMANDS):
         began, used = time.perf_counter(), time.process_time()
-        found = lookup.find(settings, lookup.Question(demand, mode="replay"), top=TOP)
+        found = lookup.find(settings, lookup.Question(demand, mode="replay"), lookup.Size(top=TOP))
         wall, cpu = time.perf_counter() - began, time.process_time() - used
         first = "" if number else " (first)"
         print(f"{wall:6.2f} s, CPU {cpu:6.2f} s: {found.count} users, mode {found.mode}: {demand}{first}", flush=True)
@@ -99,23 +103,17 @@ def main() -> None:
         return
     with TemporaryDirectory() as home:
         everybody = population(given.users, given.events, np.random.default_rng(0), Path(home))
-        moments = [CUTOFF - dt.timedelta(days=14 * i) for i in range(1, DAYS // 14 + 1)]
-        with (
-            mock.patch.object(users, "past_cutoffs", return_value=moments),
-            mock.patch.object(index, "attributes", return_value=everybody.attributes),
-            mock.patch.object(index, "filter_columns", return_value=pa.schema(ACTIVITY_FEATURES)),
-        ):
-            matching = Matching(np.where(np.arange(TEXTS) < ABOUT, 1.0, 0.0))
-            began = time.perf_counter()
+        matching = Matching(np.where(np.arange(TEXTS) < ABOUT, 1.0, 0.0))
+        began = time.perf_counter()
+        replay.answer(everybody, matching, HORIZON)
+        print(f"{given.users:,} users, {given.events:,} events: first {time.perf_counter() - began:.2f} s", flush=True)
+        walls, cpus = [], []
+        for _ in range(given.rounds):
+            began, used = time.perf_counter(), time.process_time()
             replay.answer(everybody, matching, HORIZON)
-            print(f"{given.users:,} users, {given.events:,} events: first {time.perf_counter() - began:.2f} s", flush=True)
-            walls, cpus = [], []
-            for _ in range(given.rounds):
-                began, used = time.perf_counter(), time.process_time()
-                replay.answer(everybody, matching, HORIZON)
-                walls.append(time.perf_counter() - began)
-                cpus.append(time.process_time() - used)
-            print(f"warm: median {np.median(walls):.2f} s, best {min(walls):.2f} s; CPU {np.median(cpus):.2f} s")
+            walls.append(time.perf_counter() - began)
+            cpus.append(time.process_time() - used)
+        print(f"warm: median {np.median(walls):.2f} s, best {min(walls):.2f} s; CPU {np.median(cpus):.2f} s")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from sklearn.linear_model import LogisticRegression
 
-from found_platform.evaluation.metrics import auc
+from found_platform.metrics import auc
 from found_platform.rewriting import ground, reading, retrieval
 from found_platform.settings import Settings
 from found_platform.sources.simulator import scenarios, world

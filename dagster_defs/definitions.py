@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import dagster as dg
 
 from dagster_defs import automation, service
 from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
 from dagster_defs.graph import AssetGraph
+from found_platform import home
 from found_platform.settings import Settings
 
 
@@ -24,7 +24,7 @@ def build_jobs(graph: AssetGraph) -> list[dg.JobDefinition]:
 
 def build_defs(settings: Settings | None = None, *, assets: Iterable[dg.AssetsDefinition] = ()) -> dg.Definitions:
     """Fresh definitions for a home. Those of `assets` take the place of the home's assets with the same keys."""
-    graph = AssetGraph(settings or Settings.load(Path(os.environ.get("FOUND_HOME", ".found"))))
+    graph = AssetGraph(settings or Settings.load(home.default()))
     overrides = {asset.key: asset for asset in assets}
     return dg.Definitions(
         assets=[overrides.get(asset.key, asset) for asset in build_assets(graph)],
@@ -34,4 +34,5 @@ def build_defs(settings: Settings | None = None, *, assets: Iterable[dg.AssetsDe
     )
 
 
+os.umask(home.PRIVATE_UMASK)  # Dagster's processes start here
 defs = build_defs()

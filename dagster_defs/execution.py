@@ -22,9 +22,10 @@ from filelock import FileLock, Timeout
 
 from dagster_defs import queueing, service
 from dagster_defs.definitions import build_assets, build_jobs
-from dagster_defs.graph import AssetGraph
+from dagster_defs.graph import ASKED_BY, AssetGraph
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed
+from found_platform.privacy import actor
 from found_platform.settings import Settings
 
 IN_PROCESS, SESSION = "found/in_process", "found/session"
@@ -94,7 +95,8 @@ class Executor:
     def __init__(self, graph: AssetGraph, instance: dg.DagsterInstance, session: str):
         self.graph = graph
         self.instance = instance
-        self._tags = {IN_PROCESS: "true", SESSION: session}
+        self._asked_by = {ASKED_BY: str(actor.current())}
+        self._tags = {IN_PROCESS: "true", SESSION: session, **self._asked_by}
         self._here = False  # the daemon did not take a run of this command: it is not asked again
 
     def materialize(self, asset: str, keys: list[str]) -> RunOutcome:
@@ -104,7 +106,7 @@ class Executor:
             tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
         elif keys[0]:
             tags = {"dagster/partition": keys[0]}
-        outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags))
+        outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by))
         if outcome is None:
             result = dg.materialize(
                 build_assets(self.graph),
@@ -122,7 +124,7 @@ class Executor:
     def job(self, name: str, config: Mapping[str, Any]) -> RunOutcome:
         """One run of a job of `service`. Raises BadInput or JobFailed."""
         run_config = {"ops": {service.OPS[name]: {"config": dict(config)}}} if config else {}
-        outcome = self._queued(name, queueing.Order(job=name, run_config=run_config))
+        outcome = self._queued(name, queueing.Order(job=name, tags=self._asked_by, run_config=run_config))
         if outcome is None:
             (job,) = (j for j in build_jobs(self.graph) if j.name == name)
             result = job.execute_in_process(

@@ -23,6 +23,9 @@ EVERYTHING = -20_000
 
 DAILY, CUTOFF, AUDIENCE, NONE = "daily", "cutoff", "audience", "none"
 
+ASKED_BY = "found/asked_by"
+"""Tag of a run: the actor who asked for it, who may sit in another process."""
+
 AUDIENCES = "audiences"
 """Name of the dynamic partitions: one a saved audience."""
 
@@ -126,7 +129,10 @@ def table(settings: Settings) -> dict[str, Asset]:
             writes=SERVICE,
         ),
         "user_index": Asset(
-            "publish", CUTOFF, {"user_embeddings": None, "promotion": None, "user_tabular": Read(-1, -1)}, writes=SERVICE
+            "publish",
+            CUTOFF,
+            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": history, "raw_events": ever},
+            writes=SERVICE,
         ),
         "tuned_prompts": Asset(
             "audience",
@@ -177,9 +183,11 @@ class AssetGraph:
 
     @cached_property
     def span(self) -> Span:
-        """The days of the home's source; of a default simulation before anything has run."""
+        """Every day this home has had, as its last scan left them: an open source ends with the day after its last event, not with
+        today. The days of a default simulation before anything has run."""
         if (self.settings.home / "source.yaml").exists():
-            span = of_home(self.settings).span
+            source = of_home(self.settings)
+            span = source.partition_days or source.span
             assert span is not None
             return span
         return Span(start=SourceConfig.model_validate({"name": "simulated", "simulator": {}}).simulator.start)  # pyright: ignore

@@ -13,9 +13,10 @@ import dagster as dg
 import pyarrow as pa
 
 from dagster_defs import checks, code_version, fingerprints, locks, staleness
-from dagster_defs.graph import DAILY, AssetGraph
+from dagster_defs.graph import ASKED_BY, DAILY, AssetGraph
 from found_platform import contract, lake
 from found_platform.lake import Written
+from found_platform.privacy.actor import Actor, account, acting
 
 OWNER = "team:feature-platform"
 
@@ -49,10 +50,11 @@ class AssetRun:
     def guarded(self) -> Iterator[None]:
         """Around the body: holds the locks of what it writes, and records what it reads.
 
-        Raises BadInput where an upstream is missing.
+        What is done inside is done for whoever asked for the run. Raises BadInput where an upstream is missing.
         """
         settings = self._graph.settings
-        with locks.hold(settings, locks.names(self._graph, self.asset, self.keys)), lake.recorded_reads() as self._reads:
+        writes = locks.names(self._graph, self.asset, self.keys)
+        with acting(asked_by(self._context.run)), locks.hold(settings, writes), lake.recorded_reads() as self._reads:
             staleness.check_upstreams(self._graph, self.instance, self.asset, self.keys)
             self._fingerprints = fingerprints.of(self._graph, self.instance, self.asset, self.keys)
             self._reads.clear()  # what a fingerprint asks is no input
@@ -115,6 +117,12 @@ class AssetRun:
             outcomes=outcomes,
             metadata=about,
         )
+
+
+def asked_by(run: dg.DagsterRun) -> Actor:
+    """Who asked for a run: whoever its tag names, else who runs Dagster (a schedule, or a person in the UI)."""
+    name = run.tags.get(ASKED_BY)
+    return Actor.parse(name) if name else Actor(account(), "dagster")
 
 
 Body = Callable[[AssetRun], dg.MaterializeResult]

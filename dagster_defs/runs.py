@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dagster_defs import locks, service, staleness
 from dagster_defs.execution import Executor, executor, open_instance
+from dagster_defs.forced import Forced
 from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph
 from dagster_defs.service import ServiceChange
 from dagster_defs.staleness import State
@@ -17,6 +18,7 @@ from found_platform import home, lake
 from found_platform.audiences import membership, specification
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
+from found_platform.sources import growth, staging
 
 
 @dataclass(frozen=True)
@@ -48,23 +50,30 @@ def run(
 
     A partition whose newest materialisation has the fingerprint it would get again is skipped, unless `force`. `prepare` is called
     once, before the first asset that has something to do. Raises BadInput or JobFailed; what was done before stays, and the next
-    call goes on from there.
+    call goes on from there: with or without `force`, it redoes what a killed call with `force` had still to redo.
     """
     prepared = False
     with executor(settings) as runner:
+        forced = Forced(settings, f"demo {cutoff}", force=force)
         for asset in runner.graph.table:
+            if asset == "raw_events":  # the scan may have found days that were not there before
+                runner.graph = AssetGraph(settings)
             keys = keys_of(runner.graph, asset, cutoff)
             if not keys:
                 continue
             yield asset
-            stale = keys if force else _stale(runner, asset, keys)
+            stale = _to_do(runner, asset, keys, forced)
             if stale and not prepared:
                 prepare()
                 prepared = True
             timer = lake.Timer()
-            counts = [_materialize(runner, asset, part) for part in _ranges(stale)]
+            counts = []
+            for part in _ranges(stale):
+                counts.append(_materialize(runner, asset, part))
+                forced.redone(asset, part)
             rows = [n for n in counts if n is not None]
             yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)
+        forced.finish()
 
 
 RUN_DAYS = 30
@@ -97,24 +106,26 @@ def backfill(
     assets: Sequence[str] = BACKFILLED,
     each_day: bool = False,
     force: bool = False,
+    removed: growth.Removed | None = None,
 ) -> Iterator[Filled]:
     """Materialises the days `first` to `last`, both included, of these daily assets: those that are missing or stale, or all.
 
-    A source that has changed is scanned first. Days go into runs of consecutive ones, or a run each with `each_day`: the rows are
-    the same. Raises BadInput for days outside the source and JobFailed; what was done before stays, and the same call goes on from
-    there.
+    A source that has changed is scanned first. Days that the home does not have then are left out, see `days_of`. Days go into runs
+    of consecutive ones, or a run each with `each_day`: the rows are the same. `removed` says what is done with rows that the source
+    no longer holds. Raises BadInput where the home has none of the days, or its source has shrunk and nobody says what to do, and
+    JobFailed; what was done before stays, and the same call goes on from there.
     """
-    graph = AssetGraph(settings)
-    days = [k for k in graph.keys("raw_events") if str(first) <= k <= str(last)]
-    if not days or days[0] != str(first) or days[-1] != str(last):
-        own = graph.keys("raw_events")
-        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {own[0]} to {own[-1]}.")
     with executor(settings) as runner:
+        staging.renew(settings, removed)
+        forced = Forced(settings, f"backfill {first} {last} {' '.join(assets)}", force=force)
         for asset in ("quarantine", "raw_profile"):
+            runner.graph = AssetGraph(settings)
             if _stale(runner, asset, [""]):
                 _materialize(runner, asset, [""])
+        runner.graph = AssetGraph(settings)
+        days = days_of(settings, first, last)
         for asset in assets:
-            stale = days if force else [k for k in _stale(runner, asset, graph.keys(asset)) if k in set(days)]
+            stale = _to_do(runner, asset, days, forced)
             runs = (
                 [[k] for k in stale]
                 if each_day
@@ -124,7 +135,18 @@ def backfill(
             for keys in runs:
                 timer = lake.Timer()
                 rows = _materialize(runner, asset, keys)
+                forced.redone(asset, keys)
                 yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
+        forced.finish()
+
+
+def days_of(settings: Settings, first: dt.date, last: dt.date) -> list[str]:
+    """The days of a home from `first` to `last`, both included. Raises BadInput where it has none of them."""
+    own = AssetGraph(settings).keys("raw_events")
+    days = [k for k in own if str(first) <= k <= str(last)]
+    if not days:
+        raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {own[0]} to {own[-1]}.")
+    return days
 
 
 def states(settings: Settings) -> list[State]:
@@ -154,6 +176,12 @@ def rollback(settings: Settings) -> ServiceChange:
         return ServiceChange.from_metadata(runner.job(service.ROLLBACK, {}).metadata())
 
 
+def rollback_index(settings: Settings) -> ServiceChange:
+    """Makes the index before it answer look-ups again; the champion stays. Raises BadInput or JobFailed."""
+    with executor(settings) as runner:
+        return ServiceChange.from_metadata(runner.job(service.ROLLBACK_INDEX, {}).metadata())
+
+
 def refresh(settings: Settings, audience: str) -> None:
     """Finds the members of a saved audience anew. Raises BadInput or JobFailed; its last members stay then."""
     specification.newest(settings, audience)
@@ -178,6 +206,12 @@ def materialize(settings: Settings, asset: str, key: str) -> None:
         raise BadInput(f"There is no {key} in this home: days go from {days[0]} to {days[-1]}.")
     with executor(settings) as runner:
         _materialize(runner, asset, [key])
+
+
+def _to_do(runner: Executor, asset: str, keys: list[str], forced: Forced) -> list[str]:
+    """The keys that are missing, stale or forced, in their order."""
+    chosen = {*_stale(runner, asset, keys), *forced.pending(asset, keys)}
+    return [key for key in keys if key in chosen]
 
 
 def _stale(runner: Executor, asset: str, keys: list[str]) -> list[str]:

@@ -12,13 +12,16 @@ import dagster as dg
 
 from dagster_defs import locks
 from dagster_defs.graph import PROMPTS, SERVICE, AssetGraph
+from dagster_defs.materialization import asked_by
+from found_platform import index, registry
 from found_platform.audiences import prompts
 from found_platform.index import champion
 from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication, publication
+from found_platform.privacy.actor import acting
 
-PROMOTE, ROLLBACK = "promote", "rollback"
-OPS = {PROMOTE: "take_service", ROLLBACK: "give_service_back"}
+PROMOTE, ROLLBACK, ROLLBACK_INDEX = "promote", "rollback", "rollback_index"
+OPS = {PROMOTE: "take_service", ROLLBACK: "give_service_back", ROLLBACK_INDEX: "point_at_the_earlier_index"}
 """The one op of each job."""
 
 
@@ -59,13 +62,19 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
 
     @dg.op(name=OPS[PROMOTE], out=dg.Out(dg.Nothing))
     def promote(context: dg.OpExecutionContext, config: Promote) -> dg.Output[None]:
-        with locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
+        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
             return changed(champion.promote(settings, config.version))
 
     @dg.op(name=OPS[ROLLBACK], out=dg.Out(dg.Nothing))
     def rollback(context: dg.OpExecutionContext) -> dg.Output[None]:
-        with locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
+        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
             return changed(champion.rollback(settings))
+
+    @dg.op(name=OPS[ROLLBACK_INDEX], out=dg.Out(dg.Nothing))
+    def rollback_index(context: dg.OpExecutionContext) -> dg.Output[None]:
+        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{PROMPTS}"]):  # it waits for no publisher
+            version = registry.version_of(settings, registry.CHAMPION) or ""
+            return changed(Change((version, version), index.rollback(settings)))
 
     @dg.job(name=PROMOTE, description="Makes a version the champion and publishes its users.")
     def promote_job() -> None:
@@ -75,4 +84,8 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
     def rollback_job() -> None:
         rollback()
 
-    return [promote_job, rollback_job]
+    @dg.job(name=ROLLBACK_INDEX, description="Makes the index before it answer look-ups again; the champion stays.")
+    def rollback_index_job() -> None:
+        rollback_index()
+
+    return [promote_job, rollback_job, rollback_index_job]

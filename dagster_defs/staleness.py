@@ -121,7 +121,7 @@ def files_exist(settings: Settings, asset: str, key: str) -> bool:
     if asset in IN_LAKE and not lake.exists(settings.lake, asset):
         return False
     if asset == "quarantine":
-        return staging.is_staged(settings)
+        return staging.is_staged(settings) and not staging.waits(settings)
     if asset in TRAINED:
         folder = export.folder(settings, dt.date.fromisoformat(key))
         return (folder / "data").exists() and (folder / TRAINED[asset]).exists()
@@ -131,7 +131,8 @@ def files_exist(settings: Settings, asset: str, key: str) -> bool:
 def serves(settings: Settings, asset: str, key: str) -> bool:
     """Whether model, alias and index of a cutoff are still in place; true for every other asset.
 
-    A champion or an index that a person took back is gone on purpose: only something new makes it again.
+    A champion or an index that a person took back is gone on purpose: only something new makes it again. A version that waits
+    behind the champion of a newer cutoff has its place too.
     """
     if asset not in ("found_model", "promotion", "user_index"):
         return True
@@ -139,7 +140,11 @@ def serves(settings: Settings, asset: str, key: str) -> bool:
     if version is None:
         return False
     if asset == "promotion":
-        return registry.version_of(settings, registry.CHAMPION) == version or registry.held(settings, version)
+        return registry.version_of(settings, registry.CHAMPION) == version or _waits(settings, version)
     if asset == "user_index":
-        return index.is_live(settings, version, key) or index.withdrawn(settings, version, key) or registry.held(settings, version)
+        return index.is_live(settings, version, key) or index.withdrawn(settings, version, key) or _waits(settings, version)
     return True
+
+
+def _waits(settings: Settings, version: str) -> bool:
+    return registry.reason_to_wait(settings, version) is not None

@@ -7,21 +7,23 @@ import datetime as dt
 import re
 import unicodedata
 from pathlib import Path
-from typing import Literal, get_args
 
 import pyarrow as pa
 import yaml
 
+from found_platform.channels import channels
 from found_platform.errors import BadInput
 
-Channel = Literal["pay_bill", "spm", "mini_program", "search"]
-CHANNELS: tuple[str, ...] = get_args(Channel)
-"""The four event channels of the FOUND paper (section 3.1); a channel's position is its code in `behavior_sequence`."""
+CHANNELS: tuple[str, ...] = tuple(channel.name for channel in channels())
+"""The names of the event channels; a channel's position is its code in `behavior_sequence`."""
 
-SEARCH = "search"
+SEARCH = next(channel.name for channel in channels() if channel.modality == "search")
+"""The channel of the searches."""
 FOLDS = 5
 HELD_OUT_FOLD = 0
 """Users of this fold never enter either training stage."""
+MIN_HELD_OUT = 10
+"""Held-out users who must act both before a window and in it: on fewer, nobody can judge whether a model has learned anything."""
 
 MAX_TEXT = 4096
 MAX_PARTITIONS = 25_000
@@ -31,6 +33,11 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 EVENT_REQUIRED = ("user_id", "event_time", "text")
 EVENT_OPTIONAL = ("category", "amount", "status", "payment_method", "event_id", "arrived_at")
+
+RETURN = "return"
+"""The `status` of an event that brings back what was bought: an act of its own, which never counts as a purchase."""
+OWN_ACT = f"NOT exposure AND status IS DISTINCT FROM '{RETURN}'"
+"""In SQL: what a user did of their own accord and kept, the only events that count as doing something."""
 
 EVENTS = pa.schema(
     [
@@ -185,6 +192,13 @@ def parse_day(value: str, what: str) -> dt.date:
         raise BadInput(f"{what} is {value!r}, which is not a day: write it as YYYY-MM-DD.") from None
 
 
+def parse_cutoff(value: str | None, default: dt.date, end: dt.date) -> dt.date:
+    """A day, `latest` for the data's `end`, or None for the default. Raises BadInput otherwise."""
+    if value is None:
+        return default
+    return end if value == "latest" else parse_day(value, "--cutoff")
+
+
 def days_between(start: dt.date, end: dt.date) -> list[dt.date]:
     """The days of `[start, end)`."""
     return [start + dt.timedelta(days=i) for i in range((end - start).days)]
@@ -200,8 +214,12 @@ def profile_schema(home: Path) -> pa.Schema:
     path = home / "source.yaml"
     if not path.exists():
         return pa.schema([])
-    attributes = (yaml.safe_load(path.read_text()) or {}).get("profile_schema") or {}
-    return pa.schema([pa.field(name, ATTRIBUTE_TYPES[kind]) for name, kind in attributes.items()])
+    return attributes((yaml.safe_load(path.read_text()) or {}).get("profile_schema") or {})
+
+
+def attributes(kinds: dict[str, str]) -> pa.Schema:
+    """Profile attributes by name and kind, as a schema."""
+    return pa.schema([pa.field(name, ATTRIBUTE_TYPES[kind]) for name, kind in kinds.items()])
 
 
 ATTRIBUTE_TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}

@@ -1,11 +1,13 @@
-"""A home as a folder: its locks, and files that only its owner may read.
+"""A home as a folder: which one commands take, its locks, and files that only its owner may read.
 
 What belongs here: how anything is locked, made private and written whole. What does not: what is in it.
 """
 
 import contextlib
 import os
+import shlex
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,9 +16,22 @@ from filelock import FileLock, Timeout
 from found_platform.errors import JobFailed
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+PRIVATE_UMASK = 0o077
+"""For a process that writes into homes, libraries included, and what it writes for a person elsewhere. Set where a process starts,
+since it is the process's; a home's folder is private whoever writes into it."""
 
 POLL_SECONDS = 0.2
 """Between two looks at a lock that somebody else holds: a system lock does not wake who waits with a time limit."""
+
+
+def default() -> Path:
+    """The home of whoever names none: `FOUND_HOME`, else `.found` in the working directory."""
+    return Path(os.environ.get("FOUND_HOME") or ".found")
+
+
+def option(home: Path) -> str:
+    """The option that names a home in a command to run next, with a blank before it; nothing where commands take it anyway."""
+    return "" if home.resolve() == default().resolve() else f" --home {shlex.quote(str(home))}"
 
 
 def lock(home: Path, name: str, timeout: float = -1) -> FileLock:
@@ -38,9 +53,24 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def is_private(folder: Path) -> bool:
+    """Whether nobody but its owner can enter a folder."""
+    return not folder.stat().st_mode & PRIVATE_UMASK
+
+
+def make_all_private(folder: Path) -> None:
+    """Leaves a folder and all in it to their owner alone."""
+    for place, _, files in os.walk(folder):
+        Path(place).chmod(PRIVATE_FOLDER)
+        for name in files:
+            path = Path(place) / name
+            if not path.is_symlink():
+                path.chmod(PRIVATE_FILE)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file that is there as a whole or as it was before, and that its owner alone may read."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     data = content.encode() if isinstance(content, str) else content
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
     with os.fdopen(descriptor, "wb") as file:
@@ -48,6 +78,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def write_once(home: Path, path: Path, content: str) -> None:
+    """Writes a private file of a home whole, where there is none; of two processes, one writes and the other finds it written."""
+    if not path.exists():
+        with lock(home, path.name):
+            if not path.exists():
+                write_whole(path, content)
 
 
 @contextlib.contextmanager

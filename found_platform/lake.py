@@ -6,11 +6,7 @@ fingerprinting its rows. What does not: what any table means (that is `contract`
 
 import contextlib
 import datetime as dt
-import os
-import shutil
-import tempfile
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,10 +17,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.fs as fs
-from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake import DeltaTable, Schema, WriterProperties, write_deltalake
 from deltalake.exceptions import TableNotFoundError
+from deltalake.schema import DataType, PrimitiveType
+from deltalake.schema import Field as DeltaField
 from filelock import FileLock
 
+from found_platform import spill
 from found_platform.errors import BadInput
 
 LONG_ROWS = 8192
@@ -62,30 +61,8 @@ def connect(memory: str = "4GB", temp: Path | None = None, database: str = ":mem
     con.execute("SET autoinstall_known_extensions=false")
     con.execute("SET enable_progress_bar=false")
     con.execute("SET memory_limit=?", [memory])
-    con.execute("SET temp_directory=?", [str(_spill_folder(temp or Path(tempfile.gettempdir())))])
+    con.execute("SET temp_directory=?", [str(spill.folder(temp))])
     return con
-
-
-def _spill_folder(temp: Path) -> Path:
-    """A folder for one connection: two that spill into the same one overwrite each other's files, and crash.
-
-    DuckDB makes it when it needs it and removes it when it closes; what killed processes left is removed here.
-    """
-    temp.mkdir(parents=True, exist_ok=True)
-    for left in temp.glob("duckdb-*-*"):
-        if not _runs(int(left.name.split("-")[1])):
-            shutil.rmtree(left, ignore_errors=True)
-    return temp / f"duckdb-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def quote(identifier: str) -> str:
@@ -163,7 +140,10 @@ def scan(lake: Path, table: str, paths: Iterable[str]) -> str:
     fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
     types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)
     listed = ", ".join(literal(str(path(lake, table) / p)) for p in paths)
-    return f"read_parquet([{listed}], hive_partitioning=true, hive_types={{{types}}})" if types else f"read_parquet([{listed}])"
+    options = [f"hive_partitioning=true, hive_types={{{types}}}"] if types else []
+    # costs a look at the footer of every file, also of those that a filter excludes
+    options += ["union_by_name=true"] if about.metadata().configuration.get(EVOLVED) else []
+    return f"read_parquet({', '.join([f'[{listed}]', *options])})"
 
 
 HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE"}
@@ -208,6 +188,31 @@ def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[st
     )
 
 
+def add_columns(lake: Path, table: str, schema: pa.Schema) -> None:
+    """Adds the columns of a schema that a table has not, if there is such a table: null in the rows that are there."""
+    if not exists(lake, table):
+        return
+    with _turn(lake, table):
+        about = open_table(lake, table)
+        known = {f.name for f in about.schema().fields}
+        new = [DeltaField(f.name, DELTA_TYPES[f.type], nullable=True) for f in schema if f.name not in known]
+        if new:
+            about.alter.add_columns(new)
+            open_table(lake, table).alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)
+
+
+DELTA_TYPES = {
+    pa.string(): PrimitiveType("string"),
+    pa.int64(): PrimitiveType("long"),
+    pa.float64(): PrimitiveType("double"),
+    pa.bool_(): PrimitiveType("boolean"),
+}
+"""Types of the columns that a table can get later: those of profile attributes."""
+
+EVOLVED = "found.evolved"
+"""Property of a table whose older files lack some of its columns."""
+
+
 def replace(
     lake: Path,
     table: str,
@@ -220,10 +225,20 @@ def replace(
     """Replaces the rows that `predicate` selects (all rows without one) in one commit and returns the new version.
 
     A rerun leaves the same rows; a crash leaves the old version. Rows of `data` outside the predicate are refused by delta-rs.
+    Where all rows are replaced the table takes on the schema; else raises BadInput where it has another one.
     """
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
-        write_deltalake(str(path(lake, table)), data, mode="overwrite", predicate=predicate, writer_properties=_properties(schema))
+        if predicate is not None:
+            _check_schema(lake, table, schema)
+        write_deltalake(
+            str(path(lake, table)),
+            data,
+            mode="overwrite",
+            predicate=predicate,
+            schema_mode="overwrite" if predicate is None else None,
+            writer_properties=_properties(schema),
+        )
         return DeltaTable(str(path(lake, table))).version()
 
 
@@ -231,8 +246,33 @@ def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partiti
     """Adds rows in one commit and returns the new version."""
     with _turn(lake, table):
         _ensure(lake, table, schema, partition_by)
+        _check_schema(lake, table, schema)
         write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=_properties(schema))
         return DeltaTable(str(path(lake, table))).version()
+
+
+def _check_schema(lake: Path, table: str, schema: pa.Schema) -> None:
+    """Raises BadInput that names the first column in which a table differs from the schema that rows are written with."""
+    about = DeltaTable(str(path(lake, table))).schema()
+    has, needs = ({f.name: f.type for f in s.fields} for s in (about, Schema.from_arrow(schema)))
+    for column in (*needs, *has):
+        if has.get(column) == needs.get(column):
+            continue
+        difference = (
+            f"has no column {column!r}, which is written now"
+            if column not in has
+            else f"has a column {column!r}, which is written no longer"
+            if column not in needs
+            else f"holds {_name(has[column])} in the column {column!r}, where {_name(needs[column])} is written now"
+        )
+        raise BadInput(
+            f"The table {table!r} under {lake} {difference}: it was made by another version of the platform, or from other columns "
+            "of the source. Make a new home from the same source: `found demo --source FILE --home NEW`."
+        )
+
+
+def _name(kind: DataType) -> str:
+    return kind.type if isinstance(kind, PrimitiveType) else f"{kind.type} values"
 
 
 def _properties(schema: pa.Schema) -> WriterProperties:

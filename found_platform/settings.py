@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from found_platform import home_format
 from found_platform.errors import BadInput
 
 TELEMETRY_OFF = {
@@ -28,6 +29,10 @@ TELEMETRY_OFF = {
 """Set before any of these libraries is imported. Pickle is never loaded."""
 
 os.environ.update(TELEMETRY_OFF)
+
+
+UNSHOWN = ("secret", "milvus_token")
+"""Settings whose value no message shows."""
 
 
 class Stage(BaseModel):
@@ -67,6 +72,8 @@ class Settings(BaseSettings):
     home: Path = Path(".found")
     profile: Literal["tiny", "cpu", "paper"] = "cpu"
 
+    # days that a model looks ahead; where nobody sets it, `found demo` chooses it from the rhythm of the log (sources.survey)
+    horizon_days: int = Field(default_factory=lambda data: Profile.load(data.get("profile", "cpu")).horizon_days, ge=1)
     lookback_days: int = Field(180, ge=1)  # how far back a snapshot looks, and the TTL of the sequence views
     training_days: int = Field(180, ge=1)  # how far before a cutoff the training set's own cutoffs reach
     grid_days: int = Field(14, ge=1)  # spacing of past cutoffs
@@ -88,33 +95,27 @@ class Settings(BaseSettings):
     def load(cls, home: Path, **changes: Any) -> Self:
         """The settings of a home: what it was made with, then the environment, then these changes (None changes nothing).
 
-        Raises BadInput that names a setting which cannot be used.
+        Raises BadInput that names a setting which cannot be used, or says why the home cannot be opened.
         """
-        path = home / "settings.yaml"
-        kept = (yaml.safe_load(path.read_text()) if path.is_file() else None) or {}
-        kept = {k: v for k, v in kept.items() if f"FOUND_{k.upper()}" not in os.environ}
+        path = home / home_format.SETTINGS
+        kept = {k: v for k, v in home_format.open_home(home).items() if f"FOUND_{k.upper()}" not in os.environ}
         try:
             return cls(home=home.resolve(), **{**kept, **{k: v for k, v in changes.items() if v is not None}})
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {first['input']!r}: {first['msg']}."
+            value = "not what it must be" if name in UNSHOWN else repr(first["input"])
+            message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {first['msg']}."
             raise BadInput(message) from None
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""
         kept = self.model_dump(mode="json", exclude={"home", "secret", "duckdb_memory", "milvus_token"})
-        partial = self.home / "settings.partial"
-        partial.write_text(yaml.safe_dump(kept))
-        partial.replace(self.home / "settings.yaml")
+        home_format.keep(self.home, kept)
 
     @cached_property
     def sizes(self) -> Profile:
         return Profile.load(self.profile)
-
-    @property
-    def horizon_days(self) -> int:
-        return self.sizes.horizon_days
 
     @property
     def text_encoder(self) -> str:
@@ -123,7 +124,7 @@ class Settings(BaseSettings):
     @property
     def history_days(self) -> int:
         """Days before a cutoff that may reach its model: the oldest training cutoff and what it looks back on."""
-        return self.lookback_days + self.training_days
+        return self.lookback_days + max(self.training_days, self.horizon_days + 1)
 
     @property
     def lake(self) -> Path:
@@ -132,6 +133,11 @@ class Settings(BaseSettings):
     @property
     def staging(self) -> Path:
         return self.home / "staging"
+
+    @property
+    def pulled(self) -> Path:
+        """What databases and stores gave, with the ids of the source."""
+        return self.home / "pulled"
 
     @property
     def truth(self) -> Path:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from models.histories import AMOUNTS, CHANNELS, Groups, Histories
+from models.histories import AMOUNTS, Groups, Histories
 from models.losses import masked_mean
 
 GAPS = 16
@@ -28,6 +28,7 @@ class BehaviorConfig:
     layers: int = 2
     heads: int = 4
     dropout: float = 0.1
+    channels: int = 4  # of events; the paper (section 3.1) has four
 
 
 class EventEncoder(nn.Module):
@@ -40,7 +41,7 @@ class EventEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.text = nn.Linear(config.text_dim, config.width, bias=False)
-        self.channel = nn.Embedding(CHANNELS, config.width)
+        self.channel = nn.Embedding(config.channels, config.width)
         self.amount = nn.Embedding(AMOUNTS, config.width)
         self.exposed = nn.Embedding(2, config.width)
         self.gap = nn.Embedding(GAPS, config.width)
@@ -74,9 +75,9 @@ class EventEncoder(nn.Module):
         counts = windows.counts  # (BW,)
         volume = self.volume(torch.log1p(counts.to(total.dtype))[:, None])
         window = total + volume
-        there = counts > 0
-        z = self.norm(window + self.mix(window)) * there[:, None]
-        return z.view(users, config.windows, -1), there.view(users, config.windows)
+        has_events = counts > 0
+        z = self.norm(window + self.mix(window)) * has_events[:, None]
+        return z.view(users, config.windows, -1), has_events.view(users, config.windows)
 
     def acted(self, histories: Histories) -> Tensor:
         """Windows (B, W) bool with an event by the user: what was done to the user is no act."""
@@ -114,18 +115,18 @@ class BehaviorEncoder(nn.Module):
 
         An empty window is a step too (silence tells something), but no target and no part of a mean.
         """
-        z, there = self.events(histories)
-        steps = self.drop(torch.where(there[..., None], z, self.empty) + self.position.weight)
+        z, has_events = self.events(histories)
+        steps = self.drop(torch.where(has_events[..., None], z, self.empty) + self.position.weight)
         if self.config.kind == "gru":
             c, _ = self.time(steps)
         else:
             mask = nn.Transformer.generate_square_subsequent_mask(self.config.windows, device=steps.device, dtype=steps.dtype)
             c = self.time(steps, mask=mask, is_causal=True)
-        return c, z, there
+        return c, z, has_events
 
-    def pool(self, context: Tensor, there: Tensor) -> Tensor:
+    def pool(self, context: Tensor, has_events: Tensor) -> Tensor:
         """e^(V) (B, d): the mean over the windows that hold an event (equation 5); zeros for a user without any."""
-        return masked_mean(context, there)
+        return masked_mean(context, has_events)
 
     def acts_next(self, context: Tensor) -> Tensor:
         """Logits (B, W) that the user acts in the window after each window."""

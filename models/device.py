@@ -13,7 +13,7 @@ def chosen_device() -> str:
 
 
 @contextmanager
-def lent(model: nn.Module) -> Iterator[None]:
+def on_device(model: nn.Module) -> Iterator[None]:
     """Has a model on the chosen device for a while. After it, whoever else holds the model finds it on the CPU again."""
     model.to(chosen_device())
     try:

@@ -17,7 +17,7 @@ from models import weights
 from models.behavior import BehaviorConfig, BehaviorEncoder
 from models.frozen_text import FrozenText, FrozenTextConfig
 from models.fusion import CrossAttentionFusion
-from models.histories import CHANNELS, Histories, pad
+from models.histories import Histories, pad
 from models.losses import masked_mean
 from models.table_codec import Column
 from models.tabular import TabularConfig, TabularEncoder
@@ -43,6 +43,8 @@ class FoundConfig:
     dropout: float = 0.1
     columns: tuple[Column, ...] = ()
     event_tower: TowerConfig | None = None  # trained encoder of event texts, in place of frozen vectors
+    channels: int = 4  # of events
+    search_channel: int = 3  # which of them holds the searches, a modality of its own
     description_tower: TowerConfig | None = None  # trained encoder of descriptions, in place of frozen vectors
     kind: str = field(default="found", init=False)
 
@@ -99,7 +101,7 @@ class Found(nn.Module):
         self.sentence = nn.Linear(described, config.dim, bias=False)
         self.common = nn.Parameter(torch.zeros(config.dim)) if config.common else None
         self.scale = nn.Parameter(torch.tensor(1 / 0.07).log())
-        self.late = LateInteraction()
+        self.late = LateInteraction(config.channels, config.search_channel)
         self.register_buffer("center", torch.zeros(config.text_dim))
         self.register_buffer("start", torch.zeros(config.dim, config.text_dim))
         self.register_buffer("activity_mean", torch.zeros(config.activity))
@@ -135,16 +137,16 @@ class Found(nn.Module):
 
     def forward(self, histories: Histories) -> States:
         """The encoders (equation 5; the table's; equation 10, searches as tokens with their age) and their fusion (equation 11)."""
-        mean, known = histories.own_mean()
-        centred = (mean - self.center) * known[:, None]
+        mean, has_history = histories.own_mean()
+        centred = (mean - self.center) * has_history[:, None]
         tokens: list[Tensor | None] = [None, None, None]
-        there: list[Tensor | None] = [None, None, None]
+        masks: list[Tensor | None] = [None, None, None]
         context = targets = windows = behavior = table = search = None
         shared: dict[str, Tensor] = {}
         if self.behavior is not None and self.behavior_tokens is not None:
             context, targets, windows = self.behavior(histories)
             behavior = self.behavior.pool(context, windows)
-            tokens[0], there[0] = self.behavior_tokens(context), windows
+            tokens[0], masks[0] = self.behavior_tokens(context), windows
             shared["behavior"] = masked_mean(tokens[0], windows)
         rows = []  # of the table (B, ., width)
         if self.activity_tokens is not None:
@@ -155,21 +157,21 @@ class Found(nn.Module):
             rows.append(self.table_tokens(columns))
         if rows:
             tokens[1] = torch.cat(rows, 1)
-            there[1] = torch.ones(tokens[1].shape[:2], dtype=torch.bool, device=tokens[1].device)
+            masks[1] = torch.ones(tokens[1].shape[:2], dtype=torch.bool, device=tokens[1].device)
         if self.search_tokens is not None and self.search_age is not None:
             vectors = histories.texts[histories.search_text] - self.center
             age = self.search_age(torch.log1p(histories.search_age)[:, None])
             queries = torch.cat([self.search_tokens(vectors) + age, vectors], 1)
             most = min(self.config.searches, max(1, *histories.search_counts.tolist())) if len(histories) else 1
-            padded, there[2] = pad(queries, histories.search_counts, most)
+            padded, masks[2] = pad(queries, histories.search_counts, most)
             tokens[2] = padded[..., : self.config.width]
-            search = masked_mean(padded[..., self.config.width :], there[2])
-            shared["search"] = masked_mean(tokens[2], there[2])
+            search = masked_mean(padded[..., self.config.width :], masks[2])
+            shared["search"] = masked_mean(tokens[2], masks[2])
         start = F.normalize(F.linear(centred.detach(), self.start), dim=-1)
-        fused = self.fused(self.fusion(tokens, there))
+        fused = self.fused(self.fusion(tokens, masks))
         both = F.normalize(self.user(centred), dim=-1) + fused
         # Unit length of nearly nothing has a gradient of nearly any size: who has done nothing is zeros, and teaches nothing.
-        aligned = F.normalize(torch.where(known[:, None], both, 0.0), dim=-1, eps=1e-3) * known[:, None]
+        aligned = F.normalize(torch.where(has_history[:, None], both, 0.0), dim=-1, eps=1e-3) * has_history[:, None]
         return States(context, targets, windows, behavior, table, search, shared, start, aligned)
 
     def users(self, histories: Histories) -> Tensor:
@@ -213,11 +215,12 @@ class LateInteraction(nn.Module):
     to a log scale, so that a minority interest is not drowned by what else they do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 4, search_channel: int = 3) -> None:
         super().__init__()
+        self.search_channel = search_channel
         self.floor = nn.Parameter(torch.tensor(0.45))
         self.sharpness = nn.Parameter(torch.tensor(12.0))
-        self.channel = nn.Parameter(torch.zeros(CHANNELS))
+        self.channel = nn.Parameter(torch.zeros(channels))
         self.exposed = nn.Parameter(torch.tensor(-3.0))
         self.decay = nn.Parameter(torch.tensor(30.0).log())
         self.steady = nn.Parameter(torch.tensor(0.0))
@@ -228,7 +231,7 @@ class LateInteraction(nn.Module):
         text = torch.cat([histories.event_text, histories.search_text])
         age = torch.cat([histories.event_age, histories.search_age])
         user = torch.cat([histories.event_user, histories.search_user])
-        searches = torch.full_like(histories.search_text, CHANNELS - 1)
+        searches = torch.full_like(histories.search_text, self.search_channel)
         channel = self.channel[torch.cat([histories.event_channel, searches])]
         exposed = torch.cat([histories.event_exposed, torch.zeros_like(searches, dtype=torch.bool)])
         fresh = torch.exp(-age / self.decay.exp()) + torch.sigmoid(self.steady)

@@ -37,8 +37,8 @@ class FrozenText(nn.Module):
 
     def users(self, histories: Histories) -> torch.Tensor:
         """User vectors (B, D) of unit length; all zeros for a user without events of their own."""
-        mean, known = histories.own_mean()
-        return F.normalize(torch.where(known[:, None], mean - self.center, 0.0), dim=-1)
+        mean, has_history = histories.own_mean()
+        return F.normalize(torch.where(has_history[:, None], mean - self.center, 0.0), dim=-1)
 
     def sentences(self, vectors: torch.Tensor) -> torch.Tensor:
         """Demand vectors (B, D) of unit length, from encoder vectors (B, D)."""

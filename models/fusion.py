@@ -16,11 +16,11 @@ class CrossAttentionLayer(nn.Module):
         self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width))
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, user: Tensor, tokens: Tensor, there: Tensor) -> Tensor:
+    def forward(self, user: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, U, d), (B, S, d), (B, S) bool -> (B, U, d)"""
         keys = self.norm_tokens(tokens)
-        heard, _ = self.attention(self.norm_user(user), keys, keys, key_padding_mask=~there, need_weights=False)
-        user = user + self.drop(heard)
+        attended, _ = self.attention(self.norm_user(user), keys, keys, key_padding_mask=~mask, need_weights=False)
+        user = user + self.drop(attended)
         return user + self.drop(self.feed(self.norm(user)))
 
 
@@ -38,13 +38,13 @@ class CrossAttentionFusion(nn.Module):
         self.layers = nn.ModuleList(CrossAttentionLayer(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: list[Tensor | None], there: list[Tensor | None]) -> Tensor:
+    def forward(self, tokens: list[Tensor | None], masks: list[Tensor | None]) -> Tensor:
         """A modality's tokens (B, S_m, d) and which are there (B, S_m), or None where it is left out -> (B, d)"""
-        pairs = [(t + self.modality.weight[i], m) for i, (t, m) in enumerate(zip(tokens, there, strict=True)) if t is not None]
+        pairs = [(t + self.modality.weight[i], m) for i, (t, m) in enumerate(zip(tokens, masks, strict=True)) if t is not None]
         keys, mask = torch.cat([t for t, _ in pairs], 1), torch.cat([m for _, m in pairs if m is not None], 1)
-        known = mask.any(1)
-        mask = mask | ~known[:, None]  # attention over nothing is not a number; the answer is thrown away below
+        has_tokens = mask.any(1)
+        mask = mask | ~has_tokens[:, None]  # attention over nothing is not a number; the answer is thrown away below
         user = self.user.expand(len(keys), -1, -1)
         for layer in self.layers:
             user = layer(user, keys, mask)
-        return self.norm(user[:, 0]) * known[:, None]
+        return self.norm(user[:, 0]) * has_tokens[:, None]

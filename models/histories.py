@@ -9,9 +9,6 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-CHANNELS = 4
-"""Event channels of the paper (section 3.1); the last one is search, which is a modality of its own."""
-
 AMOUNTS = 32
 """Amount buckets: 0 without an amount, else 1 + floor(log2(1 + |amount|)), the last bucket open."""
 
@@ -23,7 +20,7 @@ class Histories:
     texts: Tensor  # (T, E) vectors of the distinct texts
     event_text: Tensor  # (N,) long, row in `texts`; the oldest event of a user first
     event_age: Tensor  # (N,) float, days before t1, > 0
-    event_channel: Tensor  # (N,) long, below CHANNELS
+    event_channel: Tensor  # (N,) long, below the channels that the model knows
     event_amount: Tensor  # (N,) long, below AMOUNTS
     event_exposed: Tensor  # (N,) bool: done to the user, not by the user
     event_counts: Tensor  # (B,) long
@@ -95,7 +92,7 @@ def pad(flat: Tensor, counts: Tensor, length: int) -> tuple[Tensor, Tensor]:
     place = place - (counts - length).clamp(min=0)[user]
     kept = torch.nonzero(place >= 0)[:, 0]
     padded = flat.new_zeros((len(counts), length, *flat.shape[1:]))
-    there = torch.zeros((len(counts), length), dtype=torch.bool, device=flat.device)
+    mask = torch.zeros((len(counts), length), dtype=torch.bool, device=flat.device)
     padded[user[kept], place[kept]] = flat[kept]
-    there[user[kept], place[kept]] = True
-    return padded, there
+    mask[user[kept], place[kept]] = True
+    return padded, mask

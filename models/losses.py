@@ -46,9 +46,9 @@ def cpc_loss(
         return (context.sum() + targets.sum()) * 0.0
     alike = sum(((c[:, :-k] * z[:, k:]).sum(-1)[torch.nonzero(both, as_tuple=True)].sum() for k, both in pairs), c.new_zeros(()))
     place = torch.arange(users * steps, device=mask.device)
-    rows, there = (torch.nonzero(x.reshape(-1))[:, 0] for x in (positives, mask))  # (R,) contexts, (N,) candidates
-    asked, candidates = scale * c.reshape(-1, dim)[rows], z.reshape(-1, dim)[there]  # (R, D), (N, D)
-    totals: Tensor = _LogTotals.apply(asked, candidates, place[rows], place[there], steps, across_users)  # type: ignore[assignment]
+    rows, candidate_rows = (torch.nonzero(x.reshape(-1))[:, 0] for x in (positives, mask))  # (R,) contexts, (N,) candidates
+    contexts, candidates = scale * c.reshape(-1, dim)[rows], z.reshape(-1, dim)[candidate_rows]  # (R, D), (N, D)
+    totals: Tensor = _LogTotals.apply(contexts, candidates, place[rows], place[candidate_rows], steps, across_users)  # type: ignore[assignment]
     return ((positives.reshape(-1)[rows] * totals).sum() - scale * alike) / positives.sum()
 
 
@@ -199,9 +199,9 @@ def cyclic_contrast_loss(context: Tensor, mask: Tensor, period: int, scale: Tens
     """
     if context.shape[1] <= period:
         return context.sum() * 0.0
-    now, later = F.normalize(context[:, :-period], dim=-1), F.normalize(context[:, period:], dim=-1)
+    earlier, later = F.normalize(context[:, :-period], dim=-1), F.normalize(context[:, period:], dim=-1)
     both = mask[:, :-period] & mask[:, period:]  # (B, T - period)
-    logits = scale * torch.einsum("btd,ctd->tbc", now, later)
+    logits = scale * torch.einsum("btd,ctd->tbc", earlier, later)
     logits = logits.masked_fill(~both.T[:, None, :], -torch.inf)
     rows = torch.nonzero(both.T, as_tuple=True)  # those of (T - period, B)
     if not len(rows[0]):
@@ -223,6 +223,6 @@ def next_window_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
 def anchor_loss(vectors: Tensor, start: Tensor) -> Tensor:
     """How far vectors have left the frozen text space: one minus the cosine to where they started. (B, D), (B, D) -> ()"""
-    there = start.abs().sum(-1) > 0
+    has_start = start.abs().sum(-1) > 0
     distance = 1 - F.cosine_similarity(vectors, start, dim=-1)
-    return torch.where(there, distance, 0.0).sum() / there.sum().clamp(min=1)
+    return torch.where(has_start, distance, 0.0).sum() / has_start.sum().clamp(min=1)

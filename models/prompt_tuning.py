@@ -94,9 +94,9 @@ def encode(backbone: nn.Module, words: Tensor, mask: Tensor, tokens: Tensor, las
         last: whether the last token's state is the text's vector, as in decoders; else it is the mean of all.
     """
     inputs = torch.cat([tokens, words.expand(len(tokens), -1, -1)], 1)
-    there = torch.cat([mask.new_ones(tokens.shape[1]), mask]).expand(len(tokens), -1)
-    hidden = backbone(inputs_embeds=inputs, attention_mask=there.long()).last_hidden_state  # (B, P + L, D)
-    return F.normalize(hidden[:, int(there[0].sum()) - 1] if last else masked_mean(hidden, there), dim=-1)
+    attention_mask = torch.cat([mask.new_ones(tokens.shape[1]), mask]).expand(len(tokens), -1)
+    hidden = backbone(inputs_embeds=inputs, attention_mask=attention_mask.long()).last_hidden_state  # (B, P + L, D)
+    return F.normalize(hidden[:, int(attention_mask[0].sum()) - 1] if last else masked_mean(hidden, attention_mask), dim=-1)
 
 
 def _reader(model: Model, encoder: TextEncoder) -> tuple[nn.Module, Tokenize, bool]:

@@ -37,13 +37,13 @@ def fit(table: Mapping[str, Sequence[Any]]) -> tuple[Column, ...]:
 
 
 def _fit(name: str, column: Sequence[Any]) -> Column:
-    known = [v for v in column if not _missing(v)]
-    if known and all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in known):
-        numbers = np.array(known, float)
+    values = [v for v in column if not _missing(v)]
+    if values and all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values):
+        numbers = np.array(values, float)
         numbers = numbers[np.isfinite(numbers)]
         edges = np.unique(np.quantile(numbers, np.arange(1, BINS) / BINS)) if len(numbers) else ()
         return Column(name, edges=tuple(float(e) for e in edges))
-    names, counts = np.unique([str(v) for v in known], return_counts=True)
+    names, counts = np.unique([str(v) for v in values], return_counts=True)
     frequent = names[np.argsort(-counts, kind="stable")[:VALUES]]
     return Column(name, values=tuple(sorted(str(n) for n in frequent)))
 

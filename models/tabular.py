@@ -78,9 +78,9 @@ class TabularEncoder(nn.Module):
         drawn = torch.stack([_draw(logits.detach()) for logits in guesses], 1)  # (B, F)
         corrupted = torch.where(masked, drawn, cells)
         tokens = self.columns(corrupted)
-        said = torch.cat([head(tokens[:, column]) for column, head in enumerate(self.replaced)], 1)  # (B, F)
+        detected = torch.cat([head(tokens[:, column]) for column, head in enumerate(self.replaced)], 1)  # (B, F)
         filled = self.columns.predict(self.columns(cells, masked))
-        return torch.cat(guesses, 1), torch.cat(filled, 1), said, masked, corrupted != cells
+        return torch.cat(guesses, 1), torch.cat(filled, 1), detected, masked, corrupted != cells
 
 
 def _draw(logits: Tensor) -> Tensor:

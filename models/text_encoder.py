@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from models import weights
+
 OFFLINE_TEXT = "offline-text"
 RANDOM_BERT = "random-bert"
 
@@ -120,7 +122,8 @@ def architecture(name: str) -> dict[str, Any]:
 
     local = name == OFFLINE_TEXT or Path(name).is_dir()
     try:
-        return AutoConfig.from_pretrained(_installed_minilm() if name == OFFLINE_TEXT else name, local_files_only=local).to_dict()
+        place = _installed_minilm() if name == OFFLINE_TEXT else name
+        return AutoConfig.from_pretrained(place, local_files_only=local, trust_remote_code=False).to_dict()
     except (OSError, ValueError) as error:
         raise EncoderNotFound(
             f"The text model {name} is neither on this machine nor can it be fetched from the hub: give a directory that holds it, "
@@ -150,8 +153,10 @@ def _pretrained(name: str, folder: Path | None, local: bool) -> tuple[Any, Token
 
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder or name, local_files_only=local)
-        model = AutoModel.from_pretrained(folder or name, local_files_only=local, use_safetensors=True, dtype=torch.float32)
+        weights.refuse_pickled_adapter(str(folder or name), local=local)
+        options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(folder or name, **options)
+        model = AutoModel.from_pretrained(folder or name, use_safetensors=True, dtype=torch.float32, **options)
     except (OSError, ValueError) as error:
         raise EncoderNotFound(f"The text encoder {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
     if tokenizer.pad_token is None:

@@ -33,3 +33,23 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest() != expected:
         raise ValueError(f"{folder / WEIGHTS} is damaged: its sha256 is not the one in {CONFIG}.")
     return config, load_file(folder / WEIGHTS)
+
+
+ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""The files of an adapter (LoRA) as peft writes it."""
+
+
+def refuse_pickled_adapter(name: str, *, local: bool) -> None:
+    """Raises ValueError for an adapter, a directory or a hub name, whose weights are not in safetensors.
+
+    Other weights are read by `use_safetensors=True` alone. Adapters need this: peft and transformers take a pickle where they find
+    no safetensors, whatever they are told.
+    """
+    from transformers.utils import cached_file
+
+    def exists(file: str) -> bool:
+        options = {"_raise_exceptions_for_missing_entries": False, "local_files_only": local}
+        return cached_file(name, file, **options) is not None
+
+    if exists(ADAPTER_CONFIG) and not exists(ADAPTER):
+        raise ValueError(f"{name} is an adapter without {ADAPTER}: save it again with safe_serialization=True.")

@@ -1,6 +1,7 @@
 """Looking at the result: the benchmark and the drift of features."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -9,7 +10,7 @@ from dagster_defs.materialization import AssetRun, asset
 from found_platform import registry
 from found_platform.evaluation import run as benchmark
 from found_platform.evaluation import scenarios
-from found_platform.monitoring import drift
+from found_platform.monitoring import drift, figures
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
@@ -27,30 +28,35 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     @asset(graph, "feature_drift", kinds={"evidently"})
     def feature_drift(run: AssetRun) -> dg.MaterializeResult:
         """What moved: an Evidently report on a dozen activity features, the day's snapshot against that of 28 days earlier, and
-        the traffic of the week that ends with the day against the week 28 days earlier."""
+        the traffic of the week that ends with the day against the week 28 days earlier. What could not be judged does not pass."""
         reports = [drift.report(settings, day) for day in map(dt.date.fromisoformat, run.keys)]
         last = reports[-1]
+        unsound = [r for r in reports if r.state != figures.PASSED]
+        why = "; ".join(f"{r.day}: {r.sentence}" if len(reports) > 1 else r.sentence for r in unsound) or last.sentence
+        pages = {}
+        if last.html is not None:
+            uri = last.html.resolve().as_uri()
+            pages = {"report": dg.MetadataValue.path(str(last.html)), "open_report": dg.MetadataValue.url(uri)}
         return run.result(
-            hashes={str(r.day): str((sorted(r.psi.items()), r.traffic)) for r in reports},
-            outcomes={"nothing_drifted": (not last.drifted, ", ".join(last.drifted) or "all figures are within their limits")},
+            hashes={str(r.day): str(sorted(r.figures, key=lambda f: f.name)) for r in reports},
+            outcomes={"nothing_drifted": (not unsound, why)},
             metadata={
-                "report": dg.MetadataValue.path(str(last.html)),
-                "open_report": dg.MetadataValue.url(last.html.resolve().as_uri()),
+                **pages,
                 "reference_day": str(last.reference),
+                "state": last.state,
                 "drifted": last.drifted,
-                "traffic": dg.MetadataValue.table(
-                    [
-                        dg.TableRecord({"figure": f.name, "week": f.value, "reference": f.reference, "drifted": f.drifted})
-                        for f in last.traffic
-                    ],
-                    schema=dg.TableSchema.from_name_type_dict(
-                        {"figure": "string", "week": "float", "reference": "float", "drifted": "bool"}
-                    ),
-                ),
-                "psi": dg.MetadataValue.table(
-                    [dg.TableRecord({"feature": k, "psi": v, "drifted": v > drift.PSI_DRIFTED}) for k, v in last.psi.items()]
-                ),
+                "traffic": _table(last.traffic),
+                "psi": _table(last.features),
             },
         )
 
     return [benchmark_results, feature_drift]
+
+
+def _table(judged: Sequence[figures.Figure]) -> dg.TableMetadataValue:
+    """Figures and what became of them, for the page of the run."""
+    columns = {"name": "string", "value": "float", "reference": "float", "limit": "float", "state": "string", "why": "string"}
+    return dg.MetadataValue.table(
+        [dg.TableRecord({column: getattr(figure, column) for column in columns}) for figure in judged],
+        schema=dg.TableSchema.from_name_type_dict(columns),
+    )

@@ -24,25 +24,31 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     @asset(graph, "promotion", kinds={"mlflow"})
     def promotion(run: AssetRun) -> dg.MaterializeResult:
         """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion,
-        unless a person has chosen another one since it was publication."""
+        unless a person has chosen another one since it was made, or one of a newer cutoff serves. A gate that cannot judge does not
+        keep the frozen-text model, in which nothing was learned, from serving."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         verdict = gate.judge(settings, version, run.cutoff)
         registry.store_verdict(settings, version, verdict)
-        held = registry.held(settings, version)
-        if verdict.passed and not held:
+        wait = registry.reason_to_wait(settings, version)
+        serves = registry.gate_passed(settings, version)
+        if serves and wait is None:
             registry.promote(settings, version)
+        reason = verdict.reason
+        if not verdict.judged:
+            end = "the frozen-text model serves" if serves else "no trained model serves without a verdict: `found demo` makes one"
+            reason = f"not judged: {reason}; {end}"
         return run.result(
             hashes={str(run.cutoff): json.dumps(verdict.figures, sort_keys=True)},
-            outcomes={"gate_passes": (verdict.passed, verdict.reason)},
-            metadata={"model_version": version, "verdict": verdict.reason, **_held(held, version), **verdict.figures},
+            outcomes={"gate_passes": (serves, reason)},
+            metadata={"model_version": version, "verdict": reason, **_waiting(wait, version), **verdict.figures},
         )
 
     @asset(graph, "user_index", kinds={"milvus"})
     def user_index(run: AssetRun) -> dg.MaterializeResult:
         """The users of this cutoff in Milvus: built beside the live index, counted, audited, then swapped in."""
         version = registry.of_cutoff(settings, str(run.cutoff))
-        if registry.held(settings, version):
-            return run.result(hashes={str(run.cutoff): "not published"}, metadata=_held(True, version))
+        if (wait := registry.reason_to_wait(settings, version)) is not None:
+            return run.result(hashes={str(run.cutoff): "not published"}, metadata=_waiting(wait, version))
         publication = index.publish(settings, version, run.cutoff)
         return run.result(
             hashes={str(run.cutoff): f"{publication.rows} users"},
@@ -58,6 +64,6 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     return [user_embeddings, promotion, user_index]
 
 
-def _held(held: bool, version: str) -> dict[str, str]:
-    """What a run says of a version that a person has set aside."""
-    return {"not_promoted": f"a person chose another champion: `found promote --version {version}` makes it serve"} if held else {}
+def _waiting(wait: str | None, version: str) -> dict[str, str]:
+    """What a run says of a version that does not take service."""
+    return {"not_promoted": f"{wait}: `found promote --version {version}` makes this one serve"} if wait else {}

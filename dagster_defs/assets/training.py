@@ -54,12 +54,17 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         size = sum(f.stat().st_size for f in files.iterdir())
         return run.written(written, pairs.SCHEMA, metadata={"files": dg.MetadataValue.path(str(files)), "files_bytes": size})
 
-    def train(run: AssetRun, name: str) -> Stage | None:
+    def train(run: AssetRun, name: str) -> Stage | str:
+        """The trained stage, or why there is none."""
+
         def forward(line: dict[str, Any]) -> None:
             message = line.get("said") or f"{name} {line['step']}/{line['steps']}: {line.get('held_out') or line.get('parts')}"
             run.log.info(message)
 
-        return stages.run(settings, run.cutoff, name, forward)
+        if (reason := gate.unjudgeable(settings, run.cutoff)) is not None:
+            stages.skip(settings, run.cutoff, name, reason)
+            return reason
+        return stages.run(settings, run.cutoff, name, forward) or "the source has no profile: there is no table to learn from"
 
     def described(stage: Stage) -> dict[str, Any]:
         picture = base64.b64encode(curves.plot(stage.curves)).decode()
@@ -76,8 +81,8 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         @asset(graph, key, kinds={"pytorch", "mlflow"}, description=description)
         def pretrained(run: AssetRun) -> dg.MaterializeResult:
             stage = train(run, name)
-            sha256 = stage.sha256 if stage else "none"
-            metadata = described(stage) if stage else {"why_not": "the source has no profile: there is no table to learn from"}
+            sha256 = "none" if isinstance(stage, str) else stage.sha256
+            metadata = {"why_not": stage} if isinstance(stage, str) else described(stage)
             return run.result(hashes={str(run.cutoff): sha256[:16]}, metadata=metadata)
 
         return pretrained
@@ -85,15 +90,21 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     @asset(graph, "found_model", kinds={"pytorch", "mlflow"})
     def found_model(run: AssetRun) -> dg.MaterializeResult:
         """The model of this cutoff, registered in MLflow as `candidate`: FOUND, aligned with descriptions of the future. The
-        frozen-text model is registered beside it, as the version to beat, and takes its place where the gate refuses FOUND."""
+        frozen-text model is registered beside it, as the version to beat, and takes its place where the gate refuses FOUND, or
+        where too few users act for any verdict: then FOUND is not trained."""
         align = train(run, "align")
-        assert align is not None
-        trained = [s for s in (stages.finished(settings, run.cutoff, n) for n in ("behavior", "tabular")) if s] + [align]
         frozen = fit.frozen_text(settings, run.cutoff)
-        aligned = fit.found(settings, run.cutoff, trained)
-        verdict = gate.judge(settings, aligned, run.cutoff)
+        if isinstance(align, str):
+            aligned, verdict = None, registry.Verdict(False, align, {}, judged=False)
+        else:
+            encoders = (stages.finished(settings, run.cutoff, name) for name in ("behavior", "tabular"))
+            aligned = fit.found(settings, run.cutoff, [*filter(None, encoders), align])
+            verdict = gate.judge(settings, aligned, run.cutoff)
         version = fit.choose(settings, run.cutoff, frozen, aligned, verdict)
         loaded = registry.load(settings, version)
+        refused = {}
+        if aligned is not None and aligned != version:
+            refused["card_of_the_refused"] = dg.MetadataValue.md(registry.card(settings, aligned))
         return run.result(
             hashes={str(run.cutoff): hashlib.sha256(loaded.tags["sha256"].encode()).hexdigest()[:16]},
             outcomes={"weights_are_sound": fit.sound(loaded)},
@@ -102,8 +113,8 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
                 "version_to_beat": frozen,
                 "alignment": verdict.reason if verdict.passed else f"{verdict.reason}: the frozen-text model serves this cutoff",
                 "card": dg.MetadataValue.md(registry.card(settings, version)),
-                **({} if version == aligned else {"card_of_the_refused": dg.MetadataValue.md(registry.card(settings, aligned))}),
-                **described(align),
+                **refused,
+                **({} if isinstance(align, str) else described(align)),
             },
         )
 

@@ -26,7 +26,7 @@ from found_platform import lake
 from found_platform.audiences import membership, specification
 from found_platform.audiences.membership import Refresh
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys, suppression
+from found_platform.privacy import actor, audit, keys, suppression
 from found_platform.settings import Settings
 
 WRITERS = {".parquet": pq.write_table, ".csv": csv.write_csv}
@@ -34,29 +34,34 @@ WRITERS = {".parquet": pq.write_table, ".csv": csv.write_csv}
 
 @dataclass(frozen=True)
 class Exported:
-    """`users` in the file at `path`; `kept_back` counts members whom suppression, consent or erasure took out since the refresh,
+    """`users` in the file at `path`; `kept_back` counts members whom suppression, consent or erasure took out since the refresh
+    (`without_id` those of them who have no id in the vault),
     `held_out` those of the rest who are in the holdout."""
 
     path: Path
     provenance: Path
     users: int
     kept_back: int
+    without_id: int
     held_out: int
 
 
-def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool = False) -> Exported:
+def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool = False, overwrite: bool = False) -> Exported:
     """Writes the members at the newest refresh, best first: user_id, score, probability, holdout.
 
-    The holdout is left out unless `with_holdout`. The file beside it is called as `path` with `.provenance.json` after it. Files
-    that are there are replaced. Raises BadInput for an audience without members, and for a path that cannot be written.
+    The holdout is left out unless `with_holdout`. The file beside it is called as `path` with `.provenance.json` after it. Raises
+    BadInput for an audience without members, for a path that cannot be written, and for one that is there unless `overwrite`.
     """
     specification.newest(settings, audience)
     if path.suffix not in WRITERS:
         raise BadInput(f"{path} is neither a .parquet nor a .csv file: the suffix says what is written.")
+    if not overwrite:
+        refuse_existing(path, beside(path))
     refresh = membership.last(settings, audience)
     if refresh is None:
         raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
-    allowed = _allowed(settings, membership.members(settings, refresh), refresh.as_of)
+    members = membership.members(settings, refresh)
+    allowed = _allowed(settings, members, refresh.as_of)
     exposed = allowed.filter(pc.invert(allowed["holdout"]))
     rows = allowed if with_holdout else exposed
     content = io.BytesIO()
@@ -66,6 +71,7 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
         provenance=beside(path),
         users=rows.num_rows,
         kept_back=refresh.size - allowed.num_rows,
+        without_id=refresh.size - keys.known(settings, members["user_key"].to_pylist()),
         held_out=allowed.num_rows - exposed.num_rows,
     )
     said = _provenance(settings, refresh, done, with_holdout)
@@ -116,12 +122,20 @@ def _provenance(settings: Settings, refresh: Refresh, done: Exported, with_holdo
             "base": refresh.base,
             "eligible": refresh.eligible,
             "members": refresh.size,
+            "without_id": done.without_id,
             "after_suppression": refresh.size - done.kept_back,
             "holdout": done.held_out,
             "in_file": done.users,
         },
         "holdout_in_file": with_holdout,
     }
+
+
+def refuse_existing(*paths: Path) -> None:
+    """Raises BadInput for a file, or a folder with something in it, that a command would replace."""
+    for path in paths:
+        if (path.is_dir() and any(path.iterdir())) or (path.exists() and not path.is_dir()):
+            raise BadInput(f"{path} exists already: choose another name, or add --force to replace it.")
 
 
 def beside(path: Path) -> Path:
@@ -131,7 +145,7 @@ def beside(path: Path) -> Path:
 
 def place_with_provenance(path: Path, content: bytes | memoryview, said: dict[str, Any]) -> None:
     """Puts a file in place, and first the one beside it: what is `said` of it, who wrote it when, and its hash."""
-    written = {"exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", "exported_by": audit.account()}
+    written = {"exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", "exported_by": str(actor.current())}
     said = {**said, **written, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
     place(beside(path), json.dumps(said, indent=1, ensure_ascii=False).encode())
     place(path, content)

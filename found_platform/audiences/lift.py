@@ -1,32 +1,29 @@
 """What an audience was worth, once time has passed: who did what it is about, of the members who could be reached and the holdout.
 
 Everybody stays in the group that the refresh put them in, whether they were exported, reached, or suppressed since: the holdout was
-drawn by chance, so the two groups differ in nothing but that.
+drawn by chance, so the two groups differ in nothing but that. What was exported when is read from the audit: before the first
+export nothing can have been done.
 """
 
 import datetime as dt
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from found_platform import lake
+from found_platform import lake, metrics
 from found_platform.audiences import membership, specification
 from found_platform.audiences.membership import Refresh
-from found_platform.contract import CHANNELS, normalise_text
+from found_platform.contract import CHANNELS, OWN_ACT, normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import audit
-from found_platform.scoring.modes import Demand
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 
 FEWEST = 50
 """Users in the smaller group under which nothing is said."""
-
-Z, POWER = 1.96, 0.84
-"""Of a 95 % interval, and of finding a difference in four cases of five."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +37,18 @@ class Group:
     def share(self) -> float:
         return self.did / self.users if self.users else 0.0
 
-    @property
-    def wilson(self) -> tuple[float, float]:
-        """The 95 % interval of the share."""
-        n = self.users
-        middle, half = self.share + Z**2 / (2 * n), Z * math.sqrt(self.share * (1 - self.share) / n + Z**2 / (4 * n**2))
-        return (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)
-
 
 @dataclass(frozen=True)
 class Lift:
     """`difference` of the shares, exposed less holdout, with its 95 % interval `low` to `high`: None where a group is too small.
 
-    Counted is who did it in `[first, end)`, UTC days; `outcome` says what "it" is, `word` what may be concluded.
+    Counted is who did it in `[first, end)`, UTC days; `outcome` says what "it" is, `word` what may be concluded, `exports` when
+    members of this refresh left the platform.
     """
 
     audience: str
     refresh: int
+    exports: tuple["Export", ...]
     first: dt.date
     end: dt.date
     outcome: str
@@ -74,17 +66,24 @@ class Lift:
 def measure(
     settings: Settings, audience: str, *, days: int | None = None, texts: tuple[str, ...] = (), categories: tuple[str, ...] = ()
 ) -> Lift:
-    """The lift of the newest refresh for which `days` have passed in the data.
+    """The lift of the newest exported refresh for which `days` have passed in the data, or else of the newest refresh.
+
+    The window begins on the day after the first export, since nobody could be reached before; without an export, on the day after
+    the refresh, and then no difference is called an effect.
 
     Args:
-        days: length of the window after the refresh's `as_of`; by default the horizon that was asked for, or else of the home.
+        days: length of the window; by default the horizon that was asked for, or else of the home.
         texts, categories: what counts, in any case of letters; by default the texts that the audience's demand matches, done in
             the channels and for the amount that it means.
 
-    Raises BadInput where no refresh is old enough or held anybody out, or where nothing is known to count.
+    Raises BadInput where no refresh held anybody out, where the data does not reach to the end of any window (as for an audience
+    that was saved after the days it is about), or where nothing is known to count.
     """
     specification.newest(settings, audience)
-    refresh, end = _old_enough(settings, audience, days)
+    campaign, data_end = _campaigns(settings, audience, days)
+    if campaign.end > data_end:
+        raise BadInput(campaign.too_early(data_end))
+    refresh, first, end = campaign.refresh, campaign.first, campaign.end
     by_demand = not texts and not categories
     known = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
@@ -95,20 +94,10 @@ def measure(
         least = 0.0
         outcome = f"did one of: {', '.join([*texts, *(f'category {c}' for c in categories)])}"
     channels = refresh.demand["channels"] if by_demand else CHANNELS
-    groups = _groups(settings, refresh, end, known, [c.lower() for c in categories], channels, least)
+    groups = _groups(settings, refresh, first, end, known, [c.lower() for c in categories], channels, least)
     difference, low, high = interval(*groups)
-    found = Lift(
-        audience,
-        refresh.refresh,
-        refresh.as_of,
-        end,
-        outcome,
-        *groups,
-        difference,
-        low,
-        high,
-        _word(*groups, difference, low, high),
-    )
+    word = _word(*groups, difference, low, high, exports=campaign.exports)
+    found = Lift(audience, refresh.refresh, campaign.exports, first, end, outcome, *groups, difference, low, high, word)
     audit.record(
         settings,
         "lift",
@@ -122,26 +111,76 @@ def measure(
     return found
 
 
-def _old_enough(settings: Settings, audience: str, days: int | None) -> tuple[Refresh, dt.date]:
-    refreshes = membership.history(settings, audience)
-    if not any(refresh.held_out for refresh in refreshes):
+@dataclass(frozen=True)
+class Export:
+    """A file of the members of a refresh left the platform: when, with how many users, and whether the holdout was in it."""
+
+    at: dt.datetime
+    users: int
+    with_holdout: bool
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What can have been done with a refresh: its exports, oldest first, and the window `[first, end)` in which it could show."""
+
+    refresh: Refresh
+    exports: tuple[Export, ...]
+    days: int
+
+    @property
+    def first(self) -> dt.date:
+        begun = self.exports[0].at if self.exports else self.refresh.refreshed_at
+        return max(self.refresh.as_of, begun.date() + dt.timedelta(days=1))
+
+    @property
+    def end(self) -> dt.date:
+        return self.first + dt.timedelta(days=self.days)
+
+    def too_early(self, data_end: dt.date) -> str:
+        """Why nothing can be said of it with data up to before `data_end`."""
+        made = f"refresh {self.refresh.refresh} was made on {self.refresh.refreshed_at:%Y-%m-%d}"
+        exported = f"first exported on {self.exports[0].at:%Y-%m-%d}" if self.exports else "never exported"
+        message = (
+            f"Too little time has passed: {made} as of {self.refresh.as_of} and {exported}, so a campaign can show from "
+            f"{self.first} on, and the data goes to {data_end - dt.timedelta(days=1)}."
+        )
+        if data_end <= self.first:
+            return f"{message} No campaign can have come of it in this data: bring the days that follow."
+        return f"{message} Bring the days to before {self.end}, or ask for fewer by --days."
+
+
+def _campaigns(settings: Settings, audience: str, days: int | None) -> tuple[Campaign, dt.date]:
+    """The campaign to measure, and the day after the data's last: the newest of an exported refresh whose window is in the data, or
+    else the newest of any; where no window is, the oldest."""
+    refreshes = [refresh for refresh in membership.history(settings, audience) if refresh.held_out]
+    if not refreshes:
         raise BadInput(f"No refresh of {audience!r} held anybody out: save it with --holdout, and ask again once time has passed.")
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "events", settings.lake, "raw_events")
     (newest,) = con.execute("SELECT max(event_date) FROM events").fetchall()[0]
     data_end = newest + dt.timedelta(days=1)
-    for refresh in refreshes:
-        length = (
-            days or specification.version(settings, audience, refresh.spec_version).question.horizon_days or settings.horizon_days
-        )
-        end = refresh.as_of + dt.timedelta(days=length)
-        if refresh.held_out and end <= data_end:
-            return refresh, end
-    oldest = min(refresh.as_of for refresh in refreshes if refresh.held_out)
-    raise BadInput(
-        f"Too little time has passed: the data goes to {newest}, and the oldest refresh of {audience!r} with a holdout is as of "
-        f"{oldest}. Bring more days, or ask for fewer by --days."
-    )
+    campaigns = [Campaign(r, _exports(settings, r), days or _horizon(settings, r)) for r in refreshes]
+    over = [c for c in campaigns if c.end <= data_end]
+    return next((c for c in over if c.exports), over[0] if over else min(campaigns, key=lambda c: c.end)), data_end
+
+
+def _horizon(settings: Settings, refresh: Refresh) -> int:
+    asked = specification.version(settings, refresh.audience, refresh.spec_version).question.horizon_days
+    return asked or settings.horizon_days
+
+
+def _exports(settings: Settings, refresh: Refresh) -> tuple[Export, ...]:
+    """The exports of a refresh, by the audit, oldest first."""
+    rows = [
+        Export(row["at"], row["rows"], "with the holdout" in row["reason"])
+        for row in audit.entries(settings)
+        if row["action"] == "export"
+        and row["audience"] == refresh.audience
+        and row["reason"].split(",")[0] == f"refresh {refresh.refresh}"
+        and row["at"] >= refresh.refreshed_at  # an audience of this name that was forgotten had refreshes of its own
+    ]
+    return tuple(sorted(rows, key=lambda export: export.at))
 
 
 def _matched(settings: Settings, refresh: Refresh) -> list[str]:
@@ -157,6 +196,7 @@ def _matched(settings: Settings, refresh: Refresh) -> list[str]:
 def _groups(
     settings: Settings,
     refresh: Refresh,
+    first: dt.date,
     end: dt.date,
     texts: list[str],
     categories: list[str],
@@ -170,38 +210,49 @@ def _groups(
     con.register("wanted_texts", pa.table({"wanted": pa.array(texts, pa.string())}))
     con.register("wanted_categories", pa.table({"wanted": pa.array(categories, pa.string())}))
     rows = con.execute(
-        "WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND NOT exposure "
+        f"WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND {OWN_ACT} "
         "AND list_contains($channels, channel) AND abs(coalesce(amount, 0)) >= $least "
         "AND (lower(text) IN (FROM wanted_texts) OR lower(category) IN (FROM wanted_categories))) "
         "SELECT holdout, count(*), count(did.user_key) FROM members LEFT JOIN did USING (user_key) GROUP BY 1",
-        {"first": refresh.as_of, "end": end, "channels": list(channels), "least": least},
+        {"first": first, "end": end, "channels": list(channels), "least": least},
     ).fetchall()
     found = {held_out: Group(users, did) for held_out, users, did in rows}
     return found.get(False, Group(0, 0)), found.get(True, Group(0, 0))
 
 
 def interval(exposed: Group, holdout: Group) -> tuple[float, float, float] | tuple[None, None, None]:
-    """The difference of two shares and its 95 % interval, by Newcombe from Wilson's; None where a group is too small."""
+    """The difference of two shares and its 95 % interval (Newcombe); None where a group is too small."""
     if min(exposed.users, holdout.users) < FEWEST:
         return None, None, None
-    difference = exposed.share - holdout.share
-    (low, high), (low_held, high_held) = exposed.wilson, holdout.wilson
-    return (
-        difference,
-        difference - math.hypot(exposed.share - low, high_held - holdout.share),
-        difference + math.hypot(high - exposed.share, holdout.share - low_held),
-    )
+    return exposed.share - holdout.share, *metrics.newcombe(exposed.did, exposed.users, holdout.did, holdout.users)
 
 
-def _word(exposed: Group, holdout: Group, difference: float | None, low: float | None, high: float | None) -> str:
+def _word(
+    exposed: Group,
+    holdout: Group,
+    difference: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    exports: Sequence[Export],
+) -> str:
     if difference is None or low is None or high is None:
         return (
             f"nothing can be said: {exposed.users:,} exposed and {holdout.users:,} held out, where each takes {FEWEST} at least; "
             "a larger audience or holdout would do"
         )
+    if not exports:
+        return (
+            "this refresh was never exported, so no campaign can have come of it: whatever the difference, it is chance or "
+            "something else, and no effect"
+        )
+    if any(export.with_holdout for export in exports):
+        return (
+            "the holdout was exported too, so what was done to it is not known here, and the difference is no measure of an effect"
+        )
     if low > 0 or high < 0:
         return f"{'more' if low > 0 else 'fewer'} of the exposed did it, beyond chance (95 %)"
     users, did = exposed.users + holdout.users, exposed.did + holdout.did
     share = max(did, 1) / users
-    visible = (Z + POWER) * math.sqrt(share * (1 - share) * (1 / exposed.users + 1 / holdout.users))
+    visible = metrics.visible_difference(share, exposed.users, holdout.users)
     return f"no difference that could not be chance; with groups of this size one of {100 * visible:.1f} points would mostly show"

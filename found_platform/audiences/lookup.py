@@ -1,16 +1,13 @@
 """A look-up: a demand or a tuned prompt, a filter and exclusions in; ranked users out, with what answered and as of when.
 
 `score` ranks everybody who may be targeted. `find` gives the best of them, through the index where the scores are a query to it and
-few users are asked for, else exactly; the answer says which.
+few users are asked for, else exactly; the answer says which. What is asked is what was published, as it was published; only who may
+be targeted, the vault and the audit are those of now.
 """
 
-# pyright: reportArgumentType=false
-# (pyright does not see that settings, which are frozen, can be hashed)
-
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,43 +15,30 @@ import pyarrow as pa
 
 from found_platform import index, lake, rewriting
 from found_platform.audiences import prompts
+from found_platform.audiences.question import TWENTY, Question, Size
+from found_platform.cache import single_flight
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.index import Publication
-from found_platform.privacy import audit, suppression
+from found_platform.privacy import audit, keys, suppression, vault
 from found_platform.rewriting import Rewriting, reading
-from found_platform.scoring import evidence, exact, filters, modes
+from found_platform.scoring import exact, filters, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import Evidence
 from found_platform.scoring.heads import Reach
-from found_platform.scoring.modes import Demand, Ranking
 from found_platform.scoring.population import Population
 from found_platform.scoring.replay import Check
+from found_platform.scoring.scorers import Ranking
+from found_platform.scoring.scorers.prompt import TunedDemand
 from found_platform.settings import Settings
 
 MAX_DEMAND = 1000
 FEW_MATCHES = 1000
 """Under this many matching users, exact scoring is as fast as the index and never misses one."""
+FURTHER = 4
+"""Times as many users are asked of the index where too few of the best may be targeted."""
 FEW_THEN = 200
 """Users of a past moment whom a filter must select, for precision and reach to be theirs."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked: a `sentence`, or the name of a tuned `prompt`.
-
-    Attributes:
-        phrases: a person's own rewriting of the sentence; None takes the rewriter's.
-        where: a filter, see `scoring.filters`.
-        mode: one of `modes.MODES`; a prompt has none.
-        horizon_days: how far ahead; None takes what the sentence says, or the home's.
-    """
-
-    sentence: str | None = None
-    prompt: str | None = None
-    phrases: tuple[str, ...] | None = None
-    where: str | None = None
-    mode: str = "auto"
-    horizon_days: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +54,7 @@ class FoundUser:
 @dataclass(frozen=True)
 class Audience:
     """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
-    `aligned` asks it as it stands, and a prompt has none."""
+    `aligned` asks it as it stands, and a prompt has none. `note` says in a sentence why there is nobody, where there is nobody."""
 
     query: str
     rewriting: Rewriting | None
@@ -82,6 +66,7 @@ class Audience:
     index_version: str
     count: int
     users: list[FoundUser] = field(default_factory=list)
+    note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,6 +84,7 @@ class Scored:
         curve: reach and precision in that window, of the users whom the filter selects; see `heads.Reach`.
         within: (U,) bool: the users whom the curve is about, as they are now.
         base: users with any history.
+        selected: those of them whom the filter selects.
     """
 
     question: Question
@@ -114,6 +100,17 @@ class Scored:
     curve: tuple[Reach, ...]
     within: np.ndarray
     base: int
+    selected: int
+
+    @property
+    def nobody(self) -> str | None:
+        """Why nobody can be chosen, in a sentence; None where somebody can."""
+        if len(self.rows):
+            return None
+        if not self.selected:
+            return f"Nobody matches the filter {self.question.where!r}; {self.base:,} users have a history."
+        who = f"the {self.selected:,} users {'who match the filter' if self.question.where else 'with a history'}"
+        return f"None of {who} can be chosen: they are excluded, suppressed, or have not consented."
 
     @property
     def mode(self) -> str:
@@ -125,7 +122,7 @@ class Scored:
 
     @cached_property
     def keys(self) -> list[str]:
-        return [self.population.keys[row] for row in self.rows]
+        return self.population.keys.take(self.rows)
 
 
 def check_demand(sentence: str) -> str:
@@ -144,18 +141,17 @@ def check(question: Question) -> None:
         raise BadInput("Ask with a sentence, or with the name of a tuned prompt.")
     if question.sentence is not None:
         check_demand(question.sentence)
-    if question.mode not in modes.MODES:
-        raise BadInput(f"The mode {question.mode!r} is not one of {', '.join(modes.MODES)}.")
+    if question.mode not in scorers.modes():
+        raise BadInput(f"The mode {question.mode!r} is not one of {', '.join(scorers.modes())}.")
     if question.phrases and question.prompt is not None:
         raise BadInput("Phrases say a sentence in other words: a prompt has none.")
     if question.horizon_days is not None and question.horizon_days < 1:
         raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
 
 
-def _check_filter(settings: Settings, question: Question) -> None:
+def _filter(population: Population, question: Question) -> filters.Filter | None:
     """Before anybody is ranked: a slip of the pen is said at once."""
-    if question.where:
-        filters.parse(question.where, index.filter_columns(settings))
+    return filters.parse(question.where, population.attributes.schema) if question.where else None
 
 
 def score(settings: Settings, question: Question, exclude: frozenset[str] = frozenset()) -> Scored:
@@ -165,66 +161,71 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
     """
     check(question)
     published = index.live(settings)
-    population = _population(settings, published.name, published.model_version, published.as_of)
-    _check_filter(settings, question)
-    return _score(population, published, question, exclude, *_rank(population, question))
+    population = _population(settings, published)
+    where = _filter(population, question)
+    return _score(population, published, question, where, exclude, *_rank(population, question))
 
 
 def find(
     settings: Settings,
     question: Question,
+    size: Size = TWENTY,
     *,
-    top: int = 20,
-    min_score: float | None = None,
     exact: bool = False,
     exclude: frozenset[str] = frozenset(),
     explain: bool = False,
 ) -> Audience:
-    """The `top` users, or all who score at least `min_score`, best first, and a row in the audit.
+    """The best users, as many as the size says (a number or a lowest score), and a row in the audit.
 
-    Raises BadInput as `score`, and for a bad number.
+    Raises BadInput as `score`, and for a size that is a level.
     """
-    if top < 1:
-        raise BadInput(f"--top is {top}: ask for at least one user.")
+    if size.level is not None:
+        raise BadInput("A look-up takes a number of users or a lowest score: a level is for `found audience preview` and `save`.")
     check(question)
     published = index.live(settings)
-    population = _population(settings, published.name, published.model_version, published.as_of)
-    _check_filter(settings, question)
-    ranking, demand, made = _rank(population, question)
-    why: dict[str, list[Evidence]] = {}
-    chances: list[float] | None = None
+    population = _population(settings, published)
+    where = _filter(population, question)
+    ranking, demand, rewritten = _rank(population, question)
+    note: str | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
-    if not exact and min_score is None and ranking.query is not None:
-        hits = _ask(population, published, ranking, question, top, exclude)
+    if not exact and size.top is not None and ranking.query is not None:
+        hits = _search(population, published, ranking, where, size.top, exclude) or "the index found nobody who may be chosen"
+    chances: list[float] | None = None
     if isinstance(hits, str):
-        said = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
-        scored = _score(population, published, question, exclude, ranking, demand, made)
-        count = min(top, len(scored.rows)) if min_score is None else int((scored.scores >= min_score).sum())
-        found = list(zip(scored.keys[:count], scored.scores[:count].tolist(), strict=True))
+        reason = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
+        scored = _score(population, published, question, where, exclude, ranking, demand, rewritten)
+        count = int((scored.scores >= size.min_score).sum()) if size.top is None else min(size.top, len(scored.rows))
+        best = list(zip(population.keys.take(scored.rows[:count]), scored.scores[:count].tolist(), strict=True))
         chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
+        note = scored.nobody
+        if not count and note is None:
+            highest = f"the best of {len(scored.rows):,} users scores {scored.scores[0]:.3f}"
+            note = f"Nobody scores {size.min_score:g} or more: {highest}."
     else:
-        said, found = f"{ranking.reason}; answered by the index", hits
-    if explain:
-        rows = np.array([population.row[key] for key, _ in found], np.int64)
-        why = evidence.explain(population, ranking, demand, rows)
+        reason, best = f"{ranking.reason}; answered by the index", hits
+    ids = keys.user_ids(settings, [key for key, _ in best])
+    without_id = vault.without_id(settings, len(best) - len(ids))
+    evidence = _explain(population, ranking, demand, [key for key, _ in best if key in ids]) if explain else {}
     answer = Audience(
         query=question.sentence if question.sentence is not None else demand.sentence,
-        rewriting=made,
+        rewriting=rewritten,
         mode=ranking.mode,
-        reason=said,
+        reason="; ".join(filter(None, [reason, without_id])),
         exact=isinstance(hits, str),
         as_of=published.as_of,
         model_version=published.model_version,
         index_version=published.name.removesuffix(".db"),
-        count=len(found),
+        count=len(ids),
         users=[
-            FoundUser(population.names[key], round(value, 6), round(chances[i], 6) if chances else None, why.get(key))
-            for i, (key, value) in enumerate(found)
+            FoundUser(ids[key], round(value, 6), round(chances[i], 6) if chances else None, evidence.get(key))
+            for i, (key, value) in enumerate(best)
+            if key in ids
         ],
+        note=note,
     )
     asked = {
-        "top": top,
-        "min_score": min_score,
+        "top": size.top,
+        "min_score": size.min_score,
         "exact": exact or None,
         "explain": explain or None,
         "without_users": len(exclude) or None,
@@ -243,8 +244,11 @@ def find(
 
 def explain(scored: Scored, user_keys: Sequence[str]) -> dict[str, list[Evidence]]:
     """What carried the scores of some of the users, by user key."""
-    rows = np.array([scored.population.row[key] for key in user_keys], np.int64)
-    return evidence.explain(scored.population, scored.ranking, scored.demand, rows)
+    return _explain(scored.population, scored.ranking, scored.demand, user_keys)
+
+
+def _explain(population: Population, ranking: Ranking, demand: Demand, user_keys: Sequence[str]) -> dict[str, list[Evidence]]:
+    return scorers.explain(population, ranking, demand, population.keys.rows(user_keys))
 
 
 def release(settings: Settings) -> None:
@@ -252,13 +256,13 @@ def release(settings: Settings) -> None:
     _searcher(settings).close()
 
 
-@lru_cache(maxsize=2)
-def _population(settings: Settings, publication: str, version: str, as_of: str) -> Population:
-    """What a publication holds, kept between the look-ups of a process."""
-    return Population.stored(settings, version, dt.date.fromisoformat(as_of))
+@single_flight(2)
+def _population(settings: Settings, published: Publication) -> Population:
+    """What a publication holds, kept open between the look-ups of a process."""
+    return Population.published(settings, published)
 
 
-@lru_cache(maxsize=2)
+@single_flight(2)
 def _searcher(settings: Settings) -> index.Searcher:
     """The index, kept open between the look-ups of a process."""
     return index.Searcher(settings)
@@ -271,21 +275,26 @@ def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, 
         assert version is not None
         tuned = prompts.load(settings, question.prompt, version)
         reason = f"the prompt {tuned.name} of {tuned.seeds} seed users, head {tuned.head.kind}: {tuned.head.chosen_because}"
-        return Ranking("prompt", reason, query=tuned.head.query, bias=tuned.head.bias), Demand(tuned.demand), None
+        demand = TunedDemand(tuned.demand, head=tuned.head)
+        return scorers.get("prompt").rank(population, demand, settings.horizon_days, reason=reason), Demand(tuned.demand), None
     sentence = check_demand(question.sentence or "")
-    if question.mode == "aligned":  # the fast one: nothing but the sentence is read
+    if not scorers.get(question.mode).rewrites:  # the fast way: nothing but the sentence is read
         demand, read = Demand(sentence, question.phrases or ()), reading.read(sentence)
-        ranking = modes.rank(population, demand, question.mode, settings.horizon_days)
+        ranking = scorers.rank(population, demand, question.mode, settings.horizon_days)
         notes = [f"who is near “{', '.join(read.unwanted)}” stays in: this mode leaves nobody out"] if read.unwanted else []
         return _noted(ranking, notes, read.min_amount), demand, None
+    ground = population.states.ground
     if question.phrases is None:
-        made = rewriting.chosen(settings, population.cutoff).rewrite(sentence)
+        rewritten = rewriting.chosen(settings, population.cutoff, ground).rewrite(sentence)
     else:  # a person says it better; what is left out, how and when it is done stays as it was read
-        made = rewriting.grounded(settings, population.cutoff).rewrite(sentence)
-        made = replace(made, phrases=question.phrases, sentences=(", ".join(question.phrases),), note="", by="a person")
-    demand = Demand.of(made)
-    ranking = modes.rank(population, demand, question.mode, question.horizon_days or made.horizon_days or settings.horizon_days)
-    return _noted(ranking, [made.note] if made.note not in ranking.reason else [], made.min_amount), demand, made
+        rewritten = rewriting.grounded(settings, population.cutoff, ground).rewrite(sentence)
+        sentences = (", ".join(question.phrases),)
+        rewritten = replace(rewritten, phrases=question.phrases, sentences=sentences, note="", by="a person")
+    demand = Demand.of(rewritten)
+    horizon_days = question.horizon_days or rewritten.horizon_days or settings.horizon_days
+    ranking = scorers.rank(population, demand, question.mode, horizon_days)
+    notes = [rewritten.note] if rewritten.note not in ranking.reason else []
+    return _noted(ranking, notes, rewritten.min_amount), demand, rewritten
 
 
 def _noted(ranking: Ranking, notes: list[str], least: float | None) -> Ranking:
@@ -298,25 +307,27 @@ def _score(
     population: Population,
     published: Publication,
     question: Question,
+    where: filters.Filter | None,
     exclude: frozenset[str],
     ranking: Ranking,
     demand: Demand,
-    made: Rewriting | None,
+    rewritten: Rewriting | None,
 ) -> Scored:
     settings, replayed = population.settings, ranking.replayed
     curve, within = replayed.check.curve() if replayed else (), population.has_history
-    eligible = population.has_history & suppression.allowed(settings, population.keys, population.cutoff)
-    if question.where:
-        selected = _selected(settings, population.attributes, question.where)
+    eligible = population.has_history & suppression.allowed(settings, population.keys.arrow, population.cutoff)
+    selected = np.ones(len(eligible), bool)
+    if where is not None:
+        selected = _selected(settings, population.attributes, where)
         eligible &= selected
         if replayed is not None:
-            then = _selected(settings, replayed.check.known, question.where)
+            then = _selected(settings, replayed.check.known, where)
             if then.sum() >= FEW_THEN:
                 curve, within = replayed.check.curve(then), within & selected
             else:
                 few = f"past precision is that of all users: only {then.sum():,} that were looked at matched the filter then"
                 ranking = replace(ranking, reason=f"{ranking.reason}; {few}")
-    eligible[[population.row[key] for key in exclude if key in population.row]] = False
+    eligible &= ~population.keys.mask(exclude)
     rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)
     return Scored(
         question=question,
@@ -324,7 +335,7 @@ def _score(
         population=population,
         ranking=ranking,
         demand=demand,
-        rewriting=made,
+        rewriting=rewritten,
         rows=rows,
         scores=scores,
         probabilities=replayed.probabilities[rows] if replayed else None,
@@ -332,44 +343,57 @@ def _score(
         curve=curve,
         within=within,
         base=int(population.has_history.sum()),
+        selected=int((population.has_history & selected).sum()),
     )
 
 
-def _selected(settings: Settings, attributes: pa.Table, where: str) -> np.ndarray:
+def _selected(settings: Settings, attributes: pa.Table, where: filters.Filter) -> np.ndarray:
     """(N,) bool: whom a filter selects of those (N rows) whose attributes these are."""
-    clause, parameters = filters.parse(where, index.filter_columns(settings)).to_duckdb()
-    con = lake.connect(settings.duckdb_memory)
-    con.register("users", attributes.append_column("row", pa.array(np.arange(len(attributes)))))
+    clause, parameters = where.to_duckdb()
     mask = np.zeros(len(attributes), bool)
-    mask[con.execute(f"SELECT row FROM users WHERE {clause}", parameters).fetchnumpy()["row"]] = True
+    with lake.connect(settings.duckdb_memory) as con:
+        con.register("users", attributes.append_column("row", pa.array(np.arange(len(attributes)))))
+        mask[con.execute(f"SELECT row FROM users WHERE {clause}", parameters).fetchnumpy()["row"]] = True
     return mask
 
 
-def _ask(
-    population: Population, published: Publication, ranking: Ranking, question: Question, top: int, exclude: frozenset[str]
+def _search(
+    population: Population,
+    published: Publication,
+    ranking: Ranking,
+    where: filters.Filter | None,
+    top: int,
+    exclude: frozenset[str],
 ) -> list[tuple[str, float]] | str:
-    """The best users by the index, or why it is not asked."""
-    settings = population.settings
-    if settings.consent_column is not None:
-        return "consent is looked up user by user"
+    """The best users by the index, or why it is not asked. Nobody is read but those whom it names."""
+    settings, searcher = population.settings, _searcher(population.settings)
     out = exclude | suppression.suppressed(settings)
-    if top + len(out) > index.MAX_LIMIT:
+    limit = top + len(out)
+    if limit > index.MAX_LIMIT:
         return f"the audience is larger than {index.MAX_LIMIT:,}"
-    expression, share = "", 1.0
-    if question.where:
-        matches = int((_selected(settings, population.attributes, question.where) & population.has_history).sum())
-        if matches < FEW_MATCHES:
-            return f"only {matches:,} users match the filter"
-        try:
-            expression = filters.parse(question.where, index.filter_columns(settings)).to_milvus()
-        except BadInput:
-            return "the filter names a column that the index cannot"
-        share = matches / max(1, int(population.has_history.sum()))
-    if not published.trusted(share):
-        return "the index was found not to be exact enough for this filter"
     assert ranking.query is not None
     try:
-        hits = _searcher(settings).search(published, ranking.query, top + len(out), expression)
+        expression, share = "", 1.0
+        if where is not None:
+            try:
+                expression = where.to_milvus()
+            except BadInput:
+                return "the filter names a column that the index cannot"
+            matches = searcher.count(published, expression)
+            if matches < FEW_MATCHES:
+                return f"only {matches:,} users match the filter"
+            share = matches / max(1, published.rows)
+        if not published.trusted(share):
+            return "the index was found not to be exact enough for this filter"
+        while True:
+            hits = searcher.search(published, ranking.query, limit, expression)
+            user_keys = [key for key, _ in hits]
+            allowed = suppression.allowed(settings, user_keys, population.cutoff)
+            kept = [hit for hit, may in zip(hits, allowed, strict=True) if may and hit[0] not in exclude]
+            if len(kept) >= top or len(hits) < limit:
+                return [(key, value + ranking.bias) for key, value in kept[:top]]
+            if limit == index.MAX_LIMIT:  # nearly nobody consents
+                return f"fewer than {top:,} of the best {limit:,} users may be targeted"
+            limit = min(index.MAX_LIMIT, FURTHER * limit)
     except index.IndexBusy as busy:
         return str(busy)
-    return [(key, value + ranking.bias) for key, value in hits if key not in out][:top]

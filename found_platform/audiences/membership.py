@@ -22,11 +22,9 @@ from found_platform.audiences import lookup, prompts, sizing, specification
 from found_platform.audiences.lookup import Scored
 from found_platform.audiences.specification import Specification
 from found_platform.contract import TIMESTAMP
-from found_platform.embedding import users
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys, suppression
+from found_platform.privacy import actor, audit, keys, suppression
 from found_platform.settings import Settings
-from found_platform.training_data import text_vectors
 
 MEMBERS, REFRESHES = "audience_members", "audience_refreshes"
 _OF_A_REFRESH = (
@@ -71,8 +69,8 @@ REFRESHES_SCHEMA = pa.schema(
 
 JSON = ("demand", "rewriting", "delta_versions")
 
-READ = ("raw_events", "raw_profile", "user_tabular", text_vectors.TABLE, users.TABLE, suppression.TABLE)
-"""Tables whose versions a refresh names."""
+LIVE = ("raw_profile", suppression.TABLE)
+"""Tables that are read as they are at a refresh; it names their versions, and those that the published states were read from."""
 
 MADE_FROM = ("spec_version", "as_of", "model_version", "index_version")
 """Of another version, a refresh is another one whoever is in it."""
@@ -128,7 +126,7 @@ def refresh(settings: Settings, audience: str) -> Outcome:
     """
     wanted = specification.newest(settings, audience)
     with _turn(settings, audience):
-        delta_versions = {table: lake.version(settings.lake, table) for table in READ if lake.exists(settings.lake, table)}
+        delta_versions = {table: lake.version(settings.lake, table) for table in LIVE if lake.exists(settings.lake, table)}
         scored = lookup.score(settings, wanted.question, excluded(settings, wanted))
         cut = sizing.cut(wanted, scored)
         chosen = scored.keys[: cut.size]
@@ -144,7 +142,7 @@ def refresh(settings: Settings, audience: str) -> Outcome:
             as_of=dt.date.fromisoformat(scored.published.as_of),
             model_version=scored.published.model_version,
             index_version=scored.published.name.removesuffix(".db"),
-            refreshed_by=audit.account(),
+            refreshed_by=str(actor.current()),
             mode=scored.mode,
             reason=scored.reason,
             demand=_plain(asdict(scored.demand)),
@@ -157,7 +155,7 @@ def refresh(settings: Settings, audience: str) -> Outcome:
             held_out=int(kept_out.sum()),
             joins=len(now - then),
             leaves=len(then - now),
-            delta_versions=delta_versions,
+            delta_versions={**scored.population.states.delta_versions, **delta_versions},
         )
         rows = _rows(made, chosen, scored, kept_out)
         changed = before is None or not _same(before, old, made, rows)

@@ -1,6 +1,5 @@
 """What an audience would be, before it is saved: its size, some of its members with reasons, and how it lies to the others."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from found_platform.audiences import lookup, membership, sizing, specification
 from found_platform.audiences.lookup import Scored
 from found_platform.audiences.specification import Specification
-from found_platform.privacy import audit, keys
+from found_platform.privacy import audit, keys, vault
 from found_platform.rewriting import Rewriting
 from found_platform.scoring import evidence
 from found_platform.scoring.evidence import Evidence, Typical
@@ -85,6 +84,8 @@ def preview(settings: Settings, wanted: Specification) -> Preview:
     cut = sizing.cut(wanted, scored)
     chosen = scored.keys[: cut.size]
     before = membership.last(settings, wanted.audience)
+    without_id = vault.without_id(settings, cut.size - keys.known(settings, chosen))
+    jump = membership.jump(before.size if before else None, cut.size)
     index_version = scored.published.name.removesuffix(".db")
     made = Preview(
         size=cut.size,
@@ -106,7 +107,7 @@ def preview(settings: Settings, wanted: Specification) -> Preview:
         reliability=scored.check.reliability if scored.check else (),
         overlaps=_overlaps(settings, wanted.audience, set(chosen)),
         last_size=before.size if before else None,
-        warning=membership.jump(before.size if before else None, cut.size),
+        warning="; ".join(filter(None, [jump, without_id])) or None,
     )
     audit.record(
         settings,
@@ -129,21 +130,22 @@ def histogram(scored: Scored, size: int) -> Histogram:
 
 
 def _sample(settings: Settings, scored: Scored, size: int) -> list[Sampled]:
-    """Members at even distances from the best to the last: the best alone would flatter the audience."""
+    """Members at even distances from the best to the last, who would flatter the audience alone. Who has no id is passed over."""
     places = sorted({round(place) for place in np.linspace(0, size - 1, min(SAMPLE, size))})
-    asked = [scored.keys[place] for place in places]
-    names: Mapping[str, str] = keys.user_ids(settings, asked) if asked else {}
-    reasons = lookup.explain(scored, asked) if asked else {}
+    sampled = [scored.keys[place] for place in places]
+    ids = keys.user_ids(settings, sampled) if sampled else {}
+    reasons = lookup.explain(scored, [key for key in sampled if key in ids]) if ids else {}
     chances = scored.probabilities
     return [
         Sampled(
-            user_id=names[scored.keys[place]],
+            user_id=ids[scored.keys[place]],
             rank=place + 1,
             score=float(scored.scores[place]),
             probability=None if chances is None else float(chances[place]),
             evidence=list(reasons.get(scored.keys[place], ())),
         )
         for place in places
+        if scored.keys[place] in ids
     ]
 
 

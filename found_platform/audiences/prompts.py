@@ -7,34 +7,28 @@ a new one, every prompt is tuned anew. Keys of users are in that table alone.
 import datetime as dt
 import hashlib
 import json
-import logging
 import re
-import shlex
-import tempfile
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import index, lake, rewriting
+from found_platform import home, index, lake, registry, rewriting
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import suppression
-from found_platform.scoring import few_shot, modes
+from found_platform.scoring import few_shot, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.few_shot import Head, Tuner
-from found_platform.scoring.modes import Demand
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from models.saved import Model
 
 TABLE = "prompt_seeds"
@@ -46,9 +40,6 @@ SCHEMA = pa.schema(
         pa.field("wanted", pa.bool_(), nullable=False),  # a seed, or else a negative
     ]
 )
-EXPERIMENT = "found-prompts"
-REGISTERED = "found-prompt-"
-"""A prompt's registered model is this and its name."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 
 
@@ -129,7 +120,7 @@ def load(settings: Settings, name: str, model_version: str) -> Tuned:
     if tuned is None:
         raise BadInput(
             f"The prompt {name!r} is not tuned for model version {model_version}, and other versions have other vectors: "
-            f"run `found audience tune {name} --home {shlex.quote(str(settings.home))}`, which uses the seeds it was given before."
+            f"run `found audience tune {name}{home.option(settings.home)}`, which uses the seeds it was given before."
         )
     return tuned
 
@@ -173,9 +164,9 @@ def fingerprint(settings: Settings) -> str:
 
 def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: dt.date) -> Tuned:
     """A prompt that is not registered yet."""
-    population = Population.stored(settings, model_version, as_of)
+    population = _population(settings, model_version, as_of)
     known = np.flatnonzero(population.has_history)
-    keys, vectors = [population.keys[i] for i in known], population.vectors[known]
+    keys, vectors = population.keys.take(known), population.vectors[known]
     row = {key: i for i, key in enumerate(keys)}
     seeds, negatives = (sorted(row[key] for key in group if key in row) for group in (wanted.seeds, wanted.negatives))
     missing = (wanted.seeds | wanted.negatives) - row.keys()
@@ -192,69 +183,46 @@ def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: 
     return Tuned(wanted.name, wanted.demand, "", model_version, str(as_of), len(seeds), len(negatives), head, frozenset(missing))
 
 
+def _population(settings: Settings, model_version: str, as_of: dt.date) -> Population:
+    """The states of a model version: as they were published, where they are, else from the lake."""
+    if index.is_live(settings, model_version, str(as_of)):
+        return Population.published(settings, index.live(settings))
+    return Population.stored(settings, model_version, as_of)
+
+
 def _asked(population: Population, demand: str) -> np.ndarray:
     """The demand before any seed is seen, as a query (W',): what `auto` says of everybody, imitated where it is no query itself."""
     settings = population.settings
-    wanted = Demand.of(rewriting.chosen(settings, population.cutoff).rewrite(demand))
-    ranking = modes.rank(population, wanted, "auto", settings.horizon_days)
+    wanted = Demand.of(rewriting.chosen(settings, population.cutoff, population.states.ground).rewrite(demand))
+    ranking = scorers.rank(population, wanted, scorers.DEFAULT, settings.horizon_days)
     if ranking.query is not None:
         return ranking.query
     known = population.has_history
     return few_shot.imitate(population.vectors[known], ranking.of(population.vectors)[known])
 
 
-def _client(settings: Settings) -> "MlflowClient":
-    from mlflow import MlflowClient
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    return MlflowClient(f"sqlite:///{settings.home / 'mlflow' / 'mlflow.db'}")
-
-
 def _register(settings: Settings, wanted: Specification, tuned: Tuned) -> Tuned:
-    """Logs and registers a prompt as safetensors and JSON; returns it with its version."""
-    import torch
-    from mlflow.exceptions import MlflowException
-
-    from models import weights
-
-    client = _client(settings)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    location = (settings.home / "mlflow" / "prompts").as_uri()
-    run = client.create_run(
-        experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, artifact_location=location),
-        run_name=f"{tuned.name} for version {tuned.model_version}",
-    )
-    said = {k: v for k, v in asdict(tuned).items() if k not in ("version", "missing", "head")}
+    """Registers a prompt; returns it with its version."""
+    about = {k: v for k, v in asdict(tuned).items() if k not in ("version", "missing", "head")}
     head = {k: v for k, v in asdict(tuned.head).items() if k not in ("query", "suggested_negatives")}
-    with tempfile.TemporaryDirectory() as scratch:
-        sha256 = weights.save({"query": torch.from_numpy(tuned.head.query)}, {**said, "head": head}, Path(scratch))
-        client.log_artifacts(run.info.run_id, scratch, "prompt")
-    client.log_param(run.info.run_id, "head", tuned.head.kind)
-    client.log_metric(run.info.run_id, "leave_one_out", tuned.head.leave_one_out[tuned.head.kind])
-    client.set_terminated(run.info.run_id)
-    name = REGISTERED + tuned.name
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    tags = {"model_version": tuned.model_version, "as_of": tuned.as_of, "specification": wanted.digest, "sha256": sha256}
-    made = client.create_model_version(name, f"{run.info.artifact_uri}/prompt", run.info.run_id, tags=tags)
-    return Tuned(**{**tuned.__dict__, "version": str(made.version)})
+    version = registry.log_prompt(
+        settings,
+        tuned.name,
+        tuned.head.query,
+        {**about, "head": head},
+        run_name=f"{tuned.name} for version {tuned.model_version}",
+        parameters={"head": tuned.head.kind},
+        metrics={"leave_one_out": tuned.head.leave_one_out[tuned.head.kind]},
+        tags={"model_version": tuned.model_version, "as_of": tuned.as_of, "specification": wanted.digest},
+    )
+    return Tuned(**{**tuned.__dict__, "version": version})
 
 
 def _registered(settings: Settings, name: str, model_version: str, **tags: str) -> Tuned | None:
     """The newest version of a prompt for a model version, with these tags. None where there is none."""
-    from models import weights
-
-    client = _client(settings)
-    found = client.search_model_versions(f"name = '{REGISTERED}{name}'")
-    fitting = [v for v in found if {"model_version": model_version, **tags}.items() <= dict(v.tags).items()]
-    if not fitting:
+    newest = registry.load_prompt(settings, name, {"model_version": model_version, **tags})
+    if newest is None:
         return None
-    newest = max(fitting, key=lambda v: int(v.version))
-    with tempfile.TemporaryDirectory() as scratch:
-        said, state = weights.load(Path(client.download_artifacts(str(newest.run_id), "prompt", scratch)))
-        query = state["query"].numpy().copy()  # not of the file, which goes
-    head = Head(**said.pop("head"), query=query, suggested_negatives=[])
-    return Tuned(**said, version=str(newest.version), head=head)
+    version, about, query = newest
+    head = Head(**about.pop("head"), query=query, suggested_negatives=[])
+    return Tuned(**about, version=version, head=head)

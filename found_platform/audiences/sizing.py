@@ -33,10 +33,13 @@ class Cut:
 
 def cut(specification: Specification, scored: Scored) -> Cut:
     """How many of the users in `scored`, best first, are members."""
-    there, lowest, level = len(scored.rows), specification.min_score, specification.level
-    if specification.top is not None:
-        size = min(specification.top, there)
-        return Cut(size, "as many as asked for" if size == specification.top else f"only {there:,} users can be chosen")
+    if scored.nobody is not None:
+        return Cut(0, scored.nobody.removesuffix("."))
+    there, asked = len(scored.rows), specification.size
+    lowest, level = asked.min_score, asked.level
+    if asked.top is not None:
+        size = min(asked.top, there)
+        return Cut(size, "as many as asked for" if size == asked.top else f"only {there:,} users can be chosen")
     if lowest is not None:
         return Cut(_reaching(scored, lowest), f"scores of {lowest:g} or more")
     assert level is not None

@@ -4,8 +4,8 @@ import datetime as dt
 import graphlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from dataclasses import asdict, fields
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pad
@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from found_platform import index, lake
 from found_platform.audiences import lookup
-from found_platform.audiences.lookup import Question
+from found_platform.audiences.question import Question, Size
 from found_platform.contract import TIMESTAMP
 from found_platform.errors import BadInput
-from found_platform.privacy import audit
+from found_platform.privacy import actor, audit
 from found_platform.scoring import filters
 from found_platform.settings import Settings
 
@@ -35,15 +35,14 @@ SCHEMA = pa.schema(
 """`specification` is JSON and holds all that no user is named in; `without_users` has user keys."""
 
 UNNAMED = "preview"
-Level = Literal["narrow", "balanced", "broad"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class Specification(BaseModel):
     """One version of an audience. `version` is 0 until it is saved.
 
-    Its size is one of `top` users, a `level` (see `sizing`), or everybody who scores `min_score`. `holdout` is the share of the
-    members who are kept out of exports, so that what the audience is worth can be measured.
+    `holdout` is the share of the members who are kept out of exports, so that what the audience is worth can be measured. The size
+    may also be given by its parts, `top`, `level` or `min_score`, as versions of before sizes were objects are kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,46 +52,38 @@ class Specification(BaseModel):
     question: Question
     without_audiences: tuple[Name, ...] = ()
     without_users: tuple[str, ...] = ()  # user keys
-    top: int | None = Field(None, ge=1)
-    level: Level | None = None
-    min_score: float | None = Field(None, allow_inf_nan=False)
+    size: Size
     holdout: float = Field(0.0, ge=0, le=0.5)
     created_by: str = ""
     created_at: dt.datetime | None = None
 
-    @model_validator(mode="after")
-    def _has_one_size(self) -> Self:
-        if sum(size is not None for size in (self.top, self.level, self.min_score)) != 1:
-            raise ValueError("an audience has one size: a number of users, a level, or a lowest score")
-        return self
-
-    @property
-    def size(self) -> str:
-        """How many, in words."""
-        if self.top is not None:
-            return f"the best {self.top:,}"
-        return self.level or f"a score of {self.min_score:g} or more"
+    @model_validator(mode="before")
+    @classmethod
+    def _size_of_parts(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if "size" in data:
+            return data
+        parts = {f.name: data.get(f.name) for f in fields(Size)}
+        return {**{k: v for k, v in data.items() if k not in parts}, "size": Size(**parts)}
 
     def said(self) -> dict[str, Any]:
         """What was asked, for the audit and for provenance: no user is named in it."""
         asked = {k: v for k, v in asdict(self.question).items() if v is not None}
-        sizes = {"top": self.top, "level": self.level, "min_score": self.min_score}
         left_out = {"without_audiences": list(self.without_audiences) or None, "without_users": len(self.without_users) or None}
-        return {k: v for k, v in {**asked, **left_out, **sizes, "holdout": self.holdout}.items() if v is not None}
+        return {k: v for k, v in {**asked, **left_out, **asdict(self.size), "holdout": self.holdout}.items() if v is not None}
 
 
-def draft(settings: Settings, **fields: Any) -> Specification:
+def draft(settings: Settings, **parts: Any) -> Specification:
     """A specification of these fields, checked against the home: its filter, its demand, the audiences it leaves out.
 
     Raises BadInput that names what cannot be used.
     """
     try:
-        made = Specification(**fields)
+        made = Specification(**parts)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         what = f"{where} is {first['input']!r}: " if where else ""
-        why = first["msg"].removeprefix("Value error, ")
+        why = first["msg"].removeprefix("Value error, ").removesuffix(".")
         if where == "audience" or where.startswith("without_audiences"):
             why = "an audience's name is of small letters, digits, - and _, 64 at most, and starts with a letter or a digit"
         raise BadInput(f"{what}{why}.") from None
@@ -110,12 +101,12 @@ def draft(settings: Settings, **fields: Any) -> Specification:
 
 
 def save(settings: Settings, made: Specification) -> Specification:
-    """Keeps a specification as the next version of its audience, made now by this account."""
+    """Keeps a specification as the next version of its audience, made now by whoever asks."""
     locks = settings.home / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{TABLE}.version.lock"):
         last = _rows(settings, made.audience)
-        now = {"version": max((r["version"] for r in last), default=0) + 1, "created_by": audit.account()}
+        now = {"version": max((r["version"] for r in last), default=0) + 1, "created_by": str(actor.current())}
         made = made.model_copy(update={**now, "created_at": dt.datetime.now(dt.UTC)})
         row = {
             "audience": made.audience,

@@ -1,108 +1,79 @@
 """`found audience find`: look users up."""
 
-import contextlib
-import hashlib
-import io
-import json
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
-from rich import box
+import typer
 from rich.console import Console
-from rich.table import Table
 
-from found_platform.audiences import export, lookup
-from found_platform.audiences.lookup import Audience, Question
-from found_platform.cli.app import existing_home, print_json
-from found_platform.cli.rewriter import understood
+from found_platform.cli.asking import ask
+from found_platform.cli.options import DEFAULT_HOME, Force, Home, QuestionOptions, UsersFormat
+from found_platform.cli.tables import print_json, table, terminal
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys
-from found_platform.scoring import evidence
-from found_platform.settings import Settings
 
-TYPES = {"user_id": pa.string(), "score": pa.float64(), "probability": pa.float64(), "evidence": pa.string()}
-OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
+if TYPE_CHECKING:
+    from found_platform.app.lookups import Answer
 
 
-def find(question: Question, *, exclude: Path | None, home: Path, format: str, out: Path | None, **asked: Any) -> None:
-    """Prints the users for a question, or writes them to a file and beside it where they come from."""
-    lookup.check(question)
-    if out is not None and out.suffix not in OUTPUTS:
-        raise BadInput(f"--out is {out}: name it .parquet, .csv or .json.")
-    if format == "parquet" and out is None:
+def find(
+    question: QuestionOptions,
+    top: Annotated[int, typer.Option(help="How many users.")] = 20,
+    min_score: Annotated[float | None, typer.Option(help="All users with this score at least, in place of --top.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="Users to leave out: a column user_id, or one id a line.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Score everybody instead of asking the index.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what carried each user's score.")] = False,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[UsersFormat, typer.Option(help="table, json, csv or parquet.")] = UsersFormat.table,
+    out: Annotated[Path | None, typer.Option(help="Write to this file (.parquet, .csv, .json).")] = None,
+    force: Force = False,
+) -> None:
+    """Find the users for a demand."""
+    from found_platform.app import lookups
+
+    size = lookups.Size(top=top) if min_score is None else lookups.Size(min_score=min_score)
+    request = lookups.Find(question.question(), size, exclude, exact, explain)
+    if out is not None:
+        written = ask(lookups.export, home, lookups.Export(request, out, force))
+        print(written.note or f"{written.users} users written to {written.path}", file=sys.stderr)
+        return
+    if format is UsersFormat.parquet:
         raise BadInput("Parquet does not go to a terminal: add --out FILE.parquet.")
-    settings = Settings.load(existing_home(home))
-    left_out = frozenset(keys.read_users(settings, exclude)) if exclude else frozenset()
-    with contextlib.redirect_stdout(io.StringIO()):  # libraries may print while they load; stdout is for the answer
-        audience = lookup.find(settings, question, exclude=left_out, **asked)
-    content = None if out is None else encoded(OUTPUTS[out.suffix], audience)
-    said = {**asdict(question), **{k: v for k, v in asked.items() if v}, "without_users": len(left_out) or None}
-    if out is not None and content is not None:
-        answered = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
-        audit.record(
-            settings,
-            "export",
-            question=said,
-            rows=audience.count,
-            model_version=audience.model_version,
-            index_version=audience.index_version,
-            reason=f"of a look-up, sha256 {hashlib.sha256(content).hexdigest()}",
-        )
-        export.place_with_provenance(out, content, {"question": {k: v for k, v in said.items() if v is not None}, **answered})
-        print(f"{audience.count} users written to {out}", file=sys.stderr)
-    elif format == "table":
-        show(Console(highlight=False, markup=False), audience)
-    elif format == "json":
-        print_json(audience.as_dict())
+    answer = ask(lookups.find, home, request)
+    if format is UsersFormat.table:
+        show(terminal(), answer)
+    elif format is UsersFormat.json:
+        print_json(answer)
     else:
-        sys.stdout.write(encoded(format, audience).decode())
+        if answer.audience.note:
+            print(answer.audience.note, file=sys.stderr)
+        sys.stdout.write(lookups.encode(answer, format.value).decode())
 
 
-def encoded(format: str, audience: Audience) -> bytes:
-    """An answer as JSON, CSV or Parquet."""
-    import pyarrow.csv as pc
-    import pyarrow.parquet as pq
-
-    if format == "json":
-        return json.dumps(audience.as_dict(), indent=1, default=str).encode()
-    rows = [_row(user) for user in audience.as_dict()["users"]]
-    names = ("user_id", "score", "probability", *(["evidence"] if any(r["evidence"] for r in rows) else []))
-    table = pa.Table.from_pylist([{n: r[n] for n in names} for r in rows], schema=pa.schema([(n, TYPES[n]) for n in names]))
-    sink = io.BytesIO()
-    (pc.write_csv if format == "csv" else pq.write_table)(table, sink)
-    return sink.getvalue()
-
-
-def _row(user: Mapping[str, Any]) -> dict[str, Any]:
-    said = user["evidence"]
-    return {**user, "evidence": evidence.as_sentence([evidence.Evidence(**e) for e in said]) if said else None}
-
-
-def show(console: Console, audience: Audience) -> None:
+def show(console: Console, answer: "Answer") -> None:
     """The answer as a table for a terminal, with what answered and as of when."""
+    from found_platform.app import lookups, rewriting
+
+    audience = answer.audience
     console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
-    for line in understood(audience.rewriting) if audience.rewriting else ():
+    for line in rewriting.in_short(audience.rewriting) if audience.rewriting else ():
         console.print(line, style="dim", soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", justify="right")
-    table.add_column("user")
-    table.add_column("score", justify="right")
+    if audience.note:
+        console.print(audience.note, soft_wrap=True)
+        console.print(f"As of {audience.as_of}, model version {audience.model_version}.", soft_wrap=True)
+        return
     calibrated = any(u.probability is not None for u in audience.users)
     explained = any(u.evidence for u in audience.users)
-    if calibrated:
-        table.add_column("chance", justify="right")
+    columns = ["", "user", "score", *(["chance"] if calibrated else []), *(["because of"] if explained else [])]
+    users = table(*columns, left=("user", "because of"))
     if explained:
-        table.add_column("because of", overflow="fold")
+        users.columns[-1].overflow = "fold"
     for rank, user in enumerate(audience.users, 1):
         cells = [str(rank), user.user_id, f"{user.score:.3f}"]
         cells += [f"{user.probability:.0%}" if user.probability is not None else ""] if calibrated else []
-        cells += [evidence.as_sentence(user.evidence or [])] if explained else []
-        table.add_row(*cells)
-    console.print(table)
+        cells += [lookups.because(user)] if explained else []
+        users.add_row(*cells)
+    console.print(users)
     how = "exact" if audience.exact else "approximate"
     console.print(
         f"{audience.count} users as of {audience.as_of}, model version {audience.model_version}, mode {audience.mode}, {how}: "

@@ -1,101 +1,101 @@
 """`found backfill` and `found status`: days made again, and what is there, missing and stale."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich import box
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from found_platform.cli.app import existing_home, print_json
-from found_platform.contract import parse_day
-from found_platform.errors import BadInput
-from found_platform.settings import Settings
+from found_platform.cli.asking import ask, home_option
+from found_platform.cli.options import Place, RemovedRows
+from found_platform.cli.tables import print_json, table, terminal
+
+if TYPE_CHECKING:
+    from found_platform.app.graph import AssetState
+    from found_platform.app.progress import Event
 
 
-def backfill(first: str, last: str, *, assets: list[str], each_day: bool, force: bool, home: Path, as_json: bool) -> None:
-    """Makes the days, with a bar an asset on stderr, and prints what was made and what is stale now."""
-    from dagster_defs import runs
+def backfill(
+    place: Place,
+    first: Annotated[str, typer.Option("--from", help="First day (YYYY-MM-DD).")],
+    last: Annotated[str, typer.Option("--to", help="Last day, included.")],
+    asset: Annotated[list[str] | None, typer.Option(help="A daily asset; may be repeated. Default: all of them.")] = None,
+    each_day: Annotated[bool, typer.Option("--each-day", help="A run a day instead of a run for up to 30 days.")] = False,
+    force: Annotated[bool, typer.Option(help="Redo what is up to date.")] = False,
+    removed: RemovedRows = None,
+) -> None:
+    """Make days of events and features again, and say what is stale after it."""
+    from found_platform.app import graph
 
-    settings = Settings.load(existing_home(home))
-    start, end = parse_day(first, "--from"), parse_day(last, "--to")
-    if end < start:
-        raise BadInput(f"--to {end} lies before --from {start}: both days are included.")
-    if unknown := [a for a in assets if a not in runs.BACKFILLED]:
-        raise BadInput(f"There is no daily asset {unknown[0]!r}: choose of {', '.join(runs.BACKFILLED)}.")
-    wanted = [a for a in runs.BACKFILLED if a in assets] or list(runs.BACKFILLED)
-    done: dict[str, dict[str, Any]] = {}
+    request = graph.Backfill(first, last, tuple(asset or ()), each_day, force, removed.value if removed else None)
     columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[str, Any] = {}
-        for filled in runs.backfill(settings, start, end, assets=wanted, each_day=each_day, force=force):
-            if filled.asset not in tasks:
-                tasks[filled.asset] = progress.add_task(filled.asset, total=filled.total, visible=filled.total > 0)
-                done[filled.asset] = {"made": 0, "up_to_date": filled.up_to_date, "rows": 0, "runs": 0, "seconds": 0.0}
-            row = done[filled.asset]
-            row["made"] += len(filled.keys)
-            row["rows"] += filled.rows
-            row["runs"] += bool(filled.keys)
-            row["seconds"] = round(row["seconds"] + filled.seconds, 2)
-            progress.update(tasks[filled.asset], completed=row["made"])
-    states = runs.states(settings)
-    if as_json:
-        print_json({"from": start, "to": end, "assets": done, "stale": {s.asset: s.stale for s in states if s.stale}})
+    with Progress(*columns, console=terminal(stderr=True), redirect_stdout=False) as progress:
+        bars: dict[str, Any] = {}
+
+        def show(event: "Event") -> None:
+            from found_platform.app.progress import DaysDone
+
+            if isinstance(event, DaysDone):
+                if event.asset not in bars:
+                    bars[event.asset] = progress.add_task(event.asset, total=event.total, visible=event.total > 0)
+                progress.update(bars[event.asset], completed=event.made)
+
+        filled = ask(graph.backfill, place.home, request, tell=show)
+    if place.as_json:
+        print_json(filled)
         return
-    console = Console(highlight=False, markup=False)
-    table = _table("asset", "days made", "up to date", "runs", "rows", "seconds")
-    for asset, row in done.items():
-        table.add_row(asset, *(f"{row[k]:,}" for k in ("made", "up_to_date", "runs", "rows")), f"{row['seconds']:.1f}")
-    console.print(table)
-    _say_stale(console, states, home)
+    console = terminal()
+    if filled.absent:
+        console.print(
+            f"{filled.absent:,} of the days from {first} to {last} are not in this home, whose source has no events there: "
+            f"only {filled.first} to {filled.last} were looked at.",
+            soft_wrap=True,
+        )
+    rows = [
+        (asset, *(f"{n:,}" for n in (row.made, row.up_to_date, row.runs, row.rows)), f"{row.seconds:.1f}")
+        for asset, row in filled.assets.items()
+    ]
+    console.print(table("asset", "days made", "up to date", "runs", "rows", "seconds", rows=rows))
+    _say_stale(console, filled.states, place.home)
 
 
-def status(*, home: Path, as_json: bool) -> None:
-    """Prints a line an asset: how much of it is there, how much is stale, the newest key."""
-    from dagster_defs import runs
+def status(place: Place) -> None:
+    """Say what is there of every asset, and what is stale."""
+    from found_platform.app import graph
 
-    states = runs.states(Settings.load(existing_home(home)))
-    if as_json:
-        rows = [{"asset": s.asset, "partitions": s.kind, "possible": s.possible, "made": s.made, "stale": s.stale} for s in states]
-        print_json({"home": str(home.resolve()), "assets": rows})
+    status = ask(graph.status, place.home)
+    if place.as_json:
+        print_json(status)
         return
-    console = Console(highlight=False, markup=False)
-    table = _table("asset", "partitions", "made", "stale", "newest")
-    for s in states:
+    console = terminal()
+    assets = table("asset", "partitions", "made", "stale", "newest")
+    for s in status.assets:
         newest = (s.made[-1] or "whole") if s.made else "-"
-        made = f"{len(s.made):,} of {s.possible:,}" if s.kind == "daily" else f"{len(s.made):,}"
-        table.add_row(s.asset, {"daily": "by day", "none": "-"}.get(s.kind, f"by {s.kind}"), made, f"{len(s.stale):,}", newest)
-    console.print(table)
-    _say_stale(console, states, home)
+        made = f"{len(s.made):,} of {s.possible:,}" if s.partitions == "daily" else f"{len(s.made):,}"
+        kind = {"daily": "by day", "none": "-"}.get(s.partitions, f"by {s.partitions}")
+        assets.add_row(s.asset, kind, made, f"{len(s.stale):,}", newest)
+    console.print(assets)
+    _say_stale(console, status.assets, place.home)
 
 
-def _say_stale(console: Console, states: list[Any], home: Path) -> None:
+def _say_stale(console: Console, states: "Sequence[AssetState]", home: Path) -> None:
     stale = [s for s in states if s.stale]
     if not stale:
         console.print("Nothing is stale.")
         return
+    at = home_option(home)
     console.print("Stale, since what they read has changed:")
     for s in stale:
-        days = (
-            ""
-            if s.stale == [""]
-            else f"{len(s.stale):,} of its {'days' if s.kind == 'daily' else f'{s.kind}s'}, {s.stale[0]} to {s.stale[-1]}"
-        )
+        kind = "days" if s.partitions == "daily" else f"{s.partitions}s"
+        days = "" if s.stale == [""] else f"{len(s.stale):,} of its {kind}, {s.stale[0]} to {s.stale[-1]}"
         console.print(f"  {s.asset:<18} {days}")
-    daily = [s for s in stale if s.kind == "daily" and s.asset != "feature_drift"]
+    daily = [s for s in stale if s.partitions == "daily" and s.asset != "feature_drift"]
     if daily:
         first, last = min(s.stale[0] for s in daily), max(s.stale[-1] for s in daily)
-        console.print(f"To make the days again: found backfill --from {first} --to {last} --home {home}", soft_wrap=True)
+        console.print(f"To make the days again: found backfill --from {first} --to {last}{at}", soft_wrap=True)
     if any(s.asset == "audience_members" for s in stale):
-        console.print(f"To find the members of saved audiences again: found audience refresh --all --home {home}", soft_wrap=True)
-    if any(s.kind != "daily" and s.asset != "audience_members" for s in stale):
-        console.print(f"To make everything of a cutoff again: found demo --home {home}", soft_wrap=True)
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
+        console.print(f"To find the members of saved audiences again: found audience refresh --all{at}", soft_wrap=True)
+    if any(s.partitions != "daily" and s.asset != "audience_members" for s in stale):
+        console.print(f"To make everything of a cutoff again: found demo{at}", soft_wrap=True)

@@ -1,112 +1,73 @@
 """`found publish`, `found promote`, `found rollback`: what serves, changed by a person, with a line for everything that changed."""
 
-import datetime as dt
-import shlex
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
+import typer
 
-from found_platform import index, registry
-from found_platform.audiences import prompts
-from found_platform.cli.app import existing_home, print_json
-from found_platform.contract import parse_day
-from found_platform.errors import BadInput
-from found_platform.index import pointer
-from found_platform.index.pointer import Publication
-from found_platform.settings import Settings
+from found_platform.cli.asking import ask, home_option
+from found_platform.cli.options import Place
+from found_platform.cli.tables import print_json, terminal
 
-State = tuple[str | None, Publication | None]
-"""The champion and the live publication."""
+if TYPE_CHECKING:
+    from found_platform.app.models import Moved, Publication
 
 
-def publish(cutoff: str, *, home: Path, as_json: bool) -> None:
-    """Runs the last three assets of a cutoff: states and promotion where they are stale, the index in any case."""
-    settings = Settings.load(existing_home(home))
-    day = parse_day(cutoff, "--cutoff")
-    version = registry.serving(settings, str(day))
-    if version is None:
-        raise BadInput(f"No model of the cutoff {day} is registered: run `found demo --cutoff {day}{_home(home)}` first.")
-    if registry.held(settings, version):
-        serving = registry.version_of(settings, registry.CHAMPION)
-        raise BadInput(
-            f"Model version {version} of the cutoff {day} does not serve, since a person chose version {serving}: "
-            f"`found promote --version {version}{_home(home)}` makes it the champion and publishes it."
-        )
-    from dagster_defs import runs
+def publish(place: Place, cutoff: Annotated[str, typer.Option(help="Day (YYYY-MM-DD) of the model and of the states.")]) -> None:
+    """Build the index of a cutoff anew and let look-ups ask it."""
+    from found_platform.app import models
 
-    before = _now(settings)
-    runs.publish(settings, day)
-    _say(before, _now(settings), home, as_json)
+    _show(ask(models.publish, place.home, cutoff), place)
 
 
-def promote(version: str | None, *, home: Path, as_json: bool) -> None:
-    """Makes a version the champion and publishes its users."""
-    from dagster_defs import runs
+def promote(
+    place: Place, version: Annotated[str | None, typer.Option(help="A model version. Default: the candidate.")] = None
+) -> None:
+    """Make a model version that passed the gate the champion, and publish its users."""
+    from found_platform.app import models
 
-    outcome = runs.promote(Settings.load(existing_home(home)), version)
-    (old, new), (before, after) = outcome.change.champion, outcome.change.index
-    _say((old, before), (new, after), home, as_json, outcome.prompts)
-
-
-def rollback_model(*, home: Path, as_json: bool) -> None:
-    """Takes the champion back, and its index with it."""
-    from dagster_defs import runs
-
-    outcome = runs.rollback(Settings.load(existing_home(home)))
-    (bad, good), (before, after) = outcome.change.champion, outcome.change.index
-    _say((bad, before), (good, after), home, as_json, outcome.prompts)
-    if not as_json:
-        print(f"Version {bad} stays back until `found promote --version {bad}{_home(home)}`; a newer one may take over by itself.")
+    _show(ask(models.promote, place.home, version), place)
 
 
-def rollback_index(*, home: Path, as_json: bool) -> None:
-    """Takes the index back, and leaves the champion."""
-    settings = Settings.load(existing_home(home))
-    before = _now(settings)
-    index.rollback(settings)
-    after = _now(settings)
-    _say(before, after, home, as_json, _prompts(settings, after))
-    if not as_json and after[1] and after[0] != after[1].model_version:
-        print(f"Look-ups are by version {after[1].model_version} now.")
-        print(f"To take the champion back too: found rollback model{_home(home)}")
+def rollback_model(place: Place) -> None:
+    """Make the champion before this one serve again, with its index."""
+    from found_platform.app import models
+
+    moved = ask(models.roll_back_model, place.home)
+    _show(moved, place)
+    if not place.as_json:
+        bad = moved.before.champion
+        again = f"found promote --version {bad}{home_option(place.home)}"
+        print(f"Version {bad} stays back until `{again}`; a newer one may take over by itself.")
 
 
-def _now(settings: Settings) -> State:
-    return registry.version_of(settings, registry.CHAMPION), pointer.live(settings) if pointer.exists(settings) else None
+def rollback_index(place: Place) -> None:
+    """Go back to the index published before this one; the champion stays."""
+    from found_platform.app import models
+
+    moved = ask(models.roll_back_index, place.home)
+    _show(moved, place)
+    live = moved.after.index
+    if not place.as_json and live and moved.after.champion != live.model_version:
+        print(f"Look-ups are by version {live.model_version} now.")
+        print(f"To take the champion back too: found rollback model{home_option(place.home)}")
 
 
-def _prompts(settings: Settings, now: State) -> dict[str, str]:
-    """Tunes the saved prompts for what answers look-ups now, where they are not; by name, how it went."""
-    live = now[1]
-    if live is None or not prompts.names(settings):
-        return {}
-    tuned, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
-    return {p.name: f"tuned for version {live.model_version}" for p in tuned} | failed
-
-
-def _say(before: State, after: State, home: Path, as_json: bool, prompts: Mapping[str, str] | None = None) -> None:
+def _show(moved: "Moved", place: Place) -> None:
     """A line for the champion, one for the index and one a prompt: from what to what, or that it stays."""
-    if as_json:
-        said = [{"champion": champion, "index": asdict(live) if live else None} for champion, live in (before, after)]
-        print_json({"home": str(home.resolve()), "before": said[0], "after": said[1], "prompts": dict(prompts or {})})
+    if place.as_json:
+        print_json(moved)
         return
-    console = Console(highlight=False, markup=False)
-    (old, old_index), (new, new_index) = before, after
-    console.print(f"champion  {_moved(old and f'version {old}', f'version {new}')}", soft_wrap=True)
-    console.print(f"index     {_moved(_described(old_index), _described(new_index))}", soft_wrap=True)
-    for name, how in (prompts or {}).items():
+    console = terminal()
+    old, new = moved.before, moved.after
+    console.print(f"champion  {_change(old.champion and f'version {old.champion}', f'version {new.champion}')}", soft_wrap=True)
+    console.print(f"index     {_change(_described(old.index), _described(new.index))}", soft_wrap=True)
+    for name, how in moved.prompts.items():
         console.print(f"prompt    {name}: {how}", soft_wrap=True)
 
 
-def _moved(old: str | None, new: str | None) -> str:
+def _change(old: str | None, new: str | None) -> str:
     return f"{new} (unchanged)" if old == new else f"{old or 'none'} -> {new}"
 
 
-def _described(live: Publication | None) -> str | None:
+def _described(live: "Publication | None") -> str | None:
     return live and f"{live.name.removesuffix('.db')} ({live.rows:,} users as of {live.as_of}, version {live.model_version})"
-
-
-def _home(home: Path) -> str:
-    return "" if home == Path(".found") else f" --home {shlex.quote(str(home))}"

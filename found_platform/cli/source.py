@@ -1,89 +1,96 @@
-"""`found source`: what a source file leads to."""
+"""`found source`: a source file written, what it leads to, and what is new where it points."""
 
-import contextlib
-import datetime as dt
-import io
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from found_platform.cli.app import print_json
-from found_platform.contract import CHANNELS, EVENT_OPTIONAL
-from found_platform.settings import Settings
-from found_platform.sources import config as source_config
-from found_platform.sources import staging
+from found_platform.cli.asking import ask
+from found_platform.cli.options import DEFAULT_HOME, Place
+from found_platform.cli.tables import print_json, table, terminal
+from found_platform.errors import BadInput
 
 
-def check(file: Path, *, as_json: bool) -> None:
-    """Prints a line a channel, what the model can use, and what is missing."""
-    source = source_config.load(file)
-    with contextlib.redirect_stdout(io.StringIO()):
-        found, reports, equal, profile = staging.check(source)
-    assert found.span is not None
-    mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
-    exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
-    notes = [f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels]
-    notes += [f"channel {c!r} holds exposures only: history, never an outcome" for c in sorted(exposures)]
-    if not found.profile:
-        notes.append("no profile: filters know activity alone")
-    elif not found.profile.as_of:
-        notes.append("the profile has no `as_of`: it is taken as known for ever, and may leak what was learned after a cutoff")
-    if equal:
-        notes.append(f"{equal:,} rows without an event_id repeat another in every column: they are kept")
-    if profile.bad:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile.bad.items())
-        notes.append(f"{profile.bad_rows:,} of {profile.rows:,} profile rows are bad and would go to quarantine: {reasons}")
-    limit = Settings.load(Path(".found")).quarantine_threshold  # as `found demo` would read it in the default home
-    share = sum(r.rows - r.good for r in reports) / max(1, sum(r.rows for r in reports))
-    for r in reports:
-        if r.rows - r.good > limit * r.rows:
-            notes.append(f"{(r.rows - r.good) / r.rows:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
-    if share > limit:
-        notes.append(f"{share:.1%} of all rows are bad, over the threshold of {limit:.1%}: `found demo` would refuse this source")
-    if profile.bad_share > limit:
-        notes.append(
-            f"{profile.bad_share:.1%} of the profile's rows are bad, over {limit:.1%}: `found demo` would refuse this source"
-        )
-    if found.days[1] > dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1) or (found.days[1] - found.days[0]).days > 3650:
-        notes.append(f"the days go from {found.span.start} to {found.span.end}: if that is a slip in a few rows, set `span:`")
-    if as_json:
-        document = {
-            "source": found.name,
-            "span": {"start": found.span.start, "end": found.span.end},
-            "channels": [
-                {
-                    "channel": r.channel,
-                    "rows": r.rows,
-                    "good": r.good,
-                    "users": r.users,
-                    "texts": r.texts,
-                    "days": _days(r),
-                    "bad": r.bad,
-                    "optional_columns": mapped[r.channel],
-                }
-                for r in reports
-            ],
-            "profile": found.profile_schema or {},
-            "notes": notes,
-        }
-        print_json(document)
+def check(file: Annotated[Path, typer.Argument(help="A source file (YAML).")], place: Place) -> None:
+    """Read a whole source and say what is in it, before anything runs."""
+    from found_platform.app import sources
+
+    report = ask(sources.check, place.home, file)
+    if place.as_json:
+        print_json(report)
+        _refuse(report.refusals)
         return
-    console = Console(highlight=False, markup=False)
-    table = Table(title=f"{found.name}: {found.span.start} to {found.span.end or 'open'}")
-    for name in ("channel", "rows", "users", "texts", "days", "bad rows", "also has"):
-        table.add_column(name, justify="right" if name in ("rows", "users", "texts", "days") else "left")
-    for r in reports:
-        bad = "\n".join(f"{n:,} {reason}" for reason, n in r.bad.items()) or "none"
-        table.add_row(
-            r.channel, f"{r.rows:,}", f"{r.users:,}", f"{r.texts:,}", f"{_days(r):,}", bad, ", ".join(mapped[r.channel]) or "-"
-        )
-    console.print(table)
-    attributes = ", ".join(f"{k} ({v})" for k, v in (found.profile_schema or {}).items())
+    console = terminal()
+    console.print(
+        f"{report.source}: {report.span.start} to {report.span.end}{', open' if report.span.is_open else ''}", style="bold"
+    )
+    words = ("channel", "bad rows", "also has")
+    channels = table("channel", "rows", "users", "texts", "days", "bad rows", "also has", left=words)
+    for c in report.channels:
+        bad = "\n".join(f"{n:,} {reason}" for reason, n in c.bad.items()) or "none"
+        figures = (f"{n:,}" for n in (c.rows, c.users, c.texts, c.days))
+        channels.add_row(c.channel, *figures, bad, ", ".join(c.optional_columns) or "-")
+    console.print(channels)
+    attributes = ", ".join(f"{k} ({v})" for k, v in report.profile.items())
     console.print(f"Profile attributes: {attributes or 'none'}")
-    for note in notes:
+    for note in report.notes:
         console.print(f"- {note}", soft_wrap=True)
+    _refuse(report.refusals)
 
 
-def _days(report: staging.ChannelReport) -> int:
-    return (report.last_day - report.first_day).days + 1 if report.first_day and report.last_day else 0
+def _refuse(refusals: list[str]) -> None:
+    """Raises BadInput where `found demo` would, with the same sentence."""
+    if refusals:
+        raise BadInput(" ".join(refusals))
+
+
+class InitFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
+def init(
+    files: Annotated[list[Path], typer.Argument(help="Files of yours, or a folder of them.")],
+    out: Annotated[Path, typer.Option(help="The source file to write.")] = Path("source.yaml"),
+    name: Annotated[str | None, typer.Option(help="Name of the source. Default: that of the folder or of the first file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the source file.")] = False,
+    format: Annotated[InitFormat, typer.Option(help="text or json.")] = InitFormat.text,
+) -> None:
+    """Look at files and write the source file that reads them, with questions where it is not sure."""
+    from found_platform.app import sources
+
+    draft = ask(sources.init, DEFAULT_HOME, sources.Init(tuple(files), out, name, force))
+    if format is InitFormat.json:
+        print_json(draft)
+        return
+    console = terminal()
+    console.print(f"{draft.file} is written{f': {draft.recipe}' if draft.recipe else ''}", soft_wrap=True)
+    for path, role in draft.tables.items():
+        console.print(f"  {path}: {role}", soft_wrap=True)
+    for path, reason in draft.not_used.items():
+        console.print(f"  {path}: not used: {reason}", soft_wrap=True)
+    if draft.questions:
+        console.print("It asks (each question stands in the file, beside what it is about):")
+        for question in draft.questions:
+            console.print(f"  ? {question}", soft_wrap=True)
+    console.print("What to run next:")
+    for command in draft.next:
+        console.print(f"  {command}", soft_wrap=True)
+
+
+def pull(
+    place: Place, full: Annotated[bool, typer.Option("--full", help="Read everything anew, not only what is new.")] = False
+) -> None:
+    """Read what is new in the databases and stores of a home's source; the next run takes it up."""
+    from found_platform.app import sources
+
+    readings = ask(sources.pull, place.home, full)
+    if place.as_json:
+        print_json(readings)
+        return
+    console = terminal()
+    for reading in readings:
+        console.print(f"{reading.entry}: {reading.new:,} new {reading.unit}")
+    if not readings:
+        console.print("Every entry of this source is a file: nothing has to be pulled.")

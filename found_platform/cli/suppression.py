@@ -1,52 +1,56 @@
 """`found suppress`: who may never be targeted."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from found_platform.cli.asking import ask
+from found_platform.cli.options import Place, Reason, UsersFile
+from found_platform.cli.tables import print_json, table, terminal
 
-from found_platform.cli.app import existing_home, print_json
-from found_platform.privacy import suppression
-from found_platform.privacy.suppression import Change
-from found_platform.settings import Settings
+if TYPE_CHECKING:
+    from found_platform.app.users import Change
 
 SHOWN = 20
 """Users in the table; the JSON has them all."""
+COLUMNS = ("user key", "since", "by", "reason")
 
 
-def add(file: Path, *, reason: str, home: Path) -> None:
-    """Suppresses the users of a file and says how many."""
-    settings = Settings.load(existing_home(home))
-    _say(suppression.add(settings, file, reason), "Suppressed", "Were so already")
+def add(file: UsersFile, place: Place, reason: Reason = "") -> None:
+    """Suppress users: no audience holds them from now on. A column `reason` of the file outranks --reason."""
+    from found_platform.app import users
+
+    _say(ask(users.suppress, place.home, users.Suppress(file, reason)), place, "Suppressed", "Were so already")
 
 
-def lift(file: Path, *, reason: str, home: Path) -> None:
-    """Lifts the suppression of the users of a file and says how many."""
-    settings = Settings.load(existing_home(home))
-    _say(suppression.lift(settings, file, reason), "No longer suppressed", "Were not suppressed")
+def lift(file: UsersFile, place: Place, reason: Reason = "") -> None:
+    """Lift the suppression of users."""
+    from found_platform.app import users
+
+    change = ask(users.lift_suppression, place.home, users.Suppress(file, reason))
+    _say(change, place, "No longer suppressed", "Were not suppressed")
 
 
-def _say(change: Change, done: str, otherwise: str) -> None:
+def _say(change: "Change", place: Place, done: str, otherwise: str) -> None:
+    if place.as_json:
+        print_json(change)
+        return
     print(f"{done}: {change.changed:,}. {otherwise}: {change.unchanged:,}.")
     if change.unknown:
         print(f"Never seen in this home: {change.unknown:,} of them. Check that the file has the ids as the source writes them.")
 
 
-def show(*, home: Path, as_json: bool) -> None:
-    """Prints who is suppressed now."""
-    rows = suppression.current(Settings.load(existing_home(home))).to_pylist()
-    if as_json:
-        print_json({"count": len(rows), "users": rows})
+def list_suppressed(place: Place) -> None:
+    """Say who is suppressed, by pseudonym, why and since when."""
+    from found_platform.app import users
+
+    suppressed = ask(users.list_suppressed, place.home)
+    if place.as_json:
+        print_json(suppressed)
         return
-    console = Console(highlight=False, markup=False)
-    if not rows:
+    console = terminal()
+    if not suppressed.users:
         console.print("Nobody is suppressed.")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("user key", "since", "by", "reason"):
-        table.add_column(name)
-    for row in rows[:SHOWN]:
-        table.add_row(row["user_key"], f"{row['since']:%Y-%m-%d %H:%M}", row["by"], row["reason"])
-    console.print(table)
-    console.print(f"Suppressed: {len(rows):,}" + (f", the newest {SHOWN} of them shown." if len(rows) > SHOWN else "."))
+    rows = [(u.user_key, f"{u.since:%Y-%m-%d %H:%M}", u.by, u.reason) for u in suppressed.users[:SHOWN]]
+    console.print(table(*COLUMNS, left=COLUMNS, rows=rows))
+    count = suppressed.count
+    console.print(f"Suppressed: {count:,}" + (f", the newest {SHOWN} of them shown." if count > SHOWN else "."))

@@ -98,13 +98,13 @@ def embed(settings: Settings, model: Versioned, cutoff: dt.date) -> Written:
     Where something was learned, the states of the held-out fold at past cutoffs are kept too: those of the others hold what the
     encoder was trained to know of the windows that followed, so nothing may be fitted on them.
     """
-    from models.device import lent
+    from models.device import on_device
     from models.found import Found
 
     timer = lake.Timer()
     versions = {view: lake.version(settings.lake, view) for view in feature_store.VIEWS}
     texts = texts_of(settings, model.model, cutoff)
-    with lent(model.model):
+    with on_device(model.model):
         for day in past_cutoffs(settings, cutoff) if isinstance(model.model, Found) else ():
             _write(settings, model, day, texts, versions, held_out=True)
         version = _write(settings, model, cutoff, texts, versions)

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from found_platform import contract, feature_store, index, lake, rewriting
 from found_platform.audiences import prompts
-from found_platform.contract import ACTIVITY_FEATURES, midnight
+from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.scoring import few_shot as heads
-from found_platform.scoring import modes, population
-from found_platform.scoring.modes import Demand
+from found_platform.scoring import population, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.training_data import text_vectors
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Population(population.Population):
     @cached_property
     def history(self) -> pa.Table:
         """What the feature service knew of everybody at the cutoff."""
-        return feature_store.history(self.settings, self.keys, [midnight(self.cutoff)] * len(self.keys))
+        return feature_store.history(self.settings, list(self.keys), [midnight(self.cutoff)] * len(self.keys))
 
     def by_model(self, method: "Callable[[Histories], torch.Tensor]") -> np.ndarray:
         """(U, ...) what a method of a model says of everybody's history, a batch at a time."""
@@ -83,7 +83,7 @@ class Population(population.Population):
         lake.view(con, "events", self.settings.lake, "raw_events")
         by_category: Any = con.execute(
             "SELECT user_key, category, count(*) AS n, sum(amount) AS amount FROM events "
-            "WHERE event_date < ? AND event_date >= ? AND arrived_at <= ? AND NOT exposure AND category IS NOT NULL GROUP BY ALL",
+            f"WHERE event_date < ? AND event_date >= ? AND arrived_at <= ? AND {OWN_ACT} AND category IS NOT NULL GROUP BY ALL",
             [self.cutoff, self.cutoff - dt.timedelta(days=self.settings.lookback_days), midnight(self.cutoff)],
         ).df()
         common = by_category.groupby("category")["n"].sum().nlargest(CATEGORIES).index
@@ -93,7 +93,7 @@ class Population(population.Population):
         names = contract.profile_schema(self.settings.home).names
         profile = index.attributes(self.settings, self.cutoff).select(names).to_pandas()
         codes = [pd.factorize(profile[n])[0] if profile[n].dtype == object else profile[n].to_numpy(float) for n in names]
-        return np.hstack([self.activity, wide.reindex(self.keys).fillna(0).to_numpy(float), *(c[:, None] for c in codes)])
+        return np.hstack([self.activity, wide.reindex(list(self.keys)).fillna(0).to_numpy(float), *(c[:, None] for c in codes)])
 
     @cached_property
     def documents(self) -> list[str]:
@@ -130,7 +130,7 @@ def zero_shot(
         return (vocabulary.transform(demands) @ words.T).toarray()
 
     def mode(name: str, asked: Iterable[Demand]) -> np.ndarray:
-        return np.stack([modes.rank(population, demand, name, horizon_days).of(population.vectors) for demand in asked])
+        return np.stack([scorers.rank(population, demand, name, horizon_days).of(population.vectors) for demand in asked])
 
     def auto() -> np.ndarray:
         rewriter = rewriting.chosen(population.settings, population.cutoff)
@@ -160,7 +160,7 @@ def few_shot(
     vectors = population.vectors[known]
     asked = heads.imitate(vectors, scores[known])
     tuner = prompts.tuner(population.model, demand) if seed == 0 else None
-    keys = [population.keys[i] for i in known]
+    keys = population.keys.take(known)
     made = heads.few_shot_scores(vectors, keys, place[positives].tolist(), place[negatives].tolist(), asked, tuner, seed)
     found = {}
     for name, values in made.items():

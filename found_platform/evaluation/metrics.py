@@ -1,6 +1,8 @@
-"""Metrics of a ranking. Pure functions of scores and labels; no thresholds are ever chosen on test labels."""
+"""What a benchmark says of one ranking: every metric of METRICS. No thresholds are ever chosen on test labels."""
 
 import numpy as np
+
+from found_platform.metrics import auc
 
 TOP_SHARE = 0.1
 """Share of users targeted where no predicted rate exists."""
@@ -8,13 +10,6 @@ TOP_SHARE = 0.1
 RESAMPLES = 20
 
 METRICS = ("auc", "ks", "accuracy", "precision", "recall", "accuracy_5050", "precision_5050", "recall_5050", "lift_at_10pct")
-
-
-def auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a positive ranks above a negative."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(labels, scores))
 
 
 def evaluate(scores: np.ndarray, labels: np.ndarray, seed: int = 0, hard: np.ndarray | None = None) -> dict[str, float]:

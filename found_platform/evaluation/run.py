@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from tqdm import tqdm
 
 from found_platform import lake
 from found_platform.evaluation import methods
-from found_platform.evaluation.metrics import auc, evaluate
+from found_platform.evaluation.metrics import evaluate
 from found_platform.evaluation.scenarios import RESULTS, Scenario, as_table
 from found_platform.lake import Written
+from found_platform.metrics import auc
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 
@@ -59,10 +61,10 @@ def evaluated(
         only: the methods that score without labels and the probes, by name, and no few-shot heads; None takes all.
     """
     probes = {name: probe for name, probe in methods.probes(population).items() if only is None or name in only}
-    collected: dict[tuple[str, str], list[dict[str, tuple[float, float]]]] = {}
+    collected: dict[tuple[str, str], list[Judged]] = {}
     for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
-        known = np.array([u in population.row for u in scenario.user_keys])
-        rows = np.array([population.row.get(u, 0) for u in scenario.user_keys])
+        rows = population.keys.rows(scenario.user_keys)
+        known, rows = rows >= 0, np.maximum(rows, 0)
         counts = {"users": len(rows), "positives": int(scenario.labels.sum())}
         demands = [scenario.demand, *scenario.paraphrases]
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
@@ -85,13 +87,29 @@ def evaluated(
             summary = {m: _mean_and_spread([f[m] for f in figures]) for m in figures[0]}
             if paraphrased := reworded.get((method, task)):
                 summary["auc_paraphrases"] = _mean_and_spread(paraphrased)
-            collected.setdefault((method, task), []).append(summary)
-            yield from _lines(common, method, task, scenario.name, summary, counts, len(figures))
-    total = {"users": sum(len(s.labels) for s in scenarios), "positives": sum(int(s.labels.sum()) for s in scenarios)}
-    for (method, task), summaries in collected.items():
-        names = dict.fromkeys(m for s in summaries for m in s)
-        mean = {m: tuple(np.mean([s[m] for s in summaries if m in s], 0).tolist()) for m in names}
-        yield from _lines(common, method, task, "mean", mean, total, {"linear_probe": SEEDS, "few_shot": DRAWS}.get(task, 1))
+            judged = Judged(summary, counts["users"], counts["positives"], len(figures))
+            collected.setdefault((method, task), []).append(judged)
+            yield from _lines(common, method, task, scenario.name, judged)
+    for (method, task), judgements in collected.items():
+        for metric in dict.fromkeys(m for j in judgements for m in j.summary):
+            yield from _lines(common, method, task, "mean", Judged.mean([j for j in judgements if metric in j.summary], metric))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a method made of a scenario, or of the mean of several: value and spread by metric, over so many draws (`seeds`)."""
+
+    summary: dict[str, tuple[float, float]]
+    users: int
+    positives: int
+    seeds: int
+
+    @classmethod
+    def mean(cls, judgements: list["Judged"], metric: str) -> "Judged":
+        """The mean of one metric over the scenarios that have it, with their users and the fewest draws of any."""
+        value, spread = np.mean([j.summary[metric] for j in judgements], 0).tolist()
+        users, positives = sum(j.users for j in judgements), sum(j.positives for j in judgements)
+        return cls({metric: (value, spread)}, users, positives, min(j.seeds for j in judgements))
 
 
 def _few_shot(
@@ -122,10 +140,8 @@ def _few_shot(
     return runs
 
 
-def _lines(
-    common: dict, method: str, task: str, scenario: str, summary: dict[str, tuple[float, float]], counts: dict[str, int], seeds: int
-) -> Iterator[dict[str, Any]]:
-    for metric, (value, std) in summary.items():
+def _lines(common: dict, method: str, task: str, scenario: str, judged: Judged) -> Iterator[dict[str, Any]]:
+    for metric, (value, std) in judged.summary.items():
         yield {
             **common,
             "method": method,
@@ -134,8 +150,9 @@ def _lines(
             "metric": metric,
             "value": value,
             "std": std,
-            **counts,
-            "seeds": seeds,
+            "users": judged.users,
+            "positives": judged.positives,
+            "seeds": judged.seeds,
         }
 
 
@@ -201,9 +218,9 @@ def means_grid(table: pa.Table, metrics: dict[str, str]) -> Grid:
     means = [r for r in table.to_pylist() if r["scenario"] == "mean"]
     cells = {(r["metric"], r["method"], r["task"]): _short(r["value"]) for r in means}
     cells |= {("std", r["method"], r["task"]): _short(r["std"]) for r in means if r["metric"] == "auc" and r["std"]}
-    there = {m: title for m, title in metrics.items() if any(m == metric for metric, _, _ in cells)}
-    return ["mean of scenarios", *there.values()], [
-        [f"{number:>2} {method}", *(cells.get((m, method, task), "") for m in there)]
+    titles = {m: title for m, title in metrics.items() if any(m == metric for metric, _, _ in cells)}
+    return ["mean of scenarios", *titles.values()], [
+        [f"{number:>2} {method}", *(cells.get((m, method, task), "") for m in titles)]
         for number, (method, task) in enumerate(_methods(table), 1)
     ]
 
@@ -220,8 +237,8 @@ def scenarios_grid(table: pa.Table, metric: str, task: str, part: slice = slice(
 
 def _methods(table: pa.Table) -> list[tuple[str, str]]:
     """The methods with their tasks: without labels, with a few, with a fifth."""
-    found = dict.fromkeys((r["method"], r["task"]) for r in table.to_pylist())
-    return sorted(found, key=lambda m: list(TITLES).index(m[1]))
+    methods_and_tasks = dict.fromkeys((r["method"], r["task"]) for r in table.to_pylist())
+    return sorted(methods_and_tasks, key=lambda m: list(TITLES).index(m[1]))
 
 
 def _short(value: float) -> str:

@@ -20,7 +20,7 @@ import yaml
 from found_platform import lake
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
-from found_platform.privacy import keys
+from found_platform.privacy import keys, user_files
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import simulator
@@ -89,6 +89,10 @@ def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
     return found, "" if found else f"no scenario has {MIN_CLASS} users who do it and {MIN_CLASS} who do not: simulate more users"
 
 
+LABELS = ("user_id", "scenario", "cutoff", "label")
+"""The columns of a label file."""
+
+
 def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> list[Scenario]:
     """The scenarios of a label and a scenario file at a cutoff.
 
@@ -98,14 +102,14 @@ def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Pat
     specs = _specs(scenarios)
     if not labels.exists():
         raise BadInput(f"The label file {labels} does not exist.")
+    rows = list(user_files.read(labels, LABELS[1:], required=f"labels carry {', '.join(LABELS[:-1])} and {LABELS[-1]}"))
+    texts = [pa.array([(row.user_id, *row.values)[i] for row in rows], pa.string()) for i in range(len(LABELS))]
     con = lake.connect()
+    con.register("labels", pa.table(texts, list(LABELS)))
     try:
-        relation = con.read_parquet(str(labels)) if labels.suffix == ".parquet" else con.read_csv(str(labels), header=True)
-        if missing := [c for c in ("user_id", "scenario", "cutoff", "label") if c not in relation.columns]:
-            raise BadInput(f"{labels} has no column {', '.join(missing)}: labels carry user_id, scenario, cutoff and label.")
         table = con.execute(
-            "SELECT CAST(user_id AS VARCHAR) AS user_id, CAST(scenario AS VARCHAR) AS scenario, TRY_CAST(label AS DOUBLE) AS label "
-            "FROM relation WHERE CAST(cutoff AS TIMESTAMPTZ) = ? ORDER BY user_id",
+            "SELECT user_id, scenario, TRY_CAST(label AS DOUBLE) AS label FROM labels "
+            "WHERE CAST(cutoff AS TIMESTAMPTZ) = ? ORDER BY user_id",
             [midnight(cutoff)],
         ).to_arrow_table()
     except duckdb.Error as error:

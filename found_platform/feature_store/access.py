@@ -3,10 +3,8 @@
 The only module that imports `feature_repo`.
 """
 
-import contextlib
 import datetime as dt
 import hashlib
-import io
 import json
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -119,8 +117,7 @@ def materialize_online(settings: Settings, moment: dt.datetime, contents: Mappin
         ttl = feast.get_feature_view(name).ttl
         assert ttl is not None
         start = max(moment - ttl, _news(settings, name, until, moment)) if goes_on else moment - ttl
-        with contextlib.redirect_stdout(io.StringIO()):  # Feast prints; stdout belongs to whoever called
-            feast.materialize(start_date=start, end_date=moment, feature_views=[name])
+        feast.materialize(start_date=start, end_date=moment, feature_views=[name])
     path.write_text(json.dumps({"moment": moment.isoformat(), "contents": _digest(contents, moment)}))
     return snapshot(settings, "user_tabular", (moment - dt.timedelta(days=1)).date(), ["user_key"]).num_rows
 
@@ -157,8 +154,8 @@ def online(settings: Settings, user_keys: Sequence[str], moment: dt.datetime | N
     feast = store(settings)
     moment = moment or online_moment(settings)
     service = feast.get_feature_service(FEATURE_SERVICE)
-    found = feast.get_online_features(features=service, entity_rows=[{"user_key": k} for k in user_keys])
-    values = found.to_dict(include_event_timestamps=True)
+    response = feast.get_online_features(features=service, entity_rows=[{"user_key": k} for k in user_keys])
+    values = response.to_dict(include_event_timestamps=True)
     answer: dict[str, list[Any]] = {"user_key": list(user_keys)}
     for projection in service.feature_view_projections:
         ttl = feast.get_feature_view(projection.name).ttl

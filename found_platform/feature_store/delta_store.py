@@ -130,13 +130,13 @@ class DeltaOfflineStore(OfflineStore):
             batch = view.batch_source
             source = _source(batch, store, batch.timestamp_field, batch.created_timestamp_column, batch.field_mapping)
             prefix = view.projection.name_to_use()
-            wanted = [ref.split(":")[1] for ref in feature_refs if ref.split(":")[0] == prefix]
+            features = [ref.split(":")[1] for ref in feature_refs if ref.split(":")[0] == prefix]
             # a projection may rename some of the keys
             keys = {e.name: e.name for e in view.entity_columns} | (view.projection.join_key_map or {})
             since, until = _visible(moments, view.ttl)
             files = Files(f"source{i}", source, since, until)
             steps += [files.run, Resolve(f"found{i}", files, keys, moment, view.ttl, filter_by_created_timestamp).run]
-            named = {f: f"{view.projection.name_alias or view.name}__{f}" if full_feature_names else f for f in wanted}
+            named = {f: f"{view.projection.name_alias or view.name}__{f}" if full_feature_names else f for f in features}
             fetched = ", ".join(f"f.{quote(source.column(f))} AS {quote(name)}" for f, name in named.items())
             joins.append(
                 f"LEFT JOIN (SELECT p.__row, {fetched or 'NULL AS nothing'} FROM found{i} p JOIN source{i} f "

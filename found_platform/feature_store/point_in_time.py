@@ -108,15 +108,15 @@ class Files:
         con.execute(f"CREATE TEMP TABLE {self.name}_files AS FROM listed")
         con.unregister("listed")
 
-    def keep(self, con: duckdb.DuckDBPyConnection, found: str) -> None:
+    def keep(self, con: duckdb.DuckDBPyConnection, matches: str) -> None:
         """Leaves out the files without any of the rows that a step has found; lists are read from those that are left."""
-        wanted = f"SELECT position, path FROM {self.name}_files WHERE position IN (SELECT location >> 32 FROM {found}) ORDER BY 1"
-        kept = con.execute(wanted).to_arrow_table()
+        needed = f"SELECT position, path FROM {self.name}_files WHERE position IN (SELECT location >> 32 FROM {matches}) ORDER BY 1"
+        kept = con.execute(needed).to_arrow_table()
         con.register("moved", pa.table({"old": kept["position"], "new": pa.array(range(kept.num_rows), pa.int64())}))
         location = f"(new << 32) | (location & {2**32 - 1})"
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {found} AS SELECT p.* REPLACE ({location} AS location) "
-            f"FROM {found} p LEFT JOIN moved ON old = location >> 32"
+            f"CREATE OR REPLACE TEMP TABLE {matches} AS SELECT p.* REPLACE ({location} AS location) "
+            f"FROM {matches} p LEFT JOIN moved ON old = location >> 32"
         )
         con.unregister("moved")
         self._view(con, kept["path"].to_pylist())
@@ -137,8 +137,8 @@ ORDER = f"CAST(epoch_us({{time}}) AS HUGEINT) * {2**60} + coalesce(epoch_us({{cr
 """Event time, then creation, as one number; a row without a creation time comes first."""
 
 
-def located(found: str, row: str) -> str:
-    file, position = f"CAST({found}.location >> 32 AS UBIGINT)", f"({found}.location & {2**32 - 1})"
+def located(matches: str, row: str) -> str:
+    file, position = f"CAST({matches}.location >> 32 AS UBIGINT)", f"({matches}.location & {2**32 - 1})"
     return f"{row}.file_index = {file} AND {row}.file_row_number = {position}"
 
 
@@ -159,8 +159,8 @@ class Resolve:
         keys = {f"key{i}": (f.source.column(source), spine) for i, (source, spine) in enumerate(self.keys.items())}
         selected = ", ".join(f"{quote(source)} AS {k}" for k, (source, _) in keys.items())
         visible = "greatest(time, created)" if filtered else "time"
-        known = f"AND {f.created} IS NOT NULL" if filtered else ""
-        asked = " AND ".join(f"asked.{quote(spine)} = {f.name}.{quote(source)}" for source, spine in keys.values())
+        created_condition = f"AND {f.created} IS NOT NULL" if filtered else ""
+        key_condition = " AND ".join(f"asked.{quote(spine)} = {f.name}.{quote(source)}" for source, spine in keys.values())
         matched = " AND ".join(f"s.{quote(spine)} = best.{k}" for k, (_, spine) in keys.items())
         by = ", ".join(keys)
         moment = f"s.{quote(self.moment)}"
@@ -170,7 +170,7 @@ class Resolve:
             SELECT {by}, time, {visible} AS visible_from, rank, max(location) AS location FROM (
                 SELECT {selected}, {f.time} AS time, {f.created} AS created, {LOCATION} AS location,
                     {ORDER.format(time=f.time, created=f.created)} AS rank
-                FROM {f.name} SEMI JOIN spine asked ON {asked} WHERE {f.within} {known})
+                FROM {f.name} SEMI JOIN spine asked ON {key_condition} WHERE {f.within} {created_condition})
             GROUP BY ALL""")
         out_of_order = con.execute(f"SELECT count(*) FROM {self.name}_rows WHERE visible_from > time").fetchone()
         if out_of_order and out_of_order[0]:
@@ -203,12 +203,12 @@ class Latest:
     def run(self, con: duckdb.DuckDBPyConnection) -> None:
         f = self.files
         keys = ", ".join(quote(f.source.column(k)) for k in self.keys)
-        known = f"AND {f.created} <= TIMESTAMPTZ '{self.known_by.isoformat()}'" if self.known_by and f.source.created else ""
+        in_time = f"AND {f.created} <= TIMESTAMPTZ '{self.known_by.isoformat()}'" if self.known_by and f.source.created else ""
         con.execute(f"""
             CREATE TEMP TABLE {self.name} AS
             WITH rows AS (
                 SELECT {keys}, {LOCATION} AS location, {ORDER.format(time=f.time, created=f.created)} AS rank
-                FROM {f.name} WHERE {f.within} {known}),
+                FROM {f.name} WHERE {f.within} {in_time}),
             one AS (SELECT {keys}, rank, max(location) AS location FROM rows GROUP BY {keys}, rank)
             SELECT arg_max(location, rank) AS location FROM one GROUP BY {keys}""")
         f.keep(con, self.name)

@@ -11,11 +11,11 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, SEARCH
-from found_platform.features.knowledge import created, known_day, late_events, past, versions
+from found_platform.features.late_arrivals import brought_back, created, known_day, late_events, past, versions
 
 
 def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
-    """One row a day, user with any event but searches that day, and version; lists oldest first, at most `length` long.
+    """One row a day, user with any event but searches and returns that day, and version; lists oldest first, at most `length` long.
 
     Args:
         events: raw events.
@@ -23,7 +23,7 @@ def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: b
         length: N.
         has_late: False where every event was known on its own day, or by the first of the days.
     """
-    last = _last_events(events.filter(events.channel != SEARCH), days, length, has_late)
+    last = _last_events(events.filter(events.channel != SEARCH, ~brought_back(events)), days, length, has_late)
     return last.select(
         *KEYS,
         text_ids=last.s.map(lambda e: e.text_id),
@@ -47,8 +47,8 @@ def _last_events(events: ir.Table, days: ir.Table, length: int, has_late: bool) 
     active = events.semi_join(days, events.event_date == days.day).select("user_key", "event_date").distinct()
     snapshots = active.join(days, active.event_date == days.day).select("user_key", "day", "first_day", "event_timestamp")
     snapshots = versions(snapshots, late_events(events) if has_late else None)
-    then = events.view()
-    history = past(snapshots, then.mutate(known_day=known_day(then)) if has_late else then, has_late)
+    events_again = events.view()
+    history = past(snapshots, events_again.mutate(known_day=known_day(events_again)) if has_late else events_again, has_late)
     event = ibis.struct(
         {
             # truncated first: the cast of a fraction of a second would round it up, into the future

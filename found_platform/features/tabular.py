@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.features.knowledge import created, known_day, past, versions
+from found_platform.features.late_arrivals import brought_back, created, known_day, past, versions
 
 
 def user_tabular(
@@ -82,9 +82,15 @@ def _snapshots(user_days: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
     # an event from before the lookback that arrives late still tells when a user was first seen
     ever = users.mutate(asked_from=users.first_day, first_day=ibis.date("0001-01-01"))
     grid = versions(ever, user_days.filter(user_days.known_day > user_days.event_date))
-    then = seen.view()
+    first = seen.view()
     joined = grid.join(
-        then, [grid.user_key == then.user_key, then.known_day <= grid.known, then.first_seen <= grid.day], rname="s_{name}"
+        first,
+        [
+            grid.user_key == first.user_key,
+            first.known_day <= grid.known,
+            first.first_seen <= grid.day,
+        ],
+        rname="s_{name}",
     )
     keys = ["user_key", "day", "asked_from", "event_timestamp", "known"]
     return joined.group_by(*keys).agg(first_seen=joined.first_seen.min()).rename(first_day="asked_from")
@@ -92,7 +98,7 @@ def _snapshots(user_days: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
 
 def _daily(events: ir.Table, has_late: bool) -> ir.Table:
     """What each user did on each day, by the day it was known where that can differ."""
-    own = ~events.exposure
+    own = ~events.exposure & ~brought_back(events)
     return events.group_by("user_key", "event_date", *(["known_day"] if has_late else [])).agg(
         n=own.sum(),
         amount=events.amount.sum(where=own),
@@ -111,7 +117,7 @@ def _joined(snapshots: ir.Table, daily: ir.Table, has_late: bool) -> ir.Table:
 
 def _diversity(snapshots: ir.Table, events: ir.Table, has_late: bool) -> ir.Table:
     """How many categories the user's own events of the last days had."""
-    own = events.filter(~events.exposure, events.category.notnull())
+    own = events.filter(~events.exposure, ~brought_back(events), events.category.notnull())
     history = past(snapshots, own, has_late)
     recent = history.filter(history.day.delta(history.event_date, unit="day") < DIVERSITY_DAYS)
     categories = recent.select(*KEYS, "category").distinct()
@@ -120,10 +126,10 @@ def _diversity(snapshots: ir.Table, events: ir.Table, has_late: bool) -> ir.Tabl
 
 def _with_profile(activity: ir.Table, snapshots: ir.Table, profile: ir.Table) -> ir.Table:
     attributes = [c for c in profile.columns if c not in ("user_key", "fold", "as_of")]
-    asked = snapshots.select("user_key", "day", "event_timestamp").distinct()
-    known = asked.inner_join(profile, ["user_key", profile.as_of.isnull() | (profile.as_of < asked.event_timestamp)])
-    newest = known.mutate(
-        newest=ibis.row_number().over(group_by=("user_key", "day"), order_by=known.as_of.desc(nulls_first=False))
+    spine = snapshots.select("user_key", "day", "event_timestamp").distinct()
+    candidates = spine.inner_join(profile, ["user_key", profile.as_of.isnull() | (profile.as_of < spine.event_timestamp)])
+    newest = candidates.mutate(
+        newest=ibis.row_number().over(group_by=("user_key", "day"), order_by=candidates.as_of.desc(nulls_first=False))
     ).filter(lambda t: t["newest"] == 0)
     newest = newest.select("user_key", "day", *attributes)
     return activity.left_join(newest, ["user_key", "day"]).drop("user_key_right", "day_right")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from found_platform import registry
 from found_platform.embedding import users
-from found_platform.errors import BadInput
 from found_platform.index import milvus, pointer, publishing
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
@@ -25,11 +24,9 @@ class Change:
 def promote(settings: Settings, version: str | None = None) -> Change:
     """Makes a version, by default the candidate, the champion, and publishes its users as of its cutoff.
 
-    Raises BadInput where there is no such version or its stored verdict does not pass.
+    Raises BadInput as `registry.candidate`, and where there is no such version or its stored verdict does not pass.
     """
-    version = version or registry.version_of(settings, registry.CANDIDATE)
-    if version is None:
-        raise BadInput(f"There is no candidate in {settings.home}: run `found demo --home {settings.home}` first.")
+    version = version or registry.candidate(settings)
     registry.check_promotable(settings, version)
     champion, before = registry.version_of(settings, registry.CHAMPION), _live(settings)
     live = before if before and before.model_version == version else _publish(settings, version, replaces_bad=False)

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -70,9 +71,9 @@ class Collection:
         self.client.create_index(self.name, index)  # made before, it is built behind the audit's back, which then compares exactly
         self.client.load_collection(self.name)
 
-    def count(self) -> int:
-        """Users in the collection."""
-        return int(self.client.query(self.name, output_fields=["count(*)"])[0]["count(*)"])
+    def count(self, expression: str = "") -> int:
+        """Users in the collection, within a Milvus expression."""
+        return int(self.client.query(self.name, filter=expression, output_fields=["count(*)"])[0]["count(*)"])
 
     @cached_property
     def width(self) -> int:
@@ -81,8 +82,20 @@ class Collection:
         return next(f["params"]["dim"] for f in about["fields"] if f["name"] == "vector")
 
     def search(self, queries: np.ndarray, top: int, expression: str) -> list[list[tuple[str, float]]]:
-        """For each query (Q, D) the keys and scores of the `top` users, best first, within a Milvus expression."""
-        found = self.client.search(self.name, data=queries.tolist(), limit=top, filter=expression, output_fields=["user_key"])
+        """For each query (Q, D) the keys and scores of the `top` users, best first, within a Milvus expression.
+
+        Raises IndexBusy where the expression names a column that was not there when the collection was made.
+        """
+        from pymilvus.exceptions import MilvusException
+
+        try:
+            found = self.client.search(self.name, data=queries.tolist(), limit=top, filter=expression, output_fields=["user_key"])
+        except MilvusException as error:
+            about: Any = self.client.describe_collection(self.name)
+            named = set(re.findall(r"\b([A-Za-z_]\w*) (?:is|in|not|[<>=!])", expression)) - {"is", "not"}
+            if not (unknown := named - {f["name"] for f in about["fields"]}):
+                raise
+            raise IndexBusy(f"the index was published before it knew {', '.join(sorted(unknown))}") from error
         return [[(str(hit["user_key"]), float(hit["distance"])) for hit in hits] for hits in found]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from found_platform import home
 from found_platform.errors import BadInput
 from found_platform.index.audit import RECALL, Audited
 from found_platform.settings import Settings
@@ -75,7 +76,7 @@ def read(settings: Settings) -> Pointer:
     """What is live and what was before. Raises BadInput when nothing is published."""
     path = _file(settings)
     if not path.exists():
-        raise BadInput(f"Nothing is published in {settings.home}: run `found demo --home {settings.home}` first.")
+        raise BadInput(f"Nothing is published in {settings.home}: run `found demo{home.option(settings.home)}` first.")
     said = json.loads(path.read_text())
     return Pointer(publication(said["live"]), publication(said["previous"]) if said["previous"] else None)
 

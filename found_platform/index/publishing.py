@@ -1,4 +1,5 @@
-"""Blue/green publishing: a new index is built out of sight, counted and audited, then the pointer moves; and it can move back.
+"""Blue/green publishing: a new index is built out of sight, counted and audited, and everybody's states are written beside it; then
+the pointer moves, and it can move back.
 
 The publish step itself reads the stored gate verdict again.
 """
@@ -9,23 +10,13 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from found_platform import contract, feature_store, registry
+from found_platform import home, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
-from found_platform.index import audit, milvus, pointer
+from found_platform.index import audit, milvus, pointer, snapshot
 from found_platform.index.pointer import Publication
+from found_platform.index.states import attributes, filter_columns
 from found_platform.settings import Settings
-
-
-def filter_columns(settings: Settings) -> pa.Schema:
-    """The columns a filter may name: profile attributes and activity features, as of the published day."""
-    return pa.schema([*contract.profile_schema(settings.home), *contract.ACTIVITY_FEATURES])
-
-
-def attributes(settings: Settings, as_of: dt.date) -> pa.Table:
-    """user_key and every filter column, as of 00:00 of a day."""
-    columns = ["user_key", *filter_columns(settings).names]
-    return feature_store.snapshot(settings, "user_tabular", as_of - dt.timedelta(days=1), columns)
 
 
 def is_live(settings: Settings, model_version: str, as_of: str) -> bool:
@@ -53,24 +44,27 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
     known = np.flatnonzero(events > 0)
     if not len(known):
         raise JobFailed("No user has any history as of this day: there is nothing to publish.")
-    keys, vectors = [keys[i] for i in known], vectors[known]  # nobody without a history is ever found
+    with_history, their_vectors = [keys[i] for i in known], vectors[known]  # nobody without a history is ever found
     columns = table.select(filter_columns(settings).names).take(pa.array(known))
     store = milvus.store(settings)
     with _publishing(settings):
         name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.db"
         with store.build(name) as collection:
-            collection.fill(keys, vectors, columns, settings.milvus_index)
-            if (count := collection.count()) != len(keys):
-                raise JobFailed(f"The new index holds {count} users instead of {len(keys)}.")
-            audited = audit.measure(collection.search, keys, vectors, columns)
-        made = Publication(name, version, str(as_of), len(keys), audited[0].recall, pointer.now(), audited)
+            collection.fill(with_history, their_vectors, columns, settings.milvus_index)
+            if (count := collection.count()) != len(known):
+                raise JobFailed(f"The new index holds {count} users instead of {len(known)}.")
+            audited = audit.measure(collection.search, with_history, their_vectors, columns)
+        made = Publication(name, version, str(as_of), len(known), audited[0].recall, pointer.now(), audited)
         if made.recall < audit.SOUND:
             raise JobFailed(f"The new index finds only {made.recall:.1%} of the exact neighbours, under {audit.SOUND:.0%}.")
+        snapshot.write(settings, name, version, as_of, keys, vectors, events)
         with pointer.turn(settings):
             old = pointer.live(settings) if pointer.exists(settings) and not replaces_bad else None
             store.point(name)
             pointer.move(settings, pointer.ROLLED_BACK if replaces_bad else pointer.PUBLISHED, made, old)
-            store.keep({p.name for p in (made, old) if p})
+            kept = {p.name for p in (made, old) if p}
+            store.keep(kept)
+            snapshot.keep(settings, kept)
     return made
 
 
@@ -92,13 +86,13 @@ def rollback(settings: Settings) -> tuple[Publication, Publication]:
         if now.previous is None:
             raise BadInput(
                 f"There is no earlier index to go back to: {now.live.name} is the only one. "
-                f"`found publish --cutoff {now.live.as_of} --home {settings.home}` builds another."
+                f"`found publish --cutoff {now.live.as_of}{home.option(settings.home)}` builds another."
             )
         store = milvus.store(settings)
         if not store.exists(now.previous.name):
             raise BadInput(
                 f"The earlier index {now.previous.name} is gone: "
-                f"`found publish --cutoff {now.previous.as_of} --home {settings.home}` builds it again."
+                f"`found publish --cutoff {now.previous.as_of}{home.option(settings.home)}` builds it again."
             )
         store.point(now.previous.name)
         pointer.move(settings, pointer.ROLLED_BACK, now.previous, None)

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import weakref
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -38,10 +39,20 @@ class Searcher:
         `query` (D,) asks the first D places of the stored vectors. Users without any history are never returned. Raises IndexBusy
         when another process holds the file, or the publication is gone.
         """
+        with self._collection(published) as collection:
+            return collection.search(np.pad(query, (0, collection.width - len(query)))[None], top, expression)[0]
+
+    def count(self, published: Publication, expression: str) -> int:
+        """Users within a Milvus expression. Raises IndexBusy as `search`."""
+        with self._collection(published) as collection:
+            return collection.count(expression)
+
+    @contextlib.contextmanager
+    def _collection(self, published: Publication) -> Iterator[milvus.Collection]:
         self._hold(published)
         try:
             with self._store.open(published.name) as collection:
-                return collection.search(np.pad(query, (0, collection.width - len(query)))[None], top, expression)[0]
+                yield collection
         except milvus.IndexBusy:
             self.close()  # so that the next search opens it anew
             raise

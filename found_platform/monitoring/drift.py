@@ -1,17 +1,30 @@
 """A day's drift report: Evidently on a dozen activity features against the snapshot 28 days earlier, and the week's traffic.
 
-Evidently costs per column, so the features are chosen; profile attributes hardly move and are left out.
+Compared are the users who were active in the 28 days up to either day. Everybody who was ever seen would not do: the silent among
+them only grow in number, on the calmest log. Evidently costs per column, so the features are chosen; profile attributes hardly move
+and are left out.
 """
 
 import datetime as dt
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from found_platform import feature_store, lake
+import numpy as np
+
+from found_platform import feature_store
+from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
-from found_platform.monitoring import traffic
+from found_platform.monitoring import figures, stability, traffic
+from found_platform.monitoring.figures import DRIFTED, FALSE_ALARMS, PASSED, Figure, not_judged
 from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEATURES = (
     "events_7d",
@@ -27,75 +40,167 @@ FEATURES = (
     "days_since_last",
     "spm_28d",
 )
+ACTIVE = "events_28d"
+"""Users are compared who have any of these."""
+WINDOW = 28
+"""Days that the longest feature looks back: with a shorter history its window is not full, and nothing is compared."""
 REFERENCE_DAYS = 28
-PSI_DRIFTED = 0.2
-"""A population stability index above this is called a drift."""
 MAX_ROWS = 20_000
 """Users sampled on either side: the share of users in a bin is known well enough, and the report stays within seconds."""
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """PSI by feature, the figures of the traffic, and where the report lies."""
+    """What the features (PSI) and the traffic did. `html` is None where there was nothing to compare."""
 
     day: dt.date
     reference: dt.date
-    psi: dict[str, float]
-    traffic: list[traffic.Figure]
-    html: Path
+    features: list[Figure]
+    traffic: list[Figure]
+    html: Path | None
     users: int
+
+    @property
+    def figures(self) -> list[Figure]:
+        return [*self.features, *self.traffic]
+
+    @property
+    def state(self) -> str:
+        """`passed` only where every figure was judged and is within its limit."""
+        return figures.state(self.figures)
+
+    @property
+    def sentence(self) -> str:
+        return figures.sentence(self.figures)
 
     @property
     def drifted(self) -> list[str]:
         """Names of the features and of the traffic's figures that moved."""
-        return [name for name, value in self.psi.items() if value > PSI_DRIFTED] + [f.name for f in self.traffic if f.drifted]
+        return [figure.name for figure in self.figures if figure.drifted]
 
 
 def report(settings: Settings, day: dt.date) -> DriftReport:
-    """Compares the snapshot of `day` with that of 28 days earlier, or of the first day there is if that is later.
+    """Compares the snapshot of `day` with that of 28 days earlier.
 
-    Saves HTML and JSON under `HOME/monitoring/feature_drift`. Raises BadInput when either snapshot has no users.
+    Saves JSON, and HTML where there is something to compare, under `HOME/monitoring/feature_drift`. Raises BadInput when a snapshot
+    that is needed has no users.
     """
-    from evidently import DataDefinition, Dataset, Report
-    from evidently.presets import DataDriftPreset
-
-    reference_day = max(day - dt.timedelta(days=REFERENCE_DAYS), _first_day(settings))
-    current, reference = (_snapshot(settings, d) for d in (day, reference_day))
-    features = [f for f in FEATURES if current[f].notna().any() and reference[f].notna().any()]
-    definition = DataDefinition(numerical_columns=features)
-    snapshot = Report([DataDriftPreset(method="psi", threshold=PSI_DRIFTED, columns=features)]).run(
-        Dataset.from_pandas(current[features], data_definition=definition),
-        Dataset.from_pandas(reference[features], data_definition=definition),
-    )
+    config = source_config.of_home(settings)
+    reference_day = day - dt.timedelta(days=REFERENCE_DAYS)
+    names = [name for name in FEATURES if _is_brought(name, config)]
+    current = _snapshot(settings, day)
     folder = settings.home / "monitoring" / "feature_drift" / str(day)
     folder.mkdir(parents=True, exist_ok=True)
-    snapshot.save_html(str(folder / "report.html"))
-    psi = _psi(snapshot.dict(), features)
-    made = DriftReport(day, reference_day, psi, traffic.figures(settings, day), folder / "report.html", len(current))
-    said = {"day": str(day), "reference": str(reference_day), "drifted": made.drifted, "psi": psi}
-    (folder / "report.json").write_text(json.dumps(said | {"traffic": [asdict(f) for f in made.traffic]}, indent=1))
+    html: Path | None = folder / "report.html"
+    html.unlink(missing_ok=True)
+    history = (reference_day - config.days[0]).days + 1
+    if history < WINDOW:
+        why = f"the history at the reference day {reference_day} is {max(history, 0)} days long, and the features need {WINDOW}"
+        features = [not_judged(name, why) for name in names]
+    else:
+        features = compare(current, _snapshot(settings, reference_day), names, html)
+    html = html if html.exists() else None
+    made = DriftReport(day, reference_day, features, traffic.figures(settings, day), html, len(current))
+    document = {
+        "day": str(day),
+        "reference": str(reference_day),
+        "state": made.state,
+        "why": made.sentence,
+        "drifted": made.drifted,
+        "psi": {f.name: f.value for f in features},
+        "features": [asdict(f) for f in features],
+        "traffic": [asdict(f) for f in made.traffic],
+    }
+    (folder / "report.json").write_text(json.dumps(document, indent=1))
     return made
 
 
-def _first_day(settings: Settings) -> dt.date:
-    days = lake.read(settings.lake, "user_tabular", columns=["event_date"])["event_date"]
-    if not len(days):
-        raise BadInput("user_tabular has no rows: materialise it first.")
-    return min(days.unique().to_pylist())
+def compare(current: "pd.DataFrame", reference: "pd.DataFrame", names: Sequence[str], html: Path | None = None) -> list[Figure]:
+    """The PSI of each feature among the active users of two snapshots, and whether it is more than chance and practice allow.
+
+    Evidently computes the index, of values in bins, and writes the page at `html`.
+    """
+    import pandas as pd
+
+    sides = [frame.loc[(frame[ACTIVE] > 0) | frame[ACTIVE].isna()] for frame in (current, reference)]
+    found: dict[str, Figure] = {}
+    binned: list[dict[str, np.ndarray]] = [{}, {}]
+    limits: dict[str, float] = {}
+    for name in names:
+        values = [np.asarray(side[name], float) for side in sides]
+        why = _why_not(values)
+        if why is not None:
+            found[name] = not_judged(name, why)
+            continue
+        places, labels = stability.bins(values[0], values[1])
+        counts = [np.bincount(place, minlength=len(labels)) for place in places]
+        limits[name] = stability.limit(counts[0], counts[1], FALSE_ALARMS / len(names))
+        for side, place in zip(binned, places, strict=True):
+            side[name] = np.array(labels, object)[place]
+    if limits:
+        found |= _judged(_evidently(pd.DataFrame(binned[0]), pd.DataFrame(binned[1]), limits, html), limits)
+    return [found[name] for name in names]
 
 
-def _snapshot(settings: Settings, day: dt.date):
+def _why_not(values: list[np.ndarray]) -> str | None:
+    """Why two samples of a feature cannot be compared, if they cannot."""
+    users = min(map(len, values))
+    if users < stability.FEWEST:
+        return f"{users} active users on one of the days, and {stability.FEWEST} are needed"
+    if missing := sum(int((~np.isfinite(v)).sum()) for v in values):
+        return f"{missing:,} of {sum(map(len, values)):,} values are no numbers"
+    if all((v == 0).all() for v in values):
+        return "silent: nobody has any on either day"
+    return None
+
+
+def _evidently(current: "pd.DataFrame", reference: "pd.DataFrame", limits: dict[str, float], html: Path | None) -> dict[str, Any]:
+    """Evidently's result for features in bins, as it is."""
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    definition = DataDefinition(categorical_columns=list(limits))
+    snapshot = Report([ValueDrift(column=name, method="psi", threshold=limit) for name, limit in limits.items()]).run(
+        Dataset.from_pandas(current, data_definition=definition),
+        Dataset.from_pandas(reference, data_definition=definition),
+    )
+    if html is not None:
+        snapshot.save_html(str(html))
+    return snapshot.dict()
+
+
+def _judged(result: Any, limits: dict[str, float]) -> dict[str, Figure]:
+    """Each feature by what Evidently says of it; what it does not say, or says in another way than we know, is not judged."""
+    metrics = result.get("metrics") if isinstance(result, dict) else None
+    values: dict[str, Any] = {}
+    for metric in metrics if isinstance(metrics, list) else ():
+        config = metric.get("config") if isinstance(metric, dict) else None
+        if isinstance(config, dict) and config.get("method") == "psi":
+            values[str(config.get("column"))] = metric.get("value")
+    found = {}
+    for name, limit in limits.items():
+        value = values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            found[name] = not_judged(name, "Evidently's result has no PSI for it where one is expected: see its version")
+        elif not math.isfinite(value):
+            found[name] = not_judged(name, f"Evidently's PSI is {value}")
+        else:
+            state = DRIFTED if value > limit else PASSED
+            found[name] = Figure(name, round(float(value), 4), 0.0, round(limit, 4), state)
+    return found
+
+
+def _is_brought(feature: str, config: source_config.SourceConfig) -> bool:
+    """Whether the source brings what a feature is made of."""
+    channel = next((c for c in CHANNELS if feature.startswith(f"{c}_")), None)
+    if feature.startswith("amount"):
+        return traffic.has_amounts(config)
+    return channel is None or channel in traffic.own_channels(config)
+
+
+def _snapshot(settings: Settings, day: dt.date) -> "pd.DataFrame":
     table = feature_store.snapshot(settings, "user_tabular", day, ["user_key", *FEATURES])
     if not table.num_rows:
         raise BadInput(f"user_tabular has no rows on {day}: materialise that day first.")
     frame = table.to_pandas().sort_values("user_key")  # keyed hashes: the first rows are a fair sample
     return frame.head(MAX_ROWS)
-
-
-def _psi(result: dict, features: list[str]) -> dict[str, float]:
-    found = {}
-    for metric in result["metrics"]:
-        column = (metric.get("config") or {}).get("column")
-        if column in features and isinstance(metric["value"], int | float):
-            found[column] = round(float(metric["value"]), 4)
-    return found

@@ -1,4 +1,4 @@
-"""Who asked what: a row for every look-up, and for whatever else was done with an audience. No user is named in it.
+"""Who asked what: a row for every look-up, for every showing of a person and for every change of state. No user is named in it.
 
 The rows lie in a SQLite database of the home: a look-up takes milliseconds, a Delta commit a tenth of a second (ADR 9). The
 database itself refuses to change or remove a row.
@@ -6,7 +6,6 @@ database itself refuses to change or remove a row.
 
 import contextlib
 import datetime as dt
-import getpass
 import json
 import os
 import sqlite3
@@ -20,6 +19,7 @@ from filelock import FileLock
 
 from found_platform import lake
 from found_platform.errors import JobFailed
+from found_platform.privacy import actor
 from found_platform.settings import Settings
 
 DATABASE = "audit.db"
@@ -33,20 +33,12 @@ STATEMENTS = (
     "BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
     f"CREATE TRIGGER no_removal BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
 )
-"""`at` is microseconds UTC; `who` the account of the machine; `question` JSON of what was asked; `rows` how many users came out."""
+"""`at` is microseconds UTC; `who` an actor, with the way in; `question` JSON of what was asked; `rows` how many users came out."""
 
 _turns = threading.Lock()
 EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 PATIENCE = 30.0
 """Seconds that a writer waits for another."""
-
-
-def account() -> str:
-    """The account of the machine that this process runs under."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
-        return str(os.getuid())
 
 
 def record(
@@ -73,10 +65,7 @@ def record(
     count = None if rows is None else int(rows)
     at = _microseconds(dt.datetime.now(dt.UTC))
     with _opened(settings) as con:
-        _add(
-            con,
-            [(at, account(), action, audience, asked, count, model_version, index_version, reason)],
-        )
+        _add(con, [(at, str(actor.current()), action, audience, asked, count, model_version, index_version, reason)])
 
 
 def as_json(question: Mapping[str, Any]) -> str:

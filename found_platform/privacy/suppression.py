@@ -10,7 +10,6 @@ counts. Both hold for whatever is done now, also where a look-up is as of an ear
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,10 @@ import pyarrow.compute as pc
 from filelock import FileLock
 
 from found_platform import lake
+from found_platform.cache import single_flight
 from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
 from found_platform.errors import BadInput
-from found_platform.privacy import audit, keys
+from found_platform.privacy import actor, keys
 from found_platform.settings import Settings
 
 TABLE = "suppressions"
@@ -34,7 +34,11 @@ SCHEMA = pa.schema(
         pa.field("by", pa.string(), nullable=False),
     ]
 )
-"""The history. `since` is when the entry was made, UTC; `by` the account that made it."""
+"""The history. `since` is when the entry was made, UTC; `by` the actor who made it."""
+
+
+FEW = 20_000
+"""Users up to whom consent is read for them alone: what is kept for everybody grows with the users of the home."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
                 "active": [active] * len(changed),
                 "reason": list(changed.values()),
                 "since": [_now_or_after_the_newest(settings)] * len(changed),
-                "by": [audit.account()] * len(changed),
+                "by": [str(actor.current())] * len(changed),
             }
             lake.append(settings.lake, TABLE, pa.table(rows, schema=SCHEMA), schema=SCHEMA)
     return Change(len(changed), len(users) - len(changed), len(users) - keys.known(settings, list(users)))
@@ -96,7 +100,7 @@ def suppressed(settings: Settings) -> set[str]:
     return set(current(settings)["user_key"].to_pylist())
 
 
-def allowed(settings: Settings, user_keys: Sequence[str], as_of: dt.date) -> np.ndarray:
+def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date) -> np.ndarray:
     """Who of these may be targeted: bool, (N,).
 
     Left out is who is suppressed now and, where the setting `consent_column` names a profile attribute, everybody whose newest
@@ -108,17 +112,25 @@ def allowed(settings: Settings, user_keys: Sequence[str], as_of: dt.date) -> np.
 
     Raises BadInput when `consent_column` is not a column of true and false.
     """
-    asked = pa.array(user_keys, pa.string())
+    asked = user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
     mask = pc.invert(pc.is_in(asked, current(settings)["user_key"].combine_chunks()))
     if settings.consent_column is not None:
-        _check_consent_column(settings, settings.consent_column)
+        check_consent_column(settings, profile_schema(settings.home))
         today = max(as_of, dt.datetime.now(dt.UTC).date())
-        mask = pc.and_(mask, pc.is_in(asked, _consenting(*_pinned(settings, "raw_profile"), settings.consent_column, today)))
+        table = _pinned(settings, "raw_profile")
+        if len(asked) <= FEW:
+            consenting = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, asked)
+        else:
+            consenting = _consenting(*table, settings.consent_column, today)
+        mask = pc.and_(mask, pc.is_in(asked, consenting))
     return mask.to_numpy(zero_copy_only=False)
 
 
-def _check_consent_column(settings: Settings, column: str) -> None:
-    there = profile_schema(settings.home)
+def check_consent_column(settings: Settings, there: pa.Schema) -> None:
+    """Raises BadInput where the setting `consent_column` names no attribute of true and false among these."""
+    column = settings.consent_column
+    if column is None:
+        return
     if column not in there.names or there.field(column).type != pa.bool_():
         fit = ", ".join(field.name for field in there if field.type == pa.bool_())
         raise BadInput(
@@ -133,7 +145,7 @@ def _pinned(settings: Settings, table: str) -> tuple[Path, str, str, int]:
     return settings.lake, table, str(about.metadata().id), about.version()
 
 
-@lru_cache(maxsize=4)
+@single_flight(4)
 def _current(home_lake: Path, table: str, _id: str, version: int) -> pa.Table:
     con = lake.connect()
     lake.view(con, "history", home_lake, table, version)
@@ -143,13 +155,22 @@ def _current(home_lake: Path, table: str, _id: str, version: int) -> pa.Table:
     ).to_arrow_table()
 
 
-@lru_cache(maxsize=4)
+@single_flight(4)
 def _consenting(home_lake: Path, table: str, _id: str, version: int, column: str, today: dt.date) -> pa.Array:
-    con = lake.connect()
-    lake.view(con, "profile", home_lake, table, version)
-    rows = con.execute(
-        "SELECT user_key FROM profile WHERE as_of IS NULL OR as_of < ? GROUP BY user_key "
-        f"HAVING arg_max(coalesce({lake.quote(column)}, false), coalesce(as_of, TIMESTAMPTZ '-infinity'))",
-        [snapshot_time(today)],
-    )
-    return rows.to_arrow_table()["user_key"].combine_chunks()
+    return _consenting_of(home_lake, table, version, column, today)
+
+
+def _consenting_of(
+    home_lake: Path, table: str, version: int, column: str, today: dt.date, asked: pa.Array | None = None
+) -> pa.Array:
+    """The keys of who consents, of everybody or of those who are `asked`: the others are passed over and never held."""
+    with lake.connect() as con:
+        lake.view(con, "profile", home_lake, table, version)
+        con.register("asked", pa.table({"user_key": asked if asked is not None else pa.array([], pa.string())}))
+        of_them = "" if asked is None else "SEMI JOIN asked USING (user_key) "
+        rows = con.execute(
+            f"SELECT user_key FROM profile {of_them}WHERE as_of IS NULL OR as_of < ? GROUP BY user_key "
+            f"HAVING arg_max(coalesce({lake.quote(column)}, false), coalesce(as_of, TIMESTAMPTZ '-infinity'))",
+            [snapshot_time(today)],
+        )
+        return rows.to_arrow_table()["user_key"].combine_chunks()

@@ -1,18 +1,21 @@
 """The model registry: MLflow in the home, and the rules by which a version takes service.
 
-`model_versions` logs, loads, promotes and takes back; `model_card` says in words what a version is; `gate` judges it; `pyfunc` is
-how MLflow runs it. This is the one place that talks to MLflow.
+`tracking` is the one client of MLflow; `model_versions` logs, loads, promotes and takes back; `prompts` keeps tuned prompts;
+`model_card` says in words what a version is; `gate` judges it; `pyfunc` is how MLflow runs it.
 """
 
 from found_platform.registry.model_versions import (
     CANDIDATE,
     CHAMPION,
+    FROZEN_TEXT,
     MODEL,
+    NOT_JUDGED,
     PREVIOUS,
     ROLLED_BACK,
     LoadedModel,
     Verdict,
     Version,
+    candidate,
     card,
     champion,
     champion_and_previous,
@@ -23,25 +26,33 @@ from found_platform.registry.model_versions import (
     load,
     log,
     log_stage,
+    may_serve,
     nominate,
     of_cutoff,
     promote,
+    reason_to_wait,
     rollback,
+    served,
     serving,
     store_verdict,
     version_of,
     versions,
+    why_frozen_text,
 )
+from found_platform.registry.prompts import load_prompt, log_prompt
 
 __all__ = [
     "CANDIDATE",
     "CHAMPION",
+    "FROZEN_TEXT",
     "MODEL",
+    "NOT_JUDGED",
     "PREVIOUS",
     "ROLLED_BACK",
     "LoadedModel",
     "Verdict",
     "Version",
+    "candidate",
     "card",
     "champion",
     "champion_and_previous",
@@ -50,14 +61,20 @@ __all__ = [
     "held",
     "hold",
     "load",
+    "load_prompt",
     "log",
+    "log_prompt",
     "log_stage",
+    "may_serve",
     "nominate",
     "of_cutoff",
     "promote",
+    "reason_to_wait",
     "rollback",
+    "served",
     "serving",
     "store_verdict",
     "version_of",
     "versions",
+    "why_frozen_text",
 ]

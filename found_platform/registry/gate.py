@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake, registry
-from found_platform.contract import HELD_OUT_FOLD, midnight
+from found_platform import lake, metrics, registry
+from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT, midnight
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.embedding.users import texts_of, vectors_of
 from found_platform.registry import Verdict
@@ -25,8 +25,10 @@ from found_platform.training_data.histories import Texts
 if TYPE_CHECKING:
     from models.saved import Model
 
-MIN_USERS = 10
 SIGMAS = 1.96
+
+FEW_USERS = 30
+"""Held-out users under which an interval that holds one half is no verdict: of so few even a good model may miss it."""
 
 PHRASES = 128
 """Texts of the window that users are ranked for, rare ones rather than common ones."""
@@ -35,28 +37,60 @@ ALIKE = 0.6
 """Cosine of two frozen texts from which they are of the same thing."""
 
 
+def unjudgeable(settings: Settings, cutoff: dt.date) -> str | None:
+    """Why no trained model of a cutoff can be judged, known before any is trained; None where one can.
+
+    Held-out users decide, and users of the other folds are what a model learns from: `MIN_HELD_OUT` of each must act both before
+    the last past window and in it.
+    """
+    counts = []
+    for held_out in (True, False):
+        rows, pairs = _window(settings, cutoff, held_out=held_out)
+        before = (histories.own_texts(rows)[1] > 0) | (histories.flatten(rows["search_text_ids"])[1] > 0)
+        counts.append(int((before & (histories.flatten(pairs["item_text_ids"])[1] > 0)).sum()))
+    if min(counts) >= MIN_HELD_OUT:
+        return None
+    return (
+        f"only {counts[0]} held-out and {counts[1]} other users acted both before {_window_start(settings, cutoff)} and in the "
+        f"window after it, and {MIN_HELD_OUT} of each are needed to judge a trained model"
+    )
+
+
+def _window_start(settings: Settings, cutoff: dt.date) -> dt.date:
+    return cutoff - dt.timedelta(days=settings.horizon_days)
+
+
+def _window(settings: Settings, cutoff: dt.date, *, held_out: bool) -> tuple[pa.Table, pa.Table]:
+    """The users of the held-out fold, or of the others, at the last past window: rows of the training set, and their pairs."""
+    fold = pad.field("fold") == HELD_OUT_FOLD if held_out else pad.field("fold") != HELD_OUT_FOLD
+    here = (pad.field("cutoff") == cutoff) & fold & (pad.field("event_timestamp") == midnight(_window_start(settings, cutoff)))
+    rows = lake.read(settings.lake, "training_set", here).sort_by("user_key")
+    return rows, lake.read(settings.lake, "user_text_pairs", here).sort_by("user_key")
+
+
 def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
     """Judges a version on the last past window of its cutoff; stores nothing."""
     from models.found import Found
 
     loaded = registry.load(settings, version)
-    t1 = cutoff - dt.timedelta(days=settings.horizon_days)
-    here = (pad.field("cutoff") == cutoff) & (pad.field("fold") == HELD_OUT_FOLD) & (pad.field("event_timestamp") == midnight(t1))
-    rows = lake.read(settings.lake, "training_set", here).sort_by("user_key")
-    pairs = lake.read(settings.lake, "user_text_pairs", here).sort_by("user_key")
+    t1 = _window_start(settings, cutoff)
+    rows, pairs = _window(settings, cutoff, held_out=True)
     did = histories.flatten(pairs["item_text_ids"])[1] > 0
     frozen = loaded.model.frozen_text() if isinstance(loaded.model, Found) else loaded.model
     known = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
     users = int((known & did).sum())
-    if users < MIN_USERS:
-        return Verdict(False, f"only {users} held-out users acted both before {t1} and in the window after it", {"users": users})
+    if users < MIN_HELD_OUT:
+        why = f"only {users} held-out users acted both before {t1} and in the window after it, {MIN_HELD_OUT} are needed"
+        return Verdict(False, why, {"users": users}, judged=False)
     phrases, will = _phrases(settings, loaded.model, pairs, cutoff)
 
     def figures_of(model: "Model") -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
         texts = texts_of(settings, model, cutoff)
         past = vectors_of(settings, model, rows, texts)[:, : model.config.dim]
         ranks, figures = _retrieval(past[known & did], _futures(model, pairs, texts)[known & did])
-        shares = _ranked(past[known] @ embed_sentences(model, phrases).T, will[known])
+        shares = metrics.auc_by_user(past[known] @ embed_sentences(model, phrases).T, will[known])
+        if shares is None:  # every phrase is of everybody or of nobody: chance
+            shares = np.full(int(known.sum()), 0.5)
         return ranks, shares, figures | {"phrase_auc": round(float(shares.mean()), 4)}
 
     ranks, shares, figures = figures_of(loaded.model)
@@ -66,6 +100,8 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
         f"({users} users, 95 % lower bound {figures['future_auc_low']:.1%}, chance 50 %)"
     )
     passed = figures["future_auc_low"] > 0.5
+    if not passed and users < FEW_USERS and figures["future_auc"] + SIGMAS * _error(ranks) > 0.5:
+        return Verdict(False, f"{reason}, which so few users cannot tell from chance", figures, judged=False)
     if frozen is not loaded.model:
         ranks_then, shares_then, at_start = figures_of(frozen)
         figures |= {f"frozen_{name}": value for name, value in at_start.items()}
@@ -95,22 +131,6 @@ def _phrases(settings: Settings, model: "Model", pairs: pa.Table, cutoff: dt.dat
     return [words[i] for i in used[chosen].tolist()], will
 
 
-def _ranked(scores: np.ndarray, will: np.ndarray) -> np.ndarray:
-    """How well users are ranked (U, P) for phrases that some will do (U, P) and some not: values (U,), their mean the mean AUC.
-
-    A user's own says, over the phrases they will do, what share of those who will not stand below them.
-    """
-    both = will.any(0) & ~will.all(0)
-    if not both.any():
-        return np.full(len(scores), 0.5)
-    values = np.zeros(len(scores))
-    for score, did in zip(scores.T[both], will.T[both], strict=True):
-        others = np.sort(score[~did])
-        below = (np.searchsorted(others, score[did]) + np.searchsorted(others, score[did], side="right")) / 2
-        values[did] += below / len(others) / did.sum()
-    return values * len(scores) / both.sum()
-
-
 def _error(values: np.ndarray) -> float:
     """Standard error of a mean."""
     return float(values.std() / np.sqrt(len(values)))
@@ -118,13 +138,10 @@ def _error(values: np.ndarray) -> float:
 
 def _retrieval(past: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     """How near each user's own future (U, D) is to what they were (U, D): for each, the share of others' that are farther away."""
-    scores = past @ future.T  # (U, U); own futures on the diagonal
-    own = np.diag(scores)[:, None]
-    below = (scores < own).sum(1) + 0.5 * ((scores == own).sum(1) - 1)
-    ranks = below / (len(past) - 1)
-    return ranks, {
-        "future_auc": round(float(ranks.mean()), 4),
-        "future_recall_at_10": round(float(((scores > own).sum(1) < 10).mean()), 4),
+    found = metrics.retrieval(past @ future.T, np.arange(len(past)))
+    return found.placements, {
+        "future_auc": round(float(found.placements.mean()), 4),
+        "future_recall_at_10": round(found.recall(10), 4),
     }
 
 
@@ -133,12 +150,12 @@ def _futures(model: "Model", pairs: pa.Table, texts: Texts) -> np.ndarray:
     import torch
 
     from models import saved
-    from models.device import lent
+    from models.device import on_device
 
     ids, counts = histories.flatten(pairs["item_text_ids"])
     weights, _ = histories.flatten(pairs["item_counts"])
     did = counts > 0
-    with lent(model), torch.inference_mode():
+    with on_device(model), torch.inference_mode():
         if saved.reads_sentences(model):
             vectors = model.describe(pairs["description"].to_pylist())
         else:

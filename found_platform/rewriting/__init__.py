@@ -7,6 +7,7 @@ import datetime as dt
 
 from found_platform.errors import BadInput
 from found_platform.rewriting import language_model
+from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.interface import Match, Rewriter, Rewriting
 from found_platform.rewriting.language_model import LanguageModelRewriter
 from found_platform.rewriting.retrieval import GroundedRewriter
@@ -15,20 +16,29 @@ from found_platform.settings import Settings
 __all__ = ["Match", "Rewriter", "Rewriting", "chosen", "grounded", "llm"]
 
 
-def chosen(settings: Settings, cutoff: dt.date) -> Rewriter:
-    """The rewriter of a home: the language model that its settings name, else the grounded one. Raises BadInput as `llm`."""
+def chosen(settings: Settings, cutoff: dt.date, ground: Ground | None = None) -> Rewriter:
+    """The rewriter of a home: the language model that its settings name, else the grounded one. Raises BadInput as `llm`.
+
+    Args:
+        ground: what a demand can be about; by default what the lake has now of what was known before 00:00 UTC of the cutoff.
+    """
     if settings.rewriter is None and settings.rewriter_endpoint is None:
-        return grounded(settings, cutoff)
-    return llm(settings, cutoff, settings.rewriter, settings.rewriter_endpoint, settings.rewriter_host)
+        return grounded(settings, cutoff, ground)
+    return llm(settings, cutoff, settings.rewriter, settings.rewriter_endpoint, settings.rewriter_host, ground)
 
 
-def grounded(settings: Settings, cutoff: dt.date) -> Rewriter:
-    """The default rewriter, on what was known before 00:00 UTC of the cutoff."""
-    return GroundedRewriter(settings, cutoff)
+def grounded(settings: Settings, cutoff: dt.date, ground: Ground | None = None) -> Rewriter:
+    """The default rewriter. Arguments as `chosen`."""
+    return GroundedRewriter(settings, cutoff, ground)
 
 
 def llm(
-    settings: Settings, cutoff: dt.date, model: str | None, endpoint: str | None = None, allow_host: str | None = None
+    settings: Settings,
+    cutoff: dt.date,
+    model: str | None,
+    endpoint: str | None = None,
+    allow_host: str | None = None,
+    ground: Ground | None = None,
 ) -> Rewriter:
     """A rewriter by a language model: `model` by directory or hub name, or the one of that name behind `endpoint`.
 
@@ -37,4 +47,4 @@ def llm(
     if not model:
         raise BadInput("Say which model: a directory or a hub name, or with an endpoint the name it has there.")
     answer = language_model.endpoint(endpoint, model, allow_host) if endpoint else language_model.local(model)
-    return LanguageModelRewriter(settings, cutoff, model.rstrip("/").rsplit("/", 1)[-1], answer)
+    return LanguageModelRewriter(settings, cutoff, model.rstrip("/").rsplit("/", 1)[-1], answer, ground)

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from found_platform import lake
+from found_platform.cache import single_flight
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
@@ -55,7 +56,7 @@ def of(settings: Settings, cutoff: dt.date) -> Ground:
     return _load(settings, cutoff, versions)  # pyright: ignore[reportArgumentType]  (frozen settings have a hash)
 
 
-@lru_cache(maxsize=2)
+@single_flight(2)
 def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Ground:
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "raw", settings.lake, "raw_events")

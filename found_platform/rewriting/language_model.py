@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib import error, request
@@ -17,11 +16,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from found_platform.cache import single_flight
 from found_platform.errors import BadInput
-from found_platform.rewriting import ground, prompts, reading, retrieval
+from found_platform.rewriting import ground, instructions, reading, retrieval
 from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.prompts import Message
 from found_platform.settings import Settings
 
 KEY = "FOUND_LLM_KEY"
@@ -42,59 +42,62 @@ class NoAnswer(RuntimeError):
 class LanguageModelRewriter:
     """`answer` gives a model's reply to a conversation; it raises NoAnswer where there is none."""
 
-    def __init__(self, settings: Settings, cutoff: dt.date, name: str, answer: Answer):
+    def __init__(self, settings: Settings, cutoff: dt.date, name: str, answer: Answer, lake_items: Ground | None = None):
         self.settings = settings
         self.cutoff = cutoff
+        self.lake_items = lake_items
         self.name = name
         self.answer = answer
 
     def rewrite(self, demand: str) -> Rewriting:
         """See `Rewriter.rewrite`. Where the model's answer cannot be used, the grounded rewriting, and its note says so."""
-        known = ground.of(self.settings, self.cutoff)
-        plain = retrieval.on(known, demand, self.settings.horizon_days)
+        lake_items = self.lake_items or ground.of(self.settings, self.cutoff)
+        plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
         read = reading.read(demand)
-        whole, _, unwanted = retrieval.heard(known, read)
-        near = [known.items[i] for i in np.argsort(-(known.vectors @ whole), kind="stable")[: prompts.EXAMPLES]]
+        whole, _, unwanted = retrieval.heard(lake_items, read)
+        near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days
         try:
-            items = prompts.items_of(self.answer(prompts.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days)))
-            items, nearest = _checked(known, items, whole, unwanted)
+            items = instructions.items_of(
+                self.answer(instructions.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days))
+            )
+            items, nearest = _checked(lake_items, items, whole, unwanted)
         except NoAnswer as reason:
             note = f"{self.name} was not used ({reason}): this is the grounded rewriting"
             return replace(plain, note="; ".join(filter(None, [plain.note, note])))
         own = [
             Match(
-                text=known.items[i],
-                kind="text" if i < known.texts else "category",
-                similarity=round(float(known.vectors[i] @ whole), 3),
-                events=int(known.events[i]),
+                text=lake_items.items[i],
+                kind="text" if i < lake_items.texts else "category",
+                similarity=round(float(lake_items.vectors[i] @ whole), 3),
+                events=int(lake_items.events[i]),
                 negated=False,
             )
             for i in nearest
         ]
-        wanted = sorted({m.text: m for m in [*own, *plain.matches] if not m.negated}.values(), key=lambda m: -m.similarity)
+        matches = sorted({m.text: m for m in [*own, *plain.matches] if not m.negated}.values(), key=lambda m: -m.similarity)
         return replace(
             plain,
             sentences=retrieval.sentences(items, days),
-            phrases=tuple(dict.fromkeys(item for said in items.values() for item in said)),
-            matches=(*wanted, *(m for m in plain.matches if m.negated)),
+            phrases=tuple(dict.fromkeys(item for named in items.values() for item in named)),
+            matches=(*matches, *(m for m in plain.matches if m.negated)),
             by=f"llm:{self.name}",
         )
 
 
 def _checked(
-    known: Ground, items: dict[str, list[str]], whole: np.ndarray, unwanted: np.ndarray
+    lake_items: Ground, items: dict[str, list[str]], whole: np.ndarray, unwanted: np.ndarray
 ) -> tuple[dict[str, list[str]], list[int]]:
     """The items by kind that resemble the lake and nothing unwanted, and what each resembles most. Raises NoAnswer without any."""
-    said = list(dict.fromkeys(item for named in items.values() for item in named))
-    if not said:
+    phrases = list(dict.fromkeys(item for named in items.values() for item in named))
+    if not phrases:
         raise NoAnswer("its answer holds no sentence of the templates")
-    vectors = known.ask(said)
-    similar = vectors @ known.vectors.T
+    vectors = lake_items.ask(phrases)
+    similar = vectors @ lake_items.vectors.T
     against = (vectors @ unwanted.T).max(1, initial=-1.0)
-    left_out = (against >= retrieval.floors(known.encoder.revision).part) & (against > vectors @ whole)
+    left_out = (against >= retrieval.floors(lake_items.encoder.revision).part) & (against > vectors @ whole)
     fine = (similar.max(1) >= RESEMBLES) & ~left_out
-    kept = {item: int(row.argmax()) for item, row, good in zip(said, similar, fine, strict=True) if good}
+    kept = {item: int(row.argmax()) for item, row, good in zip(phrases, similar, fine, strict=True) if good}
     if not kept:
         raise NoAnswer("none of the items it names resembles the data")
     chosen = {kind: [item for item in named if item in kept][: retrieval.MOST_PHRASES] for kind, named in items.items()}
@@ -129,7 +132,7 @@ def local(name: str) -> Answer:
     return answer
 
 
-@lru_cache(maxsize=1)
+@single_flight(1)
 def load(name: str) -> tuple[Any, Any]:
     """A model ready to answer and its tokenizer, see `local`; an adapter is loaded onto the base that it names."""
     import torch
@@ -137,6 +140,7 @@ def load(name: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from models import weights
     from models.device import chosen_device
 
     logging.disable_progress_bar()
@@ -146,14 +150,17 @@ def load(name: str) -> tuple[Any, Any]:
             f"There is no language model {name!r}: give a directory with one, or a hub name such as Qwen/Qwen2-1.5B-Instruct."
         )
     device = chosen_device()
-    adapter = folder / "adapter_config.json"
-    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.is_file() else name
+    adapter = folder / weights.ADAPTER_CONFIG
+    base = _base(adapter) if adapter.is_file() else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir())
+        for part in {name, base}:
+            weights.refuse_pickled_adapter(part, local=Path(part).is_dir())
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=folder.is_dir(), trust_remote_code=False)
         model: Any = AutoModelForCausalLM.from_pretrained(
             base,
             local_files_only=Path(base).is_dir(),
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.bfloat16 if device == "cuda" else torch.float32,  # half precision is slower than single on a CPU
         )
         if adapter.is_file():
@@ -163,6 +170,17 @@ def load(name: str) -> tuple[Any, Any]:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def _base(adapter: Path) -> str:
+    """The model that an adapter was made for."""
+    try:
+        base = json.loads(adapter.read_text())["base_model_name_or_path"]
+    except (OSError, ValueError, LookupError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise BadInput(f"{adapter} names no base model: give a directory that `found rewriter train` or peft wrote.")
+    return base
 
 
 def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:
@@ -192,14 +210,19 @@ def endpoint(url: str, model: str, allow_host: str | None = None) -> Answer:
             headers["Authorization"] = f"Bearer {key}"
         try:
             with opener.open(request.Request(path, json.dumps(body).encode(), headers), timeout=TIMEOUT) as reply:
-                said = json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"]
+                content = json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"]
         except error.HTTPError as problem:
             raise NoAnswer(f"{host} answered with status {problem.code}") from None
-        except (OSError, ValueError, LookupError, TypeError) as problem:
-            raise NoAnswer(f"{host} gave no answer: {type(problem).__name__}") from None
-        if not isinstance(said, str):
+        except TimeoutError:
+            raise NoAnswer(f"{host} gave no answer within {TIMEOUT:g} seconds") from None
+        except OSError as problem:
+            why = getattr(problem, "reason", problem)
+            raise NoAnswer(f"{host} gave no answer: {getattr(why, 'strerror', None) or why}") from None
+        except (ValueError, LookupError, TypeError):
+            raise NoAnswer(f"{host} gave no answer: what it sent is no chat completion") from None
+        if not isinstance(content, str):
             raise NoAnswer(f"{host} gave no answer in words")
-        return said
+        return content
 
     return answer
 

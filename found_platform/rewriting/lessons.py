@@ -13,10 +13,11 @@ from itertools import combinations
 import numpy as np
 
 from found_platform import lake
-from found_platform.contract import HELD_OUT_FOLD, midnight
-from found_platform.rewriting import ground, prompts, retrieval
+from found_platform.channels import channels
+from found_platform.contract import HELD_OUT_FOLD, OWN_ACT, midnight
+from found_platform.rewriting import ground, instructions, retrieval
 from found_platform.rewriting.ground import Ground
-from found_platform.rewriting.prompts import Message
+from found_platform.rewriting.instructions import Message
 from found_platform.settings import Settings
 from found_platform.training_data.pairs import templates
 
@@ -49,7 +50,7 @@ def domain(settings: Settings, cutoff: dt.date) -> Domain:
         "CREATE TEMP TABLE known AS SELECT md5(user_key || '-' || w) AS basket, channel, category, text, count(*) AS n, "
         "coalesce(sum(amount), 0) AS spent "
         "FROM (SELECT *, (date_diff('day', event_date, CAST($cutoff AS DATE)) - 1) // $days AS w FROM raw) "
-        "WHERE event_date < $cutoff AND arrived_at <= $known AND NOT exposure AND fold <> $fold GROUP BY ALL",
+        f"WHERE event_date < $cutoff AND arrived_at <= $known AND {OWN_ACT} AND fold <> $fold GROUP BY ALL",
         {"cutoff": cutoff, "days": settings.horizon_days, "known": midnight(cutoff), "fold": HELD_OUT_FOLD},
     )
     categories = con.execute(
@@ -67,45 +68,47 @@ def domain(settings: Settings, cutoff: dt.date) -> Domain:
     baskets: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for basket, channel, texts in rows:
         baskets[basket][kind_of[channel]] = texts[:most]
-    known = ground.of(settings, cutoff)
+    lake_items = ground.of(settings, cutoff)
     listed = [baskets[b] for b in sorted(baskets)]
-    return Domain(known, listed, dict(categories), _together(listed), settings.horizon_days)
+    return Domain(lake_items, listed, dict(categories), _together(listed), settings.horizon_days)
 
 
 def _together(baskets: list[dict[str, list[str]]]) -> dict[str, list[str]]:
     alone: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
     for basket in baskets:
-        items = sorted({item for said in basket.values() for item in said})
+        items = sorted({item for basket_items in basket.values() for item in basket_items})
         alone.update(items)
         pairs.update(combinations(items, 2))
-    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    associations: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for (one, other), n in pairs.items():
         if n > 1:
             strength = n / (alone[one] * alone[other]) ** 0.5
-            found[one].append((-strength, other))
-            found[other].append((-strength, one))
-    return {item: [other for _, other in sorted(others)[:LISTED]] for item, others in found.items()}
+            associations[one].append((-strength, other))
+            associations[other].append((-strength, one))
+    return {item: [other for _, other in sorted(others)[:LISTED]] for item, others in associations.items()}
 
 
 def about_items(domain: Domain, count: int, seed: int) -> list[Lesson]:
     """Stage 1: conversations of some rounds, each about an item."""
     rng = np.random.default_rng(seed)
-    known = domain.known
-    texts = known.items[: known.texts]
+    items = domain.known
+    texts = items.items[: items.texts]
     members: dict[str, list[str]] = defaultdict(list)
     for item in texts:  # in order of frequency
         if item in domain.category and len(members[domain.category[item]]) < LISTED:
             members[domain.category[item]].append(item)
-    share = np.sqrt(known.events[: known.texts])
-    there, words = set(texts), [item.split() for item in texts]
+    if not texts:
+        return []
+    share = np.sqrt(items.events[: items.texts])
+    existing, words = set(texts), [item.split() for item in texts]
     lessons = []
     for place in rng.choice(len(texts), count, p=share / share.sum()):
         item = texts[place]
         rounds = [
             (
                 _one(rng, f"What do people do with “{item}”?", f"How does “{item}” occur in the data?"),
-                "; ".join(f"{kind}, {int(known.kinds[kind][place])} times" for kind in known.kinds if known.kinds[kind][place])
+                "; ".join(f"{kind}, {int(items.kinds[kind][place])} times" for kind in items.kinds if items.kinds[kind][place])
                 + ".",
             )
         ]
@@ -116,58 +119,55 @@ def about_items(domain: Domain, count: int, seed: int) -> list[Lesson]:
             rounds.append((_one(rng, "What goes together with it?", "What do the same people do?"), ", ".join(others) + "."))
         one, other = words[int(rng.integers(len(words)))], words[int(rng.integers(len(words)))]
         mixed = " ".join([*one[: len(one) // 2 + 1], *other[len(other) // 2 :]])
-        asked, real = (mixed, mixed in there) if rng.random() < 0.5 else (texts[int(rng.integers(len(texts)))], True)
-        rounds.append((f"Is there an item “{asked}”?", "Yes." if real else "No."))
+        queried, real = (mixed, mixed in existing) if rng.random() < 0.5 else (texts[int(rng.integers(len(texts)))], True)
+        rounds.append((f"Is there an item “{queried}”?", "Yes." if real else "No."))
         system = {"role": "system", "content": "You know which items are in the data of this shop."}
-        said = [{"role": role, "content": text} for pair in rounds for role, text in zip(("user", "assistant"), pair, strict=True)]
-        lessons.append([system, *said])
+        turns = [{"role": role, "content": text} for pair in rounds for role, text in zip(("user", "assistant"), pair, strict=True)]
+        lessons.append([system, *turns])
     return lessons
 
 
-VERBS = {
-    "purchase": ("buy", "pay for", "spend money on", "order"),
-    "browsing": ("look at", "browse", "compare"),
-    "click": ("open", "visit"),
-    "search": ("search for", "look for", "look up"),
-}
 AUDIENCE = ("people who will", "customers who will", "users likely to", "who is going to", "those about to")
 
 
 def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
     """Stage 2: a demand, what is near to it in the data, and the sentences of a window that answers it."""
     rng = np.random.default_rng(seed)
-    known = domain.known
-    place = {item: i for i, item in enumerate(known.items[: known.texts])}
+    lake_items = domain.known
+    place = {item: i for i, item in enumerate(lake_items.items[: lake_items.texts])}
+    verbs = {channel.kind: channel.examples for channel in channels()}
     lessons: list[Lesson] = []
-    while domain.baskets and len(lessons) < count:
-        basket = domain.baskets[int(rng.integers(len(domain.baskets)))]
-        asked = str(rng.choice(list(basket)))
-        seeds = [item for item in basket[asked] if item in place]
-        if not seeds:
-            continue
-        item = str(rng.choice(seeds))
-        near = known.vectors[: known.texts] @ known.vectors[place[item]]
+    # a basket may hold nothing but items that are too rare to be known: nothing can be asked about it
+    seeds = [{kind: [i for i in named if i in place] for kind, named in basket.items()} for basket in domain.baskets]
+    askable = [
+        (basket, kinds) for basket, own in zip(domain.baskets, seeds, strict=True) if (kinds := {k: i for k, i in own.items() if i})
+    ]
+    for _ in range(count if askable else 0):
+        basket, kinds_with_seeds = askable[int(rng.integers(len(askable)))]
+        asked_kind = str(rng.choice(list(kinds_with_seeds)))
+        item = str(rng.choice(kinds_with_seeds[asked_kind]))
+        near = lake_items.vectors[: lake_items.texts] @ lake_items.vectors[place[item]]
         category = domain.category.get(item) if rng.random() < 0.5 else None
 
         def fits(other: str, item: str = item, near: np.ndarray = near, category: str | None = category) -> bool:
             same = category is not None and domain.category.get(other) == category
             return other == item or same or (other in place and near[place[other]] >= ABOUT)
 
-        kinds = list(basket) if rng.random() < 0.3 else [asked]
-        wanted = {kind: [i for i in basket[kind] if fits(i)][: retrieval.MOST_PHRASES] for kind in kinds}
+        kinds = list(basket) if rng.random() < 0.3 else [asked_kind]
+        answer_items = {kind: [i for i in basket[kind] if fits(i)][: retrieval.MOST_PHRASES] for kind in kinds}
         days = int(rng.choice([7, 14, 30, 90])) if rng.random() < 0.5 else domain.days
         when = "" if days == domain.days else f" in the next {days} days"
-        verb = rng.choice(VERBS[asked]) if kinds == [asked] else "be interested in"
+        verb = rng.choice(verbs[asked_kind]) if kinds == [asked_kind] else "be interested in"
         demand = f"{rng.choice(AUDIENCE)} {verb} {category or item}{when}"
-        shown = [known.items[i] for i in np.argsort(-near, kind="stable")[: prompts.EXAMPLES // 2]]
-        others = [i for i in basket[asked] if not fits(i)]
+        examples = [lake_items.items[i] for i in np.argsort(-near, kind="stable")[: instructions.EXAMPLES // 2]]
+        others = [i for i in basket[asked_kind] if not fits(i)]
         if others and rng.random() < 0.2:
-            shown.insert(0, str(rng.choice(others)))
-            demand += f" but not {shown[0]}"
-        shown = [*dict.fromkeys([*(i for said in wanted.values() for i in said), *shown])]
-        rng.shuffle(shown)
-        answer = " ".join(retrieval.sentences(wanted, days))
-        lessons.append([*prompts.rewriting(demand, shown, days), {"role": "assistant", "content": answer}])
+            examples.insert(0, str(rng.choice(others)))
+            demand += f" but not {examples[0]}"
+        examples = [*dict.fromkeys([*(i for kind_items in answer_items.values() for i in kind_items), *examples])]
+        rng.shuffle(examples)
+        answer = " ".join(retrieval.sentences(answer_items, days))
+        lessons.append([*instructions.rewriting(demand, examples, days), {"role": "assistant", "content": answer}])
     return lessons
 
 

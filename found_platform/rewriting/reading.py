@@ -8,6 +8,8 @@ from importlib import resources
 
 import yaml
 
+from found_platform.channels import channels
+
 PACKAGE = "found_platform.rewriting"
 
 
@@ -26,8 +28,9 @@ class Reading:
 
 @cache
 def words() -> dict:
-    """The word lists, as `words.yaml` has them."""
-    return yaml.safe_load((resources.files(PACKAGE) / "words.yaml").read_text())
+    """The word lists, as `words.yaml` and the channels have them."""
+    content = yaml.safe_load((resources.files(PACKAGE) / "words.yaml").read_text())
+    return {**content, "kinds": {channel.kind: channel.verbs for channel in channels()}}
 
 
 def _any(options: Iterable[str]) -> str:
@@ -91,54 +94,54 @@ def _horizon(text: str) -> tuple[str, int | None]:
         rf"\b(?:over|during)?\s*this\s+{unit}\b",
     )
     for pattern in patterns:
-        found = re.search(pattern, text)
-        if found:
-            said = found.groupdict().get("number")
-            vague = said is None and re.search(rf"{found['unit']}s(?!')\b", found[0]) is not None
+        match = re.search(pattern, text)
+        if match:
+            said = match.groupdict().get("number")
+            vague = said is None and re.search(rf"{match['unit']}s(?!')\b", match[0]) is not None
             count = 1 if said is None else int(said) if said.isdigit() else words()["numbers"][re.sub(r"\s+", " ", said)]
-            days = None if vague or not 0 < count * units[found["unit"]] <= 3650 else count * units[found["unit"]]
-            return text[: found.start()] + " " + text[found.end() :], days
-    found = re.search(r"\b(today|tonight|tomorrow)\b", text)
-    return (text[: found.start()] + " " + text[found.end() :], 1) if found else (text, None)
+            days = None if vague or not 0 < count * units[match["unit"]] <= 3650 else count * units[match["unit"]]
+            return text[: match.start()] + " " + text[match.end() :], days
+    match = re.search(r"\b(today|tonight|tomorrow)\b", text)
+    return (text[: match.start()] + " " + text[match.end() :], 1) if match else (text, None)
 
 
 def _amounts(text: str) -> tuple[str, float | None, tuple[str, ...]]:
     least, notes = None, ()
     for pattern, floor in ((FLOOR, True), (CEILING, False)):
-        for found in reversed(list(pattern.finditer(text))):
-            plain = not (found["sign"] or found["unit"])
-            after = found["next"] or ""
-            if plain and (TIME_UNITS.match(after) or not SPENDING.search(text[: found.start()])):
+        for match in reversed(list(pattern.finditer(text))):
+            plain = not (match["sign"] or match["unit"])
+            after = match["next"] or ""
+            if plain and (TIME_UNITS.match(after) or not SPENDING.search(text[: match.start()])):
                 continue
-            value = float(found["number"].replace(",", "")) * {"k": 1e3, "m": 1e6}.get(found["scale"] or "", 1)
+            value = float(match["number"].replace(",", "")) * {"k": 1e3, "m": 1e6}.get(match["scale"] or "", 1)
             if floor:
                 least = value
             else:
                 notes = ("an upper limit on amounts is not used",)
-            text = text[: found.start()] + " " + after + text[found.end() :]
+            text = text[: match.start()] + " " + after + text[match.end() :]
     return text, least, notes
 
 
 def _without(text: str) -> tuple[str, list[str]]:
     """The demand without what it leaves out, and that."""
     left = []
-    while found := NEGATION.search(text):
-        rest = text[found.end() :]
+    while match := NEGATION.search(text):
+        rest = text[match.end() :]
         end = CLAUSE_END.search(rest)
         stop = end.start() if end else len(rest)
         left.append(rest[:stop])
-        text = text[: found.start()] + " " + rest[stop:]
+        text = text[: match.start()] + " " + rest[stop:]
     return text, left
 
 
 def _kinds(text: str) -> tuple[str, ...]:
     """The kinds of templates that the verbs ask for; "look for" is a search though "look" may mean more."""
-    asked: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for kind, verbs in words()["kinds"].items():
-        found = re.search(rf"\b(?:{_any(verbs)})\b", text)
-        if found:
-            asked[kind] = found.start()
-    return tuple(sorted(asked, key=asked.__getitem__))
+        match = re.search(rf"\b(?:{_any(verbs)})\b", text)
+        if match:
+            positions[kind] = match.start()
+    return tuple(sorted(positions, key=positions.__getitem__))
 
 
 def _cores(text: str) -> tuple[str, ...]:
@@ -152,7 +155,7 @@ def _core(part: str) -> str:
     telling = set(lists["telling"])
     verbs = [v for verbs in lists["kinds"].values() for v in verbs if v not in telling]
     part = re.sub(rf"\b(?:{_any(verbs)})\b", " ", part)
-    said = re.findall(r"[\w'-]+", part)
+    words_of_part = re.findall(r"[\w'-]+", part)
     dull = {*lists["audience"], *lists["grammar"]}
-    kept = [w.removesuffix("'s") for w in said if w not in dull and not w.isdigit()]
+    kept = [w.removesuffix("'s") for w in words_of_part if w not in dull and not w.isdigit()]
     return " ".join(kept)

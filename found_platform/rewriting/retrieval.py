@@ -60,54 +60,55 @@ def floors(revision: str) -> Floors:
 class GroundedRewriter:
     """Needs no model but the text encoder. Warm, a demand takes some ten milliseconds."""
 
-    def __init__(self, settings: Settings, cutoff: dt.date):
+    def __init__(self, settings: Settings, cutoff: dt.date, lake_items: Ground | None = None):
         self.settings = settings
         self.cutoff = cutoff
+        self.lake_items = lake_items
 
     def rewrite(self, demand: str) -> Rewriting:
         """See `Rewriter.rewrite`."""
-        return on(ground.of(self.settings, self.cutoff), demand, self.settings.horizon_days)
+        return on(self.lake_items or ground.of(self.settings, self.cutoff), demand, self.settings.horizon_days)
 
 
-def on(known: Ground, demand: str, horizon_days: int) -> Rewriting:
+def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
     read = reading.read(demand)
-    limits = floors(known.encoder.revision)
-    whole, wanted_parts, unwanted_parts = heard(known, read)
+    limits = floors(lake.encoder.revision)
+    whole, wanted_parts, unwanted_parts = heard(lake, read)
     parts, notes = list(read.parts), list(read.notes)
     close = 0.0
     if not parts:
         notes.append("the demand names nothing to look for")
     else:
-        close = float(closeness(known, whole[None])[0])
-        there = closeness(known, wanted_parts) >= limits.part
+        close = float(closeness(lake, whole[None])[0])
+        in_data = closeness(lake, wanted_parts) >= limits.part
         if close < limits.floor:
             notes.append(NOTHING)
-        elif there.any() and not there.all():
-            lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, there, strict=True) if not known_part)
+        elif in_data.any() and not in_data.all():
+            lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, in_data, strict=True) if not known_part)
             notes.append(f"nothing in the data resembles {lost}")
-            wanted_parts = wanted_parts[there]
+            wanted_parts = wanted_parts[in_data]
         if limits.floor <= close < limits.middle:
             notes.append("the data hardly resembles this demand: look at the matches")
         if not limits.measured:
             notes.append("the confidence is a guess: nobody measured the floors of this text encoder")
 
-    against = unwanted_parts @ known.vectors.T
-    similar = unit(wanted_parts + WHOLE * whole) @ known.vectors.T
+    against = unwanted_parts @ lake.vectors.T
+    similar = unit(wanted_parts + WHOLE * whole) @ lake.vectors.T
     best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
     similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
-    wanted = _choose(known, similar) if close >= limits.floor else []
-    unwanted = _choose(known, against[closeness(known, unwanted_parts) >= limits.part])
-    phrases = [known.items[i] for i in wanted]
-    items = dict.fromkeys(read.kinds or _common_kinds(known, similar), phrases)
-    methods = [m for m in known.payment_methods if re.search(rf"\b(?:by|with|via|using)\s+{re.escape(m.lower())}\b", read.wanted)]
+    chosen = _choose(lake, similar) if close >= limits.floor else []
+    unwanted = _choose(lake, against[closeness(lake, unwanted_parts) >= limits.part])
+    phrases = [lake.items[i] for i in chosen]
+    items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
+    methods = [m for m in lake.payment_methods if re.search(rf"\b(?:by|with|via|using)\s+{re.escape(m.lower())}\b", read.wanted)]
     items["payment_channel"] = methods if phrases else []
     return Rewriting(
         demand=demand,
         sentences=sentences(items, read.horizon_days or horizon_days),
         phrases=tuple(phrases),
-        unwanted=tuple(known.items[i] for i in unwanted),
-        matches=(*_matches(known, similar, wanted, False), *_matches(known, against, unwanted, True)),
+        unwanted=tuple(lake.items[i] for i in unwanted),
+        matches=(*_matches(lake, similar, chosen, False), *_matches(lake, against, unwanted, True)),
         kinds=read.kinds,
         horizon_days=read.horizon_days,
         min_amount=read.min_amount,
@@ -117,19 +118,19 @@ def on(known: Ground, demand: str, horizon_days: int) -> Rewriting:
     )
 
 
-def heard(known: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def heard(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is wanted as a whole (E,), its parts (P, E) and what is not wanted (U, E): centred unit vectors, encoded at once."""
     core = " ".join(read.parts)
-    vectors = known.ask([read.wanted, core, *read.parts, *read.unwanted])
+    vectors = lake_items.ask([read.wanted, core, *read.parts, *read.unwanted])
     count = 2 + len(read.parts)
     return unit(vectors[:2].sum(0)), vectors[2:count], vectors[count:]
 
 
-def closeness(known: Ground, vectors: np.ndarray) -> np.ndarray:
+def closeness(lake_items: Ground, vectors: np.ndarray) -> np.ndarray:
     """(V,) how close each vector is to what the lake holds: its mean similarity to the nearest items."""
     if not len(vectors):
         return np.empty(0, np.float32)
-    similarity = vectors @ known.vectors.T
+    similarity = vectors @ lake_items.vectors.T
     count = min(NEAREST, similarity.shape[1])
     return np.partition(similarity, -count, axis=1)[:, -count:].mean(1)
 
@@ -141,7 +142,7 @@ def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:
     )
 
 
-def _choose(known: Ground, similar: np.ndarray) -> list[int]:
+def _choose(lake_items: Ground, similar: np.ndarray) -> list[int]:
     """A few items that stand for all that is about the parts: near, common, and unlike one another.
 
     Greedy facility location: what is about a part is covered by a phrase as far as it resembles it.
@@ -156,10 +157,10 @@ def _choose(known: Ground, similar: np.ndarray) -> list[int]:
         return []
     weight = np.zeros(len(items))  # every part matters alike, within it what is near and common
     for pool, row in zip(pools, similar, strict=True):
-        share = np.log1p(known.events[pool]) * (row[pool] - row[pool].min() + 0.02)
+        share = np.log1p(lake_items.events[pool]) * (row[pool] - row[pool].min() + 0.02)
         weight[np.searchsorted(items, pool)] += share / max(share.sum(), 1e-9)
-    alike = np.clip((known.vectors[items] @ known.vectors[items].T - OTHER) / (SAME - OTHER), 0, 1)
-    worth = best[items] ** 2 * np.log1p(known.events[items]) ** 0.5  # near, and not too rare
+    alike = np.clip((lake_items.vectors[items] @ lake_items.vectors[items].T - OTHER) / (SAME - OTHER), 0, 1)
+    worth = best[items] ** 2 * np.log1p(lake_items.events[items]) ** 0.5  # near, and not too rare
     chosen: list[int] = []
     covered, first = np.zeros(len(items)), 0.0
     while len(chosen) < min(MOST_PHRASES, len(items)):
@@ -173,26 +174,26 @@ def _choose(known: Ground, similar: np.ndarray) -> list[int]:
     return [int(items[i]) for i in sorted(chosen, key=lambda i: -best[items[i]])]
 
 
-def _common_kinds(known: Ground, similar: np.ndarray) -> tuple[str, ...]:
+def _common_kinds(lake_items: Ground, similar: np.ndarray) -> tuple[str, ...]:
     """The kinds in which the nearest items happen."""
     near = np.argsort(-similar.max(0, initial=-1.0), kind="stable")[:NEAR]
-    counts = {kind: int(events[near].sum()) for kind, events in known.kinds.items()}
+    counts = {kind: int(events[near].sum()) for kind, events in lake_items.kinds.items()}
     return tuple(kind for kind, n in counts.items() if n and n >= COMMON * sum(counts.values()))
 
 
-def _matches(known: Ground, similar: np.ndarray, chosen: list[int], negated: bool) -> list[Match]:
+def _matches(lake_items: Ground, similar: np.ndarray, chosen: list[int], negated: bool) -> list[Match]:
     """The phrases and the nearest items, the closest first."""
     if not len(similar):
         return []
     best = similar.max(0)
-    shown = {*chosen, *(int(i) for i in np.argsort(-best, kind="stable")[:SHOWN] if best[i] > 0)}
+    places = {*chosen, *(int(i) for i in np.argsort(-best, kind="stable")[:SHOWN] if best[i] > 0)}
     return [
         Match(
-            text=known.items[i],
-            kind="text" if i < known.texts else "category",
+            text=lake_items.items[i],
+            kind="text" if i < lake_items.texts else "category",
             similarity=round(float(best[i]), 3),
-            events=int(known.events[i]),
+            events=int(lake_items.events[i]),
             negated=negated,
         )
-        for i in sorted(shown, key=lambda i: -best[i])
+        for i in sorted(places, key=lambda i: -best[i])
     ]

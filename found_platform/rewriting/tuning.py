@@ -68,10 +68,10 @@ def train(settings: Settings, cutoff: dt.date, base: str, out: Path, options: Op
         raise BadInput(f"{base} is an adapter: give the model that it was made for as --base.")
     if Path(base).is_dir():
         base = str(Path(base).resolve())  # the adapter names it
-    known = lessons.domain(settings, cutoff)
+    domain = lessons.domain(settings, cutoff)
     stages = {
-        "what there is": lessons.about_items(known, options.examples, options.seed),
-        "demands": lessons.demands(known, options.examples, options.seed + 1),
+        "what there is": lessons.about_items(domain, options.examples, options.seed),
+        "demands": lessons.demands(domain, options.examples, options.seed + 1),
     }
     if any(len(taught) < 2 for taught in stages.values()):
         raise BadInput(f"The data before {cutoff} is too little to make lessons of.")
@@ -148,16 +148,16 @@ def tokens(tokenizer: Any, lesson: Lesson, longest: int) -> list[tuple[list[int]
     for i, message in enumerate(lesson):
         if message["role"] != "assistant":
             continue
-        asked = language_model.said(tokenizer, lesson[:i])
-        told = language_model.said(tokenizer, lesson[: i + 1], answered=True)
-        if written and not asked.startswith(written):
+        question_tokens = language_model.said(tokenizer, lesson[:i])
+        answered_tokens = language_model.said(tokenizer, lesson[: i + 1], answered=True)
+        if written and not question_tokens.startswith(written):
             rows.append((ids, labels))
             ids, labels, written = [], [], ""
-        if not told.startswith(asked):
-            told = asked + message["content"] + (tokenizer.eos_token or "")
-        add(asked[len(written) :], answer=False)
-        add(told[len(asked) :], answer=True)
-        written = told
+        if not answered_tokens.startswith(question_tokens):
+            answered_tokens = question_tokens + message["content"] + (tokenizer.eos_token or "")
+        add(question_tokens[len(written) :], answer=False)
+        add(answered_tokens[len(question_tokens) :], answer=True)
+        written = answered_tokens
     return [(i[-longest:], t[-longest:]) for i, t in [*rows, (ids, labels)]]
 
 

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from found_platform.contract import ACTIVITY_FEATURES, CHANNELS, SEARCH, describe
-from found_platform.scoring import modes
-from found_platform.scoring.modes import Demand, Ranking
-from found_platform.scoring.past import Past, date_of
+from found_platform.contract import ACTIVITY_FEATURES, CHANNELS, SEARCH
+from found_platform.index.past import Past, date_of
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Replayed
 
 SHOWN = 4
 """Pieces of evidence a user."""
@@ -38,6 +35,9 @@ class Evidence:
     last: dt.date | None = None
 
 
+Weighed = tuple[float, Evidence]
+"""A reason and what it adds to a score."""
+
 REST = "rest"
 HABITS = Evidence("habits", "what the model learned of similar behaviour", 0.0)
 
@@ -56,37 +56,28 @@ class Typical:
         return self.audience / max(self.base, 1e-9)
 
 
-def explain(population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray) -> dict[str, list[Evidence]]:
-    """By user key, what carried the scores of the users at `rows`, the largest share first."""
-    if not len(rows):
-        return {}
-    wanted = np.zeros(len(population.keys), bool)
-    wanted[rows] = True
-    places = np.flatnonzero(wanted[population.past.user])
-    events = population.past.at(places)
-    if ranking.replayed is not None:
-        values = ranking.replayed.event_values(events)
-        others = _of_head(population, ranking.replayed, rows)
-    elif ranking.mode == "late":
-        values, others = modes.late_values(population, demand)[places], {}
-    else:
-        assert ranking.query is not None
-        values, others = modes.aligned_values(population, ranking.query, events), _of_query(population, ranking.query, rows)
+def reasons(
+    population: Population, rows: np.ndarray, events: Past, values: np.ndarray, others: dict[int, tuple[float, list[Weighed]]]
+) -> dict[str, list[Evidence]]:
+    """By user key, what carried the scores of the users at `rows`, the largest share first.
+
+    Args:
+        events: theirs (N), of which each added one of the `values` (N,).
+        others: by row, what the events of a user weigh together, and what else is weighed beside them.
+    """
     texts = _of_texts(population, events, values)
-    return {population.keys[row]: _shares(texts.get(int(row), []), others.get(int(row))) for row in rows}
-
-
-Weighed = tuple[float, Evidence]
+    keys = population.keys.take(rows)
+    return {key: _shares(texts.get(row, []), others.get(row)) for key, row in zip(keys, rows.tolist(), strict=True)}
 
 
 def _shares(texts: list[Weighed], others: tuple[float, list[Weighed]] | None) -> list[Evidence]:
     """Texts share what matches, which is all where nothing else is weighed."""
-    of_texts, rest = others if others is not None else (1.0, [])
+    of_texts, beside = others if others is not None else (1.0, [])
     total = sum(v for v, _ in texts)
-    found = [(v / total * of_texts, e) for v, e in texts] if total > 0 else []
-    found += rest
-    whole = sum(v for v, _ in found)
-    best = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -pair[0])
+    weighed = [(v / total * of_texts, e) for v, e in texts] if total > 0 else []
+    weighed += beside
+    whole = sum(v for v, _ in weighed)
+    best = sorted((pair for pair in weighed if pair[0] > 0), key=lambda pair: -pair[0])
     shown = [Evidence(e.kind, e.text, round(v / whole, 3), e.times, e.last) for v, e in best[:SHOWN]]
     less = best[SHOWN:]
     rest = Evidence(REST, f"{len(less)} smaller reasons", round(1 - sum(e.share for e in shown), 3))
@@ -112,49 +103,6 @@ def _of_texts(population: Population, events: Past, values: np.ndarray) -> dict[
     return found
 
 
-def _of_head(population: Population, replayed: Replayed, rows: np.ndarray) -> dict[int, tuple[float, list[Weighed]]]:
-    """By row, what matches adds to the log-odds, and what activity, each attribute and the learned vectors do."""
-    effects = replayed.effects(rows)
-    found: dict[int, tuple[float, list[Weighed]]] = {}
-    table = population.attributes
-    for i, row in enumerate(rows.tolist()):
-        rest: list[Weighed] = []
-        for name, effect in effects.items():
-            if name == "matches" or effect[i] <= 0:
-                continue
-            if name == "learned":
-                rest.append((float(effect[i]), HABITS))
-            elif name == "activity":
-                often = table["events_28d"][row].as_py()
-                rest.append((float(effect[i]), Evidence("activity", f"{often} events in the last 28 days", 0.0)))
-            elif (value := table[name][row].as_py()) is not None:
-                rest.append((float(effect[i]), Evidence("attribute", f"{name} is {value}", 0.0)))
-        found[row] = (max(0.0, float(effects["matches"][i])), rest)
-    return found
-
-
-def _of_query(population: Population, query: np.ndarray, rows: np.ndarray) -> dict[int, tuple[float, list[Weighed]]]:
-    """By row, what the aligned part of the stored vector adds to the score, and what the parts beside it do."""
-    from models.found import Found
-
-    model = population.model
-    aligned = model.config.dim
-    if not isinstance(model, Found) or len(query) <= aligned:
-        return {}
-    stage1 = model.config.behavior.width if model.config.behavior else 0
-    products = population.vectors[rows, : len(query)] * query
-    found: dict[int, tuple[float, list[Weighed]]] = {}
-    for i, row in enumerate(rows.tolist()):
-        habits = float(products[i, aligned : aligned + stage1].sum())
-        rest: list[Weighed] = [(habits, HABITS)] if habits > 0 else []
-        for place, feature in enumerate(ACTIVITY_FEATURES, aligned + stage1):
-            if place < len(query) and products[i, place] > 0:
-                value = population.attributes[feature.name][row].as_py()
-                rest.append((float(products[i, place]), Evidence("activity", f"{describe(feature.name)}: {value}", 0.0)))
-        found[row] = (max(0.0, float(products[i, :aligned].sum())), rest)
-    return found
-
-
 def typical(population: Population, rows: np.ndarray, most: int = 10) -> list[Typical]:
     """Texts and attributes that the users at `rows` have more often than all users with a history, the most telling first.
 
@@ -174,7 +122,7 @@ def typical(population: Population, rows: np.ndarray, most: int = 10) -> list[Ty
     known = np.flatnonzero(population.has_history)
     for name in population.attributes.column_names:
         values = population.attributes[name]
-        if name in activity or name == "user_key" or values.type not in ("string", "bool"):
+        if name in activity or values.type not in ("string", "bool"):
             continue
         given = np.array(values.to_pylist(), object)
         for value in {v for v in given[rows].tolist() if v is not None}:

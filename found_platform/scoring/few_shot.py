@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from found_platform.errors import BadInput
+from found_platform.metrics import placements
 
 MIN_SEEDS = 3
 FEW_SEEDS = 10
@@ -172,9 +173,8 @@ class Sample:
 
     def wins(self, weights: np.ndarray) -> np.ndarray:
         """(P,) for each seed the share of the others, by mass, that it ranks above. Their mean is the AUC."""
-        scores, mass = self.features @ weights, self.mass[~self.wanted]
-        above = (np.sign(scores[self.wanted][:, None] - scores[~self.wanted]) + 1) / 2
-        return above @ mass / mass.sum()
+        scores = self.features @ weights
+        return placements(scores[self.wanted], scores[~self.wanted], self.mass[~self.wanted])
 
 
 def probe(sample: Sample, text: np.ndarray | None = None) -> Linear:
@@ -289,7 +289,11 @@ def _choose(wins: dict[str, np.ndarray], usual: str) -> tuple[str, str]:
     if best == usual:
         return usual, f"{usual} ranks left-out seeds best (AUC {wins[usual].mean():.2f})"
     ahead = wins[best] - wins[usual]
-    lead, figures = ahead.mean(), f"AUC {wins[best].mean():.2f} against {wins[usual].mean():.2f}"
+    lead, aucs = ahead.mean(), (wins[best].mean(), wins[usual].mean())
+    if f"{aucs[0]:.3f}" == f"{aucs[1]:.3f}":
+        return usual, f"{usual} and {best} rank left-out seeds equally well (AUC {aucs[1]:.3f})"
+    decimals = 2 if f"{aucs[0]:.2f}" != f"{aucs[1]:.2f}" else 3
+    figures = f"AUC {aucs[0]:.{decimals}f} against {aucs[1]:.{decimals}f}"
     if lead > AHEAD * _error_of_mean(ahead, SPREAD):
         return best, f"{best} ranks left-out seeds clearly better than {usual} ({figures})"
     return usual, f"{best} ranks left-out seeds better than {usual} ({figures}), but not by more than chance does among so few"

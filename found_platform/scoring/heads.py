@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Self
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+
+from found_platform.metrics import wilson
+from found_platform.scoring import threads
 
 RIDGE, RIDGE_LEARNED = 100.0, 1000.0
 TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 4, "max_bins": 63, "min_samples_leaf": 50}
@@ -66,24 +67,8 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
     Libraries use one thread in each: OpenMP's wait for each other after every node of a tree, so that one head with two of them
     takes longer than with one.
     """
-    with (
-        one_thread(),  # gives back what the others, as far as they are the process's, set for good
-        ThreadPoolExecutor(os.cpu_count(), initializer=one_thread) as pool,
-    ):
+    with threads.one_each(), ThreadPoolExecutor(os.cpu_count(), initializer=threads.limit_this_thread) as pool:
         yield pool
-
-
-def one_thread() -> AbstractContextManager[object]:
-    """From now on libraries use one thread in this one; as a context, until it ends."""
-    return _libraries().limit(limits=1)
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Looked up once: that takes milliseconds."""
-    import sklearn.ensemble  # noqa: F401 (so that its libraries are there)
-
-    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -178,23 +163,12 @@ class Reach:
 
 def reach(odds: np.ndarray, did: np.ndarray) -> tuple[Reach, ...]:
     """The reach-precision curve of log-odds (N,) on what happened (N,) bool."""
-    order = np.argsort(-odds, kind="stable")
-    hits = np.cumsum(did[order])
-    curve = []
-    for share in SHARES:
-        count = max(1, round(share * len(odds)))
-        precision = hits[count - 1] / count
-        low, high = wilson(precision, count)
-        curve.append(Reach(share, count, float(precision), low, high, float(hits[count - 1] / max(1, hits[-1]))))
-    return tuple(curve)
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share among `count` (Wilson)."""
-    z = 1.96
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    hits = np.cumsum(did[np.argsort(-odds, kind="stable")])
+    users = np.array([max(1, round(share * len(odds))) for share in SHARES])
+    reached = hits[users - 1]
+    low, high = wilson(reached, users)
+    columns = (users, reached / users, low, high, reached / max(1, hits[-1]))
+    return tuple(Reach(share, int(n), *map(float, row)) for share, n, *row in zip(SHARES, *columns, strict=True))
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,14 @@ text does not say its category may: "5 lb lean" is beef.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from found_platform.contract import CHANNELS
-from found_platform.scoring.past import Past
+from found_platform.embedding import texts
+from found_platform.index.past import Past
 from found_platform.scoring.population import Population
-from found_platform.training_data import text_vectors
-
-if TYPE_CHECKING:
-    import torch
-
-CATEGORY = 0.5
-"""Weight of the category's name beside a text's own words. Chosen on two development populations of the simulator."""
 
 EXPANSION = 20
 """Texts nearest to a demand that speak for its subject."""
@@ -74,8 +66,8 @@ def match(
 
     `wordings` are ways to say it, each a sentence or several items; what they find has equal say.
     """
-    space = texts(population)
-    vectors = _asked(population, [*chain(*wordings), *unwanted])  # at once: each time costs as much
+    space = population.states.frozen_texts
+    vectors = texts.frozen_phrases(population.model, [*chain(*wordings), *unwanted])  # at once: each time costs as much
     *heard, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
     found = [_closeness(_expanded(space, wording.mean(0))) for wording in heard]
     closeness = np.mean(found, 0)
@@ -100,47 +92,3 @@ def _expanded(space: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-9)
-
-
-@lru_cache(maxsize=2)
-def texts(population: Population) -> np.ndarray:
-    """(T, K) the texts of the past with their categories in the frozen space, of unit length."""
-    import torch
-
-    own = _frozen(population, torch.from_numpy(population.text_vectors))
-    names = sorted({c for c in population.categories if c is not None})
-    if not names:
-        return own
-    place = {name: i for i, name in enumerate(names)}
-    vectors = np.vstack([_asked(population, names), np.zeros(own.shape[1], np.float32)])
-    both = own + CATEGORY * vectors[[place.get(c, -1) if c is not None else -1 for c in population.categories]]
-    return both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-9)
-
-
-def _asked(population: Population, phrases: Sequence[str]) -> np.ndarray:
-    """(P, K) phrases in the same space."""
-    import torch
-
-    from models.found import Found
-
-    model = population.model
-    tower = model.event_tower if isinstance(model, Found) else None
-    if not phrases:
-        return np.empty((0, 1), np.float32)
-    encoder = text_vectors.encoder(model.config.encoder)  # one that is loaded in inference mode could never be tuned through
-    with torch.inference_mode():
-        vectors = tower(list(phrases)).float() if tower else torch.from_numpy(encoder.encode(list(phrases)))
-    return _frozen(population, vectors)
-
-
-def _frozen(population: Population, vectors: "torch.Tensor") -> np.ndarray:
-    """Text vectors (N, E) in the space that the model started from (N, K), of unit length."""
-    import torch
-    from torch.nn import functional as F
-
-    from models.found import Found
-
-    model = population.model
-    with torch.inference_mode():
-        centred = vectors - model.center
-        return F.normalize(F.linear(centred, model.start) if isinstance(model, Found) else centred, dim=-1).numpy()

@@ -8,20 +8,24 @@ vectors that the model learned do carry one at past moments, for its encoder was
 fitted and weighed on the users of the held-out fold alone.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
 import datetime as dt
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from found_platform import index
+from found_platform.cache import single_flight
 from found_platform.contract import ACTIVITY_FEATURES
-from found_platform.embedding import users
-from found_platform.scoring import heads
+from found_platform.index.past import Past, date_of, day_of
+from found_platform.index.states import learned_width
+from found_platform.scoring import heads, threads
 from found_platform.scoring.heads import Bin, Head, Reach, Residual
 from found_platform.scoring.matching import SAME, Matching
-from found_platform.scoring.past import Past, date_of, day_of
 from found_platform.scoring.population import Population
 
 MIN_MATCHED = 50
@@ -171,11 +175,11 @@ class Lessons:
 
 def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
     """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
-    with heads.one_thread():  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
+    with threads.one_each():  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
         return _prepared(population, horizon_days).answer(matching)
 
 
-@lru_cache(maxsize=4)
+@single_flight(4)
 def _prepared(population: Population, horizon_days: int) -> "Replay":
     return Replay(population, horizon_days)
 
@@ -195,7 +199,7 @@ class Replay:
         span = self.past.day - self.past.first_day
         if self.days < SHORTEST:
             raise PastTooShort(f"the past is {span} days long, too short to learn from")
-        grid = [day_of(d) for d in users.past_cutoffs(population.settings, population.cutoff)]
+        grid = list(map(day_of, population.states.moments))
         days = [d for d in grid if d + self.days <= self.past.day and d - self.days >= self.past.first_day]
         self.ended = [d for d in days if d + self.days <= days[0]]  # windows that end before the newest begins
         if not self.ended:
@@ -204,31 +208,19 @@ class Replay:
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
 
     def _moment(self, day: int, most: int, rng: np.random.Generator) -> Moment:
-        population = self.population
-        date = date_of(day)
-        table = index.attributes(population.settings, date)
-        rows = np.array([population.row.get(key, -1) for key in table["user_key"].to_pylist()], np.int64)
-        kept = np.flatnonzero(rows >= 0)
+        state = self.population.states.past_state(date_of(day))
+        kept = np.arange(len(state.rows))
         if len(kept) > most:
             kept = np.sort(rng.choice(kept, most, replace=False))
-        rows = rows[kept]
-        held, learned = np.zeros(len(rows), bool), np.empty((0, self._width), np.float32)
-        if self._width and population.version is not None:
-            states = users.held_out(population.settings, population.version, date)
-            held = np.array([population.keys[r] in states for r in rows], bool)
-            learned = np.array([states[population.keys[r]][: self._width] for r in rows[held]], np.float32)
-            learned = learned.reshape(-1, self._width)
-        return Moment(day, rows, table := table.take(kept), self._describe(table), held, learned)
+        rows, table = state.rows[kept], state.table.take(pa.array(kept))
+        held = np.isin(rows, state.held_out)
+        learned = state.learned[np.searchsorted(state.held_out, rows[held]), : self._width]
+        return Moment(day, rows, table, self._describe(table), held, learned)
 
     @cached_property
     def _width(self) -> int:
         """Places of a vector that are learned."""
-        from models.found import Found
-
-        model = self.population.model
-        if not isinstance(model, Found):
-            return 0
-        return model.config.dim + (model.config.behavior.width if model.config.behavior else 0)
+        return learned_width(self.population.model)
 
     @cached_property
     def _values(self) -> dict[str, list[str]]:
@@ -236,7 +228,7 @@ class Replay:
         table = self.population.attributes
         activity = {f.name for f in ACTIVITY_FEATURES}
         found: dict[str, list[str]] = {}
-        for field in index.filter_columns(self.population.settings):
+        for field in table.schema:
             if field.name not in activity:
                 counts = table[field.name].drop_null().value_counts().to_pylist() if pa.types.is_string(field.type) else []
                 found[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
@@ -248,8 +240,7 @@ class Replay:
         columns = [_logged(table[f.name], silent) for f in ACTIVITY_FEATURES]
         for name, values in self._values.items():
             if pa.types.is_string(table.schema.field(name).type):
-                given = np.array(table[name].to_pylist(), object)
-                columns += [given == value for value in values]
+                columns += [pc.equal(table[name], value).fill_null(False).to_numpy() for value in values]
             else:
                 columns.append(_logged(table[name], 0))
         return np.stack(columns, 1).astype(np.float32)
@@ -320,11 +311,6 @@ class Replay:
         window = own.at((own.happened >= day) & (own.happened < day + self.days))
         return window.most(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
 
-    @cache  # noqa: B019 (as long-lived as what it holds)
-    def _volume(self, day: int) -> np.ndarray:
-        """(U,) events of the user's own that were known by a day."""
-        return self.past.totals(~self.past.exposed & (self.past.known < day))
-
     def _matches(self, generous: Past, matching: Matching, day: int) -> np.ndarray:
         """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
         columns = []
@@ -334,7 +320,7 @@ class Replay:
             weights = matching.weights(middle)[before.text]
             columns += [before.totals(weights * (age <= days)) for days in BACK]
             columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
-            columns.append(COMMON * before.totals(weights) / (self._volume(day) + FEW))
+            columns.append(COMMON * before.totals(weights) / (self.population.states.volume(day) + FEW))
         if not matching.anyhow:
             asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
             columns += [before.totals(asked * (age <= days)) for days in BACK]

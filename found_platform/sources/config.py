@@ -4,87 +4,107 @@ What belongs here: the shape of the file and its errors. What does not: reading 
 """
 
 import datetime as dt
-import glob
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS, Channel
+from found_platform import home
+from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
+from found_platform.sources.options import Lookup, Strict, Texts, TimeColumn, TimeRule, named_key
+from found_platform.sources.origins import Origin
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Location(_Strict):
-    path: str
-
-    def is_delta(self) -> bool:
-        return Path(self.path).is_dir()
-
-    def files(self) -> list[Path]:
-        """The files behind `path`: one file, a glob, or the data files of a Delta folder. Raises BadInput when there are none."""
-        if self.is_delta():
-            from deltalake import DeltaTable
-
-            if not DeltaTable.is_deltatable(self.path):
-                raise BadInput(f"{self.path} is a folder but no Delta table: name the files, for example {self.path}/*.parquet.")
-            found = [Path(uri) for uri in DeltaTable(self.path).file_uris()]
-        elif Path(self.path).exists():
-            found = [Path(self.path)]
-        else:
-            found = [Path(p) for p in sorted(glob.glob(self.path))]
-        if not found:
-            raise BadInput(f"No file at {self.path}: check `path` in the source file (relative paths start at that file).")
-        for file in found:
-            if not file.name.endswith(SUFFIXES):
-                raise BadInput(f"{file} is none of {', '.join(SUFFIXES)}: convert it, or name another file.")
-        return found
+LOOKED_UP = ("text", "category")
+TIMES = ("event_time", "arrived_at")
+Column = str | TimeColumn | Lookup
+"""Where a contract column comes from: a column, a nested field or an expression; a time with a rule of its own; a lookup table."""
 
 
-class ChannelEntry(Location):
+class ChannelEntry(TimeRule, Origin):
     """One location that feeds one channel."""
 
-    columns: dict[str, str]
+    columns: Mapping[str, Column]
     where: str | None = None
-    timezone: str = "UTC"
+    timezone: str = "UTC"  # of times without an offset
     exposure: bool = False
+    returns: str | None = None  # an expression that is true of a row that brings something back; left out: a negative amount
+    confirm: Texts = Field(default_factory=list)  # ids and texts that are real, however many of the events they hold
 
-    @field_validator("columns")
+    @field_validator("columns", mode="before")
     @classmethod
-    def _known_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+    def _known_columns(cls, columns: Any) -> Any:
+        if not isinstance(columns, dict):
+            raise ValueError("columns is a mapping of contract columns to columns of yours")
         if missing := [c for c in EVENT_REQUIRED if c not in columns]:
             raise ValueError(f"columns must map {', '.join(missing)}")
         if unknown := [c for c in columns if c not in EVENT_REQUIRED + EVENT_OPTIONAL]:
-            raise ValueError(f"columns maps {', '.join(unknown)}, known are {', '.join(EVENT_REQUIRED + EVENT_OPTIONAL)}")
-        return columns
+            raise ValueError(f"columns maps {', '.join(map(str, unknown))}, known are {', '.join(EVENT_REQUIRED + EVENT_OPTIONAL)}")
+        return {name: _column(name, column) for name, column in columns.items()}
 
-    @field_validator("timezone")
+    def time_rule(self, name: str) -> TimeRule:
+        """The rule of a time column: its own where it has one, and the entry's for what that leaves out."""
+        return combine(self, self.columns[name])
+
+
+def combine(entry: "ChannelEntry | ProfileEntry", column: Column) -> TimeRule:
+    """How a column of times is read: as its own rule says, and as the entry says for what that leaves out."""
+    own = column.model_dump(exclude={"column"}, exclude_none=True) if isinstance(column, TimeColumn) else {}
+    written = own if own.keys() & {"format", "unit", "day_first"} else entry.model_dump(include={"format", "unit", "day_first"})
+    return TimeRule(**{**written, "timezone": own.get("timezone", entry.timezone)})
+
+
+FORMS = {TimeColumn: ", or {column: NAME, format: FORMAT}", Lookup: ", or {from: FILE, key: COLUMN, column: COLUMN}"}
+
+
+def _column(name: str, column: Any) -> Column:
+    """One entry of `columns`. Raises ValueError that names it."""
+    if (isinstance(column, str) and column.strip()) or isinstance(column, TimeColumn | Lookup):
+        return column
+    kind = TimeColumn if name in TIMES else Lookup if name in LOOKED_UP else None
+    if not isinstance(column, dict) or kind is None:
+        other = FORMS[kind] if kind else ""
+        raise ValueError(f"{name} is {column!r}: it takes the name of a column or an expression{other}")
+    try:
+        return kind.model_validate(column)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in (name, *first["loc"]))
+        raise ValueError(f"{key}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+class Consent(Strict):
+    """Which values of a profile column mean that a user agrees: the attribute is true for them and false for any other value."""
+
+    column: str
+    yes: Annotated[Texts, Field(min_length=1)]
+
+    @model_validator(mode="before")
     @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):  # unknown, malformed, or a folder of the zone database
-            raise ValueError(f"{zone!r} is no time zone: use an IANA name such as Europe/London") from None
-        return zone
+    def _unquoted_yes(cls, raw: Any) -> Any:
+        return named_key(raw, "yes")
+
+    @field_validator("yes", mode="before")
+    @classmethod
+    def _yaml_truths(cls, values: Any) -> Any:
+        listed = values if isinstance(values, list) else [values]
+        return [text for value in listed for text in (("true", "yes") if value is True else (value,))]
 
 
-class ProfileEntry(Location):
+class ProfileEntry(TimeRule, Origin):
     """The profile table: every column but the key and `as_of` is an attribute."""
 
     key: str
-    as_of: str | None = None
+    as_of: str | TimeColumn | None = None
+    timezone: str = "UTC"
+    consent: Consent | None = None
 
 
-class Span(_Strict):
+class Span(Strict):
     """The days `[start, end)`. A null `end` is open: new days may come."""
 
     start: dt.date
@@ -100,7 +120,7 @@ class Span(_Strict):
 Drift = Literal["new_product_line", "dead_channel", "shifted_population", "broken_units", "changed_prices", "bot_traffic"]
 
 
-class Simulation(_Strict):
+class Simulation(Strict):
     """What the simulator is asked for."""
 
     users: int = Field(2000, ge=10, le=1_000_000)
@@ -114,15 +134,25 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-class SourceConfig(_Strict):
+class SourceConfig(Strict):
     """A source file. Either `channels` (files of yours) or `simulator`."""
 
     name: str = Field(min_length=1)
-    channels: dict[Channel, Annotated[list[ChannelEntry], Field(min_length=1)]] = Field(default_factory=dict)
+    channels: dict[str, Annotated[list[ChannelEntry], Field(min_length=1)]] = Field(default_factory=dict)
     simulator: Simulation | None = None
     profile: ProfileEntry | None = None
     span: Span | None = None
-    profile_schema: dict[str, str] | None = None  # found at the first run, kept in HOME/source.yaml
+    # what a home adds, and keeps in HOME/source.yaml
+    profile_schema: dict[str, str] | None = None  # attributes and their types: new ones are added, none is ever removed
+    data_days: Span | None = None  # the days of the data: the span where it has an end, else up to the last event of the last scan
+    partition_days: Span | None = None  # every day this home has had: only grows
+
+    @field_validator("channels")
+    @classmethod
+    def _known_channels(cls, channels: dict[str, Any]) -> dict[str, Any]:
+        if unknown := [name for name in channels if name not in CHANNELS]:
+            raise ValueError(f"{unknown[0]!r} is no channel: there are {', '.join(CHANNELS)}")
+        return channels
 
     @field_validator("channels", mode="before")
     @classmethod
@@ -138,15 +168,29 @@ class SourceConfig(_Strict):
     @property
     def days(self) -> list[dt.date]:
         """First day, and the day after the last one that is known to hold data."""
-        assert self.span is not None
-        return [self.span.start, self.span.end or dt.datetime.now(dt.UTC).date()]
+        span = self.data_days or self.span
+        assert span is not None
+        return [span.start, span.end or dt.datetime.now(dt.UTC).date()]
+
+    def as_asked(self) -> "SourceConfig":
+        """The same config without what a home adds to it."""
+        return self.model_copy(update=dict.fromkeys(HOME_KEEPS))
 
     def asks_the_same(self, other: "SourceConfig") -> bool:
-        """Whether a source file still asks for what this config, as a home keeps it, was made from."""
-        found = {"span", "profile_schema"}
-        if other.span is not None and other.span != self.span:
-            return False
-        return self.model_dump(exclude=found) == other.model_dump(exclude=found)
+        """Whether two configs ask for the same, whatever a home has added to either."""
+        return self.as_asked() == other.as_asked()
+
+    def is_another(self, other: "SourceConfig") -> bool:
+        """Whether two configs have nothing in common: neither the name nor a location, or a simulation is not the same one."""
+        if self.simulator or other.simulator:
+            return not self.asks_the_same(other)
+        return self.name != other.name and not self._paths() & other._paths()
+
+    def _paths(self) -> set[str]:
+        return {entry.path for entries in self.channels.values() for entry in entries} | {e.path for e in [self.profile] if e}
+
+
+HOME_KEEPS = ("profile_schema", "data_days", "partition_days")
 
 
 def load(path: Path) -> SourceConfig:
@@ -157,13 +201,19 @@ def load(path: Path) -> SourceConfig:
         raise BadInput(f"The source file {path} cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise BadInput(f"The source file {path} is not UTF-8 text: save it as UTF-8.") from None
+    return resolve(parse_text(text, str(path)), path.resolve().parent)
+
+
+def parse_text(text: str, where: str) -> SourceConfig:
+    """Checks the text of a source file; `where` is named in errors."""
     try:
         raw = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+        raise BadInput(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(raw, dict):
-        raise BadInput(f"{path} holds no mapping: start it with `name:` and `channels:`.")
-    return resolve(parse(raw, str(path)), path.resolve().parent)
+        raise BadInput(f"{where} holds no mapping: start it with `name:` and `channels:`.")
+    # as in Docker Compose: a key `x-...` holds what several entries share by a YAML anchor
+    return parse({key: value for key, value in raw.items() if not str(key).startswith("x-")}, where)
 
 
 def parse(raw: dict[str, Any], where: str) -> SourceConfig:
@@ -180,7 +230,13 @@ def resolve(config: SourceConfig, folder: Path) -> SourceConfig:
     """The same config with absolute paths."""
 
     def absolute(entry: Any) -> Any:
-        return entry.model_copy(update={"path": os.path.normpath(folder / entry.path)})
+        changes = entry.absolutes(folder)
+        if isinstance(entry, ChannelEntry):
+            changes["columns"] = {n: looked_up(c) if isinstance(c, Lookup) else c for n, c in entry.columns.items()}
+        return entry.model_copy(update=changes)
+
+    def looked_up(table: Lookup) -> Lookup:
+        return table.model_copy(update={"path": os.path.normpath(folder / table.path)})
 
     return config.model_copy(
         update={
@@ -194,24 +250,38 @@ def of_home(settings: Settings) -> SourceConfig:
     """The source of a home. Raises BadInput when nothing has run in it yet."""
     path = settings.home / "source.yaml"
     if not path.exists():
-        raise BadInput(f"Nothing has run in {settings.home} yet: start with `found demo --home {settings.home}`.")
+        raise BadInput(f"Nothing has run in {settings.home} yet: start with `found demo{home.option(settings.home)}`.")
     return parse(yaml.safe_load(path.read_text()), str(path))
 
 
 def keep(settings: Settings, config: SourceConfig) -> None:
-    """Writes `HOME/source.yaml`, atomically."""
-    assert config.span is not None
-    if len(range((config.days[1] - config.days[0]).days)) >= MAX_PARTITIONS:
-        raise BadInput(
-            f"The span of {config.name!r} from {config.span.start} holds over {MAX_PARTITIONS:,} days: "
-            "set `span:` in the source file, rows outside it go to quarantine."
-        )
+    """Ties a home to a source: writes what it is made with, and `HOME/source.yaml`."""
+    check_days(config)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         settings.keep()
-        path = settings.home / "source.yaml"
-        partial = path.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
-        partial.replace(path)
+        save(settings, config)
     except OSError as error:
-        raise BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.") from None
+        raise no_home(settings, error) from None
+
+
+def check_days(config: SourceConfig) -> None:
+    """Raises BadInput where a source has more days than a home can have."""
+    if (config.days[1] - config.days[0]).days >= MAX_PARTITIONS:
+        raise BadInput(
+            f"The days of {config.name!r} from {config.days[0]} to {config.days[1]} are over {MAX_PARTITIONS:,}: "
+            "write `span: {start: YYYY-MM-DD}` into the source file; rows outside it are left aside."
+        )
+
+
+def save(settings: Settings, config: SourceConfig) -> None:
+    """Writes `HOME/source.yaml`, atomically."""
+    path = settings.home / "source.yaml"
+    partial = path.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    partial.replace(path)
+
+
+def no_home(settings: Settings, error: OSError) -> BadInput:
+    """What to say of a folder that cannot be written."""
+    return BadInput(f"{settings.home} cannot be a home ({error.strerror}): choose a --home that can be written.")

@@ -1,13 +1,13 @@
-"""Files: how a location becomes a DuckDB view, a row each, and what of a CSV file is no row at all.
+"""Files: how each file of a location becomes a DuckDB relation, and what of a text file is no row at all.
 
-What belongs here: headers, columns, row numbers, the errors of files. What does not: what a column means (`scan`, `profile`).
+What belongs here: columns and their types, rows that cannot be split into columns, row numbers, the errors of files. What does not:
+what a column means (`mapping`), signs of text files (`dialects`).
 """
 
 import csv
-import gzip
 import hashlib
 import re
-from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,90 +18,114 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from found_platform.errors import BadInput
-from found_platform.lake import as_arrow, literal, quote
-from found_platform.sources.config import Location
+from found_platform.lake import as_arrow, literal
+from found_platform.sources import dialects
+from found_platform.sources.dialects import check_distinct, opened
+from found_platform.sources.options import Location
+
+JSON_LINE = "line"
+JSON_SAMPLE = 20_000  # rows whose keys are the columns of a JSON file, until one is missed
 
 
-def is_csv(location: Location) -> bool:
-    return not location.is_delta() and location.files()[0].name.endswith((".csv", ".csv.gz"))
+@dataclass(frozen=True)
+class Part:
+    """One file of a location, or a Delta table as a whole."""
+
+    file: str  # as errors and the quarantine name it
+    relation: str  # what stands after FROM
+    columns: dict[str, str]  # DuckDB types by name; of JSON the keys of its objects
+    number: str  # SQL of the row number from 1; `row_number() OVER ()` where the order of reading says it
+    texts: bool = False  # cells are texts as the file has them
+    json: bool = False
+    rejects: bool = False  # rows may be refused while reading
+    read: Path | None = None  # what is read instead of the file
+    note: str = ""
+    copy: Any = field(default=None, repr=False)
 
 
-def csv_header(path: Path) -> list[str]:
-    """The column names of a CSV file; an unnamed one is called after its place. Raises BadInput when there are none."""
-    try:
-        # a file is decoded in blocks: broken bytes in the rows below must not spoil the header
-        with _opened(path, "rt", newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            names = next(csv.reader(file))
-            ",".join(names).encode()
-    except (StopIteration, UnicodeError, OSError, csv.Error):
-        raise BadInput(f"{path} has no header line in UTF-8: a CSV file starts with its column names.") from None
-    names = [name or f"column{i}" for i, name in enumerate(names)]
-    _check_distinct(path, names)
-    return names
+IN_ORDER = "row_number() OVER ()"
+SERIAL = "parallel=false, "
+"""DuckDB loses whole stretches of a text file without a word where several threads read it and one of them begins at lines that
+have too many or too few columns (seen in 1.5: 82,000 of 200,000 rows)."""
+WORTH_IT = 8 << 20  # bytes from which several threads read a file faster than one
 
 
-def _opened(path: Path, mode: str, **text: str) -> Any:
-    return gzip.open(path, mode, **text) if path.name.endswith(".gz") else open(path, mode, **text)  # pyright: ignore
-
-
-def _check_distinct(path: Path, names: list[str]) -> None:
-    if len({name.lower() for name in names}) < len(names):
-        raise BadInput(f"{path} names a column twice ({', '.join(names)}): names must differ, not only in case.")
-
-
-def check_columns(wanted: Iterable[str], there: list[str], file: Path, where: str) -> None:
-    """Raises BadInput that begins with `where` when a wanted column is not there."""
-    for column in wanted:
-        if column not in there:
-            raise BadInput(f"{where}: {file} has no column {column!r}; it has {', '.join(there)}.")
-
-
-def make_view(
-    con: duckdb.DuckDBPyConnection, location: Location, view: str, wanted: Iterable[str], where: str, key: str = ""
-) -> list[str]:
-    """Makes a view of a location with `_file` and `_row` (from 1) beside its columns, and returns their names.
-
-    CSV columns stay text; a value that is left out is null, and so is a quoted empty one, except in the column `key`, where it
-    stays empty. Of a CSV file, `_row` counts the rows that could be read (see `locate_refused` for the others). Each file is read
-    by its own header, in order. Raises BadInput that begins with `where` when a file cannot be read or misses a wanted column.
-    """
+def parts(con: duckdb.DuckDBPyConnection, location: Location, where: str) -> list[Part]:
+    """The files of a location. Raises BadInput that begins with `where` when one cannot be read."""
     files = location.files()
     try:
         if location.is_delta():
-            con.register(f"{view}_delta", as_arrow(DeltaTable(location.path)))
-            con.execute(
-                f"CREATE OR REPLACE VIEW {view} AS "
-                f"SELECT *, {literal(location.path)} AS _file, row_number() OVER () AS _row FROM {view}_delta"
-            )
-        elif files[0].name.endswith(".parquet"):
-            for file in files:
-                _check_distinct(file, pq.read_schema(file).names)
-            relation = con.read_parquet([str(f) for f in files], filename=True, file_row_number=True, union_by_name=True)
-            names = [c for c in relation.columns if c not in ("filename", "file_row_number")]
-            columns = [*map(quote, names), "filename AS _file", "file_row_number + 1 AS _row"]
-            relation.project(", ".join(columns)).create_view(view, replace=True)
-        else:
-            parts = [_csv(file, wanted, where, key) for file in files]
-            con.execute(f"CREATE OR REPLACE VIEW {view} AS " + " UNION ALL BY NAME ".join(parts))
-        there = [row[0] for row in con.execute(f"SELECT column_name FROM (DESCRIBE {view})").fetchall()]
+            return [_delta(con, location)]
+        kind = location.kind_of(files[0])
+        read = {"csv": _csv, "jsonl": _json, "parquet": _parquet}[kind]
+        return [read(con, file, location) for file in files]
     except (duckdb.Error, DeltaError, pa.ArrowException) as error:
         raise BadInput(f"{where}: {files[0]} cannot be read: {first_line(error)}.") from None
-    there = [name for name in there if name not in ("_file", "_row")]
-    check_columns(wanted, there, files[0], where)
-    return there
 
 
-def _csv(file: Path, wanted: Iterable[str], where: str, key: str) -> str:
-    names = csv_header(file)
-    check_columns(wanted, names, file, where)
-    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-    columns = ", ".join(quote(name) if name == key else f"nullif({quote(name)}, '') AS {quote(name)}" for name in names)
-    # one file at a time: over several, rows would have no order to be numbered in
-    return (
-        f"(SELECT {columns}, {literal(str(file))} AS _file, row_number() OVER () AS _row FROM read_csv({literal(str(file))}, "
-        "auto_detect=false, header=true, delim=',', quote='\"', allow_quoted_nulls=false, store_rejects=true, "
-        f"columns={{{types}}}))"
+def _delta(con: duckdb.DuckDBPyConnection, location: Location) -> Part:
+    name = "delta_" + hashlib.sha256(location.path.encode()).hexdigest()[:16]
+    con.register(name, as_arrow(DeltaTable(location.path)))
+    return Part(location.path, name, _types(con, name), IN_ORDER)
+
+
+def _parquet(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
+    relation = f"read_parquet({literal(str(file))}, file_row_number=true)"
+    columns = _types(con, relation)
+    columns.pop("file_row_number", None)
+    check_distinct(file, pq.read_schema(file).names)  # DuckDB gives the second of two names another one
+    return Part(str(file), relation, columns, "file_row_number + 1")
+
+
+def _types(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    return {row[0]: row[1] for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+
+
+def _csv(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
+    written = dialects.dialect(file, location)
+    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in written.names)
+    relation = (
+        f"read_csv({literal(str(written.read))}, auto_detect=false, {SERIAL}header=true, delim={literal(written.delimiter)}, "
+        f"quote={literal(location.quote)}, escape={literal(location.escape if location.quote else '')}, "
+        f"allow_quoted_nulls=false, store_rejects=true, compression={literal(dialects.compression(written.read))}, "
+        f"columns={{{types}}})"
     )
+    columns = dict.fromkeys(written.names, "VARCHAR")
+    return Part(str(file), relation, columns, IN_ORDER, True, False, True, written.read, written.note, written.copy)
+
+
+def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
+    told = dialects.encoding(file, location)
+    read, copy = dialects.in_utf8(file, told, told)
+    packed = literal(dialects.compression(read))
+    with opened(read) as stream:
+        array = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    if array:
+        packed = packed.replace("none", "uncompressed")  # this function's word for it
+        objects = f"read_json_objects({literal(str(read))}, format='array', compression={packed})"
+        relation = f"(SELECT CAST(json AS VARCHAR) AS {JSON_LINE} FROM {objects})"
+    else:
+        # a line is a row: read as a CSV file of one column, whose delimiter stands in no JSON
+        relation = (
+            f"read_csv({literal(str(read))}, auto_detect=false, {SERIAL}header=false, delim='\x01', quote='', escape='', "
+            f"store_rejects=true, "
+            f"compression={packed}, max_line_size=16777216, columns={{'{JSON_LINE}': 'VARCHAR'}})"
+        )
+    part = Part(str(file), relation, {}, IN_ORDER, True, True, not array, read, "", copy)
+    return replace(part, columns=dict.fromkeys(json_keys(con, part, "", JSON_SAMPLE), "JSON"))
+
+
+def json_keys(con: duckdb.DuckDBPyConnection, part: Part, path: str, limit: int | None = None) -> list[str]:
+    """The keys of the objects at `path` (a JSON path; empty: the rows themselves), in the first rows or in all."""
+    at = f"json_extract({JSON_LINE}, {literal(path)})" if path else JSON_LINE
+    rows = f"SELECT {JSON_LINE} FROM {part.relation}" + (f" LIMIT {limit}" if limit else "")
+    of_row = f"CASE WHEN json_valid({JSON_LINE}) THEN CASE WHEN json_type({at}) = 'OBJECT' THEN json_keys({at}) END END"
+    keys = con.execute(
+        f"SELECT key, min(n) FROM (SELECT unnest(keys) AS key, generate_subscripts(keys, 1) AS n FROM (SELECT {of_row} AS keys "
+        f"FROM ({rows}))) GROUP BY 1 ORDER BY 2, 1"
+    ).fetchall()
+    forget_rejects(con)
+    return [key for key, _ in keys]
 
 
 NO_ROWS = """CASE error WHEN 'MISSING COLUMNS' THEN 'wrong number of columns' WHEN 'TOO MANY COLUMNS' THEN 'wrong number of columns'
@@ -109,51 +133,70 @@ NO_ROWS = """CASE error WHEN 'MISSING COLUMNS' THEN 'wrong number of columns' WH
     WHEN 'LINE SIZE OVER MAXIMUM' THEN 'a line over 2 MB' ELSE 'not readable as CSV' END"""
 
 
-def take_rejects(con: duckdb.DuckDBPyConnection, where: str) -> None:
-    """Moves what the last query refused of CSV files into the temporary table `rejects` (file, row_number, reason), and forgets it.
+def in_parallel(con: duckdb.DuckDBPyConnection, part: Part) -> tuple[Part, int]:
+    """A large text file whose rows can all be split, as several threads read it, and how many rows it has; else the part, and -1.
+
+    Whoever reads it so must find exactly as many rows.
+    """
+    if not part.rejects or part.read is None or part.read.stat().st_size < WORTH_IT:
+        return part, -1
+    ((rows,),) = con.execute(f"SELECT count(*) FROM {part.relation}").fetchall()
+    broken = con.execute("SELECT count(*) FROM reject_errors").fetchone()
+    forget_rejects(con)
+    if broken and broken[0]:
+        return part, -1
+    return replace(part, relation=part.relation.replace(SERIAL, "")), rows
+
+
+def forget_rejects(con: duckdb.DuckDBPyConnection) -> None:
+    """Forgets what queries so far refused of text files: else it would count again."""
+    if con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors' AND temporary").fetchone():
+        con.execute("DELETE FROM reject_errors")
+        con.execute("DELETE FROM reject_scans")
+
+
+def take_rejects(con: duckdb.DuckDBPyConnection, part: Part, where: str) -> None:
+    """Moves what the last query refused of a text file into the temporary table `rejects` (row_number, reason), and forgets it.
 
     Their row number is DuckDB's line less the header: it counts records, accepted or not (a quoted line break starts none), and
     empty lines. A row with two faults has the first in the order of `NO_ROWS`. Raises BadInput that begins with `where` for a quote
     that may have swallowed the lines after it: nobody can say how many rows those were.
     """
+    header = 0 if part.json else 1
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE rejects AS SELECT s.file_path AS file, CAST(e.line AS BIGINT) - 1 AS row_number, "
-        f"{NO_ROWS} AS reason, swallowed FROM (SELECT scan_id, file_id, line, min(error_type) AS error, "
+        f"CREATE OR REPLACE TEMP TABLE rejects AS SELECT CAST(line AS BIGINT) - {header} AS row_number, "
+        f"{NO_ROWS} AS reason, swallowed FROM (SELECT line, min(error_type) AS error, "
         "bool_or(error_type = 'UNQUOTED VALUE' AND (length(csv_line) >= 10000 OR "  # where DuckDB cuts it
         "regexp_matches(rtrim(csv_line, chr(10) || chr(13)), '[\\n\\r]'))) AS swallowed "
-        "FROM reject_errors GROUP BY ALL) e JOIN reject_scans s USING (scan_id, file_id)"
+        "FROM reject_errors GROUP BY ALL)"
     )
-    con.execute("DELETE FROM reject_errors")
-    con.execute("DELETE FROM reject_scans")
-    first = con.execute("SELECT file, row_number FROM rejects WHERE swallowed ORDER BY ALL LIMIT 1").fetchone()
-    if first:
+    forget_rejects(con)
+    first = con.execute("SELECT min(row_number) FROM rejects WHERE swallowed").fetchone()
+    if first and first[0] is not None:
         raise BadInput(
-            f"{where}: {first[0]}, row {first[1]:,}: a double quote opens and does not close where its line ends, so nobody can "
+            f"{where}: {part.file}, row {first[0]:,}: a double quote opens and does not close where its line ends, so nobody can "
             "say where the row ends: close it, or double it where it is part of a text."
         )
 
 
-def locate_refused(con: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Numbers the refused rows of CSV files in `table` as they stand there: with unreadable rows and empty lines counted.
+def number_refused(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> None:
+    """Numbers the refused rows of one text file in `table` (row_number, ...) as they stand in the file.
 
-    Args:
-        table: entry, file, row_number (as `make_view` numbers them), reason; the rows to number have a reason. The temporary table
-            `rejected` has the rows that could not be read, in the same columns (as `take_rejects` numbers them).
+    `table` numbers the rows that could be read; the file has the rows of `rejects`, and empty lines, between them.
     """
-    con.execute("CREATE OR REPLACE TEMP TABLE passed_over AS SELECT entry, file, row_number FROM rejected")
-    for entry, file in con.execute(f"SELECT DISTINCT entry, file FROM {table} WHERE reason IS NOT NULL").fetchall():
-        if file.endswith((".csv", ".csv.gz")) and (rows := _empty_lines(Path(file))):
-            con.execute("INSERT INTO passed_over SELECT ?, ?, unnest(?)", [entry, file, rows])
+    con.execute("CREATE OR REPLACE TEMP TABLE passed_over AS SELECT row_number FROM rejects")
+    if not part.json and part.read and (rows := _empty_lines(part.read)):
+        con.execute("INSERT INTO passed_over SELECT unnest(?)", [rows])
     # the k-th readable row comes after the n-th passed over where fewer than k readable rows, `before`, come before that one
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE gaps AS SELECT entry, file, row_number - n AS before, max(n) AS n FROM "
-        "(SELECT *, row_number() OVER (PARTITION BY entry, file ORDER BY row_number) AS n FROM passed_over) GROUP BY ALL"
+        "CREATE OR REPLACE TEMP TABLE gaps AS SELECT row_number - n AS before, max(n) AS n FROM "
+        "(SELECT *, row_number() OVER (ORDER BY row_number) AS n FROM passed_over) GROUP BY ALL"
     )
-    con.execute(
-        f"UPDATE {table} SET row_number = row_number + moved.n FROM (SELECT s.rowid AS id, gaps.n FROM {table} s ASOF JOIN gaps "
-        "ON s.entry = gaps.entry AND s.file = gaps.file AND s.row_number > gaps.before WHERE s.reason IS NOT NULL) moved "
-        f"WHERE {table}.rowid = moved.id"
-    )
+    if con.execute("SELECT 1 FROM gaps LIMIT 1").fetchone():
+        con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT s.* REPLACE (s.row_number + coalesce(gaps.n, 0) AS row_number) "
+            f"FROM {table} s ASOF LEFT JOIN gaps ON s.row_number > gaps.before"
+        )
 
 
 def _empty_lines(path: Path) -> list[int]:
@@ -162,8 +205,9 @@ def _empty_lines(path: Path) -> list[int]:
         return []
     limit = csv.field_size_limit(2**31 - 1)
     try:
-        with _opened(path, "rt", newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            return [number for number, row in enumerate(csv.reader(file)) if not row]
+        with opened(path) as stream:
+            lines = (line.decode("utf-8", errors="surrogateescape") for line in stream)
+            return [number for number, row in enumerate(csv.reader(lines)) if not row]
     finally:
         csv.field_size_limit(limit)
 
@@ -171,8 +215,8 @@ def _empty_lines(path: Path) -> list[int]:
 def _may_have_empty_lines(path: Path) -> bool:
     """Whether line ends follow each other anywhere, be it within quotes: most files have none, and are not read row by row."""
     last = b""
-    with _opened(path, "rb") as file:
-        while block := file.read(1 << 20):
+    with opened(path) as stream:
+        while block := stream.read(1 << 20):
             if re.search(rb"\n\r?\n|\r\r", last + block):
                 return True
             last = block[-2:]
@@ -180,7 +224,7 @@ def _may_have_empty_lines(path: Path) -> bool:
 
 
 def query(con: duckdb.DuckDBPyConnection, where: str, sql: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
-    """Runs SQL over a view of files. Raises BadInput that begins with `where` for what only reading shows."""
+    """Runs SQL over files. Raises BadInput that begins with `where` for what only reading shows."""
     try:
         return con.execute(sql, parameters or [])
     except duckdb.Error as error:

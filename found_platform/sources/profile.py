@@ -1,6 +1,6 @@
 """The profile: its columns become typed attributes, its rows good rows or reasons.
 
-What belongs here: names, types and checks of the profile table. What does not: reading files (`files`), events (`scan`).
+What belongs here: names, types and checks of the profile table. What does not: reading files (`files`, `mapping`), events (`scan`).
 """
 
 import re
@@ -13,16 +13,24 @@ import pyarrow as pa
 from found_platform.contract import ACTIVITY_FEATURES, SEARCH_FEATURES, SEQUENCE_FEATURES, SNAPSHOT_KEYS
 from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
-from found_platform.sources.config import ProfileEntry
-from found_platform.sources.files import is_csv, locate_refused, make_view, query, take_rejects, with_hashes
+from found_platform.sources import mapping, times, values
+from found_platform.sources.config import ProfileEntry, combine
+from found_platform.sources.files import Part, first_line, forget_rejects, number_refused, parts, take_rejects, with_hashes
+from found_platform.sources.mapping import Cells
+from found_platform.sources.options import TimeColumn
+from found_platform.sources.values import as_text
+
+WHERE = "profile"  # what errors begin with
 
 
 @dataclass(frozen=True)
 class ProfileReport:
-    """How many rows the profile has; `bad` counts the refused ones by reason."""
+    """How many rows the profile has; `bad` counts refused rows by reason, `lost` cells that are not of their attribute's type."""
 
     rows: int = 0
     bad: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    nulls: dict[str, int] = field(default_factory=dict)  # how often a placeholder stands for no value, by `column: text`
 
     @property
     def bad_rows(self) -> int:
@@ -34,60 +42,54 @@ class ProfileReport:
 
 
 def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str]:
-    """Attribute names and types of a profile table. A column of a CSV file is a number where each of its values is one."""
+    """Attribute names and types of a profile: as declared, else a number where each value of a text column is one, else a text.
+
+    A number with zeros or a plus sign before it is a text: a postal code, not a quantity.
+    """
+    files = parts(con, entry, WHERE)
+    columns = _columns(con, entry, files)
+    read = mapping.text_types(con, entry, files, WHERE, [(column,) for column in columns])
     attributes: dict[str, str] = {}
-    columns = _profile_columns(con, entry)
-    of_texts = _kinds_of_texts(con, [c for c, kind in columns.items() if kind is None])
     for column, kind in columns.items():
         name = attribute_name(column)
         if name.lower() in {taken.lower() for taken in attributes}:
             raise BadInput(
                 f"profile: the column {column!r} of {entry.path} would be the attribute {name!r}, which is taken: rename it."
             )
-        attributes[name] = kind or of_texts[column]
-    if is_csv(entry):
-        take_rejects(con, "profile")  # else a scan on this connection would count them again
+        told = mapping.declared(entry, (column,)) or read.get((column.lower(),))
+        if entry.consent and entry.consent.column == column:
+            told = "bool"
+        attributes[name] = {"date": "string", "time": "string", None: _attribute_type(kind)}.get(told, told or "string")
     return attributes
 
 
-def _profile_columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str | None]:
-    """The attribute columns and their types, None where a CSV file says nothing of them; makes the view `profile_rows`."""
-    keys = [entry.key, *([entry.as_of] if entry.as_of else [])]
-    columns = [c for c in make_view(con, entry, "profile_rows", keys, "profile", key=entry.key) if c not in keys]
-    if is_csv(entry):
-        return dict.fromkeys(columns)
-    types = dict(con.execute("SELECT column_name, column_type FROM (DESCRIBE profile_rows)").fetchall())
-    return {c: _attribute_type(types[c]) for c in columns}
+def _columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, files: list[Part]) -> dict[str, str]:
+    """The columns that become attributes, and their DuckDB types; where files differ, text."""
+    columns: dict[str, str] = {}
+    for part in files:
+        cells = Cells(con, part, entry, WHERE)
+        for name in _keys(entry):
+            if cells.named(name) is None:
+                raise cells.missing(name)
+        if entry.consent and cells.named(entry.consent.column) is None:
+            raise cells.missing(entry.consent.column)
+        for column, kind in part.columns.items():
+            kind = "VARCHAR" if part.json else kind
+            columns[column] = kind if columns.setdefault(column, kind) == kind else "VARCHAR"
+    return {column: kind for column, kind in columns.items() if column not in _keys(entry)}
+
+
+def _keys(entry: ProfileEntry) -> list[str]:
+    as_of = entry.as_of.column if isinstance(entry.as_of, TimeColumn) else entry.as_of
+    return [entry.key, *([as_of] if as_of else [])]
 
 
 def _attribute_type(kind: str) -> str:
     if kind == "BOOLEAN":
         return "bool"
-    if kind.endswith("INT") or kind.endswith("INTEGER"):
-        return "int"
-    return "float" if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL") else "string"
-
-
-def _kinds_of_texts(con: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, str]:
-    """The narrowest type that all values of a column of texts have; string where there are none."""
-    if not columns:
-        return {}
-    reads = {(c, kind): f"count({read.format(quote(c))})" for c in columns for kind, read in TEXTS.items()}
-    counts = ", ".join([*reads.values(), *(f"count({quote(c)})" for c in columns)])
-    (found,) = query(con, "profile", f"SELECT {counts} FROM profile_rows").fetchall()
-    fits, there = dict(zip(reads, found, strict=False)), dict(zip(columns, found[len(reads) :], strict=True))
-    return {c: next((k for k in TEXTS if there[c] and fits[c, k] == there[c]), "string") for c in columns}
-
-
-TEXTS = {
-    "bool": "CASE lower(trim({0})) WHEN 'true' THEN true WHEN 'false' THEN false END",
-    "int": "CASE WHEN regexp_full_match(trim({0}), '[+-]?[0-9]+') THEN TRY_CAST(trim({0}) AS BIGINT) END",  # a cast alone rounds
-    "float": "TRY_CAST({0} AS DOUBLE)",
-}
-"""How a text is read as a value of each type: null where it is none."""
-COLUMNS = {"bool": "TRY_CAST({0} AS BOOLEAN)", "int": "TRY_CAST({0} AS BIGINT)", "float": "TRY_CAST({0} AS DOUBLE)"}
-"""The same of a typed column."""
-SAID = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+    if values.is_number(kind):
+        return "float" if values.is_float(kind) or kind.startswith("DECIMAL") else "int"
+    return "string"
 
 
 def attribute_name(column: str) -> str:
@@ -104,7 +106,7 @@ RESERVED = frozenset(
     {
         *(f.name for f in (*SNAPSHOT_KEYS, *ACTIVITY_FEATURES, *SEQUENCE_FEATURES, *SEARCH_FEATURES)),
         *("user_id", "fold", "as_of", "vector", "history_events", "day", "first_day", "reason", "newest"),
-        *("_file", "_row", "entry", "file", "row_number"),
+        *("_row", "entry", "file", "row_number", "lost", "remarks"),
         *("and", "or", "not", "in", "like", "is", "null", "exists", "true", "false"),  # of the index's expressions
     }
 )
@@ -115,48 +117,115 @@ def read_profile(
 ) -> tuple[pa.Table, pa.Table, ProfileReport]:
     """Good profile rows (user_id, as_of, attributes), refused ones (quarantine columns), and their counts.
 
-    One row a user and `as_of` is kept; without `as_of` one row a user.
+    One row a user and `as_of` is kept; without `as_of` one row a user. The attributes are those of `schema`, in its order: one
+    without a column is null, and a cell that is not of its type is null and counted, for the row's other cells are good.
     """
-    columns = _profile_columns(con, entry)
-    found = {attribute_name(c): kind or schema.get(attribute_name(c), "") for c, kind in columns.items()}
-    if found != schema:
-        changed = sorted(set(found.items()) ^ set(schema.items()))
-        raise BadInput(
-            f"profile: the attributes of {entry.path} are not those this home was made with "
-            f"({', '.join(dict.fromkeys(name for name, _ in changed))}): use another --home for them."
+    files = parts(con, entry, WHERE)
+    columns = {attribute_name(column): column for column in _columns(con, entry, files)}
+    con.execute("CREATE OR REPLACE TEMP TABLE profile_unread (file VARCHAR, row_number BIGINT, reason VARCHAR)")
+    made = False
+    for part in files:
+        select = f"SELECT {literal(part.file)} AS file, * FROM ({_rows(con, entry, part, schema, columns)})"
+        try:
+            con.execute(f"CREATE OR REPLACE TEMP TABLE profile_part AS {select}")
+        except duckdb.Error as error:
+            raise BadInput(f"{WHERE}: {part.file} cannot be read: {first_line(error)}.") from None
+        if part.rejects:
+            take_rejects(con, part, WHERE)
+            con.execute("INSERT INTO profile_unread SELECT ?, row_number, reason FROM rejects", [part.file])
+            number_refused(con, "profile_part", part)
+        forget_rejects(con)
+        con.execute(
+            "INSERT INTO profile_scanned FROM profile_part"
+            if made
+            else "CREATE OR REPLACE TEMP TABLE profile_scanned AS FROM profile_part"
         )
-    as_of = f"TRY_CAST({quote(entry.as_of)} AS TIMESTAMPTZ)" if entry.as_of else "CAST(NULL AS TIMESTAMPTZ)"
-    attributes, faults = "", ""
-    for column in columns:
-        name = attribute_name(column)
-        kind = schema[name]
-        read = {**(TEXTS if is_csv(entry) else COLUMNS), "string": "CAST({0} AS VARCHAR)"}[kind].format(quote(column))
-        if kind != "string":
-            faults += f" WHEN {quote(column)} IS NOT NULL AND {read} IS NULL THEN {literal(f'{name} is not {SAID[kind]}')}"
-        # NaN and infinity mean unknown, and compare differently from engine to engine
-        attributes += f", {f'CASE WHEN isfinite({read}) THEN {read} END' if kind == 'float' else read} AS {quote(name)}"
-    query(
-        con,
-        "profile",
-        "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT * REPLACE (CASE WHEN user_id IS NULL THEN 'no user_id' "
-        "WHEN trim(user_id) = '' THEN 'empty user_id' "
-        + ("WHEN as_of IS NULL THEN 'no readable as_of' " if entry.as_of else "")
-        + "WHEN reason IS NOT NULL THEN reason WHEN row_number() OVER (PARTITION BY user_id, as_of, reason IS NULL "
-        "ORDER BY file, row_number) > 1 THEN 'repeated profile row' END AS reason) FROM (SELECT 0 AS entry, _file AS file, "
-        f"_row AS row_number, CAST({quote(entry.key)} AS VARCHAR) AS user_id, {as_of} AS as_of{attributes}, "
-        f"CASE {faults or 'WHEN false THEN NULL'} END AS reason FROM profile_rows)",
+        made = True
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT * REPLACE (CASE WHEN reason IS NOT NULL THEN reason "
+        "WHEN row_number() OVER (PARTITION BY user_id, as_of, reason IS NULL ORDER BY file, row_number) > 1 "
+        "THEN 'repeated profile row' END AS reason) FROM profile_scanned"
     )
-    con.execute("CREATE OR REPLACE TEMP TABLE rejected (entry INTEGER, file VARCHAR, row_number BIGINT, reason VARCHAR)")
-    if is_csv(entry):
-        take_rejects(con, "profile")
-        con.execute("INSERT INTO rejected SELECT 0, file, row_number, reason FROM rejects")
-        locate_refused(con, "profile_scanned")
     good = con.execute(
-        "SELECT * EXCLUDE (entry, file, row_number, reason) FROM profile_scanned WHERE reason IS NULL"
+        "SELECT * EXCLUDE (file, row_number, reason, lost, remarks) FROM profile_scanned WHERE reason IS NULL"
     ).to_arrow_table()
     bad = con.execute(
         "SELECT 'profile' AS channel, file, row_number, reason FROM profile_scanned WHERE reason IS NOT NULL "
-        "UNION ALL SELECT 'profile', file, row_number, reason FROM rejected ORDER BY file, row_number"
+        "UNION ALL SELECT 'profile', file, row_number, reason FROM profile_unread ORDER BY file, row_number"
     ).to_arrow_table()
-    report = ProfileReport(good.num_rows + bad.num_rows, dict(Counter(bad["reason"].to_pylist()).most_common()))
+    report = ProfileReport(
+        good.num_rows + bad.num_rows,
+        dict(Counter(bad["reason"].to_pylist()).most_common()),
+        _counts(con, "lost"),
+        _counts(con, "remarks"),
+    )
     return good, with_hashes(bad), report
+
+
+def _counts(con: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:
+    return dict(
+        con.execute(
+            f"SELECT item, count(*) FROM (SELECT unnest({column}) AS item FROM profile_scanned) WHERE item IS NOT NULL "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+    )
+
+
+def _rows(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schema: dict[str, str], columns: dict[str, str]) -> str:
+    """SQL of one file's rows with their first fault; `lost` and `remarks` are lists with nulls."""
+    cells = Cells(con, part, entry, WHERE)
+    key = cells.named(entry.key)
+    assert key is not None  # `_columns` has checked it
+    told = mapping.declared(entry, cells.paths[key])
+    key_sql, key_kind = f"c{key}", cells.kinds[key]
+    if told:
+        key_sql, key_kind = values.as_type(key_sql, key_kind, told, entry.decimal), values.SQL_TYPES[told]
+    as_of = "CAST(NULL AS TIMESTAMPTZ)"
+    if entry.as_of:
+        at = cells.named(_keys(entry)[1])
+        assert at is not None
+        rule = combine(entry, entry.as_of)
+        if not times.can_be_time(cells.kinds[at], rule):
+            raise BadInput(
+                f"{WHERE}: as_of is a column of type {cells.kinds[at]}, not a time: say its `unit:` or `format:` in "
+                f"the source file."
+            )
+        as_of = times.moment(f"c{at}", cells.kinds[at], rule)
+    attributes, lost, remarks = [], ["NULL"], ["NULL"]
+    for name, kind in schema.items():
+        column = columns.get(name)
+        at = cells.named(column) if column is not None and column in part.columns else None
+        if column is None or at is None:
+            attributes.append(f"CAST(NULL AS {values.SQL_TYPES[kind]}) AS {quote(name)}")
+            continue
+        read = _attribute(entry, column, f"c{at}", cells.kinds[at], kind)
+        if kind not in ("string",):
+            lost.append(f"CASE WHEN c{at} IS NOT NULL AND {read} IS NULL THEN {literal(f'{name} is not {NAMED[kind]}')} END")
+        if values.is_text(cells.kinds[at]):
+            remarks.append(cells.placeholder(name, at))
+        # NaN and infinity mean unknown, and compare differently from engine to engine
+        attributes.append(f"{f'CASE WHEN isfinite({read}) THEN {read} END' if kind == 'float' else read} AS {quote(name)}")
+    listed = "".join(f", {a}" for a in attributes)
+    return (
+        f"SELECT _row AS row_number, {as_text(key_sql, key_kind)} AS user_id, {as_of} AS as_of{listed}, "
+        f"[{', '.join(lost)}] AS lost, [{', '.join(remarks)}] AS remarks, CASE WHEN NOT coalesce(_json, false) THEN "
+        f"'not readable as JSON' "
+        f"WHEN {values.lost_digits(key_sql, key_kind)} THEN 'user_id is a float without its last digits' "
+        f"WHEN c{key} IS NULL THEN 'no user_id' WHEN trim({as_text(key_sql, key_kind)}) = '' THEN 'empty user_id' "
+        f"{f'WHEN {as_of} IS NULL THEN {literal(NO_AS_OF)} ' if entry.as_of else ''}END AS reason "
+        f"FROM {cells.relation(key, numbered=True)} WHERE NOT _blank"
+    )
+
+
+NO_AS_OF = "no readable as_of"
+NAMED = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+
+
+def _attribute(entry: ProfileEntry, column: str, value: str, kind: str, wanted: str) -> str:
+    """SQL of an attribute's value: consent by the values that mean yes, else the value as its type."""
+    if entry.consent and entry.consent.column == column:
+        yes = ", ".join(literal(text.strip().lower()) for text in entry.consent.yes)
+        return f"CASE WHEN {value} IS NOT NULL THEN lower(trim({as_text(value, kind)})) IN ({yes}) END"
+    if wanted == "string" and (told := mapping.declared(entry, (column,))) in ("date", "time"):
+        return f"CAST({values.as_type(value, kind, told, entry.decimal)} AS VARCHAR)"
+    return values.as_type(value, kind, wanted, entry.decimal)

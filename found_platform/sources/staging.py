@@ -3,29 +3,34 @@
 A staged folder is swapped in whole, and only where the share of bad rows is under the threshold.
 """
 
+import contextlib
+import datetime as dt
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from found_platform import lake
+from found_platform import contract, lake
 from found_platform.contract import QUARANTINE
 from found_platform.errors import BadInput
-from found_platform.lake import literal
-from found_platform.privacy import keys
+from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import scan, simulator
-from found_platform.sources.config import SourceConfig
-from found_platform.sources.profile import ProfileReport, read_profile
+from found_platform.sources import folders, growth, pulls, review, scan, simulator, survey
+from found_platform.sources.config import SourceConfig, Span
+from found_platform.sources.folders import is_staged, manifest, waits
+from found_platform.sources.growth import Loss, Removed
+from found_platform.sources.profile import ProfileReport, profile_attributes, read_profile
 from found_platform.sources.scan import ChannelReport
 
-MANIFEST = "manifest.json"
+__all__ = ["check", "discover", "examine", "is_staged", "manifest", "open_home", "prepare", "renew", "stage", "waits"]
 
 
 @dataclass(frozen=True)
@@ -38,160 +43,352 @@ class StageReport:
     bad_share: float  # of the events; the profile has its own
     staged: bool
     seconds: float
+    lost_rows: int = 0  # that were staged before and that the source no longer holds
+    kept_rows: int = 0  # staged though the source does not hold them
 
     @property
     def bad_rows(self) -> int:
-        return sum(c.rows - c.good for c in self.channels) + self.profile.bad_rows
+        return sum(c.bad_rows for c in self.channels) + self.profile.bad_rows
 
 
-def discover(settings: Settings, source: SourceConfig) -> SourceConfig:
-    """The source with its span and profile schema: as the home keeps them, or found now. Writes nothing.
+def discover(settings: Settings, source: SourceConfig, *, another: bool = False) -> SourceConfig:
+    """The source as the home would keep it, with its days and its profile schema. Reads times and columns. Rows that are elsewhere,
+    in a database for example, are pulled into the home first; nothing else is written.
 
-    Raises BadInput when the source cannot be read or the home belongs to another one.
+    A home follows its source: the file may say something else than before, and its days and attributes grow. Only a source that has
+    nothing in common with that of the home is refused, unless `another` says that it is meant. Raises BadInput also when the source
+    cannot be read.
     """
-    if (settings.home / "source.yaml").exists():
-        kept = source_config.of_home(settings)
-        if not kept.asks_the_same(source) and kept.name == source.name and kept.channels:
-            raise BadInput(
-                f"{settings.home} was made from another version of {kept.name!r} (see its source.yaml): choose another --home."
-            )
-        if not kept.asks_the_same(source):
-            raise BadInput(
-                f"{settings.home} belongs to another source, {kept.name!r} (see its source.yaml): choose another --home."
-            )
-        return kept
+    kept = source_config.of_home(settings) if (settings.home / "source.yaml").exists() else None
+    if kept is not None and kept.is_another(source) and not (another and kept.channels and source.channels):
+        remedy = ", or say that it is meant with --another-source" if kept.channels and source.channels else ""
+        raise BadInput(
+            f"{settings.home} belongs to another source, {kept.name!r} (see its source.yaml): choose another --home{remedy}."
+        )
     if settings.home.exists() and not settings.home.is_dir():
         raise BadInput(f"{settings.home} is a file: choose another --home.")
-    return simulator.discover(source) if source.simulator else scan.discover(lake.connect(settings.duckdb_memory), source)
+    if source.simulator:
+        return kept or simulator.discover(source)
+    files = pulls.refresh(source, settings.pulled)[0]
+    if kept is not None and kept.asks_the_same(source) and _staged_fingerprint(settings) == _fingerprint(settings, kept):
+        return kept
+    con = lake.connect(settings.duckdb_memory)
+    try:
+        with pulls.origins_named(source, settings.pulled):
+            read = scan.discover(con, files.as_asked().model_copy(update={"span": None}))
+    finally:
+        con.close()
+    assert read.span is not None
+    assert read.span.end is not None
+    days = growth.clipped(source.span, read.span.start, read.span.end - dt.timedelta(days=1))
+    schema, _ = growth.schema(kept.profile_schema if kept else None, read.profile_schema or {})
+    return source.model_copy(update={"profile_schema": schema, **_days(kept, days)})
+
+
+def _days(kept: SourceConfig | None, days: Span) -> dict[str, Span]:
+    before = (kept.partition_days or kept.data_days or kept.span) if kept else None
+    return {"data_days": days, "partition_days": growth.union(days, before if before and before.end else None)}
 
 
 def open_home(settings: Settings, found: SourceConfig) -> SourceConfig:
-    """Ties a home to a source that `discover` has found, and returns it."""
+    """Ties a home to a source that `discover` has found, and returns it. Tables with profile attributes get those that are new."""
     source_config.keep(settings, found)
+    _add_attributes(settings)
     return found
+
+
+def _follow(settings: Settings, source: SourceConfig) -> None:
+    """Lets an open home know what a scan has found; what the home was made with stays as it is."""
+    if source != source_config.of_home(settings):
+        source_config.save(settings, source)
+        _add_attributes(settings)
+
+
+def _add_attributes(settings: Settings) -> None:
+    for table in ("raw_profile", "user_tabular", "training_set"):
+        lake.add_columns(settings.lake, table, contract.profile_schema(settings.home))
 
 
 def source_fingerprint(settings: Settings) -> str:
     """A hash of the source file and of the size and time of each file behind it: what decides whether to scan again."""
-    source = source_config.of_home(settings)
-    entries = [e for entries in source.channels.values() for e in entries] + ([source.profile] if source.profile else [])
+    return _fingerprint(settings, source_config.of_home(settings))
+
+
+def _fingerprint(settings: Settings, source: SourceConfig) -> str:
+    local = pulls.local(source, settings.pulled)
+    entries = [e for entries in local.channels.values() for e in entries] + ([local.profile] if local.profile else [])
     files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for e in entries for f in e.files()]
     content = json.dumps(
-        [source.model_dump(mode="json"), files, settings.quarantine_threshold, simulator.VERSION if source.simulator else 0]
+        [
+            source.as_asked().model_dump(mode="json"),
+            source.profile_schema,
+            files,
+            settings.quarantine_threshold,
+            simulator.VERSION if source.simulator else 0,
+        ]
     )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def _staged_fingerprint(settings: Settings) -> str | None:
+    return manifest(settings).get("fingerprint") if is_staged(settings) else None
+
+
 def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, ProfileReport]:
     """Scans a source without keeping anything: its found config, a report a channel, equal rows, a report of the profile."""
+    return examine(Settings.load(Path()), source)[:4]
+
+
+class Examined(NamedTuple):
+    """A source that was scanned without a home. `refusals` are the sentences with which `found demo` would refuse it, `notes` what
+    it would say of its rhythm."""
+
+    source: SourceConfig
+    channels: list[ChannelReport]
+    equal_rows: int
+    profile: ProfileReport
+    refusals: list[str]
+    notes: list[str]
+
+
+def examine(settings: Settings, source: SourceConfig) -> Examined:
+    """Scans a source without keeping anything, and asks of it what `found demo` asks before it makes a home with these settings."""
     con = lake.connect()
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
-    found = scan.discover(con, source)
-    scan.scan(con, found)
-    profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
-    return found, scan.report(con), scan.equal_rows(con), profile
+    with tempfile.TemporaryDirectory(prefix="found-") as folder, pulls.origins_named(source, Path(folder)):
+        found = scan.discover(con, pulls.refresh(source, Path(folder))[0])
+        scan.scan(con, found)
+        profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
+        channels, equal = scan.report(con), scan.equal_rows(con)
+        notes, refusals = review.notes(con, found, channels, profile), review.implausible_shares(con, found)
+    found = source.model_copy(update={"span": found.span, "profile_schema": found.profile_schema})
+    report = StageReport(channels, equal, profile, round(scan.bad_share(channels), 6), False, 0.0)
+    days = survey.days(con)
+    if days:
+        found = found.model_copy(update={"data_days": growth.clipped(source.span, min(days), max(days))})
+
+    def rhythm() -> None:
+        default = settings.horizon_days
+        measured = survey.rhythms(con, found.days, None, survey.horizons(settings, new=True))
+        chosen = survey.choose(measured, default)
+        survey.check_cutoff(chosen.horizon_days if chosen else min(survey.HORIZONS), found.days, None)
+        if chosen is not None:
+            notes.extend([] if chosen.horizon_days == default else [survey.horizon_sentence(chosen, measured, default)])
+            notes.extend([] if chosen.judged else [chosen.sentence()])
+
+    for ask in (
+        lambda: None if source.span else survey.check_days(con),
+        lambda: source_config.check_days(found),
+        lambda: suppression.check_consent_column(settings, contract.attributes(found.profile_schema or {})),
+        rhythm,
+    ):
+        try:
+            ask()
+        except BadInput as error:
+            refusals.append(str(error))
+            break  # the next question would be about days that are slips
+    if max(report.bad_share, profile.bad_share) > settings.quarantine_threshold:
+        refusals.append(threshold_sentence(settings, report, "the quarantine table of its home would name each"))
+    return Examined(found, channels, equal, profile, refusals, notes)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A source that a home can take up. `notes` say what changes; `rhythms` is empty where nobody asked or nothing was scanned."""
+
+    source: SourceConfig
+    notes: list[str]
+    rhythms: list[survey.Rhythm] = field(default_factory=list)
+
+
+def prepare(
+    settings: Settings,
+    found: SourceConfig,
+    *,
+    removed: Removed | None = None,
+    cutoff: dt.date | None = None,
+    horizons: Iterable[int] = (),
+) -> Prepared:
+    """Scans a source that `discover` has found, where it has changed, before anything is made; `stage` takes the scan over.
+
+    Args:
+        removed: what is done with staged rows that the source no longer holds; None stops where there are any.
+        cutoff, horizons: whose rhythm is measured, see `survey.rhythms`.
+
+    Raises BadInput for implausible days and for a source that has shrunk; then the home, or its absence, is as it was.
+    """
+    if found.simulator or (
+        _staged_fingerprint(settings) == _fingerprint(settings, found) and not (removed == "drop" and manifest(settings)["kept"])
+    ):
+        return Prepared(found, [])
+    try:
+        with folders.turn(settings):
+            con = _scan(settings, found, removed)
+            try:
+                lost = _judge(settings, con, found, removed)
+                days = [dt.date.fromisoformat(d) for d in growth.source_rows(con)]
+                if removed == "keep":
+                    days += lost.rows
+                if removed != "drop" and is_staged(settings):
+                    days += map(dt.date.fromisoformat, manifest(settings).get("kept", {}))
+                home = source_config.of_home(settings) if (settings.home / "source.yaml").exists() else None
+                if days:
+                    found = found.model_copy(update=_days(home, growth.clipped(found.span, min(days), max(days))))
+                notes = growth.schema(home.profile_schema, _attributes(settings, con, found))[1] if home else []
+                measured = survey.rhythms(con, found.days, cutoff, horizons) if horizons else []
+            finally:
+                con.close()
+    except BaseException:
+        discard(settings)
+        raise
+    return Prepared(found, [*notes, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
+
+
+def discard(settings: Settings) -> None:
+    """Takes back what `prepare` has left; a folder that is no home yet, and holds nothing else, goes with it."""
+    shutil.rmtree(folders.work(settings), ignore_errors=True)
+    if not (settings.home / "source.yaml").exists():
+        with contextlib.suppress(OSError):
+            (settings.home / "locks" / "staging.lock").unlink()
+            (settings.home / "locks").rmdir()
+            settings.home.rmdir()
+
+
+def renew(settings: Settings, removed: Removed | None = None) -> list[str]:
+    """Lets a home follow the files of its source, where they have changed; says what changes. Raises BadInput as `prepare`."""
+    prepared = prepare(settings, discover(settings, source_config.of_home(settings)), removed=removed)
+    _follow(settings, prepared.source)
+    return prepared.notes
+
+
+def _lost_note(lost: Loss, removed: Removed | None) -> str:
+    what = "stay in the home" if removed == "keep" else "leave the home"
+    return f"{sum(lost.rows.values()):,} events of {len(lost.rows):,} days that the source no longer holds {what}"
+
+
+def _attributes(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceConfig) -> dict[str, str]:
+    profile = pulls.local(source, settings.pulled).profile
+    return profile_attributes(con, profile) if profile else {}
+
+
+def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> duckdb.DuckDBPyConnection:
+    """Scans a source into the work folder, and leaves beside it what the scan is of."""
+    work = folders.work(settings)
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "tmp").mkdir(parents=True)
+    about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
+    con = _open_scan(settings)
+    try:
+        with pulls.origins_named(source, settings.pulled):
+            scan.scan(con, pulls.local(source, settings.pulled).model_copy(update={"span": source.span or EVER}))
+    except BaseException:
+        con.close()
+        raise
+    (work / folders.SCANNED).write_text(json.dumps(about))
+    return con
+
+
+EVER = Span(start=dt.date(1, 1, 2), end=dt.date(9999, 12, 30))
+"""The days of a scan where the source file asks for none: implausible ones are asked about, see `survey.check_days`."""
+
+
+def _open_scan(settings: Settings) -> duckdb.DuckDBPyConnection:
+    work = folders.work(settings)
+    return lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
+
+
+def _prepared(settings: Settings, source: SourceConfig) -> tuple[bool, Removed | None]:
+    """Whether the work folder holds a scan of this very source, and what was decided for it."""
+    path = folders.work(settings) / folders.SCANNED
+    about = json.loads(path.read_text()) if path.exists() else {}
+    return about.get("fingerprint") == _fingerprint(settings, source), about.get("removed")
+
+
+def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceConfig, removed: Removed | None) -> Loss:
+    """What the home would lose by this scan. Raises BadInput for an empty channel, for implausible days, and for a loss about which
+    nothing was decided; a source with too many bad rows is not staged anyway."""
+    channels = scan.report(con)
+    for channel in source.channels:
+        if not any(c.channel == channel and c.rows for c in channels):
+            raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
+    if not source.span:
+        survey.check_days(con)
+    review.check_shares(con, source)
+    if not is_staged(settings) or scan.bad_share(channels) > settings.quarantine_threshold:
+        return Loss()
+    before = growth.staged_rows(con, settings.staging, manifest(settings))
+    lost = growth.loss(before, growth.source_rows(con), source)
+    if lost.rows and removed is None:
+        raise BadInput(lost.sentence())
+    return lost
 
 
 def stage(settings: Settings) -> StageReport:
-    """Scans the home's source once and stages its good rows by day; bad rows become the quarantine table."""
+    """Stages the good rows of the home's source by day, from the scan that `prepare` has left or from one of its own; bad rows
+    become the quarantine table. The days and attributes of the home follow.
+
+    Raises BadInput as `prepare`; what was staged before stays then.
+    """
     timer = lake.Timer()
-    source = source_config.of_home(settings)
-    if source.simulator:
-        source = simulator.generate(settings, source)
-    work = settings.home / "staging.partial"
-    shutil.rmtree(work, ignore_errors=True)
-    (work / "tmp").mkdir(parents=True)
-    con = lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
-    try:
-        scan.scan(con, source)
-        channels = scan.report(con)
-        for channel in source.channels:
-            if not any(c.channel == channel and c.rows for c in channels):
-                raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
-        refused = scan.quarantined(con)
-        profile, about_profile = None, ProfileReport()
-        if source.profile:
-            profile, bad, about_profile = read_profile(con, source.profile, source.profile_schema or {})
-            refused = pa.concat_tables([refused, bad.select(refused.column_names)])
-        lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
-        rows = sum(c.rows for c in channels)
-        share = sum(c.rows - c.good for c in channels) / rows if rows else 0.0
-        equal = scan.equal_rows(con)
-        staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
-        if staged:
-            _write(settings, con, profile, work)
-    finally:
-        con.close()
-    if staged:
-        (work / "scan.duckdb").unlink()
-        shutil.rmtree(work / "tmp", ignore_errors=True)
-        old = settings.home / "staging.old"
-        shutil.rmtree(old, ignore_errors=True)
-        if settings.staging.exists():
-            settings.staging.rename(old)
-        work.rename(settings.staging)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        shutil.rmtree(work)
-    return StageReport(channels, equal, about_profile, round(share, 6), staged, timer.seconds)
+    home = source_config.of_home(settings)
+    source = simulator.generate(settings, home) if home.simulator else home
+    with folders.turn(settings):
+        scanned, removed = _prepared(settings, source)
+        try:
+            con = _open_scan(settings) if scanned else _scan(settings, source, None)
+            try:
+                lost = Loss() if home.simulator else _judge(settings, con, source, removed if scanned else None)
+                schema, _ = growth.schema(home.profile_schema, _attributes(settings, con, source))
+                home = home.model_copy(update={"profile_schema": schema})
+                report, days = _stage(settings, con, source.model_copy(update={"profile_schema": schema}), lost, removed, timer)
+            finally:
+                con.close()
+            if report.staged:
+                folders.swap(settings)
+                if days and not home.simulator:
+                    home = home.model_copy(update=_days(home, growth.clipped(home.span, min(days), max(days))))
+                _follow(settings, home)
+        finally:
+            shutil.rmtree(folders.work(settings), ignore_errors=True)
+    return report
 
 
-def _write(settings: Settings, con: duckdb.DuckDBPyConnection, profile: pa.Table | None, work: Path) -> None:
-    ids = {r[0] for r in con.execute("SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL").fetchall()}
-    ids |= set(profile["user_id"].to_pylist()) if profile is not None else set()
-    key_table = keys.key_table(keys.home_secret(settings), sorted(ids))
-    keys.remember(settings, key_table)
-    con.register("user_keys", key_table)
-    con.execute(
-        "CREATE TABLE staged AS SELECT CAST(event_time AS DATE) AS event_date, channel, user_key, fold, event_time, text_id, text, "
-        "category, amount, status, payment_method, event_id, arrived_at, exposure "
-        "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
+def _stage(
+    settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceConfig, lost: Loss, removed: Removed | None, timer: lake.Timer
+) -> tuple[StageReport, list[dt.date]]:
+    """Writes the quarantine table and, where few enough rows are bad, the days. Returns the report and the days with rows."""
+    channels, refused = scan.report(con), scan.quarantined(con)
+    profile, about_profile = None, ProfileReport()
+    if (entry := pulls.local(source, settings.pulled).profile) is not None:
+        profile, bad, about_profile = read_profile(con, entry, source.profile_schema or {})
+        refused = pa.concat_tables([refused, bad.select(refused.column_names)])
+    lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
+    share = round(scan.bad_share(channels), 6)
+    equal = scan.equal_rows(con)
+    staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
+    written = (
+        folders.write(settings, con, profile, source, _fingerprint(settings, source), lost, removed)
+        if staged
+        else {"days": {}, "kept": {}}
     )
-    con.execute(f"COPY staged TO {literal(str(work / 'events'))} (FORMAT parquet, PARTITION_BY (event_date))")
-    manifest = con.execute(
-        "SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash(staged) AS HUGEINT)) % 18446744073709551616 "
-        "FROM staged GROUP BY 1"
-    ).fetchall()
-    profile_hash = "none"
-    if profile is not None:
-        con.register("profile_good", profile)
-        staged_profile = con.execute(
-            "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY 1, as_of"
-        ).to_arrow_table()
-        pq.write_table(staged_profile, work / "profile.parquet")
-        row = con.execute(
-            "SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t", [str(work / "profile.parquet")]
-        )
-        profile_hash = f"{int((row.fetchone() or [0])[0] or 0):016x}"
-    content = {"days": {d: [n, f"{int(h):016x}"] for d, n, h in manifest}, "profile": profile_hash}
-    (work / MANIFEST).write_text(json.dumps(content))
+    kept = sum(written["kept"].values())
+    report = StageReport(channels, equal, about_profile, share, staged, timer.seconds, sum(lost.rows.values()), kept)
+    return report, [dt.date.fromisoformat(d) for d in written["days"]]
 
 
-def is_staged(settings: Settings) -> bool:
-    """Whether there are staged days."""
-    return (settings.staging / MANIFEST).exists()
-
-
-def manifest(settings: Settings) -> dict:
-    """Rows and row hash of each staged day, and the hash of the profile."""
-    path = settings.staging / MANIFEST
-    if not path.exists():
-        raise BadInput(f"Nothing is staged in {settings.home}: run `found demo` first.")
-    return json.loads(path.read_text())
-
-
-def threshold_sentence(settings: Settings, report: StageReport) -> str:
-    """The one sentence for too many bad rows."""
+def threshold_sentence(settings: Settings, report: StageReport, where_named: str | None = None) -> str:
+    """The one sentence for too many bad rows. `where_named` says where each of them is named; else it is the quarantine table."""
     if report.profile.bad_share > report.bad_share:
         share, whose, bad = report.profile.bad_share, "profile's", [(n, reason, "") for reason, n in report.profile.bad.items()]
     else:
         share, whose = report.bad_share, "source's"
         bad = [(n, reason, f"in channel {c.channel!r}: ") for c in report.channels for reason, n in c.bad.items()]
     n, reason, where = max(bad)
+    where_named = where_named or f"{settings.lake / 'quarantine'} names each"
     return (
         f"{share:.1%} of the {whose} rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
-        f"(most often {where}{reason}, {n:,} rows); {settings.lake / 'quarantine'} names each: "
+        f"(most often {where}{reason}, {n:,} rows); {where_named}: "
         "mend the source or raise FOUND_QUARANTINE_THRESHOLD."
     )
 

@@ -9,6 +9,9 @@ run.json:
     options    `loop.Options`
     losses     `tasks.BehaviorLosses` or `tasks.AlignLosses`
 
+With `--attended` it ends when its standard input is closed: with the process that started it, however that one ends. A folder is
+written by one process at a time; another one waits for it.
+
 Exit status 2: the config or the data cannot be used, or the machine is too small; the message says why. Anything else that goes
 wrong shows where.
 """
@@ -30,6 +33,7 @@ from safetensors.torch import load_file
 
 from found_platform.training import machine, tasks
 from found_platform.training.data import HELD_OUT_FOLD, TrainingData
+from found_platform.training.folder import end_with_parent, locked
 from found_platform.training.loop import CannotResume, Options, Task, train
 from models.device import chosen_device
 from models.found import Found, FoundConfig, rebuild, save
@@ -42,15 +46,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m found_platform.training", description="Train a stage of FOUND.")
     parser.add_argument("command", choices=STAGES)
     parser.add_argument("--config", type=Path, required=True, help="run.json; see the module's documentation")
-    asked = parser.parse_args(arguments)
+    parser.add_argument("--attended", action="store_true", help="end when standard input is closed, with whoever started this")
+    options = parser.parse_args(arguments)
+    if options.attended:
+        end_with_parent()
     try:
         with _said_plainly():
-            run = json.loads(asked.config.read_text())
-            if run["stage"] not in STAGES[asked.command]:
-                raise ValueError(f"stage is {run['stage']!r}: `{asked.command}` trains {' or '.join(STAGES[asked.command])}")
-        execute(run, asked.config.parent)
+            run = json.loads(options.config.read_text())
+            if run["stage"] not in STAGES[options.command]:
+                raise ValueError(f"stage is {run['stage']!r}: `{options.command}` trains {' or '.join(STAGES[options.command])}")
+        execute(run, options.config.parent)
     except (CannotRun, CannotResume) as error:
-        print(f"{asked.config}: {error}", file=sys.stderr)
+        print(f"{options.config}: {error}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -87,30 +94,34 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
         task = _task(run, data, base)
         if not len(task.rows):
             raise ValueError(f"there is nobody to train on: no user outside of fold {HELD_OUT_FOLD} has what this stage needs")
-        wanted = machine.check(task.model, options, device)
+        needs = machine.check(task.model, options, device)
     first = not distributed or dist.get_rank() == 0
     if first:
         print(
-            f"{run['stage']}: {wanted.sentence()}; {len(task.rows):,} rows, batch {options.batch}, {options.steps} steps",
+            f"{run['stage']}: {needs.sentence()}; {len(task.rows):,} rows, batch {options.batch}, {options.steps} steps",
             flush=True,
         )
-    progress = train(task, options, out, device, _made_of(run, data))
-    outcome = {
-        "stage": run["stage"],
-        "parameters": wanted.parameters,
-        "trained_parameters": wanted.trained,
-        "rows": len(task.rows),
-        "users": len(data.owner[task.rows].unique()),
-        "texts": len(data.text_vectors),
-        "helped": progress.best_step > 0,
-        **vars(progress),
-    }
-    if first:
-        if isinstance(task.model, Found):
-            save(task.model.cpu(), out / "model")
-        (out / "outcome.json").write_text(json.dumps(outcome, indent=1))
-        if not outcome["helped"]:
-            print(f"{run['stage']} did not help: no step was better on held-out users than the start", flush=True)
+    waits = f"another process trains in {out}: waiting for it"
+    with locked(out, lambda: print(waits, flush=True)) if first else contextlib.nullcontext():
+        progress = train(task, options, out, device, _made_of(run, data))
+        outcome = {
+            "stage": run["stage"],
+            "parameters": needs.parameters,
+            "trained_parameters": needs.trained,
+            "rows": len(task.rows),
+            "users": len(data.owner[task.rows].unique()),
+            "texts": len(data.text_vectors),
+            "helped": progress.best_step > 0,
+            **vars(progress),
+        }
+        if first:
+            if isinstance(task.model, Found):
+                save(task.model.cpu(), out / "model")
+            partial = out / "outcome.partial"
+            partial.write_text(json.dumps(outcome, indent=1))
+            partial.replace(out / "outcome.json")  # the stage has finished where this file is
+            if not outcome["helped"]:
+                print(f"{run['stage']} did not help: no step was better on held-out users than the start", flush=True)
     if distributed:
         dist.destroy_process_group()
     return outcome
@@ -118,11 +129,11 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
 
 def _made_of(run: dict[str, Any], data: TrainingData) -> str:
     """A hash of the model, the losses and the data: a checkpoint of others is no place to go on from."""
-    made = hashlib.sha256(json.dumps([run["model"], run.get("losses")], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([run["model"], run.get("losses")], sort_keys=True).encode())
     for path in sorted(data.folder.iterdir()):
         with path.open("rb") as file:
-            made.update(hashlib.file_digest(file, "sha256").digest())
-    return made.hexdigest()
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:
@@ -135,11 +146,11 @@ def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:
         if encoder is None:
             raise ValueError(f"initial names {name!r}, which this model does not have")
         prefix = "encoder." if name == "behavior" else ""
-        wanted = {k: v.shape for k, v in encoder.state_dict().items()}
-        given = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        if wanted != {k: v.shape for k, v in given.items()}:
+        expected_shapes = {k: v.shape for k, v in encoder.state_dict().items()}
+        encoder_weights = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        if expected_shapes != {k: v.shape for k, v in encoder_weights.items()}:
             raise ValueError(f"{base / path} holds no {name} encoder of these sizes")
-        encoder.load_state_dict(given)
+        encoder.load_state_dict(encoder_weights)
     return tasks.task_of(model, data, run.get("losses", {}))
 
 
@@ -151,13 +162,14 @@ def _fits(config: FoundConfig, data: TrainingData) -> None:
         sizes.append(("behavior.text_dim", config.behavior.text_dim, data.text_vectors.shape[1]))
     if config.tabular:
         sizes.append(("the number of tabular.values", len(config.tabular.values), data.cells.shape[1]))
-    for name, said, there in sizes:
-        if said != there:
-            raise ValueError(f"{name} is {said} in the model and {there} in the data")
+    for name, configured, in_data in sizes:
+        if configured != in_data:
+            raise ValueError(f"{name} is {configured} in the model and {in_data} in the data")
     for column, count in enumerate(config.tabular.values if config.tabular and len(data) else ()):
         if (most := int(data.cells[:, column].max())) >= count:
             raise ValueError(f"column {column} of the table holds the code {most} and tabular.values has {count} codes for it")
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # what is learned of people is for the owner of the folder alone
     main()

@@ -107,13 +107,13 @@ class TrainingData:
         """The same of the held-out fold."""
         return self._where(self.fold == HELD_OUT_FOLD, described)
 
-    def _where(self, wanted: Tensor, described: bool) -> Tensor:
-        wanted = wanted & (self._rows["event_counts"] + self._rows["search_counts"] > 0)
+    def _where(self, mask: Tensor, described: bool) -> Tensor:
+        mask = mask & (self._rows["event_counts"] + self._rows["search_counts"] > 0)
         if described:
             acts = torch.repeat_interleave(self._rows["event_counts"].long())[~self._rows["event_exposed"].bool()]
             own = torch.bincount(acts, minlength=len(self)) + self._rows["search_counts"]
-            wanted = wanted & (self._rows["item_counts"] > 0) & (own > 0)
-        return torch.nonzero(wanted)[:, 0]
+            mask = mask & (self._rows["item_counts"] > 0) & (own > 0)
+        return torch.nonzero(mask)[:, 0]
 
     def _flat(self, kind: str, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         counts = self._rows[f"{kind}_counts"][rows].long()

@@ -192,8 +192,8 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
         return _floats(parts)
     with torch.no_grad():
         owns = [asked(i) for i in range(len(micro))]
-        there = [a for a in owns if a is not None]
-        everyones = _gather(torch.cat(there), rank, world) if there else None
+        present = [a for a in owns if a is not None]
+        everyones = _gather(torch.cat(present), rank, world) if present else None
         own = [torch.cat(column) for column in zip(*(run(i, owns[i], everyones) for i in range(len(micro))), strict=True)]
     everyone = [_gather(column, rank, world) for column in own]
     leaves = [column.detach().requires_grad_(column.is_floating_point()) for column in everyone]
@@ -203,13 +203,13 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
         task.model.zero_grad(set_to_none=True)
     start = sum(len(rows.tensor_split(world)[r]) for r in range(rank))
     for i, part in enumerate(micro):
-        made = run(i, asked(i), everyones)
-        wanted = [
+        outputs = run(i, asked(i), everyones)
+        gradients = [
             (out, leaf.grad[start : start + len(part)])
-            for out, leaf in zip(made, leaves, strict=True)
+            for out, leaf in zip(outputs, leaves, strict=True)
             if out.requires_grad and leaf.grad is not None
         ]
-        torch.autograd.backward([out for out, _ in wanted], [grad.to(out.dtype) for out, grad in wanted])
+        torch.autograd.backward([out for out, _ in gradients], [grad.to(out.dtype) for out, grad in gradients])
         start += len(part)
     if world > 1:
         _add_up([p for p in task.model.parameters() if p.requires_grad])
@@ -220,8 +220,8 @@ def _add_up(parameters: list[nn.Parameter]) -> None:
     """Gradients summed over the processes. What no process has a gradient for keeps none, as in a run of one process."""
     used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.int32, device=parameters[0].device)
     dist.all_reduce(used, dist.ReduceOp.MAX)
-    for parameter, wanted in zip(parameters, used.tolist(), strict=True):
-        if wanted:
+    for parameter, is_used in zip(parameters, used.tolist(), strict=True):
+        if is_used:
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             dist.all_reduce(parameter.grad)
 

@@ -41,8 +41,8 @@ def available(device: str) -> int:
     if device == "cuda":
         return torch.cuda.mem_get_info()[0]
     free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    known = Path("/proc/meminfo")
-    if known.exists() and (line := re.search(r"MemAvailable:\s+(\d+) kB", known.read_text())):
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists() and (line := re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text())):
         free = int(line[1]) * 1024
     group = Path("/sys/fs/cgroup")
     if (limit := group / "memory.max").exists() and (most := limit.read_text().strip()).isdigit():
@@ -54,11 +54,11 @@ def available(device: str) -> int:
 
 def check(model: nn.Module, options: Options, device: str) -> Needs:
     """Raises DoesNotFit where not even the weights and their optimiser state have room."""
-    wanted, free = needs(model), available(device)
-    if wanted.bytes > free:
+    required, free = needs(model), available(device)
+    if required.bytes > free:
         raise DoesNotFit(
-            f"This profile needs {wanted.bytes / 2**30:.1f} GiB for weights and optimiser state and {device} has "
+            f"This profile needs {required.bytes / 2**30:.1f} GiB for weights and optimiser state and {device} has "
             f"{free / 2**30:.1f} GiB free: choose a smaller profile, or train on a larger machine "
             f"(batch {options.batch}, micro-batch {options.micro_batch or options.batch})."
         )
-    return wanted
+    return required

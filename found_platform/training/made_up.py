@@ -67,9 +67,9 @@ def write(
         },
         folder / "rows.safetensors",
     )
-    said = [f"bought item {i // TOPICS} of the kind {i % TOPICS} in shop {i % 97} near place {i % 31}" for i in range(texts)]
-    (folder / "texts.json").write_text(json.dumps(said))
-    futures = [f"will soon want {', then '.join(said[i] for i in row)}" for row in items]
+    wordings = [f"bought item {i // TOPICS} of the kind {i % TOPICS} in shop {i % 97} near place {i % 31}" for i in range(texts)]
+    (folder / "texts.json").write_text(json.dumps(wordings))
+    futures = [f"will soon want {', then '.join(wordings[i] for i in row)}" for row in items]
     (folder / "descriptions.json").write_text(json.dumps(futures))
     (folder / "data.json").write_text("{}")
     return folder

@@ -24,9 +24,9 @@ class Log:
         """After an optimiser step."""
         if step % self._every and step != self._steps:
             return
-        now = time.monotonic()
-        speed = (step - self._last) * self._batch / max(now - self._since, 1e-9)
-        self._since, self._last = now, step
+        moment = time.monotonic()
+        speed = (step - self._last) * self._batch / max(moment - self._since, 1e-9)
+        self._since, self._last = moment, step
         self._write(
             step=step,
             steps=self._steps,

@@ -73,10 +73,10 @@ def step_bytes(task: Task, rows: Tensor, parts: int, device: str) -> int:
             leaves = [torch.cat([column] * parts) for column in run()]
         leaves = [leaf.requires_grad_(leaf.is_floating_point()) for leaf in leaves]
         total(task.losses(tuple(leaves), rows.repeat(parts))).backward()
-        made = run()
-        wanted = [(o, leaf.grad[: len(rows)]) for o, leaf in zip(made, leaves, strict=True) if leaf.grad is not None]
-        wanted = [(out, grad.to(out.dtype)) for out, grad in wanted if out.requires_grad]
-        torch.autograd.backward([out for out, _ in wanted], [grad for _, grad in wanted])
+        outputs = run()
+        gradients = [(o, leaf.grad[: len(rows)]) for o, leaf in zip(outputs, leaves, strict=True) if leaf.grad is not None]
+        gradients = [(out, grad.to(out.dtype)) for out, grad in gradients if out.requires_grad]
+        torch.autograd.backward([out for out, _ in gradients], [grad for _, grad in gradients])
     return living.most
 
 
@@ -89,15 +89,15 @@ class Living(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        for storage in (t.untyped_storage() for t in tree_leaves(made) if isinstance(t, Tensor)):
-            if storage._cdata not in given and storage._cdata not in self._known:  # no view of what was there
+        result = func(*args, **(kwargs or {}))
+        inputs = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        for storage in (t.untyped_storage() for t in tree_leaves(result) if isinstance(t, Tensor)):
+            if storage._cdata not in inputs and storage._cdata not in self._known:  # no view of what was there
                 self._known.add(storage._cdata)
                 self.now += storage.nbytes()
                 weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
         self.most = max(self.most, self.now)
-        return made
+        return result
 
     def _gone(self, storage: int, size: int) -> None:
         self._known.discard(storage)
@@ -112,13 +112,13 @@ def _unweighted(tower: TowerConfig) -> TowerConfig:
 def _shapes(model: nn.Module) -> nn.Module:
     """Gives parameters that lie on `meta` the manners of a CPU's; buffers become zeros, which what follows may look at."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    made: dict[int, nn.Parameter] = {}  # a weight in two places stays one
+    shared: dict[int, nn.Parameter] = {}  # a weight in two places stays one
     for module in model.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
                 with fake:
                     own = nn.Parameter(torch.empty_like(parameter, device="cpu"), parameter.requires_grad)
-                module._parameters[name] = made.setdefault(id(parameter), own)
+                module._parameters[name] = shared.setdefault(id(parameter), own)
         for name, buffer in module._buffers.items():
             module._buffers[name] = None if buffer is None else torch.zeros(buffer.shape, dtype=buffer.dtype)
     return model

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from found_platform import metrics
 from found_platform.training.data import TrainingData
 from found_platform.training.loop import Asked, Outputs, Task
 from models.behavior import BehaviorConfig, BehaviorEncoder
@@ -84,18 +85,18 @@ class BehaviorTask:
     def outputs(self, rows: Tensor, _: Asked | None = None, /) -> Outputs:
         histories, _used = self.data.histories(rows, self.weights.event_dropout if self.model.training else 0.0)
         encoder, histories = self.model.encoder, histories.to(self.model.scale.device)
-        context, targets, there = encoder(histories)
-        return context, targets, there, encoder.acts_next(context), encoder.events.acted(histories)
+        context, targets, has_events = encoder(histories)
+        return context, targets, has_events, encoder.acts_next(context), encoder.events.acted(histories)
 
     def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
-        context, targets, there, acts, acted = (o.float() if o.is_floating_point() else o for o in outputs)
+        context, targets, has_events, acts, acted = (o.float() if o.is_floating_point() else o for o in outputs)
         weights = self.weights
         scale = self.model.scale.clamp(max=4.6052).exp()
-        parts = {"cpc": cpc_loss(context, targets, there, weights.ahead, scale)}
+        parts = {"cpc": cpc_loss(context, targets, has_events, weights.ahead, scale)}
         if weights.cyclic:
-            parts["cyclic"] = weights.cyclic * cyclic_loss(context, there, weights.period)
+            parts["cyclic"] = weights.cyclic * cyclic_loss(context, has_events, weights.period)
         if weights.cyclic_contrast:
-            parts["cyclic_contrast"] = weights.cyclic_contrast * cyclic_contrast_loss(context, there, weights.period, scale)
+            parts["cyclic_contrast"] = weights.cyclic_contrast * cyclic_contrast_loss(context, has_events, weights.period, scale)
         if weights.next_window:
             parts["next_window"] = weights.next_window * next_window_loss(acts, acted)
         return parts
@@ -132,13 +133,13 @@ class TabularTask:
         return self.model.corrupt_and_guess(self.data.cells[rows].long().to(device))
 
     def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:
-        guessed, filled, said, masked, replaced = outputs
+        guessed, filled, detected, masked, replaced = outputs
         cells = self.data.cells[rows].long().to(guessed.device)
         sizes = list(self.model.config.values)
         return {
             "masked_value": masked_value_loss(list(filled.float().split(sizes, 1)), cells, masked),
             "generator": masked_value_loss(list(guessed.float().split(sizes, 1)), cells, masked),
-            "replaced": self.model.config.replaced_weight * replaced_token_loss(said.float(), replaced),
+            "replaced": self.model.config.replaced_weight * replaced_token_loss(detected.float(), replaced),
         }
 
     def held_out(self) -> dict[str, float]:
@@ -267,8 +268,8 @@ class AlignTask:
         row, text = self.data.items(rows)
         used, place = torch.unique(text, return_inverse=True)
         alike = self._frozen(used) @ self._frozen(phrases).T > ALIKE  # (T', P)
-        found = torch.zeros((len(rows), len(phrases)), device=alike.device)
-        return found.index_add_(0, row.to(alike.device), alike[place.to(alike.device)].float()) > 0
+        will = torch.zeros((len(rows), len(phrases)), device=alike.device)
+        return will.index_add_(0, row.to(alike.device), alike[place.to(alike.device)].float()) > 0
 
 
 def _late_loss(scores: Tensor, owner: Tensor) -> Tensor:
@@ -291,24 +292,17 @@ def targeting_auc(scores: Tensor, will: Tensor) -> float:
 
     (N, P) scores, (N, P) bool
     """
-    values = []
-    for score, wanted in zip(scores.T, will.T, strict=True):
-        if wanted.any() and not wanted.all():
-            ahead = score[wanted][:, None] - score[~wanted]
-            values.append(float((ahead > 0).float().mean() + 0.5 * (ahead == 0).float().mean()))
-    return sum(values) / max(len(values), 1)
+    values = metrics.auc_by_user(scores.float().cpu().numpy(), will.cpu().numpy())
+    return 0.0 if values is None else float(values.mean())
 
 
 def retrieval(users: Tensor, sentences: Tensor, owner: Tensor) -> dict[str, float]:
     """How well users (N, K) find their own description (N, K) among all: recall@10, mean reciprocal rank, and the share of others
     that are farther away. Other rows of the same owner are no candidates."""
-    scores = users @ sentences.T
-    own = scores.diagonal()[:, None]
-    others = owner[:, None] != owner
-    above = ((scores > own) & others).sum(1) + 0.5 * ((scores == own) & others).sum(1)
+    found = metrics.retrieval(users @ sentences.T, owner)
     return {
-        "recall_at_10": float((above < 10).float().mean()),
-        "mrr": float((1 / (1 + above)).mean()),
-        "auc": float((1 - above / others.sum(1).clamp(min=1)).mean()),
+        "recall_at_10": found.recall(10),
+        "mrr": found.reciprocal_rank,
+        "auc": float(found.placements.mean()),
         "candidates": float(len(users)),
     }

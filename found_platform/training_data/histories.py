@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from found_platform.contract import ACTIVITY_FEATURES, CHANNELS, SEARCH
+from found_platform.contract import ACTIVITY_FEATURES
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +131,3 @@ def own_texts(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     ids = np.concatenate([sequences[own], searches])
     order = np.argsort(user, kind="stable")
     return ids[order], np.bincount(user, minlength=rows.num_rows)
-
-
-assert CHANNELS[-1] == SEARCH  # models take the last channel for the searches

@@ -6,6 +6,7 @@ The user side ends before t1; the description is of `[t1, t1 + horizon)`, which 
 
 import datetime as dt
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -16,11 +17,14 @@ import yaml
 from tqdm import tqdm
 
 from found_platform import lake
-from found_platform.contract import TIMESTAMP, midnight
+from found_platform.channels import channels
+from found_platform.contract import RETURN, TIMESTAMP, midnight
 from found_platform.lake import Written
 from found_platform.settings import Settings
 
 TABLE = "user_text_pairs"
+RETURNED = f"(e.status IS NOT DISTINCT FROM '{RETURN}')"
+"""In SQL: whether an event brings back what was bought: told as that, and as nothing else."""
 PART = 32_768
 """Rows described at once: bounds memory. Each part reads the events of its windows again."""
 
@@ -40,9 +44,12 @@ SCHEMA = pa.schema(
 window, the most frequent first, with how many events carry each."""
 
 
-def templates() -> dict:
-    """The sentences, as `templates.yaml` has them."""
-    return yaml.safe_load((resources.files("found_platform.training_data") / "templates.yaml").read_text())
+@cache
+def templates() -> dict[str, Any]:
+    """The sentences: `kinds` of the channels, then of columns, as `templates.yaml` has these; `nothing`, and how many `items`."""
+    content = yaml.safe_load((resources.files("found_platform.training_data") / "templates.yaml").read_text())
+    kinds = {channel.kind: {"channel": channel.name, "sentence": channel.sentence} for channel in channels()}
+    return {**content, "kinds": {**kinds, **content["columns"]}}
 
 
 def build(settings: Settings, cutoff: dt.date) -> Written:
@@ -78,7 +85,9 @@ def _described(con: duckdb.DuckDBPyConnection, horizon_days: int, cutoff: dt.dat
     for part, first, last in tqdm(parts, desc=TABLE, unit="part", disable=None, leave=False):
         con.execute(
             "CREATE OR REPLACE TEMP TABLE future AS "
-            "SELECT r.user_key, r.event_timestamp, channel, text_id, text, amount, payment_method "
+            f"SELECT r.user_key, r.event_timestamp, CASE WHEN {RETURNED} THEN NULL ELSE channel END AS channel, "
+            f"text_id, text, amount, "
+            f"CASE WHEN NOT {RETURNED} THEN payment_method END AS payment_method, CASE WHEN {RETURNED} THEN text END AS returned "
             "FROM rows r JOIN events e ON e.user_key = r.user_key AND e.event_time >= r.event_timestamp AND e.event_time < r.until "
             "WHERE r.part = $part AND NOT e.exposure AND e.event_date BETWEEN $first AND $last AND e.event_date < $cutoff "
             "AND e.arrived_at <= $known AND r.until <= $known",
@@ -90,9 +99,9 @@ def _described(con: duckdb.DuckDBPyConnection, horizon_days: int, cutoff: dt.dat
 
 def _descriptions(horizon_days: int) -> tuple[str, dict[str, Any]]:
     """The query that describes the `future` of a part of `rows`, and its parameters but `part`."""
-    told = templates()
-    sentences, values = [], {"items": told["items"], "nothing": told["nothing"].format(days=horizon_days)}
-    for i, kind in enumerate(told["kinds"].values()):
+    content = templates()
+    sentences, values = [], {"items": content["items"], "nothing": content["nothing"].format(days=horizon_days)}
+    for i, kind in enumerate(content["kinds"].values()):
         values[f"before{i}"], values[f"after{i}"] = kind["sentence"].format(days=horizon_days, items="\0").split("\0")
         item, where = ("text", f"channel = $kind{i}") if "channel" in kind else (kind["column"], f"{kind['column']} IS NOT NULL")
         if "channel" in kind:
@@ -110,7 +119,8 @@ def _descriptions(horizon_days: int) -> tuple[str, dict[str, Any]]:
         "FROM sentences GROUP BY 1, 2), "
         "items AS (SELECT user_key, event_timestamp, list(text_id ORDER BY n DESC, text_id) AS ids, "
         "list(n ORDER BY n DESC, text_id) AS ns "
-        "FROM (SELECT user_key, event_timestamp, text_id, count(*) AS n FROM future GROUP BY 1, 2, 3) GROUP BY 1, 2) "
+        "FROM (SELECT user_key, event_timestamp, text_id, count(*) AS n FROM future WHERE returned IS NULL GROUP BY "
+        "1, 2, 3) GROUP BY 1, 2) "
         "SELECT r.cutoff, r.user_key, r.fold, r.event_timestamp, r.until, coalesce(description, $nothing) AS description, "
         "coalesce(ids, []) AS item_text_ids, coalesce(ns, []) AS item_counts FROM rows r "
         "LEFT JOIN told USING (user_key, event_timestamp) LEFT JOIN items USING (user_key, event_timestamp) "

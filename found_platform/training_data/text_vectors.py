@@ -7,7 +7,6 @@ Vectors are appended in chunks, so an interrupted run goes on where it stopped. 
 import datetime as dt
 import hashlib
 import importlib.util
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import pyarrow.dataset as pad
 from tqdm import tqdm
 
 from found_platform import lake
+from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -38,8 +38,8 @@ CHUNK = 4096
 """Texts encoded between two commits."""
 
 
-@lru_cache(maxsize=2)
-def encoder(name: str):
+@single_flight(2)
+def encoder(name: str) -> "TextEncoder":
     """The text encoder by name, loaded once a process. Raises BadInput when it is not on this machine."""
     from models.text_encoder import EncoderNotFound, load_text_encoder
 
@@ -87,16 +87,16 @@ def encode(settings: Settings, cutoff: dt.date, model: "TextEncoder | TextTower 
     timer = lake.Timer()
     versions = {"behavior_text": lake.version(settings.lake, "behavior_text")}
     texts = texts_before(settings, cutoff)
-    from models.device import lent
+    from models.device import on_device
 
     model = model or encoder(settings.text_encoder)
     revision = model.revision
-    known = _cached_ids(settings, revision)
-    wanted = ~np.isin(texts["text_id"].to_numpy(), known)
-    new = texts.filter(pa.array(wanted)) if texts.num_rows else texts
+    cached = _cached_ids(settings, revision)
+    missing = ~np.isin(texts["text_id"].to_numpy(), cached)
+    new = texts.filter(pa.array(missing)) if texts.num_rows else texts
     version = -1
     bar = tqdm(total=new.num_rows, desc="encoding texts", unit="text", disable=None, leave=False)
-    with bar, lent(model.model):
+    with bar, on_device(model.model):
         for start in range(0, new.num_rows, CHUNK):
             part = new.slice(start, CHUNK)
             vectors = model.encode(part["text"].to_pylist(), settings.sizes.encode_batch, bar.update).astype("<f2")

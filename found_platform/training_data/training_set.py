@@ -24,7 +24,8 @@ def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
     """The t1 of a cutoff's training set, newest first. Raises BadInput when the data before the cutoff is too short."""
     start = source_config.of_home(settings).days[0]
     newest = cutoff - dt.timedelta(days=settings.horizon_days)
-    oldest = max(start, cutoff - dt.timedelta(days=settings.training_days))
+    # a horizon as long as the training days leaves one past cutoff: the newest
+    oldest = max(start, min(cutoff - dt.timedelta(days=settings.training_days), newest - dt.timedelta(days=1)))
     count = max(0, -(-(newest - oldest).days // settings.grid_days))
     if count == 0:
         raise BadInput(
@@ -60,12 +61,12 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
     folds = users["fold"].cast(pa.int8()).combine_chunks()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        done = 0
+        rows_written = 0
         for batch in rows:
             day = pa.array([cutoff] * batch.num_rows, pa.date32())
-            fold = folds.slice(done, batch.num_rows)
+            fold = folds.slice(rows_written, batch.num_rows)
             yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=schema)
-            done += batch.num_rows
+            rows_written += batch.num_rows
 
     version = lake.replace(
         settings.lake,

@@ -62,10 +62,11 @@ def found(settings: Settings, cutoff: dt.date, stages: list[Stage]) -> str:
     )
 
 
-def choose(settings: Settings, cutoff: dt.date, frozen: str, found: str, verdict: registry.Verdict) -> str:
-    """Which version serves the cutoff: FOUND where the gate's verdict on it passes, else the frozen-text model."""
-    registry.store_verdict(settings, found, verdict)
-    chosen = found if verdict.passed else frozen
+def choose(settings: Settings, cutoff: dt.date, frozen: str, found: str | None, verdict: registry.Verdict) -> str:
+    """Which version serves the cutoff: FOUND where the gate's verdict on it passes, else the frozen-text model; that one too where
+    nothing was trained because nobody could judge it (`found` is None)."""
+    registry.store_verdict(settings, found or frozen, verdict)
+    chosen = found if found and verdict.passed else frozen
     registry.nominate(settings, chosen, str(cutoff))
     return chosen
 

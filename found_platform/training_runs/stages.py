@@ -7,22 +7,24 @@ on from its checkpoint when it is asked for again with the same `run.json`.
 import datetime as dt
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
 from found_platform import registry
+from found_platform.contract import CHANNELS, SEARCH
 from found_platform.errors import JobFailed
 from found_platform.settings import Settings
 from found_platform.training import outcome
+from found_platform.training.folder import LOCK, locked
 from found_platform.training.outcome import Stage
 from found_platform.training.progress import read_progress
 from found_platform.training_data import export
@@ -46,7 +48,7 @@ def model_config(settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
     columns = tuple(
         Column(c["name"], tuple(c["edges"]), None if c["values"] is None else tuple(c["values"])) for c in about["columns"]
     )
-    behavior = BehaviorConfig(about["text_dim"], **sizes.pop("behavior"))
+    behavior = BehaviorConfig(about["text_dim"], channels=len(CHANNELS), **sizes.pop("behavior"))
     tabular = sizes.pop("tabular")
     event_tower, description_tower = (TowerConfig(**t) if (t := sizes.pop(n, None)) else None for n in TOWERS)
     config = FoundConfig(
@@ -57,6 +59,8 @@ def model_config(settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
         behavior=behavior,
         tabular=TabularConfig(tuple(c.size for c in columns), **tabular) if columns else None,
         columns=columns,
+        channels=len(CHANNELS),
+        search_channel=CHANNELS.index(SEARCH),
         event_tower=event_tower,
         description_tower=description_tower,
         **sizes,
@@ -70,7 +74,7 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
     Args:
         forward: told every line of the stage's progress as it is written, and {"said": ...} what the process prints.
 
-    Raises JobFailed with the process's last words.
+    Raises JobFailed with the process's last words, and the file that has all of them.
     """
     data = export.folder(settings, cutoff) / "data"
     config = model_config(settings, json.loads((data / "data.json").read_text()))
@@ -94,11 +98,15 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
     }
     text = json.dumps(asked, indent=1)
     path = folder / "run.json"
-    unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
-    if not unfinished:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        path.write_text(text)
+    with locked(folder, lambda: forward({"said": f"another process trains in {folder}: waiting for it"})):
+        unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
+        if not unfinished:
+            for left in folder.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left.name != LOCK:
+                    left.unlink()
+            path.write_text(text)
     _process(path, name, forward)
     done = finished(settings, cutoff, name)
     assert done is not None
@@ -107,24 +115,35 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
     return done
 
 
+def skip(settings: Settings, cutoff: dt.date, name: str, why: str) -> None:
+    """Leaves a stage of a cutoff untrained, and says why in its folder."""
+    folder = export.folder(settings, cutoff) / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "skipped.txt").write_text(why + "\n")
+
+
 def finished(settings: Settings, cutoff: dt.date, name: str) -> Stage | None:
     """A stage that has been trained for a cutoff, or None."""
     return outcome.read(export.folder(settings, cutoff) / name)
 
 
 def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None]) -> None:
-    command = [sys.executable, "-m", "found_platform.training", COMMANDS[name], "--config", str(config)]
-    lines = config.parent / "progress.jsonl"
+    """Runs the stage of a configuration. The process reads from a pipe whose other end is here, so it ends with this one."""
+    command = [sys.executable, "-m", "found_platform.training", COMMANDS[name], "--config", str(config), "--attended"]
+    lines, output = config.parent / "progress.jsonl", config.parent / OUTPUT
     done = told = 0
-    with tempfile.TemporaryFile("w+") as said, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, **ENVIRONMENT})
+    with output.open("w+b") as printed, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.STDOUT, env={**os.environ, **ENVIRONMENT}
+        )
         try:
             running = True
             while running:
                 time.sleep(POLL_SECONDS)
                 running = process.poll() is None
-                for line in _complete_lines(said, told):  # what the run needs, before it starts
-                    told += len(line) + 1
+                complete, told = _complete_lines(output, told)
+                for line in complete:  # what the run needs, before it starts
                     forward({"said": line})
                     bar.set_postfix_str(line.split(";")[0][-40:])
                 seen = list(read_progress(lines))
@@ -136,13 +155,34 @@ def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None])
         finally:
             process.kill()
             process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
         if process.returncode:
-            said.seek(0)
-            raise JobFailed(f"Training stage {name} failed ({config}):\n{''.join(said.readlines()[-12:]).strip()}")
+            raise JobFailed(
+                f"Training stage {name} failed: {_last_words(output, process.returncode)} The whole output is in {output}."
+            )
 
 
-def _complete_lines(file: TextIO, start: int) -> list[str]:
-    """The lines that another process has finished writing, from a place on; ASCII."""
-    file.seek(start)
-    *lines, _ = file.read().split("\n")
-    return lines
+OUTPUT = "output.txt"
+"""What the process of a stage prints, in the stage's folder."""
+
+
+def _complete_lines(file: Path, start: int) -> tuple[list[str], int]:
+    """The lines that another process has finished writing, from a byte on, and the byte to go on from.
+
+    They may be of any encoding. Empty ones say nothing and are left out.
+    """
+    with file.open("rb") as printed:
+        printed.seek(start)
+        complete, newline, _ = printed.read().rpartition(b"\n")
+    lines = complete.decode(errors="replace").splitlines()
+    return [line for line in lines if line.strip()], start + len(complete + newline)
+
+
+def _last_words(file: Path, status: int) -> str:
+    """Why a process ended, in a sentence: the last line that it printed, without the name of a Python class."""
+    if status < 0:
+        return f"the process was killed (signal {-status}); a machine that runs out of memory does so."
+    lines = file.read_bytes().decode(errors="replace").strip().splitlines()
+    last = re.sub(r"^[\w.]+(Error|Exception|Interrupt|Exit)(: |$)", "", lines[-1].strip()) if lines else ""
+    return f"{last.rstrip('.') or f'it ended with exit status {status}'}."

@@ -30,7 +30,7 @@ def events() -> list[dict]:
 
 def opened(folder: Path, rows: list[dict] | None = None) -> Settings:
     """A home tied to a source whose files are all that the glob finds, and in which nothing has run."""
-    settings = Settings.load(folder / "home", profile="tiny", secret="aa", lookback_days=5)
+    settings = Settings.load(folder / "home", profile="tiny", secret="aa" * 16, lookback_days=5)
     source = write_source(folder, rows or events(), path="events*.parquet")
     staging.open_home(settings, staging.discover(settings, config.load(source)))
     return settings
@@ -129,7 +129,7 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
     assert (nameless.status, any(f"text {i}" in nameless.out for i in texts["text_id"].to_pylist())) == (0, True), nameless.err
     for arguments, words in (
         (("--from", "2024-01-05", "--to", "2024-01-04"), "before --from"),
-        (("--from", "2024-01-05", "--to", "2024-02-04"), "from 2024-01-01 to 2024-01-10"),
+        (("--from", "2024-02-01", "--to", "2024-02-04"), "from 2024-01-01 to 2024-01-10"),
         (("--from", "2024-01-05", "--to", "2024-01-05", "--asset", "user_index"), "no daily asset 'user_index'"),
         (("--from", "yesterday", "--to", "2024-01-05"), "--from"),
     ):
@@ -143,4 +143,51 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
         refused = call_found("user", "show", *arguments, *home)
         assert (refused.status, words in refused.err) == (2, True), refused.err
     with pytest.raises(BadInput, match="no days from"):
-        list(runs.backfill(settings, dt.date(2023, 1, 1), LAST))
+        list(runs.backfill(settings, dt.date(2023, 1, 1), dt.date(2023, 2, 1)))
+
+
+def test_a_forced_backfill_that_was_killed_is_taken_up_again_where_it_was(tmp_path: Path) -> None:
+    settings = opened(tmp_path)
+    assets = ["raw_events", "behavior_text"]
+    list(runs.backfill(settings, FIRST, LAST, assets=assets))
+    killed = runs.backfill(settings, FIRST, LAST, assets=assets, force=True)
+    assert [(next(killed).asset, len(next(killed).keys))] == [("raw_events", 10)]
+    killed.close()
+    other = list(runs.backfill(settings, FIRST, dt.date(2024, 1, 2), assets=assets))
+    assert [(f.asset, f.total) for f in other] == [("raw_events", 0), ("behavior_text", 0)]  # another command is another matter
+    again = list(runs.backfill(settings, FIRST, LAST, assets=assets))
+    assert [(f.asset, f.total, len(f.keys)) for f in again] == [
+        ("raw_events", 0, 0),
+        ("behavior_text", 10, 0),
+        ("behavior_text", 10, 10),
+    ]
+    last = list(runs.backfill(settings, FIRST, LAST, assets=assets))
+    assert [(f.asset, f.total) for f in last] == [("raw_events", 0), ("behavior_text", 0)]
+
+
+def test_a_backfill_beyond_the_data_makes_the_days_that_are_there_and_says_the_rest(tmp_path: Path) -> None:
+    settings = opened(tmp_path / "home")
+    home = ("--home", settings.home, "--asset", "raw_events")
+    made = call_found("backfill", "--from", "2024-01-09", "--to", "2024-01-14", *home)
+    assert made.status == 0, made.err
+    assert "4 of the days from 2024-01-09 to 2024-01-14 are not in this home" in " ".join(made.out.split())
+    assert lake.row_hashes(settings.lake, "raw_events", "event_date").keys() == {"2024-01-09", "2024-01-10"}
+
+
+def test_a_backfill_takes_up_new_days_and_stops_at_a_source_that_shrinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOUND_SECRET", "aa")  # the home's, for the commands
+    settings = opened(tmp_path / "home")
+    list(runs.backfill(settings, FIRST, LAST, assets=["raw_events"]))
+    write_source(tmp_path / "home", [*events(), {"user_id": "u1", "event_time": at("2024-01-12"), "text": "new"}])
+    filled = list(runs.backfill(settings, LAST, dt.date(2024, 1, 12), assets=["raw_events"]))
+    assert [f.keys for f in filled if f.keys] == [["2024-01-11", "2024-01-12"]]
+    write_source(tmp_path / "home", [e for e in events() if e["event_time"] >= at("2024-01-02", "00:00:00")])
+    command = ("backfill", "--from", "2024-01-01", "--to", "2024-01-12", "--asset", "raw_events", "--home", settings.home)
+    refused = call_found(*command)
+    assert refused.status == 2
+    assert "2 days with 7 events have none now (2024-01-01 to 2024-01-12)" in refused.err
+    before = lake.row_hashes(settings.lake, "raw_events", "event_date")
+    assert call_found(*command, "--removed", "keep").status == 0
+    assert lake.row_hashes(settings.lake, "raw_events", "event_date") == before
+    assert call_found(*command, "--removed", "drop").status == 0
+    assert "2024-01-01" not in lake.row_hashes(settings.lake, "raw_events", "event_date")

@@ -34,8 +34,10 @@ def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
     assert event is not None
     check = event.asset_check_evaluation_data
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
-    said = str(check.metadata["why"].value).split(", ")
-    assert {"price_level", "share_search", "search_7d"} <= set(said)
+    why = str(check.metadata["why"].value)
+    assert why.startswith("drifted: ")
+    names = why.removeprefix("drifted: ").split("; ")[0].split(", ")
+    assert {"price_level", "share_search", "search_7d"} <= set(names)
     assert made is not None
     assert made.asset_materialization is not None
-    assert made.asset_materialization.metadata["drifted"].value == said
+    assert made.asset_materialization.metadata["drifted"].value == names

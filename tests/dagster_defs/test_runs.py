@@ -176,8 +176,8 @@ def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
     assert hashes(again) == hashes(settings)
     demand = "outdoor and camping equipment"
     assert (
-        lookup.find(again, lookup.Question(demand, mode="aligned"), top=30).users
-        == lookup.find(settings, lookup.Question(demand, mode="aligned"), top=30).users
+        lookup.find(again, lookup.Question(demand, mode="aligned"), lookup.Size(top=30)).users
+        == lookup.find(settings, lookup.Question(demand, mode="aligned"), lookup.Size(top=30)).users
     )
 
 
@@ -186,7 +186,7 @@ def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
 ) -> None:
     from found_platform.training_runs import fit
 
-    before = lookup.find(copy, lookup.Question("gold", mode="aligned"), top=5)
+    before = lookup.find(copy, lookup.Question("gold", mode="aligned"), lookup.Size(top=5))
 
     def explode(*_: object) -> None:
         raise RuntimeError("the disk is full")
@@ -197,7 +197,7 @@ def test_a_run_that_fails_leaves_the_last_good_state_and_says_which_asset(
     assert outcome.err.strip().splitlines()[-1].startswith("found: found_model failed: ")
     assert "the disk is full" in outcome.err
     assert "Traceback" not in outcome.err
-    assert lookup.find(copy, lookup.Question("gold", mode="aligned"), top=5) == before
+    assert lookup.find(copy, lookup.Question("gold", mode="aligned"), lookup.Size(top=5)) == before
 
 
 def test_a_gate_that_does_not_pass_stops_before_the_index(copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_where_the_gate_refuses_the_trained_model_the_frozen_text_model_serves(
     serving = registry.champion(copy)
     assert serving.tags["kind"] == "frozen_text"
     assert index.live(copy).model_version == serving.version
-    assert lookup.find(copy, lookup.Question("gold"), top=5).model_version == serving.version
+    assert lookup.find(copy, lookup.Question("gold"), lookup.Size(top=5)).model_version == serving.version
     refused = next(v for v in registry.versions(copy) if v.tags["kind"] == "found")
     assert refused.tags["gate"] == "failed"
     outcome = call_found("demo", "--home", copy.home)

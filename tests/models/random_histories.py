@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from models.histories import AMOUNTS, CHANNELS, Histories
+from models.histories import AMOUNTS, Histories
 
 
 def made(
@@ -34,7 +34,7 @@ def made(
         texts=torch.from_numpy(rng.normal(size=(texts, dim))).to(dtype),
         event_text=rows(texts, events),
         event_age=ages(event_counts),
-        event_channel=rows(CHANNELS - 1, events),
+        event_channel=rows(3, events),
         event_amount=rows(AMOUNTS, events),
         event_exposed=torch.from_numpy(rng.random(events) < 0.2),
         event_counts=torch.tensor(event_counts, dtype=torch.long),

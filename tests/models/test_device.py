@@ -1,11 +1,11 @@
-"""A model is lent to the chosen device and comes back. Tried with a device that is only written down: no GPU is at hand."""
+"""A model is moved to the chosen device and comes back. Tried with a device that is only written down: no GPU is at hand."""
 
 import pytest
 import torch
 from torch import nn
 
 from models import device
-from models.device import chosen_device, lent
+from models.device import chosen_device, on_device
 
 
 def test_a_gpu_is_chosen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ def test_a_model_comes_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) ->
     places: list[str] = []
     monkeypatch.setattr(nn.Module, "to", lambda self, place: places.append(place))
     monkeypatch.setattr(device, "chosen_device", lambda: "cuda")
-    with pytest.raises(KeyboardInterrupt), lent(nn.Linear(1, 1)):
+    with pytest.raises(KeyboardInterrupt), on_device(nn.Linear(1, 1)):
         raise KeyboardInterrupt
     assert places == ["cuda", "cpu"]
 
@@ -26,6 +26,6 @@ def test_a_model_comes_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) ->
 def test_on_a_cpu_nothing_moves() -> None:
     model = nn.Linear(2, 2)
     before = model.weight.data_ptr()
-    with lent(model):
+    with on_device(model):
         assert model.weight.data_ptr() == before
     assert model.weight.data_ptr() == before

@@ -100,13 +100,13 @@ def alive(p: People, day: int) -> np.ndarray:
 def wishes(seed: int, block: int, start: dt.date, day: int) -> tuple[Wishes, np.ndarray]:
     """The wishes of a block on a day, and the users that the day's campaign reached."""
     p, g = people(seed, block), rng(seed, WISH, block, day)
-    here = alive(p, day)
-    rate = rates(seed, block, start, day) * here[:, None]
+    present = alive(p, day)
+    rate = rates(seed, block, start, day) * present[:, None]
     counts = g.poisson(rate)
     user, leaf = np.nonzero(counts)
     user, leaf = np.repeat(user, counts[user, leaf]), np.repeat(leaf, counts[user, leaf])
     ad = campaign(start, day)
-    exposed = np.flatnonzero((g.random(BLOCK) < ad.reach) & here)
+    exposed = np.flatnonzero((g.random(BLOCK) < ad.reach) & present)
     persuaded = exposed[g.random(len(exposed)) < ad.strength * p.persuadable[exposed]]
     user = np.concatenate([user, persuaded])
     leaf = np.concatenate([leaf, np.full(len(persuaded), ad.leaf)])

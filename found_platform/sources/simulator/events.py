@@ -92,8 +92,8 @@ def _paid(seed: int, block: int, start: dt.date, day: int) -> tuple[np.ndarray, 
         users.append(earlier.user[due])
         leaves.append(earlier.leaf[due])
     user, leaf = np.concatenate(users), np.concatenate(leaves)
-    here = alive(p, day)[user]
-    return user[here], leaf[here]
+    present = alive(p, day)[user]
+    return user[present], leaf[present]
 
 
 def day_of_block(seed: int, block: int, start: dt.date, day: int, users: int) -> tuple[pa.Table, pa.Table]:

@@ -55,8 +55,8 @@ def probability(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) 
     window = p.window_shopper[:, leaves] * 0.5 + 1  # wishes of window shoppers
 
     none = np.zeros((BLOCK, horizon + 1))  # log of the chance of no outcome in the first k days
-    known = known_rates(seed, block, start, cutoff, horizon)[:, :, leaves]  # (h, B, S)
-    arrivals = _delayed((known * chance).sum(2), delay)
+    known_by_leaf = known_rates(seed, block, start, cutoff, horizon)[:, :, leaves]  # (h, B, S)
+    arrivals = _delayed((known_by_leaf * chance).sum(2), delay)
     none[:, 1:] -= arrivals.cumsum(0).T
     for e, name in enumerate(w.life_events):
         none += _life_event(p, e, name, cutoff, horizon, leaves, chance * window, delay)
@@ -68,8 +68,8 @@ def probability(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) 
     survive = (1 - LEAVE) ** np.arange(horizon + 1)  # still there after k days
     left_at = survive[:-1] * LEAVE  # left on day k
     nothing = (np.exp(none[:, :-1]) * left_at).sum(1) + np.exp(none[:, -1]) * survive[-1]
-    here = np.where(alive(p, cutoff - 1), 1 - nothing, 0.0)
-    return np.where(p.joins < cutoff, here, np.nan)
+    chance_of_anything = np.where(alive(p, cutoff - 1), 1 - nothing, 0.0)
+    return np.where(p.joins < cutoff, chance_of_anything, np.nan)
 
 
 LEAVE = 1 - np.exp(-LEAVING)

@@ -31,94 +31,94 @@ HARD_CHANCE = 0.5
 
 def discover(source: SourceConfig) -> SourceConfig:
     """The same config with its span and profile schema, which follow from what is asked."""
-    asked = source.simulator
-    assert asked is not None
-    span = Span(start=asked.start, end=asked.start + dt.timedelta(days=asked.days))
+    simulation = source.simulator
+    assert simulation is not None
+    span = Span(start=simulation.start, end=simulation.start + dt.timedelta(days=simulation.days))
     return source.model_copy(update={"span": span, "profile_schema": dict(ATTRIBUTES)})
 
 
 def generate(settings: Settings, source: SourceConfig) -> SourceConfig:
     """Writes what is not there yet and returns a file source over it. The same seed gives the same bytes."""
-    asked = source.simulator
-    assert asked is not None
+    simulation = source.simulator
+    assert simulation is not None
     folder = settings.home / "simulated"
-    made = folder / "made.json"
-    wanted = json.dumps({"version": VERSION, "world": world().fingerprint, **asked.model_dump(mode="json")})
-    if not (made.exists() and made.read_text() == wanted):
+    record = folder / "made.json"
+    parameters = json.dumps({"version": VERSION, "world": world().fingerprint, **simulation.model_dump(mode="json")})
+    if not (record.exists() and record.read_text() == parameters):
         (folder / "events").mkdir(parents=True, exist_ok=True)
         (settings.truth / "outcomes").mkdir(parents=True, exist_ok=True)
-        work = [(asked, group, str(folder / "events"), str(settings.truth / "outcomes")) for group in groups(asked)]
+        work = [(simulation, group, str(folder / "events"), str(settings.truth / "outcomes")) for group in groups(simulation)]
         with ProcessPoolExecutor(min(len(work), os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
             shards = pool.map(_write_group, work) if len(work) > 1 else map(_write_group, work)
             list(tqdm(shards, total=len(work), desc="simulating", unit="shard", disable=None, leave=False))
-        pq.write_table(profile(asked), folder / "profile.parquet")
+        pq.write_table(profile(simulation), folder / "profile.parquet")
         (settings.truth / "scenarios.json").write_text(json.dumps({"scenarios": scenarios()}, indent=1))
-        made.write_text(wanted)
+        record.write_text(parameters)
     return source.model_copy(update={"simulator": None, "channels": _entries(folder), "profile": _profile(folder)})
 
 
-def blocks(asked: Simulation) -> range:
-    return range(-(-asked.users // BLOCK))
+def blocks(simulation: Simulation) -> range:
+    return range(-(-simulation.users // BLOCK))
 
 
-def groups(asked: Simulation) -> list[list[int]]:
+def groups(simulation: Simulation) -> list[list[int]]:
     """Blocks that share a file a day: always the same ones, whoever writes them."""
-    every = list(blocks(asked))
+    every = list(blocks(simulation))
     return [every[i : i + GROUP] for i in range(0, len(every), GROUP)]
 
 
 def _write_group(work: tuple[Simulation, list[int], str, str]) -> None:
     """All days of a group of blocks: a block at a time, so that its memory of wishes and hobbies serves the next day."""
-    asked, group, events, outcomes = work
-    days: list[list[tuple[pa.Table, pa.Table]]] = [[] for _ in range(asked.days)]
+    simulation, group, events, outcomes = work
+    days: list[list[tuple[pa.Table, pa.Table]]] = [[] for _ in range(simulation.days)]
     for block in group:
-        for day in range(asked.days):
-            made, outcomes_made = day_of_block(asked.seed, block, asked.start, day, asked.users)
-            days[day].append((drifted(made, asked, day), outcomes_made))
+        for day in range(simulation.days):
+            day_events, day_outcomes = day_of_block(simulation.seed, block, simulation.start, day, simulation.users)
+            days[day].append((drifted(day_events, simulation, day), day_outcomes))
     for day, parts in enumerate(days):
         for folder, tables in zip((events, outcomes), zip(*parts, strict=True), strict=True):
-            name = f"{asked.start + dt.timedelta(days=day)}.{group[0]:05d}.parquet"
+            name = f"{simulation.start + dt.timedelta(days=day)}.{group[0]:05d}.parquet"
             pq.write_table(pa.concat_tables(tables), Path(folder) / name)
 
 
-def drifted(events: pa.Table, asked: Simulation, day: int) -> pa.Table:
+def drifted(events: pa.Table, simulation: Simulation, day: int) -> pa.Table:
     """The day's rows after the drifts that have begun by then."""
-    for name, first in asked.drifts.items():
-        if asked.start + dt.timedelta(days=day) >= first:
+    for name, first in simulation.drifts.items():
+        if simulation.start + dt.timedelta(days=day) >= first:
             events = DRIFTS[name](events)
     return events
 
 
-def profile(asked: Simulation) -> pa.Table:
+def profile(simulation: Simulation) -> pa.Table:
     """The profile table: user_id and the known attributes."""
-    tables = [known_attributes(asked.seed, block) for block in blocks(asked)]
-    columns = {n: np.ma.concatenate([t[n] for t in tables])[: asked.users] for n in ATTRIBUTES}
-    ids = [f"user-{asked.seed}-{i:06d}" for i in range(asked.users)]
+    tables = [known_attributes(simulation.seed, block) for block in blocks(simulation)]
+    columns = {n: np.ma.concatenate([t[n] for t in tables])[: simulation.users] for n in ATTRIBUTES}
+    ids = [f"user-{simulation.seed}-{i:06d}" for i in range(simulation.users)]
     return pa.table({"user_id": ids, **{n: pa.array(c.data, mask=c.mask) for n, c in columns.items()}})
 
 
-def oracle(asked: Simulation, cutoff: dt.date, horizon_days: int) -> pa.Table:
+def oracle(simulation: Simulation, cutoff: dt.date, horizon_days: int) -> pa.Table:
     """user_id, scenario, probability and hard_negative of everybody at a cutoff, for all scenarios.
 
     The horizon is the scenario's, at most `horizon_days`. The probability is 0 for those who have left and NaN for those who
     were not there yet. Hard negatives behave like those who will do it, and will not: see `scenarios.yaml`.
     """
-    day = (cutoff - asked.start).days
+    day = (cutoff - simulation.start).days
     specs = [{**spec, "horizon_days": min(spec["horizon_days"], horizon_days)} for spec in scenarios()]
-    chance, wanting = (np.empty((len(specs), len(blocks(asked)) * BLOCK)) for _ in range(2))
-    for block in blocks(asked):
+    chance, wanting = (np.empty((len(specs), len(blocks(simulation)) * BLOCK)) for _ in range(2))
+    for block in blocks(simulation):
         rows = slice(block * BLOCK, (block + 1) * BLOCK)
         for i, spec in enumerate(specs):
-            chance[i, rows] = truth.probability(asked.seed, block, asked.start, day, spec)
-            wanting[i, rows] = truth.wanting(asked.seed, block, asked.start, day, spec)
-    chance, wanting = chance[:, : asked.users], wanting[:, : asked.users]
-    ids = pa.array([f"user-{asked.seed}-{i:06d}" for i in range(asked.users)])
+            chance[i, rows] = truth.probability(simulation.seed, block, simulation.start, day, spec)
+            wanting[i, rows] = truth.wanting(simulation.seed, block, simulation.start, day, spec)
+    chance, wanting = chance[:, : simulation.users], wanting[:, : simulation.users]
+    ids = pa.array([f"user-{simulation.seed}-{i:06d}" for i in range(simulation.users)])
     tables = []
     for spec, p, w in zip(specs, chance, wanting, strict=True):
-        there = w > 0  # neither gone nor to come
-        alike = there & (w >= np.quantile(w[there], 1 - HARD_SHARE))
-        hard = alike & (p < HARD_CHANCE * p[there].mean())
-        names = pa.array([spec["scenario"]] * asked.users)
+        weighted = w > 0  # neither gone nor to come
+        alike = weighted & (w >= np.quantile(w[weighted], 1 - HARD_SHARE))
+        hard = alike & (p < HARD_CHANCE * p[weighted].mean())
+        names = pa.array([spec["scenario"]] * simulation.users)
         tables.append(pa.table({"user_id": ids, "scenario": names, "probability": p, "hard_negative": hard}))
     return pa.concat_tables(tables)
 

@@ -19,7 +19,7 @@ from found_platform import index, lake, registry
 from found_platform.audiences import prompts
 from found_platform.embedding import users
 from found_platform.errors import BadInput
-from found_platform.evaluation.metrics import auc
+from found_platform.metrics import auc
 from found_platform.privacy import audit, suppression
 from found_platform.privacy import keys as user_keys
 from found_platform.scoring import few_shot
@@ -321,7 +321,7 @@ def test_nothing_that_is_stored_names_a_person(copy: Settings, gold: dict[str, A
     assert rows.filter(pc.field("prompt") == "gold").num_rows == 17
     keys = set(rows["user_key"].to_pylist())
     assert all(len(key) == 32 for key in keys)
-    stored = list((copy.home / "mlflow" / "prompts").rglob("*"))
+    stored = list((copy.home / "mlflow" / "artifacts" / "prompts").rglob("*"))
     assert {p.suffix for p in stored if p.is_file()} == {".json", ".safetensors"}
     for path in (p for p in stored if p.is_file()):
         content = path.read_bytes()
@@ -403,3 +403,15 @@ def test_who_may_not_be_targeted_is_not_offered_and_who_asked_is_on_record(
     assert set(gold["suggested_negatives"]) - set(ids.values()) == {first}
     entry = next(e for e in audit.entries(copy) if e["action"] == "tune")
     assert (entry["rows"], entry["model_version"]) == (len(gold["suggested_negatives"]), gold["model_version"])
+
+
+def test_no_head_is_called_better_by_a_figure_that_reads_the_same() -> None:
+    usual = np.full(400, 0.998)
+    for best in (np.full(400, 0.9981), np.full(400, 0.998) + np.eye(1, 400)[0] * 0.002):
+        assert few_shot._choose({"lp++": usual, "logistic": best}, "lp++") == (
+            "lp++",
+            "lp++ and logistic rank left-out seeds equally well (AUC 0.998)",
+        )
+    kind, because = few_shot._choose({"lp++": usual, "logistic": np.full(400, 1.0)}, "lp++")
+    assert (kind, "AUC 1.000 against 0.998" in because) == ("lp++", True)
+    assert "AUC 0.90 against 0.80" in few_shot._choose({"lp++": np.full(9, 0.8), "logistic": np.full(9, 0.9)}, "lp++")[1]

@@ -18,9 +18,10 @@ from found_platform.audiences import lookup, membership, preview, sizing, specif
 from found_platform.audiences.lookup import Question
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.privacy import audit, keys, suppression
-from found_platform.scoring import modes, replay
-from found_platform.scoring.modes import Demand
+from found_platform.scoring import replay, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
+from found_platform.scoring.scorers import late as late_interaction
 from found_platform.settings import Settings
 
 GOLD = "people who will soon buy gold"
@@ -46,13 +47,13 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("asked", [Question(GOLD, mode="aligned"), Question(PETS)], ids=["index", "exact"])
 def test_who_is_excluded_or_suppressed_is_not_found_and_the_next_move_up(apart: Settings, tmp_path: Path, asked: Question) -> None:
-    everybody = lookup.find(apart, asked, top=30)
+    everybody = lookup.find(apart, asked, lookup.Size(top=30))
     names = [u.user_id for u in everybody.users]
     assert everybody.exact == (asked.mode != "aligned")
     file = tmp_path / "out.csv"
     file.write_text("user_id\n" + "\n".join(names[:5]))
     suppression.add(apart, file, "asked")
-    without = lookup.find(apart, asked, top=20, exclude=frozenset(_keys(apart, tmp_path, names[7:10])))
+    without = lookup.find(apart, asked, lookup.Size(top=20), exclude=frozenset(_keys(apart, tmp_path, names[7:10])))
     left = [n for n in names if n not in names[:5] + names[7:10]]
     assert [u.user_id for u in without.users] == left[:20]
     assert without.exact == everybody.exact
@@ -71,7 +72,7 @@ def test_what_a_demand_leaves_out_is_not_asked_for(population: Population) -> No
     assert Demand(PETS).wordings == (PETS,)
     assert Demand("users who will not churn").wordings == ("users who will not churn",)  # nothing would be left
     assert Demand(GOLD, ("gold ring", "savings plan")).wordings == ("gold ring", "savings plan")
-    asked = modes.aligned(population, both, "").query
+    asked = scorers.rank(population, both, "aligned", 7).query
     np.testing.assert_allclose(asked, embed_sentences(population.model, ["parents who will buy toys"])[0], atol=1e-6)
 
 
@@ -86,13 +87,13 @@ def test_phrases_are_asked_in_every_mode(settings: Settings, population: Populat
     assert late.rewriting is not None
     assert late.rewriting.by == "a person"
     assert late.keys[:10] != plain.keys[:10]
-    single = [modes.late_values(population, Demand(p)) for p in phrases]
-    np.testing.assert_allclose(modes.late_values(population, Demand(GOLD, phrases)), np.mean(single, 0), rtol=1e-5)
+    single = [late_interaction.event_values(population, Demand(p)) for p in phrases]
+    np.testing.assert_allclose(late_interaction.event_values(population, Demand(GOLD, phrases)), np.mean(single, 0), rtol=1e-5)
 
 
 def test_late_interaction_leaves_out_what_is_nearer_to_the_unwanted(population: Population) -> None:
     wanted, plain = Demand(GOLD, ("gold ring",), ("cat food",)), Demand(GOLD, ("gold ring",))
-    values, all_values = modes.late_values(population, wanted), modes.late_values(population, plain)
+    values, all_values = late_interaction.event_values(population, wanted), late_interaction.event_values(population, plain)
     assert ((values == 0) | (values == all_values)).all()
     of_cats = np.array(["cat food" in population.words[t] for t in population.past.text])
     assert of_cats.any()
@@ -103,9 +104,9 @@ def test_late_interaction_leaves_out_what_is_nearer_to_the_unwanted(population: 
 
 def test_each_mode_says_what_it_does_not_heed(settings: Settings) -> None:
     asked = "people who will buy cat food for more than 20 euros but not dog food"
-    aligned = lookup.find(settings, Question(asked, mode="aligned"), top=3)
+    aligned = lookup.find(settings, Question(asked, mode="aligned"), lookup.Size(top=3))
     assert "who is near “dog food” stays in" in aligned.reason
-    late = lookup.find(settings, Question(asked, mode="late"), top=3)
+    late = lookup.find(settings, Question(asked, mode="late"), lookup.Size(top=3))
     assert "stays in" not in late.reason
     for answer in (aligned, late):
         assert "“at least 20” is not heeded" in answer.reason
@@ -124,7 +125,7 @@ def test_an_amount_that_is_asked_for_is_counted_in_the_past(population: Populati
     assert paid.sum() < did.sum()
     assert not (paid & ~did).any()
     nobody = replace(Demand(PETS), least=1e9, phrases=("cat food", "dog food"))
-    ranking = modes.rank(population, nobody, "replay", settings.horizon_days)
+    ranking = scorers.rank(population, nobody, "replay", settings.horizon_days)
     assert ranking.replayed is not None
     assert "counting any amount: too few did it for 1e+09 or more" in ranking.reason
 
@@ -175,10 +176,10 @@ def test_a_home_may_name_a_language_model_as_its_rewriter(
     monkeypatch.setenv("FOUND_REWRITER", "some-model")
     monkeypatch.setenv("FOUND_REWRITER_ENDPOINT", "http://127.0.0.1:9/v1")  # nothing listens there
     told = Settings.load(settings.home)
-    answer = lookup.find(told, Question(PETS), top=3)
+    answer = lookup.find(told, Question(PETS), lookup.Size(top=3))
     assert "some-model was not used (127.0.0.1 gave no answer" in answer.reason
-    assert [u.user_id for u in answer.users] == [u.user_id for u in lookup.find(settings, Question(PETS), top=3).users]
-    given = lookup.find(told, Question(PETS, phrases=("cat food",)), top=3)
+    assert [u.user_id for u in answer.users] == [u.user_id for u in lookup.find(settings, Question(PETS), lookup.Size(top=3)).users]
+    given = lookup.find(told, Question(PETS, phrases=("cat food",)), lookup.Size(top=3))
     assert "some-model" not in given.reason
 
 

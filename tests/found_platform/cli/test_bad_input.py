@@ -41,10 +41,12 @@ PER_2000 = {reason: 4 + i for i, reason in enumerate(WAYS)} | {
 
 @dataclass
 class Planted:
-    """What a source of two files should give: reasons by (file, row number), good rows, equal rows, repeats of another file."""
+    """What a source of two files should give: reasons by (file, row number), rows left aside by reason, good rows, equal rows,
+    repeats of another file."""
 
     source: Path
     refused: dict[tuple[str, int], str]
+    aside: Counter[str]
     good: int
     equal: int
     across: int
@@ -62,6 +64,7 @@ def plant(folder: Path, rows: int) -> Planted:
     with_id, without_id = ordinary[ordinary % 2 == 0], ordinary[ordinary % 2 == 1]
     step, half = dt.timedelta(days=DAYS) / rows, rows // 2
     refused: dict[tuple[str, int], str] = {}
+    aside: Counter[str] = Counter()
     across = 0
 
     def row(i: int) -> list[bytes]:
@@ -84,7 +87,9 @@ def plant(folder: Path, rows: int) -> Planted:
                     across += reason != "equal" and other < half <= i
                 for column, value in WAYS.get(reason, {}).items():
                     values[column] = value
-                if reason not in ("", "equal"):
+                if reason in scan.ASIDE:
+                    aside[reason] += 1
+                elif reason not in ("", "equal"):
                     refused[str(path), n] = reason
                 file.write(b",".join(values) + b"\n")
     columns = {"user_id": "id", "event_time": "when", "text": "what", "amount": "paid", "event_id": "eid"}
@@ -92,7 +97,7 @@ def plant(folder: Path, rows: int) -> Planted:
     span = {"start": START.date(), "end": START.date() + dt.timedelta(days=DAYS)}
     entry = {"path": "part*.csv", "columns": columns}
     source.write_text(yaml.safe_dump({"name": "bad", "channels": {"pay_bill": entry}, "span": span}))
-    return Planted(source, refused, rows - len(refused), int((kinds == len(names) - 1).sum()), across)
+    return Planted(source, refused, aside, rows - len(refused) - aside.total(), int((kinds == len(names) - 1).sum()), across)
 
 
 STAGE = """
@@ -116,7 +121,8 @@ def staged(planted: Planted, home: Path) -> dict:
     report = json.loads(done.stdout.splitlines()[-1])
     (channel,) = report["channels"]
     assert channel["bad"] == Counter(planted.refused.values())
-    assert (channel["good"], channel["rows"]) == (planted.good, planted.good + len(planted.refused))
+    assert (channel["repeats"], channel["outside"]) == tuple(planted.aside[reason] for reason in scan.ASIDE)
+    assert (channel["good"], channel["rows"]) == (planted.good, planted.good + len(planted.refused) + planted.aside.total())
     assert report["equal_rows"] == planted.equal
     assert report["staged"]
     found = lake.read(home / "lake", "quarantine").to_pylist()
@@ -245,7 +251,16 @@ def test_a_profile_in_csv_loses_no_row_without_a_reason_and_none_of_the_others(t
     assert refused() == faults
     kept = pq.read_table(made.staging / "profile.parquet").sort_by("age").to_pylist()
     assert [(r["age"], r["spend"], r["vip"], r["zip"]) for r in kept] == [(30, 1.5, True, "0123"), (35, None, False, None)]
-    # a home knows its types: what does not fit them later is a bad row, not another type
+    # a home knows its types: what does not fit them later is an empty cell, and the row with its other cells stays
     with_profile(tmp_path, PROFILE + b"u5,1.5,1,true,,2024-01-01\nu6,1,much,true,,2024-01-01\nu7,1,1,yes,,2024-01-01\n")
-    added = {10: "age is not a whole number", 11: "spend is not a number", 12: "vip is not true or false"}
-    assert refused() == faults | added
+    assert refused() == faults
+    report = staging.stage(made).profile
+    assert report.lost == {"age is not a whole number": 1, "spend is not a number": 1, "vip is not true or false": 1}
+    kept = pq.read_table(made.staging / "profile.parquet").to_pylist()
+    assert sorted(((r["age"], r["spend"], r["vip"]) for r in kept), key=str) == [
+        (1, 1.0, None),
+        (1, None, True),
+        (30, 1.5, True),
+        (35, None, False),
+        (None, 1.0, True),
+    ]

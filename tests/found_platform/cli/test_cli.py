@@ -105,14 +105,18 @@ def test_settings_and_homes_that_cannot_be_used_are_named(tmp_path: Path, monkey
     assert not (tmp_path / "home").exists()
 
 
-def test_an_edited_source_file_is_told_from_another_source(settings: Settings, tmp_path: Path) -> None:
+def test_an_edited_source_file_is_told_from_another_source(tmp_path: Path) -> None:
     from found_platform.sources import config, staging
 
     source = write_source(tmp_path, EVENTS)
     made = Settings.load(tmp_path / "home")
     staging.open_home(made, staging.discover(made, config.load(source)))
     change(source, lambda c: c["channels"]["spm"][0]["columns"].pop("category"))
-    refused(call_found("demo", "--source", source, "--home", made.home), "another version of 'by_hand'")
+    edited = staging.open_home(made, staging.discover(made, config.load(source)))
+    assert "category" not in edited.channels["spm"][0].columns
+    other = write_source(tmp_path / "other", EVENTS)
+    change(other, lambda c: c.update(name="another"))
+    refused(call_found("demo", "--source", other, "--home", made.home), "belongs to another source, 'by_hand'", "--another-source")
 
 
 def test_the_environment_outranks_what_a_home_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

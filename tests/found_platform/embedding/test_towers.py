@@ -59,7 +59,7 @@ def test_towers_of_its_own_take_a_model_from_pairs_to_a_look_up(
     assert sorted(kept[kept.encoder_revision == tower.revision].text_id) == sorted(texts)  # each once, and all of them
     monkeypatch.setattr(TextTower, "encode", lambda *_: pytest.fail("a text was encoded again"))
     for mode in ("aligned", "late"):
-        audience = lookup.find(made, lookup.Question("people who will buy gold", mode=mode), top=5)
+        audience = lookup.find(made, lookup.Question("people who will buy gold", mode=mode), lookup.Size(top=5))
         assert audience.mode == mode
         assert audience.model_version == version
         assert len({user.user_id for user in audience.users}) == 5

@@ -17,7 +17,7 @@ from found_platform.evaluation import run, scenarios
 from found_platform.evaluation.methods import Probe, logistic
 from found_platform.evaluation.metrics import METRICS, evaluate
 from found_platform.privacy import keys
-from found_platform.scoring import modes
+from found_platform.scoring import scorers
 from found_platform.settings import Settings
 from found_platform.sources.simulator import world
 
@@ -71,7 +71,7 @@ def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: d
 
 def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings, cutoff: dt.date) -> None:
     rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
-    zero_shot = {(m, "zero_shot") for m in (*modes.MODES, "frozen_text", "activity_count", "tfidf", "oracle")}
+    zero_shot = {(m, "zero_shot") for m in (*scorers.modes(), "frozen_text", "activity_count", "tfidf", "oracle")}
     beside_activity = {f"{m}_activity" for m in ("frozen_text", "tfidf", "untrained", "stage1", "concatenation", "aligned")}
     probes = {(m, "linear_probe") for m in {"activity", "frozen_text", "gbdt_aggregates", "found"} | beside_activity}
     found = {(r["method"], r["task"]) for r in rows}
@@ -96,10 +96,12 @@ def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings
     assert max(best, key=lambda m: best[m]) == "oracle"
     for row in rows:
         if row["scenario"] == "mean":
-            parts = [
-                r["value"] for r in rows if r["scenario"] != "mean" and all(r[k] == row[k] for k in ("method", "task", "metric"))
-            ]
-            assert row["value"] == pytest.approx(np.mean(parts))
+            parts = [r for r in rows if r["scenario"] != "mean" and all(r[k] == row[k] for k in ("method", "task", "metric"))]
+            assert row["value"] == pytest.approx(np.mean([r["value"] for r in parts]))
+            assert (row["users"], row["seeds"]) == (sum(r["users"] for r in parts), min(r["seeds"] for r in parts))
+    draws = {r["method"]: r["seeds"] for r in rows if r["scenario"] == "mean" and r["task"] == "few_shot"}
+    assert {n for method, n in draws.items() if method.startswith("prompt")} == {1}, "prompts are tuned once: see methods.few_shot"
+    assert {n for method, n in draws.items() if not method.startswith("prompt")} == {run.DRAWS}
     document = run.as_document(lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff))
     assert set(document) == {"dataset", "cutoff", "model_version", "results"}
     assert set(document["results"][0]) == {"method", "task", "scenario", "metric", "value", "std", "users", "positives", "seeds"}

@@ -3,16 +3,15 @@
 import datetime as dt
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from another_version import another_version
 from conftest import Outcome
 
 from found_platform import index, registry
 from found_platform.audiences import lookup, membership, prompts, specification
-from found_platform.embedding import users
 from found_platform.errors import BadInput
 from found_platform.registry import Verdict
 from found_platform.settings import Settings
@@ -20,29 +19,9 @@ from found_platform.settings import Settings
 
 @pytest.fixture
 def copy(settings: Settings, tmp_path: Path) -> Settings:
-    """A copy of the demo's home; what MLflow writes from now on is in the copy."""
+    """A copy of the demo's home."""
     shutil.copytree(settings.home, tmp_path / "found")
-    made = Settings.load(tmp_path / "found")
-    with sqlite3.connect(made.home / "mlflow" / "mlflow.db") as db:
-        db.execute("UPDATE experiments SET artifact_location = ?", [(made.home / "mlflow" / "artifacts").as_uri()])
-    return made
-
-
-def another_version(settings: Settings, cutoff: dt.date) -> str:
-    """A newer version of the same cutoff, other weights, judged and promoted and published: as a retraining leaves it."""
-    import torch
-
-    old = registry.champion(settings)
-    with torch.no_grad():
-        for weights in old.model.parameters():
-            weights.add_(0.01 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(1)))
-    version = registry.log(settings, old.model, parameters={}, metrics={}, tags={"cutoff": str(cutoff)}, card="# Another")
-    registry.nominate(settings, version, str(cutoff))
-    registry.store_verdict(settings, version, Verdict(True, "fine", {"future_auc": 0.7}))
-    users.embed(settings, registry.load(settings, version), cutoff)
-    registry.promote(settings, version)
-    index.publish(settings, version, cutoff)
-    return version
+    return Settings.load(tmp_path / "found")
 
 
 def serving(settings: Settings) -> tuple[str | None, str]:
@@ -52,7 +31,7 @@ def serving(settings: Settings) -> tuple[str | None, str]:
 
 def answer(settings: Settings) -> lookup.Audience:
     """A look-up."""
-    return lookup.find(settings, lookup.Question("gold", mode="aligned"), top=5)
+    return lookup.find(settings, lookup.Question("gold", mode="aligned"), lookup.Size(top=5))
 
 
 def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(

@@ -25,8 +25,8 @@ GOLD = lookup.Question("people who will soon buy gold", mode="aligned")
 def test_every_look_up_leaves_a_row(settings: Settings) -> None:
     everybody = lookup.score(settings, GOLD).keys
     before = len(audit.entries(settings))
-    found = lookup.find(settings, GOLD, top=3, exclude=frozenset(everybody[:2]))
-    lookup.find(settings, lookup.Question("gold", mode="late"), min_score=0.0)
+    found = lookup.find(settings, GOLD, lookup.Size(top=3), exclude=frozenset(everybody[:2]))
+    lookup.find(settings, lookup.Question("gold", mode="late"), lookup.Size(min_score=0.0))
     late, aligned = audit.entries(settings)[: len(audit.entries(settings)) - before]
     assert (aligned["action"], aligned["rows"], aligned["reason"]) == ("find", 3, found.reason)
     assert (aligned["model_version"], aligned["index_version"]) == (found.model_version, found.index_version)

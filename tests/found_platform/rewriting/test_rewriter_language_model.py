@@ -14,7 +14,7 @@ from small_shop import CUTOFF
 
 from found_platform import rewriting
 from found_platform.errors import BadInput
-from found_platform.rewriting import Rewriting, language_model, prompts, retrieval
+from found_platform.rewriting import Rewriting, instructions, language_model, retrieval
 from found_platform.settings import Settings
 
 # the words between a language model and us
@@ -23,18 +23,18 @@ from found_platform.settings import Settings
 def test_an_answer_is_read_as_it_was_written() -> None:
     items = {"purchase": ["gold ring", "Choc. bar 2.5 oz"], "search": ["cheap gold ring"]}
     told = retrieval.sentences(items, 28)
-    assert prompts.items_of("Sure, here you are:\n" + " ".join(told)) == items
-    assert prompts.items_of("\n".join(told).upper()) == {k: [i.upper() for i in v] for k, v in items.items()}
-    assert prompts.items_of("In the next 28 days nobody pays for gold.") == {}
-    assert prompts.items_of("") == {}
+    assert instructions.items_of("Sure, here you are:\n" + " ".join(told)) == items
+    assert instructions.items_of("\n".join(told).upper()) == {k: [i.upper() for i in v] for k, v in items.items()}
+    assert instructions.items_of("In the next 28 days nobody pays for gold.") == {}
+    assert instructions.items_of("") == {}
 
 
 def test_a_model_is_shown_the_demand_and_the_items() -> None:
-    messages = prompts.rewriting("people who like gold", [f"item {i}" for i in range(50)], 14)
+    messages = instructions.rewriting("people who like gold", [f"item {i}" for i in range(50)], 14)
     assert [m["role"] for m in messages] == ["system", "user"]
     assert "In the next 14 days this person pays for ITEM, ITEM." in messages[0]["content"]
     assert "people who like gold" in messages[1]["content"]
-    assert messages[1]["content"].count("- item") == prompts.EXAMPLES
+    assert messages[1]["content"].count("- item") == instructions.EXAMPLES
 
 
 # a model behind an address
@@ -134,9 +134,9 @@ def test_errors_redirects_and_silence_give_the_grounded_one(
     for reply, why in (
         (lambda: (500, b"sesame-key", {}), "status 500"),
         (lambda: (302, b"", {"Location": f"{service.url}/elsewhere"}), "status 302"),
-        (lambda: (200, b"<html>", {}), "gave no answer"),
-        (lambda: (200, b"[]", {}), "gave no answer"),
-        (late, "gave no answer"),
+        (lambda: (200, b"<html>", {}), "what it sent is no chat completion"),
+        (lambda: (200, b"[]", {}), "what it sent is no chat completion"),
+        (late, "gave no answer within 0.5 seconds"),
     ):
         service.reply = reply
         found = ask("people who will buy gold")
@@ -146,7 +146,7 @@ def test_errors_redirects_and_silence_give_the_grounded_one(
     assert {path for path, _, _ in service.asked} == {"/v1/chat/completions"}  # redirects are not followed
     assert service.asked[0][1]["Authorization"] == "Bearer sesame-key"
     service.server.server_close()
-    assert "gave no answer" in ask("people who will buy gold").note
+    assert "gave no answer: Connection refused" in ask("people who will buy gold").note
 
 
 def test_other_machines_must_be_named() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from small_shop import CUTOFF, LATER, MAILED, SHOP
 
 from found_platform import lake
 from found_platform.errors import BadInput
-from found_platform.rewriting import language_model, lessons, prompts, retrieval, tuning
+from found_platform.rewriting import instructions, language_model, lessons, retrieval, tuning
 from found_platform.settings import Settings
 
 CHAT = (
@@ -99,7 +100,7 @@ def test_a_taught_demand_is_answered_by_its_sentences(domain: lessons.Domain) ->
     taught = lessons.demands(domain, 60, 0)
     assert len(taught) == 60
     for system, user, answer in taught:
-        items = prompts.items_of(answer["content"])
+        items = instructions.items_of(answer["content"])
         assert items
         assert retrieval.sentences(items, int(answer["content"].split()[3])) == tuple(
             s.strip() + "." for s in answer["content"].rstrip(".").split(". ")
@@ -115,6 +116,16 @@ def test_a_taught_demand_is_answered_by_its_sentences(domain: lessons.Domain) ->
     assert any(" but not " in user["content"] for _, user, _ in taught)
     assert taught == lessons.demands(domain, 60, 0)
     assert taught != lessons.demands(domain, 60, 1)
+
+
+def test_baskets_without_a_known_item_make_no_lessons_and_end(domain: lessons.Domain) -> None:
+    nothing = [{"purchase": ["an item that nobody knows"]}, {"click": ["another"], "purchase": []}]
+    assert lessons.demands(replace(domain, baskets=nothing), 5, seed=0) == []
+    assert lessons.demands(replace(domain, baskets=[]), 5, seed=0) == []
+    mixed = [*nothing, domain.baskets[0]]
+    assert len(lessons.demands(replace(domain, baskets=mixed), 5, seed=0)) == 5
+    empty = replace(domain.known, items=domain.known.items[domain.known.texts :], texts=0)
+    assert lessons.about_items(replace(domain, known=empty), 5, seed=0) == []
 
 
 @pytest.mark.parametrize("chat", [CHAT, None], ids=["chat template", "plain"])
@@ -164,7 +175,7 @@ def test_a_language_model_learns_both_stages_and_is_used(
     model, tokenizer = language_model.load(str(tmp_path / "adapter"))
     rows = [row for lesson in lessons.demands(domain, 80, 1)[::10] for row in tuning.tokens(tokenizer, lesson, 1024)]
     assert tuning._held_out_loss(model, tokenizer, rows, 16) == pytest.approx(learned[1].after, rel=1e-4)
-    answer = language_model.local(str(tmp_path / "adapter"))(prompts.rewriting("people who will buy gold", ["gold ring"], 7))
+    answer = language_model.local(str(tmp_path / "adapter"))(instructions.rewriting("people who will buy gold", ["gold ring"], 7))
     assert isinstance(answer, str)
 
     again = tuning.train(shop, CUTOFF, base, tmp_path / "again", options)

@@ -9,10 +9,11 @@ import pytest
 
 from found_platform import lake, registry
 from found_platform.contract import midnight
-from found_platform.scoring import evidence, modes, replay
+from found_platform.scoring import evidence, replay, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import REST, Evidence
-from found_platform.scoring.modes import Demand, Ranking
 from found_platform.scoring.population import Population
+from found_platform.scoring.scorers import Ranking, aligned, late
 from found_platform.settings import Settings
 
 CAT = Demand("pet owners who will buy food for their cat or dog", ("cat food", "dog food"))
@@ -34,7 +35,7 @@ def few_are_enough() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["aligned", "late", "replay"])
 def ranking(request: pytest.FixtureRequest, population: Population, settings: Settings) -> Ranking:
-    made = modes.rank(population, CAT, request.param, settings.horizon_days)
+    made = scorers.rank(population, CAT, request.param, settings.horizon_days)
     assert made.mode == request.param, made.reason
     return made
 
@@ -45,7 +46,7 @@ def best(population: Population, ranking: Ranking, count: int = 20) -> np.ndarra
 
 
 def test_shares_sum_to_one_and_the_largest_comes_first(population: Population, ranking: Ranking) -> None:
-    found = evidence.explain(population, ranking, CAT, best(population, ranking))
+    found = scorers.explain(population, ranking, CAT, best(population, ranking))
     assert len(found) == 20
     assert sum(bool(reasons) for reasons in found.values()) >= 15
     for reasons in filter(None, found.values()):
@@ -62,7 +63,7 @@ def test_texts_are_the_users_own_counted_as_they_are_in_the_lake(
     events = lake.read(settings.lake, "raw_events").to_pandas()
     events = events[(events.event_time < str(cutoff)) & (events.arrived_at <= midnight(cutoff))]
     checked = 0
-    for key, reasons in evidence.explain(population, ranking, CAT, best(population, ranking, 5)).items():
+    for key, reasons in scorers.explain(population, ranking, CAT, best(population, ranking, 5)).items():
         own = events[events.user_key == key]
         for e in reasons:
             if e.kind in ("event", "search", "exposure"):
@@ -75,10 +76,10 @@ def test_texts_are_the_users_own_counted_as_they_are_in_the_lake(
 
 
 def test_late_interaction_gives_each_text_what_the_score_loses_without_it(population: Population) -> None:
-    ranking = Ranking("late", "", modes.late(population, CAT))
-    values = modes.late_values(population, CAT)
+    ranking = Ranking("late", "", late.scores(population, CAT))
+    values = late.event_values(population, CAT)
     past, rows = population.past, best(population, ranking, 5)
-    for row, (key, reasons) in zip(rows, evidence.explain(population, ranking, CAT, rows).items(), strict=True):
+    for row, (key, reasons) in zip(rows, scorers.explain(population, ranking, CAT, rows).items(), strict=True):
         assert key == population.keys[row]
         whole = np.exp(ranking.of(population.vectors)[row]) - 0.05
         for e in reasons:
@@ -93,7 +94,7 @@ def test_replay_gives_each_group_what_the_log_odds_lose_without_it(population: P
     replayed = replay.answer(population, CAT.matched(population), settings.horizon_days)
     ranking = Ranking("replay", "", replayed.scores, replayed=replayed)
     basis, rows = replayed.basis, best(population, ranking, 10)
-    found = evidence.explain(population, ranking, CAT, rows)
+    found = scorers.explain(population, ranking, CAT, rows)
     usual = np.median(basis.features, 0)
     for row, reasons in zip(rows, found.values(), strict=True):
         lost = {}
@@ -113,11 +114,11 @@ def test_replay_gives_each_group_what_the_log_odds_lose_without_it(population: P
 
 
 def test_aligned_texts_are_the_nearest_of_the_users_own(population: Population, settings: Settings) -> None:
-    ranking = modes.rank(population, CAT, "aligned", settings.horizon_days)
+    ranking = scorers.rank(population, CAT, "aligned", settings.horizon_days)
     rows = best(population, ranking, 5)
     assert ranking.query is not None
-    values = modes.aligned_values(population, ranking.query, population.past)
-    for row, reasons in zip(rows, evidence.explain(population, ranking, CAT, rows).values(), strict=True):
+    values = aligned.event_values(population, ranking.query, population.past)
+    for row, reasons in zip(rows, scorers.explain(population, ranking, CAT, rows).values(), strict=True):
         own = population.past.user == row
         sums = np.bincount(population.past.text[own], weights=values[own])
         largest = [population.words[t] for t in np.argsort(-sums, kind="stable") if sums[t] > 1e-6][: evidence.SHOWN]
@@ -127,7 +128,7 @@ def test_aligned_texts_are_the_nearest_of_the_users_own(population: Population, 
 
 
 def test_what_an_audience_has_more_of_is_counted_by_hand(population: Population, settings: Settings) -> None:
-    rows = best(population, modes.rank(population, CAT, "late", settings.horizon_days), 40)
+    rows = best(population, scorers.rank(population, CAT, "late", settings.horizon_days), 40)
     found = evidence.typical(population, rows)
     assert found
     past, known = population.past, np.flatnonzero(population.has_history)

@@ -49,14 +49,6 @@ def test_rare_labels_do_not_make_newtons_method_diverge(rng: np.random.Generator
     assert (features[:3] @ weights + bias).min() > (features[3:] @ weights + bias).max() - 1e-6
 
 
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    from scipy.stats import binomtest
-
-    for hits, count in ((0, 10), (3, 10), (57, 90), (10, 10)):
-        exact = binomtest(hits, count).proportion_ci(method="wilson")
-        assert heads.wilson(hits / count, count) == pytest.approx((exact.low, exact.high), abs=1e-4)
-
-
 def test_the_reach_curve_counts_who_would_have_been_reached() -> None:
     odds = np.arange(100.0)
     did = odds >= 90

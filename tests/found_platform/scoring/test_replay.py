@@ -15,12 +15,16 @@ from sklearn.metrics import roc_auc_score
 from found_platform import lake, registry
 from found_platform.audiences import lookup
 from found_platform.contract import CHANNELS
-from found_platform.embedding import users
+from found_platform.embedding import texts, users
+from found_platform.embedding.sentences import embed_sentences
 from found_platform.errors import BadInput
-from found_platform.scoring import heads, matching, modes, past, replay
+from found_platform.index import past
+from found_platform.index.states import LakeStates
+from found_platform.scoring import heads, matching, replay, scorers
+from found_platform.scoring.demand import Demand
 from found_platform.scoring.matching import Matching
-from found_platform.scoring.modes import Demand
 from found_platform.scoring.population import Population
+from found_platform.scoring.scorers import late
 from found_platform.settings import Settings
 from found_platform.training_data import export
 
@@ -103,7 +107,7 @@ def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date,
     )
     again = Population.stored(changed, str(population.version), cutoff)
     np.testing.assert_array_equal(replay.answer(again, wanted, settings.horizon_days).scores, before.scores)
-    np.testing.assert_array_equal(modes.late(again, Demand("gold")), modes.late(population, Demand("gold")))
+    np.testing.assert_array_equal(late.scores(again, Demand("gold")), late.scores(population, Demand("gold")))
 
 
 def test_what_nobody_did_is_not_replayed_and_late_interaction_takes_over(settings: Settings, population: Population) -> None:
@@ -112,20 +116,21 @@ def test_what_nobody_did_is_not_replayed_and_late_interaction_takes_over(setting
         replay.answer(population, nobody, settings.horizon_days)
     with pytest.raises(replay.PastTooShort, match="too short to learn from"):
         replay.answer(population, nobody, 3)
-    ranking = modes.rank(population, Demand("gold"), "replay", 3)
+    ranking = scorers.rank(population, Demand("gold"), "replay", 3)
     assert ranking.mode == "late"
     assert "late interaction instead of replay" in ranking.reason
 
 
 def test_auto_takes_the_aligned_cosine_where_nothing_resembles_the_demand(settings: Settings, population: Population) -> None:
-    ranking = modes.rank(population, Demand("lattice field theory", note="nothing in the data resembles this"), "auto", 7)
+    ranking = scorers.rank(population, Demand("lattice field theory", note="nothing in the data resembles this"), "auto", 7)
     assert ranking.mode == "aligned"
     assert "nothing in the data resembles this" in ranking.reason
 
 
 def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None:
     at = int(np.bincount(population.past.text).argmax())
-    far = int((matching.texts(population) @ matching.texts(population)[at]).argmin())
+    space = population.states.frozen_texts
+    far = int((space @ space[at]).argmin())
     wanted, unwanted = population.words[far], population.words[at]
     assert matching.match(population, [[unwanted]]).closeness[at] > matching.SAME
     left_out = matching.match(population, [[wanted]], unwanted=[unwanted])
@@ -133,27 +138,24 @@ def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None
     assert left_out.closeness[far] > matching.SAME
 
 
-def test_a_category_speaks_for_texts_that_do_not(
-    settings: Settings, population: Population, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_category_speaks_for_texts_that_do_not(settings: Settings, population: Population, cutoff: dt.date) -> None:
     events = lake.read(settings.lake, "raw_events").to_pandas()
     known = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff)) & events.category.notna()]
     counts = (
         known.groupby(["text_id", "category"]).size().reset_index(name="n").sort_values(["n", "category"], ascending=[False, True])
     )
     most = dict(reversed(list(zip(counts.text_id, counts.category, strict=True))))  # the first of each text stays
-    assert population.categories == [most.get(i) for i in population.past.texts.tolist()]
+    states, model = population.states, population.model
+    assert isinstance(states, LakeStates)
+    categories = states.texts["category"].to_pylist()
+    assert categories == [most.get(i) for i in population.past.texts.tolist()]
     name = known.category.mode()[0]
-    inside = np.array([c == name for c in population.categories])
-    said = matching.texts(population)[inside] @ matching._asked(population, [name])[0]
-    with monkeypatch.context() as without:
-        without.setattr(matching, "CATEGORY", 0.0)
-        matching.texts.cache_clear()
-        alone = matching.texts(population)
-    matching.texts.cache_clear()
-    assert (said > alone[inside] @ matching._asked(population, [name])[0]).mean() > 0.9
-    silent = np.array([c is None for c in population.categories])
-    np.testing.assert_allclose(matching.texts(population)[silent], alone[silent], atol=1e-6)
+    inside = np.array([c == name for c in categories])
+    of_name = texts.frozen_phrases(model, [name])[0]
+    alone = texts.frozen(model, states.text_vectors, [None] * len(categories))
+    assert (states.frozen_texts[inside] @ of_name > alone[inside] @ of_name).mean() > 0.9
+    silent = np.array([c is None for c in categories])
+    np.testing.assert_allclose(states.frozen_texts[silent], alone[silent], atol=1e-6)
 
 
 def test_looking_is_no_buying_where_buying_is_asked_for(settings: Settings, population: Population) -> None:
@@ -187,10 +189,10 @@ def test_late_interaction_counts_what_the_models_head_does(population: Populatio
     keys = [population.keys[i] for i in few]
     rows = feature_store.history(population.settings, keys, [midnight(population.cutoff)] * len(keys))
     texts = users.texts_of(population.settings, model, population.cutoff)
-    query = torch.from_numpy(modes.embed_sentences(model, ["gold ring"]))
+    query = torch.from_numpy(embed_sentences(model, ["gold ring"]))
     with torch.inference_mode():
         own = model.late_scores(users.tensors_of(population.settings, model, rows, texts), query)[:, 0].numpy()
-    np.testing.assert_allclose(modes.late(population, Demand("gold ring"))[few], own, atol=0.15)  # ages: days against seconds
+    np.testing.assert_allclose(late.scores(population, Demand("gold ring"))[few], own, atol=0.15)  # ages: days against seconds
 
 
 def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
@@ -228,8 +230,8 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
     end = cutoff + dt.timedelta(days=home.horizon_days)
     happened = lake.read(home.lake, "raw_events", lake.days_where(cutoff, end))
     happened = happened.filter(pc.invert(happened["exposure"]))
-    texts = set(shuffled.past.texts[wanted.closeness > 0].tolist())
-    doers = {u for u, t in zip(happened["user_key"].to_pylist(), happened["text_id"].to_pylist(), strict=True) if t in texts}
+    wanted_texts = set(shuffled.past.texts[wanted.closeness > 0].tolist())
+    doers = {u for u, t in zip(happened["user_key"].to_pylist(), happened["text_id"].to_pylist(), strict=True) if t in wanted_texts}
     did = np.array([key in doers for key in shuffled.keys])
     others = shuffled.has_history & ~np.isin(shuffled.keys, list(users.held_out(home, version, cutoff)))
     without, with_it = (roc_auc_score(did[others], s[others]) for s in scores)
@@ -240,8 +242,8 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
 def test_a_persons_own_phrases_leave_the_rest_of_the_demand_as_it_was_read(
     settings: Settings, population: Population, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    word, days, rank = common_word(population), [], modes.rank
-    monkeypatch.setattr(modes, "rank", lambda *asked: days.append(asked[-1]) or rank(*asked))
+    word, days, rank = common_word(population), [], scorers.rank
+    monkeypatch.setattr(scorers, "rank", lambda *asked: days.append(asked[-1]) or rank(*asked))
     asked = "people who will pay for something worth more than 500 in the next 5 days"
     seen = lookup.score(settings, lookup.Question(asked, phrases=(word,)))
     assert seen.demand.phrases == (word,)
@@ -260,7 +262,7 @@ def test_phrases_and_a_prompt_are_refused(settings: Settings) -> None:
 def test_a_filter_that_cannot_be_read_is_refused_before_anybody_is_ranked(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modes, "rank", lambda *_: pytest.fail("ranked"))
+    monkeypatch.setattr(scorers, "rank", lambda *_: pytest.fail("ranked"))
     with pytest.raises(BadInput, match="no_such_column"):
         lookup.find(settings, lookup.Question("gold", where="no_such_column > 1"))
 

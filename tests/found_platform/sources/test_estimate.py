@@ -79,7 +79,7 @@ def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
         patch.setattr(estimate.shutil, "disk_usage", lambda path: Usage(1e6))
         refused = call_found(*demo)
     assert refused.status == 2
-    assert "is expected to take about 48 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
+    assert "is expected to take about 40 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
     assert not (tmp_path / "home").exists()
     said = [call_found(*demo, *more).err.splitlines() for more in ([], [], ["--force"])]
     expected = f"Expect 37 to 150 seconds and 24 to 95 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"

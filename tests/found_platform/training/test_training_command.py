@@ -183,7 +183,7 @@ for command, config in (argument.split("=", 1) for argument in sys.argv[1:]):
     sys.argv = ["training", command, "--config", config]
     runpy.run_module("found_platform.training", run_name="__main__", alter_sys=True)
 ours = {name.split(".")[1] for name in sys.modules if name.startswith("found_platform.")}
-assert ours == {"training"}, ours
+assert ours == {"training", "metrics"}, ours
 assert not BANNED & {name.split(".")[0] for name in sys.modules}
 print("to the end")
 """

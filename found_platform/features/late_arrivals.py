@@ -1,11 +1,11 @@
-"""What was known when. An event is known from the day it arrived on, so a day's snapshot has versions.
+"""Late arrivals (bitemporal snapshots): an event counts from the day it arrived on, so a day's snapshot has versions.
 
 The version of a snapshot that is known on day v holds the events that had arrived by then, and is created at 00:00 of the day
 after v. Every snapshot has the version of its own day; it has one more for each later day on which events of its past arrived.
 Knowledge is kept by the day, never sooner than the truth. Without late events there is one version, and none of this costs a thing.
 """
 
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false, reportReturnType=false
 # (an Ibis column's type is known only at run time)
 
 from typing import Literal
@@ -13,6 +13,13 @@ from typing import Literal
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
+
+from found_platform.contract import RETURN
+
+
+def brought_back(events: ir.Table) -> ir.Value:
+    """Whether an event brings back what was bought: it is no sign of interest, and never counts as a purchase."""
+    return events.status.fill_null("") == RETURN
 
 
 def known_day(events: ir.Table) -> ir.Value:

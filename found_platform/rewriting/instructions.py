@@ -20,21 +20,21 @@ def rewriting(demand: str, items: Sequence[str], days: int) -> list[Message]:
         f"fit the demand, with two to five items each:\n{forms}\n"
         "Items are taken from the data below. Leave out what the demand leaves out. Answer with the sentences alone."
     )
-    shown = "\n".join(f"- {item}" for item in items[:EXAMPLES])
+    listed = "\n".join(f"- {item}" for item in items[:EXAMPLES])
     return [
         {"role": "system", "content": system},
-        {"role": "user", "content": f"Items of the data:\n{shown}\nDemand: {demand}"},
+        {"role": "user", "content": f"Items of the data:\n{listed}\nDemand: {demand}"},
     ]
 
 
 def items_of(answer: str) -> dict[str, list[str]]:
     """The items by kind of template in an answer; other words in it are passed over."""
-    found: dict[str, list[str]] = {}
+    items_by_kind: dict[str, list[str]] = {}
     for kind, template in told().items():
         before, after = template["sentence"].split("{items}")
         head = re.escape(before.strip()).replace(r"\{days\}", r"\d+").replace(r"\ ", r"\s+")
         tail = re.escape(after.strip())
-        for said in re.findall(rf"{head}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):
-            items = (item.strip(" -\"'“”") for item in said.split(", "))
-            found[kind] = list(dict.fromkeys([*found.get(kind, []), *filter(None, items)]))
-    return found
+        for enumeration in re.findall(rf"{head}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):
+            items = (item.strip(" -\"'“”") for item in enumeration.split(", "))
+            items_by_kind[kind] = list(dict.fromkeys([*items_by_kind.get(kind, []), *filter(None, items)]))
+    return items_by_kind

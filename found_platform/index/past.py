@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from found_platform import lake
-from found_platform.contract import CHANNELS, midnight
+from found_platform.contract import CHANNELS, RETURN, midnight
 from found_platform.settings import Settings
 
 EPOCH = dt.date(1970, 1, 1)
@@ -29,7 +29,7 @@ def date_of(day: int) -> dt.date:
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """The events known before a cutoff, ordered by user and, for each, by the day they were known.
+    """The events known before a cutoff but what was brought back, ordered by user and, for each, by the day they were known.
 
     Attributes:
         day: the cutoff, in days.
@@ -58,8 +58,13 @@ class Past:
     @cached_property
     def first_day(self) -> int:
         """The first day on which a user did something of their own; the cutoff where nobody ever did."""
-        own = self.happened[~self.exposed]
-        return int(own.min()) if len(own) else self.day
+        return int(np.min(self.happened, where=~self.exposed, initial=self.day))
+
+    def of_users(self, rows: np.ndarray) -> np.ndarray:
+        """(M,) places of all events of some users, by row. Events are in the order of users, so nobody else's are read."""
+        rows = np.sort(rows).astype(self.user.dtype)  # of another type the whole array would be converted
+        starts, ends = np.searchsorted(self.user, rows), np.searchsorted(self.user, rows, "right")
+        return np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)]) if len(rows) else np.empty(0, np.int64)
 
     def of_texts(self, wanted: np.ndarray) -> "Past":
         """The events with one of the texts that are `wanted` (T,) bool."""
@@ -81,8 +86,8 @@ class Past:
         return largest
 
 
-def load(settings: Settings, keys: list[str], cutoff: dt.date) -> Past:
-    """The past of the users `keys` before a cutoff, as far back as a model of it may look."""
+def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Past:
+    """The past of the users `keys` (U,) before a cutoff, as far back as a model of it may look."""
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "events", settings.lake, "raw_events")
     con.register("users", pa.table({"user_key": keys, "user": pa.array(np.arange(len(keys)), pa.int32())}))
@@ -93,7 +98,8 @@ def load(settings: Settings, keys: list[str], cutoff: dt.date) -> Past:
         "date_diff('day', DATE '1970-01-01', known_date)::INTEGER AS known, code, exposure, "
         "abs(coalesce(amount, 0))::FLOAT AS amount "
         "FROM events JOIN users USING (user_key) JOIN channels USING (channel) "
-        "WHERE event_date < $cutoff AND event_date >= $first AND arrived_at <= $moment ORDER BY user, known, happened, event_time",
+        f"WHERE status IS DISTINCT FROM '{RETURN}' AND event_date < $cutoff AND event_date >= $first AND arrived_at "
+        f"<= $moment ORDER BY user, known, happened, event_time",
         {"cutoff": cutoff, "first": cutoff - dt.timedelta(days=settings.history_days), "moment": midnight(cutoff)},
     ).to_arrow_table()
     texts, text = np.unique(found["text_id"].to_numpy(), return_inverse=True)

@@ -1,0 +1,123 @@
+"""A process that looks up: how long its first answer takes, what it holds in memory, and whether ten thousand answers change that.
+
+    .venv/bin/python benchmarks/process.py make HOME [--users N] [--events N]    a made-up home, published without any training
+    .venv/bin/python benchmarks/process.py first HOME [--mode MODE]              the first look-ups of this process
+    .venv/bin/python benchmarks/process.py many HOME [--count N]                 look-ups in eight threads
+
+`first` times `lookup.find` once the libraries are imported, which is told apart. Memory is that of the process: `anonymous` is its
+own, `mapped` are pages of files, which processes share and the system takes back when it needs them.
+"""
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("torch", "transformers.models.bert.modeling_bert", "sklearn.ensemble", "found_platform.audiences.lookup")
+INDEX_LIBRARIES = ("pymilvus", "milvus_lite.server_manager")
+THINGS = ("gold", "a tent", "cat food", "running shoes", "a new phone")
+TOP, THREADS = 100, 8
+WIDTH = 128
+FILTER = "events_28d >= 3"
+
+
+def memory() -> dict[str, float]:
+    """Megabytes of this process that are its own, and that are pages of files."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    kilobytes = {"anonymous_mb": lines["RssAnon"], "mapped_mb": lines["RssFile"]}
+    return {name: round(int(value.split()[0]) / 1024, 1) for name, value in kilobytes.items()}
+
+
+def make(home: Path, users: int, events: int, days: int) -> dict[str, Any]:
+    """A home whose publication is of made-up users."""
+    import lookup as bench  # the benchmark beside this one
+
+    from found_platform import index, registry
+    from found_platform.index import snapshot
+
+    seconds = {}
+    began = time.perf_counter()
+    settings = bench.make_home(home, users, events=events, days=days)
+    (home / "settings.yaml").write_text("profile: tiny\nencoder: random-bert\n")
+    version = bench.add_version(settings, WIDTH, 1)
+    registry.promote(settings, version)
+    seconds["make_s"] = time.perf_counter() - began
+    began = time.perf_counter()
+    published = index.publish(settings, version, bench.AS_OF)
+    seconds["publish_s"] = time.perf_counter() - began
+    files = snapshot.folder(settings, published.name)
+    return {"users": users, **seconds, "snapshot_mb": round(sum(f.stat().st_size for f in files.rglob("*")) / 2**20)}
+
+
+def ask(home: Path, mode: str, place: int, where: str | None = None) -> Any:
+    from found_platform.audiences import lookup
+    from found_platform.settings import Settings
+
+    question = lookup.Question(f"people who will soon buy {THINGS[place % len(THINGS)]}", mode=mode, where=where)
+    return lookup.find(Settings.load(home), question, lookup.Size(top=TOP))
+
+
+def first(home: Path, mode: str, where: str | None) -> dict[str, Any]:
+    """The first three look-ups of this process."""
+    began = time.perf_counter()
+    for name in (*LIBRARIES, *(INDEX_LIBRARIES if mode == "aligned" else ())):
+        importlib.import_module(name)
+    figures: dict[str, Any] = {"mode": mode, "import_s": round(time.perf_counter() - began, 2), "before": memory()}
+    for place in range(3):
+        began, used = time.perf_counter(), time.process_time()
+        answer = ask(home, mode, place, where)
+        figures[f"answer_{place + 1}_s"] = round(time.perf_counter() - began, 2)
+        figures[f"answer_{place + 1}_cpu_s"] = round(time.process_time() - used, 2)
+    return {**figures, "reason": answer.reason, "users": answer.count, "after": memory()}
+
+
+def many(home: Path, count: int) -> dict[str, Any]:
+    """Look-ups in eight threads: memory and threads after a tenth of them, and after all."""
+    modes = ("aligned", "aligned", "aligned", "aligned", "aligned", "aligned", "aligned", "late", "auto", "aligned")
+
+    def one(place: int) -> None:
+        ask(home, modes[place % len(modes)], place, FILTER if place % 3 == 0 else None)
+
+    def state() -> dict[str, Any]:
+        gc.collect()
+        return {**memory(), "threads": threading.active_count(), "system_threads": len(os.listdir("/proc/self/task"))}
+
+    one(0)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(one, range(count // 10)))
+    before = state()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(one, range(count // 10, count)))
+    seconds = time.perf_counter() - began
+    return {"count": count, "each_ms": round(1000 * seconds / count, 1), "after_a_tenth": before, "after_all": state()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["make", "first", "many"])
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--events", type=int, default=90, help="of each user")
+    parser.add_argument("--days", type=int, default=98)
+    parser.add_argument("--mode", default="replay")
+    parser.add_argument("--where")
+    parser.add_argument("--count", type=int, default=10_000)
+    given = parser.parse_args()
+    if given.what == "make":
+        figures = make(given.home, given.users, given.events, given.days)
+    elif given.what == "first":
+        figures = first(given.home, given.mode, given.where)
+    else:
+        figures = many(given.home, given.count)
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

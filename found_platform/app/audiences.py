@@ -1,0 +1,299 @@
+"""Saved audiences: previewed, saved, refreshed, listed, shown, exported, measured, forgotten."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from found_platform.app.context import Context
+from found_platform.app.document import APART
+from found_platform.app.use_case import Effect, use_case
+from found_platform.audiences.question import Question, Size
+from found_platform.errors import BadInput, JobFailed
+
+if TYPE_CHECKING:
+    from found_platform.audiences.export import Exported
+    from found_platform.audiences.lift import Lift
+    from found_platform.audiences.membership import Refresh
+    from found_platform.audiences.preview import Preview
+    from found_platform.audiences.specification import Specification
+    from found_platform.settings import Settings
+
+BALANCED = Size(level="balanced")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An audience as a person describes it.
+
+    Attributes:
+        exclude: files of users to leave out.
+        without: saved audiences to leave out.
+        holdout: share of the members to keep out of exports.
+    """
+
+    question: Question
+    size: Size = BALANCED
+    exclude: tuple[Path, ...] = ()
+    without: tuple[str, ...] = ()
+    holdout: float = 0.0
+
+
+def _specification(settings: "Settings", draft: Draft, name: str) -> "Specification":
+    """Checked against the home."""
+    from found_platform.audiences import specification
+    from found_platform.privacy import keys
+
+    users = set().union(*(keys.read_users(settings, file) for file in draft.exclude))
+    return specification.draft(
+        settings,
+        audience=name,
+        question=draft.question,
+        size=draft.size,
+        without_audiences=tuple(dict.fromkeys(draft.without)),
+        without_users=tuple(sorted(users)),
+        holdout=draft.holdout,
+    )
+
+
+@dataclass(frozen=True)
+class Previewing:
+    """What an audience would be: a draft (for the audience `name`, where it is for one), or else the saved audience `name`.
+
+    `plot` is a PNG to draw scores and past precision into; one that exists is replaced with `overwrite` alone.
+    """
+
+    draft: Draft | None = None
+    name: str | None = None
+    plot: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """A specification, and what it would be."""
+
+    specification: "Specification"
+    preview: "Preview"
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.preview.as_dict()
+
+
+@use_case(Effect.NAMES, "preview")
+def preview(context: Context, request: Previewing) -> Previewed:
+    """What an audience would be now, with some of its members. Nothing is saved."""
+    from found_platform.audiences import pictures, specification
+    from found_platform.audiences import preview as previewing
+    from found_platform.audiences.export import refuse_existing
+
+    settings = context.settings
+    if request.plot is not None and not request.overwrite:
+        refuse_existing(request.plot)
+    if request.draft is not None:
+        described = _specification(settings, request.draft, request.name or specification.UNNAMED)
+    elif request.name is not None:
+        described = specification.newest(settings, request.name)
+    else:
+        raise BadInput("Ask with a sentence, or with the name of a tuned prompt.")
+    seen = previewing.preview(settings, described)
+    if request.plot is not None:
+        try:
+            request.plot.write_bytes(pictures.plot(seen.histogram, seen.curve))
+        except OSError as error:
+            raise BadInput(f"{request.plot} cannot be written: {error.strerror or error}.") from None
+    return Previewed(described, seen)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A saved audience: its newest specification, its newest refresh, and a warning where its size has jumped.
+
+    `changed` is false where a refresh that was just asked for came out as the one before; None where none was.
+    """
+
+    specification: "Specification"
+    refresh: "Refresh | None"
+    warning: str | None = None
+    changed: bool | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        changed = {} if self.changed is None else {"changed": self.changed}
+        return {**_described(self.specification), "refresh": asdict(self.refresh) if self.refresh else None, **changed}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Saved audiences, in the order that was asked for."""
+
+    home: Path
+    audiences: tuple[Listed, ...]
+
+
+@dataclass(frozen=True)
+class Refreshed(Listing):
+    """Audiences after a refresh. `unchanged` names those whose members stayed; `failure` says which could not be refreshed and
+    why, where there are any: those keep their last members."""
+
+    unchanged: tuple[str, ...] = field(default=(), metadata=APART)
+    failure: str | None = field(default=None, metadata=APART)
+
+
+@dataclass(frozen=True)
+class Save:
+    """A draft to keep as the next version of the audience `name`, whose members are found at once."""
+
+    name: str
+    draft: Draft
+
+
+@use_case(Effect.CHANGES, "save", "refresh")
+def save(context: Context, request: Save) -> Listing:
+    """Keeps a specification and finds its members. Where they cannot be found, the error says that the version is saved."""
+    from found_platform.audiences import specification
+
+    settings, name = context.settings, request.name
+    described = _specification(settings, request.draft, name)
+    if name == specification.UNNAMED:
+        raise BadInput(f"No audience is called {name}: choose another name.")
+    saved = specification.save(settings, described)
+    try:
+        _refresh(context, name)
+    except (BadInput, JobFailed) as error:
+        why = f"Version {saved.version} of {name} is saved, and its members could not be found: {error}"
+        raise type(error)(why) from None
+    return _listing(context, [name])
+
+
+@use_case(Effect.CHANGES, "refresh")
+def refresh(context: Context, name: str | None) -> Refreshed:
+    """Finds the members of an audience anew, or of every one (None). One of many that fails does not stop the others."""
+    from found_platform.audiences import membership, specification
+
+    settings = context.settings
+    names = specification.in_order(settings) if name is None else [specification.newest(settings, name).audience]
+    before = {each: membership.last(settings, each) for each in names}
+    failed: dict[str, Exception] = {}
+    for each in names:
+        try:
+            _refresh(context, each)
+        except (BadInput, JobFailed) as error:
+            if name is not None:
+                raise
+            failed[each] = error
+    done = [each for each in names if each not in failed]
+    same = tuple(each for each in done if before[each] == membership.last(settings, each))
+    failure = None
+    if failed:
+        reasons = "; ".join(f"{each}: {error}" for each, error in failed.items())
+        failure = f"{len(failed)} of {len(names)} audiences keep their last members: {reasons}"
+    rows = (replace(row, changed=row.specification.audience not in same) for row in _listing(context, done).audiences)
+    rows = tuple(row if row.changed else replace(row, warning=None) for row in rows)
+    return Refreshed(settings.home, rows, same, failure)
+
+
+def _refresh(context: Context, name: str) -> None:
+    from dagster_defs import runs
+
+    runs.refresh(context.settings, name)
+
+
+@use_case(Effect.READS)
+def list_saved(context: Context) -> Listing:
+    """Every saved audience, by name."""
+    from found_platform.audiences import specification
+
+    return _listing(context, specification.names(context.settings))
+
+
+def _listing(context: Context, names: list[str]) -> Listing:
+    from found_platform.audiences import membership, specification
+
+    settings = context.settings
+    rows = []
+    for name in names:
+        last = membership.history(settings, name)[:2]
+        jumped = membership.jump(last[1].size, last[0].size) if len(last) > 1 else None
+        rows.append(Listed(specification.newest(settings, name), last[0] if last else None, jumped))
+    return Listing(settings.home, tuple(rows))
+
+
+@dataclass(frozen=True)
+class AudiencePage:
+    """What an audience is, and its refreshes, newest first."""
+
+    specification: "Specification"
+    refreshes: list["Refresh"]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**_described(self.specification), "refreshes": [asdict(refresh) for refresh in self.refreshes]}
+
+
+@use_case(Effect.READS)
+def show(context: Context, name: str) -> AudiencePage:
+    """One saved audience. Raises BadInput where there is none of that name."""
+    from found_platform.audiences import membership, specification
+
+    return AudiencePage(specification.newest(context.settings, name), membership.history(context.settings, name))
+
+
+@dataclass(frozen=True)
+class Export:
+    """The members of an audience into a file (.parquet or .csv); `with_holdout` has those of the holdout in it, marked.
+
+    A file that exists is replaced with `overwrite` alone.
+    """
+
+    name: str
+    out: Path
+    with_holdout: bool = False
+    overwrite: bool = False
+
+
+@use_case(Effect.NAMES, "export")
+def export(context: Context, request: Export) -> "Exported":
+    """Writes the members by the ids of the source, and beside them where they come from."""
+    from found_platform.audiences import export as exporting
+
+    how = {"with_holdout": request.with_holdout, "overwrite": request.overwrite}
+    return exporting.export(context.settings, request.name, request.out, **how)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What an audience was worth in `days` after a refresh; `texts` and `categories` count, else what the demand matches."""
+
+    name: str
+    days: int | None = None
+    texts: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+
+@use_case(Effect.READS, "lift")
+def lift(context: Context, request: Measure) -> "Lift":
+    """Compares the members of a past refresh with its holdout."""
+    from found_platform.audiences import lift as lifting
+
+    return lifting.measure(context.settings, request.name, days=request.days, texts=request.texts, categories=request.categories)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """An audience that is gone."""
+
+    audience: str
+
+
+@use_case(Effect.CHANGES, "forget")
+def forget(context: Context, name: str) -> Forgotten:
+    """Removes an audience and its members at every refresh; the audit keeps what was done with it."""
+    from dagster_defs import runs
+    from found_platform.audiences import specification
+
+    specification.newest(context.settings, name)
+    runs.forget(context.settings, name)
+    return Forgotten(name)
+
+
+def _described(described: "Specification") -> dict[str, Any]:
+    by = {"created_by": described.created_by, "created_at": described.created_at}
+    return {"audience": described.audience, "version": described.version, "specification": described.said(), **by}

@@ -1,0 +1,35 @@
+"""What every use case is handed: of which home it is asked, by whom, and who is told how far it is."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from found_platform.app.progress import Listener, nobody
+from found_platform.errors import BadInput
+from found_platform.home import option as home_option
+from found_platform.privacy.actor import Actor, account
+from found_platform.settings import Settings
+
+__all__ = ["Actor", "Context", "account", "home_option"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Made anew for each request; a program that lives long makes many.
+
+    Attributes:
+        home: the folder of all state, as the person wrote it.
+        actor: who asks. Every row of the audit names them.
+        tell: called with each event of `progress`.
+    """
+
+    home: Path
+    actor: Actor
+    tell: Listener = nobody
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of a home where something has run. Raises BadInput otherwise."""
+        if not (self.home / "source.yaml").exists():
+            raise BadInput(f"Nothing has run in {self.home} yet: start with `found demo{home_option(self.home)}`.")
+        return Settings.load(self.home)

@@ -1,0 +1,52 @@
+"""How far a long use case is: events that it tells its context, and that a way in shows as it likes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A home is tied to a source and everything is about to run. `notes` say what is new and what to expect."""
+
+    source: str
+    first: date
+    end: date
+    cutoff: date
+    profile: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Working:
+    """What is being worked on from now on: an asset, or what it waits for."""
+
+    on: str
+
+
+@dataclass(frozen=True)
+class AssetDone:
+    """One asset of a full run: keys made in this run, keys that were up to date, rows written, seconds."""
+
+    asset: str
+    made: int
+    up_to_date: int
+    rows: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DaysDone:
+    """Days of an asset that a backfill has made so far, of all that it has to make."""
+
+    asset: str
+    made: int
+    total: int
+
+
+Event = Opened | Working | AssetDone | DaysDone
+Listener = Callable[[Event], None]
+
+
+def nobody(event: Event) -> None:
+    """The listener where nobody looks."""

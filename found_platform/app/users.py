@@ -1,0 +1,198 @@
+"""Single users: what is known of one, and who may never be targeted."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from found_platform.app.context import Context
+from found_platform.app.use_case import Effect, use_case
+from found_platform.contract import CHANNELS, WINDOWS
+from found_platform.errors import BadInput
+
+if TYPE_CHECKING:
+    from found_platform.privacy.suppression import Change
+    from found_platform.settings import Settings
+
+
+@dataclass(frozen=True)
+class Show:
+    """One user, by the id of the source: as of a day (before which things were known; None is the newest), or `online`."""
+
+    user: str
+    as_of: str | None = None
+    online: bool = False
+
+
+@dataclass(frozen=True)
+class UserEvent:
+    """Something that a user did, or, an exposure, that was done to them. The amount is a range, as features keep it."""
+
+    time: dt.datetime
+    channel: str
+    text: str
+    amount: str | None
+    exposure: bool
+
+
+@dataclass(frozen=True)
+class UserSearch:
+    """Something that a user searched for."""
+
+    time: dt.datetime
+    text: str
+
+
+@dataclass(frozen=True)
+class UserPage:
+    """What the platform knows of a user at a moment: attributes, activity by window, last events and searches, oldest first."""
+
+    user_id: str
+    as_of: dt.datetime
+    source: str
+    profile: dict[str, Any]
+    activity: dict[str, Any]
+    events: list[UserEvent]
+    searches: list[UserSearch]
+
+    @property
+    def by_window(self) -> dict[str, dict[int, Any]]:
+        """What is counted over windows of days: by measure, then by length of the window."""
+        measures = ("events", "active_days", "amount", *CHANNELS)
+        return {m: {w: self.activity[f"{m}_{w}d"] for w in WINDOWS} for m in measures}
+
+    @property
+    def overall(self) -> dict[str, Any]:
+        """The rest of the activity."""
+        counted = {f"{measure}_{w}d" for measure, windows in self.by_window.items() for w in windows}
+        return {name: value for name, value in self.activity.items() if name not in counted}
+
+
+@use_case(Effect.NAMES, "user show")
+def show(context: Context, request: Show) -> UserPage:
+    """The features of a user. Raises BadInput where nothing is known of them."""
+    from found_platform import contract, feature_store
+    from found_platform.privacy import audit, keys
+
+    settings = context.settings
+    if request.online and request.as_of:
+        raise BadInput("--online shows what the online store holds now: leave out --as-of.")
+    key = keys.user_key(keys.home_secret(settings), request.user)
+    if request.online:
+        moment = feature_store.online_moment(settings)
+        row = {name: values[0] for name, values in feature_store.online(settings, [key]).items()}
+    else:
+        day = request.as_of and contract.parse_day(request.as_of, "--as-of")
+        moment = contract.midnight(day) if day else _newest(settings)
+        row = feature_store.history(settings, [key], [moment]).to_pylist()[0]
+    if row["events_lookback"] is None:
+        raise BadInput(
+            f"Nothing is known of a user {request.user!r} as of {moment:%Y-%m-%d}: check the id, or choose another --as-of."
+        )
+    page = _page(settings, request.user, moment, "online store" if request.online else "history", row)
+    audit.record(settings, "user show", question={"as_of": f"{moment:%Y-%m-%d}", "from": page.source}, rows=1)
+    return page
+
+
+def _newest(settings: "Settings") -> dt.datetime:
+    from found_platform import contract, lake
+
+    days = [f["partition.event_date"] for f in lake.files(settings.lake, "user_tabular")]
+    if not days:
+        raise BadInput(f"user_tabular has no rows in {settings.home}: run `found demo` or `found backfill` first.")
+    return contract.snapshot_time(dt.date.fromisoformat(str(max(days))))
+
+
+def _page(settings: "Settings", user: str, moment: dt.datetime, source: str, row: dict[str, Any]) -> UserPage:
+    from found_platform import contract, lake
+
+    text_ids = {*(row["text_ids"] or []), *(row["search_text_ids"] or [])}
+    con = lake.connect(settings.duckdb_memory)
+    lake.view(con, "texts", settings.lake, "behavior_text")
+    query = "SELECT text_id, any_value(text) FROM texts WHERE event_date < ? AND list_contains(?, text_id) GROUP BY 1"
+    # days of texts that were never made, or are not made again yet, leave an id
+    names = {i: f"text {i}" for i in text_ids} | dict(con.execute(query, [moment.date(), list(text_ids)]).fetchall())
+
+    def when(microseconds: int) -> dt.datetime:
+        return dt.datetime.fromtimestamp(microseconds / 1e6, dt.UTC)
+
+    columns = [row[c] or [] for c in ("times", "channels", "text_ids", "amount_buckets", "exposures")]
+    searches = zip(row["search_times"] or [], row["search_text_ids"] or [], strict=True)
+    return UserPage(
+        user_id=user,
+        as_of=moment,
+        source=source,
+        profile={name: row[name] for name in contract.profile_schema(settings.home).names},
+        activity={f.name: row[f.name] for f in contract.ACTIVITY_FEATURES},
+        events=[
+            UserEvent(
+                time=when(time),
+                channel=CHANNELS[channel],
+                text=names[text],
+                # the bucket b holds amounts from 2^b - 1 to below 2^(b + 1) - 1
+                amount=None if bucket < 0 else f"{2**bucket - 1} to {2 ** (bucket + 1) - 1}",
+                exposure=bool(exposed),
+            )
+            for time, channel, text, bucket, exposed in zip(*columns, strict=True)
+        ],
+        searches=[UserSearch(when(time), names[text]) for time, text in searches],
+    )
+
+
+@dataclass(frozen=True)
+class Suppress:
+    """A file of users, and why. A column `reason` of the file outranks the reason, where users are suppressed."""
+
+    file: Path
+    reason: str = ""
+
+
+@use_case(Effect.CHANGES, "suppress add")
+def suppress(context: Context, request: Suppress) -> "Change":
+    """Keeps users out of every audience from now on."""
+    from found_platform.privacy import suppression
+
+    return _recorded(context, "suppress add", request.reason, suppression.add(context.settings, request.file, request.reason))
+
+
+@use_case(Effect.CHANGES, "suppress lift")
+def lift_suppression(context: Context, request: Suppress) -> "Change":
+    """Lets users be targeted again; what was stays in the history."""
+    from found_platform.privacy import suppression
+
+    return _recorded(context, "suppress lift", request.reason, suppression.lift(context.settings, request.file, request.reason))
+
+
+def _recorded(context: Context, action: str, reason: str, change: "Change") -> "Change":
+    from found_platform.privacy import audit
+
+    audit.record(context.settings, action, rows=change.changed, reason=reason)
+    return change
+
+
+@dataclass(frozen=True)
+class SuppressedUser:
+    """A suppressed user, by pseudonym."""
+
+    user_key: str
+    reason: str
+    since: dt.datetime
+    by: str
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """Who is suppressed now, the newest entries first."""
+
+    count: int
+    users: list[SuppressedUser]
+
+
+@use_case(Effect.NAMES, "suppress list")
+def list_suppressed(context: Context) -> Suppressed:
+    """Who is suppressed, by pseudonym, why and since when."""
+    from found_platform.privacy import audit, suppression
+
+    rows = [SuppressedUser(**row) for row in suppression.current(context.settings).to_pylist()]
+    audit.record(context.settings, "suppress list", rows=len(rows))
+    return Suppressed(len(rows), rows)

@@ -1,0 +1,140 @@
+"""MLflow in a home: the one client of the platform, its runs, and where the files of a run or a model lie.
+
+What belongs here: whatever has to know how MLflow stores things. What does not: what is stored (`model_versions`, `prompts`).
+
+Addresses of files in MLflow's database are relative (`mlflow-artifacts:/…`, MLflow's own scheme for files that a server keeps), so
+a home can be copied, moved and restored. The platform reads and writes the files itself; so does MLflow's own server, started as
+`mlflow server --backend-store-uri sqlite:///HOME/mlflow/mlflow.db --artifacts-destination HOME/mlflow/artifacts`. Nothing here sets
+MLflow's process-wide tracking address, so one process can serve several homes.
+"""
+
+import contextlib
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from found_platform.errors import JobFailed
+from found_platform.home import lock, make_all_private
+from found_platform.home_format import ARTIFACTS
+from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+BATCH = 500
+"""Metrics and parameters that one call of MLflow takes, and some room."""
+
+
+def exists(settings: Settings) -> bool:
+    """Whether anything was ever logged in a home."""
+    return _database(settings).exists()
+
+
+def client(settings: Settings) -> "MlflowClient":
+    """A client of the home's database, which is made at the first call."""
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    database = _database(settings)
+    address = f"sqlite:///{database}"
+    if database.exists():
+        return MlflowClient(address, registry_uri=address)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with lock(settings.home, "mlflow"):  # two processes that make the same tables would stop each other
+        made = MlflowClient(address, registry_uri=address)
+        made.search_experiments(max_results=1)
+    return made
+
+
+def _database(settings: Settings) -> Path:
+    return settings.home / "mlflow" / "mlflow.db"
+
+
+@contextlib.contextmanager
+def run(settings: Settings, experiment: str, name: str, folder: str = "") -> Iterator[tuple["MlflowClient", "Run"]]:
+    """A run of an experiment, finished or failed at the end. A new experiment keeps its files in `folder` of the artifacts."""
+    mlflow = client(settings)
+    started = mlflow.create_run(_experiment(settings, mlflow, experiment, folder), run_name=name)
+    status = "FAILED"
+    try:
+        yield mlflow, started
+        status = "FINISHED"
+    finally:
+        mlflow.set_terminated(started.info.run_id, status)
+
+
+def _experiment(settings: Settings, mlflow: "MlflowClient", name: str, folder: str) -> str:
+    with lock(settings.home, "mlflow"):
+        experiment = mlflow.get_experiment_by_name(name)
+        return experiment.experiment_id if experiment else mlflow.create_experiment(name, artifact_location=ARTIFACTS + folder)
+
+
+def log_figures(
+    mlflow: "MlflowClient",
+    run: "Run",
+    parameters: Mapping[str, Any],
+    curves: Mapping[str, list[tuple[int, float]]],
+) -> None:
+    """Logs a run's parameters, and its figures over the steps (step, value)."""
+    from mlflow.entities import Metric, Param
+
+    moment = int(time.time() * 1000)
+    mlflow.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
+    metrics = [Metric(key, value, moment, step) for key, points in curves.items() for step, value in points]
+    for start in range(0, len(metrics), BATCH):
+        mlflow.log_batch(run.info.run_id, metrics=metrics[start : start + BATCH])
+
+
+def register(
+    settings: Settings, mlflow: "MlflowClient", name: str, address: str, run: "Run", tags: Mapping[str, str], description: str = ""
+) -> str:
+    """Registers the files at an address as a new version of a registered model. Returns the version."""
+    from mlflow.exceptions import MlflowException
+
+    with lock(settings.home, "mlflow"):  # MLflow counts the versions, then adds one
+        try:
+            mlflow.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        version = mlflow.create_model_version(name, address, run.info.run_id, tags=dict(tags), description=description)
+    return str(version.version)
+
+
+def keep(settings: Settings, files: Path, address: str) -> None:
+    """Puts a folder at an address, whole or not at all."""
+    target = place(settings, address)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        shutil.copytree(files, partial)
+        make_all_private(partial)  # copies have the modes of what they were copied from
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def place(settings: Settings, address: str) -> Path:
+    """The path in this home of what MLflow's database has at an address. Raises JobFailed for one outside of it."""
+    root = settings.home / "mlflow" / "artifacts"
+    path = (root / address.removeprefix(ARTIFACTS)).resolve()
+    if not address.startswith(ARTIFACTS) or not path.is_relative_to(root.resolve()):
+        raise JobFailed(f"MLflow's database of {settings.home} names {address!r}, which is no file of this home.")
+    return path
+
+
+def files(settings: Settings, mlflow: "MlflowClient", name: str, version: str) -> Path:
+    """The folder of a registered version. Raises JobFailed where it is gone."""
+    folder = place(settings, mlflow.get_model_version_download_uri(name, version))
+    if not folder.is_dir():
+        raise JobFailed(
+            f"The files of version {version} of {name!r} are missing in {folder}: copy the home again with everything below "
+            "`mlflow/`, or run `found demo --force` in it."
+        )
+    return folder

@@ -1,0 +1,77 @@
+"""`late`: late interaction. The demand asks each event before anything is averaged."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from found_platform.cache import single_flight
+from found_platform.contract import CHANNELS, SEARCH
+from found_platform.embedding.sentences import embed_sentences
+from found_platform.index.past import Past
+from found_platform.scoring.demand import Demand
+from found_platform.scoring.population import Population
+from found_platform.scoring.scorers.interface import Carried, Ranking
+
+if TYPE_CHECKING:
+    from models.found import LateInteraction
+
+
+class Late:
+    """How much everybody did that resembles what is asked, newer weighing more; on a log scale."""
+
+    name, is_mode, rewrites = "late", True, True
+
+    def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
+        """See `Scorer`."""
+        return Ranking(self.name, reason or "late interaction was asked for", scores(population, demand))
+
+    def carried(
+        self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past
+    ) -> Carried:
+        """See `Scorer`."""
+        return Carried(_event_weights(population)[places] * _text_values(population, demand)[events.text])
+
+
+def scores(population: Population, demand: Demand) -> np.ndarray:
+    """(U,) the sums of the values of everybody's events, on a log scale."""
+    return np.log(population.past.totals(event_values(population, demand)) + 0.05)
+
+
+def event_values(population: Population, demand: Demand) -> np.ndarray:
+    """(N,) what each event of the past adds to its user's score."""
+    return _event_weights(population) * _text_values(population, demand)[population.past.text]
+
+
+def _text_values(population: Population, demand: Demand) -> np.ndarray:
+    """(T,) what a text is worth: the mean over the wordings, and nothing where it is nearer to what is left out."""
+    head, texts = _head(population), population.states.learned_texts
+    cosines = texts @ embed_sentences(population.model, list(demand.wordings)).T  # (T, P)
+    values = (1 / (1 + np.exp(-head.sharpness.item() * (cosines - head.floor.item())))).mean(1)
+    if demand.unwanted:
+        against = texts @ embed_sentences(population.model, list(demand.unwanted)).T
+        values[against.max(1) > cosines.max(1)] = 0.0
+    return values
+
+
+def _head(population: Population) -> "LateInteraction":
+    """The model's own; a frozen-text model has the one that training starts from."""
+    from models.found import Found, LateInteraction
+
+    return population.model.late if isinstance(population.model, Found) else LateInteraction(len(CHANNELS), CHANNELS.index(SEARCH))
+
+
+@single_flight(2)
+def _event_weights(population: Population) -> np.ndarray:
+    """(N,) float32 what an event counts by channel, age, and whether it was done to the user; see `LateInteraction`."""
+    import torch
+
+    past, head = population.past, _head(population)
+    with torch.inference_mode():
+        channel = head.channel.numpy()[past.channel] + head.exposed.item() * past.exposed
+        age = past.day - 0.5 - past.happened
+        return np.exp(channel).astype(np.float32) * (
+            np.exp(-age / head.decay.exp().item()) + torch.sigmoid(head.steady).item()
+        ).astype(np.float32)
+
+
+SCORER = Late()

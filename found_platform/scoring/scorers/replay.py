@@ -1,0 +1,69 @@
+"""`replay`: past windows answer, where the past holds enough of what is asked; see `scoring.replay`."""
+
+import numpy as np
+
+from found_platform.index.past import Past
+from found_platform.scoring import replay
+from found_platform.scoring.demand import Demand
+from found_platform.scoring.evidence import HABITS, Evidence, Weighed
+from found_platform.scoring.population import Population
+from found_platform.scoring.replay import Replayed
+from found_platform.scoring.scorers import late
+from found_platform.scoring.scorers.interface import Carried, Ranking
+
+
+class Replay:
+    """Log-odds of doing what is asked; late interaction takes its place where the past is too short."""
+
+    name, is_mode, rewrites = "replay", True, True
+
+    def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
+        """See `Scorer`."""
+        matching = demand.matched(population)
+        try:
+            replayed = replay.answer(population, matching, horizon_days)
+        except replay.PastTooShort as why:
+            return late.SCORER.rank(population, demand, horizon_days, reason=f"late interaction instead of replay: {why}")
+        newest, before = replayed.matched
+        reasons = [
+            f"past windows of {replayed.days} days answer: {before:,} and {newest:,} users did it in the two newest that do not "
+            "overlap"
+        ]
+        if replayed.matching.channels.sum() > matching.channels.sum():
+            reasons.append("(counting any way to do it: too few did it as asked)")
+        if replayed.matching.least < matching.least:
+            reasons.append(f"(counting any amount: too few did it for {matching.least:,g} or more)")
+        if replayed.days < horizon_days:
+            reasons.append(f"(the past is too short for windows of {horizon_days})")
+        return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
+
+    def carried(
+        self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past
+    ) -> Carried:
+        """See `Scorer`."""
+        assert ranking.replayed is not None
+        return Carried(ranking.replayed.event_values(events), _beside_texts(population, ranking.replayed, rows))
+
+
+def _beside_texts(population: Population, replayed: Replayed, rows: np.ndarray) -> dict[int, tuple[float, list[Weighed]]]:
+    """By row, what matches adds to the log-odds, and what activity, each attribute and the learned vectors do."""
+    effects = replayed.effects(rows)
+    parts: dict[int, tuple[float, list[Weighed]]] = {}
+    table = population.attributes
+    for i, row in enumerate(rows.tolist()):
+        rest: list[Weighed] = []
+        for name, effect in effects.items():
+            if name == "matches" or effect[i] <= 0:
+                continue
+            if name == "learned":
+                rest.append((float(effect[i]), HABITS))
+            elif name == "activity":
+                often = table["events_28d"][row].as_py()
+                rest.append((float(effect[i]), Evidence("activity", f"{often} events in the last 28 days", 0.0)))
+            elif (value := table[name][row].as_py()) is not None:
+                rest.append((float(effect[i]), Evidence("attribute", f"{name} is {value}", 0.0)))
+        parts[row] = (max(0.0, float(effects["matches"][i])), rest)
+    return parts
+
+
+SCORER = Replay()

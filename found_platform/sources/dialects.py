@@ -1,0 +1,156 @@
+"""Dialects: the signs a text file is written with, told or recognised by its header.
+
+What belongs here: encodings, the delimiter, the header line. What does not: reading rows (`files`).
+"""
+
+import codecs
+import csv
+import gzip
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from found_platform.errors import BadInput
+from found_platform.sources.options import Location
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""What a file begins with that says its encoding; the longer marks first, for one begins with another."""
+HEADER_LIMIT = 1 << 20  # bytes in which a header line must end
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one CSV file is written, and its column names."""
+
+    file: Path
+    read: Path  # the file, or its copy in UTF-8
+    names: list[str]
+    delimiter: str
+    note: str = ""  # what was recognised instead of told
+    copy: Any = field(default=None, repr=False)  # the copy goes with its last user
+
+
+def compression(file: Path) -> str:
+    """The DuckDB name of a file's compression."""
+    return {".gz": "gzip", ".zst": "zstd"}.get(file.suffix.lower(), "none")
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file without its compression."""
+    packed = compression(file)
+    if packed == "gzip":
+        with gzip.open(file, "rb") as stream:
+            yield stream  # pyright: ignore[reportReturnType]
+    elif packed == "zstd":
+        with pa.input_stream(str(file), compression="zstd") as stream:
+            yield stream  # pyright: ignore[reportReturnType]
+    else:
+        with file.open("rb") as stream:
+            yield stream
+
+
+def encoding(file: Path, location: Location) -> str:
+    """The encoding of a text file: as its first bytes say, else as told, else UTF-8."""
+    with opened(file) as stream:
+        start = stream.read(4)
+    marked = next((name for mark, name in MARKS.items() if start.startswith(mark)), None)
+    if marked is None and location.encoding is None and len(start) == 4 and b"\0" in start:
+        return "utf-16-le" if start[1] == 0 else "utf-16-be"
+    return marked or location.encoding or "utf-8"
+
+
+def in_utf8(file: Path, name: str, told: str) -> tuple[Path, Any]:
+    """The file itself where it is UTF-8 already, else a temporary copy in UTF-8, and what the copy's life hangs on."""
+    if codecs.lookup(name).name in ("utf-8", "ascii"):
+        return file, None
+    copy = tempfile.NamedTemporaryFile(prefix="found-", suffix=".csv")  # noqa: SIM115 (closed with its last user)
+    try:
+        with opened(file) as stream:
+            shutil.copyfileobj(codecs.getreader(name)(stream), codecs.getwriter("utf-8")(copy), 1 << 20)
+    except UnicodeError as error:
+        raise BadInput(f"{file} is not {told}: {error}; say its `encoding` in the source file.") from None
+    copy.flush()
+    return Path(copy.name), copy
+
+
+def dialect(file: Path, location: Location) -> Dialect:
+    """The dialect of a CSV file. Raises BadInput where it has no header line or where the delimiter is not clear."""
+    told = encoding(file, location)
+    try:
+        read, copy = in_utf8(file, told, told)
+        with opened(read) as stream:
+            start = stream.read(HEADER_LIMIT).removeprefix(codecs.BOM_UTF8)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0]}.") from None
+    # broken bytes in the rows below must not spoil the header
+    text = start.decode("utf-8", errors="surrogateescape")
+    line = next(iter(_records(text, location.quote)), "")
+    if not line.strip() or any(0xDC80 <= ord(c) <= 0xDCFF for c in line):
+        known = "" if location.encoding else "; another encoding is told by `encoding:`, for example `encoding: cp1252`"
+        raise BadInput(f"{file} has no header line in UTF-8: a CSV file starts with its column names{known}.")
+    delimiter = location.delimiter or ("\t" if _bare(file).endswith(".tsv") else None)
+    note = ""
+    if delimiter is None:
+        delimiter, note = _recognised(file, line, location.quote)
+    names = next(csv.reader([line], delimiter=delimiter, **_quoting(location)), [])
+    names = [name.strip() or f"column{i}" for i, name in enumerate(names)]
+    check_distinct(file, names)
+    return Dialect(file, read, names, delimiter, note, copy)
+
+
+def _bare(file: Path) -> str:
+    """The name of a file in lower case, without the ending of its compression."""
+    return file.name.lower() if compression(file) == "none" else file.stem.lower()
+
+
+def _quoting(location: Location) -> dict[str, Any]:
+    if not location.quote:
+        return {"quoting": csv.QUOTE_NONE}
+    return {"quotechar": location.quote, "strict": False}
+
+
+def _records(text: str, quote: str) -> Iterator[str]:
+    """The first record: up to the first line end that is not within quotes."""
+    within = False
+    for i, sign in enumerate(text):
+        if quote and sign == quote:
+            within = not within
+        elif sign in "\r\n" and not within:
+            yield text[:i]
+            return
+    yield text
+
+
+def _recognised(file: Path, line: str, quote: str) -> tuple[str, str]:
+    """The delimiter of a header line, and a note where it is no comma. Raises BadInput where two could be meant."""
+    within = line.split(quote)[::2] if quote else [line]  # what stands in quotes is part of a name
+    counts = {sign: sum(part.count(sign) for part in within) for sign in DELIMITERS}
+    there = [sign for sign, n in counts.items() if n]
+    if len(there) > 1:
+        listed = " and ".join(f"{DELIMITERS[sign]} ({counts[sign]})" for sign in there)
+        raise BadInput(
+            f"{file}: its header holds {listed}, so its columns are not clear: say `delimiter:` in the source file, "
+            f'for example `delimiter: "{max(there, key=lambda s: counts[s])}"`.'
+        )
+    if not there or there == [","]:
+        return ",", ""
+    return there[0], f"{file.name}: recognised the {DELIMITERS[there[0]]} as delimiter"
+
+
+def check_distinct(file: Path, names: list[str]) -> None:
+    if len({name.lower() for name in names}) < len(names):
+        raise BadInput(f"{file} names a column twice ({', '.join(names)}): names must differ, not only in case.")

@@ -1,0 +1,125 @@
+"""The folders of a scan: `HOME/staging`, good rows by day, and `HOME/staging.partial`, where a scan is until it takes its place.
+
+What belongs here: where they are, what the manifest says, writing one and swapping it in. What does not: when to scan, and what
+is refused (`staging`).
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from found_platform.errors import BadInput
+from found_platform.lake import literal
+from found_platform.privacy import keys
+from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+from found_platform.sources import growth
+from found_platform.sources.config import SourceConfig
+from found_platform.sources.growth import Loss, Removed
+
+MANIFEST, SCANNED = "manifest.json", "scanned.json"
+
+
+def is_staged(settings: Settings) -> bool:
+    """Whether there are staged days."""
+    return (settings.staging / MANIFEST).exists()
+
+
+def manifest(settings: Settings) -> dict:
+    """Rows and row hash of each staged day, and the hash of the profile."""
+    path = settings.staging / MANIFEST
+    if not path.exists():
+        raise BadInput(f"Nothing is staged in {settings.home}: run `found demo` first.")
+    return json.loads(path.read_text())
+
+
+def waits(settings: Settings) -> bool:
+    """Whether a scan waits to be staged."""
+    return (work(settings) / SCANNED).exists()
+
+
+def work(settings: Settings) -> Path:
+    return settings.home / "staging.partial"
+
+
+def turn(settings: Settings) -> FileLock:
+    """One process scans into a home at a time."""
+    locks = settings.home / "locks"
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise source_config.no_home(settings, error) from None
+    return FileLock(locks / "staging.lock")
+
+
+def swap(settings: Settings) -> None:
+    """Puts the work folder in the place of what was staged before."""
+    folder = work(settings)
+    for left in ("scan.duckdb", "scan.duckdb.wal", SCANNED):
+        (folder / left).unlink(missing_ok=True)
+    shutil.rmtree(folder / "tmp", ignore_errors=True)
+    old = settings.home / "staging.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if settings.staging.exists():
+        settings.staging.rename(old)
+    folder.rename(settings.staging)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write(
+    settings: Settings,
+    con: duckdb.DuckDBPyConnection,
+    profile: pa.Table | None,
+    source: SourceConfig,
+    fingerprint: str,
+    lost: Loss,
+    removed: Removed | None,
+) -> dict[str, Any]:
+    """Writes days, profile and manifest into the work folder, from the table `scanned`. Returns the manifest."""
+    folder = work(settings)
+    ids = {r[0] for r in con.execute("SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL").fetchall()}
+    ids |= set(profile["user_id"].to_pylist()) if profile is not None else set()
+    key_table = keys.key_table(keys.home_secret(settings), sorted(ids))
+    keys.remember(settings, key_table)
+    con.register("user_keys", key_table)
+    con.execute(
+        "CREATE OR REPLACE TABLE staged AS SELECT CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS event_date, channel, user_key, "
+        "fold, event_time, text_id, text, category, amount, status, payment_method, event_id, arrived_at, exposure "
+        "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
+    )
+    kept: dict[str, int] = {}
+    if removed != "drop" and is_staged(settings) and growth.keep(con, settings.staging, lost, source):
+        con.execute(f"COPY kept TO {literal(str(folder / growth.KEPT))} (FORMAT parquet)")
+        con.execute("INSERT INTO staged BY NAME FROM kept")
+        kept = dict(con.execute("SELECT CAST(event_date AS VARCHAR), count(*) FROM kept GROUP BY 1 ORDER BY 1").fetchall())
+    con.execute(f"COPY staged TO {literal(str(folder / 'events'))} (FORMAT parquet, PARTITION_BY (event_date))")
+    days = con.execute(
+        "SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash(staged) AS HUGEINT)) % 18446744073709551616 "
+        "FROM staged GROUP BY 1"
+    ).fetchall()
+    profile_hash = "none"
+    if profile is not None:
+        con.register("profile_good", profile)
+        staged_profile = con.execute(
+            "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY 1, as_of"
+        ).to_arrow_table()
+        pq.write_table(staged_profile, folder / "profile.parquet")
+        row = con.execute(
+            "SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t", [str(folder / "profile.parquet")]
+        )
+        profile_hash = f"{int((row.fetchone() or [0])[0] or 0):016x}"
+    content = {
+        "fingerprint": fingerprint,
+        "days": {d: [n, f"{int(h):016x}"] for d, n, h in days},
+        "profile": profile_hash,
+        "source": growth.source_rows(con),
+        "kept": kept,
+    }
+    (folder / MANIFEST).write_text(json.dumps(content))
+    return content

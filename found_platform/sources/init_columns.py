@@ -1,0 +1,263 @@
+"""What a column of unknown files is likely to be, judged by its name and by a sample of its values.
+
+What belongs here: the signs of times, ids, texts, amounts and the like, and how sure they are. What does not: how columns of
+several files make a source (`init_guess`).
+"""
+
+import contextlib
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from found_platform.sources.init_sample import Table
+from found_platform.sources.options import NULLS
+
+NAMES = {
+    "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|kunde|nutzer|e_?mail|household",
+    "time": r"time|date|datum|zeit|\bat\b|_at$|created|placed|ordered|purchase|when|\bts\b|day",
+    "arrived": r"receiv|arriv|load|ingest|upload|insert|sync|export|server_upload|processed|modified|updated",
+    "text": r"name|title|description|item|product|article|artikel|page|query|search|text|merchant|subject|url|screen|track|what",
+    "best_text": r"name|title|description|desc|bezeichnung|headline|subject",
+    "person": r"first_?name|last_?name|full_?name|user_?name|customer_?name|street|city|phone|country|first|last",
+    "search": r"query|search|keyword|term",
+    "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost",
+    "unit_price": r"price|preis|unit",
+    "quantity": r"quantity|qty|menge|anzahl|units?$|count",
+    "category": r"categor|department|genre|group|class|warengruppe|section|type|brand|vendor",
+    "status": r"status|state",
+    "payment": r"payment|zahlungsart|pay_method|gateway",
+    "event_id": r"event_?id|message_?id|insert_?id|uuid|transaction_?id|order_?id|invoice|line_?id|\bid$|order_?n|bestell",
+    "kind": r"^event$|event_?(type|name)|action|activity|^type$|kind|^channel$",
+    "consent": r"consent|opt_?in|accepts|marketing|newsletter|subscri|permission|einwillig|agree",
+    "as_of": r"as_of|updated|modified|valid_from|snapshot",
+}
+"""Words in the name of a column that speak for a meaning, with signs between words as underscores."""
+
+PURCHASES = re.compile(r"purchas|order|buy|bought|transaction|paid|checkout.?complet|payment|sale|kauf", re.IGNORECASE)
+NO_PURCHASES = re.compile(r"view|refund|cancel|abandon|start|search|click|add", re.IGNORECASE)
+SEARCHES = re.compile(r"search", re.IGNORECASE)
+
+EXPOSURES = re.compile(r"campaign|mailing|mailer|newsletter|push|impression|(^|_| )(sent|received|delivered)", re.IGNORECASE)
+"""Kinds of events that are done to a person."""
+
+YES = ("yes", "true", "y", "1", "subscribed", "opted_in", "opted in", "opt_in", "ja", "granted", "agreed", "on")
+NO = (
+    "no",
+    "false",
+    "n",
+    "0",
+    "unsubscribed",
+    "never_subscribed",
+    "never subscribed",
+    "opted_out",
+    "opt_out",
+    "nein",
+    "denied",
+    "off",
+)
+
+NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?")
+COMMA_NUMBER = re.compile(r"[+-]?(\d{1,3}([. ]\d{3})+|\d+),\d+")
+POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+([.]\d+)?")
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?", re.IGNORECASE)
+DAYS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})([ T,]+\d{1,2}:\d{2}(:\d{2}([.]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?)?")
+HEX = re.compile(r"[0-9a-fA-F-]{16,}")
+EPOCHS = {"s": (6e8, 4e9), "ms": (6e11, 4e12), "us": (6e14, 4e15), "ns": (6e17, 4e18)}
+"""Numbers that are times between 1989 and 2096, by their unit."""
+EXCEL = (25_000, 60_000)
+FORMATS = (
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%d/%b/%Y",
+    "%Y%m%d",
+    "%Y/%m/%d",
+    "%a, %d %b %Y",
+)
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", "T%H:%M:%S", ", %I:%M %p")
+
+MOST = 0.9
+"""Share of the sampled values that must look alike: bad rows are no reason to miss a column."""
+
+
+@dataclass(frozen=True)
+class Time:
+    """How a column of times is written: the options of an entry, what says so, and what is not sure."""
+
+    options: dict[str, Any]
+    reason: str
+    question: str | None = None
+    zoned: bool = True  # whether its values say their zone, or need none
+    clock: bool = True  # whether it has a time of day
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table and what its sample says."""
+
+    name: str
+    values: tuple[str, ...]  # without empty cells and placeholders
+    filled: float  # share of the rows
+    distinct: int
+    numbers: float  # share of values that are numbers
+    comma: bool  # whether numbers have a decimal comma
+    letters: float  # share of values with words in them
+    negatives: float
+    time: Time | None
+    is_typed_number: bool
+
+    @property
+    def unique(self) -> bool:
+        return self.distinct == len(self.values) > 1
+
+    @property
+    def is_number(self) -> bool:
+        return self.numbers >= MOST
+
+    @property
+    def has_words(self) -> bool:
+        return self.letters >= 0.5
+
+    def is_called(self, meaning: str) -> bool:
+        """Whether the name speaks for a meaning."""
+        return re.search(NAMES[meaning], plain(self.name)) is not None
+
+
+def plain(name: str) -> str:
+    """A name in lower case with underscores between its words; of a nested field its last part, two where one says too little."""
+    steps = name.split(".")
+    last = "_".join(steps[-2:]) if steps[-1].lower() in ("id", "name", "key", "value", "title", "type", "email") else steps[-1]
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last)
+    return re.sub(r"\W+", "_", parts.strip()).lower().strip("_")
+
+
+def columns_of(table: Table) -> dict[str, Column]:
+    """Every column of a table that holds plain values."""
+    return {name: _column(name, values, table.types.get(name)) for name, values in table.columns.items()}
+
+
+def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column:
+    present = tuple(v.strip() for v in values if v is not None and v.strip() and v.strip() not in NULLS)
+    count = max(len(present), 1)
+    commas = sum(COMMA_NUMBER.fullmatch(v) is not None for v in present)
+    numbers = commas + sum(NUMBER.fullmatch(v) is not None or POINT_GROUPS.fullmatch(v) is not None for v in present)
+    return Column(
+        name=name,
+        values=present,
+        filled=len(present) / max(len(values), 1),
+        distinct=len(set(present)),
+        numbers=numbers / count if present else 0.0,
+        comma=commas > 0 and numbers >= MOST * count,
+        letters=sum(_has_words(v) for v in present) / count,
+        negatives=sum(v.startswith("-") and NUMBER.fullmatch(v.replace(",", ".")) is not None for v in present) / count,
+        time=_time(name, present, kind),
+        is_typed_number=kind == "number",
+    )
+
+
+def _has_words(value: str) -> bool:
+    letters = sum(c.isalpha() for c in value)
+    return letters >= 2 and letters * 2 >= len(value.replace(" ", "")) and not HEX.fullmatch(value) and "@" not in value
+
+
+def _time(name: str, values: Sequence[str], kind: str | None) -> Time | None:
+    """How times of a column are written; None where it holds none."""
+    if not values:
+        return None
+    if kind in ("time", "zoned time", "date"):
+        return Time({}, f"a column of type {kind}", zoned=kind == "zoned time", clock=kind != "date")
+    called = re.search(NAMES["time"], plain(name)) is not None
+    enough = MOST * len(values)
+    iso = [m for v in values if (m := ISO.fullmatch(v))]
+    if len(iso) >= enough:
+        zoned = sum(m[4] is not None for m in iso) >= enough
+        return Time({}, "ISO 8601" + (" with an offset" if zoned else ""), zoned=zoned, clock=any(m[1] for m in iso))
+    days = [m for v in values if (m := DAYS.fullmatch(v))]
+    if len(days) >= enough:
+        return _day_first(days)
+    if kind == "number" or all(NUMBER.fullmatch(v) for v in values[:50]):
+        return _epoch(values, called=called)
+    if called or any(c.isalpha() for c in values[0]):
+        return _format(values)
+    return None
+
+
+def _day_first(days: Sequence[re.Match[str]]) -> Time:
+    first, second = [int(m[1]) for m in days], [int(m[3]) for m in days]
+    example, clock = days[0][0], any(m[5] for m in days)
+    if max(first) > 12 and max(second) <= 12:
+        row = next(m[0] for m in days if int(m[1]) > 12)
+        return Time({"day_first": True}, f"sure: {row} has no other reading", zoned=False, clock=clock)
+    if max(second) > 12 and max(first) <= 12:
+        row = next(m[0] for m in days if int(m[3]) > 12)
+        return Time({"day_first": False}, f"sure: {row} has no other reading", zoned=False, clock=clock)
+    spans = {reading: _span(days, day_first=reading) for reading in (True, False)}
+    likely = spans[True] < spans[False] if spans[True] != spans[False] else days[0][2] == "."
+    question = f"{example} may be day first or month first: day_first: {str(likely).lower()} is a guess"
+    if spans[True] != spans[False]:
+        question += f" (the sample then spans {spans[likely] + 1:,} days, and {spans[not likely] + 1:,} the other way)"
+    if max(first) > 12:
+        question = f"some dates have the day first and others the month ({example}): one of the two readings loses rows"
+    return Time({"day_first": likely}, "a guess", question, zoned=False, clock=clock)
+
+
+def _span(days: Sequence[re.Match[str]], *, day_first: bool) -> int:
+    """Days between the first and the last date, in one of the two readings: an export is mostly of days that follow each other."""
+    dates = set()
+    for match in days:
+        day, month = (match[1], match[3]) if day_first else (match[3], match[1])
+        year = int(match[4]) + (2000 if len(match[4]) == 2 else 0)
+        with contextlib.suppress(ValueError):
+            dates.add(dt.date(year, int(month), int(day)))
+    return (max(dates) - min(dates)).days if dates else 0
+
+
+def _epoch(values: Sequence[str], *, called: bool) -> Time | None:
+    numbers = [float(v) for v in values if NUMBER.fullmatch(v)]
+    digits = max(numbers, default=0.0)
+    dates = [v for v in values if re.fullmatch(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", v)]
+    if called and len(dates) >= MOST * len(values):
+        return Time({"format": "%Y%m%d"}, "eight digits", zoned=False, clock=False)
+    for unit, (low, high) in EPOCHS.items():
+        if low <= min(numbers, default=0.0) and digits <= high and (called or unit != "s"):
+            moment = dt.datetime.fromtimestamp(digits / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit], dt.UTC)
+            return Time({"unit": unit}, f"numbers since 1970, the newest sampled one is {moment:%Y-%m-%d}")
+    if called and EXCEL[0] <= min(numbers, default=0.0) and digits <= EXCEL[1] and any("." in v for v in values):
+        return Time({"unit": "excel"}, "days since 1899-12-30, as Excel counts them", zoned=False)
+    return None
+
+
+def _format(values: Sequence[str]) -> Time | None:
+    for date in FORMATS:
+        for clock in CLOCKS:
+            for zone in ("", " %z", " UTC", " GMT"):
+                form = date + clock + zone
+                if _fits(values[0], form) and sum(_fits(v, form) for v in values[:200]) >= MOST * min(200, len(values)):
+                    return Time({"format": form}, f"as in {values[0]}", zoned=bool(zone), clock=bool(clock))
+    return None
+
+
+def _fits(value: str, form: str) -> bool:
+    try:
+        dt.datetime.strptime(value, form)
+    except ValueError:
+        return False
+    return True
+
+
+def commonest(column: Column, limit: int = 12) -> list[str]:
+    """The values of a column, the most frequent first."""
+    return [value for value, _ in Counter(column.values).most_common(limit)]
+
+
+def yes_values(column: Column) -> tuple[list[str], list[str]]:
+    """Which values of a consent column mean yes, and which are not known to mean yes or no."""
+    values = commonest(column, 20)
+    known_yes = [v for v in values if v.lower() in YES]
+    return known_yes, [v for v in values if v.lower() not in (*YES, *NO)]

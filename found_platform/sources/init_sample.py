@@ -1,0 +1,361 @@
+"""What `found source init` looks at: a bounded sample of each file, its columns as texts.
+
+What belongs here: kinds, encodings, delimiters, a few thousand rows. What does not: what a column means (`init_columns`), and
+reading whole files (nothing here does).
+"""
+
+import codecs
+import csv
+import datetime as dt
+import gzip
+import io
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from found_platform.errors import BadInput
+from found_platform.sources.options import COMPRESSIONS, SUFFIXES, Kind
+
+SAMPLE_ROWS = 2_000
+"""Rows of a table that are looked at."""
+SAMPLE_BYTES = 1 << 19
+"""Bytes of a text file that are looked at: at its beginning, in its middle and at its end."""
+SMALL_ROWS = 200_000
+"""A Parquet file of no more rows is read as a whole, since its rows are mostly sorted by person or time."""
+MAX_FILES = 500
+"""Files of a folder that are looked at: more are asked for by name."""
+
+DELIMITERS = (",", ";", "\t", "|")
+
+
+@dataclass
+class Table:
+    """Files with the same columns. `columns` holds sampled values as texts, None where there is none."""
+
+    files: list[Path]
+    kind: Kind
+    columns: dict[str, list[str | None]]
+    types: dict[str, str] = field(default_factory=dict)  # time, date, number or text, where the file itself says so
+    lists: list[str] = field(default_factory=list)  # columns of lists: nothing can be mapped to one
+    delimiter: str | None = None
+    encoding: str | None = None
+    is_whole: bool = False  # whether the sample is all there is
+
+    @property
+    def name(self) -> str:
+        """The first file's name without its endings."""
+        return plain_name(self.files[0])
+
+    @property
+    def rows(self) -> int:
+        return max((len(values) for values in self.columns.values()), default=0)
+
+
+def plain_name(path: Path) -> str:
+    name = path.name.lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    return Path(name).stem
+
+
+def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
+    """The tables behind files and folders, and why which files of folders are none. Raises BadInput where nothing is left."""
+    files, other = _files(paths)
+    samples = []
+    for file, kind in files:
+        try:
+            samples.append(sample(file, kind))
+        except BadInput as error:
+            if file in paths or len(files) == 1:
+                raise
+            other[str(file)] = str(error).removeprefix(f"{file} ")
+    if not samples:
+        where = ", ".join(map(str, paths))
+        raise BadInput(f"There is no file that can be read in {where}: known are {', '.join(SUFFIXES)}, and Delta folders.")
+    grouped: dict[tuple, Table] = {}
+    for table in samples:
+        file = table.files[0]
+        columns = tuple(table.columns) if table.kind != "jsonl" else _family(file)
+        key = (table.kind, file.parent, file.suffix, columns, table.delimiter, table.encoding)
+        if key in grouped:
+            _add(grouped[key], table)
+        else:
+            grouped[key] = table
+    return list(grouped.values()), other
+
+
+def _family(file: Path) -> str:
+    """The name of a JSON Lines file without its numbers: rows of one export need not all have the same fields."""
+    return re.sub(r"[\d\W_]+", " ", plain_name(file))
+
+
+def _add(table: Table, more: Table) -> None:
+    table.files += more.files
+    rows = table.rows
+    for name in {**table.columns, **more.columns}:
+        values = table.columns.setdefault(name, [None] * rows)
+        values += more.columns.get(name, [None] * more.rows)
+    table.is_whole = table.is_whole and more.is_whole
+    table.types |= more.types
+
+
+def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, Kind]], dict[str, str]]:
+    files: dict[Path, Kind] = {}
+    other: dict[str, str] = {}
+    for path in paths:
+        if not path.exists():
+            raise BadInput(f"There is no file {path}: name files or a folder of yours.")
+        for file in _walk(path):
+            kind: Kind | None = "delta" if file.is_dir() else _kind(file)
+            if kind is not None:
+                files[file] = kind
+            elif file == path:
+                raise BadInput(
+                    f"{file} is none of {', '.join(SUFFIXES)} (text files also with {' or '.join(COMPRESSIONS)}): convert it."
+                )
+            else:
+                other[str(file)] = "its name is of no kind that can be read"
+        if len(files) > MAX_FILES:
+            raise BadInput(
+                f"{path} holds more than {MAX_FILES} files: name a few of each kind, and put a pattern into `path` after it."
+            )
+    return list(files.items()), other
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    """The files and Delta tables at a path, in the order of their names, without hidden ones and source files."""
+    if path.is_file() or (path / "_delta_log").is_dir():
+        yield path
+        return
+    for child in sorted(path.iterdir()):
+        if not child.name.startswith((".", "_")) and child.suffix.lower() not in (".yaml", ".yml", ".md"):
+            yield from _walk(child)
+
+
+def _kind(file: Path) -> Kind | None:
+    name = file.name.lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    return SUFFIXES.get(Path(name).suffix)
+
+
+def sample(file: Path, kind: Kind) -> Table:
+    """A sample of one file. Raises BadInput where it cannot be read as what it is."""
+    try:
+        if kind in ("parquet", "delta"):
+            return _of_arrow(file, kind)
+        return _of_lines(file) if kind == "jsonl" else _of_texts(file)
+    except (OSError, EOFError, pa.ArrowException, UnicodeError) as error:
+        raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
+
+
+def head(file: Path, kind: Kind) -> pa.Table:
+    """Rows of a Parquet file or Delta table: from all over a small file, else from its first, middle and last row group."""
+    if kind == "delta":
+        from deltalake import DeltaTable
+
+        return DeltaTable(str(file)).to_pyarrow_dataset().head(SAMPLE_ROWS, batch_size=SAMPLE_ROWS)
+    with pq.ParquetFile(file) as opened:
+        rows, groups = opened.metadata.num_rows, opened.metadata.num_row_groups
+        if rows <= SMALL_ROWS:
+            table = opened.read()
+            return table.take(list(range(0, rows, max(1, -(-rows // SAMPLE_ROWS)))))
+        batches = [
+            next(opened.iter_batches(SAMPLE_ROWS // 3, row_groups=[group])) for group in sorted({0, groups // 2, groups - 1})
+        ]
+    return pa.Table.from_batches(batches)
+
+
+def sampled_lines(file: Path) -> bytes:
+    """The sampled bytes of a text file, without lines that are cut in two."""
+    blocks, is_whole = _blocks(file)
+    cut = [block if number == 0 else block[block.find(b"\n") + 1 :] for number, block in enumerate(blocks)]
+    return b"".join(block if is_whole else block[: block.rfind(b"\n") + 1] for block in cut)
+
+
+def _of_arrow(file: Path, kind: Kind) -> Table:
+    table = head(file, kind)
+    schema, total = table.schema, pq.read_metadata(file).num_rows if kind == "parquet" else None
+    columns, lists = _flat(table.to_pylist())
+    types = {}
+    for name, arrow in _leaves(schema):
+        columns.setdefault(name, [None] * table.num_rows)
+        if pa.types.is_timestamp(arrow):
+            types[name] = "zoned time" if arrow.tz else "time"
+        elif pa.types.is_date(arrow):
+            types[name] = "date"
+        elif pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_decimal(arrow):
+            types[name] = "number"
+    return Table([file], kind, columns, types, lists, is_whole=total is not None and total <= SAMPLE_ROWS)
+
+
+def _leaves(schema: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
+    for f in schema:
+        if pa.types.is_struct(f.type):
+            yield from _leaves(f.type, f"{prefix}{f.name}.")
+        elif not pa.types.is_nested(f.type):
+            yield prefix + f.name, f.type
+
+
+def _flat(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, list[str | None]], list[str]]:
+    """Rows with nested fields as columns of texts, `properties.name` for a field within another."""
+    columns: dict[str, list[str | None]] = {}
+    lists: dict[str, None] = {}
+    for number, row in enumerate(rows):
+        for name, value in _fields(row):
+            if isinstance(value, list):
+                lists[name] = None
+                continue
+            values = columns.setdefault(name, [])
+            values += [None] * (number - len(values))
+            values.append(_text(value))
+    for values in columns.values():
+        values += [None] * (len(rows) - len(values))
+    return columns, list(lists)
+
+
+def _fields(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + str(name), value
+
+
+def _text(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ")
+    return str(value)
+
+
+def _of_lines(file: Path) -> Table:
+    blocks, is_whole = _blocks(file)
+    rows: list[dict[str, Any]] = []
+    for number, block in enumerate(blocks):
+        if blocks[0].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            rows += _objects(blocks[0].decode("utf-8-sig", errors="replace"))
+            break
+        for line in _whole_lines(block, first=number == 0, last=number == len(blocks) - 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                if not rows:
+                    raise BadInput(
+                        f"{file} is not JSON Lines: a file has one JSON object a line, or is an array of objects."
+                    ) from None
+                continue
+            if isinstance(row, dict):
+                rows.append(row)
+    if not rows:
+        raise BadInput(f"{file} holds no JSON objects, one a line.")
+    columns, lists = _flat(rows[:SAMPLE_ROWS])
+    return Table([file], "jsonl", columns, lists=lists, is_whole=is_whole and len(rows) <= SAMPLE_ROWS)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON array, as far as the text goes."""
+    decoder, place = json.JSONDecoder(), text.index("[") + 1
+    while (start := text.find("{", place)) >= 0:
+        try:
+            row, place = decoder.raw_decode(text, start)
+        except ValueError:
+            return
+        yield row
+
+
+def _whole_lines(block: bytes, *, first: bool, last: bool) -> list[str]:
+    lines = block.decode("utf-8-sig", errors="replace").splitlines()
+    return [line for line in lines[0 if first else 1 : None if last else -1] if line.strip()]
+
+
+def _of_texts(file: Path) -> Table:
+    blocks, is_whole = _blocks(file)
+    encoding, mark = _encoding(blocks[0])
+    if encoding.startswith("utf-16"):  # a block may begin within a character
+        blocks, is_whole = blocks[:1], is_whole
+    texts = [codecs.getincrementaldecoder(mark or encoding)(errors="replace").decode(block) for block in blocks]
+    delimiter = _delimiter(texts[0])
+    names: list[str] = []
+    rows: list[list[str]] = []
+    for number, text in enumerate(texts):
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        lines = lines[0 if number == 0 else 1 : None if number == len(texts) - 1 and is_whole else -1] or lines[:1]
+        if number == 0:
+            names, lines = [name.strip() or f"column{i}" for i, name in enumerate(lines[0] if lines else [])], lines[1:]
+        rows += lines
+    if not names:
+        raise BadInput(f"{file} is empty: a text file starts with its column names.")
+    full = [row for row in rows if len(row) == len(names)]
+    step = max(1, len(full) // SAMPLE_ROWS)
+    chosen = full[::step][:SAMPLE_ROWS]
+    columns: dict[str, list[str | None]] = {n: [row[i].strip() or None for row in chosen] for i, n in enumerate(names)}
+    plain = encoding in ("utf-8", "utf-8-sig") or mark is not None
+    return Table(
+        [file],
+        "csv",
+        columns,
+        delimiter=None if delimiter == "," else delimiter,
+        encoding=None if plain else encoding,
+        is_whole=is_whole and step == 1,
+    )
+
+
+def _blocks(file: Path) -> tuple[list[bytes], bool]:
+    """Bytes of the beginning, the middle and the end of a file, and whether that is all of it."""
+    name = file.name.lower()
+    if name.endswith(".gz"):
+        with gzip.open(file) as opened:
+            block = opened.read(SAMPLE_BYTES)
+            return [block], not opened.read(1)
+    if name.endswith(".zst"):
+        with pa.input_stream(str(file), compression="zstd") as opened:
+            block = opened.read(SAMPLE_BYTES)
+            return [block], not opened.read(1)
+    size = os.stat(file).st_size
+    with file.open("rb") as opened:
+        if size <= 3 * SAMPLE_BYTES:
+            return [opened.read()], True
+        blocks = []
+        for place in (0, (size - SAMPLE_BYTES) // 2, size - SAMPLE_BYTES):
+            opened.seek(place)
+            blocks.append(opened.read(SAMPLE_BYTES))
+    return blocks, False
+
+
+def _encoding(block: bytes) -> tuple[str, str | None]:
+    """The encoding of a text, and the name under which its byte order mark is read, where it has one."""
+    if block.startswith(codecs.BOM_UTF8):
+        return "utf-8", "utf-8-sig"
+    if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(block)
+        return "utf-8", None
+    except UnicodeDecodeError:
+        return "cp1252", None
+
+
+def _delimiter(text: str) -> str:
+    """The sign that cuts the first lines into the same number of fields, most of them; a comma where none does."""
+    lines = list(itertools.islice((line for line in text.splitlines() if line.strip()), 20))
+    best = max(DELIMITERS, key=lambda sign: _width(lines, sign))
+    return best if _width(lines, best) else ","
+
+
+def _width(lines: Sequence[str], sign: str) -> float:
+    widths = [len(row) for row in csv.reader(lines, delimiter=sign)]
+    if not widths or widths[0] < 2:
+        return 0
+    return widths[0] * sum(w == widths[0] for w in widths) / len(widths)

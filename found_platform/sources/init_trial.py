@@ -1,0 +1,82 @@
+"""A trial of a recipe on the sample: entries of which these files have nothing become comments.
+
+What belongs here: copies of the sample, and what is empty in them. What does not: judging what is there, which is the check's work.
+"""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from found_platform import lake
+from found_platform.errors import BadInput
+from found_platform.sources import config, init_recipes, pulls
+from found_platform.sources.init_sample import Table, head, sampled_lines
+
+ABSENT = "# ? the sampled rows have nothing for this: take the signs before these lines away where your files have"
+
+
+def without_empty_entries(text: str, recipe: init_recipes.Recipe, matches: Mapping[str, Table]) -> str:
+    """The text of a filled recipe, with the entries that are empty in the sample as comments; one entry always stays."""
+    for channel, number in reversed(empty_entries(recipe, matches)):
+        text = _commented(text, channel, number)
+    return text
+
+
+def empty_entries(recipe: init_recipes.Recipe, matches: Mapping[str, Table]) -> list[tuple[str, int | None]]:
+    """Channels, and the numbers of their entries where they have several, without a row in the sample.
+
+    There are none where the trial itself fails, or where nothing would be left.
+    """
+    with tempfile.TemporaryDirectory(prefix="found-init-") as name:
+        folder = Path(name)
+        try:
+            paths = {table: str(_copy(matches[table], folder / table)) for table in matches}
+            source = config.parse_text(f"name: trial\n{init_recipes.filled(recipe, matches, paths)}", recipe.title)
+            source = source.model_copy(update={"profile": None})
+            if any(not entry.tables for entries in source.channels.values() for entry in entries):
+                return []
+            channels = pulls.refresh(source, folder / "pulled")[0].channels
+            rows = {(c, n): _has_rows(e) for c, entries in channels.items() for n, e in enumerate(entries)}
+        except (BadInput, duckdb.Error):  # lines cut out of a file need not be whole rows: the check reads the files themselves
+            return []
+    if not any(rows.values()):
+        return []
+    empty: list[tuple[str, int | None]] = []
+    for channel, entries in channels.items():
+        numbers = [n for n in range(len(entries)) if not rows[channel, n]]
+        empty += [(channel, None)] if len(numbers) == len(entries) else [(channel, n) for n in numbers]
+    return empty
+
+
+def _has_rows(entry: config.ChannelEntry) -> bool:
+    sql = f"SELECT 1 FROM read_parquet(?) WHERE ({entry.where or 'true'}) LIMIT 1"
+    return lake.connect().execute(sql, [entry.path]).fetchone() is not None
+
+
+def _copy(table: Table, target: Path) -> Path:
+    """The sample of a table's first file as a file of its own."""
+    if table.kind in ("parquet", "delta"):
+        target = target.with_suffix(".parquet")
+        pq.write_table(head(table.files[0], table.kind), target)
+    else:
+        target = target.with_suffix(".jsonl" if table.kind == "jsonl" else ".csv")
+        target.write_bytes(sampled_lines(table.files[0]))
+    return target
+
+
+def _commented(text: str, channel: str, number: int | None) -> str:
+    """The text with a channel, or one entry of its list, as comments beneath a question."""
+    block = re.search(rf"^  {channel}:\n(?:   .*\n)*", text, re.MULTILINE)
+    if block is None:
+        return text
+    start, end, indent = block.start(), block.end(), "  "
+    if number is not None:
+        items = [*re.finditer(r"^    - .*\n(?:      .*\n)*", block[0], re.MULTILINE)]
+        start, end, indent = start + items[number].start(), start + items[number].end(), "    "
+    lines = [line for line in text[start:end].splitlines() if "# ? " not in line]
+    commented = [indent + ABSENT, *(f"{indent}# {line[len(indent) :]}" for line in lines)]
+    return text[:start] + "\n".join(commented) + "\n" + text[end:]

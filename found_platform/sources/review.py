@@ -1,0 +1,238 @@
+"""The review of a scan: what the whole of a source says that no single row does, in sentences for the person who brings it.
+
+What belongs here: shares of ids and texts, ids that nearly agree, times that look like slips, what was left aside, remedies. What
+does not: single rows (`scan`), the days of a source (`survey`).
+"""
+
+import datetime as dt
+
+import duckdb
+
+from found_platform.errors import BadInput
+from found_platform.lake import literal, quote
+from found_platform.sources import expressions, times
+from found_platform.sources.config import ChannelEntry, SourceConfig
+from found_platform.sources.profile import ProfileReport
+from found_platform.sources.scan import LOST_DIGITS, ChannelReport
+
+FEW = 100
+"""Good rows of a channel below which a share says nothing."""
+TIMES_THE_MEAN = 5
+"""An id or a text that holds more than this many times the mean share is asked about; a shop of five users is never."""
+LEAST_SHARE = {"user_id": 0.1, "text": 0.3}
+"""And at least this share: a tenth of all events is no person's, whoever shops most; a start page may be a quarter of all views."""
+NAMED = 3  # examples in a sentence
+
+SENTINELS = ("0001-01-01", "1900-01-01", "1899-12-30", "1899-12-31", "1970-01-01", "9999-12-31", "2099-12-31")
+"""Days that programs write where they know no time."""
+CANONICAL = r"ltrim(lower(trim(regexp_replace({0}, '\.0+$', ''))), '0')"
+"""An id without what exports change: letters in another case, spaces, zeros before it, `.0` after it."""
+MOSTLY = 0.5  # of the texts of a channel
+HARDLY_ANY = 0.05  # share of users with a profile row below which the key is doubted
+
+
+def implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
+    """A sentence for each id or text that holds an implausible share of a channel's events and is not confirmed."""
+    sentences = []
+    for channel, entries in config.channels.items():
+        confirmed = {text for entry in entries for text in entry.confirm}
+        for column, least in LEAST_SHARE.items():
+            rows = con.execute(
+                f"SELECT {column}, n, total, many FROM (SELECT {column}, count(*) AS n, sum(count(*)) OVER () AS "
+                f"total, count(*) OVER () "
+                f"AS many FROM scanned WHERE reason IS NULL AND channel = ? GROUP BY 1) WHERE total >= {FEW} "
+                f"AND n > total * greatest({least}, {TIMES_THE_MEAN} / many) ORDER BY n DESC",
+                [channel],
+            ).fetchall()
+            for value, n, total, many in rows:
+                if value in confirmed:
+                    continue
+                whose = "one of" if column == "user_id" else "the text of"
+                kind = "users" if column == "user_id" else "texts"
+                sentences.append(
+                    f"channel {channel!r}: {column} {value!r} holds {n / total:.0%} of the events ({n:,} of "
+                    f"{total:,}), and is only {whose} "
+                    f"{many:,} {kind}: if it stands for nobody or nothing, add it to `nulls:` of the entry; if it is real, write "
+                    f"`confirm: [{value!r}]` there"
+                )
+    return sentences
+
+
+def check_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
+    """Raises BadInput where an id or a text holds an implausible share of the events and nobody has confirmed it."""
+    if sentences := implausible_shares(con, config):
+        raise BadInput("; ".join(sentences[:NAMED]) + ".")
+
+
+def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[ChannelReport], profile: ProfileReport) -> list[str]:
+    """What a person should know of the source, a sentence each, most particular first."""
+    lines = [note for (note,) in con.execute("SELECT DISTINCT note FROM scan_notes ORDER BY 1").fetchall()]
+    for report in reports:
+        lines += [f"channel {report.channel!r}: {line}" for line in _aside(report, config.channels[report.channel])]
+        entry = config.channels[report.channel][0]
+        lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
+    lines += _times(con) + _numbers(con) + _ids(con)
+    if config.profile:
+        lines += _join(con) + _profile(profile)
+    return lines
+
+
+def _listed(counts: dict[str, int]) -> str:
+    first = [f"{n:,} times {item.split(': ', 1)[1]!r} in {item.split(': ', 1)[0]}" for item, n in list(counts.items())[:NAMED]]
+    return ", ".join(first) + (f" and {len(counts) - NAMED} others" if len(counts) > NAMED else "")
+
+
+def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
+    lines = []
+    if report.left_out:
+        lines.append(f"{report.left_out:,} of {report.left_out + report.rows:,} rows are left out by `where`")
+    if report.repeats:
+        lines.append(f"{report.repeats:,} rows repeat an event_id that came before: the first row counts, the others are skipped")
+    if report.outside:
+        lines.append(f"{report.outside:,} rows are dated outside the span: they are left aside")
+    if report.returns:
+        how = (
+            "as `returns` says"
+            if any(e.returns for e in entries)
+            else "their amount is negative; `returns:` can say it in another way"
+        )
+        lines.append(f"{report.returns:,} rows bring something back ({how}): they are returns, and never count as a purchase")
+    nulls = {item: n for item, n in report.nulls.items() if not item.endswith(": no match")}
+    if nulls:
+        lines.append(f"no value: {_listed(nulls)}; `nulls: []` reads such texts as they are")
+    for item, n in report.nulls.items():
+        if item == "category: no match":
+            lines.append(f"{n:,} rows have no match in the lookup table of category: they have none")
+    return lines
+
+
+def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -> list[str]:
+    """An example of each kind of bad value, with its row and what would read it."""
+    lines = []
+    rows = con.execute(
+        "SELECT reason, count(*), min(file), list(value ORDER BY row_number)[:1000], min(row_number) FROM refused "
+        "WHERE channel = ? AND value IS NOT NULL GROUP BY 1 ORDER BY 1",
+        [report.channel],
+    ).fetchall()
+    for reason, n, file, samples, number in rows:
+        remedy = ""
+        if reason.startswith("unparsable"):
+            remedy = times.remedy(con, samples)
+            remedy = f"; {remedy} in the source file would read it" if remedy else ""
+        elif reason == "amount is not a number" and any("," in s for s in samples):
+            remedy = '; `decimal: ","` in the source file reads a comma as the decimal sign'
+        elif reason == LOST_DIGITS:
+            remedy = ": such numbers stand for several ids each, write them as integers or texts"
+        lines.append(f"{reason}, {n:,} times: {file}, row {number:,} has {samples[0]!r}{remedy}")
+    for reason, n in report.bad.items():
+        if reason == "no user_id" and n >= 0.01 * report.rows:
+            name = user if user.isidentifier() else quote(user) if expressions.is_name(user) else f"({user})"
+            lines.append(f"{n:,} rows have no user_id: `where: '{name} IS NOT NULL'` leaves them out")
+    return lines
+
+
+def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
+    lines = []
+    days = ", ".join(f"DATE {literal(day)}" for day in SENTINELS)
+    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+    day = times.day("event_time")
+    for what, condition in (
+        ("a day that programs write where they know no time", f"{day} IN ({days})"),
+        ("in the future", f"{day} > DATE '{tomorrow}' AND {day} NOT IN ({days})"),
+    ):
+        row = con.execute(
+            f"SELECT count(*), arg_min(file, row_number), min(row_number), CAST(arg_min({day}, row_number) AS "
+            f"VARCHAR) FROM scanned "
+            f"WHERE isfinite(event_time) AND {condition}"
+        ).fetchone()
+        if row and row[0]:
+            lines.append(f"{row[0]:,} rows are dated {row[3]}, {what} (first {row[1]}, row {row[2]:,})")
+    return lines
+
+
+def _numbers(con: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = con.execute(
+        "SELECT channel, count_if(numeral), count(*), min(text) FILTER (numeral) FROM (SELECT channel, text, "
+        r"regexp_full_match(text, '[-+.,0-9 ]*[0-9][-+.,0-9 ]*') AS numeral FROM scanned WHERE reason IS NULL GROUP BY ALL) "
+        f"GROUP BY 1 HAVING count_if(numeral) >= {MOSTLY} * count(*) ORDER BY 1"
+    ).fetchall()
+    return [
+        f"channel {channel!r}: {n:,} of {total:,} texts are numbers, such as {example!r}, and a sentence cannot find "
+        f"them: if their names "
+        "stand in another file, write `text: {from: FILE, key: COLUMN, column: NAME}`"
+        for channel, n, total, example in rows
+    ]
+
+
+def _ids(con: duckdb.DuckDBPyConnection) -> list[str]:
+    row = con.execute(
+        f"SELECT count(*), any_value(ids) FROM (SELECT list(user_id ORDER BY user_id)[:2] AS ids, count(*) AS n FROM "
+        f"(SELECT DISTINCT user_id "
+        f"FROM scanned WHERE reason IS NULL) GROUP BY {CANONICAL.format('user_id')} HAVING n > 1)"
+    ).fetchone()
+    if row and row[0]:
+        one, other = row[1]
+        return [
+            f"{row[0]:,} users have several ids that differ by {_difference(one, other)} alone, such as {one!r} and "
+            f"{other!r}: they count as several"
+        ]
+    return []
+
+
+def _difference(one: str, other: str) -> str:
+    parts = []
+    if one.strip() != one or other.strip() != other:
+        parts.append("spaces")
+    a, b = one.strip(), other.strip()
+    if a.endswith(".0") != b.endswith(".0"):
+        parts.append("`.0`")
+    a, b = a.removesuffix(".0"), b.removesuffix(".0")
+    if a.lower().lstrip("0") == b.lower().lstrip("0") and a.lower() != b.lower():
+        parts.append("zeros before them")
+    if a.lstrip("0").lower() == b.lstrip("0").lower() and a.lstrip("0") != b.lstrip("0"):
+        parts.append("upper and lower case")
+    return " and ".join(parts) or "their writing"
+
+
+def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """How many users have a profile row, and why so few do."""
+    con.execute("CREATE OR REPLACE TEMP TABLE event_users AS SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL")
+    con.execute("CREATE OR REPLACE TEMP TABLE profile_users AS SELECT DISTINCT user_id FROM profile_scanned WHERE reason IS NULL")
+    row = con.execute(
+        "SELECT (SELECT count(*) FROM event_users), (SELECT count(*) FROM event_users SEMI JOIN profile_users USING (user_id))"
+    ).fetchone()
+    assert row is not None
+    users, matched = row
+    if not users:
+        return []
+    lines = [f"{matched:,} of {users:,} users have a profile row"]
+    near = con.execute(
+        f"SELECT count(*), any_value(u), any_value(p) FROM (SELECT e.user_id AS u, min(p.user_id) AS p FROM (FROM "
+        f"event_users ANTI JOIN "
+        f"profile_users USING (user_id)) e JOIN profile_users p ON {CANONICAL.format('e.user_id')} = "
+        f"{CANONICAL.format('p.user_id')} GROUP BY 1)"
+    ).fetchone()
+    assert near is not None
+    if near[0]:
+        lines.append(
+            f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: "
+            f"{near[1]!r} in the events, "
+            f"{near[2]!r} in the profile; `types: {{COLUMN: int}}` reads whole numbers alike, an expression such as "
+            f"`lower(trim(COLUMN))` others"
+        )
+    elif matched < HARDLY_ANY * users:
+        examples = con.execute("SELECT (SELECT min(user_id) FROM event_users), (SELECT min(user_id) FROM profile_users)").fetchone()
+        assert examples is not None
+        lines.append(
+            f"the profile is about (nearly) nobody of the events: their ids are like {examples[0]!r}, the profile's "
+            f"like {examples[1]!r}; "
+            "check its `key:`"
+        )
+    return lines
+
+
+def _profile(profile: ProfileReport) -> list[str]:
+    lines = [f"profile: {n:,} cells are left empty, for {reason}" for reason, n in profile.lost.items()]
+    if profile.nulls:
+        lines.append(f"profile: no value: {_listed(profile.nulls)}; `nulls: []` reads such texts as they are")
+    return lines

@@ -1,0 +1,53 @@
+"""Threads of numerical libraries: whoever lowers their number while others do too gives the number from before back at the end."""
+
+import threading
+
+from threadpoolctl import threadpool_info
+
+from found_platform.scoring import threads
+
+
+def numbers(kind: str) -> list[int]:
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == kind]
+
+
+def test_overlapping_limits_end_in_the_number_from_before() -> None:
+    """A begins, B begins, A ends, B ends: the order in which a limit that is not counted stays for good."""
+    threads._in_a_thread_of_its_own(lambda: threads._libraries("blas").limit(limits=2))
+    before = numbers("blas")
+    assert set(before) == {2}
+    a_is_in, b_is_in, a_is_out, b_is_out = (threading.Event() for _ in range(4))
+    inside: dict[str, list[int]] = {}
+
+    def first() -> None:
+        with threads.one_each():
+            a_is_in.set()
+            assert b_is_in.wait(30)
+        a_is_out.set()
+        assert b_is_out.wait(30)  # as the thread of a pool lives on
+
+    def second() -> None:
+        assert a_is_in.wait(30)
+        with threads.one_each():
+            b_is_in.set()
+            assert a_is_out.wait(30)
+            inside["b"] = numbers("blas")
+        b_is_out.set()
+
+    runners = [threading.Thread(target=run) for run in (first, second)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join(60)
+    assert set(inside["b"]) == {1}
+    assert numbers("blas") == before
+
+
+def test_a_limit_holds_in_the_thread_that_set_it_and_ends_with_it() -> None:
+    before = numbers("openmp")
+    with threads.one_each():
+        assert set(numbers("openmp")) <= {1}
+        with threads.one_each():
+            assert set(numbers("openmp")) <= {1}
+        assert set(numbers("blas")) == {1}
+    assert numbers("openmp")[: len(before)] == before

@@ -1,0 +1,209 @@
+"""`found source init` on files that no recipe knows: what it recognises, what it asks, and that the check passes what it wrote."""
+
+import datetime as dt
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import at, call_found
+from deltalake import write_deltalake
+
+from found_platform.errors import BadInput
+from found_platform.sources import config, init, init_sample, staging
+
+
+def write(folder: Path, name: str, rows: list[str], encoding: str = "utf-8") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("\n".join(rows) + "\n", encoding=encoding)
+    return folder / name
+
+
+def draft(folder: Path, *paths: Path) -> tuple[dict, list[str]]:
+    """What is written for files: the source file's content, which passes the check, and its questions."""
+    out = folder / "shop.yaml"
+    written = init.write(paths or [folder], out=out, force=True)
+    staging.check(config.load(out))
+    return yaml.safe_load(written.text), written.questions
+
+
+def entry(folder: Path, *paths: Path, channel: str = "pay_bill") -> dict:
+    return draft(folder, *paths)[0]["channels"][channel]
+
+
+TIMES = {
+    "ISO": ("2024-03-01 10:00:00", {"timezone": "UTC"}),
+    "with an offset": ("2024-03-01 10:00:00 +0200", {}),
+    "seconds": ("1709287200", {"unit": "s"}),
+    "milliseconds": ("1709287200000", {"unit": "ms"}),
+    "microseconds": ("1709287200000000", {"unit": "us"}),
+    "day first": ("31/03/2024 10:00", {"day_first": True, "timezone": "UTC"}),
+    "month first": ("3/31/2024 8:26 PM", {"day_first": False, "timezone": "UTC"}),
+    "with points": ("31.03.24", {"day_first": True, "timezone": "UTC"}),
+    "with a month's name": ("31 Mar 2024 10:00", {"format": "%d %b %Y %H:%M", "timezone": "UTC"}),
+    "eight digits": ("20240331", {"format": "%Y%m%d", "timezone": "UTC"}),
+    "Excel": ("45382.41667", {"unit": "excel", "timezone": "UTC"}),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_times_are_recognised_as_they_are_written(tmp_path: Path, case: str) -> None:
+    value, options = TIMES[case]
+    rows = [f"u{i % 3},{value},{'tea' if i % 2 else 'milk'},{i}.5" for i in range(12)]
+    content = entry(tmp_path, write(tmp_path, "orders.csv", ["customer_id,order_date,product,price", *rows]))
+    assert {k: content[k] for k in content if k in ("unit", "day_first", "format", "timezone")} == options
+    assert content["columns"] == {"user_id": "customer_id", "event_time": "order_date", "text": "product", "amount": "price"}
+
+
+def test_a_date_that_can_be_read_in_two_ways_is_asked_about_and_guessed_by_the_shorter_span(tmp_path: Path) -> None:
+    rows = [f"u{i % 3},0{1 + i % 3}/03/24 10:00,tea {i % 2},1" for i in range(12)]
+    content, questions = draft(tmp_path, write(tmp_path, "orders.csv", ["customer_id,order_date,product,price", *rows]))
+    assert content["channels"]["pay_bill"]["day_first"] is True
+    (question,) = [q for q in questions if "day first or month first" in q]
+    assert "spans 3 days, and 61 the other way" in question
+
+
+def test_delimiter_decimal_and_encoding_are_recognised(tmp_path: Path) -> None:
+    rows = [f"K{i % 4};{1 + i:02d}.03.2024;Käse {'mild' if i % 2 else 'alt'};1.234,{i % 10}0" for i in range(20)]
+    content = entry(tmp_path, write(tmp_path, "umsatz.csv", ["Kundennr;Datum;Artikel;Betrag", *rows], "cp1252"))
+    assert (content["delimiter"], content["decimal"], content["encoding"]) == (";", ",", "cp1252")
+    assert content["columns"]["amount"] == "Betrag"
+    assert staging.check(config.load(tmp_path / "shop.yaml"))[1][0].texts == 2
+
+
+def test_a_quantity_and_a_price_are_multiplied_and_returns_are_told(tmp_path: Path) -> None:
+    rows = [
+        f"u{i % 3},2024-03-0{1 + i % 9},tea {i % 2},{-1 if i == 5 else 2},4.5,{'refunded' if i == 6 else 'paid'}" for i in range(12)
+    ]
+    header = "customer_id,created_at,product,quantity,unit price,status"
+    content, questions = draft(tmp_path, write(tmp_path, "orders.csv", [header, *rows]))
+    written = content["channels"]["pay_bill"]
+    assert written["columns"]["amount"] == 'quantity * "unit price"'
+    assert written["returns"] == "status IN ('refunded')"
+    assert any("the price of one piece" in q for q in questions)
+    assert staging.check(config.load(tmp_path / "shop.yaml"))[1][0].returns >= 1
+
+
+def test_names_in_another_file_are_looked_up_and_the_profile_is_told_with_its_consent(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "baskets.csv",
+        ["user_id,at,sku,total", *(f"{i % 5},2024-03-0{1 + i % 9}T10:00:00Z,{i % 3},2.5" for i in range(30))],
+    )
+    write(tmp_path, "goods.csv", ["sku,label name,category", "0,Green tea,Tea", "1,Camping stove,Outdoor", "2,Gold ring,Jewels"])
+    write(
+        tmp_path,
+        "users.csv",
+        ["user_id,age,newsletter", *(f"{i},{20 + i},{'SUBSCRIBED' if i % 2 else 'NEVER_SUBSCRIBED'}" for i in range(5))],
+    )
+    (tmp_path / "readme.pdf").write_bytes(b"%PDF")
+    content, questions = draft(tmp_path)
+    columns = content["channels"]["pay_bill"]["columns"]
+    assert columns["text"] == {"from": "goods.csv", "key": "sku", "column": "label name"}
+    assert columns["category"] == {"from": "goods.csv", "key": "sku", "column": "category"}
+    assert (content["profile"]["path"], content["profile"]["key"]) == ("users.csv", "user_id")
+    assert content["profile"]["consent"] == {"column": "newsletter", "yes": ["SUBSCRIBED"]}
+    assert any("since when" in q for q in questions)
+
+
+def test_texts_that_are_only_numbers_are_asked_about(tmp_path: Path) -> None:
+    rows = [f"u{i % 3},2024-03-01T10:00:00Z,{1000 + i % 4}" for i in range(12)]
+    _, questions = draft(tmp_path, write(tmp_path, "clicks.csv", ["visitor_id,ts,item_id", *rows]))
+    assert any("which table holds their names" in q for q in questions)
+
+
+def test_kinds_of_events_become_channels_and_nested_fields_columns(tmp_path: Path) -> None:
+    kinds = ("viewed", "purchased", "searched")
+    rows = [
+        {
+            "user": {"id": f"u{i % 4}"},
+            "time": f"2024-03-0{1 + i % 9}T10:00:00Z",
+            "action": kinds[i % 3],
+            "item": {"name": f"tea {i % 2}"},
+        }
+        for i in range(30)
+    ]
+    (tmp_path / "log.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    content, questions = draft(tmp_path)
+    assert {c: e["where"] for c, e in content["channels"].items()} == {
+        "pay_bill": "action IN ('purchased')",
+        "search": "action IN ('searched')",
+        "spm": "action NOT IN ('purchased', 'searched')",
+    }
+    assert content["channels"]["spm"]["columns"] == {"user_id": "user.id", "event_time": "time", "text": "item.name"}
+    assert sum("are these the purchases?" in q for q in questions) == 1
+
+
+def test_rows_of_nobody_are_left_out_and_said(tmp_path: Path) -> None:
+    rows = [f"{'NULL' if i % 4 == 0 else f'u{i % 3}'},2024-03-01T10:00:00Z,tea {i % 2},1" for i in range(20)]
+    content, questions = draft(tmp_path, write(tmp_path, "orders.csv", ["customer,when,product,price", *rows]))
+    assert content["channels"]["pay_bill"]["where"] == "customer IS NOT NULL"
+    assert any("25% of the sampled rows have no customer" in q for q in questions)
+
+
+def test_files_of_one_kind_are_a_pattern_that_takes_up_the_next_one(tmp_path: Path) -> None:
+    for month in ("02", "03"):
+        rows = [f"u{i % 3},2024-{month}-01T10:00:00Z,tea {i % 2},1" for i in range(9)]
+        write(tmp_path / "data", f"orders-2024-{month}.csv", ["customer,when,product,price", *rows])
+    assert entry(tmp_path, tmp_path / "data")["path"] == "data/orders*.csv"
+
+
+def test_parquet_and_delta_are_looked_at_by_their_first_rows(tmp_path: Path) -> None:
+    moments = pa.array([at("2024-03-01") + dt.timedelta(hours=i) for i in range(10)], pa.timestamp("us", tz="UTC"))
+    table = pa.table({"user_id": [i % 3 for i in range(10)], "event_time": moments, "product": [f"tea {i % 2}" for i in range(10)]})
+    pq.write_table(table, tmp_path / "events.parquet")
+    content = entry(tmp_path, tmp_path / "events.parquet", channel="spm")
+    assert "timezone" not in content
+    write_deltalake(str(tmp_path / "events"), table)
+    assert entry(tmp_path, tmp_path / "events", channel="spm") == {**content, "path": "events"}
+
+
+def test_a_large_file_is_sampled_at_its_beginning_middle_and_end(tmp_path: Path) -> None:
+    lines = [f"u{i % 97},{1 + i * 28 // 200_000:02d}/03/2024,tea {i % 5},1.5" for i in range(200_000)]
+    path = write(tmp_path, "orders.csv", ["customer,order_date,product,price", *lines])
+    assert path.stat().st_size > 3 * init_sample.SAMPLE_BYTES
+    (table,) = init_sample.tables([path])[0]
+    assert not table.is_whole
+    assert table.rows <= init_sample.SAMPLE_ROWS
+    assert {v[:2] for v in table.columns["order_date"] if v} >= {"01", "28"}  # so the day is seen to stand first
+    assert "sure: " in init.write([path], out=tmp_path / "shop.yaml").text
+
+
+REFUSED = {
+    "nothing there": ("none.csv", None, "There is no file"),
+    "no kind": ("events.xlsx", b"PK", "events.xlsx is none of"),
+    "no events": ("towns.csv", b"town,people\nRiga,600000\nAinazi,700\n", "no column of people and none of times"),
+    "no text": ("log.csv", b"user_id,at\nu1,2024-01-01\nu1,2024-01-02\n", "no third column"),
+    "no JSON": ("log.jsonl", b"user,at\n", "is not JSON Lines"),
+    "nothing in it": ("log.csv", b"", "is empty"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_looked_at_is_one_sentence(tmp_path: Path, case: str) -> None:
+    name, content, message = REFUSED[case]
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    outcome = call_found("source", "init", tmp_path / name, "--out", tmp_path / "shop.yaml")
+    assert outcome.status == 2
+    assert outcome.err.count("\n") == 1
+    assert re.search(message, outcome.err), outcome.err
+    assert not (tmp_path / "shop.yaml").exists()
+
+
+def test_a_source_file_that_is_there_is_overwritten_only_when_told(tmp_path: Path) -> None:
+    orders = write(tmp_path, "orders.csv", ["customer,when,product,price", "u1,2024-01-01,tea,1", "u1,2024-01-02,milk,1"])
+    out = tmp_path / "shop.yaml"
+    out.write_text("mine")
+    with pytest.raises(BadInput, match="is there already"):
+        init.write([orders], out=out)
+    assert out.read_text() == "mine"
+    outcome = call_found("source", "init", orders, "--out", out, "--force", "--name", "my shop")
+    assert outcome.status == 0, outcome.err
+    assert "orders.csv: events" in outcome.out
+    assert f"found source check {out}" in outcome.out
+    assert yaml.safe_load(out.read_text())["name"] == "my shop"

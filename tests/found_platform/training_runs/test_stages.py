@@ -1,0 +1,48 @@
+"""What a stage's process says reaches whoever watches it, whatever it is written in, and why it ended is one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from found_platform.errors import JobFailed
+from found_platform.training_runs import stages
+
+
+def test_lines_of_any_encoding_come_whole_and_once(tmp_path: Path) -> None:
+    file = tmp_path / stages.OUTPUT
+    written = "\nmüsli\n\n金の指輪\n".encode() + b"latin \xe9\nhalf a l"
+    lines, place = [], 0
+    for end in range(len(written) + 1):  # also where a character is cut in two
+        file.write_bytes(written[:end])
+        more, place = stages._complete_lines(file, place)
+        lines += more
+    assert lines == ["müsli", "金の指輪", "latin \ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("print('münze', flush=True); raise RuntimeError('the disc is full é')", "failed: the disc is full é. The whole output"),
+        ("import sys; sys.stdout.buffer.write(b'\\xff\\xfe broken\\n'); sys.exit(3)", "failed: \ufffd\ufffd broken. The whole"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", r"was killed \(signal 9\); a machine that runs out of memory"),
+        ("raise SystemExit(4)", "ended with exit status 4"),
+    ],
+)
+def test_a_stage_that_fails_says_why_in_a_sentence_and_keeps_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    python = tmp_path / "python"  # stands in for the interpreter: what a process of any kind may print and do
+    python.write_text(f"#!{stages.sys.executable}\n{script}\n", encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setattr(stages.sys, "executable", str(python))
+    (tmp_path / "align").mkdir()
+    told: list[dict[str, Any]] = []
+    with pytest.raises(JobFailed, match=message) as failed:
+        stages._process(tmp_path / "align" / "run.json", "align", told.append)
+    assert "Error" not in str(failed.value).replace("output.txt", "")
+    assert (tmp_path / "align" / stages.OUTPUT).exists()
+    if "münze" in script:
+        assert {"said": "münze"} in told
+    json.dumps(told)
