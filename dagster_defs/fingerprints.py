@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -22,13 +23,6 @@ from found_platform.settings import Settings
 from found_platform.sources import staging
 
 WITHOUT_EFFECT = {
-    "home": "where the home is",
-    "lake": "where the home is",
-    "staging": "where the home is",
-    "pulled": "where the home is",
-    "truth": "where the home is",
-    "pulled": "where the home is",
-    "dagster_home": "where the home is",
     "secret": "a home has one for its life",
     "duckdb_memory": "how much is computed at once",
     "milvus_uri": "where the index lies; whether it is there is asked separately",
@@ -38,13 +32,14 @@ WITHOUT_EFFECT = {
     "sizes.encode_batch": "how many texts are encoded at once",
     "sizes.gpu": "a warning",
 }
-"""Settings that change no outcome, and why."""
+"""Settings that change no outcome, and why; nor do those that are paths, which say where a home is."""
 
 
 def settings_read(settings: Settings, asset: str) -> dict[str, Any]:
     """The settings that decide what an asset's outcome is, with their values."""
     names = code_version.reach(settings, asset).settings - WITHOUT_EFFECT.keys()
-    return {name: _value(settings, name) for name in sorted(names)}
+    values = {name: _value(settings, name) for name in sorted(names)}
+    return {name: value for name, value in values.items() if not isinstance(value, Path)}
 
 
 def _value(settings: Settings, name: str) -> Any:

@@ -60,7 +60,8 @@ def _is_alive(instance: dg.DagsterInstance) -> bool:
 def _are_kept(settings: Settings) -> bool:
     path = settings.home / "settings.yaml"
     kept = yaml.safe_load(path.read_text()) if path.exists() else None
-    return bool(kept) and all(settings.model_dump(mode="json").get(name) == value for name, value in kept.items())
+    current = settings.model_dump(mode="json")
+    return bool(kept) and all(current[name] == value for name, value in kept.items() if name in current)
 
 
 def submit(graph: AssetGraph, instance: dg.DagsterInstance, order: Order) -> str:

@@ -175,7 +175,7 @@ def test_a_backfill_beyond_the_data_makes_the_days_that_are_there_and_says_the_r
 
 
 def test_a_backfill_takes_up_new_days_and_stops_at_a_source_that_shrinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FOUND_SECRET", "aa")  # the home's, for the commands
+    monkeypatch.setenv("FOUND_SECRET", "aa" * 16)  # the home's, for the commands
     settings = opened(tmp_path / "home")
     list(runs.backfill(settings, FIRST, LAST, assets=["raw_events"]))
     write_source(tmp_path / "home", [*events(), {"user_id": "u1", "event_time": at("2024-01-12"), "text": "new"}])

@@ -166,7 +166,9 @@ def calls_within(names: set[str]) -> Iterator[None]:
         name = frame.f_code.co_qualname.split(".")[0]
         if event != "call" or not ours(frame) or name.startswith("<"):
             return
-        caller: FrameType | None = frame
+        caller = frame.f_back
+        if caller is not None and caller.f_code.co_filename.endswith("/dagster_defs/materialization.py"):  # records the run
+            return
         while caller is not None:
             if caller.f_code.co_name == "<module>" and ours(caller):
                 return

@@ -12,27 +12,33 @@ from found_platform.evaluation import scenarios
 from found_platform.settings import Settings
 
 REPLAY = {"tuned_prompts", "audience_members", "benchmark_results"}  # they ask the past again
+PUBLISHED = {"user_index"}  # and what look-ups ask beside it
 SNAPSHOTS = {"behavior_text", "behavior_sequence", "search_text", "user_tabular"}
 TEXTS = {"text_vectors", "user_text_pairs", "found_model", "user_embeddings", "promotion"} | REPLAY
+HORIZON = {"training_set", "user_text_pairs", "behavior_encoder", "tabular_encoder", "found_model", "promotion"} | REPLAY
 
 STALE: dict[str, tuple[Any, set[str]]] = {
     "home": (Path("elsewhere"), set()),
-    "profile": ("tiny", {"training_set", "behavior_encoder", "tabular_encoder"} | TEXTS),
+    "profile": ("tiny", HORIZON | TEXTS | PUBLISHED),
+    "horizon_days": (14, HORIZON),
     "lookback_days": (
         30,
-        SNAPSHOTS | {"online_features", "training_set", "user_text_pairs", "found_model", "user_embeddings", "promotion"} | REPLAY,
+        SNAPSHOTS
+        | {"online_features", "training_set", "user_text_pairs", "found_model", "user_embeddings", "promotion"}
+        | PUBLISHED
+        | REPLAY,
     ),
-    "training_days": (90, {"training_set", "user_embeddings"} | REPLAY),
-    "grid_days": (7, {"training_set", "user_embeddings"} | REPLAY),
+    "training_days": (90, {"training_set", "user_embeddings"} | PUBLISHED | REPLAY),
+    "grid_days": (7, {"training_set", "user_embeddings"} | PUBLISHED | REPLAY),
     "sequence_length": (64, SNAPSHOTS),
     "search_length": (32, SNAPSHOTS),
     "quarantine_threshold": (0.1, {"quarantine"}),
     "consent_column": ("consent", {"tuned_prompts", "audience_members"}),
-    "encoder": ("another-encoder", TEXTS),
+    "encoder": ("another-encoder", TEXTS | PUBLISHED),
     "duckdb_memory": ("1GB", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),
-    "milvus_index": ("HNSW", {"user_index", "benchmark_results"}),
+    "milvus_index": ("HNSW", PUBLISHED),
     "rewriter": ("a-language-model", REPLAY),
     "rewriter_endpoint": ("http://localhost:8000", REPLAY),
     "rewriter_host": ("rewriter.example", set()),
@@ -48,8 +54,7 @@ def test_a_setting_makes_those_assets_stale_whose_outcome_it_changes(tmp_path: P
     assert STALE.keys() == Settings.model_fields.keys(), "a setting has no row: say which assets it makes stale"
     stale = {}
     for name, (value, _) in STALE.items():
-        changed = settings.model_copy(update={name: value})
-        changed.__dict__.pop("sizes", None)
+        changed = Settings(**{"home": tmp_path, name: value})
         stale[name] = {asset for asset in assets if fingerprints.settings_read(changed, asset) != before[asset]}
     assert stale == {name: assets for name, (_, assets) in STALE.items()}
 
@@ -62,7 +67,7 @@ def test_every_setting_without_effect_exists() -> None:
 def test_what_a_setting_makes_stale_is_told_of_a_home(settings: Settings) -> None:
     changed = AssetGraph(settings.model_copy(update={"milvus_index": "HNSW"}))
     with open_instance(settings) as instance:
-        assert {s.asset for s in staleness.states(changed, instance) if s.stale} == {"user_index", "benchmark_results"}
+        assert {s.asset for s in staleness.states(changed, instance) if s.stale} == PUBLISHED
 
 
 def test_other_labels_in_the_same_file_make_the_benchmark_stale(tmp_path: Path) -> None:
