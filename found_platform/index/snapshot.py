@@ -31,7 +31,7 @@ from found_platform.training_data import text_vectors
 if TYPE_CHECKING:
     from models.saved import Model
 
-FORMAT = 1
+FORMAT = 2
 """Of the files. A snapshot in another format is written anew."""
 
 TRIES = 3

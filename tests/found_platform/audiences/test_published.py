@@ -54,9 +54,7 @@ def forget_what_is_open() -> None:
 
 def answers(settings: Settings) -> list[Any]:
     found = [lookup.find(settings, question, Size(top=25), explain=True) for question in QUESTIONS]
-    scored = [lookup.score(settings, question) for question in QUESTIONS]
-    shown = preview.preview(settings, specification.draft(settings, question=Question(PETS), top=30))
-    return [*found, *((s.keys, s.scores.tolist(), s.reason, s.curve) for s in scored), shown]
+    return [*found, preview.preview(settings, specification.draft(settings, question=Question(PETS), top=30))]
 
 
 def late_events(settings: Settings, as_of: dt.date) -> None:
