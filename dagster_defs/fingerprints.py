@@ -26,6 +26,7 @@ WITHOUT_EFFECT = {
     "lake": "where the home is",
     "staging": "where the home is",
     "truth": "where the home is",
+    "pulled": "where the home is",
     "dagster_home": "where the home is",
     "secret": "a home has one for its life",
     "duckdb_memory": "how much is computed at once",

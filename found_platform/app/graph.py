@@ -9,7 +9,7 @@ from found_platform.app.context import Context
 from found_platform.app.document import APART
 from found_platform.app.progress import AssetDone, DaysDone, Opened, Working
 from found_platform.app.use_case import Effect, use_case
-from found_platform.contract import parse_cutoff, parse_day
+from found_platform.contract import OWN_ACT, parse_cutoff, parse_day
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
@@ -217,7 +217,7 @@ def _a_demand(settings: Settings, cutoff: dt.date) -> str:
     con = lake.connect()
     con.register("events", lake.dataset(settings.lake, "raw_events"))
     row = con.execute(
-        "SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND NOT exposure AND channel = 'pay_bill'",
+        f"SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND {OWN_ACT} AND channel = 'pay_bill'",
         [cutoff],
     ).fetchone()
     thing = row[0] if row and row[0] else "the same again"

@@ -117,11 +117,14 @@ class Cells:
         """The error of a name that the file does not have."""
         return BadInput(f"{self.where}: {self.part.file} has no column {name!r}{what}; it has {', '.join(self.columns())}.")
 
-    def relation(self, keep_empty: int | None = None) -> str:
+    def relation(self, keep_empty: int | None = None, numbered: bool = False) -> str:
         """The cells as SQL: `r`, `c` and `v`, the row's number `_row`, whether a line is JSON (`_json`) or empty (`_blank`).
 
-        `keep_empty`: of this cell, an empty text is no placeholder.
+        Args:
+            keep_empty: of this cell, an empty text is no placeholder.
+            numbered: whether `_row` is wanted: where rows are counted while they are read, one thread reads them all.
         """
+        number = self.part.number if numbered else "CAST(NULL AS BIGINT)"
         if self.part.json:
             listed = ", ".join(literal(json_path(path)) for path in self.paths) or "'$'"
             inner = (
@@ -133,7 +136,7 @@ class Cells:
             first = f"(SELECT {', '.join(['_row', '_json', '_blank', JSON_LINE, *raw])} FROM {inner})"
         else:
             raw = [f"{self._sql(path)} AS r{i}" for i, path in enumerate(self.paths)]
-            columns = [f"{self.part.number} AS _row", "true AS _json", "false AS _blank", *raw]
+            columns = [f"{number} AS _row", "true AS _json", "false AS _blank", *raw]
             first = f"(SELECT {', '.join(columns)} FROM {self.part.relation})"
         clean = []
         for i, kind in enumerate(self.kinds):
@@ -302,7 +305,7 @@ def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, whe
         selects.append(
             f"SELECT {values.as_text(f'c{key}', cells.kinds[key])} AS key, "
             f"{values.as_text(f'c{column}', cells.kinds[column])} AS value, {number} AS part, _row "
-            f"FROM {cells.relation()}"
+            f"FROM {cells.relation(numbered=True)}"
         )
     try:
         con.execute(

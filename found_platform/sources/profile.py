@@ -213,7 +213,7 @@ def _rows(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schem
         f"WHEN {values.lost_digits(key_sql, key_kind)} THEN 'user_id is a float without its last digits' "
         f"WHEN c{key} IS NULL THEN 'no user_id' WHEN trim({as_text(key_sql, key_kind)}) = '' THEN 'empty user_id' "
         f"{f'WHEN {as_of} IS NULL THEN {literal(NO_AS_OF)} ' if entry.as_of else ''}END AS reason "
-        f"FROM {cells.relation(keep_empty=key)} WHERE NOT _blank"
+        f"FROM {cells.relation(key, numbered=True)} WHERE NOT _blank"
     )
 
 

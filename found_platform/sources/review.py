@@ -15,7 +15,7 @@ from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.profile import ProfileReport
 from found_platform.sources.scan import LOST_DIGITS, ChannelReport
 
-FEW = 50
+FEW = 100
 """Good rows of a channel below which a share says nothing."""
 TIMES_THE_MEAN = 5
 """An id or a text that holds more than this many times the mean share is asked about; a shop of five users is never."""
@@ -135,7 +135,7 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
     lines = []
     days = ", ".join(f"DATE {literal(day)}" for day in SENTINELS)
     tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
-    day = "CAST(timezone('UTC', event_time) AS DATE)"
+    day = times.day("event_time")
     for what, condition in (
         ("a day that programs write where they know no time", f"{day} IN ({days})"),
         ("in the future", f"{day} > DATE '{tomorrow}' AND {day} NOT IN ({days})"),

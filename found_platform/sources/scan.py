@@ -13,11 +13,20 @@ import duckdb
 import pyarrow as pa
 
 from found_platform.contract import EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT, RETURN
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import literal
 from found_platform.sources import expressions, mapping, times, values
 from found_platform.sources.config import ChannelEntry, SourceConfig, Span
-from found_platform.sources.files import Part, first_line, forget_rejects, number_refused, parts, take_rejects, with_hashes
+from found_platform.sources.files import (
+    Part,
+    first_line,
+    forget_rejects,
+    in_parallel,
+    number_refused,
+    parts,
+    take_rejects,
+    with_hashes,
+)
 from found_platform.sources.mapping import Cells, Value
 from found_platform.sources.options import Lookup, TimeColumn
 from found_platform.sources.profile import profile_attributes
@@ -200,7 +209,7 @@ def _raw(entry: Entry, cells: Cells, wanted: dict[str, Value]) -> str:
     ]
     listed = f"nullif(concat_ws('{SEPARATOR}', {', '.join(remarks)}), '')" if remarks else "NULL"
     columns.append(f"CASE WHEN {keep} THEN {listed} END AS remarks")
-    return f"(SELECT {', '.join(columns)} FROM {cells.relation(keep_empty=user)})"
+    return f"(SELECT {', '.join(columns)} FROM {cells.relation(user, numbered=not in_order(entry, cells.part))})"
 
 
 def _event(entry: Entry, part: Part, wanted: dict[str, Value], raw: str) -> str:
@@ -256,21 +265,14 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
         entry = _open(con, number, channel, given, lookups=False)
         rows, days, unread = 0, [], []
         for part in entry.files:
-            cells, wanted = _values(con, entry, part)
-            value, rule = wanted["event_time"], given.time_rule("event_time")
-            keep = f"coalesce({wanted['where'].sql}, false)" if "where" in wanted else "true"
-            read = (
-                f"SELECT {times.moment(value.sql, value.kind, rule)} AS event_time, {value.sql} AS raw_time, _row "
-                f"FROM {cells.relation()} "
-                f"WHERE NOT _blank AND _json AND {keep}"
-            )
+            read = _event_times(con, entry, part)
             with progress.file(part.file):
                 row = _run(
                     con,
                     entry,
                     part,
-                    "SELECT count(*), min(day), max(day) FROM (SELECT CASE WHEN isfinite(event_time) THEN "
-                    f"CAST(timezone('UTC', event_time) AS DATE) END AS day FROM ({read})) "
+                    "SELECT count(*), min(day), max(day) FROM (SELECT "
+                    f"{times.day('event_time')} AS day FROM ({read})) "
                     "WHERE day IS NULL OR day BETWEEN DATE '0001-01-02' AND DATE '9999-12-30'",
                 ).fetchall()[0]
             rows += row[0]
@@ -278,19 +280,31 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
             if part.rejects:
                 take_rejects(con, part, entry.where)
             if row[0] and row[1] is None:
-                unread.append((part, read))
+                unread.append(part)
         if rows == 0:
             raise BadInput(
                 f"channel {channel!r} is empty: {given.path} has no rows" + (f" where {given.where}." if given.where else ".")
             )
         if not days:
-            raise _unreadable(con, entry, *unread[0])
+            raise _unreadable(con, entry, unread[0])
         first.append(min(days))
         last.append(max(days))
     progress.close()
     span = config.span or Span(start=min(first), end=max(last) + dt.timedelta(days=1))
     schema = profile_attributes(con, config.profile) if config.profile else {}
     return config.model_copy(update={"span": span, "profile_schema": schema})
+
+
+def _event_times(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, numbered: bool = False) -> str:
+    """SQL of the times of one file's rows that `where` keeps: `event_time`, `raw_time`, `_row`."""
+    cells, wanted = _values(con, entry, part)
+    value = wanted["event_time"]
+    keep = f"coalesce({wanted['where'].sql}, false)" if "where" in wanted else "true"
+    return (
+        f"SELECT {times.moment(value.sql, value.kind, entry.entry.time_rule('event_time'))} AS event_time, "
+        f"{value.sql} AS raw_time, _row "
+        f"FROM {cells.relation(numbered=numbered)} WHERE NOT _blank AND _json AND {keep}"
+    )
 
 
 def _run(
@@ -311,9 +325,9 @@ def _run(
         raise BadInput(f"{entry.where}: {part.file} cannot be read: {first_line(error)}.") from None
 
 
-def _unreadable(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, read: str) -> BadInput:
+def _unreadable(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part) -> BadInput:
     """The error of an entry none of whose times can be read: with a value, its row, and what would read it."""
-    column = entry.texts["event_time"]
+    column, read = entry.texts["event_time"], _event_times(con, entry, part, numbered=True)
     rows = con.execute(f"SELECT _row, CAST(raw_time AS VARCHAR) FROM ({read}) WHERE raw_time IS NOT NULL LIMIT 1000").fetchall()
     forget_rejects(con)
     if not rows:
@@ -359,7 +373,7 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         "CREATE OR REPLACE TABLE refused (entry INTEGER, channel VARCHAR, file VARCHAR, row_number BIGINT, reason VARCHAR, "
         "value VARCHAR, unread BOOLEAN)"
     )
-    start = config.span.start if config.span else None
+    start = f"{config.span.start}T00:00:00Z" if config.span else None
     # an open span ends with today: what is dated later is no news but a mistake
     end = config.span.end if config.span and config.span.end else dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
     count, first = 0, 0
@@ -368,12 +382,9 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         entry = _open(con, number, channel, given)
         con.executemany("INSERT INTO scan_notes VALUES (?, ?)", [[channel, note] for note in entry.notes]) if entry.notes else None
         for part in entry.files:
-            cells, wanted = _values(con, entry, part)
             con.execute("INSERT INTO scan_parts VALUES (?, ?, ?, ?, ?)", [count, number, channel, part.file, first])
-            forget_rejects(con)
             with progress.file(part.file):
-                inserted = _run(con, entry, part, _insert(entry, part, cells, wanted, count), [start, end]).fetchone()
-            first += inserted[0] if inserted else 0
+                first += _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
             _refuse(con, entry, part, count)
             count += 1
     progress.close()
@@ -384,6 +395,17 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     ).fetchone()
     if clash:
         raise BadInput(f"The texts {clash[1]!r} and {clash[2]!r} have the same 64-bit hash: change one of them.")
+
+
+def _take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, span: list[Any]) -> int:
+    """Inserts one file, and returns how many rows it has. Raises JobFailed where the engine has lost some."""
+    read, rows = in_parallel(con, part) if in_order(entry, part) else (part, -1)
+    forget_rejects(con)
+    inserted = _run(con, entry, part, _insert(entry, read, *_values(con, entry, read), number), span).fetchone()
+    taken = int(inserted[0]) if inserted else 0
+    if rows not in (-1, taken):
+        raise JobFailed(f"{part.file} has {rows:,} rows, and {taken:,} were read: the engine has lost some, nothing was kept.")
+    return taken
 
 
 def _insert(entry: Entry, part: Part, cells: Cells, wanted: dict[str, Value], number: int) -> str:
@@ -411,8 +433,7 @@ def _insert(entry: Entry, part: Part, cells: Cells, wanted: dict[str, Value], nu
                  WHEN trim(user_id) = '' THEN 'empty user_id'
                  WHEN NOT has_time THEN 'no event_time'
                  WHEN event_time IS NULL THEN 'unparsable event_time'
-                 WHEN timezone('UTC', event_time) < CAST(? AS TIMESTAMP)
-                   OR timezone('UTC', event_time) >= CAST(? AS TIMESTAMP) THEN '{OUTSIDE}'
+                 WHEN event_time < CAST(? AS TIMESTAMPTZ) OR event_time >= CAST(? AS TIMESTAMPTZ) THEN '{OUTSIDE}'
                  WHEN unmatched THEN {literal(unmatched)}
                  WHEN coalesce(text, '') = '' THEN 'empty text'
                  WHEN length(text) > {MAX_TEXT} THEN 'text over {MAX_TEXT} characters'
@@ -475,7 +496,7 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
         row[0]: row[1:]
         for row in con.execute(
             "SELECT channel, count(*), count(DISTINCT user_id), count(DISTINCT text_id), min(day), max(day), "
-            f"count(*) FILTER (status = {literal(RETURN)}) FROM (SELECT *, CAST(timezone('UTC', event_time) AS DATE) "
+            f"count(*) FILTER (status = {literal(RETURN)}) FROM (SELECT *, {times.day('event_time')} "
             f"AS day FROM scanned "
             "WHERE reason IS NULL) GROUP BY 1"
         ).fetchall()

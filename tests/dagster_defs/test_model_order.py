@@ -18,6 +18,7 @@ from found_platform import index, registry
 from found_platform.embedding import users
 from found_platform.registry import Verdict, gate
 from found_platform.settings import Settings
+from found_platform.training_data import export
 
 ASSETS = ("promotion", "user_index")
 
@@ -72,6 +73,8 @@ def test_two_cutoffs_do_not_take_service_from_each_other(
     assert first is not None
     old = version_of_cutoff(copy, older)
     users.embed(copy, registry.load(copy, old), older)
+    for folder in ("data", "align"):
+        (export.folder(copy, older) / folder).mkdir(parents=True)
     with open_instance(copy) as instance:  # what the two assets read of this cutoff counts as made
         for upstream in ("training_set", "text_vectors", "user_text_pairs", "found_model", "user_embeddings"):
             instance.report_runless_asset_event(dg.AssetMaterialization(upstream, partition=str(older)))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from another_version import another_version
+from campaign_times import dated, midnight
 
 import found_platform.app
 from found_platform import registry
@@ -33,6 +34,7 @@ from found_platform.app.document import as_document
 from found_platform.app.lookups import Question, Size
 from found_platform.app.progress import AssetDone, DaysDone, Event, Opened, Working
 from found_platform.app.use_case import USE_CASES, Effect
+from found_platform.audiences import membership
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 
@@ -40,6 +42,7 @@ for module in pkgutil.iter_modules(found_platform.app.__path__):
     importlib.import_module(f"found_platform.app.{module.name}")
 
 ANN = Actor("ann", "test")
+NOWHERE = Path("nowhere") / "orders.csv"
 GOLD = Question("people who will soon buy gold", mode="aligned")
 
 
@@ -89,8 +92,8 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
         c, audiences.Save("gold", audiences.Draft(GOLD, Size(top=20), (seeds,), holdout=0.5))
     ),
     "audiences.refresh": lambda c, seeds, user, out: audiences.refresh(c, "gold"),
+    "audiences.lift": lambda c, seeds, user, out: _lift_of_a_past_refresh(c),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
-    "audiences.lift": lambda c, seeds, user, out: audiences.lift(c, audiences.Measure("gold", days=1, texts=("gold ring",))),
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
     "models.roll_back_model": lambda c, seeds, user, out: models.roll_back_model(c),
@@ -105,6 +108,13 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     ),
 }
 """A call of each use case that declares rows."""
+
+
+def _lift_of_a_past_refresh(context: Context) -> None:
+    refresh = membership.last(context.settings, "gold")
+    assert refresh is not None
+    dated(context.settings, refresh, midnight(refresh.as_of, -20))
+    audiences.lift(context, audiences.Measure("gold", days=1, texts=("gold ring",)))
 
 
 def _refused(call: Callable[[], Any]) -> None:
@@ -143,9 +153,7 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),
         "rewriting.rewrite": lambda: rewriting.rewrite(context, rewriting.Rewrite("people who will soon buy gold")),
-        "sources.init": lambda: _refused(
-            lambda: sources.init(context, sources.Init((context.home / "no.csv",), context.home / "s.yaml"))
-        ),
+        "sources.init": lambda: _refused(lambda: sources.init(context, sources.Init((NOWHERE,), NOWHERE))),
         "sources.check": lambda: _refused(lambda: sources.check(context, context.home / "no.yaml")),
     }
     assert set(reading) == {name for name, case in USE_CASES.items() if not case.rows}

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from campaign_times import dated, exported, midnight
 from conftest import Outcome
 
 from found_platform import lake
@@ -31,8 +32,8 @@ PETS = Question(sentence="pet owners who will buy food for their cat or dog")
 
 
 def copy_of(settings: Settings, folder: Path) -> Settings:
-    """A home with what look-ups read, without the runs and files that it was made by."""
-    ignored = shutil.ignore_patterns("dagster", "monitoring", "simulated", "staging", "training", "truth")
+    """A home with what look-ups and refreshes read, without the files that it was made by."""
+    ignored = shutil.ignore_patterns("monitoring", "simulated", "staging", "training", "truth")
     return Settings.load(Path(shutil.copytree(settings.home, folder / "found", ignore=ignored)))
 
 
@@ -437,36 +438,6 @@ def test_no_raw_id_is_in_the_tables_and_no_key_in_their_logs(home: Settings) -> 
     logs = "".join(log.read_text() for table in tables for log in (home.lake / table / "_delta_log").glob("*.json"))
     assert refresh.audience in logs
     assert not any(key in logs for key in everybody)
-
-
-def dated(settings: Settings, refresh: membership.Refresh, at: dt.datetime) -> None:
-    """Lets a refresh have been made at another moment."""
-    mine = f"audience = '{refresh.audience}' AND refresh = {refresh.refresh}"
-    rows = lake.read(settings.lake, membership.REFRESHES).to_pylist()
-    (row,) = (r for r in rows if (r["audience"], r["refresh"]) == (refresh.audience, refresh.refresh))
-    table = pa.Table.from_pylist([{**row, "refreshed_at": at}], membership.REFRESHES_SCHEMA)
-    lake.replace(settings.lake, membership.REFRESHES, table, schema=membership.REFRESHES_SCHEMA, predicate=mine)
-
-
-def exported(settings: Settings, refresh: membership.Refresh, at: dt.datetime, more: str = "") -> None:
-    """Lets a refresh have been exported at a moment."""
-    row = (
-        audit._microseconds(at),
-        "somebody",
-        "export",
-        refresh.audience,
-        None,
-        60,
-        None,
-        None,
-        f"refresh {refresh.refresh}{more}, sha256 0",
-    )
-    with audit._opened(settings) as con:
-        audit._add(con, [row])
-
-
-def midnight(day: dt.date, hours: int = 0) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(hours=hours)
 
 
 @pytest.fixture

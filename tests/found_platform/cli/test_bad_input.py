@@ -256,11 +256,11 @@ def test_a_profile_in_csv_loses_no_row_without_a_reason_and_none_of_the_others(t
     assert refused() == faults
     report = staging.stage(made).profile
     assert report.lost == {"age is not a whole number": 1, "spend is not a number": 1, "vip is not true or false": 1}
-    kept = pq.read_table(made.staging / "profile.parquet").sort_by("user_id").to_pylist()
-    assert [(r["age"], r["spend"], r["vip"]) for r in kept] == [
+    kept = pq.read_table(made.staging / "profile.parquet").to_pylist()
+    assert sorted(((r["age"], r["spend"], r["vip"]) for r in kept), key=str) == [
+        (1, 1.0, None),
+        (1, None, True),
         (30, 1.5, True),
         (35, None, False),
         (None, 1.0, True),
-        (1, None, True),
-        (1, 1.0, None),
     ]
