@@ -19,7 +19,7 @@ import pyarrow as pa
 from found_platform import registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
-from found_platform.home import PRIVATE_FILE, lock, make_private
+from found_platform.home import lock, make_all_private, make_private
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.pointer import Publication
 from found_platform.index.states import LakeStates, PastState, States
@@ -31,7 +31,7 @@ from found_platform.training_data import text_vectors
 if TYPE_CHECKING:
     from models.saved import Model
 
-FORMAT = 1
+FORMAT = 2
 """Of the files. A snapshot in another format is written anew."""
 
 TRIES = 3
@@ -70,9 +70,7 @@ def write(
     about = {"format": FORMAT, "model_version": version, "as_of": str(as_of), "encoder": settings.text_encoder}
     about |= _save_states(partial, states)
     (partial / ABOUT).write_text(json.dumps(about, indent=1))
-    for file in partial.rglob("*"):
-        if file.is_file():
-            file.chmod(PRIVATE_FILE)
+    make_all_private(partial)
     shutil.rmtree(whole, ignore_errors=True)
     partial.rename(whole)
     return whole

@@ -345,6 +345,7 @@ def test_an_export_holds_the_exposed_members_and_says_where_they_come_from(home:
         "base": refresh.base,
         "eligible": refresh.eligible,
         "members": 60,
+        "without_id": 0,
         "after_suppression": 60,
         "holdout": refresh.held_out,
         "in_file": len(rows),

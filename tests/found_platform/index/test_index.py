@@ -309,5 +309,5 @@ def test_publishers_take_turns_and_a_rollback_does_not_wait_for_them(
     assert now.previous is not None
     assert {now.live.model_version, now.previous.model_version} == {first, second}
     assert sorted(os.listdir(settings.home / "index")) == sorted(
-        ["current.json", "history.jsonl", now.live.name, now.previous.name]
+        ["current.json", "history.jsonl", "states", now.live.name, now.previous.name]
     )
