@@ -1,4 +1,4 @@
-"""When an audience was refreshed and exported: tests let it be another moment, since simulated data end in the past or the future."""
+"""When an audience was refreshed and exported, moved to where a test needs it: simulated data end in the past or the future."""
 
 import datetime as dt
 

@@ -5,7 +5,8 @@ after v. Every snapshot has the version of its own day; it has one more for each
 Knowledge is kept by the day, never sooner than the truth. Without late events there is one version, and none of this costs a thing.
 """
 
-# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false, reportReturnType=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
+# pyright: reportCallIssue=false, reportReturnType=false
 # (an Ibis column's type is known only at run time)
 
 from typing import Literal
