@@ -136,7 +136,8 @@ def promote(context: Context, version: str | None = None) -> Moved:
     version = version or registry.candidate(settings)
     before = _service(settings)
     registry.check_promotable(settings, version)
-    audit.record(settings, "promote", model_version=version, reason=f"version {before.champion} was the champion")
+    now = f"version {before.champion} was the champion" if before.champion else "the first champion"
+    audit.record(settings, "promote", model_version=version, reason=now)
     change = runs.promote(settings, version)
     return Moved(settings.home, before, _service(settings), change.prompts)
 
