@@ -324,7 +324,9 @@ def test_publishing_rereads_the_verdict_and_a_failed_build_leaves_the_live_index
     assert index.live(copy) == after != before
     last = index.publish(copy, before.model_version, cutoff)
     kept = {p.name for p in (copy.home / "index").iterdir()}
-    assert kept == {"current.json", "history.jsonl", after.name, last.name}
+    assert kept == {"current.json", "history.jsonl", "states", after.name, last.name}
+    states = {p.name.removesuffix(".db") for p in (copy.home / "index" / "states").iterdir()}
+    assert states == {after.name.removesuffix(".db"), last.name.removesuffix(".db")}
 
 
 def test_the_index_and_exact_scoring_give_the_same_users(settings: Settings) -> None:
