@@ -30,7 +30,8 @@ def scanned(source: Path, folder: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_an_export_is_recognised_checked_and_read(tmp_path: Path, name: str) -> None:
+def test_an_export_is_recognised_checked_and_read(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOUND_HORIZON_DAYS", "3")  # the examples hold a week or two
     shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=shutil.ignore_patterns("expected.yaml"))
     out = tmp_path / "shop.yaml"
     written = call_found("source", "init", tmp_path / name, "--out", out, "--format", "json")
