@@ -163,7 +163,7 @@ def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "100"}
         )
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while not lake.exists(home / "lake", victim):
             assert time.monotonic() < deadline
             assert process.poll() is None, process.communicate()[1]
