@@ -91,8 +91,12 @@ def table(settings: Settings) -> dict[str, Asset]:
             {"training_set": None, "text_vectors": None, "behavior_text": ever, "raw_events": ever},
             writes=TRAINING_FOLDER,
         ),
-        "behavior_encoder": Asset("pretrain", CUTOFF, {"user_text_pairs": None}, pool="training", writes=TRAINING_FOLDER),
-        "tabular_encoder": Asset("pretrain", CUTOFF, {"user_text_pairs": None}, pool="training", writes=TRAINING_FOLDER),
+        "behavior_encoder": Asset(
+            "pretrain", CUTOFF, {"user_text_pairs": None, "training_set": None}, pool="training", writes=TRAINING_FOLDER
+        ),
+        "tabular_encoder": Asset(
+            "pretrain", CUTOFF, {"user_text_pairs": None, "training_set": None}, pool="training", writes=TRAINING_FOLDER
+        ),
         "found_model": Asset(
             "align",
             CUTOFF,

@@ -16,7 +16,9 @@ CON = lake.connect()
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40))
 def test_sql_and_python_agree_on_the_normal_form_and_its_id(text: str) -> None:
-    normal, text_id = CON.execute(f"SELECT {NORMALISED}, {TEXT_ID} FROM (SELECT ? AS text)", [text]).fetchone()
+    normal, text_id = CON.execute(
+        f"SELECT text, {TEXT_ID} FROM (SELECT {NORMALISED} AS text FROM (SELECT ? AS text))", [text]
+    ).fetchone()
     assert normal == contract.normalise_text(text)
     digest = hashlib.md5(normal.encode()).digest()
     assert text_id == int.from_bytes(digest[8:], "little", signed=True)

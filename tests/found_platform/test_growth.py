@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import SHARED, at, call_found, lake_of, write_source
-from dagster_defs.house import House
+from dagster_defs.graph import AssetGraph
 
 from found_platform import contract, feature_store, lake
 from found_platform.errors import BadInput
@@ -62,15 +62,15 @@ def test_the_next_day_s_file_is_taken_up_and_nothing_else_changes(tmp_path: Path
     path = shop(tmp_path)
     assert follow(settings, path) == []
     before = staging.manifest(settings)["days"]
-    assert House(settings).keys("raw_events")[-1] == "2024-03-06"
+    assert AssetGraph(settings).keys("raw_events")[-1] == "2024-03-06"
     day_file(tmp_path, dt.date(2024, 3, 7))
     day_file(tmp_path, dt.date(2024, 4, 2))
     follow(settings, path)
     after = staging.manifest(settings)["days"]
     assert {d: after[d] for d in before} == before
     assert sorted(set(after) - set(before)) == ["2024-03-07", "2024-04-02"]
-    keys = House(settings).keys("raw_events")
-    assert (keys[0], keys[-1], House(settings).keys("training_set")[-1]) == ("2024-03-01", "2024-04-02", "2024-04-03")
+    keys = AssetGraph(settings).keys("raw_events")
+    assert (keys[0], keys[-1], AssetGraph(settings).keys("training_set")[-1]) == ("2024-03-01", "2024-04-02", "2024-04-03")
     assert config.of_home(settings).days == [dt.date(2024, 3, 1), dt.date(2024, 4, 3)]
 
 
@@ -80,7 +80,7 @@ def test_a_scan_of_its_own_finds_the_new_day_too(tmp_path: Path) -> None:
     follow(settings, shop(tmp_path))
     day_file(tmp_path, dt.date(2024, 3, 7))
     assert staging.stage(settings).staged
-    assert House(settings).keys("raw_events")[-1] == "2024-03-07"
+    assert AssetGraph(settings).keys("raw_events")[-1] == "2024-03-07"
     fingerprint = staging.source_fingerprint(settings)
     staging.stage(settings)
     assert staging.source_fingerprint(settings) == fingerprint
@@ -100,7 +100,7 @@ def test_a_changed_source_file_changes_what_it_changes_and_nothing_else(tmp_path
         follow(settings, renamed)
     follow(settings, renamed, removed="drop")
     assert "2024-03-02" not in staged(settings)
-    assert House(settings).keys("raw_events")[1] == "2024-03-02"  # it stays a day of the home, with nothing in it
+    assert AssetGraph(settings).keys("raw_events")[1] == "2024-03-02"  # it stays a day of the home, with nothing in it
     assert (settings.home / "secret").read_text() == secret
 
 
@@ -115,7 +115,7 @@ def test_a_span_is_extended_and_narrowed_by_the_source_file(tmp_path: Path) -> N
     follow(settings, source_file(tmp_path, span={"start": dt.date(2024, 3, 4)}))  # a wish: nobody asks
     assert list(staged(settings)) == ["2024-03-04", "2024-03-05", "2024-03-06"]
     assert config.of_home(settings).days[0] == dt.date(2024, 3, 4)
-    assert House(settings).keys("raw_events")[0] == "2024-03-02"
+    assert AssetGraph(settings).keys("raw_events")[0] == "2024-03-02"
 
 
 def test_rows_outside_a_span_are_left_aside_and_are_no_fault(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_cases_c14_and_c15_a_new_month_is_taken_up_and_a_rotated_file_is_asked_a
     assert staged(settings)["2024-05-01"] == len(first_of_may) > 0
     shutil.copy(case / "arrives-later-orders-2024-05.csv.gz", tmp_path / "orders-2024-05.csv.gz")
     follow(settings, tmp_path / "shop.yaml")
-    assert House(settings).keys("raw_events")[-1] == "2024-05-29"
+    assert AssetGraph(settings).keys("raw_events")[-1] == "2024-05-29"
     before = staged(settings)
     (tmp_path / "orders-2024-03.csv.gz").unlink()
     with pytest.raises(BadInput, match=r"31 days with 1,016 events have none now \(2024-03-01 to 2024-03-31\)"):
