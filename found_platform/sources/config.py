@@ -183,7 +183,7 @@ class SourceConfig(Strict):
     def is_another(self, other: "SourceConfig") -> bool:
         """Whether two configs have nothing in common: neither the name nor a location, or a simulation is not the same one."""
         if self.simulator or other.simulator:
-            return not self.asks_the_same(other)
+            return self.simulator != other.simulator
         return self.name != other.name and not self._paths() & other._paths()
 
     def _paths(self) -> set[str]:

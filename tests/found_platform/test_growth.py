@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from conftest import SHARED, at, call_found, lake_of, write_source
-from dagster_defs.graph import AssetGraph
 
+from dagster_defs.graph import AssetGraph
 from found_platform import contract, feature_store, lake
 from found_platform.errors import BadInput
 from found_platform.features import write
