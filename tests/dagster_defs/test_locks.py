@@ -21,6 +21,7 @@ from dagster_defs.graph import AssetGraph
 from found_platform import home
 from found_platform.audiences import lookup, membership, specification
 from found_platform.audiences.lookup import Question
+from found_platform.audiences.question import Size
 from found_platform.errors import JobFailed
 from found_platform.settings import Settings
 from found_platform.sources import config, staging
@@ -148,7 +149,7 @@ def test_who_waited_for_another_to_make_the_same_makes_it_no_second_time(shop_ho
     outputs = [process.communicate(timeout=FOREVER) for process in both]
     assert [p.returncode for p in both] == [0, 0], outputs
     made = [int(out.split()[-1]) for out, _ in outputs]
-    assert sum(made) in (10, 20)  # 20 only where both had looked before either had its lock
+    assert 10 <= sum(made) <= 20  # more than 10 only where both had looked before either had its lock
     assert [s.stale for s in runs.states(shop_home) if s.asset == "user_tabular"] == [[]]
 
 
@@ -178,7 +179,7 @@ def test_audiences_are_refreshed_at_the_same_time_and_during_a_backfill_and_look
     copy = Settings.load(Path(shutil.copytree(settings.home, tmp_path / "found")))
     question = Question(sentence="people who will soon buy gold")
     for name in ("gold", "silver"):
-        specification.save(copy, specification.draft(copy, audience=name, question=question, top=20))
+        specification.save(copy, specification.draft(copy, audience=name, question=question, size=Size(top=20)))
     day = cutoff - dt.timedelta(days=2)
     processes = [spawn(REFRESH, copy.home, name) for name in ("gold", "silver", "gold")] + [spawn(BACKFILL, copy.home, day)]
     graph = AssetGraph(copy)
@@ -191,4 +192,4 @@ def test_audiences_are_refreshed_at_the_same_time_and_during_a_backfill_and_look
         assert (newest.size, newest.refresh) == (20, 1)  # the second refresh of gold came out the same
     assert not any(s.stale for s in runs.states(copy) if s.asset in ("audience_members", "user_tabular", "behavior_sequence"))
     with locks.hold(copy, everything):
-        assert lookup.find(copy, question, top=5).users == lookup.find(settings, question, top=5).users
+        assert lookup.find(copy, question, Size(top=5)).users == lookup.find(settings, question, Size(top=5)).users
