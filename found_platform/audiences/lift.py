@@ -87,14 +87,14 @@ def measure(
     by_demand = not texts and not categories
     known = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
-        least = refresh.demand.get("least", 0.0)  # refreshes of before amounts were heeded have none
-        much = f", for {least:,g} or more" if least else ""
+        min_amount = refresh.demand.get("min_amount", 0.0)
+        much = f", for {min_amount:,g} or more" if min_amount else ""
         outcome = f"did something that the demand matches ({len(known):,} texts, in {', '.join(refresh.demand['channels'])}{much})"
     else:
-        least = 0.0
+        min_amount = 0.0
         outcome = f"did one of: {', '.join([*texts, *(f'category {c}' for c in categories)])}"
     channels = refresh.demand["channels"] if by_demand else CHANNELS
-    groups = _groups(settings, refresh, first, end, known, [c.lower() for c in categories], channels, least)
+    groups = _groups(settings, refresh, first, end, known, [c.lower() for c in categories], channels, min_amount)
     difference, low, high = interval(*groups)
     word = _word(*groups, difference, low, high, exports=campaign.exports)
     found = Lift(audience, refresh.refresh, campaign.exports, first, end, outcome, *groups, difference, low, high, word)
@@ -201,7 +201,7 @@ def _groups(
     texts: list[str],
     categories: list[str],
     channels: Sequence[str],
-    least: float,
+    min_amount: float,
 ) -> tuple[Group, Group]:
     """The exposed and the holdout. Exposures in the data are what was done to users, and count for nothing."""
     con = lake.connect(settings.duckdb_memory)
@@ -211,10 +211,10 @@ def _groups(
     con.register("wanted_categories", pa.table({"wanted": pa.array(categories, pa.string())}))
     rows = con.execute(
         f"WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND {OWN_ACT} "
-        "AND list_contains($channels, channel) AND abs(coalesce(amount, 0)) >= $least "
+        "AND list_contains($channels, channel) AND abs(coalesce(amount, 0)) >= $min_amount "
         "AND (lower(text) IN (FROM wanted_texts) OR lower(category) IN (FROM wanted_categories))) "
         "SELECT holdout, count(*), count(did.user_key) FROM members LEFT JOIN did USING (user_key) GROUP BY 1",
-        {"first": first, "end": end, "channels": list(channels), "least": least},
+        {"first": first, "end": end, "channels": list(channels), "min_amount": min_amount},
     ).fetchall()
     found = {held_out: Group(users, did) for held_out, users, did in rows}
     return found.get(False, Group(0, 0)), found.get(True, Group(0, 0))

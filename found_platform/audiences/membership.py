@@ -224,7 +224,14 @@ def history(settings: Settings, audience: str) -> list[Refresh]:
     if not lake.exists(settings.lake, REFRESHES):
         return []
     rows = lake.read(settings.lake, REFRESHES, pad.field("audience") == audience).sort_by([("refresh", "descending")]).to_pylist()
-    return [Refresh(**{**row, **{name: json.loads(row[name] or "null") for name in JSON}}) for row in rows]
+    return [_read(row) for row in rows]
+
+
+def _read(row: dict[str, Any]) -> Refresh:
+    """A row of `audience_refreshes`. Older homes call the demand's minimum amount `least`."""
+    documents = {name: json.loads(row[name] or "null") for name in JSON}
+    demand = {"min_amount" if key == "least" else key: value for key, value in documents["demand"].items()}
+    return Refresh(**{**row, **documents, "demand": demand})
 
 
 def last(settings: Settings, audience: str) -> Refresh | None:

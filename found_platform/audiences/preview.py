@@ -12,7 +12,7 @@ from found_platform.privacy import audit, keys, vault
 from found_platform.rewriting import Rewriting
 from found_platform.scoring import evidence
 from found_platform.scoring.evidence import Evidence, Typical
-from found_platform.scoring.heads import Bin, Reach
+from found_platform.scoring.heads import Bin, OperatingPoint
 from found_platform.settings import Settings
 
 SAMPLE = 10
@@ -68,7 +68,7 @@ class Preview:
     sample: list[Sampled]
     typical: list[Typical]
     histogram: Histogram
-    curve: tuple[Reach, ...]
+    curve: tuple[OperatingPoint, ...]
     reliability: tuple[Bin, ...]
     overlaps: list[Overlap]
     last_size: int | None
@@ -104,7 +104,7 @@ def preview(settings: Settings, wanted: Specification) -> Preview:
         typical=evidence.typical(scored.population, scored.rows[: cut.size]),
         histogram=histogram(scored, cut.size),
         curve=scored.curve,
-        reliability=scored.check.reliability if scored.check else (),
+        reliability=scored.backtest.reliability if scored.backtest else (),
         overlaps=_overlaps(settings, wanted.audience, set(chosen)),
         last_size=before.size if before else None,
         warning="; ".join(filter(None, [jump, without_id])) or None,

@@ -14,7 +14,7 @@ import numpy as np
 
 from found_platform.audiences.lookup import Scored
 from found_platform.audiences.specification import Specification
-from found_platform.scoring.heads import Reach
+from found_platform.scoring.heads import OperatingPoint
 
 KEPT = {"narrow": 0.75, "balanced": 0.5, "broad": 0.25}
 """Share of the best advantage over chance that a level keeps."""
@@ -60,14 +60,14 @@ def _reaching(scored: Scored, lowest: float) -> int:
     return int(np.count_nonzero(scored.scores >= lowest))
 
 
-def widest(curve: Sequence[Reach], kept: float) -> float | None:
+def widest(curve: Sequence[OperatingPoint], kept: float) -> float | None:
     """The widest share of users whose precision keeps this share of the advantage that the best precision has over chance.
 
     Between two points of the curve the advantage is taken to fall evenly. None where even the best precision is not above chance
     with the certainty of its interval.
     """
-    points = sorted(curve, key=lambda reach: reach.share)
-    chance, best = points[-1].precision, max(points, key=lambda reach: reach.precision)
+    points = sorted(curve, key=lambda point: point.share)
+    chance, best = points[-1].precision, max(points, key=lambda point: point.precision)
     if best.low <= chance:
         return None
     shares = np.array([p.share for p in points])

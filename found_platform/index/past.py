@@ -75,11 +75,11 @@ class Past:
         columns = (self.user, self.text, self.happened, self.known, self.channel, self.exposed, self.amount)
         return Past(self.day, self.users, self.texts, *(c[rows] for c in columns))
 
-    def totals(self, values: np.ndarray) -> np.ndarray:
+    def sum_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the sum of `values` (N,) of each user's events."""
         return np.bincount(self.user, weights=values, minlength=self.users)
 
-    def most(self, values: np.ndarray) -> np.ndarray:
+    def max_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the largest of `values` (N,) >= 0 of each user's events; 0 without any."""
         largest = np.zeros(self.users)
         np.maximum.at(largest, self.user, values)

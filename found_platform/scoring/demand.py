@@ -13,7 +13,7 @@ from found_platform.training_data.pairs import templates
 @dataclass(frozen=True)
 class Demand:
     """What is wanted: a sentence, phrases that name it in the lake's words, phrases it leaves out, the channels it is done in, and
-    the `least` amount of it.
+    the `min_amount` of it.
 
     `note` says why nothing of the lake resembles it; it is empty where something does.
     """
@@ -22,7 +22,7 @@ class Demand:
     phrases: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
     channels: tuple[str, ...] = CHANNELS
-    least: float = 0.0
+    min_amount: float = 0.0
     note: str = ""
 
     @property
@@ -43,5 +43,5 @@ class Demand:
         """What texts of the past are about it: by the sentence and by the phrases, each with half the say."""
         said = [] if self.unwanted and self.phrases else [[self.sentence]]  # a negation names what it leaves out
         return matching.match(
-            population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels, self.least
+            population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels, self.min_amount
         )

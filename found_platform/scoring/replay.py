@@ -24,7 +24,7 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.scoring import heads, threads
-from found_platform.scoring.heads import Bin, Head, Reach, Residual
+from found_platform.scoring.heads import Bin, Head, OperatingPoint, Residual
 from found_platform.scoring.matching import SAME, Matching
 from found_platform.scoring.population import Population
 
@@ -75,7 +75,7 @@ class Replayed:
         days: length of the windows.
         moments: the past moments, newest first.
         matched: users who did it in each of the two newest windows that do not overlap.
-        check: how well the newest past window was told.
+        backtest: how well the newest past window is predicted from earlier ones.
         learned: weight of the model's vectors.
         matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
         basis: what the scores were computed from.
@@ -86,7 +86,7 @@ class Replayed:
     days: int
     moments: tuple[dt.date, ...]
     matched: tuple[int, int]
-    check: "Check"
+    backtest: "Backtest"
     learned: float
     matching: Matching
     basis: "Basis"
@@ -102,26 +102,26 @@ class Replayed:
 
 
 @dataclass(frozen=True)
-class Check:
-    """What a head fitted on windows that had ended before the newest began said of it.
+class Backtest:
+    """A test against the past: the newest past window, as a head that was fitted on earlier windows alone predicts it.
 
     Attributes:
-        known: (N rows) what was known of the users at that moment: activity features and attributes.
+        attributes: (N rows) activity features and attributes of the users when that window began.
         odds: (N,) calibrated log-odds.
-        did: (N,) bool, what then happened.
+        did: (N,) bool, who did it in that window.
     """
 
-    known: pa.Table
+    attributes: pa.Table
     odds: np.ndarray
     did: np.ndarray
 
-    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[Reach, ...]:
-        """The reach-precision curve of the users who are `selected` (N,) bool."""
-        return heads.reach(self.odds[selected], self.did[selected])
+    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[OperatingPoint, ...]:
+        """The operating points of the users who are `selected` (N,) bool."""
+        return heads.operating_points(self.odds[selected], self.did[selected])
 
     @property
     def reliability(self) -> tuple[Bin, ...]:
-        """Whether so many did it as it had said."""
+        """Predicted chances against the share of users who did it."""
         return heads.reliability(heads.chance(self.odds), self.did)
 
 
@@ -151,13 +151,13 @@ class Basis:
 
 @dataclass(frozen=True)
 class Moment:
-    """The users (N,) of a past day that teach, what is known of them (N rows) and the same as features (N, F), which of them are
+    """The users (N,) of a past day that teach, their attributes (N rows) and the same as features (N, F), which of them are
     held out (N,), and the learned vectors of those (H, K)."""
 
     day: int
     rows: np.ndarray
-    table: pa.Table
-    known: np.ndarray
+    attributes: pa.Table
+    features: np.ndarray
     held: np.ndarray
     learned: np.ndarray
 
@@ -168,14 +168,14 @@ class Lessons:
 
     rows: np.ndarray
     features: np.ndarray
-    done: np.ndarray
+    labels: np.ndarray
     held: np.ndarray
     learned: np.ndarray
 
 
 def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
     """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
-    with threads.one_each():  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
+    with threads.one_each():  # so few rows are soon fitted, and threads that wait for a busy neighbour take twice as long
         return _prepared(population, horizon_days).answer(matching)
 
 
@@ -185,7 +185,7 @@ def _prepared(population: Population, horizon_days: int) -> "Replay":
 
 
 def window_days(past: Past, horizon_days: int) -> int:
-    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to check the answer on, and as much
+    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to test the answer on, and as much
     history before them."""
     return min(horizon_days, (past.day - past.first_day) // 4)
 
@@ -207,15 +207,15 @@ class Replay:
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
 
-    def _moment(self, day: int, most: int, rng: np.random.Generator) -> Moment:
+    def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
         kept = np.arange(len(state.rows))
-        if len(kept) > most:
-            kept = np.sort(rng.choice(kept, most, replace=False))
-        rows, table = state.rows[kept], state.table.take(pa.array(kept))
+        if len(kept) > limit:
+            kept = np.sort(rng.choice(kept, limit, replace=False))
+        rows, attributes = state.rows[kept], state.table.take(pa.array(kept))
         held = np.isin(rows, state.held_out)
         learned = state.learned[np.searchsorted(state.held_out, rows[held]), : self._width]
-        return Moment(day, rows, table, self._describe(table), held, learned)
+        return Moment(day, rows, attributes, self._describe(attributes), held, learned)
 
     @cached_property
     def _width(self) -> int:
@@ -267,11 +267,11 @@ class Replay:
         ways = [matching]
         if not matching.channels.all():
             ways.append(replace(matching, channels=np.ones_like(matching.channels)))
-        if matching.least:
-            ways.append(replace(ways[-1], least=0.0))
+        if matching.min_amount:
+            ways.append(replace(ways[-1], min_amount=0.0))
         for counted in ways:
-            done = {m.day: self._done(own, counted, m.day) for m in self.moments}
-            matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
+            labels = {m.day: self._labels(own, counted, m.day) for m in self.moments}
+            matched = (int((labels[newest] >= 0.5).sum()), int((labels[before] >= 0.5).sum()))
             if min(matched) >= MIN_MATCHED:
                 break
         else:
@@ -285,10 +285,10 @@ class Replay:
             taught[m.rows] = True
             some = generous.at(taught[generous.user])  # of a million users a few thousand teach
             matches = self._matches(some, matching, m.day)[m.rows]
-            lessons.append(Lessons(m.rows, np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
+            lessons.append(Lessons(m.rows, np.hstack([m.features, matches]), labels[m.day][m.rows], m.held, m.learned))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         (head, slope, start), of_ended = _fits(lessons, ended)
-        odds, weight = _told(of_ended, ended, lessons[0])
+        odds, weight = _backtest(of_ended, ended, lessons[0])
         features = np.hstack([self._now, self._matches(generous, matching, self.past.day)])
         added = np.zeros(len(features))
         if weight:
@@ -300,16 +300,16 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            check=Check(self.moments[0].table, odds, lessons[0].done >= 0.5),
+            backtest=Backtest(self.moments[0].attributes, odds, lessons[0].labels >= 0.5),
             learned=weight,
             matching=counted,
             basis=Basis(head, features, self._groups(features.shape[1]), added),
         )
 
-    def _done(self, own: Past, matching: Matching, day: int) -> np.ndarray:
+    def _labels(self, own: Past, matching: Matching, day: int) -> np.ndarray:
         """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
         window = own.at((own.happened >= day) & (own.happened < day + self.days))
-        return window.most(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
+        return window.max_by_user(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
 
     def _matches(self, generous: Past, matching: Matching, day: int) -> np.ndarray:
         """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
@@ -318,14 +318,14 @@ class Replay:
         age = day - before.happened
         for middle in (STRICT, WIDE):
             weights = matching.weights(middle)[before.text]
-            columns += [before.totals(weights * (age <= days)) for days in BACK]
-            columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
-            columns.append(COMMON * before.totals(weights) / (self.population.states.volume(day) + FEW))
+            columns += [before.sum_by_user(weights * (age <= days)) for days in BACK]
+            columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
+            columns.append(COMMON * before.sum_by_user(weights) / (self.population.states.volume(day) + FEW))
         if not matching.anyhow:
             asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
-            columns += [before.totals(asked * (age <= days)) for days in BACK]
+            columns += [before.sum_by_user(asked * (age <= days)) for days in BACK]
         shown = generous.at(generous.exposed & (generous.known < day))
-        columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
+        columns.append(shown.sum_by_user(matching.weights(WIDE)[shown.text]))
         return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
 
 
@@ -340,33 +340,33 @@ def _fits(*taught: list[Lessons]) -> list[tuple[Head, float, float]]:
     A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
     held against what happened. All heads are fitted side by side.
     """
-    rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.done for x in some])) for some in taught]
+    rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.labels for x in some])) for some in taught]
     halves = [np.concatenate([x.rows for x in some]) % 2 == 0 for some in taught]
     with heads.side_by_side() as pool:
-        wholes = [pool.submit(Head.fit, features, done) for features, done in rows]
+        wholes = [pool.submit(Head.fit, features, labels) for features, labels in rows]
         parts = [
-            [pool.submit(Head.fit, features[part], done[part]) for part in (half, ~half)]
-            for (features, done), half in zip(rows, halves, strict=True)
+            [pool.submit(Head.fit, features[part], labels[part]) for part in (half, ~half)]
+            for (features, labels), half in zip(rows, halves, strict=True)
         ]
     found = []
-    for (features, done), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
-        odds = np.empty(len(done))
+    for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
+        odds = np.empty(len(labels))
         odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        found.append((whole.result(), *heads.scale(odds, done >= 0.5)))
+        found.append((whole.result(), *heads.scale(odds, labels >= 0.5)))
     return found
 
 
 def _residual(lessons: list[Lessons], head: Head) -> Residual:
     """What the learned vectors of held-out users add to a head."""
     features = np.concatenate([x.features[x.held] for x in lessons])
-    done = np.concatenate([x.done[x.held] for x in lessons])
-    return Residual.fit(np.concatenate([x.learned for x in lessons]), done, head.odds(features))
+    labels = np.concatenate([x.labels[x.held] for x in lessons])
+    return Residual.fit(np.concatenate([x.learned for x in lessons]), labels, head.odds(features))
 
 
-def _told(fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons) -> tuple[np.ndarray, float]:
-    """What a head of earlier windows says of the newest (N,), and the weight of learned vectors that would have said it best."""
+def _backtest(fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons) -> tuple[np.ndarray, float]:
+    """Log-odds (N,) of the newest window by a head of earlier ones, and the weight of learned vectors that predicts it best."""
     head, slope, start = fitted
-    did = newest.done >= 0.5
+    did = newest.labels >= 0.5
     odds = slope * head.odds(newest.features) + start
     weight = 0.0
     if newest.held.any() and all(x.held.any() for x in ended):

@@ -24,7 +24,7 @@ from found_platform.audiences.specification import Specification
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.privacy import actor, audit, keys, suppression, vault
-from found_platform.scoring.heads import Reach
+from found_platform.scoring.heads import OperatingPoint
 from found_platform.settings import Settings
 
 GOLD = Question(sentence="people who will soon buy gold")
@@ -69,8 +69,8 @@ def suppress(settings: Settings, folder: Path, user_keys: list[str]) -> None:
     suppression.add(settings, path, "asked")
 
 
-def curve(*points: tuple[float, float]) -> list[Reach]:
-    return [Reach(share, round(1000 * share), p, p - 0.05, p + 0.05, share * p / 0.1) for share, p in points]
+def curve(*points: tuple[float, float]) -> list[OperatingPoint]:
+    return [OperatingPoint(share, round(1000 * share), p, p - 0.05, p + 0.05, share * p / 0.1) for share, p in points]
 
 
 def test_a_level_is_the_widest_reach_that_keeps_its_share_of_the_advantage_over_chance() -> None:
@@ -89,7 +89,7 @@ def test_every_size_cuts_where_it_says(home: Settings) -> None:
     scored = lookup.score(home, GOLD)
     there = len(scored.rows)
 
-    def cut(past: list[Reach] | None = None, **size: object) -> sizing.Cut:
+    def cut(past: list[OperatingPoint] | None = None, **size: object) -> sizing.Cut:
         wanted = Specification(question=GOLD, **size)  # pyright: ignore[reportArgumentType]
         return sizing.cut(wanted, dataclasses.replace(scored, curve=tuple(past or ())))
 
