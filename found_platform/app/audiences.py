@@ -296,4 +296,4 @@ def forget(context: Context, name: str) -> Forgotten:
 
 def _described(described: "Specification") -> dict[str, Any]:
     by = {"created_by": described.created_by, "created_at": described.created_at}
-    return {"audience": described.audience, "version": described.version, "specification": described.said(), **by}
+    return {"audience": described.audience, "version": described.version, "specification": described.summary(), **by}

@@ -223,7 +223,7 @@ def find(
         ],
         note=note,
     )
-    asked = {
+    options = {
         "top": size.top,
         "min_score": size.min_score,
         "exact": exact or None,
@@ -233,7 +233,7 @@ def find(
     audit.record(
         settings,
         "find",
-        question={**asdict(question), **asked},
+        question={**asdict(question), **options},
         rows=answer.count,
         model_version=answer.model_version,
         index_version=answer.index_version,
@@ -321,11 +321,13 @@ def _score(
         selected = _selected(settings, population.attributes, where)
         eligible &= selected
         if replayed is not None:
-            then = _selected(settings, replayed.backtest.attributes, where)
-            if then.sum() >= FEW_THEN:
-                curve, within = replayed.backtest.curve(then), within & selected
+            selected_then = _selected(settings, replayed.backtest.attributes, where)
+            if selected_then.sum() >= FEW_THEN:
+                curve, within = replayed.backtest.curve(selected_then), within & selected
             else:
-                few = f"past precision is that of all users: only {then.sum():,} that were looked at matched the filter then"
+                few = (
+                    f"past precision is that of all users: only {selected_then.sum():,} that were looked at matched the filter then"
+                )
                 ranking = replace(ranking, reason=f"{ranking.reason}; {few}")
     eligible &= ~population.keys.mask(exclude)
     rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)

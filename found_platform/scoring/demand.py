@@ -35,13 +35,13 @@ class Demand:
     def of(cls, rewriting: Rewriting) -> Self:
         """What a rewriter made of a sentence."""
         note = "" if rewriting.phrases else rewriting.note or "nothing in the data resembles this demand"
-        asked = [templates()["kinds"][kind].get("channel") for kind in rewriting.kinds]
-        channels = tuple(c for c in CHANNELS if c in asked) or CHANNELS
+        channels_of_kinds = [templates()["kinds"][kind].get("channel") for kind in rewriting.kinds]
+        channels = tuple(c for c in CHANNELS if c in channels_of_kinds) or CHANNELS
         return cls(rewriting.demand, rewriting.phrases, rewriting.unwanted, channels, rewriting.min_amount or 0.0, note)
 
     def matched(self, population: Population) -> matching.Matching:
         """What texts of the past are about it: by the sentence and by the phrases, each with half the say."""
-        said = [] if self.unwanted and self.phrases else [[self.sentence]]  # a negation names what it leaves out
+        wordings = [] if self.unwanted and self.phrases else [[self.sentence]]  # a negation names what it leaves out
         return matching.match(
-            population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels, self.min_amount
+            population, [*wordings, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels, self.min_amount
         )

@@ -68,9 +68,9 @@ def match(
     """
     space = population.states.frozen_texts
     vectors = texts.frozen_phrases(population.model, [*chain(*wordings), *unwanted])  # at once: each time costs as much
-    *heard, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
-    found = [_closeness(_expanded(space, wording.mean(0))) for wording in heard]
-    closeness = np.mean(found, 0)
+    *meanings, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
+    by_wording = [_closeness(_expanded(space, wording.mean(0))) for wording in meanings]
+    closeness = np.mean(by_wording, 0)
     for phrase in against:
         closeness = np.where(_closeness(_expanded(space, phrase)) > closeness, 0.0, closeness)
     return Matching(closeness, np.isin(CHANNELS, channels), min_amount)

@@ -139,14 +139,14 @@ class Basis:
         features = self.features[rows]
         usual = np.median(self.features, 0)
         whole = self.head.odds(features)
-        found = {}
+        effects = {}
         for name, columns in self.groups.items():
             without = features.copy()
             without[:, columns] = usual[columns]
-            found[name] = whole - self.head.odds(without)
+            effects[name] = whole - self.head.odds(without)
         if self.added.any():
-            found["learned"] = self.added[rows] - np.median(self.added)
-        return found
+            effects["learned"] = self.added[rows] - np.median(self.added)
+        return effects
 
 
 @dataclass(frozen=True)
@@ -227,12 +227,12 @@ class Replay:
         """Attributes, and the most frequent values of those that are texts."""
         table = self.population.attributes
         activity = {f.name for f in ACTIVITY_FEATURES}
-        found: dict[str, list[str]] = {}
+        by_attribute: dict[str, list[str]] = {}
         for field in table.schema:
             if field.name not in activity:
                 counts = table[field.name].drop_null().value_counts().to_pylist() if pa.types.is_string(field.type) else []
-                found[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
-        return found
+                by_attribute[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
+        return by_attribute
 
     def _describe(self, table: pa.Table) -> np.ndarray:
         """(N, F) float32 activity on a log scale; attributes on one too, or whether each value of a text is there."""
@@ -256,7 +256,7 @@ class Replay:
         return groups | {"matches": list(range(place, width))}
 
     @cached_property
-    def _now(self) -> np.ndarray:
+    def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
     def answer(self, matching: Matching) -> Replayed:
@@ -289,7 +289,7 @@ class Replay:
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         (head, slope, start), of_ended = _fits(lessons, ended)
         odds, weight = _backtest(of_ended, ended, lessons[0])
-        features = np.hstack([self._now, self._matches(generous, matching, self.past.day)])
+        features = np.hstack([self._current_features, self._matches(generous, matching, self.past.day)])
         added = np.zeros(len(features))
         if weight:
             added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
@@ -322,10 +322,10 @@ class Replay:
             columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
             columns.append(COMMON * before.sum_by_user(weights) / (self.population.states.volume(day) + FEW))
         if not matching.anyhow:
-            asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
-            columns += [before.sum_by_user(asked * (age <= days)) for days in BACK]
-        shown = generous.at(generous.exposed & (generous.known < day))
-        columns.append(shown.sum_by_user(matching.weights(WIDE)[shown.text]))
+            weights_as_asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
+            columns += [before.sum_by_user(weights_as_asked * (age <= days)) for days in BACK]
+        exposures = generous.at(generous.exposed & (generous.known < day))
+        columns.append(exposures.sum_by_user(matching.weights(WIDE)[exposures.text]))
         return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
 
 
@@ -348,12 +348,12 @@ def _fits(*taught: list[Lessons]) -> list[tuple[Head, float, float]]:
             [pool.submit(Head.fit, features[part], labels[part]) for part in (half, ~half)]
             for (features, labels), half in zip(rows, halves, strict=True)
         ]
-    found = []
+    fits = []
     for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
         odds = np.empty(len(labels))
         odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        found.append((whole.result(), *heads.scale(odds, labels >= 0.5)))
-    return found
+        fits.append((whole.result(), *heads.scale(odds, labels >= 0.5)))
+    return fits
 
 
 def _residual(lessons: list[Lessons], head: Head) -> Residual:

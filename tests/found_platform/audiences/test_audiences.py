@@ -56,7 +56,7 @@ def saved(settings: Settings, name: str, question: Question = GOLD, **fields: ob
 
 def refreshed(settings: Settings, name: str, question: Question = GOLD, **fields: object) -> membership.Refresh:
     saved(settings, name, question, **fields)
-    return membership.refresh(settings, name).made
+    return membership.refresh(settings, name).refresh
 
 
 def keys_at(settings: Settings, of: membership.Refresh) -> list[str]:
@@ -218,13 +218,13 @@ def test_the_picture_is_drawn_with_and_without_a_curve(home: Settings) -> None:
 
 def test_a_refresh_of_the_same_state_changes_nothing(home: Settings) -> None:
     first = membership.refresh(home, saved(home, "same", holdout=0.2).audience)
-    assert (first.changed, first.size_before, first.made.joins, first.made.leaves) == (True, None, 60, 0)
+    assert (first.changed, first.size_before, first.refresh.joins, first.refresh.leaves) == (True, None, 60, 0)
     tables = (membership.MEMBERS, membership.REFRESHES)
     versions = [lake.version(home.lake, table) for table in tables]
     again = membership.refresh(home, "same")
-    assert (again.changed, again.made) == (False, first.made)
+    assert (again.changed, again.refresh) == (False, first.refresh)
     assert [lake.version(home.lake, table) for table in tables] == versions
-    assert membership.history(home, "same") == [first.made]
+    assert membership.history(home, "same") == [first.refresh]
 
 
 def test_who_joins_and_who_leaves_can_be_read_back(apart: Settings, tmp_path: Path) -> None:
@@ -233,9 +233,9 @@ def test_who_joins_and_who_leaves_can_be_read_back(apart: Settings, tmp_path: Pa
     gone = [then[2], then[17]]
     suppress(apart, tmp_path, gone)
     outcome = membership.refresh(apart, "moving")
-    now = keys_at(apart, outcome.made)
-    assert (outcome.changed, outcome.made.refresh, outcome.size_before) == (True, 2, 60)
-    assert (outcome.made.joins, outcome.made.leaves, outcome.made.size) == (2, 2, 60)
+    now = keys_at(apart, outcome.refresh)
+    assert (outcome.changed, outcome.refresh.refresh, outcome.size_before) == (True, 2, 60)
+    assert (outcome.refresh.joins, outcome.refresh.leaves, outcome.refresh.size) == (2, 2, 60)
     came, left = membership.moved(apart, "moving", 2)
     assert set(left) == set(gone)
     assert set(came) == set(now) - set(then)
@@ -244,7 +244,7 @@ def test_who_joins_and_who_leaves_can_be_read_back(apart: Settings, tmp_path: Pa
     kept = set(then) & set(now)
     held = [
         dict(zip(*(membership.members(apart, r)[c].to_pylist() for c in ("user_key", "holdout")), strict=True))
-        for r in (first, outcome.made)
+        for r in (first, outcome.refresh)
     ]
     assert {k: held[0][k] for k in kept} == {k: held[1][k] for k in kept}, "nobody changes between the holdout and the others"
 
@@ -270,7 +270,7 @@ def test_whatever_fails_leaves_the_last_members_in_place(apart: Settings, tmp_pa
             membership.refresh(apart, "failing")
     assert membership.last(apart, "failing") == good
     assert keys_at(apart, good) == then
-    after = membership.refresh(apart, "failing").made
+    after = membership.refresh(apart, "failing").refresh
     assert (after.refresh, after.leaves, after.joins) == (2, 3, 3)
     assert (
         len(set(keys_at(apart, after)))
