@@ -55,8 +55,8 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
         live: Publication = change.index[1]
         tuned: dict[str, str] = {}
         if prompts.names(settings):
-            done, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
-            tuned = {p.name: f"tuned for version {live.model_version}" for p in done} | failed
+            retuned, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
+            tuned = {p.name: f"tuned for version {live.model_version}" for p in retuned} | failed
         document = {"champion": change.champion, "index": [p and asdict(p) for p in change.index]}
         return dg.Output(None, metadata={"change": dg.MetadataValue.json(document), "prompts": dg.MetadataValue.json(tuned)})
 

@@ -75,15 +75,20 @@ def check(context: Context, file: Path) -> SourceReport:
     source = source_config.load(file)
     settings = Settings.load(context.home)  # as `found demo` would read them in this home
     checked = staging.examine(settings, source)
-    found, reports, equal, profile = checked.source, checked.channels, checked.equal_rows, checked.profile
-    first, end = found.days
-    mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
-    exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
-    notes = [*checked.notes, *(f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels)]
+    completed, reports, equal, profile = checked.source, checked.channels, checked.equal_rows, checked.profile
+    first, end = completed.days
+    mapped = {
+        c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in completed.channels.items()
+    }
+    exposures = {c for c, entries in completed.channels.items() if all(e.exposure for e in entries)}
+    notes = [
+        *checked.notes,
+        *(f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in completed.channels),
+    ]
     notes += [f"channel {c!r} holds exposures only: history, never an outcome" for c in sorted(exposures)]
-    if not found.profile:
+    if not completed.profile:
         notes.append("no profile: filters know activity alone")
-    elif not found.profile.as_of:
+    elif not completed.profile.as_of:
         notes.append("the profile has no `as_of`: it is taken as known for ever, and may leak what was learned after a cutoff")
     if equal:
         notes.append(f"{equal:,} rows without an event_id repeat another in every column: they are kept")
@@ -116,7 +121,7 @@ def check(context: Context, file: Path) -> SourceReport:
     )
     span = SpannedDays(first, end, not (source.span and source.span.end))
     rows = ProfileRows(profile.rows, dict(profile.bad), dict(profile.lost), dict(profile.nulls))
-    return SourceReport(found.name, span, channels, dict(found.profile_schema or {}), rows, equal, notes, checked.refusals)
+    return SourceReport(completed.name, span, channels, dict(completed.profile_schema or {}), rows, equal, notes, checked.refusals)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
         provenance=beside(path),
         users=rows.num_rows,
         kept_back=refresh.size - allowed.num_rows,
-        without_id=refresh.size - keys.known(settings, members["user_key"].to_pylist()),
+        without_id=refresh.size - keys.count_known(settings, members["user_key"].to_pylist()),
         held_out=allowed.num_rows - exposed.num_rows,
     )
     provenance = _provenance(settings, refresh, exported, with_holdout)

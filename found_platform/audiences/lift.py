@@ -85,16 +85,18 @@ def measure(
         raise BadInput(campaign.too_early(data_end))
     refresh, first, end = campaign.refresh, campaign.first, campaign.end
     by_demand = not texts and not categories
-    counted_texts = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
+    counted = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
         min_amount = refresh.demand.get("min_amount", 0.0)
         much = f", for {min_amount:,g} or more" if min_amount else ""
-        outcome = f"did something that the demand matches ({len(counted_texts):,} texts, in {', '.join(refresh.demand['channels'])}{much})"
+        outcome = (
+            f"did something that the demand matches ({len(counted):,} texts, in {', '.join(refresh.demand['channels'])}{much})"
+        )
     else:
         min_amount = 0.0
         outcome = f"did one of: {', '.join([*texts, *(f'category {c}' for c in categories)])}"
     channels = refresh.demand["channels"] if by_demand else CHANNELS
-    groups = _groups(settings, refresh, first, end, counted_texts, [c.lower() for c in categories], channels, min_amount)
+    groups = _groups(settings, refresh, first, end, counted, [c.lower() for c in categories], channels, min_amount)
     difference, low, high = interval(*groups)
     word = _word(*groups, difference, low, high, exports=campaign.exports)
     lift = Lift(audience, refresh.refresh, campaign.exports, first, end, outcome, *groups, difference, low, high, word)

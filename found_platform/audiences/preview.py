@@ -84,7 +84,7 @@ def preview(settings: Settings, draft: Specification) -> Preview:
     cut = sizing.cut(draft, scored)
     chosen = scored.keys[: cut.size]
     before = membership.last(settings, draft.audience)
-    without_id = vault.without_id(settings, cut.size - keys.known(settings, chosen))
+    without_id = vault.without_id(settings, cut.size - keys.count_known(settings, chosen))
     jump = membership.jump(before.size if before else None, cut.size)
     index_version = scored.published.name.removesuffix(".db")
     previewed = Preview(

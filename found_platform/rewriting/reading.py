@@ -96,9 +96,11 @@ def _horizon(text: str) -> tuple[str, int | None]:
     for pattern in patterns:
         match = re.search(pattern, text)
         if match:
-            said = match.groupdict().get("number")
-            vague = said is None and re.search(rf"{match['unit']}s(?!')\b", match[0]) is not None
-            count = 1 if said is None else int(said) if said.isdigit() else words()["numbers"][re.sub(r"\s+", " ", said)]
+            numeral = match.groupdict().get("number")
+            vague = numeral is None and re.search(rf"{match['unit']}s(?!')\b", match[0]) is not None
+            count = (
+                1 if numeral is None else int(numeral) if numeral.isdigit() else words()["numbers"][re.sub(r"\s+", " ", numeral)]
+            )
             days = None if vague or not 0 < count * units[match["unit"]] <= 3650 else count * units[match["unit"]]
             return text[: match.start()] + " " + text[match.end() :], days
     match = re.search(r"\b(today|tonight|tomorrow)\b", text)
@@ -106,7 +108,7 @@ def _horizon(text: str) -> tuple[str, int | None]:
 
 
 def _amounts(text: str) -> tuple[str, float | None, tuple[str, ...]]:
-    least, notes = None, ()
+    min_amount, notes = None, ()
     for pattern, floor in ((FLOOR, True), (CEILING, False)):
         for match in reversed(list(pattern.finditer(text))):
             plain = not (match["sign"] or match["unit"])
@@ -115,11 +117,11 @@ def _amounts(text: str) -> tuple[str, float | None, tuple[str, ...]]:
                 continue
             value = float(match["number"].replace(",", "")) * {"k": 1e3, "m": 1e6}.get(match["scale"] or "", 1)
             if floor:
-                least = value
+                min_amount = value
             else:
                 notes = ("an upper limit on amounts is not used",)
             text = text[: match.start()] + " " + after + text[match.end() :]
-    return text, least, notes
+    return text, min_amount, notes
 
 
 def _without(text: str) -> tuple[str, list[str]]:

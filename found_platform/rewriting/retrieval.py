@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from found_platform.rewriting import ground, reading
-from found_platform.rewriting.ground import Ground, told, unit
+from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.reading import Reading
 from found_platform.settings import Settings
@@ -74,7 +74,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
     read = reading.read(demand)
     limits = floors(lake.encoder.revision)
-    whole, wanted_parts, unwanted_parts = heard(lake, read)
+    whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
     close = 0.0
     if not parts:
@@ -118,7 +118,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     )
 
 
-def heard(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is wanted as a whole (E,), its parts (P, E) and what is not wanted (U, E): centred unit vectors, encoded at once."""
     core = " ".join(read.parts)
     vectors = lake_items.ask([read.wanted, core, *read.parts, *read.unwanted])
@@ -138,7 +138,9 @@ def closeness(lake_items: Ground, vectors: np.ndarray) -> np.ndarray:
 def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:
     """The sentence of each kind of template that has items, in the order of the templates."""
     return tuple(
-        kind["sentence"].format(days=days, items=", ".join(items[name])) for name, kind in told().items() if items.get(name)
+        kind["sentence"].format(days=days, items=", ".join(items[name]))
+        for name, kind in template_kinds().items()
+        if items.get(name)
     )
 
 
