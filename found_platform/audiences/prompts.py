@@ -23,7 +23,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy import suppression
 from found_platform.scoring import few_shot, scorers
 from found_platform.scoring.demand import Demand
-from found_platform.scoring.few_shot import Head, Tuner
+from found_platform.scoring.few_shot import FewShotHead, Tuner
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
@@ -72,7 +72,7 @@ class Tuned:
     as_of: str
     seeds: int
     negatives: int
-    head: Head
+    head: FewShotHead
     missing: frozenset[str] = frozenset()
 
 
@@ -226,5 +226,5 @@ def _registered(settings: Settings, name: str, model_version: str, **tags: str) 
     if newest is None:
         return None
     version, about, query = newest
-    head = Head(**about.pop("head"), query=query, suggested_negatives=[])
+    head = FewShotHead(**about.pop("head"), query=query, suggested_negatives=[])
     return Tuned(**about, version=version, head=head)

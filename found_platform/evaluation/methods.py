@@ -18,7 +18,7 @@ from found_platform.audiences import prompts
 from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
-from found_platform.scoring import few_shot as heads
+from found_platform.scoring import few_shot as few_shot_heads
 from found_platform.scoring import population, scorers
 from found_platform.scoring.demand import Demand
 from found_platform.training_data import text_vectors
@@ -91,8 +91,8 @@ class Population(population.Population):
             index="user_key", columns="category", values=["n", "amount"]
         )
         names = contract.profile_schema(self.settings.home).names
-        profile = index.attributes(self.settings, self.cutoff).select(names).to_pandas()
-        codes = [pd.factorize(profile[n])[0] if profile[n].dtype == object else profile[n].to_numpy(float) for n in names]
+        attributes = index.attributes(self.settings, self.cutoff).select(names).to_pandas()
+        codes = [pd.factorize(attributes[n])[0] if attributes[n].dtype == object else attributes[n].to_numpy(float) for n in names]
         return np.hstack([self.activity, wide.reindex(list(self.keys)).fillna(0).to_numpy(float), *(c[:, None] for c in codes)])
 
     @cached_property
@@ -158,10 +158,12 @@ def few_shot(
     place = np.full(len(population.keys), -1)
     place[with_history] = np.arange(len(with_history))
     vectors = population.vectors[with_history]
-    demand_query = heads.imitate(vectors, scores[with_history])
+    demand_query = few_shot_heads.imitate(vectors, scores[with_history])
     tuner = prompts.tuner(population.model, demand) if seed == 0 else None
     keys = population.keys.take(with_history)
-    by_head = heads.few_shot_scores(vectors, keys, place[positives].tolist(), place[negatives].tolist(), demand_query, tuner, seed)
+    by_head = few_shot_heads.few_shot_scores(
+        vectors, keys, place[positives].tolist(), place[negatives].tolist(), demand_query, tuner, seed
+    )
     scores_by_head = {}
     for name, values in by_head.items():
         scores_by_head[name] = np.full(len(population.keys), values.min() - 1)

@@ -68,7 +68,9 @@ class Collection:
             batch = [{"user_key": keys[start + i], "vector": vectors[start + i], **row} for i, row in enumerate(rows)]
             self.client.insert(self.name, batch)
         self.client.flush(self.name)
-        self.client.create_index(self.name, index)  # made before, it is built behind the audit's back, which then compares exactly
+        self.client.create_index(
+            self.name, index
+        )  # made before, it is built behind the back of the recall check, which then compares exactly
         self.client.load_collection(self.name)
 
     def count(self, expression: str = "") -> int:

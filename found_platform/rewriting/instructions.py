@@ -32,9 +32,9 @@ def items_of(answer: str) -> dict[str, list[str]]:
     items_by_kind: dict[str, list[str]] = {}
     for kind, template in template_kinds().items():
         before, after = template["sentence"].split("{items}")
-        head = re.escape(before.strip()).replace(r"\{days\}", r"\d+").replace(r"\ ", r"\s+")
+        lead = re.escape(before.strip()).replace(r"\{days\}", r"\d+").replace(r"\ ", r"\s+")
         tail = re.escape(after.strip())
-        for enumeration in re.findall(rf"{head}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):
+        for enumeration in re.findall(rf"{lead}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):
             items = (item.strip(" -\"'“”") for item in enumeration.split(", "))
             items_by_kind[kind] = list(dict.fromkeys([*items_by_kind.get(kind, []), *filter(None, items)]))
     return items_by_kind

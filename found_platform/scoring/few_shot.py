@@ -43,7 +43,7 @@ Tuner = Callable[[Sequence[tuple[np.ndarray, np.ndarray]]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Head:
+class FewShotHead:
     """A score linear in stored vectors: `vectors[:, :len(query)] @ query + bias`. It orders users and is no probability.
 
     `leave_one_out` has each head's AUC: seeds left out, against others left out. `suggested_negatives` are keys of the likest users
@@ -67,7 +67,7 @@ def fit(
     sentence_query: np.ndarray | None = None,
     tuner: Tuner | None = None,
     seed: int = 0,
-) -> Head:
+) -> FewShotHead:
     """The head to use for these seeds.
 
     That is `lp++` (`logistic` where there is no demand), unless another ranks left-out seeds clearly better.
@@ -233,7 +233,7 @@ def _fit(
     sentence_query: np.ndarray | None,
     tuner: Tuner | None,
     seed: int,
-) -> tuple[Head, dict[str, Linear]]:
+) -> tuple[FewShotHead, dict[str, Linear]]:
     """The head to use, and every head on stored vectors by name."""
     near, far = (np.unique(np.array([] if rows is None else rows, int)) for rows in (positives, negatives))
     if len(near) < MIN_SEEDS:
@@ -274,7 +274,7 @@ def _fit(
     scores = vectors[:, : len(query)] @ query
     likest = others[np.argsort(-scores[others], kind="stable")[:SUGGESTED]]
     figures = {name: round(float(w.mean()), 4) for name, w in wins.items()}
-    return Head(kind, query, bias, because, figures, _warning(wins[kind]), [keys[row] for row in likest]), heads
+    return FewShotHead(kind, query, bias, because, figures, _warning(wins[kind]), [keys[row] for row in likest]), heads
 
 
 def _heads(sample: Sample, text: np.ndarray | None) -> dict[str, Linear]:

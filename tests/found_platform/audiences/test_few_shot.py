@@ -23,7 +23,7 @@ from found_platform.metrics import auc
 from found_platform.privacy import audit, suppression
 from found_platform.privacy import keys as user_keys
 from found_platform.scoring import few_shot
-from found_platform.scoring.few_shot import GIVEN_SHARE, RIDGE, TRUST, TRUSTED, Head, Sample, Space, imitate
+from found_platform.scoring.few_shot import GIVEN_SHARE, RIDGE, TRUST, TRUSTED, FewShotHead, Sample, Space, imitate
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 from models.found import Found
@@ -193,7 +193,7 @@ def test_another_head_is_taken_where_it_is_clearly_better_and_not_by_chance() ->
     truth = Space.of(vectors).query((direction, 0.0))[0]
     near, far = drawn(wanted, 12, 12)
 
-    def tuned(query: np.ndarray) -> Head:
+    def tuned(query: np.ndarray) -> FewShotHead:
         return few_shot.fit(vectors, KEYS, near, far, np.ones(3), lambda seeds: np.tile(query, (len(seeds), 1)))
 
     good = tuned(truth)
