@@ -84,18 +84,18 @@ def rollback(settings: Settings) -> tuple[Publication, Publication]:
     BadInput when there is nothing to go back to.
     """
     with pointer.turn(settings):
-        now = pointer.read(settings)
-        if now.previous is None:
+        current = pointer.read(settings)
+        if current.previous is None:
             raise BadInput(
-                f"There is no earlier index to go back to: {now.live.name} is the only one. "
-                f"`found publish --cutoff {now.live.as_of}{home.option(settings.home)}` builds another."
+                f"There is no earlier index to go back to: {current.live.name} is the only one. "
+                f"`found publish --cutoff {current.live.as_of}{home.option(settings.home)}` builds another."
             )
         store = milvus.store(settings)
-        if not store.exists(now.previous.name):
+        if not store.exists(current.previous.name):
             raise BadInput(
-                f"The earlier index {now.previous.name} is gone: "
-                f"`found publish --cutoff {now.previous.as_of}{home.option(settings.home)}` builds it again."
+                f"The earlier index {current.previous.name} is gone: "
+                f"`found publish --cutoff {current.previous.as_of}{home.option(settings.home)}` builds it again."
             )
-        store.point(now.previous.name)
-        pointer.move(settings, pointer.ROLLED_BACK, now.previous, None)
-    return now.live, now.previous
+        store.point(current.previous.name)
+        pointer.move(settings, pointer.ROLLED_BACK, current.previous, None)
+    return current.live, current.previous

@@ -12,8 +12,10 @@ fitted and weighed on the users of the held-out fold alone.
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +26,7 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.scoring import heads, threads
+from found_platform.scoring.acts import TRACE
 from found_platform.scoring.heads import Bin, Head, OperatingPoint, Residual
 from found_platform.scoring.matching import SAME, Matching
 from found_platform.scoring.population import Population
@@ -36,9 +39,6 @@ SHORTEST = 7
 
 STRICT, WIDE = SAME + 0.1, SAME - 0.15
 """Middles with which matches are counted, see `Matching.weights`."""
-
-TRACE = 0.3
-"""A text that matches less is taken as not matching."""
 
 BACK = (28, 90, 100_000)
 """Days back over which matches are counted."""
@@ -53,6 +53,9 @@ ELSEWHERE = 0.25
 """What a match counts that was not done in the way asked for: looking is no buying, and says something."""
 
 ALL = slice(None)
+
+Happened = Callable[[np.ndarray], np.ndarray]
+"""See `Task.happened`."""
 
 FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
@@ -176,11 +179,13 @@ class Lessons:
 def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
     """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
     with threads.one_each():  # so few rows are soon fitted, and threads that wait for a busy neighbour take twice as long
-        return _prepared(population, horizon_days).answer(matching)
+        replay = prepared(population, horizon_days)
+        return replay.answer(Texts(replay, matching))
 
 
 @single_flight(4)
-def _prepared(population: Population, horizon_days: int) -> "Replay":
+def prepared(population: Population, horizon_days: int) -> "Replay":
+    """A replay, kept for the demands that follow. Raises PastTooShort."""
     return Replay(population, horizon_days)
 
 
@@ -259,37 +264,25 @@ class Replay:
     def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
-    def answer(self, matching: Matching) -> Replayed:
-        """Everybody's scores. Raises PastTooShort where too few users did it."""
-        generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
-        own = generous.at(~generous.exposed)
+    def answer(self, task: "Task") -> Replayed:
+        """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
-        ways = [matching]
-        if not matching.channels.all():
-            ways.append(replace(matching, channels=np.ones_like(matching.channels)))
-        if matching.min_amount:
-            ways.append(replace(ways[-1], min_amount=0.0))
-        for counted in ways:
-            labels = {m.day: self._labels(own, counted, m.day) for m in self.moments}
-            matched = (int((labels[newest] >= 0.5).sum()), int((labels[before] >= 0.5).sum()))
-            if min(matched) >= MIN_MATCHED:
-                break
-        else:
-            raise PastTooShort(
-                f"{matched[1]} and {matched[0]} users did it in two past windows of {self.days} days, and {MIN_MATCHED} are needed "
-                "in each"
-            )
+        labels = {m.day: task.labels(m.day) for m in self.moments}
+        eligible = {m.day: task.eligible(m) for m in self.moments}
+        matched = task.matched(labels[newest], labels[before])
         lessons = []
         for m in self.moments:
+            learners = eligible[m.day]
+            rows = m.rows[learners]
             taught = np.zeros(self.past.users, bool)
-            taught[m.rows] = True
-            some = generous.at(taught[generous.user])  # of a million users a few thousand teach
-            matches = self._matches(some, matching, m.day)[m.rows]
-            lessons.append(Lessons(m.rows, np.hstack([m.features, matches]), labels[m.day][m.rows], m.held, m.learned))
+            taught[rows] = True
+            own = task.features(m.day, taught)[rows]  # of a million users a few thousand teach
+            features = np.hstack([m.features[learners], own])
+            lessons.append(Lessons(rows, features, labels[m.day][rows], m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
-        (head, slope, start), of_ended = _fits(lessons, ended)
-        odds, weight = _backtest(of_ended, ended, lessons[0])
-        features = np.hstack([self._current_features, self._matches(generous, matching, self.past.day)])
+        (head, slope, start), of_ended = _fits(task.happened, lessons, ended)
+        odds, weight = _backtest(task.happened, of_ended, ended, lessons[0])
+        features = np.hstack([self._current_features, task.features(self.past.day, None)])
         added = np.zeros(len(features))
         if weight:
             added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
@@ -300,33 +293,122 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            backtest=Backtest(self.moments[0].attributes, odds, lessons[0].labels >= 0.5),
+            backtest=Backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, task.did(lessons[0].labels)),
             learned=weight,
-            matching=counted,
+            matching=task.matching,
             basis=Basis(head, features, self._groups(features.shape[1]), added),
         )
 
-    def _labels(self, own: Past, matching: Matching, day: int) -> np.ndarray:
+
+class Task(Protocol):
+    """What a replay is asked: labels and features of everybody at a moment.
+
+    Attributes:
+        matching: what texts are about it, and what way of doing it counts.
+    """
+
+    matching: Matching
+
+    def labels(self, day: int) -> np.ndarray:
+        """(U,) what came of it in the window from a day on, 0 to 1."""
+        ...
+
+    def eligible(self, moment: Moment) -> np.ndarray:
+        """(N,) bool: which of the users of a moment it is about."""
+        ...
+
+    def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
+        """How many did it in two windows that do not overlap, by labels (U,). Raises PastTooShort where those are too few."""
+        ...
+
+    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+        """(U, M) float32 what was known by a day; of the users who are `chosen` (U,) bool, of the others it may be wrong."""
+        ...
+
+    def happened(self, labels: np.ndarray) -> np.ndarray:
+        """(N,) what log-odds are held against, 0 to 1."""
+        ...
+
+    def did(self, labels: np.ndarray) -> np.ndarray:
+        """(N,) bool, whom an audience would be right to hold."""
+        ...
+
+
+class Texts:
+    """Doing something that texts match, at all."""
+
+    def __init__(self, replay: Replay, matching: Matching):
+        self._replay, self._asked = replay, matching
+        self._generous = replay.past.of_texts(matching.weights(WIDE) > TRACE)
+        self._own = self._generous.at(~self._generous.exposed)
+        self.matching = self._way()
+
+    def _way(self) -> Matching:
+        """The way of doing it that counts: as asked, or any where too few did it so. Raises PastTooShort."""
+        newest, before = self._replay.moments[0].day, self._replay.ended[0]
+        ways = [self._asked]
+        if not self._asked.channels.all():
+            ways.append(replace(self._asked, channels=np.ones_like(self._asked.channels)))
+        if self._asked.min_amount:
+            ways.append(replace(ways[-1], min_amount=0.0))
+        for way in ways:
+            counts = [int((self._labels_of(way, day) >= 0.5).sum()) for day in (newest, before)]
+            if min(counts) >= MIN_MATCHED:
+                return way
+        raise PastTooShort(
+            f"{counts[1]} and {counts[0]} users did it in two past windows of {self._replay.days} days, and {MIN_MATCHED} are "
+            "needed in each"
+        )
+
+    def _labels_of(self, matching: Matching, day: int) -> np.ndarray:
         """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
-        window = own.at((own.happened >= day) & (own.happened < day + self.days))
+        own = self._own
+        window = own.at((own.happened >= day) & (own.happened < day + self._replay.days))
         return window.max_by_user(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
 
-    def _matches(self, generous: Past, matching: Matching, day: int) -> np.ndarray:
-        """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
-        columns = []
-        before = generous.at(~generous.exposed & (generous.known < day))
-        age = day - before.happened
-        for middle in (STRICT, WIDE):
-            weights = matching.weights(middle)[before.text]
-            columns += [before.sum_by_user(weights * (age <= days)) for days in BACK]
-            columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
-            columns.append(COMMON * before.sum_by_user(weights) / (self.population.states.volume(day) + FEW))
-        if not matching.anyhow:
-            weights_as_asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
-            columns += [before.sum_by_user(weights_as_asked * (age <= days)) for days in BACK]
-        exposures = generous.at(generous.exposed & (generous.known < day))
-        columns.append(exposures.sum_by_user(matching.weights(WIDE)[exposures.text]))
-        return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
+    def labels(self, day: int) -> np.ndarray:
+        """See `Task`."""
+        return self._labels_of(self.matching, day)
+
+    def eligible(self, moment: Moment) -> np.ndarray:
+        """See `Task`: everybody."""
+        return np.ones(len(moment.rows), bool)
+
+    def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
+        """See `Task`."""
+        return int((newest >= 0.5).sum()), int((before >= 0.5).sum())
+
+    def happened(self, labels: np.ndarray) -> np.ndarray:
+        """See `Task`: done or not."""
+        return labels >= 0.5
+
+    did = happened
+
+    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+        """See `Task`."""
+        some = self._generous if chosen is None else self._generous.at(chosen[self._generous.user])
+        return matches(some, self._asked, day, self._replay.population.states.volume(day))
+
+
+def matches(generous: Past, matching: Matching, day: int, volume: np.ndarray) -> np.ndarray:
+    """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day.
+
+    `volume` (U,) counts all that they did.
+    """
+    columns = []
+    before = generous.at(~generous.exposed & (generous.known < day))
+    age = day - before.happened
+    for middle in (STRICT, WIDE):
+        weights = matching.weights(middle)[before.text]
+        columns += [before.sum_by_user(weights * (age <= days)) for days in BACK]
+        columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
+        columns.append(COMMON * before.sum_by_user(weights) / (volume + FEW))
+    if not matching.anyhow:
+        weights_as_asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
+        columns += [before.sum_by_user(weights_as_asked * (age <= days)) for days in BACK]
+    exposures = generous.at(generous.exposed & (generous.known < day))
+    columns.append(exposures.sum_by_user(matching.weights(WIDE)[exposures.text]))
+    return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
 
 
 def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
@@ -334,7 +416,7 @@ def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
     return np.log1p(np.abs(values)) * np.sign(values)
 
 
-def _fits(*taught: list[Lessons]) -> list[tuple[Head, float, float]]:
+def _fits(happened: Happened, *taught: list[Lessons]) -> list[tuple[Head, float, float]]:
     """For each list of lessons a head, and how its log-odds become those of doing it.
 
     A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
@@ -352,7 +434,7 @@ def _fits(*taught: list[Lessons]) -> list[tuple[Head, float, float]]:
     for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
         odds = np.empty(len(labels))
         odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        fits.append((whole.result(), *heads.scale(odds, labels >= 0.5)))
+        fits.append((whole.result(), *heads.scale(odds, happened(labels))))
     return fits
 
 
@@ -363,10 +445,12 @@ def _residual(lessons: list[Lessons], head: Head) -> Residual:
     return Residual.fit(np.concatenate([x.learned for x in lessons]), labels, head.odds(features))
 
 
-def _backtest(fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons) -> tuple[np.ndarray, float]:
+def _backtest(
+    happened: Happened, fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons
+) -> tuple[np.ndarray, float]:
     """Log-odds (N,) of the newest window by a head of earlier ones, and the weight of learned vectors that predicts it best."""
     head, slope, start = fitted
-    did = newest.labels >= 0.5
+    did = happened(newest.labels)
     odds = slope * head.odds(newest.features) + start
     weight = 0.0
     if newest.held.any() and all(x.held.any() for x in ended):
