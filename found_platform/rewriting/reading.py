@@ -96,11 +96,9 @@ def _horizon(text: str) -> tuple[str, int | None]:
     for pattern in patterns:
         match = re.search(pattern, text)
         if match:
-            numeral = match.groupdict().get("number")
-            vague = numeral is None and re.search(rf"{match['unit']}s(?!')\b", match[0]) is not None
-            count = (
-                1 if numeral is None else int(numeral) if numeral.isdigit() else words()["numbers"][re.sub(r"\s+", " ", numeral)]
-            )
+            said = match.groupdict().get("number")
+            vague = said is None and re.search(rf"{match['unit']}s(?!')\b", match[0]) is not None
+            count = 1 if said is None else int(said) if said.isdigit() else words()["numbers"][re.sub(r"\s+", " ", said)]
             days = None if vague or not 0 < count * units[match["unit"]] <= 3650 else count * units[match["unit"]]
             return text[: match.start()] + " " + text[match.end() :], days
     match = re.search(r"\b(today|tonight|tomorrow)\b", text)
@@ -108,7 +106,7 @@ def _horizon(text: str) -> tuple[str, int | None]:
 
 
 def _amounts(text: str) -> tuple[str, float | None, tuple[str, ...]]:
-    min_amount, notes = None, ()
+    least, notes = None, ()
     for pattern, floor in ((FLOOR, True), (CEILING, False)):
         for match in reversed(list(pattern.finditer(text))):
             plain = not (match["sign"] or match["unit"])
@@ -117,11 +115,11 @@ def _amounts(text: str) -> tuple[str, float | None, tuple[str, ...]]:
                 continue
             value = float(match["number"].replace(",", "")) * {"k": 1e3, "m": 1e6}.get(match["scale"] or "", 1)
             if floor:
-                min_amount = value
+                least = value
             else:
                 notes = ("an upper limit on amounts is not used",)
             text = text[: match.start()] + " " + after + text[match.end() :]
-    return text, min_amount, notes
+    return text, least, notes
 
 
 def _without(text: str) -> tuple[str, list[str]]:
