@@ -40,7 +40,7 @@ class Find:
 class Answer:
     """The users, and what was asked for them: options, and how many were left out."""
 
-    asked: Mapping[str, Any]
+    question: Mapping[str, Any]
     audience: "Audience"
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def find(context: Context, request: Find) -> Answer:
     left_out = frozenset(keys.read_users(settings, request.exclude)) if request.exclude else frozenset()
     options = {"exact": request.exact, "explain": request.explain}
     audience = lookup.find(settings, request.question, request.size, exclude=left_out, **options)
-    said = {**asdict(request.question), **asdict(request.size), **{k: v or None for k, v in options.items()}}
-    return Answer({k: v for k, v in {**said, "without_users": len(left_out) or None}.items() if v is not None}, audience)
+    parts = {**asdict(request.question), **asdict(request.size), **{k: v or None for k, v in options.items()}}
+    return Answer({k: v for k, v in {**parts, "without_users": len(left_out) or None}.items() if v is not None}, audience)
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ def export(context: Context, request: Export) -> AnswerFile:
     audit.record(
         context.settings,
         "export",
-        question=answer.asked,
+        question=answer.question,
         rows=audience.count,
         model_version=audience.model_version,
         index_version=audience.index_version,
         reason=f"of a look-up, sha256 {hashlib.sha256(content).hexdigest()}",
     )
     about = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
-    exporting.place_with_provenance(out, content, {"question": answer.asked, **about})
+    exporting.place_with_provenance(out, content, {"question": answer.question, **about})
     return AnswerFile(out, exporting.beside(out), audience.count, audience.note)
 
 

@@ -25,9 +25,9 @@ from found_platform.rewriting import Rewriting, reading
 from found_platform.scoring import exact, filters, scorers
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import Evidence
-from found_platform.scoring.heads import Reach
+from found_platform.scoring.heads import OperatingPoint
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Check
+from found_platform.scoring.replay import Backtest
 from found_platform.scoring.scorers import Ranking
 from found_platform.scoring.scorers.prompt import TunedDemand
 from found_platform.settings import Settings
@@ -38,7 +38,7 @@ FEW_MATCHES = 1000
 FURTHER = 4
 """Times as many users are asked of the index where too few of the best may be targeted."""
 FEW_THEN = 200
-"""Users of a past moment whom a filter must select, for precision and reach to be theirs."""
+"""Users of a past moment whom a filter must select: below this, the precision of the whole population is reported."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Scored:
         rows: (N,) where the users stand in the population; `keys` are theirs.
         scores: (N,) of the mode.
         probabilities: (N,) calibrated, in replay.
-        check: how a past window was told, in replay.
-        curve: reach and precision in that window, of the users whom the filter selects; see `heads.Reach`.
+        backtest: how a past window was predicted, in replay.
+        curve: operating points in that window, of the users whom the filter selects.
         within: (U,) bool: the users whom the curve is about, as they are now.
         base: users with any history.
         selected: those of them whom the filter selects.
@@ -96,8 +96,8 @@ class Scored:
     rows: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray | None
-    check: Check | None
-    curve: tuple[Reach, ...]
+    backtest: Backtest | None
+    curve: tuple[OperatingPoint, ...]
     within: np.ndarray
     base: int
     selected: int
@@ -223,7 +223,7 @@ def find(
         ],
         note=note,
     )
-    asked = {
+    options = {
         "top": size.top,
         "min_score": size.min_score,
         "exact": exact or None,
@@ -233,7 +233,7 @@ def find(
     audit.record(
         settings,
         "find",
-        question={**asdict(question), **asked},
+        question={**asdict(question), **options},
         rows=answer.count,
         model_version=answer.model_version,
         index_version=answer.index_version,
@@ -297,9 +297,9 @@ def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, 
     return _noted(ranking, notes, rewritten.min_amount), demand, rewritten
 
 
-def _noted(ranking: Ranking, notes: list[str], least: float | None) -> Ranking:
+def _noted(ranking: Ranking, notes: list[str], min_amount: float | None) -> Ranking:
     """A ranking whose reason also says what of the demand it did not heed."""
-    amounts = [f"“at least {least:,g}” is not heeded: any amount counts"] if least and ranking.replayed is None else []
+    amounts = [f"“at least {min_amount:,g}” is not heeded: any amount counts"] if min_amount and ranking.replayed is None else []
     return replace(ranking, reason="; ".join([ranking.reason, *notes, *amounts]))
 
 
@@ -314,18 +314,20 @@ def _score(
     rewritten: Rewriting | None,
 ) -> Scored:
     settings, replayed = population.settings, ranking.replayed
-    curve, within = replayed.check.curve() if replayed else (), population.has_history
+    curve, within = replayed.backtest.curve() if replayed else (), population.has_history
     eligible = population.has_history & suppression.allowed(settings, population.keys.arrow, population.cutoff)
     selected = np.ones(len(eligible), bool)
     if where is not None:
         selected = _selected(settings, population.attributes, where)
         eligible &= selected
         if replayed is not None:
-            then = _selected(settings, replayed.check.known, where)
-            if then.sum() >= FEW_THEN:
-                curve, within = replayed.check.curve(then), within & selected
+            selected_then = _selected(settings, replayed.backtest.attributes, where)
+            if selected_then.sum() >= FEW_THEN:
+                curve, within = replayed.backtest.curve(selected_then), within & selected
             else:
-                few = f"past precision is that of all users: only {then.sum():,} that were looked at matched the filter then"
+                few = (
+                    f"past precision is that of all users: only {selected_then.sum():,} that were looked at matched the filter then"
+                )
                 ranking = replace(ranking, reason=f"{ranking.reason}; {few}")
     eligible &= ~population.keys.mask(exclude)
     rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)
@@ -339,7 +341,7 @@ def _score(
         rows=rows,
         scores=scores,
         probabilities=replayed.probabilities[rows] if replayed else None,
-        check=replayed.check if replayed else None,
+        backtest=replayed.backtest if replayed else None,
         curve=curve,
         within=within,
         base=int(population.has_history.sum()),

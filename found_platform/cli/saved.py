@@ -86,7 +86,7 @@ def show(name: AudienceName, place: Place) -> None:
     described, refreshes, console = page.specification, page.refreshes, terminal()
     by = f"by {described.created_by}, {described.created_at:%Y-%m-%d %H:%M} UTC"
     console.print(f"{name}, version {described.version}, {by}", style="bold")
-    for what, value in described.said().items():
+    for what, value in described.summary().items():
         console.print(f"  {what.replace('_', ' '):<18} {value}", soft_wrap=True)
     rows = [
         (

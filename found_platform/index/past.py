@@ -73,19 +73,19 @@ class Past:
         starts, ends = np.searchsorted(self.user, rows), np.searchsorted(self.user, rows, "right")
         return np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)]) if len(rows) else np.empty(0, np.int64)
 
-    def of_texts(self, wanted: np.ndarray) -> "Past":
-        """The events with one of the texts that are `wanted` (T,) bool."""
-        return self.at(np.flatnonzero(wanted[self.text]))
+    def of_texts(self, chosen: np.ndarray) -> "Past":
+        """The events with one of the texts that are `chosen` (T,) bool."""
+        return self.at(np.flatnonzero(chosen[self.text]))
 
     def at(self, rows: np.ndarray) -> "Past":
         """Some of the events, by place or as a mask (N,)."""
         return Past(self.day, self.users, self.texts, **{column: getattr(self, column)[rows] for column in COLUMNS})
 
-    def totals(self, values: np.ndarray) -> np.ndarray:
+    def sum_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the sum of `values` (N,) of each user's events."""
         return np.bincount(self.user, weights=values, minlength=self.users)
 
-    def most(self, values: np.ndarray) -> np.ndarray:
+    def max_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the largest of `values` (N,) >= 0 of each user's events; 0 without any."""
         largest = np.zeros(self.users)
         np.maximum.at(largest, self.user, values)
@@ -118,8 +118,10 @@ def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Loaded:
     con.register("users", pa.table({"user_key": keys, "user": pa.array(np.arange(len(keys)), pa.int32())}))
     con.register("channels", pa.table({"channel": list(CHANNELS), "code": pa.array(range(len(CHANNELS)), pa.int8())}))
     values = {name: _values(con, name, cutoff) for name in VALUES}
-    for name, known in values.items():
-        con.register(f"{name}_values", pa.table({name: pa.array(known, pa.string()), "code": pa.array(range(len(known)), pa.int32())}))
+    for name, distinct in values.items():
+        con.register(
+            f"{name}_values", pa.table({name: pa.array(distinct, pa.string()), "code": pa.array(range(len(distinct)), pa.int32())})
+        )
     coded = ", ".join(f"coalesce({name}_values.code, -1)::INTEGER AS {name}" for name in VALUES)
     joins = " ".join(f"LEFT JOIN {name}_values ON events.{name} = {name}_values.{name}" for name in VALUES)
     rows = con.execute(
@@ -142,8 +144,8 @@ def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Loaded:
 
 def _values(con: duckdb.DuckDBPyConnection, name: str, cutoff: dt.date) -> list[str]:
     """The values of a column before the cutoff; a value that came later is not known."""
-    found = con.execute(
+    rows = con.execute(
         f"SELECT DISTINCT {name} FROM events WHERE {name} IS NOT NULL AND event_date < ? AND arrived_at <= ? ORDER BY 1",
         [cutoff, midnight(cutoff)],
     )
-    return [value for (value,) in found.fetchall()]
+    return [value for (value,) in rows.fetchall()]

@@ -40,7 +40,9 @@ def parse(content: Any, source: str = "the outcome") -> Outcome:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{source}: {f'{key}: ' if key else ''}{_why(first)}. docs/outcomes.md has what an outcome may say.") from None
+        raise BadInput(
+            f"{source}: {f'{key}: ' if key else ''}{_why(first)}. docs/outcomes.md has what an outcome may say."
+        ) from None
 
 
 def _why(error: Any) -> str:
@@ -54,7 +56,7 @@ def _why(error: Any) -> str:
 
 def as_data(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain data, without what is as it would be anyway."""
-    content = json.loads(outcome.model_dump_json(exclude_defaults=True, by_alias=True))
+    content = json.loads(outcome.model_dump_json(exclude_defaults=True))
     content["will"] = [statement or {"do": {}} for statement in content["will"]]
     return content
 

@@ -76,7 +76,7 @@ def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
                 "by": [str(actor.current())] * len(changed),
             }
             lake.append(settings.lake, TABLE, pa.table(rows, schema=SCHEMA), schema=SCHEMA)
-    return Change(len(changed), len(users) - len(changed), len(users) - keys.known(settings, list(users)))
+    return Change(len(changed), len(users) - len(changed), len(users) - keys.count_known(settings, list(users)))
 
 
 def _now_or_after_the_newest(settings: Settings) -> dt.datetime:

@@ -67,7 +67,9 @@ class _Reader:
         more, less = self._compared("more"), self._compared("less")
         days, times = self._count("days"), self._count("times")
         if times is None:
-            times = next((n for pattern, n in self.language.at("acts", "times_words").items() if self._cut(re.compile(pattern))), None)
+            times = next(
+                (n for pattern, n in self.language.at("acts", "times_words").items() if self._cut(re.compile(pattern))), None
+            )
         share = self._share()
         first, returned = self._take("acts", "first") is not None, self._take("acts", "returned")
         again = self._take("acts", "again") is not None

@@ -46,7 +46,7 @@ class Ground:
 
 
 @cache
-def told() -> dict[str, dict[str, str]]:
+def template_kinds() -> dict[str, dict[str, str]]:
     """The kinds of sentences, as `templates.yaml` has them, read once."""
     return templates()["kinds"]
 
@@ -69,7 +69,7 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         "WHERE event_date < ? AND arrived_at <= ? AND NOT exposure GROUP BY ALL",
         [cutoff, midnight(cutoff)],
     )
-    kinds = {name: kind["channel"] for name, kind in told().items() if "channel" in kind}
+    kinds = {name: kind["channel"] for name, kind in template_kinds().items() if "channel" in kind}
     counts = ", ".join(f"CAST(coalesce(sum(n) FILTER (channel = {lake.literal(c)}), 0) AS BIGINT) AS {k}" for k, c in kinds.items())
     texts = con.execute(
         f"SELECT text_id, min(text) AS item, CAST(sum(n) AS BIGINT) AS events, {counts} FROM known "

@@ -110,7 +110,9 @@ def _amounts(text: str, language: Language) -> tuple[str, float | None, tuple[st
         for match in reversed(list(pattern.finditer(text))):
             plain = not (match["sign"] or match["currency"])
             after = match["next"] or ""
-            if plain and (language.pattern("time_units").match(after) or not language.pattern("spending").search(text[: match.start()])):
+            if plain and (
+                language.pattern("time_units").match(after) or not language.pattern("spending").search(text[: match.start()])
+            ):
                 continue
             value = language.amount(match["figure"]) * {"k": 1e3, "m": 1e6}.get(match["scale"] or "", 1)
             if name == "floor":

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from found_platform.rewriting import ground, language, reading
-from found_platform.rewriting.ground import Ground, told, unit
+from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.outcome import build, condition
 from found_platform.rewriting.reading import Reading
@@ -75,7 +75,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
     read = _read(lake, demand)
     limits = floors(lake.encoder.revision)
-    whole, wanted_parts, unwanted_parts = heard(lake, read)
+    whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
     close, doubt = 0.0, ""
     if not parts:
@@ -158,7 +158,7 @@ def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:
     return [lake.items[i] for i in _choose(lake, vectors[present] @ lake.vectors.T)]
 
 
-def heard(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is wanted as a whole (E,), its parts (P, E) and what is not wanted (U, E): centred unit vectors, encoded at once."""
     core = " ".join(read.parts)
     vectors = lake_items.ask([read.wanted, core, *read.parts, *read.unwanted])
@@ -178,7 +178,9 @@ def closeness(lake_items: Ground, vectors: np.ndarray) -> np.ndarray:
 def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:
     """The sentence of each kind of template that has items, in the order of the templates."""
     return tuple(
-        kind["sentence"].format(days=days, items=", ".join(items[name])) for name, kind in told().items() if items.get(name)
+        kind["sentence"].format(days=days, items=", ".join(items[name]))
+        for name, kind in template_kinds().items()
+        if items.get(name)
     )
 
 

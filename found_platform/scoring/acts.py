@@ -67,14 +67,14 @@ class Doing:
 
     def total(self) -> np.ndarray:
         """(U,) the sum of the amounts."""
-        return self.certain.events.totals(self.certain.events.amount)
+        return self.certain.events.sum_by_user(self.certain.events.amount)
 
     def share(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """(U,) which share of the acts of these days it was, 0 without any, and (U,) how many acts there were."""
         rows = (self.kept.happened >= start) & (self.kept.happened < end)
         acts = np.bincount(self.kept.user[rows], minlength=self.kept.users)
         window = self.between(start, end)
-        return window.events.totals(window.weights) / np.maximum(acts, 1), acts
+        return window.events.sum_by_user(window.weights) / np.maximum(acts, 1), acts
 
 
 def _distinct(events: Past, moments: np.ndarray) -> np.ndarray:
@@ -101,9 +101,9 @@ def resolve(population: Population, act: Act, matching: Matching | None) -> Doin
     if act.min_amount:
         rows &= source.amount >= act.min_amount
     for column in VALUES:
-        asked = getattr(act, PLURALS[column])
-        if asked:
-            rows &= np.isin(getattr(source, column), _places(column, asked, states.values[column]))
+        values = getattr(act, PLURALS[column])
+        if values:
+            rows &= np.isin(getattr(source, column), _places(column, values, states.values[column]))
     weights = None
     if matching is not None:
         by_text = matching.weights()
@@ -114,17 +114,17 @@ def resolve(population: Population, act: Act, matching: Matching | None) -> Doin
     return Doing(events, np.ones(len(events.user)) if weights is None else weights[rows], kept)
 
 
-def _places(column: str, asked: tuple[str, ...], values: list[str]) -> list[int]:
+def _places(column: str, requested: tuple[str, ...], values: list[str]) -> list[int]:
     """Where the values that are asked for stand among those there are."""
     by_name = {value.lower(): place for place, value in enumerate(values)}
-    missing = [value for value in asked if value.lower() not in by_name]
+    missing = [value for value in requested if value.lower() not in by_name]
     if missing:
         import difflib
 
         near = difflib.get_close_matches(missing[0].lower(), by_name, 3) or list(by_name)[:5]
-        there = f"there are {', '.join(values[by_name[n]] for n in near)}" if values else "the data has none"
-        raise BadInput(f"No event before the cutoff has the {column.replace('_', ' ')} {missing[0]!r}: {there}.")
-    return [by_name[value.lower()] for value in asked]
+        existing = f"there are {', '.join(values[by_name[n]] for n in near)}" if values else "the data has none"
+        raise BadInput(f"No event before the cutoff has the {column.replace('_', ' ')} {missing[0]!r}: {existing}.")
+    return [by_name[value.lower()] for value in requested]
 
 
 def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_days: int) -> np.ndarray:
@@ -149,7 +149,7 @@ def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_da
     if statement.less_than_before is not None:
         before = doing.between(day - days, day)
         return getattr(window, statement.less_than_before)() < getattr(before, statement.less_than_before)()
-    return window.certain.events.most(window.certain.weights) > 0
+    return window.certain.events.max_by_user(window.certain.weights) > 0
 
 
 def earlier(doing: Doing, day: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from found_platform.training_data.pairs import templates
 @dataclass(frozen=True)
 class Demand:
     """What is wanted: a sentence, phrases that name it in the lake's words, phrases it leaves out, the channels it is done in, and
-    the `least` amount of it.
+    the `min_amount` of it.
 
     `note` says why nothing of the lake resembles it; it is empty where something does.
     """
@@ -22,7 +22,7 @@ class Demand:
     phrases: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
     channels: tuple[str, ...] = CHANNELS
-    least: float = 0.0
+    min_amount: float = 0.0
     note: str = ""
 
     @property
@@ -35,13 +35,13 @@ class Demand:
     def of(cls, rewriting: Rewriting) -> Self:
         """What a rewriter made of a sentence."""
         note = "" if rewriting.phrases else rewriting.note or "nothing in the data resembles this demand"
-        asked = [templates()["kinds"][kind].get("channel") for kind in rewriting.kinds]
-        channels = tuple(c for c in CHANNELS if c in asked) or CHANNELS
+        channels_of_kinds = [templates()["kinds"][kind].get("channel") for kind in rewriting.kinds]
+        channels = tuple(c for c in CHANNELS if c in channels_of_kinds) or CHANNELS
         return cls(rewriting.demand, rewriting.phrases, rewriting.unwanted, channels, rewriting.min_amount or 0.0, note)
 
     def matched(self, population: Population) -> matching.Matching:
         """What texts of the past are about it: by the sentence and by the phrases, each with half the say."""
-        said = [] if self.unwanted and self.phrases else [[self.sentence]]  # a negation names what it leaves out
+        wordings = [] if self.unwanted and self.phrases else [[self.sentence]]  # a negation names what it leaves out
         return matching.match(
-            population, [*said, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels, self.least
+            population, [*wordings, *([self.phrases] if self.phrases else [])], self.unwanted, self.channels, self.min_amount
         )

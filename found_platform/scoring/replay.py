@@ -27,7 +27,7 @@ from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.scoring import heads, threads
 from found_platform.scoring.acts import TRACE
-from found_platform.scoring.heads import Bin, Head, Reach, Residual
+from found_platform.scoring.heads import Bin, Head, OperatingPoint, Residual
 from found_platform.scoring.matching import SAME, Matching
 from found_platform.scoring.population import Population
 
@@ -78,7 +78,7 @@ class Replayed:
         days: length of the windows.
         moments: the past moments, newest first.
         matched: users who did it in each of the two newest windows that do not overlap.
-        check: how well the newest past window was told.
+        backtest: how well the newest past window is predicted from earlier ones.
         learned: weight of the model's vectors.
         matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
         basis: what the scores were computed from.
@@ -89,7 +89,7 @@ class Replayed:
     days: int
     moments: tuple[dt.date, ...]
     matched: tuple[int, int]
-    check: "Check"
+    backtest: "Backtest"
     learned: float
     matching: Matching
     basis: "Basis"
@@ -105,26 +105,26 @@ class Replayed:
 
 
 @dataclass(frozen=True)
-class Check:
-    """What a head fitted on windows that had ended before the newest began said of it.
+class Backtest:
+    """A test against the past: the newest past window, as a head that was fitted on earlier windows alone predicts it.
 
     Attributes:
-        known: (N rows) what was known of the users at that moment: activity features and attributes.
+        attributes: (N rows) activity features and attributes of the users when that window began.
         odds: (N,) calibrated log-odds.
-        did: (N,) bool, what then happened.
+        did: (N,) bool, who did it in that window.
     """
 
-    known: pa.Table
+    attributes: pa.Table
     odds: np.ndarray
     did: np.ndarray
 
-    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[Reach, ...]:
-        """The reach-precision curve of the users who are `selected` (N,) bool."""
-        return heads.reach(self.odds[selected], self.did[selected])
+    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[OperatingPoint, ...]:
+        """The operating points of the users who are `selected` (N,) bool."""
+        return heads.operating_points(self.odds[selected], self.did[selected])
 
     @property
     def reliability(self) -> tuple[Bin, ...]:
-        """Whether so many did it as it had said."""
+        """Predicted chances against the share of users who did it."""
         return heads.reliability(heads.chance(self.odds), self.did)
 
 
@@ -142,25 +142,25 @@ class Basis:
         features = self.features[rows]
         usual = np.median(self.features, 0)
         whole = self.head.odds(features)
-        found = {}
+        effects = {}
         for name, columns in self.groups.items():
             without = features.copy()
             without[:, columns] = usual[columns]
-            found[name] = whole - self.head.odds(without)
+            effects[name] = whole - self.head.odds(without)
         if self.added.any():
-            found["learned"] = self.added[rows] - np.median(self.added)
-        return found
+            effects["learned"] = self.added[rows] - np.median(self.added)
+        return effects
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The users (N,) of a past day that teach, what is known of them (N rows) and the same as features (N, F), which of them are
+    """The users (N,) of a past day that teach, their attributes (N rows) and the same as features (N, F), which of them are
     held out (N,), and the learned vectors of those (H, K)."""
 
     day: int
     rows: np.ndarray
-    table: pa.Table
-    known: np.ndarray
+    attributes: pa.Table
+    features: np.ndarray
     held: np.ndarray
     learned: np.ndarray
 
@@ -171,14 +171,14 @@ class Lessons:
 
     rows: np.ndarray
     features: np.ndarray
-    done: np.ndarray
+    labels: np.ndarray
     held: np.ndarray
     learned: np.ndarray
 
 
 def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
     """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
-    with threads.one_each():  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
+    with threads.one_each():  # so few rows are soon fitted, and threads that wait for a busy neighbour take twice as long
         replay = prepared(population, horizon_days)
         return replay.answer(Texts(replay, matching))
 
@@ -190,7 +190,7 @@ def prepared(population: Population, horizon_days: int) -> "Replay":
 
 
 def window_days(past: Past, horizon_days: int) -> int:
-    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to check the answer on, and as much
+    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to test the answer on, and as much
     history before them."""
     return min(horizon_days, (past.day - past.first_day) // 4)
 
@@ -212,15 +212,15 @@ class Replay:
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
 
-    def _moment(self, day: int, most: int, rng: np.random.Generator) -> Moment:
+    def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
         kept = np.arange(len(state.rows))
-        if len(kept) > most:
-            kept = np.sort(rng.choice(kept, most, replace=False))
-        rows, table = state.rows[kept], state.table.take(pa.array(kept))
+        if len(kept) > limit:
+            kept = np.sort(rng.choice(kept, limit, replace=False))
+        rows, attributes = state.rows[kept], state.table.take(pa.array(kept))
         held = np.isin(rows, state.held_out)
         learned = state.learned[np.searchsorted(state.held_out, rows[held]), : self._width]
-        return Moment(day, rows, table, self._describe(table), held, learned)
+        return Moment(day, rows, attributes, self._describe(attributes), held, learned)
 
     @cached_property
     def _width(self) -> int:
@@ -232,12 +232,12 @@ class Replay:
         """Attributes, and the most frequent values of those that are texts."""
         table = self.population.attributes
         activity = {f.name for f in ACTIVITY_FEATURES}
-        found: dict[str, list[str]] = {}
+        by_attribute: dict[str, list[str]] = {}
         for field in table.schema:
             if field.name not in activity:
                 counts = table[field.name].drop_null().value_counts().to_pylist() if pa.types.is_string(field.type) else []
-                found[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
-        return found
+                by_attribute[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
+        return by_attribute
 
     def _describe(self, table: pa.Table) -> np.ndarray:
         """(N, F) float32 activity on a log scale; attributes on one too, or whether each value of a text is there."""
@@ -261,7 +261,7 @@ class Replay:
         return groups | {"matches": list(range(place, width))}
 
     @cached_property
-    def _now(self) -> np.ndarray:
+    def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
     def answer(self, task: "Task") -> Replayed:
@@ -276,12 +276,13 @@ class Replay:
             rows = m.rows[learners]
             taught = np.zeros(self.past.users, bool)
             taught[rows] = True
-            features = np.hstack([m.known[learners], task.features(m.day, taught)[rows]])  # of a million users a few thousand teach
+            own = task.features(m.day, taught)[rows]  # of a million users a few thousand teach
+            features = np.hstack([m.features[learners], own])
             lessons.append(Lessons(rows, features, labels[m.day][rows], m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         (head, slope, start), of_ended = _fits(task.happened, lessons, ended)
-        odds, weight = _told(task.happened, of_ended, ended, lessons[0])
-        features = np.hstack([self._now, task.features(self.past.day, None)])
+        odds, weight = _backtest(task.happened, of_ended, ended, lessons[0])
+        features = np.hstack([self._current_features, task.features(self.past.day, None)])
         added = np.zeros(len(features))
         if weight:
             added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
@@ -292,7 +293,7 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            check=Check(self.moments[0].table.filter(pa.array(eligible[newest])), odds, task.did(lessons[0].done)),
+            backtest=Backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, task.did(lessons[0].labels)),
             learned=weight,
             matching=task.matching,
             basis=Basis(head, features, self._groups(features.shape[1]), added),
@@ -348,10 +349,10 @@ class Texts:
         ways = [self._asked]
         if not self._asked.channels.all():
             ways.append(replace(self._asked, channels=np.ones_like(self._asked.channels)))
-        if self._asked.least:
-            ways.append(replace(ways[-1], least=0.0))
+        if self._asked.min_amount:
+            ways.append(replace(ways[-1], min_amount=0.0))
         for way in ways:
-            counts = [int((self._done(way, day) >= 0.5).sum()) for day in (newest, before)]
+            counts = [int((self._labels_of(way, day) >= 0.5).sum()) for day in (newest, before)]
             if min(counts) >= MIN_MATCHED:
                 return way
         raise PastTooShort(
@@ -359,15 +360,15 @@ class Texts:
             "needed in each"
         )
 
-    def _done(self, matching: Matching, day: int) -> np.ndarray:
+    def _labels_of(self, matching: Matching, day: int) -> np.ndarray:
         """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
         own = self._own
         window = own.at((own.happened >= day) & (own.happened < day + self._replay.days))
-        return window.most(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
+        return window.max_by_user(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
 
     def labels(self, day: int) -> np.ndarray:
         """See `Task`."""
-        return self._done(self.matching, day)
+        return self._labels_of(self.matching, day)
 
     def eligible(self, moment: Moment) -> np.ndarray:
         """See `Task`: everybody."""
@@ -399,14 +400,14 @@ def matches(generous: Past, matching: Matching, day: int, volume: np.ndarray) ->
     age = day - before.happened
     for middle in (STRICT, WIDE):
         weights = matching.weights(middle)[before.text]
-        columns += [before.totals(weights * (age <= days)) for days in BACK]
-        columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
-        columns.append(COMMON * before.totals(weights) / (volume + FEW))
+        columns += [before.sum_by_user(weights * (age <= days)) for days in BACK]
+        columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
+        columns.append(COMMON * before.sum_by_user(weights) / (volume + FEW))
     if not matching.anyhow:
-        asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
-        columns += [before.totals(asked * (age <= days)) for days in BACK]
-    shown = generous.at(generous.exposed & (generous.known < day))
-    columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
+        weights_as_asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
+        columns += [before.sum_by_user(weights_as_asked * (age <= days)) for days in BACK]
+    exposures = generous.at(generous.exposed & (generous.known < day))
+    columns.append(exposures.sum_by_user(matching.weights(WIDE)[exposures.text]))
     return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
 
 
@@ -421,35 +422,35 @@ def _fits(happened: Happened, *taught: list[Lessons]) -> list[tuple[Head, float,
     A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
     held against what happened. All heads are fitted side by side.
     """
-    rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.done for x in some])) for some in taught]
+    rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.labels for x in some])) for some in taught]
     halves = [np.concatenate([x.rows for x in some]) % 2 == 0 for some in taught]
     with heads.side_by_side() as pool:
-        wholes = [pool.submit(Head.fit, features, done) for features, done in rows]
+        wholes = [pool.submit(Head.fit, features, labels) for features, labels in rows]
         parts = [
-            [pool.submit(Head.fit, features[part], done[part]) for part in (half, ~half)]
-            for (features, done), half in zip(rows, halves, strict=True)
+            [pool.submit(Head.fit, features[part], labels[part]) for part in (half, ~half)]
+            for (features, labels), half in zip(rows, halves, strict=True)
         ]
-    found = []
-    for (features, done), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
-        odds = np.empty(len(done))
+    fits = []
+    for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
+        odds = np.empty(len(labels))
         odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        found.append((whole.result(), *heads.scale(odds, happened(done))))
-    return found
+        fits.append((whole.result(), *heads.scale(odds, happened(labels))))
+    return fits
 
 
 def _residual(lessons: list[Lessons], head: Head) -> Residual:
     """What the learned vectors of held-out users add to a head."""
     features = np.concatenate([x.features[x.held] for x in lessons])
-    done = np.concatenate([x.done[x.held] for x in lessons])
-    return Residual.fit(np.concatenate([x.learned for x in lessons]), done, head.odds(features))
+    labels = np.concatenate([x.labels[x.held] for x in lessons])
+    return Residual.fit(np.concatenate([x.learned for x in lessons]), labels, head.odds(features))
 
 
-def _told(
+def _backtest(
     happened: Happened, fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons
 ) -> tuple[np.ndarray, float]:
-    """What a head of earlier windows says of the newest (N,), and the weight of learned vectors that would have said it best."""
+    """Log-odds (N,) of the newest window by a head of earlier ones, and the weight of learned vectors that predicts it best."""
     head, slope, start = fitted
-    did = happened(newest.done)
+    did = happened(newest.labels)
     odds = slope * head.odds(newest.features) + start
     weight = 0.0
     if newest.held.any() and all(x.held.any() for x in ended):

@@ -27,8 +27,8 @@ def features(doing: Doing, day: int, days: int, first_day: int) -> np.ndarray:
 
     Who never did it has a recency and a gap as long as the log, which begins on `first_day`.
     """
-    known = doing.events.known < day
-    events, weights = doing.events.at(known), doing.weights[known]
+    in_time = doing.events.known < day
+    events, weights = doing.events.at(in_time), doing.weights[in_time]
     age = day - events.happened  # 1 the day before
     width = 1 << 16
     sure = weights >= COUNTS
@@ -37,8 +37,8 @@ def features(doing: Doing, day: int, days: int, first_day: int) -> np.ndarray:
     spans = [(0, back) for back in BACK] + [(i * days, (i + 1) * days) for i in range(WINDOWS)]
     for after, until in spans:
         within = (age > after) & (age <= until)
-        columns.append(events.totals(weights * within))
-        columns.append(events.totals(weights * events.amount * within))
+        columns.append(events.sum_by_user(weights * within))
+        columns.append(events.sum_by_user(weights * events.amount * within))
         columns.append(np.bincount(active[(days_of > after) & (days_of <= until)], minlength=events.users))
     longest = day - first_day + 1
     count = np.bincount(active, minlength=events.users)

@@ -44,13 +44,12 @@ class Stated:
             match(population, statement.do, wordings if place == 0 else ()) for place, statement in enumerate(outcome.will)
         ]
         self._doings = [
-            acts.resolve(population, statement.do, found)
-            for statement, found in zip(outcome.will, self._matchings, strict=True)
+            acts.resolve(population, statement.do, texts) for statement, texts in zip(outcome.will, self._matchings, strict=True)
         ]
         did = outcome.among.did
         self._among = acts.resolve(population, did, match(population, did)) if did is not None else None
         self._where = filters.parse(outcome.among.where, population.attributes.schema) if outcome.among.where else None
-        self.matching = next((found for found in self._matchings if found is not None), nothing(population))
+        self.matching = next((texts for texts in self._matchings if texts is not None), nothing(population))
         self._cap = self._largest_amount() if outcome.rank == "value" else 1.0
 
     @property
@@ -76,7 +75,7 @@ class Stated:
         """See `Task`."""
         chosen = self._who(moment.day)[moment.rows]
         if self._where is not None:
-            chosen &= selected(self._population, moment.table, self._where)
+            chosen &= selected(self._population, moment.attributes, self._where)
         if self._outcome.rank == "affinity":  # of a few acts a share says nothing
             chosen &= self._doings[0].share(moment.day, moment.day + self._replay.days)[1][moment.rows] >= FEW_ACTS
         return chosen
@@ -133,11 +132,11 @@ class Stated:
             some = doing if chosen is None else doing.of_users(chosen)
             columns.append(rhythm.features(some, day, replay.days, replay.past.first_day))
         volume = self._population.states.volume(day)
-        for found in self._matchings:
-            if found is not None:
-                generous = replay.past.of_texts(found.weights() > acts.TRACE)
+        for texts in self._matchings:
+            if texts is not None:
+                generous = replay.past.of_texts(texts.weights() > acts.TRACE)
                 some = generous if chosen is None else generous.at(chosen[generous.user])
-                columns.append(matches(some, found, day, volume))
+                columns.append(matches(some, texts, day, volume))
         return np.hstack(columns)
 
     def _largest_amount(self) -> float:

@@ -31,8 +31,8 @@ class Replay:
         ]
         if replayed.matching.channels.sum() > matching.channels.sum():
             reasons.append("(counting any way to do it: too few did it as asked)")
-        if replayed.matching.least < matching.least:
-            reasons.append(f"(counting any amount: too few did it for {matching.least:,g} or more)")
+        if replayed.matching.min_amount < matching.min_amount:
+            reasons.append(f"(counting any amount: too few did it for {matching.min_amount:,g} or more)")
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days})")
         return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
