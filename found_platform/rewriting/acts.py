@@ -141,7 +141,7 @@ class _Reader:
         match = self._find("acts", "before")
         if not match:
             return None
-        starts = [m for m in self.language.pattern("acts", "clause_start").finditer(self.text[: match.start()])]
+        starts = list(self.language.pattern("acts", "clause_start").finditer(self.text[: match.start()]))
         if not starts:
             return None
         start = starts[-1]

@@ -82,6 +82,8 @@ class Replayed:
         learned: weight of the model's vectors.
         matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
         basis: what the scores were computed from.
+        about: (U,) bool, of whom it is asked; None for everybody.
+        unit: what a probability of 1 stands for, where it is no chance but an expectation: an amount, or a whole.
     """
 
     scores: np.ndarray
@@ -93,6 +95,8 @@ class Replayed:
     learned: float
     matching: Matching
     basis: "Basis"
+    about: np.ndarray | None = None
+    unit: float | None = None
 
     def event_values(self, events: Past) -> np.ndarray:
         """(N,) how much of what matches each event is, newer ones weighing more."""

@@ -4,6 +4,7 @@ What belongs here: an outcome resolved against a population, and the task that r
 counts (`acts`), features of one act (`rhythm`), fitting (`replay`).
 """
 
+import dataclasses
 from collections.abc import Sequence
 from functools import reduce
 
@@ -13,12 +14,12 @@ import pyarrow as pa
 from found_platform import lake
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
-from found_platform.outcomes import Act, Outcome, Statement
-from found_platform.scoring import acts, filters, matching, rhythm
+from found_platform.outcomes import Act, Outcome
+from found_platform.scoring import acts, filters, matching, rhythm, threads
 from found_platform.scoring.acts import FEW_ACTS, Doing
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Moment, PastTooShort, Replay, matches
+from found_platform.scoring.replay import Moment, PastTooShort, Replay, Replayed, matches, prepared
 
 FEWEST = 20
 """Users who must have done it, and users who must not have, in each of two windows."""
@@ -53,9 +54,9 @@ class Stated:
         self._cap = self._largest_amount() if outcome.rank == "value" else 1.0
 
     @property
-    def amount(self) -> float:
-        """What an expectation of 1 stands for: an amount where users are ranked by value."""
-        return self._cap
+    def unit(self) -> float | None:
+        """What an expectation of 1 stands for: an amount, or a whole; None where it is a chance."""
+        return None if self._outcome.rank == "chance" else self._cap
 
     def labels(self, day: int) -> np.ndarray:
         """See `Task`: whether it came true; the share of the acts; or the amount, as a part of the largest."""
@@ -148,6 +149,20 @@ class Stated:
         return float(np.quantile(spent, CAP))
 
 
+def answer(population: Population, outcome: Outcome, horizon_days: int) -> Replayed:
+    """Scores everybody for an outcome. Raises PastTooShort where the past cannot answer, BadInput for what is not in the data."""
+    check(outcome, population.past.day - population.past.first_day)
+    with threads.one_each():
+        replay = prepared(population, horizon_days)
+        task = Stated(replay, outcome, horizon_days)
+        return replay_of(replay, task)
+
+
+def replay_of(replay: Replay, task: Stated) -> Replayed:
+    """The answer, with whom it is about now, and what an expectation stands for."""
+    return dataclasses.replace(replay.answer(task), about=task.now(), unit=task.unit)
+
+
 def everything(population: Population) -> Doing:
     """All acts of everybody's own."""
     return acts.resolve(population, Act(), None)
@@ -182,8 +197,3 @@ def check(outcome: Outcome, span_days: int) -> None:
     last = outcome.among.last_days
     if last is not None and last > span_days:
         raise BadInput(f"`among` looks {last} days back, and the past is {span_days} days long: ask for fewer.")
-
-
-def of_statement(statement: Statement) -> Outcome:
-    """An outcome of one statement."""
-    return Outcome(will=(statement,))

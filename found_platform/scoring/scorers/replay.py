@@ -3,12 +3,13 @@
 import numpy as np
 
 from found_platform.index.past import Past
-from found_platform.scoring import replay
+from found_platform.outcomes import Outcome
+from found_platform.scoring import replay, stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import HABITS, Evidence, Weighed
 from found_platform.scoring.population import Population
 from found_platform.scoring.replay import Replayed
-from found_platform.scoring.scorers import late
+from found_platform.scoring.scorers import habit, late
 from found_platform.scoring.scorers.interface import Carried, Ranking
 
 
@@ -19,6 +20,8 @@ class Replay:
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""
+        if demand.stated is not None:
+            return self._of_outcome(population, demand, demand.stated, horizon_days)
         matching = demand.matched(population)
         try:
             replayed = replay.answer(population, matching, horizon_days)
@@ -35,6 +38,20 @@ class Replay:
             reasons.append(f"(counting any amount: too few did it for {matching.min_amount:,g} or more)")
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days})")
+        return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
+
+    def _of_outcome(self, population: Population, demand: Demand, outcome: Outcome, horizon_days: int) -> Ranking:
+        try:
+            replayed = stated.answer(population, outcome, horizon_days)
+        except replay.PastTooShort as why:
+            return habit.SCORER.rank(population, demand, horizon_days, reason=f"habits so far instead of replay: {why}")
+        newest, before = replayed.matched
+        reasons = [
+            f"past windows of {replayed.days} days answer: it came true for {before:,} and {newest:,} users in the two newest that do "
+            "not overlap"
+        ]
+        if replayed.days < horizon_days:
+            reasons.append(f"(the past is too short for windows of {horizon_days}: numbers are asked in proportion)")
         return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
 
     def carried(
