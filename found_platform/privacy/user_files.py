@@ -108,6 +108,6 @@ def _records(path: Path) -> Iterator[list[str]]:
 
 def _no_column(path: Path, listing: str) -> BadInput:
     return BadInput(
-        f"{path} has no column user_id{listing}: give it a header with user_id and commas between columns, or nothing but ids, one a "
-        "line."
+        f"{path} has no column user_id{listing}: give it a header with user_id and commas between columns, or nothing but ids, one "
+        "a line."
     )
