@@ -108,6 +108,8 @@ def _save_states(partial: Path, states: States) -> dict[str, Any]:
             "texts": ground.texts,
             "kinds": list(ground.kinds),
             "payment_methods": ground.payment_methods,
+            "attributes": ground.attributes,
+            "returns": ground.returns,
         },
     }
 
@@ -230,6 +232,8 @@ class Snapshot(States):
             vectors=self._arrays["ground_vectors"],
             centre=self._arrays["ground_centre"],
             payment_methods=about["payment_methods"],
+            attributes=about["attributes"],
+            returns=about["returns"],
         )
 
     @cached_property

@@ -11,6 +11,7 @@ RANKS: tuple[str, ...] = get_args(Rank)
 """`chance` of doing it; `affinity`, the expected share of what the user does; `value`, the expected amount."""
 
 Quantity = Literal["times", "days", "total"]
+MEASURES = ("times", "days", "total", "share", "more_than_before", "less_than_before")
 MOST_STATEMENTS = 8
 
 
@@ -58,7 +59,7 @@ class Act(_Part):
 
 class Statement(_Part):
     """That an act is done (or not), and how much of it: at least `times`, on at least so many `days`, for a `total` of at least so
-    much, as a `share` of what the user does, or `more_than_before`; without any of these, at all.
+    much, as a `share` of what the user does, `more_than_before` or `less_than_before`; without any of these, at all.
 
     Times that begin in the same minute are one time. `history` keeps users who never did it before (`first`), or who did (`again`).
     """
@@ -69,6 +70,7 @@ class Statement(_Part):
     total: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     share: float | None = Field(default=None, gt=0, le=1)
     more_than_before: Quantity | None = None
+    less_than_before: Quantity | None = None
     negated: bool = Field(False, alias="not")
     history: Literal["first", "again"] | None = None
 
@@ -76,7 +78,7 @@ class Statement(_Part):
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
-        measures = [name for name in ("times", "days", "total", "share", "more_than_before") if getattr(self, name) is not None]
+        measures = [name for name in MEASURES if getattr(self, name) is not None]
         if len(measures) > 1:
             raise ValueError(f"{' and '.join(measures)} are two measures: keep one, and join two statements for both")
         return self
@@ -84,11 +86,12 @@ class Statement(_Part):
     @property
     def is_at_all(self) -> bool:
         """Whether doing it once is enough."""
-        return all(getattr(self, name) is None for name in ("times", "days", "total", "share", "more_than_before"))
+        return all(getattr(self, name) is None for name in MEASURES)
 
 
 class Among(_Part):
-    """Of whom it is asked: users whom the filter `where` selects, and who `did` an act in the last `last_days` days.
+    """Of whom it is asked: users whom the filter `where` selects, and who `did` (or with `not`, did not) an act in the last
+    `last_days` days.
 
     The filter is in the language of look-ups, see docs/targeting.md. Both hold at every past moment that is learned from.
     """
@@ -96,11 +99,16 @@ class Among(_Part):
     where: str | None = None
     did: Act | None = None
     last_days: int | None = Field(default=None, ge=1)
+    negated: bool = Field(False, alias="not")
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     @model_validator(mode="after")
     def _has_days(self) -> Self:
         if (self.did is None) != (self.last_days is None):
             raise ValueError("`did` and `last_days` belong together: what was done, and in how many days before")
+        if self.negated and self.did is None:
+            raise ValueError("`not` says that something was not done: say what, by `did`")
         return self
 
 

@@ -3,6 +3,9 @@
 from found_platform.channels import channels
 from found_platform.outcomes.outcome import Act, Outcome, Statement
 
+MORE = {"times": "more often", "days": "on more days", "total": "for more in total"}
+LESS = {"times": "less often", "days": "on fewer days", "total": "for less in total"}
+
 
 def describe(outcome: Outcome, horizon_days: int) -> str:
     """What is asked, in words; `horizon_days` is the home's, for an outcome that does not say when."""
@@ -10,7 +13,8 @@ def describe(outcome: Outcome, horizon_days: int) -> str:
     said = f" {outcome.join} ".join(map(_statement, outcome.will))
     among = []
     if outcome.among.did is not None:
-        among.append(f"those who {_act(outcome.among.did, past=True)} in the last {outcome.among.last_days} days")
+        verb = "did not " if outcome.among.negated else ""
+        among.append(f"those who {verb}{_act(outcome.among.did, past=not verb)} in the last {outcome.among.last_days} days")
     if outcome.among.where:
         among.append(f"users with {outcome.among.where}")
     whom = f", among {' and '.join(among)}" if among else ""
@@ -34,8 +38,9 @@ def _statement(statement: Statement) -> str:
     elif statement.share is not None:
         much = f" as at least {statement.share:.0%} of what they do"
     elif statement.more_than_before is not None:
-        unit = {"times": "more often", "days": "on more days", "total": "for more in total"}[statement.more_than_before]
-        much = f" {unit} than in as many days before"
+        much = f" {MORE[statement.more_than_before]} than in as many days before"
+    elif statement.less_than_before is not None:
+        much = f" {LESS[statement.less_than_before]} than in as many days before"
     history = {"first": " for the first time", "again": " again", None: ""}[statement.history]
     return f"{verb} {_act(statement.do)}{much}{history}"
 

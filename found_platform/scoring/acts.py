@@ -146,6 +146,9 @@ def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_da
     if statement.more_than_before is not None:
         before = doing.between(day - days, day)
         return getattr(window, statement.more_than_before)() > getattr(before, statement.more_than_before)()
+    if statement.less_than_before is not None:
+        before = doing.between(day - days, day)
+        return getattr(window, statement.less_than_before)() < getattr(before, statement.less_than_before)()
     return window.certain.events.max_by_user(window.certain.weights) > 0
 
 

@@ -94,7 +94,7 @@ class Stated:
             last = self._outcome.among.last_days or 0
             events = self._among.certain.events
             recent = (events.known < day) & (events.happened >= day - last)
-            chosen &= np.bincount(events.user[recent], minlength=events.users) > 0
+            chosen &= (np.bincount(events.user[recent], minlength=events.users) > 0) != self._outcome.among.negated
         for statement, doing in zip(self._outcome.will, self._doings, strict=True):
             if statement.history is not None:
                 chosen &= acts.earlier(doing, day) == (statement.history == "again")
