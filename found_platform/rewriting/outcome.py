@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
-from found_platform.rewriting.ground import Ground, told
+from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.reading import Named, Reading
 
 ACTIVE_DAYS = 28
@@ -72,9 +72,9 @@ def build(
 
 def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     """The channels of kinds of acts; any, where this lake has none of them."""
-    asked = [told()[kind]["channel"] for kind in kinds if "channel" in told()[kind]]
-    present = tuple(told()[kind]["channel"] for kind in kinds if kind in lake.kinds and lake.kinds[kind].sum() > 0)
-    if asked and not present:
+    named = [template_kinds()[kind]["channel"] for kind in kinds if "channel" in template_kinds()[kind]]
+    present = tuple(template_kinds()[kind]["channel"] for kind in kinds if kind in lake.kinds and lake.kinds[kind].sum() > 0)
+    if named and not present:
         notes.append(f"the data has nothing of the kind “{', '.join(kinds)}”: any act counts")
     return present
 
