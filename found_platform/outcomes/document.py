@@ -56,7 +56,7 @@ def _why(error: Any) -> str:
 
 def as_data(outcome: Outcome) -> dict[str, Any]:
     """An outcome as plain data, without what is as it would be anyway."""
-    content = json.loads(outcome.model_dump_json(exclude_defaults=True, by_alias=True))
+    content = json.loads(outcome.model_dump_json(exclude_defaults=True))
     content["will"] = [statement or {"do": {}} for statement in content["will"]]
     return content
 

@@ -71,10 +71,8 @@ class Statement(_Part):
     share: float | None = Field(default=None, gt=0, le=1)
     more_than_before: Quantity | None = None
     less_than_before: Quantity | None = None
-    negated: bool = Field(False, alias="not")
+    negated: bool = False
     history: Literal["first", "again"] | None = None
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
@@ -90,7 +88,7 @@ class Statement(_Part):
 
 
 class Among(_Part):
-    """Of whom it is asked: users whom the filter `where` selects, and who `did` (or with `not`, did not) an act in the last
+    """Of whom it is asked: users whom the filter `where` selects, and who `did` (or if `negated`, did not) an act in the last
     `last_days` days.
 
     The filter is in the language of look-ups, see docs/targeting.md. Both hold at every past moment that is learned from.
@@ -99,24 +97,22 @@ class Among(_Part):
     where: str | None = None
     did: Act | None = None
     last_days: int | None = Field(default=None, ge=1)
-    negated: bool = Field(False, alias="not")
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    negated: bool = False
 
     @model_validator(mode="after")
     def _has_days(self) -> Self:
         if (self.did is None) != (self.last_days is None):
             raise ValueError("`did` and `last_days` belong together: what was done, and in how many days before")
         if self.negated and self.did is None:
-            raise ValueError("`not` says that something was not done: say what, by `did`")
+            raise ValueError("`negated` says that something was not done: say what, by `did`")
         return self
 
 
 class Outcome(_Part):
     """What is wanted: users who will do what the statements say, all of them (`and`) or any (`or`), within so many days.
 
-    `within_days` None is the home's horizon. `rank` orders users by the chance of it, by the share of their acts that it will be, or
-    by the amount they will spend on it.
+    `within_days` None is the home's horizon. `rank` orders users by the chance of it, by the share of their acts that it will be,
+    or by the amount they will spend on it.
     """
 
     will: tuple[Statement, ...] = Field(min_length=1, max_length=MOST_STATEMENTS)
@@ -127,9 +123,10 @@ class Outcome(_Part):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        if self.rank != "chance" and (len(self.will) > 1 or self.will[0].negated or not self.will[0].is_at_all):
-            raise ValueError(f"ranking by {self.rank} takes one plain act: without `not`, without a measure, and not joined")
-        if self.rank == "affinity" and self.will[0].do.is_anything:
+        first, is_joined = self.will[0], len(self.will) > 1
+        if self.rank != "chance" and (is_joined or first.negated or not first.is_at_all):
+            raise ValueError(f"ranking by {self.rank} takes one plain act: not negated, without a measure, and not joined")
+        if self.rank == "affinity" and first.do.is_anything:
             raise ValueError("ranking by affinity asks which share of their acts something is: say what, by `about` or otherwise")
         if self.join == "and":
             plain = [statement.model_copy(update={"negated": False}) for statement in self.will if statement.negated]

@@ -46,10 +46,7 @@ def _statement(statement: Statement) -> str:
 
 
 def _act(act: Act, past: bool = False) -> str:
-    if act.returned:
-        verb = "brought back" if past else "bring back"
-    else:
-        verb = "did" if past else "do"
+    verb = ("brought back", "did") if past else ("bring back", "do")
     words = f"something like {_any(act.about)}" if act.about else "anything" if act.is_anything or act.returned else "something"
     if act.not_about:
         words += f" and not like {_any(act.not_about)}"
@@ -62,7 +59,7 @@ def _act(act: Act, past: bool = False) -> str:
             details.append(f"{name} {_any(values)}")
     if act.min_amount:
         details.append(f"for {act.min_amount:,g} or more at once")
-    return " ".join([verb, words, *details])
+    return " ".join([verb[0] if act.returned else verb[1], words, *details])
 
 
 def _any(values: tuple[str, ...]) -> str:

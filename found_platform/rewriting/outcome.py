@@ -72,9 +72,9 @@ def build(
 
 def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     """The channels of kinds of acts; any, where this lake has none of them."""
-    named = [template_kinds()[kind]["channel"] for kind in kinds if "channel" in template_kinds()[kind]]
+    asked = [template_kinds()[kind]["channel"] for kind in kinds if "channel" in template_kinds()[kind]]
     present = tuple(template_kinds()[kind]["channel"] for kind in kinds if kind in lake.kinds and lake.kinds[kind].sum() > 0)
-    if named and not present:
+    if asked and not present:
         notes.append(f"the data has nothing of the kind “{', '.join(kinds)}”: any act counts")
     return present
 
