@@ -129,7 +129,7 @@ def _attributes(settings: Settings, cutoff: dt.date) -> dict[str, list[str]]:
         return {}
     table = feature_store.snapshot(settings, "user_tabular", cutoff - dt.timedelta(days=1), columns)
     values = {name: sorted(table[name].drop_null().unique().to_pylist()) for name in columns}
-    return {name: known for name, known in values.items() if 0 < len(known) <= MOST_VALUES}
+    return {name: distinct for name, distinct in values.items() if 0 < len(distinct) <= MOST_VALUES}
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

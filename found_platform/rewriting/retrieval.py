@@ -140,13 +140,13 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
 def _read(lake: Ground, demand: str) -> Reading:
     """The reading of a demand; the words for attributes that this lake has are a filter, and name nothing else."""
     read = reading.read(demand)
-    known = [named for named in read.attributes if condition(lake, named)]
-    if not known:
+    in_data = [named for named in read.attributes if condition(lake, named)]
+    if not in_data:
         return replace(read, attributes=())
     rest = demand.lower()
-    for named in known:
+    for named in in_data:
         rest = rest.replace(named.words, " ", 1)
-    return replace(reading.read(rest), attributes=tuple(known))
+    return replace(reading.read(rest), attributes=tuple(in_data))
 
 
 def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:

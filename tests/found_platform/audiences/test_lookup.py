@@ -120,7 +120,8 @@ def test_an_amount_that_is_asked_for_is_counted_in_the_past(population: Populati
     much = replace(some, min_amount=middle)
     np.testing.assert_array_equal(much.as_asked(own), some.as_asked(own) & (own.amount >= middle))
     assert not much.anyhow
-    any_amount, dear = (replay.Replay(population, settings.horizon_days)._done(own, m, own.day - 28) for m in (some, much))
+    texts = replay.Texts(replay.Replay(population, settings.horizon_days), some)
+    any_amount, dear = (texts._labels_of(matching, own.day - 28) for matching in (some, much))
     did, paid = any_amount >= 0.5, dear >= 0.5
     assert paid.sum() < did.sum()
     assert not (paid & ~did).any()

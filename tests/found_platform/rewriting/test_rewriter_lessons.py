@@ -125,7 +125,7 @@ def test_baskets_without_a_known_item_make_no_lessons_and_end(domain: lessons.Do
     mixed = [*nothing, domain.baskets[0]]
     assert len(lessons.demands(replace(domain, baskets=mixed), 5, seed=0)) == 5
     empty = replace(domain.ground, items=domain.ground.items[domain.ground.texts :], texts=0)
-    assert lessons.about_items(replace(domain, known=empty), 5, seed=0) == []
+    assert lessons.about_items(replace(domain, ground=empty), 5, seed=0) == []
 
 
 @pytest.mark.parametrize("chat", [CHAT, None], ids=["chat template", "plain"])
