@@ -127,7 +127,7 @@ def _attributes(settings: Settings, cutoff: dt.date) -> dict[str, list[str]]:
     columns = [f.name for f in profile_schema(settings.home) if pa.types.is_string(f.type)]
     if not columns or not lake.exists(settings.lake, "user_tabular"):
         return {}
-    table = feature_store.snapshot(settings, "user_tabular", cutoff - dt.timedelta(days=1), columns)
+    table = feature_store.snapshot(settings, "user_tabular", cutoff - dt.timedelta(days=1), ["user_key", *columns])
     values = {name: sorted(table[name].drop_null().unique().to_pylist()) for name in columns}
     return {name: distinct for name, distinct in values.items() if 0 < len(distinct) <= MOST_VALUES}
 

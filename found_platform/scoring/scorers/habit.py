@@ -55,8 +55,11 @@ def _habit(doing: Doing, statement: Statement, outcome: Outcome) -> np.ndarray:
     """(U,) how much of it everybody did, on a log scale; for affinity, its share."""
     fade = np.exp((doing.events.happened - doing.events.day) / FADE)
     amounts = doing.events.amount if outcome.rank == "value" or statement.total is not None else 1.0
-    done = doing.events.totals(doing.weights * fade * amounts)
+    done = doing.events.sum_by_user(doing.weights * fade * amounts)
     if outcome.rank == "affinity":
-        base = doing.kept.totals(np.exp((doing.kept.happened - doing.kept.day) / FADE))
+        base = doing.kept.sum_by_user(np.exp((doing.kept.happened - doing.kept.day) / FADE))
         return np.log((done + 0.01) / (base + FEW))
     return np.log1p(done)
+
+
+SCORER = Habit()

@@ -47,8 +47,8 @@ class Replay:
             return habit.SCORER.rank(population, demand, horizon_days, reason=f"habits so far instead of replay: {why}")
         newest, before = replayed.matched
         reasons = [
-            f"past windows of {replayed.days} days answer: it came true for {before:,} and {newest:,} users in the two newest that do "
-            "not overlap"
+            f"past windows of {replayed.days} days answer: it came true for {before:,} and {newest:,} users in the two newest that "
+            "do not overlap"
         ]
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days}: numbers are asked in proportion)")
