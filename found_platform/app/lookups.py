@@ -8,18 +8,38 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from found_platform import outcomes
 from found_platform.app.context import Context
 from found_platform.app.document import as_document
 from found_platform.app.use_case import Effect, use_case
 from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.errors import BadInput
+from found_platform.outcomes import Outcome
 
 if TYPE_CHECKING:
     from found_platform.audiences.lookup import Audience, FoundUser
 
-__all__ = ["OUTPUTS", "Answer", "AnswerFile", "Export", "Find", "Question", "Size", "because", "encode", "export", "find"]
+__all__ = [
+    "OUTPUTS",
+    "Answer",
+    "AnswerFile",
+    "Export",
+    "Find",
+    "Question",
+    "Size",
+    "because",
+    "encode",
+    "export",
+    "find",
+    "load_outcome",
+]
 
 OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
+
+
+def load_outcome(path: Path) -> Outcome:
+    """The outcome in a file. Raises BadInput where it cannot be used."""
+    return outcomes.load(path)
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ def find(context: Context, request: Find) -> Answer:
     left_out = frozenset(keys.read_users(settings, request.exclude)) if request.exclude else frozenset()
     options = {"exact": request.exact, "explain": request.explain}
     audience = lookup.find(settings, request.question, request.size, exclude=left_out, **options)
-    parts = {**asdict(request.question), **asdict(request.size), **{k: v or None for k, v in options.items()}}
+    parts = {**request.question.as_dict(), **asdict(request.size), **{k: v or None for k, v in options.items()}}
     return Answer({k: v for k, v in {**parts, "without_users": len(left_out) or None}.items() if v is not None}, audience)
 
 

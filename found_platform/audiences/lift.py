@@ -188,7 +188,7 @@ def _exports(settings: Settings, refresh: Refresh) -> tuple[Export, ...]:
 def _matched(settings: Settings, refresh: Refresh) -> list[str]:
     """The texts, known at the refresh, that its demand matches."""
     population = Population.stored(settings, refresh.model_version, refresh.as_of)
-    weights = Demand(**refresh.demand).matched(population).weights()
+    weights = Demand.of_dict(refresh.demand).matched(population).weights()
     matched = [text.lower() for text, weight in zip(population.words, weights, strict=True) if weight >= 0.5]
     if not matched:
         raise BadInput(f"No text of the data is what {refresh.audience!r} is about: say what counts by --text or --category.")

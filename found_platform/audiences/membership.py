@@ -145,7 +145,7 @@ def refresh(settings: Settings, audience: str) -> Outcome:
             refreshed_by=str(actor.current()),
             mode=scored.mode,
             reason=scored.reason,
-            demand=_plain(asdict(scored.demand)),
+            demand=_plain(scored.demand.as_dict()),
             rewriting=_plain(scored.rewriting.as_dict()) if scored.rewriting else None,
             base=scored.base,
             eligible=len(scored.rows),

@@ -67,7 +67,7 @@ class Specification(BaseModel):
 
     def summary(self) -> dict[str, Any]:
         """What was asked, for the audit and for provenance: no user is named in it."""
-        question = {k: v for k, v in asdict(self.question).items() if v is not None}
+        question = {k: v for k, v in self.question.as_dict().items() if v is not None}
         left_out = {"without_audiences": list(self.without_audiences) or None, "without_users": len(self.without_users) or None}
         return {k: v for k, v in {**question, **left_out, **asdict(self.size), "holdout": self.holdout}.items() if v is not None}
 

@@ -254,15 +254,18 @@ class Replay:
                 columns.append(_logged(table[name], 0))
         return np.stack(columns, 1).astype(np.float32)
 
-    def _groups(self, width: int) -> dict[str, list[int]]:
-        """The columns of activity, of each attribute, and of what matches."""
+    def _groups(self, widths: dict[str, int]) -> dict[str, list[int]]:
+        """The columns of activity, of each attribute, and of what a task adds."""
         groups = {"activity": list(range(len(ACTIVITY_FEATURES)))}
         place = len(ACTIVITY_FEATURES)
         for name, values in self._values.items():
             count = len(values) if pa.types.is_string(self.population.attributes.schema.field(name).type) else 1
             groups[name] = list(range(place, place + count))
             place += count
-        return groups | {"matches": list(range(place, width))}
+        for name, count in widths.items():
+            groups[name] = list(range(place, place + count))
+            place += count
+        return groups
 
     @cached_property
     def _current_features(self) -> np.ndarray:
@@ -300,7 +303,7 @@ class Replay:
             backtest=Backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, task.did(lessons[0].labels)),
             learned=weight,
             matching=task.matching,
-            basis=Basis(head, features, self._groups(features.shape[1]), added),
+            basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._now.shape[1])), added),
         )
 
 
@@ -327,6 +330,10 @@ class Task(Protocol):
 
     def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
         """(U, M) float32 what was known by a day; of the users who are `chosen` (U,) bool, of the others it may be wrong."""
+        ...
+
+    def widths(self, columns: int) -> dict[str, int]:
+        """How many of the columns of features belong to each group, in their order."""
         ...
 
     def happened(self, labels: np.ndarray) -> np.ndarray:
@@ -381,6 +388,10 @@ class Texts:
     def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
         """See `Task`."""
         return int((newest >= 0.5).sum()), int((before >= 0.5).sum())
+
+    def widths(self, columns: int) -> dict[str, int]:
+        """See `Task`."""
+        return {"matches": columns}
 
     def happened(self, labels: np.ndarray) -> np.ndarray:
         """See `Task`: done or not."""

@@ -140,6 +140,11 @@ class Stated:
                 columns.append(matches(some, texts, day, volume))
         return np.hstack(columns)
 
+    def widths(self, columns: int) -> dict[str, int]:
+        """See `Task`."""
+        rhythms = (1 + len(self._doings)) * len(rhythm.FEATURES)
+        return {"rhythm": rhythms, "matches": columns - rhythms}
+
     def _largest_amount(self) -> float:
         day = self._replay.ended[0]
         amounts = self._doings[0].between(day, day + self._replay.days).total()
@@ -161,6 +166,26 @@ def answer(population: Population, outcome: Outcome, horizon_days: int) -> Repla
 def replay_of(replay: Replay, task: Stated) -> Replayed:
     """The answer, with whom it is about now, and what an expectation stands for."""
     return dataclasses.replace(replay.answer(task), about=task.now(), unit=task.unit)
+
+
+def rhythm_in_words(population: Population, outcome: Outcome, rows: np.ndarray) -> dict[int, str]:
+    """By row, when and how often users did what the first statement asks: what speaks for a user, or is missing."""
+    act = outcome.will[0].do
+    doing = acts.resolve(population, act, match(population, act))
+    chosen = np.zeros(doing.events.users, bool)
+    chosen[rows] = True
+    values = np.expm1(rhythm.features(doing.of_users(chosen), population.past.day, 1, population.past.first_day)[rows])
+    column = {name: place for place, name in enumerate(rhythm.FEATURES)}
+    words = {}
+    for row, of_user in zip(rows.tolist(), values, strict=True):
+        days = round(float(of_user[column[f"days_{rhythm.BACK[-1]}"]]))
+        if not days:
+            words[row] = "never did it so far"
+            continue
+        last, gap = (round(float(of_user[column[name]])) for name in ("recency", "mean_gap"))
+        usual = f", every {gap:,} days on average" if days > 1 else ""
+        words[row] = f"did it on {days:,} days so far{usual}, last {last:,} days ago"
+    return words
 
 
 def everything(population: Population) -> Doing:

@@ -59,11 +59,14 @@ class Replay:
     ) -> Carried:
         """See `Scorer`."""
         assert ranking.replayed is not None
-        return Carried(ranking.replayed.event_values(events), _beside_texts(population, ranking.replayed, rows))
+        words = stated.rhythm_in_words(population, demand.stated, rows) if demand.stated is not None else {}
+        return Carried(ranking.replayed.event_values(events), _beside_texts(population, ranking.replayed, rows, words))
 
 
-def _beside_texts(population: Population, replayed: Replayed, rows: np.ndarray) -> dict[int, tuple[float, list[Weighed]]]:
-    """By row, what matches adds to the log-odds, and what activity, each attribute and the learned vectors do."""
+def _beside_texts(
+    population: Population, replayed: Replayed, rows: np.ndarray, rhythm: dict[int, str]
+) -> dict[int, tuple[float, list[Weighed]]]:
+    """By row, what matches adds to the log-odds, and what activity, rhythm, each attribute and the learned vectors do."""
     effects = replayed.effects(rows)
     parts: dict[int, tuple[float, list[Weighed]]] = {}
     table = population.attributes
@@ -74,6 +77,8 @@ def _beside_texts(population: Population, replayed: Replayed, rows: np.ndarray) 
                 continue
             if name == "learned":
                 rest.append((float(effect[i]), HABITS))
+            elif name == "rhythm":
+                rest.append((float(effect[i]), Evidence("rhythm", rhythm[row], 0.0)))
             elif name == "activity":
                 often = table["events_28d"][row].as_py()
                 rest.append((float(effect[i]), Evidence("activity", f"{often} events in the last 28 days", 0.0)))
