@@ -303,7 +303,7 @@ class Replay:
             backtest=Backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, task.did(lessons[0].labels)),
             learned=weight,
             matching=task.matching,
-            basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._now.shape[1])), added),
+            basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._current_features.shape[1])), added),
         )
 
 
