@@ -20,6 +20,10 @@ from found_platform.sources.files import JSON_LINE, JSON_SAMPLE, Part, first_lin
 from found_platform.sources.options import Location, Lookup, Type
 
 Path = tuple[str, ...]
+IDS = ("user_id", "event_id", "key")
+"""What is read as a text to the digit, in expressions too."""
+CONDITIONS = ("where", "returns")
+"""What is always an expression, and true or false."""
 Types = dict[Path, Type]
 """How expressions see the columns of text files, by path in lower case."""
 
@@ -172,17 +176,17 @@ def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str
     """Those of some texts (by what they are for) that name no column of a file, parsed. Raises BadInput for what is neither."""
     parsed = {}
     for name, text in texts.items():
-        if name not in ("where", "returns") and cells.named(text) is not None:
+        if name not in CONDITIONS and cells.named(text) is not None:
             continue
         try:
             parsed[name] = expressions.parse(con, text)
         except Refused as problem:
-            if name not in ("where", "returns") and expressions.is_name(text):
+            if name not in CONDITIONS and expressions.is_name(text):
                 raise cells.missing(text) from None
             raise BadInput(f"{cells.where}: `{name}` cannot be read: `{text}` {problem}.") from None
         for path in parsed[name].columns:
             if cells.read(path) is None:
-                alone = parsed[name].columns == (path,) and name not in ("where", "returns") and text.strip('" ') == ".".join(path)
+                alone = parsed[name].columns == (path,) and name not in CONDITIONS and text.strip('" ') == ".".join(path)
                 raise cells.missing(text if alone else ".".join(path), "" if alone else f", which `{name}` reads (`{text}`)")
     return parsed
 
@@ -262,7 +266,7 @@ def values_of(cells: Cells, texts: dict[str, str], parsed: dict[str, Expression]
                 raise cells.missing(".".join(path), f", which `{name}` reads (`{expression.text}`)")
             told = types.get(tuple(step.lower() for step in path))
             # an id is the text as it stands: numbers would lose its zeros
-            if told and (name not in ("user_id", "event_id") or declared(cells.location, path)):
+            if told and (name not in IDS or declared(cells.location, path)):
                 cells.typed[place] = told  # pyright: ignore[reportArgumentType]
     for name, expression in parsed.items():
         wanted[name] = _described(cells, name, expression)
@@ -272,7 +276,7 @@ def values_of(cells: Cells, texts: dict[str, str], parsed: dict[str, Expression]
 def _described(cells: Cells, name: str, expression: Expression) -> Value:
     """An expression with its columns as typed; where the engine cannot take them so, as the texts they are in the file."""
     places = {path: cells.read(path) for path in expression.columns}
-    as_text = name in ("user_id", "event_id")
+    as_text = name in IDS
     problem: duckdb.Error | None = None
     for typed in (True, False) if not as_text else (True,):
         aliases = {p: f"v{i}" if i in cells.typed and typed else f"c{i}" for p, i in places.items() if i is not None}

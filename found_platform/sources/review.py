@@ -5,6 +5,7 @@ does not: single rows (`scan`), the days of a source (`survey`).
 """
 
 import datetime as dt
+import re
 
 import duckdb
 
@@ -73,7 +74,7 @@ def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[Ch
         lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
     lines += _times(con) + _numbers(con) + _ids(con)
     if config.profile:
-        lines += _join(con) + _profile(profile)
+        lines += _join(con, config) + _profile(profile)
     return lines
 
 
@@ -194,8 +195,9 @@ def _difference(one: str, other: str) -> str:
     return " and ".join(parts) or "their writing"
 
 
-def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
+def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     """How many users have a profile row, and why so few do."""
+    assert config.profile is not None
     con.execute("CREATE OR REPLACE TEMP TABLE event_users AS SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL")
     con.execute("CREATE OR REPLACE TEMP TABLE profile_users AS SELECT DISTINCT user_id FROM profile_scanned WHERE reason IS NULL")
     row = con.execute(
@@ -215,10 +217,8 @@ def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
     assert near is not None
     if near[0]:
         lines.append(
-            f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: "
-            f"{near[1]!r} in the events, "
-            f"{near[2]!r} in the profile; `types: {{COLUMN: int}}` reads whole numbers alike, an expression such as "
-            f"`lower(trim(COLUMN))` others"
+            f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: {near[1]!r} in the "
+            f"events, {near[2]!r} in the profile; {_agreement(config, near[1], near[2])}"
         )
     elif matched < HARDLY_ANY * users:
         examples = con.execute("SELECT (SELECT min(user_id) FROM event_users), (SELECT min(user_id) FROM profile_users)").fetchone()
@@ -229,6 +229,20 @@ def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
             "check its `key:`"
         )
     return lines
+
+
+def _agreement(config: SourceConfig, one: str, other: str) -> str:
+    """What makes the ids of the events and of the profile the same, as lines of the source file."""
+    assert config.profile is not None
+    users = dict.fromkeys(str(entry.columns["user_id"]) for entries in config.channels.values() for entry in entries)
+    columns = [*users, config.profile.key]
+    if re.fullmatch(r"\d+([.]0+)?", one.strip()) and re.fullmatch(r"\d+([.]0+)?", other.strip()):
+        return f"write `types: {{{columns[0]}: int}}` into the events' entries and `types: {{{columns[-1]}: int}}` into the profile"
+    alike = [
+        f"lower(trim({column if column.isidentifier() else quote(column) if expressions.is_name(column) else column}))"
+        for column in columns
+    ]
+    return f"write `user_id: {alike[0]}` in the `columns` of the events and `key: {alike[-1]}` in the profile"
 
 
 def _profile(profile: ProfileReport) -> list[str]:
