@@ -8,7 +8,6 @@ import csv
 import gzip
 import io
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from found_platform.errors import BadInput
+from found_platform.sources import copies
 from found_platform.sources.options import Location
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -78,7 +78,7 @@ def in_utf8(file: Path, name: str, told: str) -> tuple[Path, Any]:
     """The file itself where it is UTF-8 already, else a temporary copy in UTF-8, and what the copy's life hangs on."""
     if codecs.lookup(name).name in ("utf-8", "ascii"):
         return file, None
-    copy = tempfile.NamedTemporaryFile(prefix="found-", suffix=".csv")  # noqa: SIM115 (closed with its last user)
+    copy = copies.new()
     try:
         with opened(file) as stream:
             shutil.copyfileobj(codecs.getreader(name)(stream), codecs.getwriter("utf-8")(copy), 1 << 20)

@@ -71,7 +71,7 @@ def listed(values: Sequence[str]) -> str:
 
 
 def returns(view: View, kind: Column | None) -> list[Line]:
-    """Which rows bring something back: by their kind, by their status, or by a column that says so; a question where it is not clear."""
+    """Which rows bring something back: by their kind, their status, or a column that says so; a question where it is not clear."""
     columns = [c for c in view.columns.values() if c not in (view.user, view.time)]
     for column in [*([kind] if kind else []), *(c for c in columns if c.is_called("status") and c.distinct <= FEW_KINDS)]:
         if values := _returned(column):

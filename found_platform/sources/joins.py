@@ -18,6 +18,7 @@ from found_platform.lake import literal, quote
 from found_platform.sources import values
 from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, parts
 from found_platform.sources.options import Location
+from found_platform.sources.sandbox import lock
 from found_platform.sources.snapshots import ROWS_A_GROUP, Snapshot, State
 
 
@@ -37,12 +38,12 @@ def pull(tables: Mapping[str, Location], query: str, where: str, snapshot: Snaps
         return 0
     with snapshot.work() as work:
         path, name = work / "part-0000.parquet", f"{state.readings + 1:06d}-0000.parquet"
-        rows = _join(tables, query, where, [str(f) for paths in files.values() for f in paths], path)
+        rows = _join(tables, query, where, [f for paths in files.values() for f in paths], path)
         snapshot.commit(State((name,), readings=state.readings + 1, originals=originals), [(path, name)])
     return rows
 
 
-def _join(tables: Mapping[str, Location], query: str, where: str, files: list[str], path: Path) -> int:
+def _join(tables: Mapping[str, Location], query: str, where: str, files: list[Path], path: Path) -> int:
     con = lake.connect(temp=path.parent / "tmp")
     try:
         read = {name: parts(con, location, f"{where}, table {name!r}") for name, location in tables.items()}
@@ -50,7 +51,7 @@ def _join(tables: Mapping[str, Location], query: str, where: str, files: list[st
             selects = [_select(part, tables[name]) for part in several]
             con.execute(f"CREATE VIEW {quote(name)} AS {' UNION ALL BY NAME '.join(selects)}")
         forget_rejects(con)
-        _lock(con, [*files, *(str(part.read) for several in read.values() for part in several if part.read)])
+        lock(con, {*files, *(part.read for several in read.values() for part in several if part.read)})
         rows = _write(con, query, where, path)
         _refuse_unreadable_rows(con, where)
     except duckdb.Error as error:
@@ -78,14 +79,6 @@ def _select(part: Part, location: Location) -> str:
 
 def json_path(key: str) -> str:
     return '$."' + key.replace('"', '\\"') + '"'
-
-
-def _lock(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
-    """Leaves these files readable and closes everything else, for good."""
-    con.execute("SET python_enable_replacements=false")
-    con.execute(f"SET allowed_paths=[{', '.join(map(literal, files))}]")
-    con.execute("SET enable_external_access=false")
-    con.execute("SET lock_configuration=true")
 
 
 def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -> int:

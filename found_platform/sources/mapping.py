@@ -17,7 +17,8 @@ from found_platform.lake import literal, quote
 from found_platform.sources import expressions, values
 from found_platform.sources.expressions import Expression, Refused
 from found_platform.sources.files import JSON_LINE, JSON_SAMPLE, Part, first_line, forget_rejects, json_keys, parts
-from found_platform.sources.options import Location, Lookup, Type
+from found_platform.sources.options import Location, Type
+from found_platform.sources.origins import Lookup
 
 Path = tuple[str, ...]
 IDS = ("user_id", "event_id", "key")
@@ -172,6 +173,11 @@ def json_path(path: Path) -> str:
     return "$" + "".join(quoted)
 
 
+def label(name: str) -> str:
+    """What a source file calls a wanted value: the key of a lookup table stands beside it as `on`."""
+    return f"{name.removeprefix('key_')}.on" if name.startswith("key_") else name
+
+
 def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str, str]) -> dict[str, Expression]:
     """Those of some texts (by what they are for) that name no column of a file, parsed. Raises BadInput for what is neither."""
     parsed = {}
@@ -183,11 +189,11 @@ def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str
         except Refused as problem:
             if name not in CONDITIONS and expressions.is_name(text):
                 raise cells.missing(text) from None
-            raise BadInput(f"{cells.where}: `{name}` cannot be read: `{text}` {problem}.") from None
+            raise BadInput(f"{cells.where}: `{label(name)}` cannot be read: `{text}` {problem}.") from None
         for path in parsed[name].columns:
             if cells.read(path) is None:
                 alone = parsed[name].columns == (path,) and name not in CONDITIONS and text.strip('" ') == ".".join(path)
-                raise cells.missing(text if alone else ".".join(path), "" if alone else f", which `{name}` reads (`{text}`)")
+                raise cells.missing(text if alone else ".".join(path), "" if alone else f", which `{label(name)}` reads (`{text}`)")
     return parsed
 
 
@@ -263,7 +269,7 @@ def values_of(cells: Cells, texts: dict[str, str], parsed: dict[str, Expression]
         places = {path: cells.read(path) for path in expression.columns}
         for path, place in places.items():
             if place is None:
-                raise cells.missing(".".join(path), f", which `{name}` reads (`{expression.text}`)")
+                raise cells.missing(".".join(path), f", which `{label(name)}` reads (`{expression.text}`)")
             told = types.get(tuple(step.lower() for step in path))
             # an id is the text as it stands: numbers would lose its zeros
             if told and (name not in IDS or declared(cells.location, path)):
@@ -293,7 +299,7 @@ def _described(cells: Cells, name: str, expression: Expression) -> Value:
     texts = [".".join(p) for p, i in places.items() if i is not None and values.is_text(cells.kinds[i]) and i not in cells.typed]
     hint = f": {', '.join(texts)} is text, `types: {{{texts[0]}: float}}` reads it as a number" if texts else ""
     raise BadInput(
-        f"{cells.where}: `{name}` cannot be read: `{expression.text}` does not fit its columns "
+        f"{cells.where}: `{label(name)}` cannot be read: `{expression.text}` does not fit its columns "
         f"({expressions.engine_words(problem, names)}){hint}."
     )
 
@@ -318,7 +324,7 @@ def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, whe
             f"FROM ({' UNION ALL '.join(selects)}) WHERE key IS NOT NULL GROUP BY 1"
         )
     except duckdb.Error as error:
-        raise BadInput(f"{where}: {lookup.path} cannot be read: {first_line(error)}.") from None
+        raise BadInput(f"{where}: {lookup.title} cannot be read: {first_line(error)}.") from None
     forget_rejects(con)
     row = con.execute(f"SELECT count(*) FROM {table} WHERE n > 1").fetchone()
     return int(row[0]) if row else 0

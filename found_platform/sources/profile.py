@@ -233,7 +233,7 @@ def _key(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, cells: Cells) -> m
     texts = {"key": entry.key}
     parsed = mapping.expressions_in(con, cells, texts)
     paths = [tuple(step.lower() for step in path) for expression in parsed.values() for path in expression.columns]
-    types = {path: kind for path in paths if (kind := mapping.declared(entry, path))}
+    types: mapping.Types = {path: kind for path in paths if (kind := mapping.declared(entry, path))}
     key = mapping.values_of(cells, texts, parsed, types)["key"]
     if not values.is_plain(key.kind):
         raise BadInput(

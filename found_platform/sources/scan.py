@@ -15,7 +15,7 @@ import pyarrow as pa
 from found_platform.contract import EVENT_OPTIONAL, EVENT_REQUIRED, MAX_TEXT, RETURN
 from found_platform.errors import BadInput
 from found_platform.lake import literal
-from found_platform.sources import expressions, mapping, times, values
+from found_platform.sources import expressions, mapping, sandbox, times, values
 from found_platform.sources.config import ChannelEntry, SourceConfig, Span
 from found_platform.sources.files import (
     Part,
@@ -29,7 +29,8 @@ from found_platform.sources.files import (
     with_hashes,
 )
 from found_platform.sources.mapping import Cells, Value
-from found_platform.sources.options import Lookup, TimeColumn
+from found_platform.sources.options import TimeColumn
+from found_platform.sources.origins import Lookup
 from found_platform.sources.profile import profile_attributes
 from found_platform.sources.progress import Progress
 
@@ -122,7 +123,7 @@ def _open(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry: Chan
                 several = mapping.lookup_table(con, column, table, where)
                 if several:
                     notes.append(
-                        f"{column.path}: {several:,} of its keys have several values of {column.column!r}, the first one counts"
+                        f"{column.title}: {several:,} of its keys have several values of {column.column!r}, the first one counts"
                     )
             tables[name] = (column, table)
         else:
@@ -260,6 +261,7 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
 
     Raises BadInput for a missing file, a wrong column, or a channel without rows.
     """
+    sandbox.lock_source(con, config)
     first, last = [], []
     progress = Progress(con, "looking for days", _files(config))
     for number, (channel, given) in enumerate(_entries(config)):
@@ -316,7 +318,7 @@ def _run(
     try:
         return con.execute(sql, parameters or [])
     except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
-        used = [f"`{name}: {text}`" for name, text in entry.texts.items() if not expressions.is_name(text)]
+        used = [f"`{mapping.label(name)}: {text}`" for name, text in entry.texts.items() if not expressions.is_name(text)]
         if not used or "state machine" in str(error):
             raise BadInput(f"{entry.where}: {part.file} cannot be read: {first_line(error)}.") from None
         raise BadInput(
@@ -367,7 +369,7 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     In a CSV file "no user_id" is nothing between two commas, and "empty user_id" a quoted text of nothing or of spaces. Of rows
     with the same `event_id` in a channel the first is kept, by file name and row.
     """
-    con.execute("SET force_compression = 'uncompressed'")  # of a table that is read twice and thrown away
+    sandbox.lock_source(con, config)
     con.execute(ROWS)
     con.execute("CREATE OR REPLACE TABLE scan_parts (part INTEGER, entry INTEGER, channel VARCHAR, file VARCHAR, first BIGINT)")
     con.execute("CREATE OR REPLACE TABLE scan_notes (channel VARCHAR, note VARCHAR)")
@@ -416,7 +418,7 @@ def _insert(entry: Entry, part: Part, cells: Cells, wanted: dict[str, Value], nu
     unmatched = "text"
     if "text" in entry.lookups:
         lookup = entry.lookups["text"][0]
-        unmatched = f"{lookup.on or lookup.key} is not in {lookup.path.rsplit('/', 1)[-1]}"
+        unmatched = f"{lookup.on or lookup.key} is not in {lookup.title}"
     return f"""
         INSERT INTO scan_rows BY NAME
         SELECT * EXCLUDE (raw_user, raw_time, raw_amount, raw_arrived), CASE reason

@@ -7,7 +7,6 @@ microsecond a row, and says how many rows there must be.
 """
 
 import re
-import tempfile
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from found_platform.sources import copies
 from found_platform.sources.dialects import opened
 
 LEAST = 1 << 20  # bytes from which a file is worth it
@@ -91,7 +91,7 @@ def _is_utf8(text: bytes) -> bool:
 
 def _without(file: Path, left_out: bytes) -> Any:
     """A temporary copy of a file without some of its lines."""
-    copy = tempfile.NamedTemporaryFile(prefix="found-", suffix=".csv")  # noqa: SIM115 (closed with its last user)
+    copy = copies.new()
     with opened(file) as stream:
         copy.writelines(line for number, line in enumerate(stream) if not left_out[number])
     copy.flush()

@@ -23,7 +23,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import folders, growth, pulls, review, scan, simulator, survey
+from found_platform.sources import folders, growth, pulls, review, sandbox, scan, simulator, survey
 from found_platform.sources.config import SourceConfig, Span
 from found_platform.sources.folders import is_staged, manifest, waits
 from found_platform.sources.growth import Loss, Removed
@@ -116,8 +116,7 @@ def source_fingerprint(settings: Settings) -> str:
 
 def _fingerprint(settings: Settings, source: SourceConfig) -> str:
     local = pulls.local(source, settings.pulled)
-    entries = [e for entries in local.channels.values() for e in entries] + ([local.profile] if local.profile else [])
-    files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for e in entries for f in e.files()]
+    files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for _, origin in local.origins() for f in origin.files()]
     content = json.dumps(
         [
             source.as_asked().model_dump(mode="json"),
@@ -278,7 +277,7 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     shutil.rmtree(work, ignore_errors=True)
     (work / "tmp").mkdir(parents=True)
     about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
-    con = _open_scan(settings)
+    con = open_scan(settings, source)
     try:
         with pulls.origins_named(source, settings.pulled):
             scan.scan(con, pulls.local(source, settings.pulled).model_copy(update={"span": source.span or EVER}))
@@ -293,9 +292,12 @@ EVER = Span(start=dt.date(1, 1, 2), end=dt.date(9999, 12, 30))
 """The days of a scan where the source file asks for none: implausible ones are asked about, see `survey.check_days`."""
 
 
-def _open_scan(settings: Settings) -> duckdb.DuckDBPyConnection:
+def open_scan(settings: Settings, source: SourceConfig) -> duckdb.DuckDBPyConnection:
+    """The database of a scan in the work folder: it reaches the source's files and what is staged, nothing else."""
     work = folders.work(settings)
-    return lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
+    con = lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
+    sandbox.lock_source(con, pulls.local(source, settings.pulled), [work, settings.staging])
+    return con
 
 
 def _prepared(settings: Settings, source: SourceConfig) -> tuple[bool, Removed | None]:
@@ -336,7 +338,7 @@ def stage(settings: Settings) -> StageReport:
     with folders.turn(settings):
         scanned, removed = _prepared(settings, source)
         try:
-            con = _open_scan(settings) if scanned else _scan(settings, source, None)
+            con = open_scan(settings, source) if scanned else _scan(settings, source, None)
             try:
                 lost = Loss() if home.simulator else _judge(settings, con, source, removed if scanned else None)
                 schema, _ = growth.schema(home.profile_schema, _attributes(settings, con, source))
