@@ -16,9 +16,8 @@ from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MA
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources.options import Strict, Texts, TimeColumn, TimeRule, named_key
-from found_platform.sources.origins import Lookup, Origin
+from found_platform.sources.origins import LOOKED_UP, Lookup, Origin
 
-LOOKED_UP = ("text", "category")
 TIMES = ("event_time", "arrived_at")
 Column = str | TimeColumn | Lookup
 """Where a contract column comes from: a column, a nested field or an expression; a time with a rule of its own; a lookup table."""

@@ -1,7 +1,7 @@
 """Copies: a text file in another form than it was brought in, for as long as somebody reads it.
 
 What belongs here: where they are. What does not: what is in them (`dialects`, `sieve`). One folder of a process holds them all, so
-that a connection can be told beforehand what it may read (`sandbox`). Like what spills, it goes with its process, however that ends.
+that a connection can be told beforehand what it may read (`sandbox`). Like what spills, it goes with its process, however it ends.
 """
 
 import os

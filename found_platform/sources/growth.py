@@ -46,11 +46,19 @@ def union(*spans: Span | None) -> Span:
 
 
 def clipped(span: Span | None, first: dt.date, last: dt.date) -> Span:
-    """The days of data that go from `first` to `last`, within the span that is asked for. A span with an end is taken as it is."""
+    """The days of data that go from `first` to `last`, within the span that is asked for. A span with an end is taken as it is.
+
+    Raises BadInput where no event is in the span.
+    """
     end = last + dt.timedelta(days=1)
     if span is None:
         return Span(start=first, end=end)
     if span.end is not None:
+        if last < span.start or first >= span.end:
+            raise BadInput(
+                f"`span:` goes from {span.start} to {span.end}, its end excluded, and the events from {first} to {last}: no event "
+                "is within it; choose other days."
+            )
         return span
     if end <= span.start:
         raise BadInput(f"`span:` starts on {span.start}, and the last event is of {last}: choose an earlier start.")

@@ -18,11 +18,12 @@ from found_platform.sources import expressions, values
 from found_platform.sources.expressions import Expression, Refused
 from found_platform.sources.files import JSON_LINE, JSON_SAMPLE, Part, first_line, forget_rejects, json_keys, parts
 from found_platform.sources.options import Location, Type
-from found_platform.sources.origins import Lookup
+from found_platform.sources.origins import LOOKED_UP, Lookup
 
 Path = tuple[str, ...]
 IDS = ("user_id", "event_id", "key")
 """What is read as a text to the digit, in expressions too."""
+LOOKUP = "{{from: FILE, key: COLUMN, column: {}}}"
 CONDITIONS = ("where", "returns")
 """What is always an expression, and true or false."""
 Types = dict[Path, Type]
@@ -118,9 +119,9 @@ class Cells:
             names += [f"{column}.{name}" for name in fields] or [column]
         return names
 
-    def missing(self, name: str, what: str = "") -> BadInput:
+    def missing(self, name: str, what: str = "", remedy: str = "") -> BadInput:
         """The error of a name that the file does not have."""
-        return BadInput(f"{self.where}: {self.part.file} has no column {name!r}{what}; it has {', '.join(self.columns())}.")
+        return BadInput(f"{self.where}: {self.part.file} has no column {name!r}{what}; it has {', '.join(self.columns())}{remedy}.")
 
     def relation(self, keep_empty: int | None = None, numbered: bool = False) -> str:
         """The cells as SQL: `r`, `c` and `v`, the row's number `_row`, whether a line is JSON (`_json`) or empty (`_blank`).
@@ -193,6 +194,8 @@ def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str
         for path in parsed[name].columns:
             if cells.read(path) is None:
                 alone = parsed[name].columns == (path,) and name not in CONDITIONS and text.strip('" ') == ".".join(path)
+                if alone and name in LOOKED_UP and len(path) > 1:
+                    raise cells.missing(text, "", f"; if it stands in another file, write `{name}: {LOOKUP.format(path[-1])}`")
                 raise cells.missing(text if alone else ".".join(path), "" if alone else f", which `{label(name)}` reads (`{text}`)")
     return parsed
 

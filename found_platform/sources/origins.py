@@ -13,6 +13,8 @@ from pydantic import AliasChoices, Field, PrivateAttr, field_validator, model_va
 from found_platform.sources.addresses import SECRETS, absolute, check_url, is_variable
 from found_platform.sources.options import Location, named_key
 
+LOOKED_UP = ("text", "category")
+"""The contract columns that a lookup table can hold."""
 TABLE_NAME = re.compile(r"[A-Za-z_]\w*")
 
 

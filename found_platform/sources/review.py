@@ -32,7 +32,7 @@ MOSTLY = 0.5  # of the texts of a channel
 HARDLY_ANY = 0.05  # share of users with a profile row below which the key is doubted
 
 
-def implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
+def _implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     """A sentence for each id or text that holds an implausible share of a channel's events and is not confirmed."""
     sentences = []
     for channel, entries in config.channels.items():
@@ -61,7 +61,7 @@ def implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> 
 
 def check_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     """Raises BadInput where an id or a text holds an implausible share of the events and nobody has confirmed it."""
-    if sentences := implausible_shares(con, config):
+    if sentences := _implausible_shares(con, config):
         raise BadInput("; ".join(sentences[:NAMED]) + ".")
 
 
@@ -147,7 +147,8 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
             f"WHERE isfinite(event_time) AND {condition}"
         ).fetchone()
         if row and row[0]:
-            lines.append(f"{row[0]:,} rows are dated {row[3]}, {what} (first {row[1]}, row {row[2]:,})")
+            dated = "row is" if row[0] == 1 else "rows are"
+            lines.append(f"{row[0]:,} {dated} dated {row[3]}, {what} (first {row[1]}, row {row[2]:,})")
     return lines
 
 

@@ -75,14 +75,19 @@ def discover(settings: Settings, source: SourceConfig, *, another: bool = False)
     con = lake.connect(settings.duckdb_memory)
     try:
         with pulls.origins_named(source, settings.pulled):
-            read = scan.discover(con, files.as_asked().model_copy(update={"span": None}))
+            read, days = _discover(con, source, files)
     finally:
         con.close()
-    assert read.span is not None
-    assert read.span.end is not None
-    days = growth.clipped(source.span, read.span.start, read.span.end - dt.timedelta(days=1))
     schema, _ = growth.schema(kept.profile_schema if kept else None, read.profile_schema or {})
     return source.model_copy(update={"profile_schema": schema, **_days(kept, days)})
+
+
+def _discover(con: duckdb.DuckDBPyConnection, source: SourceConfig, files: SourceConfig) -> tuple[SourceConfig, Span]:
+    """A source over `files` as they are, and the days of its data that it asks for. Raises BadInput where none is in its span."""
+    read = scan.discover(con, files.as_asked().model_copy(update={"span": None}))
+    assert read.span is not None
+    assert read.span.end is not None
+    return read, growth.clipped(source.span, read.span.start, read.span.end - dt.timedelta(days=1))
 
 
 def _days(kept: SourceConfig | None, days: Span) -> dict[str, Span]:
@@ -156,31 +161,38 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
     with tempfile.TemporaryDirectory(prefix="found-") as folder, pulls.origins_named(source, Path(folder)):
-        found = scan.discover(con, pulls.refresh(source, Path(folder))[0])
+        files = pulls.refresh(source, Path(folder))[0]
+        read, days = _discover(con, source, files)
+        found = files.model_copy(update={"span": source.span or read.span, "profile_schema": read.profile_schema})
         scan.scan(con, found)
         profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
         channels, equal = scan.report(con), scan.equal_rows(con)
-        notes, refusals = review.notes(con, found, channels, profile), review.implausible_shares(con, found)
-    found = source.model_copy(update={"span": found.span, "profile_schema": found.profile_schema})
+        notes = review.notes(con, found, channels, profile)
+    found = source.model_copy(update={"span": found.span, "profile_schema": found.profile_schema, "data_days": days})
     report = StageReport(channels, equal, profile, round(scan.bad_share(channels), 6), False, 0.0)
-    days = survey.days(con)
-    if days:
-        found = found.model_copy(update={"data_days": growth.clipped(source.span, min(days), max(days))})
+    refusals: list[str] = []
+
+    def good_days() -> None:
+        nonlocal found
+        if rows := survey.days(con):
+            found = found.model_copy(update={"data_days": growth.clipped(source.span, min(rows), max(rows))})
 
     def rhythm() -> None:
         default = settings.horizon_days
-        measured = survey.rhythms(con, found.days, None, survey.horizons(settings, new=True))
+        choices = survey.horizons(settings, new=True)
+        measured = survey.rhythms(con, found.days, None, choices)
         chosen = survey.choose(measured, default)
-        survey.check_cutoff(chosen.horizon_days if chosen else min(survey.HORIZONS), found.days, None)
+        survey.check_cutoff(chosen.horizon_days if chosen else min(choices), found.days, None)
         if chosen is not None:
             notes.extend([] if chosen.horizon_days == default else [survey.horizon_sentence(chosen, measured, default)])
             notes.extend([] if chosen.judged else [chosen.sentence()])
 
-    for ask in (
-        lambda: None if source.span else survey.check_days(con),
-        lambda: source_config.check_days(found),
+    for ask in (  # in the order in which `found demo` asks: it stops at the first, and says the same
         lambda: suppression.check_consent_column(settings, contract.attributes(found.profile_schema or {})),
+        lambda: _check_plausible(con, source),
+        good_days,
         rhythm,
+        lambda: source_config.check_days(found),
     ):
         try:
             ask()
@@ -188,7 +200,7 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
             refusals.append(str(error))
             break  # the next question would be about days that are slips
     if max(report.bad_share, profile.bad_share) > settings.quarantine_threshold:
-        refusals.append(threshold_sentence(settings, report, "the quarantine table of its home would name each"))
+        refusals.append(threshold_sentence(settings, report))
     return Examined(found, channels, equal, profile, refusals, notes)
 
 
@@ -314,9 +326,7 @@ def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceCon
     for channel in source.channels:
         if not any(c.channel == channel and c.rows for c in channels):
             raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
-    if not source.span:
-        survey.check_days(con)
-    review.check_shares(con, source)
+    _check_plausible(con, source)
     if not is_staged(settings) or scan.bad_share(channels) > settings.quarantine_threshold:
         return Loss()
     before = growth.staged_rows(con, settings.staging, manifest(settings))
@@ -324,6 +334,13 @@ def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceCon
     if lost.rows and removed is None:
         raise BadInput(lost.sentence())
     return lost
+
+
+def _check_plausible(con: duckdb.DuckDBPyConnection, source: SourceConfig) -> None:
+    """Raises BadInput for days, ids or texts of a scan that are hardly meant."""
+    if not source.span:
+        survey.check_days(con)
+    review.check_shares(con, source)
 
 
 def stage(settings: Settings) -> StageReport:
@@ -379,18 +396,17 @@ def _stage(
     return report, [dt.date.fromisoformat(d) for d in written["days"]]
 
 
-def threshold_sentence(settings: Settings, report: StageReport, where_named: str | None = None) -> str:
-    """The one sentence for too many bad rows. `where_named` says where each of them is named; else it is the quarantine table."""
+def threshold_sentence(settings: Settings, report: StageReport) -> str:
+    """The one sentence for too many bad rows."""
     if report.profile.bad_share > report.bad_share:
         share, whose, bad = report.profile.bad_share, "profile's", [(n, reason, "") for reason, n in report.profile.bad.items()]
     else:
         share, whose = report.bad_share, "source's"
         bad = [(n, reason, f"in channel {c.channel!r}: ") for c in report.channels for reason, n in c.bad.items()]
     n, reason, where = max(bad)
-    where_named = where_named or f"{settings.lake / 'quarantine'} names each"
     return (
         f"{share:.1%} of the {whose} rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
-        f"(most often {where}{reason}, {n:,} rows); {where_named}: "
+        f"(most often {where}{reason}, {n:,} rows); lake/quarantine in the home of a run names each: "
         "mend the source or raise FOUND_QUARANTINE_THRESHOLD."
     )
 

@@ -33,7 +33,7 @@ def examined(
 
 def shares(report: staging.Examined) -> list[str]:
     """The refusals that ask for a confirmation."""
-    return [sentence for sentence in report.refusals if "confirm" in sentence]
+    return [part for sentence in report.refusals if "confirm" in sentence for part in sentence.split("; channel ")]
 
 
 def scanned(folder: Path, entry: dict[str, Any], channel: str = "pay_bill") -> tuple[duckdb.DuckDBPyConnection, ChannelReport]:

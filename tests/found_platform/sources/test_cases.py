@@ -100,6 +100,8 @@ def test_c09_nested_fields_of_json_lines() -> None:
 
 def test_c10_a_lookup_table_holds_the_texts(tmp_path: Path) -> None:
     assert any("11 of 11 texts are numbers, such as '0663713001'" in note for note in examined("C10/shop.yaml").notes)
+    with pytest.raises(BadInput, match=r"no column 'articles.prod_name'; .*`text: .from: FILE, key: COLUMN, column: prod_name.`"):
+        examined("C10/join.yaml")
     lookup = {"from": str(CASES / "C10/articles.csv"), "key": "article_id", "column": "prod_name"}
     columns = {"user_id": "customer_id", "event_time": "t_dat", "text": lookup, "amount": "price"}
     (channel,) = (report := examined("C10/shop.yaml", tmp_path, columns=columns)).channels
@@ -123,7 +125,7 @@ def test_c12_placeholders_are_nobody(tmp_path: Path) -> None:
     refusals = shares(examined("C12/shop.yaml", tmp_path, nulls=[]))
     assert [r.split(" holds")[0] for r in refusals] == [
         "channel 'pay_bill': user_id 'NULL'",
-        "channel 'pay_bill': user_id 'undefined'",
+        "'pay_bill': user_id 'undefined'",
     ]
     assert not shares(examined("C12/shop.yaml", tmp_path, nulls=[], confirm=["NULL", "undefined"]))
 
