@@ -6,6 +6,7 @@ that a connection can be told beforehand what it may read (`sandbox`). Like what
 
 import os
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -25,4 +26,6 @@ def folder() -> Path:
 
 def new() -> Any:
     """An empty file that goes with its last user."""
-    return tempfile.NamedTemporaryFile(dir=folder(), suffix=".csv")
+    copy = tempfile.NamedTemporaryFile(dir=folder(), suffix=".csv", delete=False)
+    weakref.finalize(copy, Path(copy.name).unlink, missing_ok=True)  # at the end of a process its folder may go first
+    return copy

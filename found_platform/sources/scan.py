@@ -249,7 +249,7 @@ def _event(entry: Entry, part: Part, wanted: dict[str, Value], raw: str) -> str:
             {text("text")} AS text, {unmatched.get("text", "false")} AS unmatched, {text("category")} AS category,
             {amount} AS amount, {cell("amount")} AS raw_amount, {present("amount")} AS has_amount,
             {text("status")} AS status, {text("payment_method")} AS payment_method,
-            nullif(trim({text("event_id")}), '') AS event_id,
+            nullif({values.trimmed(text("event_id"))}, '') AS event_id,
             {time("arrived_at")} AS arrived_at, {cell("arrived_at")} AS raw_arrived, {present("arrived_at")} AS has_arrived,
             {"coalesce(x_returns, false)" if "returns" in wanted else "false"} AS returned,
             nullif(concat_ws('{SEPARATOR}', {", ".join(remarks)}), '') AS remarks
