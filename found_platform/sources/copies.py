@@ -26,6 +26,6 @@ def folder() -> Path:
 
 def new() -> Any:
     """An empty file that goes with its last user."""
-    copy = tempfile.NamedTemporaryFile(dir=folder(), suffix=".csv", delete=False)
+    copy = tempfile.NamedTemporaryFile(dir=folder(), suffix=".csv", delete=False)  # noqa: SIM115 (closed with its last user)
     weakref.finalize(copy, Path(copy.name).unlink, missing_ok=True)  # at the end of a process its folder may go first
     return copy

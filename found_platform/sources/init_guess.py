@@ -99,9 +99,10 @@ def _entries(
     splits = splits_of(kind) if kind else [Split(_channel(view, columns))]
     if view.user.filled < FILLED:
         nobody = f"{1 - view.user.filled:.0%} of the sampled rows have no {view.user.name}: they belong to nobody and are left out"
-        known = f"{expression_name(view.user.name)} IS NOT NULL"
+        condition = f"{expression_name(view.user.name)} IS NOT NULL"
         splits = [
-            replace(s, where=f"{known} AND {s.where}" if s.where else known, questions=(nobody, *s.questions)) for s in splits
+            replace(s, where=f"{condition} AND {s.where}" if s.where else condition, questions=(nobody, *s.questions))
+            for s in splits
         ]
     entries = []
     for path in patterns(view.table, folder):

@@ -62,10 +62,10 @@ def user_score(column: Column) -> float:
         r"(user|customer|client|visitor|member|account|person|shopper|buyer|household|profile|kunden?)_?(id|key|no|nr|number|nummer)?",
         name,
     )
-    known = 3 if exact else 2 if name.endswith(("_id", "id", "key", "nr")) else 1
+    name_score = 3 if exact else 2 if name.endswith(("_id", "id", "key", "nr")) else 1
     mail = 0.5 if "mail" in name else 0
     guest = -1.5 if re.search(r"anonym|guest|device|pseudo|session", name) else 0
-    return known + mail + guest + column.filled
+    return name_score + mail + guest + column.filled
 
 
 def _time_score(column: Column) -> float:

@@ -1,7 +1,7 @@
 """Joins: the rows of a DuckDB query over several named files, where an export spreads an event over them.
 
 What belongs here: `tables:` with `query:` in a source file, and what such a query may touch. What does not: lookup tables, which
-need no query (`scan`), and queries of databases (`databases`).
+need no query (`mapping`), and queries of databases (`databases`).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Mapping: from the columns of a file to the values that a source file asks for, in SQL.
 
 What belongs here: names, nested fields and expressions; typed values of text columns; lookup tables. What does not: whether a value
-is good (`scan`, `profile`), how one value is read (`values`, `times`).
+is good (`rows`, `profile`), how one value is read (`values`, `times`).
 
 A relation is built in layers, each a subquery of the next: `r0, r1, ...` are the cells as the file has them, `c0, c1, ...` the same
 without placeholders, `v0, v1, ...` those that are typed, and above them the wanted values.
@@ -214,38 +214,38 @@ def text_types(
     A number with zeros or a plus sign before it is a text: it is a name. All files of the location decide together.
     """
     types: Types = {}
-    wanted = []
+    undeclared = []
     for path in dict.fromkeys(tuple(step.lower() for step in path) for path in columns):
-        if told := declared(location, path):
-            types[path] = told
+        if kind := declared(location, path):
+            types[path] = kind
         else:
-            wanted.append(path)
-    if not wanted:
+            undeclared.append(path)
+    if not undeclared:
         return types
-    counts = {path: [0, 0, 0, 0] for path in wanted}
+    counts = {path: [0, 0, 0, 0] for path in undeclared}
     for part in files:
         cells = Cells(con, part, location, where)
-        places = {path: place for path in wanted if (place := cells.read(path)) is not None}
+        places = {path: place for path in undeclared if (place := cells.read(path)) is not None}
         texts = {p: i for p, i in places.items() if part.texts and values.is_text(cells.kinds[i])}
         if not texts:
             continue
-        asked = ", ".join(
+        questions = ", ".join(
             f"count(c{i}), count_if({values.plain_number(f'c{i}', location.decimal)}), "
             f"count_if(regexp_full_match(trim(c{i}), '-?[0-9]{{1,18}}')), count_if(lower(trim(c{i})) IN ('true', 'false'))"
             for i in texts.values()
         )
         try:
-            row = con.execute(f"SELECT {asked} FROM {cells.relation()}").fetchone()
+            row = con.execute(f"SELECT {questions} FROM {cells.relation()}").fetchone()
         except duckdb.Error as error:
             raise BadInput(f"{where}: {part.file} cannot be read: {first_line(error)}.") from None
         forget_rejects(con)
         assert row is not None
         for n, path in enumerate(texts):
             counts[path] = [a + (b or 0) for a, b in zip(counts[path], row[4 * n : 4 * n + 4], strict=True)]
-    for path, (there, numbers, whole, truths) in counts.items():
-        if there and numbers == there:
-            types[path] = "int" if whole == there else "float"
-        elif there and truths == there:
+    for path, (filled, numbers, whole, truths) in counts.items():
+        if filled and numbers == filled:
+            types[path] = "int" if whole == filled else "float"
+        elif filled and truths == filled:
             types[path] = "bool"
     return types
 
@@ -261,25 +261,25 @@ class Value:
 
 def values_of(cells: Cells, texts: dict[str, str], parsed: dict[str, Expression], types: Types) -> dict[str, Value]:
     """The wanted values of one file, by what they are for. Raises BadInput for an expression that does not fit its columns."""
-    wanted: dict[str, Value] = {}
+    columns: dict[str, Value] = {}
     for name, text in texts.items():
         if name not in parsed:
             place = cells.named(text)
             if place is None:
                 raise cells.missing(text)
-            wanted[name] = Value(f"c{place}", cells.kinds[place], place)
+            columns[name] = Value(f"c{place}", cells.kinds[place], place)
     for name, expression in parsed.items():
         places = {path: cells.read(path) for path in expression.columns}
         for path, place in places.items():
             if place is None:
                 raise cells.missing(".".join(path), f", which `{label(name)}` reads (`{expression.text}`)")
-            told = types.get(tuple(step.lower() for step in path))
+            kind = types.get(tuple(step.lower() for step in path))
             # an id is the text as it stands: numbers would lose its zeros
-            if told and (name not in IDS or declared(cells.location, path)):
-                cells.typed[place] = told  # pyright: ignore[reportArgumentType]
+            if kind and (name not in IDS or declared(cells.location, path)):
+                cells.typed[place] = kind  # pyright: ignore[reportArgumentType]
     for name, expression in parsed.items():
-        wanted[name] = _described(cells, name, expression)
-    return wanted
+        columns[name] = _described(cells, name, expression)
+    return columns
 
 
 def _described(cells: Cells, name: str, expression: Expression) -> Value:

@@ -61,14 +61,14 @@ def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> d
     attributes: dict[str, str] = {}
     for column, kind in columns.items():
         name = attribute_name(column)
-        if name.lower() in {taken.lower() for taken in attributes}:
+        if name.lower() in {other.lower() for other in attributes}:
             raise BadInput(
                 f"profile: the column {column!r} of {entry.path} would be the attribute {name!r}, which is taken: rename it."
             )
-        told = mapping.declared(entry, (column,)) or read.get((column.lower(),))
+        read_as = mapping.declared(entry, (column,)) or read.get((column.lower(),))
         if entry.consent and entry.consent.column == column:
-            told = "bool"
-        attributes[name] = {"date": "string", "time": "string", None: _attribute_type(kind)}.get(told, told or "string")
+            read_as = "bool"
+        attributes[name] = {"date": "string", "time": "string", None: _attribute_type(kind)}.get(read_as, read_as or "string")
     return attributes
 
 
@@ -136,7 +136,7 @@ def read_profile(
     files = parts(con, entry, WHERE)
     columns = {attribute_name(column): column for column in _columns(con, entry, files)}
     con.execute("CREATE OR REPLACE TEMP TABLE profile_unread (file VARCHAR, row_number BIGINT, reason VARCHAR)")
-    made = False
+    has_table = False
     for part in files:
         select = f"SELECT {literal(part.file)} AS file, * FROM ({_rows(con, entry, part, schema, columns)})"
         try:
@@ -152,10 +152,10 @@ def read_profile(
         forget_rejects(con)
         con.execute(
             "INSERT INTO profile_scanned FROM profile_part"
-            if made
+            if has_table
             else "CREATE OR REPLACE TEMP TABLE profile_scanned AS FROM profile_part"
         )
-        made = True
+        has_table = True
     con.execute(
         "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT * REPLACE (CASE WHEN reason IS NOT NULL THEN reason "
         "WHEN row_number() OVER (PARTITION BY user_id, as_of, reason IS NULL ORDER BY file, row_number) > 1 "
@@ -249,11 +249,11 @@ NO_AS_OF = "no readable as_of"
 NAMED = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
-def _attribute(entry: ProfileEntry, column: str, value: str, kind: str, wanted: str) -> str:
+def _attribute(entry: ProfileEntry, column: str, value: str, kind: str, attribute_type: str) -> str:
     """SQL of an attribute's value: consent by the values that mean yes, else the value as its type."""
     if entry.consent and entry.consent.column == column:
         yes = ", ".join(literal(text.strip().lower()) for text in entry.consent.yes)
         return f"CASE WHEN {value} IS NOT NULL THEN lower(trim({as_text(value, kind)})) IN ({yes}) END"
-    if wanted == "string" and (told := mapping.declared(entry, (column,))) in ("date", "time"):
-        return f"CAST({values.as_type(value, kind, told, entry.decimal)} AS VARCHAR)"
-    return values.as_type(value, kind, wanted, entry.decimal)
+    if attribute_type == "string" and (declared := mapping.declared(entry, (column,))) in ("date", "time"):
+        return f"CAST({values.as_type(value, kind, declared, entry.decimal)} AS VARCHAR)"
+    return values.as_type(value, kind, attribute_type, entry.decimal)

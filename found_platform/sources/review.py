@@ -1,7 +1,7 @@
 """The review of a scan: what the whole of a source says that no single row does, in sentences for the person who brings it.
 
 What belongs here: shares of ids and texts, ids that nearly agree, times that look like slips, what was left aside, remedies. What
-does not: single rows (`scan`), the days of a source (`survey`).
+does not: single rows (`rows`), the days of a source (`survey`).
 """
 
 import datetime as dt
@@ -13,8 +13,9 @@ from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
 from found_platform.sources import expressions, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
+from found_platform.sources.counts import ChannelReport
 from found_platform.sources.profile import ProfileReport
-from found_platform.sources.scan import LOST_DIGITS, ChannelReport
+from found_platform.sources.rows import LOST_DIGITS
 
 FEW = 100
 """Good rows of a channel below which a share says nothing."""

@@ -1,7 +1,7 @@
 """What a scan says of a source as a whole, before any work: implausible days, and the horizon that its rhythm allows.
 
 What belongs here: questions to the table `scanned`, and the sentences that follow from the answers. What does not: single rows
-(`scan`), what a home already holds (`staging`).
+(`rows`), what a home already holds (`staging`).
 """
 
 import datetime as dt

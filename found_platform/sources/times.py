@@ -1,7 +1,7 @@
 """Times: a value becomes a moment in UTC, strictly and row by row, or nothing.
 
 What belongs here: the SQL that reads ISO 8601, numbers since 1970, told formats, days before months or after them; which rule of
-the source file would read a value that was refused. What does not: spans (`scan`), rules as YAML (`options`).
+the source file would read a value that was refused. What does not: spans (`rows`), rules as YAML (`options`).
 
 A time without an offset is of the rule's zone. Where a clock is set forward, a time that does not exist is read with the offset
 before (02:30 becomes 03:30); where it is set back, a time that exists twice is the second one: ICU's rule in DuckDB's `timezone`.

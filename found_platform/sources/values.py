@@ -111,12 +111,12 @@ TEXTS = {
 SQL_TYPES = {"bool": "BOOLEAN", "int": "BIGINT", "float": "DOUBLE", "date": "DATE", "time": "TIMESTAMP", "string": "VARCHAR"}
 
 
-def as_type(value: str, kind: str, wanted: str, decimal: str | None) -> str:
+def as_type(value: str, kind: str, declared: str, decimal: str | None) -> str:
     """A value as a declared type; null where it is none."""
-    if wanted == "string":
+    if declared == "string":
         return as_text(value, kind)
     if is_text(kind):
-        return number(value, decimal) if wanted == "float" else TEXTS[wanted].format(value)
-    if wanted == "int" and is_float(kind):
+        return number(value, decimal) if declared == "float" else TEXTS[declared].format(value)
+    if declared == "int" and is_float(kind):
         return f"CASE WHEN {value} = trunc({value}) THEN TRY_CAST({value} AS BIGINT) END"
-    return f"TRY_CAST({value} AS {SQL_TYPES[wanted]})"
+    return f"TRY_CAST({value} AS {SQL_TYPES[declared]})"
