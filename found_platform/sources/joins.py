@@ -18,6 +18,7 @@ from found_platform.lake import literal, quote
 from found_platform.sources import values
 from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, parts
 from found_platform.sources.options import Location
+from found_platform.sources.progress import pulling
 from found_platform.sources.sandbox import lock
 from found_platform.sources.snapshots import ROWS_A_GROUP, Snapshot, State
 
@@ -88,9 +89,10 @@ def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -
         if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
             raise BadInput(f"{where}: the query is not one SELECT: write SELECT … FROM the names under `tables`.")
         reader = con.execute(f"SELECT * FROM (\n{query.strip().rstrip(';')}\n)").to_arrow_reader(ROWS_A_GROUP)
-        with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer, pulling(where, " rows") as more:
             for batch in reader:
                 writer.write_batch(batch)
+                more(batch.num_rows)
                 rows += batch.num_rows
     except (duckdb.Error, pa.ArrowException) as error:
         raise BadInput(f"{where}: the query cannot be run: {first_line(error)}.") from None
