@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from found_platform.errors import BadInput
+from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain, yes_values
 from found_platform.sources.init_ids import Writing, common_writing
 from found_platform.sources.init_kinds import Split, kind_of_events, returns, splits_of
 from found_platform.sources.init_mapping import columns_of_events, options
 from found_platform.sources.init_sample import Table
 from found_platform.sources.init_tables import View, view_of
-from found_platform.sources.init_text import Line, expression_name, located, patterns, text_of
+from found_platform.sources.init_text import Line, located, patterns, text_of
 from found_platform.sources.profile import attribute_name
 
 LABELS = {"user_id", "scenario", "cutoff", "label"}
@@ -99,7 +100,7 @@ def _entries(
     splits = splits_of(kind) if kind else [Split(_channel(view, columns))]
     if view.user.filled < FILLED:
         nobody = f"{1 - view.user.filled:.0%} of the sampled rows have no {view.user.name}: they belong to nobody and are left out"
-        condition = f"{expression_name(view.user.name)} IS NOT NULL"
+        condition = f"{of_column(view.user.name)} IS NOT NULL"
         splits = [
             replace(s, where=f"{condition} AND {s.where}" if s.where else condition, questions=(nobody, *s.questions))
             for s in splits

@@ -6,8 +6,8 @@ What belongs here: comparing two columns of ids. What does not: which columns ho
 import re
 from dataclasses import dataclass
 
+from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column
-from found_platform.sources.init_text import expression_name
 
 FEW = 0.2
 """Below this share of the smaller sample of ids that both files have, the two are compared in another writing."""
@@ -24,7 +24,7 @@ class Writing:
 
     def expression(self, column: Column) -> str:
         """What stands for the column in a source file."""
-        return column.name if self.as_number else f"lower(trim({expression_name(column.name)}))"
+        return column.name if self.as_number else f"lower(trim({of_column(column.name)}))"
 
     def types(self, column: Column) -> dict[str, str]:
         """The `types` of an entry with this column."""

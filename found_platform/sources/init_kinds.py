@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import EXPOSURES, NO_PURCHASES, PURCHASES, SEARCHES, Column, commonest, yes_values
 from found_platform.sources.init_tables import View
-from found_platform.sources.init_text import Line, expression_name
+from found_platform.sources.init_text import Line
 
 FEW_KINDS = 30
 """Up to so many distinct values a column is a kind of event, a category or a status."""
@@ -53,7 +54,7 @@ def splits_of(kind: Column) -> list[Split]:
     exposures = [v for v in values if EXPOSURES.search(v) and v not in payments]
     searches = [v for v in values if SEARCHES.search(v) and v not in (*payments, *exposures)]
     rest = [v for v in values if v not in (*payments, *searches, *exposures)]
-    name = expression_name(kind.name)
+    name = of_column(kind.name)
     question = f"{kind.name} says the kind of an event ({', '.join(values)}): are these the purchases?"
     splits = [Split("pay_bill", f"{name} IN {listed(payments)}", (question,))]
     if searches:
@@ -75,9 +76,9 @@ def returns(view: View, kind: Column | None) -> list[Line]:
     columns = [c for c in view.columns.values() if c not in (view.user, view.time)]
     for column in [*([kind] if kind else []), *(c for c in columns if c.is_called("status") and c.distinct <= FEW_KINDS)]:
         if values := _returned(column):
-            return [_line(column, f"is {', '.join(values)}", f"{expression_name(column.name)} IN {listed(values)}")]
+            return [_line(column, f"is {', '.join(values)}", f"{of_column(column.name)} IN {listed(values)}")]
     for column in (c for c in columns if c.is_called("returned") and c.values):
-        name = expression_name(column.name)
+        name = of_column(column.name)
         yes, unknown = yes_values(column)
         if column.distinct <= FLAGS and not unknown:
             return [_line(column, f"is {', '.join(yes)}", f"{name} IN {listed(yes)}")] if yes else []

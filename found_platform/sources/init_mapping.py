@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from found_platform.errors import BadInput
+from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain
 from found_platform.sources.init_kinds import FEW_KINDS
 from found_platform.sources.init_tables import View, best, text_score, user_score
-from found_platform.sources.init_text import Line, expression_name, located, patterns
+from found_platform.sources.init_text import Line, located, patterns
 
 
 def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: dict[str, str], kind: Column | None) -> list[Line]:
@@ -121,7 +122,7 @@ def _amount(rest: Mapping[str, Column]) -> Line | None:
         "negative ones are read as returns" if any(c.negatives for c in (*amounts, *([quantity] if quantity else []))) else None
     )
     if not whole and unit and quantity:
-        expression = f"{expression_name(quantity.name)} * {expression_name(unit[0].name)}"
+        expression = f"{of_column(quantity.name)} * {of_column(unit[0].name)}"
         return Line(
             "amount", expression, negative, (f"is {unit[0].name} the price of one piece? then this is the amount of the line",)
         )

@@ -10,7 +10,7 @@ import re
 import duckdb
 
 from found_platform.errors import BadInput
-from found_platform.lake import literal, quote
+from found_platform.lake import literal
 from found_platform.sources import expressions, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.counts import ChannelReport
@@ -128,7 +128,7 @@ def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -
         lines.append(f"{reason}, {n:,} times: {file}, row {number:,} has {samples[0]!r}{remedy}")
     for reason, n in report.bad.items():
         if reason == "no user_id" and n >= 0.01 * report.rows:
-            name = user if user.isidentifier() else quote(user) if expressions.is_name(user) else f"({user})"
+            name = _expression(user)
             lines.append(f"{n:,} rows have no user_id: `where: '{name} IS NOT NULL'` leaves them out")
     return lines
 
@@ -233,6 +233,11 @@ def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     return lines
 
 
+def _expression(text: str) -> str:
+    """What `columns` has for an id, within an expression: text with brackets is one already."""
+    return text if "(" in text else expressions.of_column(text)
+
+
 def _agreement(config: SourceConfig, one: str, other: str) -> str:
     """What makes the ids of the events and of the profile the same, as lines of the source file."""
     assert config.profile is not None
@@ -240,10 +245,7 @@ def _agreement(config: SourceConfig, one: str, other: str) -> str:
     columns = [*users, config.profile.key]
     if re.fullmatch(r"\d+([.]0+)?", one.strip()) and re.fullmatch(r"\d+([.]0+)?", other.strip()):
         return f"write `types: {{{columns[0]}: int}}` into the events' entries and `types: {{{columns[-1]}: int}}` into the profile"
-    alike = [
-        f"lower(trim({column if column.isidentifier() else quote(column) if expressions.is_name(column) else column}))"
-        for column in columns
-    ]
+    alike = [f"lower(trim({_expression(column)}))" for column in columns]
     return f"write `user_id: {alike[0]}` in the `columns` of the events and `key: {alike[-1]}` in the profile"
 
 
