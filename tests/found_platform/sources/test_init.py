@@ -156,6 +156,21 @@ def test_kinds_that_bring_something_back_are_returns_and_no_page_views(tmp_path:
     assert [c.returns for c in staging.check(config.load(tmp_path / "shop.yaml"))[1]] == [10, 0]
 
 
+def test_the_example_of_the_readme_is_what_is_written(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "Kundennr" in b]
+    titles = ("Klima im Wandel", "Wandern in Tirol", "Japan mit dem Zug")
+    returned = ("nein",) * 8 + ("ja",)
+    rows = [
+        f"{i % 9:06d};{1 + i % 28:02d}.03.2025 01:09;{titles[i % 3]};Sachbuch {i % 2};{1 + i % 2};12,90;{returned[i % 9]}"
+        for i in range(40)
+    ]
+    header = "Kundennr;Bestelldatum;Buchtitel;Genre;Menge;Einzelpreis;Retoure"
+    content, questions = draft(tmp_path, write(tmp_path, "orders.csv", [header, *rows]))
+    assert content == yaml.safe_load(block)
+    assert questions == re.findall(r"# \? (.*)", block)
+
+
 @pytest.mark.parametrize(
     ("values", "expression", "returned"),
     [
