@@ -35,7 +35,7 @@ def happened(population: Population, replayed: Replayed, end: dt.date) -> np.nda
     events = events.filter(pc.invert(events["exposure"]))
     weight = dict(zip(population.past.texts.tolist(), replayed.matching.weights().tolist(), strict=True))
     asked = replayed.matching.channels[pc.index_in(events["channel"], pa.array(CHANNELS)).to_numpy()]
-    asked &= np.abs(events["amount"].fill_null(0).to_numpy()) >= replayed.matching.least
+    asked &= np.abs(events["amount"].fill_null(0).to_numpy()) >= replayed.matching.min_amount
     fits = np.array([weight.get(text, 0.0) for text in events["text_id"].to_pylist()])
     fits *= np.where(asked, 1.0, replay.ELSEWHERE)
     did = {key for key, fit in zip(events["user_key"].to_pylist(), fits.tolist(), strict=True) if fit >= 0.5}

@@ -39,9 +39,9 @@ from models import saved
 AS_OF = dt.date(2026, 3, 1)
 DEMANDS = [f"people who will soon buy {thing}" for thing in ("gold", "a tent", "cat food", "running shoes", "a new phone")]
 TOP = 100
-SIZES = {  # users of the warm look-up; of the audit and of the concurrency; rows scored exactly; rounds; publications
-    False: {"warm": 20_000, "audit": 20_000, "exact": 1_000_000, "rounds": 40, "publications": 4},
-    True: {"warm": 2_000, "audit": 2_000, "exact": 20_000, "rounds": 15, "publications": 2},
+SIZES = {  # users of the warm look-up; of the recall check and of the concurrency; rows scored exactly; rounds; publications
+    False: {"warm": 20_000, "recall": 20_000, "exact": 1_000_000, "rounds": 40, "publications": 4},
+    True: {"warm": 2_000, "recall": 2_000, "exact": 20_000, "rounds": 15, "publications": 2},
 }
 WIDTH = 128
 
@@ -235,13 +235,13 @@ def scored_exactly(rows: int, rounds: int) -> dict[str, Any]:
     return figures | {f"{name}_speed_of_numpy": times["numpy"] / times[name] for name in ("top_100", "top_10000")}
 
 
-def audited(settings: Settings, version: str) -> dict[str, Any]:
-    """recall@100 by share of users, as publishing audits it, for an exact and for two approximate index types."""
+def recall_checks(settings: Settings, version: str) -> dict[str, Any]:
+    """recall@100 by share of users, as publishing checks it, for an exact and for two approximate index types."""
     found = {}
     for kind in ("FLAT", "HNSW", "IVF_FLAT"):
         made = index.publish(settings.model_copy(update={"milvus_index": kind}), version, AS_OF)
         found[kind] = [
-            {"share": a.share, "filter": a.filter, "recall": a.recall, "trusted": made.trusted(a.share)} for a in made.audit
+            {"share": a.share, "filter": a.filter, "recall": a.recall, "trusted": made.trusted(a.share)} for a in made.recall_checks
         ]
     return found
 
@@ -350,9 +350,9 @@ def main() -> None:
         figures["exact"] = show("exact scoring", scored_exactly(sizes["exact"], sizes["rounds"]))
         encoder = "random-bert" if small else "offline-text"
         figures["warm"] = show("warm look-up", warm(folder / "warm", sizes["warm"], encoder, sizes["rounds"]))
-        settings = make_home(folder / "audit", sizes["audit"])
+        settings = make_home(folder / "recall", sizes["recall"])
         versions = [add_version(settings, WIDTH, seed) for seed in (1, 2)]
-        figures["recall"] = show("recall@100 as audited", audited(settings, versions[0]))
+        figures["recall"] = show("recall@100 as checked", recall_checks(settings, versions[0]))
         figures["concurrency"] = show("look-ups while publishing", concurrent(settings, versions, sizes["publications"]))
     out = Path("build/bench-lookup.json")
     out.parent.mkdir(exist_ok=True)

@@ -50,15 +50,15 @@ def main(home: Path, cutoff: dt.date) -> None:
     real, none = held(), [(kind, demand) for kind, demands in DEMANDS["not held"].items() for demand in demands]
     kinds = np.array([kind for kind, *_ in real] + [kind for kind, _ in none])
     there = np.arange(len(kinds)) < len(real)
-    heard = [retrieval.heard(known, reading.read(demand)) for _, demand, *_ in [*real, *none]]
-    named = np.array([len(parts) > 0 for _, parts, _ in heard])
-    belongs = np.repeat(there, [len(parts) for _, parts, _ in heard])
+    meanings = [retrieval.meaning(known, reading.read(demand)) for _, demand, *_ in [*real, *none]]
+    named = np.array([len(parts) > 0 for _, parts, _ in meanings])
+    belongs = np.repeat(there, [len(parts) for _, parts, _ in meanings])
     print(f"{there.sum()} demands of what is there, {(~there).sum()} of what is not")
     some = np.random.default_rng(0).permutation(len(known.items))
     for share in (1, 5, 20):  # the same data, and fewer texts of it
         fewer = replace(known, vectors=known.vectors[some[: len(some) // share]])
-        close = np.where(named, retrieval.closeness(fewer, np.stack([whole for whole, *_ in heard])), 0)
-        single = retrieval.closeness(fewer, np.concatenate([parts for _, parts, _ in heard]))
+        close = np.where(named, retrieval.closeness(fewer, np.stack([whole for whole, *_ in meanings])), 0)
+        single = retrieval.closeness(fewer, np.concatenate([parts for _, parts, _ in meanings]))
         fitted = LogisticRegression(C=1e4, class_weight="balanced").fit(close[named, None], there[named])
         slope, floor = float(fitted.coef_[0, 0]), float(np.quantile(close[~there], KEPT))
         print(f"\n{len(fewer.vectors):,} items: AUC of closeness {auc(close, there):.3f}")

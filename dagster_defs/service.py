@@ -5,7 +5,7 @@ What belongs here: the jobs and the form in which their outcome travels. What th
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -55,9 +55,9 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
         live: Publication = change.index[1]
         tuned: dict[str, str] = {}
         if prompts.names(settings):
-            done, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
-            tuned = {p.name: f"tuned for version {live.model_version}" for p in done} | failed
-        document = {"champion": change.champion, "index": [p and asdict(p) for p in change.index]}
+            retuned, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
+            tuned = {p.name: f"tuned for version {live.model_version}" for p in retuned} | failed
+        document = {"champion": change.champion, "index": [p and p.as_dict() for p in change.index]}
         return dg.Output(None, metadata={"change": dg.MetadataValue.json(document), "prompts": dg.MetadataValue.json(tuned)})
 
     @dg.op(name=OPS[PROMOTE], out=dg.Out(dg.Nothing))

@@ -54,10 +54,10 @@ def states(graph: AssetGraph, instance: dg.DagsterInstance) -> list[State]:
     for asset, row in graph.table.items():
         recorded = fingerprints.newest(graph, instance, asset)
         keys = graph.keys(asset) or ([""] if row.partitions == NONE else [])
-        made = [k for k in keys if k in recorded]
-        current = fingerprints.of(graph, instance, asset, [k for k in made if k]) if made else {}
-        stale = [k for k in made if recorded[k].get("fingerprint") != current[k]]
-        rows.append(State(asset, row.partitions, len(keys), made, stale))
+        materialized = [k for k in keys if k in recorded]
+        current = fingerprints.of(graph, instance, asset, [k for k in materialized if k]) if materialized else {}
+        stale = [k for k in materialized if recorded[k].get("fingerprint") != current[k]]
+        rows.append(State(asset, row.partitions, len(keys), materialized, stale))
     return rows
 
 

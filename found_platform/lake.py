@@ -194,8 +194,8 @@ def add_columns(lake: Path, table: str, schema: pa.Schema) -> None:
         return
     with _turn(lake, table):
         about = open_table(lake, table)
-        known = {f.name for f in about.schema().fields}
-        new = [DeltaField(f.name, DELTA_TYPES[f.type], nullable=True) for f in schema if f.name not in known]
+        existing = {f.name for f in about.schema().fields}
+        new = [DeltaField(f.name, DELTA_TYPES[f.type], nullable=True) for f in schema if f.name not in existing]
         if new:
             about.alter.add_columns(new)
             open_table(lake, table).alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)

@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,6 +78,18 @@ def settings(demo: Outcome) -> Settings:
     import json
 
     return Settings.load(Path(json.loads(demo.out)["home"]))
+
+
+def copy_of(settings: Settings, folder: Path) -> Settings:
+    """A home with what look-ups and refreshes read, without the files that it was made by."""
+    ignored = shutil.ignore_patterns("monitoring", "simulated", "staging", "training", "truth")
+    return Settings.load(Path(shutil.copytree(settings.home, folder / "found", ignore=ignored)))
+
+
+@pytest.fixture
+def apart(settings: Settings, tmp_path: Path) -> Settings:
+    """A copy of the demo's home for a test that suppresses users, adds events or keeps more of its own."""
+    return copy_of(settings, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         left since the last time. Earlier memberships are kept."""
         (name,) = run.keys
         outcome = membership.refresh(settings, name)
-        refresh = outcome.made
+        refresh = outcome.refresh
         scores = preview.histogram(outcome.scored, refresh.size)
         jumped = membership.jump(outcome.size_before, refresh.size)
         picture = base64.b64encode(pictures.plot(scores, outcome.scored.curve)).decode()

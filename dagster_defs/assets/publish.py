@@ -45,7 +45,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
 
     @asset(graph, "user_index", kinds={"milvus"})
     def user_index(run: AssetRun) -> dg.MaterializeResult:
-        """The users of this cutoff in Milvus: built beside the live index, counted, audited, then swapped in."""
+        """The users of this cutoff in Milvus: built beside the live index, counted, checked, then swapped in."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         if (wait := registry.reason_to_wait(settings, version)) is not None:
             return run.result(hashes={str(run.cutoff): "not published"}, metadata=_waiting(wait, version))
@@ -56,8 +56,8 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             metadata={
                 "index": publication.name,
                 "model_version": version,
-                "recall_at_100": {f"{a.share:.3%} of users": a.recall for a in publication.audit},
-                "filters_audited": {f"{a.share:.3%} of users": a.filter or "none" for a in publication.audit},
+                "recall_at_100": {f"{a.share:.3%} of users": a.recall for a in publication.recall_checks},
+                "filters_checked": {f"{a.share:.3%} of users": a.filter or "none" for a in publication.recall_checks},
             },
         )
 

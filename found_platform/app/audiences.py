@@ -180,13 +180,13 @@ def refresh(context: Context, name: str | None) -> Refreshed:
             if name is not None:
                 raise
             failed[each] = error
-    done = [each for each in names if each not in failed]
-    same = tuple(each for each in done if before[each] == membership.last(settings, each))
+    refreshed = [each for each in names if each not in failed]
+    same = tuple(each for each in refreshed if before[each] == membership.last(settings, each))
     failure = None
     if failed:
         reasons = "; ".join(f"{each}: {error}" for each, error in failed.items())
         failure = f"{len(failed)} of {len(names)} audiences keep their last members: {reasons}"
-    rows = (replace(row, changed=row.specification.audience not in same) for row in _listing(context, done).audiences)
+    rows = (replace(row, changed=row.specification.audience not in same) for row in _listing(context, refreshed).audiences)
     rows = tuple(row if row.changed else replace(row, warning=None) for row in rows)
     return Refreshed(settings.home, rows, same, failure)
 
@@ -296,4 +296,4 @@ def forget(context: Context, name: str) -> Forgotten:
 
 def _described(described: "Specification") -> dict[str, Any]:
     by = {"created_by": described.created_by, "created_at": described.created_at}
-    return {"audience": described.audience, "version": described.version, "specification": described.said(), **by}
+    return {"audience": described.audience, "version": described.version, "specification": described.summary(), **by}

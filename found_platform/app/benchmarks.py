@@ -64,8 +64,8 @@ def run(context: Context, request: Run) -> Results:
     if (request.labels is None) != (request.scenarios is None):
         raise BadInput("--labels and --scenarios belong together: give both files.")
     if request.labels is not None and request.scenarios is not None:
-        scenarios.give(settings, day, request.labels, request.scenarios)
-    elif not config.simulator and not scenarios.given(settings):
+        scenarios.keep_label_files(settings, day, request.labels, request.scenarios)
+    elif not config.simulator and not scenarios.label_files(settings):
         raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     audit.record(settings, "benchmark", question={"cutoff": str(day), "labels": request.labels and request.labels.name})
     runs.materialize(settings, "benchmark_results", str(day))

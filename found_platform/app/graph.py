@@ -103,13 +103,13 @@ def run(context: Context, request: Run) -> Ran:
         _import_heavy()
         import_seconds = timer.seconds
 
-    done: list[AssetDone] = []
+    finished: list[AssetDone] = []
     for event in runs.run(settings, cutoff, force=request.force, prepare=load_libraries):
         if isinstance(event, str):
             context.tell(Working(event))
         else:
-            done.append(AssetDone(**asdict(event)))
-            context.tell(done[-1])
+            finished.append(AssetDone(**asdict(event)))
+            context.tell(finished[-1])
     version = registry.of_cutoff(settings, str(cutoff))
     wait = registry.reason_to_wait(settings, version)
     return Ran(
@@ -118,8 +118,8 @@ def run(context: Context, request: Run) -> Ran:
         horizon_days=settings.horizon_days,
         notes=opening.lines,
         frozen_text_serves=registry.why_frozen_text(settings, str(cutoff)),
-        seconds={step.asset: step.seconds for step in done},
-        made={step.asset: step.made for step in done},
+        seconds={step.asset: step.seconds for step in finished},
+        made={step.asset: step.made for step in finished},
         import_seconds=round(import_seconds, 2),
         index=index.live(settings).name,
         model_version=version,
@@ -315,12 +315,12 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
         raise BadInput(f"There is no daily asset {unknown[0]!r}: choose of {', '.join(runs.BACKFILLED)}.")
     assets = [a for a in runs.BACKFILLED if a in request.assets] or list(runs.BACKFILLED)
     question = {"from": str(first), "to": str(last), "assets": list(request.assets) or None, "force": request.force or None}
-    done: dict[str, AssetDays] = {}
+    by_asset: dict[str, AssetDays] = {}
     options = {"each_day": request.each_day, "force": request.force, "removed": request.removed}
     for filled in runs.backfill(settings, first, last, assets=assets, **options):
-        if not done:  # the days are in the source, and nothing is made yet
+        if not by_asset:  # the days are in the source, and nothing is made yet
             audit.record(settings, "backfill", question=question)
-        row = done.setdefault(filled.asset, AssetDays(up_to_date=filled.up_to_date))
+        row = by_asset.setdefault(filled.asset, AssetDays(up_to_date=filled.up_to_date))
         row.made += len(filled.keys)
         row.rows += filled.rows
         row.runs += bool(filled.keys)
@@ -328,4 +328,4 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
         context.tell(DaysDone(filled.asset, row.made, filled.total))
     days = [dt.date.fromisoformat(day) for day in runs.days_of(settings, first, last)]
     absent = (last - first).days + 1 - len(days)
-    return Backfilled(days[0], days[-1], absent, done, tuple(map(_state, runs.states(settings))))
+    return Backfilled(days[0], days[-1], absent, by_asset, tuple(map(_state, runs.states(settings))))

@@ -8,18 +8,38 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from found_platform import outcomes
 from found_platform.app.context import Context
 from found_platform.app.document import as_document
 from found_platform.app.use_case import Effect, use_case
 from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.errors import BadInput
+from found_platform.outcomes import Outcome
 
 if TYPE_CHECKING:
     from found_platform.audiences.lookup import Audience, FoundUser
 
-__all__ = ["OUTPUTS", "Answer", "AnswerFile", "Export", "Find", "Question", "Size", "because", "encode", "export", "find"]
+__all__ = [
+    "OUTPUTS",
+    "Answer",
+    "AnswerFile",
+    "Export",
+    "Find",
+    "Question",
+    "Size",
+    "because",
+    "encode",
+    "export",
+    "find",
+    "load_outcome",
+]
 
 OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
+
+
+def load_outcome(path: Path) -> Outcome:
+    """The outcome in a file. Raises BadInput where it cannot be used."""
+    return outcomes.load(path)
 
 
 @dataclass(frozen=True)
@@ -40,7 +60,7 @@ class Find:
 class Answer:
     """The users, and what was asked for them: options, and how many were left out."""
 
-    asked: Mapping[str, Any]
+    question: Mapping[str, Any]
     audience: "Audience"
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,8 +78,8 @@ def find(context: Context, request: Find) -> Answer:
     left_out = frozenset(keys.read_users(settings, request.exclude)) if request.exclude else frozenset()
     options = {"exact": request.exact, "explain": request.explain}
     audience = lookup.find(settings, request.question, request.size, exclude=left_out, **options)
-    said = {**asdict(request.question), **asdict(request.size), **{k: v or None for k, v in options.items()}}
-    return Answer({k: v for k, v in {**said, "without_users": len(left_out) or None}.items() if v is not None}, audience)
+    parts = {**request.question.as_dict(), **asdict(request.size), **{k: v or None for k, v in options.items()}}
+    return Answer({k: v for k, v in {**parts, "without_users": len(left_out) or None}.items() if v is not None}, audience)
 
 
 @dataclass(frozen=True)
@@ -102,14 +122,14 @@ def export(context: Context, request: Export) -> AnswerFile:
     audit.record(
         context.settings,
         "export",
-        question=answer.asked,
+        question=answer.question,
         rows=audience.count,
         model_version=audience.model_version,
         index_version=audience.index_version,
         reason=f"of a look-up, sha256 {hashlib.sha256(content).hexdigest()}",
     )
     about = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
-    exporting.place_with_provenance(out, content, {"question": answer.asked, **about})
+    exporting.place_with_provenance(out, content, {"question": answer.question, **about})
     return AnswerFile(out, exporting.beside(out), audience.count, audience.note)
 
 

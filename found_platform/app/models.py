@@ -136,8 +136,8 @@ def promote(context: Context, version: str | None = None) -> Moved:
     version = version or registry.candidate(settings)
     before = _service(settings)
     registry.check_promotable(settings, version)
-    now = f"version {before.champion} was the champion" if before.champion else "the first champion"
-    audit.record(settings, "promote", model_version=version, reason=now)
+    reason = f"version {before.champion} was the champion" if before.champion else "the first champion"
+    audit.record(settings, "promote", model_version=version, reason=reason)
     change = runs.promote(settings, version)
     return Moved(settings.home, before, _service(settings), change.prompts)
 

@@ -46,9 +46,9 @@ class Understood:
 def rewrite(context: Context, request: Rewrite) -> Understood:
     """What a demand is about in this home's data, and the sentences that are scored."""
     from found_platform import rewriting
-    from found_platform.audiences import lookup
+    from found_platform.audiences import understanding
 
-    demand = lookup.check_demand(request.sentence)
+    demand = understanding.check_demand(request.sentence)
     llm, endpoint, model = request.llm, request.endpoint, request.model
     if bool(endpoint) != bool(model) or (endpoint and llm):
         raise BadInput("Say --llm with a model on this machine, or --endpoint with --model.")

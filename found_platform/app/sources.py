@@ -75,22 +75,29 @@ def check(context: Context, file: Path) -> SourceReport:
     source = source_config.load(file)
     settings = Settings.load(context.home)  # as `found demo` would read them in this home
     checked = staging.examine(settings, source)
-    found, reports, equal, profile = checked.source, checked.channels, checked.equal_rows, checked.profile
-    first, end = found.days
-    mapped = {c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in found.channels.items()}
-    exposures = {c for c, entries in found.channels.items() if all(e.exposure for e in entries)}
-    notes = [*checked.notes, *(f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in found.channels)]
+    completed, reports, equal, profile_rows = checked.source, checked.channels, checked.equal_rows, checked.profile
+    first, end = completed.days
+    mapped = {
+        c: sorted({o for e in entries for o in e.columns if o in EVENT_OPTIONAL}) for c, entries in completed.channels.items()
+    }
+    exposures = {c for c, entries in completed.channels.items() if all(e.exposure for e in entries)}
+    notes = [
+        *checked.notes,
+        *(f"channel {c!r} is missing: the model does without" for c in CHANNELS if c not in completed.channels),
+    ]
     notes += [f"channel {c!r} holds exposures only: history, never an outcome" for c in sorted(exposures)]
-    if not found.profile:
+    if not completed.profile:
         notes.append("no profile: filters know activity alone")
-    elif not found.profile.as_of:
+    elif not completed.profile.as_of:
         notes.append("the profile has no `as_of`: it is taken as known for ever, and may leak what was learned after a cutoff")
     if equal:
         repeat = "1 row without an event_id repeats another" if equal == 1 else f"{equal:,} rows without an event_id repeat another"
         notes.append(f"{repeat} in every column: {'it is' if equal == 1 else 'they are'} kept")
-    if profile.bad:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile.bad.items())
-        notes.append(f"{profile.bad_rows:,} of {profile.rows:,} profile rows are bad and would go to quarantine: {reasons}")
+    if profile_rows.bad:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile_rows.bad.items())
+        notes.append(
+            f"{profile_rows.bad_rows:,} of {profile_rows.rows:,} profile rows are bad and would go to quarantine: {reasons}"
+        )
     for r in reports:
         if r.bad_share > settings.quarantine_threshold:
             notes.append(f"{r.bad_share:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
@@ -116,8 +123,8 @@ def check(context: Context, file: Path) -> SourceReport:
         for r in reports
     )
     span = SpannedDays(first, end, not (source.span and source.span.end))
-    rows = ProfileRows(profile.rows, dict(profile.bad), dict(profile.lost), dict(profile.nulls))
-    return SourceReport(found.name, span, channels, dict(found.profile_schema or {}), rows, equal, notes, checked.refusals)
+    rows = ProfileRows(profile_rows.rows, dict(profile_rows.bad), dict(profile_rows.lost), dict(profile_rows.nulls))
+    return SourceReport(completed.name, span, channels, dict(completed.profile_schema or {}), rows, equal, notes, checked.refusals)
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,11 @@ def use_case(effect: Effect, *rows: str) -> Callable[[Callable[Concatenate[Conte
 
     def declare(function: Callable[Concatenate[Context, P], R]) -> Callable[Concatenate[Context, P], R]:
         @functools.wraps(function)
-        def asked(context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
+        def acting_call(context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
             with acting(context.actor):
                 return function(context, *args, **kwargs)
 
-        USE_CASES[f"{function.__module__.rpartition('.')[2]}.{function.__name__}"] = UseCase(effect, rows, asked)
-        return asked
+        USE_CASES[f"{function.__module__.rpartition('.')[2]}.{function.__name__}"] = UseCase(effect, rows, acting_call)
+        return acting_call
 
     return declare

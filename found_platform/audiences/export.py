@@ -66,45 +66,45 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
     rows = allowed if with_holdout else exposed
     content = io.BytesIO()
     WRITERS[path.suffix](rows, content)
-    done = Exported(
+    exported = Exported(
         path=path,
         provenance=beside(path),
         users=rows.num_rows,
         kept_back=refresh.size - allowed.num_rows,
-        without_id=refresh.size - keys.known(settings, members["user_key"].to_pylist()),
+        without_id=refresh.size - keys.count_known(settings, members["user_key"].to_pylist()),
         held_out=allowed.num_rows - exposed.num_rows,
     )
-    said = _provenance(settings, refresh, done, with_holdout)
+    provenance = _provenance(settings, refresh, exported, with_holdout)
     sha256 = hashlib.sha256(content.getbuffer()).hexdigest()
     audit.record(
         settings,
         "export",
         audience=audience,
-        question=said["specification"],
-        rows=done.users,
+        question=provenance["specification"],
+        rows=exported.users,
         model_version=refresh.model_version,
         index_version=refresh.index_version,
         reason=f"refresh {refresh.refresh}{', with the holdout' if with_holdout else ''}, sha256 {sha256}",
     )
-    place_with_provenance(done.path, content.getbuffer(), said)
-    return done
+    place_with_provenance(exported.path, content.getbuffer(), provenance)
+    return exported
 
 
 def _allowed(settings: Settings, members: pa.Table, as_of: dt.date) -> pa.Table:
     """The members who may be targeted now, by their raw ids."""
     user_keys: list[str] = members["user_key"].to_pylist()
     ids = keys.user_ids(settings, user_keys)
-    known = pa.array([ids.get(key) for key in user_keys], pa.string())  # who was erased has no id any more
-    may_leave = pc.and_(pa.array(suppression.allowed(settings, user_keys, as_of), pa.bool_()), pc.is_valid(known))
-    return members.select(["score", "probability", "holdout"]).add_column(0, "user_id", known).filter(may_leave)
+    raw_ids = pa.array([ids.get(key) for key in user_keys], pa.string())  # who was erased has no id any more
+    may_leave = pc.and_(pa.array(suppression.allowed(settings, user_keys, as_of), pa.bool_()), pc.is_valid(raw_ids))
+    return members.select(["score", "probability", "holdout"]).add_column(0, "user_id", raw_ids).filter(may_leave)
 
 
-def _provenance(settings: Settings, refresh: Refresh, done: Exported, with_holdout: bool) -> dict[str, Any]:
+def _provenance(settings: Settings, refresh: Refresh, exported: Exported, with_holdout: bool) -> dict[str, Any]:
     suppressions = lake.version(settings.lake, suppression.TABLE) if lake.exists(settings.lake, suppression.TABLE) else None
     return {
         "audience": refresh.audience,
         "specification_version": refresh.spec_version,
-        "specification": specification.version(settings, refresh.audience, refresh.spec_version).said(),
+        "specification": specification.version(settings, refresh.audience, refresh.spec_version).summary(),
         "rewriting": refresh.rewriting,
         "mode": refresh.mode,
         "reason": refresh.reason,
@@ -122,10 +122,10 @@ def _provenance(settings: Settings, refresh: Refresh, done: Exported, with_holdo
             "base": refresh.base,
             "eligible": refresh.eligible,
             "members": refresh.size,
-            "without_id": done.without_id,
-            "after_suppression": refresh.size - done.kept_back,
-            "holdout": done.held_out,
-            "in_file": done.users,
+            "without_id": exported.without_id,
+            "after_suppression": refresh.size - exported.kept_back,
+            "holdout": exported.held_out,
+            "in_file": exported.users,
         },
         "holdout_in_file": with_holdout,
     }
@@ -143,11 +143,11 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.provenance.json")
 
 
-def place_with_provenance(path: Path, content: bytes | memoryview, said: dict[str, Any]) -> None:
+def place_with_provenance(path: Path, content: bytes | memoryview, provenance: dict[str, Any]) -> None:
     """Puts a file in place, and first the one beside it: what is `said` of it, who wrote it when, and its hash."""
     written = {"exported_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}", "exported_by": str(actor.current())}
-    said = {**said, **written, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    place(beside(path), json.dumps(said, indent=1, ensure_ascii=False).encode())
+    provenance = {**provenance, **written, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    place(beside(path), json.dumps(provenance, indent=1, ensure_ascii=False).encode())
     place(path, content)
 
 

@@ -85,30 +85,32 @@ def measure(
         raise BadInput(campaign.too_early(data_end))
     refresh, first, end = campaign.refresh, campaign.first, campaign.end
     by_demand = not texts and not categories
-    known = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
+    counted = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
-        least = refresh.demand.get("least", 0.0)  # refreshes of before amounts were heeded have none
-        much = f", for {least:,g} or more" if least else ""
-        outcome = f"did something that the demand matches ({len(known):,} texts, in {', '.join(refresh.demand['channels'])}{much})"
+        min_amount = refresh.demand.get("min_amount", 0.0)
+        much = f", for {min_amount:,g} or more" if min_amount else ""
+        outcome = (
+            f"did something that the demand matches ({len(counted):,} texts, in {', '.join(refresh.demand['channels'])}{much})"
+        )
     else:
-        least = 0.0
+        min_amount = 0.0
         outcome = f"did one of: {', '.join([*texts, *(f'category {c}' for c in categories)])}"
     channels = refresh.demand["channels"] if by_demand else CHANNELS
-    groups = _groups(settings, refresh, first, end, known, [c.lower() for c in categories], channels, least)
+    groups = _groups(settings, refresh, first, end, counted, [c.lower() for c in categories], channels, min_amount)
     difference, low, high = interval(*groups)
     word = _word(*groups, difference, low, high, exports=campaign.exports)
-    found = Lift(audience, refresh.refresh, campaign.exports, first, end, outcome, *groups, difference, low, high, word)
+    lift = Lift(audience, refresh.refresh, campaign.exports, first, end, outcome, *groups, difference, low, high, word)
     audit.record(
         settings,
         "lift",
         audience=audience,
-        question={"outcome": outcome, "first": str(found.first), "end": str(end)},
+        question={"outcome": outcome, "first": str(lift.first), "end": str(end)},
         rows=groups[0].users + groups[1].users,
         model_version=refresh.model_version,
         index_version=refresh.index_version,
         reason=f"refresh {refresh.refresh}",
     )
-    return found
+    return lift
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,10 @@ class Campaign:
 
     def too_early(self, data_end: dt.date) -> str:
         """Why nothing can be said of it with data up to before `data_end`."""
-        made = f"refresh {self.refresh.refresh} was made on {self.refresh.refreshed_at:%Y-%m-%d}"
+        refreshed = f"refresh {self.refresh.refresh} was made on {self.refresh.refreshed_at:%Y-%m-%d}"
         exported = f"first exported on {self.exports[0].at:%Y-%m-%d}" if self.exports else "never exported"
         message = (
-            f"Too little time has passed: {made} as of {self.refresh.as_of} and {exported}, so a campaign can show from "
+            f"Too little time has passed: {refreshed} as of {self.refresh.as_of} and {exported}, so a campaign can show from "
             f"{self.first} on, and the data goes to {data_end - dt.timedelta(days=1)}."
         )
         if data_end <= self.first:
@@ -166,8 +168,8 @@ def _campaigns(settings: Settings, audience: str, days: int | None) -> tuple[Cam
 
 
 def _horizon(settings: Settings, refresh: Refresh) -> int:
-    asked = specification.version(settings, refresh.audience, refresh.spec_version).question.horizon_days
-    return asked or settings.horizon_days
+    horizon_days = specification.version(settings, refresh.audience, refresh.spec_version).question.horizon_days
+    return horizon_days or settings.horizon_days
 
 
 def _exports(settings: Settings, refresh: Refresh) -> tuple[Export, ...]:
@@ -186,11 +188,11 @@ def _exports(settings: Settings, refresh: Refresh) -> tuple[Export, ...]:
 def _matched(settings: Settings, refresh: Refresh) -> list[str]:
     """The texts, known at the refresh, that its demand matches."""
     population = Population.stored(settings, refresh.model_version, refresh.as_of)
-    weights = Demand(**refresh.demand).matched(population).weights()
-    known = [text.lower() for text, weight in zip(population.words, weights, strict=True) if weight >= 0.5]
-    if not known:
+    weights = Demand.of_dict(refresh.demand).matched(population).weights()
+    matched = [text.lower() for text, weight in zip(population.words, weights, strict=True) if weight >= 0.5]
+    if not matched:
         raise BadInput(f"No text of the data is what {refresh.audience!r} is about: say what counts by --text or --category.")
-    return known
+    return matched
 
 
 def _groups(
@@ -201,7 +203,7 @@ def _groups(
     texts: list[str],
     categories: list[str],
     channels: Sequence[str],
-    least: float,
+    min_amount: float,
 ) -> tuple[Group, Group]:
     """The exposed and the holdout. Exposures in the data are what was done to users, and count for nothing."""
     con = lake.connect(settings.duckdb_memory)
@@ -211,13 +213,13 @@ def _groups(
     con.register("wanted_categories", pa.table({"wanted": pa.array(categories, pa.string())}))
     rows = con.execute(
         f"WITH did AS (SELECT DISTINCT user_key FROM events WHERE event_date >= $first AND event_date < $end AND {OWN_ACT} "
-        "AND list_contains($channels, channel) AND abs(coalesce(amount, 0)) >= $least "
+        "AND list_contains($channels, channel) AND abs(coalesce(amount, 0)) >= $min_amount "
         "AND (lower(text) IN (FROM wanted_texts) OR lower(category) IN (FROM wanted_categories))) "
         "SELECT holdout, count(*), count(did.user_key) FROM members LEFT JOIN did USING (user_key) GROUP BY 1",
-        {"first": first, "end": end, "channels": list(channels), "least": least},
+        {"first": first, "end": end, "channels": list(channels), "min_amount": min_amount},
     ).fetchall()
-    found = {held_out: Group(users, did) for held_out, users, did in rows}
-    return found.get(False, Group(0, 0)), found.get(True, Group(0, 0))
+    groups = {held_out: Group(users, did) for held_out, users, did in rows}
+    return groups.get(False, Group(0, 0)), groups.get(True, Group(0, 0))
 
 
 def interval(exposed: Group, holdout: Group) -> tuple[float, float, float] | tuple[None, None, None]:

@@ -13,48 +13,52 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from found_platform import index, lake, rewriting
-from found_platform.audiences import prompts
+from found_platform import index, lake
+from found_platform.audiences import prompts, understanding
 from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.cache import single_flight
-from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.index import Publication
+from found_platform.outcomes import RANKS, Outcome, document
 from found_platform.privacy import audit, keys, suppression, vault
 from found_platform.rewriting import Rewriting, reading
 from found_platform.scoring import exact, filters, scorers
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import Evidence
-from found_platform.scoring.heads import Reach
+from found_platform.scoring.heads import OperatingPoint
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Check
+from found_platform.scoring.replay import Backtest
 from found_platform.scoring.scorers import Ranking
 from found_platform.scoring.scorers.prompt import TunedDemand
 from found_platform.settings import Settings
 
-MAX_DEMAND = 1000
 FEW_MATCHES = 1000
 """Under this many matching users, exact scoring is as fast as the index and never misses one."""
 FURTHER = 4
 """Times as many users are asked of the index where too few of the best may be targeted."""
 FEW_THEN = 200
-"""Users of a past moment whom a filter must select, for precision and reach to be theirs."""
+"""Users of a past moment whom a filter must select: below this, the precision of the whole population is reported."""
 
 
 @dataclass(frozen=True)
 class FoundUser:
-    """One user of an answer. `score` is of the mode: an inner product, or log-odds in replay, where `probability` is calibrated."""
+    """One user of an answer. `score` is of the mode: an inner product, or log-odds in replay, where `probability` is calibrated.
+
+    `expected` is there where users are ranked by affinity (the share of their acts) or by value (the amount).
+    """
 
     user_id: str
     score: float
     probability: float | None = None
+    expected: float | None = None
     evidence: list[Evidence] | None = None
 
 
 @dataclass(frozen=True)
 class Audience:
     """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
-    `aligned` asks it as it stands, and a prompt has none. `note` says in a sentence why there is nobody, where there is nobody."""
+    `aligned` asks it as it stands, and a prompt has none. `outcome` is what was asked, as plain data, where the log was asked;
+    `warning` says why it may be no answer to the sentence; `note` why there is nobody, where there is nobody."""
 
     query: str
     rewriting: Rewriting | None
@@ -67,9 +71,12 @@ class Audience:
     count: int
     users: list[FoundUser] = field(default_factory=list)
     note: str | None = None
+    outcome: dict[str, Any] | None = None
+    warning: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        rewritten = None if self.rewriting is None else self.rewriting.as_dict()
+        return {**asdict(replace(self, rewriting=None)), "rewriting": rewritten}
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,10 @@ class Scored:
     Attributes:
         rows: (N,) where the users stand in the population; `keys` are theirs.
         scores: (N,) of the mode.
-        probabilities: (N,) calibrated, in replay.
-        check: how a past window was told, in replay.
-        curve: reach and precision in that window, of the users whom the filter selects; see `heads.Reach`.
+        probabilities: (N,) calibrated, in replay; None where users are ranked by something else than a chance.
+        expected: (N,) the share of their acts, or the amount, where they are ranked by it.
+        backtest: how a past window was predicted, in replay.
+        curve: operating points in that window, of the users whom the filter selects.
         within: (U,) bool: the users whom the curve is about, as they are now.
         base: users with any history.
         selected: those of them whom the filter selects.
@@ -96,8 +104,9 @@ class Scored:
     rows: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray | None
-    check: Check | None
-    curve: tuple[Reach, ...]
+    expected: np.ndarray | None
+    backtest: Backtest | None
+    curve: tuple[OperatingPoint, ...]
     within: np.ndarray
     base: int
     selected: int
@@ -108,8 +117,10 @@ class Scored:
         if len(self.rows):
             return None
         if not self.selected:
-            return f"Nobody matches the filter {self.question.where!r}; {self.base:,} users have a history."
-        who = f"the {self.selected:,} users {'who match the filter' if self.question.where else 'with a history'}"
+            where = _where(self.question, self.demand.outcome)
+            asked_of = f"matches the filter {where!r}" if where else "did what the demand asks of them before"
+            return f"Nobody {asked_of}; {self.base:,} users have a history."
+        who = f"the {self.selected:,} users {'whom it is asked of' if self.selected < self.base else 'with a history'}"
         return f"None of {who} can be chosen: they are excluded, suppressed, or have not consented."
 
     @property
@@ -125,33 +136,31 @@ class Scored:
         return self.population.keys.take(self.rows)
 
 
-def check_demand(sentence: str) -> str:
-    """The sentence in normal form. Raises BadInput when it is empty or too long."""
-    sentence = normalise_text(sentence)
-    if not sentence:
-        raise BadInput('The demand is empty: say in one sentence whom you want to reach, such as "people who will soon buy gold".')
-    if len(sentence) > MAX_DEMAND:
-        raise BadInput(f"The demand has {len(sentence):,} characters: one sentence of at most {MAX_DEMAND:,} is understood.")
-    return sentence
-
-
 def check(question: Question) -> None:
     """Raises BadInput for a question that cannot be answered in any home."""
-    if (question.sentence is None) == (question.prompt is None):
-        raise BadInput("Ask with a sentence, or with the name of a tuned prompt.")
+    if sum(way is not None for way in (question.sentence, question.prompt, question.outcome)) != 1:
+        raise BadInput("Ask with a sentence, with the name of a tuned prompt, or with an outcome, and only one of them.")
     if question.sentence is not None:
-        check_demand(question.sentence)
+        understanding.check_demand(question.sentence)
     if question.mode not in scorers.modes():
         raise BadInput(f"The mode {question.mode!r} is not one of {', '.join(scorers.modes())}.")
-    if question.phrases and question.prompt is not None:
-        raise BadInput("Phrases say a sentence in other words: a prompt has none.")
+    if question.phrases and question.sentence is None:
+        raise BadInput("Phrases say a sentence in other words: a prompt or an outcome has none.")
+    if question.rank is not None and (question.rank not in RANKS or question.prompt is not None):
+        raise BadInput(f"--rank is {question.rank!r}: a sentence or an outcome is ranked by {', '.join(RANKS)}.")
     if question.horizon_days is not None and question.horizon_days < 1:
         raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
 
 
-def _filter(population: Population, question: Question) -> filters.Filter | None:
-    """Before anybody is ranked: a slip of the pen is said at once."""
-    return filters.parse(question.where, population.attributes.schema) if question.where else None
+def _filter(population: Population, question: Question, outcome: Outcome | None = None) -> filters.Filter | None:
+    """Before anybody is ranked: a slip of the pen is said at once. The filter of an outcome holds beside that of the question."""
+    where = _where(question, outcome)
+    return filters.parse(where, population.attributes.schema) if where else None
+
+
+def _where(question: Question, outcome: Outcome | None) -> str | None:
+    parts = [part for part in (question.where, outcome.among.where if outcome else None) if part]
+    return " AND ".join(f"({part})" for part in parts) if len(parts) > 1 else parts[0] if parts else None
 
 
 def score(settings: Settings, question: Question, exclude: frozenset[str] = frozenset()) -> Scored:
@@ -162,8 +171,10 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
     check(question)
     published = index.live(settings)
     population = _population(settings, published)
-    where = _filter(population, question)
-    return _score(population, published, question, where, exclude, *_rank(population, question))
+    _filter(population, question)
+    ranking, demand, rewritten = _rank(population, question)
+    where = _filter(population, question, demand.outcome)
+    return _score(population, published, question, where, exclude, ranking, demand, rewritten)
 
 
 def find(
@@ -184,19 +195,22 @@ def find(
     check(question)
     published = index.live(settings)
     population = _population(settings, published)
-    where = _filter(population, question)
+    _filter(population, question)
     ranking, demand, rewritten = _rank(population, question)
+    where = _filter(population, question, demand.outcome)
     note: str | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
     if not exact and size.top is not None and ranking.query is not None:
         hits = _search(population, published, ranking, where, size.top, exclude) or "the index found nobody who may be chosen"
     chances: list[float] | None = None
+    expected: list[float] | None = None
     if isinstance(hits, str):
         reason = f"{ranking.reason}; scored over all users: {hits}" if exact or ranking.query is not None else ranking.reason
         scored = _score(population, published, question, where, exclude, ranking, demand, rewritten)
         count = int((scored.scores >= size.min_score).sum()) if size.top is None else min(size.top, len(scored.rows))
         best = list(zip(population.keys.take(scored.rows[:count]), scored.scores[:count].tolist(), strict=True))
         chances = None if scored.probabilities is None else scored.probabilities[:count].tolist()
+        expected = None if scored.expected is None else scored.expected[:count].tolist()
         note = scored.nobody
         if not count and note is None:
             highest = f"the best of {len(scored.rows):,} users scores {scored.scores[0]:.3f}"
@@ -207,7 +221,7 @@ def find(
     without_id = vault.without_id(settings, len(best) - len(ids))
     evidence = _explain(population, ranking, demand, [key for key, _ in best if key in ids]) if explain else {}
     answer = Audience(
-        query=question.sentence if question.sentence is not None else demand.sentence,
+        query=understanding.in_words(question, demand, settings),
         rewriting=rewritten,
         mode=ranking.mode,
         reason="; ".join(filter(None, [reason, without_id])),
@@ -217,13 +231,21 @@ def find(
         index_version=published.name.removesuffix(".db"),
         count=len(ids),
         users=[
-            FoundUser(ids[key], round(value, 6), round(chances[i], 6) if chances else None, evidence.get(key))
+            FoundUser(
+                ids[key],
+                round(value, 6),
+                round(chances[i], 6) if chances else None,
+                round(expected[i], 6) if expected else None,
+                evidence.get(key),
+            )
             for i, (key, value) in enumerate(best)
             if key in ids
         ],
         note=note,
+        outcome=None if demand.outcome is None else document.as_data(demand.outcome),
+        warning=understanding.warning(rewritten),
     )
-    asked = {
+    options = {
         "top": size.top,
         "min_score": size.min_score,
         "exact": exact or None,
@@ -233,7 +255,7 @@ def find(
     audit.record(
         settings,
         "find",
-        question={**asdict(question), **asked},
+        question={**question.as_dict(), **options},
         rows=answer.count,
         model_version=answer.model_version,
         index_version=answer.index_version,
@@ -277,29 +299,21 @@ def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, 
         reason = f"the prompt {tuned.name} of {tuned.seeds} seed users, head {tuned.head.kind}: {tuned.head.chosen_because}"
         demand = TunedDemand(tuned.demand, head=tuned.head)
         return scorers.get("prompt").rank(population, demand, settings.horizon_days, reason=reason), Demand(tuned.demand), None
-    sentence = check_demand(question.sentence or "")
-    if not scorers.get(question.mode).rewrites:  # the fast way: nothing but the sentence is read
+    if question.sentence is not None and not scorers.get(question.mode).rewrites:  # the fast way: nothing but the sentence is read
+        sentence = understanding.check_demand(question.sentence)
         demand, read = Demand(sentence, question.phrases or ()), reading.read(sentence)
         ranking = scorers.rank(population, demand, question.mode, settings.horizon_days)
         notes = [f"who is near “{', '.join(read.unwanted)}” stays in: this mode leaves nobody out"] if read.unwanted else []
         return _noted(ranking, notes, read.min_amount), demand, None
-    ground = population.states.ground
-    if question.phrases is None:
-        rewritten = rewriting.chosen(settings, population.cutoff, ground).rewrite(sentence)
-    else:  # a person says it better; what is left out, how and when it is done stays as it was read
-        rewritten = rewriting.grounded(settings, population.cutoff, ground).rewrite(sentence)
-        sentences = (", ".join(question.phrases),)
-        rewritten = replace(rewritten, phrases=question.phrases, sentences=sentences, note="", by="a person")
-    demand = Demand.of(rewritten)
-    horizon_days = question.horizon_days or rewritten.horizon_days or settings.horizon_days
+    demand, rewritten, horizon_days = understanding.understood(population, question)
     ranking = scorers.rank(population, demand, question.mode, horizon_days)
-    notes = [rewritten.note] if rewritten.note not in ranking.reason else []
-    return _noted(ranking, notes, rewritten.min_amount), demand, rewritten
+    notes = [rewritten.note] if rewritten and rewritten.note not in ranking.reason else []
+    return _noted(ranking, notes, rewritten.min_amount if rewritten else None), demand, rewritten
 
 
-def _noted(ranking: Ranking, notes: list[str], least: float | None) -> Ranking:
+def _noted(ranking: Ranking, notes: list[str], min_amount: float | None) -> Ranking:
     """A ranking whose reason also says what of the demand it did not heed."""
-    amounts = [f"“at least {least:,g}” is not heeded: any amount counts"] if least and ranking.replayed is None else []
+    amounts = [f"“at least {min_amount:,g}” is not heeded: any amount counts"] if min_amount and ranking.replayed is None else []
     return replace(ranking, reason="; ".join([ranking.reason, *notes, *amounts]))
 
 
@@ -314,19 +328,24 @@ def _score(
     rewritten: Rewriting | None,
 ) -> Scored:
     settings, replayed = population.settings, ranking.replayed
-    curve, within = replayed.check.curve() if replayed else (), population.has_history
+    curve, within = replayed.backtest.curve() if replayed else (), population.has_history
     eligible = population.has_history & suppression.allowed(settings, population.keys.arrow, population.cutoff)
     selected = np.ones(len(eligible), bool)
     if where is not None:
         selected = _selected(settings, population.attributes, where)
         eligible &= selected
         if replayed is not None:
-            then = _selected(settings, replayed.check.known, where)
-            if then.sum() >= FEW_THEN:
-                curve, within = replayed.check.curve(then), within & selected
+            selected_then = _selected(settings, replayed.backtest.attributes, where)
+            if selected_then.sum() >= FEW_THEN:
+                curve, within = replayed.backtest.curve(selected_then), within & selected
             else:
-                few = f"past precision is that of all users: only {then.sum():,} that were looked at matched the filter then"
+                few = (
+                    f"past precision is that of all users: only {selected_then.sum():,} that were looked at matched the filter then"
+                )
                 ranking = replace(ranking, reason=f"{ranking.reason}; {few}")
+    if replayed is not None and replayed.about is not None:
+        selected &= replayed.about
+        eligible &= replayed.about
     eligible &= ~population.keys.mask(exclude)
     rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)
     return Scored(
@@ -338,8 +357,9 @@ def _score(
         rewriting=rewritten,
         rows=rows,
         scores=scores,
-        probabilities=replayed.probabilities[rows] if replayed else None,
-        check=replayed.check if replayed else None,
+        probabilities=replayed.probabilities[rows] if replayed and replayed.unit is None else None,
+        expected=replayed.probabilities[rows] * replayed.unit if replayed and replayed.unit is not None else None,
+        backtest=replayed.backtest if replayed else None,
         curve=curve,
         within=within,
         base=int(population.has_history.sum()),

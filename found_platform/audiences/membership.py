@@ -108,12 +108,12 @@ class Refresh:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a refresh did. `made` is the newest refresh now; `changed` is false where it came out as the last one.
+    """What a refresh did. `refresh` is the newest refresh now; `changed` is false where it came out as the last one.
 
     `size_before` is the size at the refresh before, None at the first.
     """
 
-    made: Refresh
+    refresh: Refresh
     changed: bool
     size_before: int | None
     scored: Scored
@@ -124,20 +124,20 @@ def refresh(settings: Settings, audience: str) -> Outcome:
 
     Raises BadInput where there is no such audience, or one that it leaves out has no members yet.
     """
-    wanted = specification.newest(settings, audience)
+    spec = specification.newest(settings, audience)
     with _turn(settings, audience):
         delta_versions = {table: lake.version(settings.lake, table) for table in LIVE if lake.exists(settings.lake, table)}
-        scored = lookup.score(settings, wanted.question, excluded(settings, wanted))
-        cut = sizing.cut(wanted, scored)
+        scored = lookup.score(settings, spec.question, excluded(settings, spec))
+        cut = sizing.cut(spec, scored)
         chosen = scored.keys[: cut.size]
         before = last(settings, audience)
         old = members(settings, before) if before else MEMBERS_SCHEMA.empty_table()
-        then, now = set(old["user_key"].to_pylist()), set(chosen)
-        kept_out = held_out(settings, audience, chosen, wanted.holdout)
-        made = Refresh(
+        old_keys, new_keys = set(old["user_key"].to_pylist()), set(chosen)
+        kept_out = held_out(settings, audience, chosen, spec.holdout)
+        current = Refresh(
             audience=audience,
             refresh=before.refresh + 1 if before else 1,
-            spec_version=wanted.version,
+            spec_version=spec.version,
             refreshed_at=dt.datetime.now(dt.UTC),
             as_of=dt.date.fromisoformat(scored.published.as_of),
             model_version=scored.published.model_version,
@@ -145,7 +145,7 @@ def refresh(settings: Settings, audience: str) -> Outcome:
             refreshed_by=str(actor.current()),
             mode=scored.mode,
             reason=scored.reason,
-            demand=_plain(asdict(scored.demand)),
+            demand=_plain(scored.demand.as_dict()),
             rewriting=_plain(scored.rewriting.as_dict()) if scored.rewriting else None,
             base=scored.base,
             eligible=len(scored.rows),
@@ -153,44 +153,44 @@ def refresh(settings: Settings, audience: str) -> Outcome:
             size_because=cut.why,
             threshold=float(scored.scores[cut.size - 1]) if cut.size else None,
             held_out=int(kept_out.sum()),
-            joins=len(now - then),
-            leaves=len(then - now),
+            joins=len(new_keys - old_keys),
+            leaves=len(old_keys - new_keys),
             delta_versions={**scored.population.states.delta_versions, **delta_versions},
         )
-        rows = _rows(made, chosen, scored, kept_out)
-        changed = before is None or not _same(before, old, made, rows)
+        rows = _rows(current, chosen, scored, kept_out)
+        changed = before is None or not _same(before, old, current, rows)
         if changed:
-            _write(settings, made, rows)
+            _write(settings, current, rows)
         else:
             assert before is not None
-            made = before
+            current = before
     audit.record(
         settings,
         "refresh",
         audience=audience,
-        question=wanted.said(),
+        question=spec.summary(),
         rows=cut.size,
-        model_version=made.model_version,
-        index_version=made.index_version,
-        reason=f"refresh {made.refresh}" + ("" if changed else ", nothing had changed"),
+        model_version=current.model_version,
+        index_version=current.index_version,
+        reason=f"refresh {current.refresh}" + ("" if changed else ", nothing had changed"),
     )
-    return Outcome(made, changed, before.size if before else None, scored)
+    return Outcome(current, changed, before.size if before else None, scored)
 
 
 def made_from(settings: Settings, audience: str) -> str:
     """What a refresh would be made from now, in one line: where it stays the same, so do the members."""
-    wanted = specification.newest(settings, audience)
-    left_out = [last(settings, name) for name in wanted.without_audiences]
-    said = [wanted.version, index.live(settings).name, [r and r.refresh for r in left_out], settings.consent_column]
-    said += [lake.version(settings.lake, t) for t in (suppression.TABLE, "raw_profile") if lake.exists(settings.lake, t)]
-    said += [prompts.fingerprint(settings)] if wanted.question.prompt else [settings.rewriter, settings.rewriter_endpoint]
-    return json.dumps(said)
+    spec = specification.newest(settings, audience)
+    left_out = [last(settings, name) for name in spec.without_audiences]
+    inputs = [spec.version, index.live(settings).name, [r and r.refresh for r in left_out], settings.consent_column]
+    inputs += [lake.version(settings.lake, t) for t in (suppression.TABLE, "raw_profile") if lake.exists(settings.lake, t)]
+    inputs += [prompts.fingerprint(settings)] if spec.question.prompt else [settings.rewriter, settings.rewriter_endpoint]
+    return json.dumps(inputs)
 
 
-def excluded(settings: Settings, wanted: Specification) -> frozenset[str]:
+def excluded(settings: Settings, spec: Specification) -> frozenset[str]:
     """The keys of everybody whom a specification leaves out, as it stands now: also the holdouts of the audiences it names."""
-    left_out = set(wanted.without_users)
-    for name in wanted.without_audiences:
+    left_out = set(spec.without_users)
+    for name in spec.without_audiences:
         newest = last(settings, name)
         if newest is None:
             raise BadInput(
@@ -211,12 +211,12 @@ def held_out(settings: Settings, audience: str, user_keys: Sequence[str], share:
     return np.frombuffer(b"".join(hashes), dtype=">u8") < share * 2.0**64
 
 
-def jump(before: int | None, now: int) -> str | None:
+def jump(before: int | None, size: int) -> str | None:
     """A warning where the size is no longer what it was; None where it is, or where there was none."""
-    if before is None or abs(now - before) <= JUMP * before:
+    if before is None or abs(size - before) <= JUMP * before:
         return None
-    change = f"{(now - before) / before:+.0%}" if before else "from nobody"
-    return f"the size goes from {before:,} to {now:,} ({change}), more than {JUMP:.0%}"
+    change = f"{(size - before) / before:+.0%}" if before else "from nobody"
+    return f"the size goes from {before:,} to {size:,} ({change}), more than {JUMP:.0%}"
 
 
 def history(settings: Settings, audience: str) -> list[Refresh]:
@@ -224,7 +224,14 @@ def history(settings: Settings, audience: str) -> list[Refresh]:
     if not lake.exists(settings.lake, REFRESHES):
         return []
     rows = lake.read(settings.lake, REFRESHES, pad.field("audience") == audience).sort_by([("refresh", "descending")]).to_pylist()
-    return [Refresh(**{**row, **{name: json.loads(row[name] or "null") for name in JSON}}) for row in rows]
+    return [_read(row) for row in rows]
+
+
+def _read(row: dict[str, Any]) -> Refresh:
+    """A row of `audience_refreshes`. Older homes call the demand's minimum amount `least`."""
+    documents = {name: json.loads(row[name] or "null") for name in JSON}
+    demand = {"min_amount" if key == "least" else key: value for key, value in documents["demand"].items()}
+    return Refresh(**{**row, **documents, "demand": demand})
 
 
 def last(settings: Settings, audience: str) -> Refresh | None:
@@ -248,8 +255,8 @@ def rows_hash(settings: Settings, of: Refresh) -> str:
     """A hash of who is in an audience at a refresh, with score and holdout."""
     mine = (pad.field("audience") == of.audience) & (pad.field("refresh") == of.refresh)
     hashed = [f.name for f in _OF_A_REFRESH if f.name != "audience"]
-    found = lake.row_hashes(settings.lake, MEMBERS, "audience", mine, drop=hashed) if of.size else {}
-    return found.get(of.audience, (0, "nobody"))[1]
+    hashes = lake.row_hashes(settings.lake, MEMBERS, "audience", mine, drop=hashed) if of.size else {}
+    return hashes.get(of.audience, (0, "nobody"))[1]
 
 
 def moved(settings: Settings, audience: str, number: int) -> tuple[list[str], list[str]]:
@@ -259,8 +266,8 @@ def moved(settings: Settings, audience: str, number: int) -> tuple[list[str], li
         for r in history(settings, audience)
         if number - 1 <= r.refresh <= number
     }
-    then, now = of.get(number - 1, set()), of[number]
-    return sorted(now - then), sorted(then - now)
+    old_keys, new_keys = of.get(number - 1, set()), of[number]
+    return sorted(new_keys - old_keys), sorted(old_keys - new_keys)
 
 
 def forget(settings: Settings, audience: str) -> None:
@@ -284,9 +291,9 @@ def _turn(settings: Settings, audience: str) -> FileLock:
     return FileLock(locks / f"audience-{audience}.lock")
 
 
-def _rows(made: Refresh, chosen: list[str], scored: Scored, kept_out: np.ndarray) -> pa.Table:
-    said = asdict(made)
-    of_refresh = {f.name: pa.array([said[f.name]] * len(chosen), f.type) for f in _OF_A_REFRESH}
+def _rows(current: Refresh, chosen: list[str], scored: Scored, kept_out: np.ndarray) -> pa.Table:
+    fields = asdict(current)
+    of_refresh = {f.name: pa.array([fields[f.name]] * len(chosen), f.type) for f in _OF_A_REFRESH}
     chances = [None] * len(chosen) if scored.probabilities is None else scored.probabilities[: len(chosen)]
     return pa.table(
         {
@@ -300,18 +307,18 @@ def _rows(made: Refresh, chosen: list[str], scored: Scored, kept_out: np.ndarray
     )
 
 
-def _same(before: Refresh, old: pa.Table, made: Refresh, rows: pa.Table) -> bool:
+def _same(before: Refresh, old: pa.Table, current: Refresh, rows: pa.Table) -> bool:
     """Whether a refresh came out as the one before it; the last bits of a score may differ from run to run."""
-    if any(getattr(before, made_from) != getattr(made, made_from) for made_from in MADE_FROM) or len(old) != len(rows):
+    if any(getattr(before, field) != getattr(current, field) for field in MADE_FROM) or len(old) != len(rows):
         return False
     old, rows = (table.select(["user_key", "holdout", "score"]).sort_by("user_key") for table in (old, rows))
     who = ["user_key", "holdout"]
     return old.select(who).equals(rows.select(who)) and np.allclose(old["score"].to_numpy(), rows["score"].to_numpy(), 1e-6, 1e-9)
 
 
-def _write(settings: Settings, made: Refresh, rows: pa.Table) -> None:
-    mine = f"audience = '{made.audience}' AND refresh = {made.refresh}"
+def _write(settings: Settings, current: Refresh, rows: pa.Table) -> None:
+    mine = f"audience = '{current.audience}' AND refresh = {current.refresh}"
     lake.replace(settings.lake, MEMBERS, rows, schema=MEMBERS_SCHEMA, partition_by=("audience", "refresh"), predicate=mine)
-    said = asdict(made)
-    said |= {name: said[name] and json.dumps(said[name], ensure_ascii=False) for name in JSON}
-    lake.append(settings.lake, REFRESHES, pa.Table.from_pylist([said], REFRESHES_SCHEMA), schema=REFRESHES_SCHEMA)
+    document = asdict(current)
+    document |= {name: document[name] and json.dumps(document[name], ensure_ascii=False) for name in JSON}
+    lake.append(settings.lake, REFRESHES, pa.Table.from_pylist([document], REFRESHES_SCHEMA), schema=REFRESHES_SCHEMA)

@@ -1,13 +1,13 @@
-"""The scores of an audience, and its reach and precision in a past window, as a picture."""
+"""The scores of an audience, and its precision at each reach in a past window, as a picture."""
 
 import io
 from collections.abc import Sequence
 
 from found_platform.audiences.preview import Histogram
-from found_platform.scoring.heads import Reach
+from found_platform.scoring.heads import OperatingPoint
 
 
-def plot(scores: Histogram, curve: Sequence[Reach]) -> bytes:
+def plot(scores: Histogram, curve: Sequence[OperatingPoint]) -> bytes:
     """PNG: the histogram of scores, members apart; where there is a curve, beside it."""
     import matplotlib
 
@@ -25,13 +25,13 @@ def plot(scores: Histogram, curve: Sequence[Reach]) -> bytes:
     left.set(xlabel="score", ylabel="users (log scale)", title="everybody who can be chosen", yscale="log")
     if curve:
         right = axes[0, 1]
-        points = sorted(curve, key=lambda reach: reach.share)
-        reach = [p.share for p in points]
-        right.fill_between(reach, [p.low for p in points], [p.high for p in points], alpha=0.25, label="95 % interval")
-        right.plot(reach, [p.precision for p in points], marker=".", label="precision")
-        right.plot(reach, [p.recall for p in points], marker=".", linestyle="--", color="tab:gray", label="recall")
+        points = sorted(curve, key=lambda point: point.share)
+        shares = [p.share for p in points]
+        right.fill_between(shares, [p.low for p in points], [p.high for p in points], alpha=0.25, label="95 % interval")
+        right.plot(shares, [p.precision for p in points], marker=".", label="precision")
+        right.plot(shares, [p.recall for p in points], marker=".", linestyle="--", color="tab:gray", label="recall")
         right.set(xscale="log", ylim=(0, 1.02), xlabel="reach: share of users", title="in a past window")
-        right.set_xticks(reach, [f"{share:.0%}" for share in reach], minor=False, fontsize=7)
+        right.set_xticks(shares, [f"{share:.0%}" for share in shares], minor=False, fontsize=7)
         right.minorticks_off()
         right.yaxis.set_major_formatter(PercentFormatter(1))
         right.legend(fontsize=8)

@@ -12,7 +12,7 @@ from found_platform.privacy import audit, keys, vault
 from found_platform.rewriting import Rewriting
 from found_platform.scoring import evidence
 from found_platform.scoring.evidence import Evidence, Typical
-from found_platform.scoring.heads import Bin, Reach
+from found_platform.scoring.heads import Bin, OperatingPoint
 from found_platform.settings import Settings
 
 SAMPLE = 10
@@ -68,7 +68,7 @@ class Preview:
     sample: list[Sampled]
     typical: list[Typical]
     histogram: Histogram
-    curve: tuple[Reach, ...]
+    curve: tuple[OperatingPoint, ...]
     reliability: tuple[Bin, ...]
     overlaps: list[Overlap]
     last_size: int | None
@@ -78,22 +78,22 @@ class Preview:
         return asdict(self)
 
 
-def preview(settings: Settings, wanted: Specification) -> Preview:
+def preview(settings: Settings, draft: Specification) -> Preview:
     """Scores everybody for a specification, and saves nothing but a row in the audit."""
-    scored = lookup.score(settings, wanted.question, membership.excluded(settings, wanted))
-    cut = sizing.cut(wanted, scored)
+    scored = lookup.score(settings, draft.question, membership.excluded(settings, draft))
+    cut = sizing.cut(draft, scored)
     chosen = scored.keys[: cut.size]
-    before = membership.last(settings, wanted.audience)
-    without_id = vault.without_id(settings, cut.size - keys.known(settings, chosen))
+    before = membership.last(settings, draft.audience)
+    without_id = vault.without_id(settings, cut.size - keys.count_known(settings, chosen))
     jump = membership.jump(before.size if before else None, cut.size)
     index_version = scored.published.name.removesuffix(".db")
-    made = Preview(
+    previewed = Preview(
         size=cut.size,
         size_because=cut.why,
         share_of_base=cut.size / scored.base if scored.base else 0.0,
         base=scored.base,
         eligible=len(scored.rows),
-        held_out=int(membership.held_out(settings, wanted.audience, chosen, wanted.holdout).sum()),
+        held_out=int(membership.held_out(settings, draft.audience, chosen, draft.holdout).sum()),
         mode=scored.mode,
         reason=scored.reason,
         rewriting=scored.rewriting,
@@ -104,21 +104,21 @@ def preview(settings: Settings, wanted: Specification) -> Preview:
         typical=evidence.typical(scored.population, scored.rows[: cut.size]),
         histogram=histogram(scored, cut.size),
         curve=scored.curve,
-        reliability=scored.check.reliability if scored.check else (),
-        overlaps=_overlaps(settings, wanted.audience, set(chosen)),
+        reliability=scored.backtest.reliability if scored.backtest else (),
+        overlaps=_overlaps(settings, draft.audience, set(chosen)),
         last_size=before.size if before else None,
         warning="; ".join(filter(None, [jump, without_id])) or None,
     )
     audit.record(
         settings,
         "preview",
-        audience=None if wanted.audience == specification.UNNAMED else wanted.audience,
-        question=wanted.said(),
+        audience=None if draft.audience == specification.UNNAMED else draft.audience,
+        question=draft.summary(),
         rows=cut.size,
-        model_version=made.model_version,
+        model_version=previewed.model_version,
         index_version=index_version,
     )
-    return made
+    return previewed
 
 
 def histogram(scored: Scored, size: int) -> Histogram:
@@ -150,12 +150,12 @@ def _sample(settings: Settings, scored: Scored, size: int) -> list[Sampled]:
 
 
 def _overlaps(settings: Settings, audience: str, chosen: set[str]) -> list[Overlap]:
-    found = []
+    overlaps = []
     for name in specification.names(settings):
         newest = membership.last(settings, name)
         if name == audience or newest is None:
             continue
         theirs = set(membership.members(settings, newest)["user_key"].to_pylist())
         shared, both = len(chosen & theirs), len(chosen | theirs)
-        found.append(Overlap(name, len(theirs), shared, shared / both if both else 0.0))
-    return sorted(found, key=lambda overlap: -overlap.jaccard)
+        overlaps.append(Overlap(name, len(theirs), shared, shared / both if both else 0.0))
+    return sorted(overlaps, key=lambda overlap: -overlap.jaccard)

@@ -23,7 +23,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy import suppression
 from found_platform.scoring import few_shot, scorers
 from found_platform.scoring.demand import Demand
-from found_platform.scoring.few_shot import Head, Tuner
+from found_platform.scoring.few_shot import FewShotHead, Tuner
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
@@ -72,7 +72,7 @@ class Tuned:
     as_of: str
     seeds: int
     negatives: int
-    head: Head
+    head: FewShotHead
     missing: frozenset[str] = frozenset()
 
 
@@ -91,23 +91,23 @@ def tune(settings: Settings, name: str, demand: str, seeds: AbstractSet[str], ne
     demand = normalise_text(demand)
     if not demand:
         raise BadInput('The demand is empty: say in one sentence whom you want to reach, such as "people who will soon buy gold".')
-    wanted = Specification(name, demand, frozenset(seeds), frozenset(negatives or ()))
+    spec = Specification(name, demand, frozenset(seeds), frozenset(negatives or ()))
     published = index.live(settings)
-    found = _tune(settings, wanted, published.model_version, dt.date.fromisoformat(published.as_of))
-    rows = [(key, True) for key in sorted(wanted.seeds)] + [(key, False) for key in sorted(wanted.negatives)]
+    tuned = _tune(settings, spec, published.model_version, dt.date.fromisoformat(published.as_of))
+    rows = [(key, True) for key in sorted(spec.seeds)] + [(key, False) for key in sorted(spec.negatives)]
     table = pa.Table.from_pylist([{"prompt": name, "demand": demand, "user_key": k, "wanted": w} for k, w in rows], schema=SCHEMA)
     lake.replace(settings.lake, TABLE, table, schema=SCHEMA, partition_by=("prompt",), predicate=f"prompt = '{name}'")
-    return _register(settings, wanted, found)
+    return _register(settings, spec, tuned)
 
 
 def retune(settings: Settings, model_version: str, as_of: dt.date) -> tuple[list[Tuned], dict[str, str]]:
     """Every saved prompt for a model version and a day, and by name why one cannot be tuned. What is there is not tuned again."""
     tuned, failed = [], {}
     for name in names(settings):
-        wanted = specification(settings, name)
+        spec = specification(settings, name)
         try:
-            there = _registered(settings, name, model_version, as_of=str(as_of), specification=wanted.digest)
-            tuned.append(there or _register(settings, wanted, _tune(settings, wanted, model_version, as_of)))
+            registered = _registered(settings, name, model_version, as_of=str(as_of), specification=spec.digest)
+            tuned.append(registered or _register(settings, spec, _tune(settings, spec, model_version, as_of)))
         except BadInput as why:
             failed[name] = str(why)
     return tuned, failed
@@ -136,9 +136,11 @@ def specification(settings: Settings, name: str) -> Specification:
     """What a prompt is tuned from. Raises BadInput for a name that is not saved."""
     rows = lake.read(settings.lake, TABLE, pad.field("prompt") == name).to_pylist() if lake.exists(settings.lake, TABLE) else []
     if not rows:
-        there = ", ".join(names(settings)) or "none is saved"
-        raise BadInput(f"There is no prompt {name!r} ({there}): make it with `found audience tune NAME --demand … --seeds FILE`.")
-    seeds, negatives = (frozenset(r["user_key"] for r in rows if r["wanted"] == wanted) for wanted in (True, False))
+        saved_names = ", ".join(names(settings)) or "none is saved"
+        raise BadInput(
+            f"There is no prompt {name!r} ({saved_names}): make it with `found audience tune NAME --demand … --seeds FILE`."
+        )
+    seeds, negatives = (frozenset(r["user_key"] for r in rows if r["wanted"] == is_seed) for is_seed in (True, False))
     return Specification(name, rows[0]["demand"], seeds, negatives)
 
 
@@ -162,25 +164,25 @@ def fingerprint(settings: Settings) -> str:
     return lake.table_hash(settings.lake, TABLE) if lake.exists(settings.lake, TABLE) else ""
 
 
-def _tune(settings: Settings, wanted: Specification, model_version: str, as_of: dt.date) -> Tuned:
+def _tune(settings: Settings, spec: Specification, model_version: str, as_of: dt.date) -> Tuned:
     """A prompt that is not registered yet."""
     population = _population(settings, model_version, as_of)
-    known = np.flatnonzero(population.has_history)
-    keys, vectors = population.keys.take(known), population.vectors[known]
+    with_history = np.flatnonzero(population.has_history)
+    keys, vectors = population.keys.take(with_history), population.vectors[with_history]
     row = {key: i for i, key in enumerate(keys)}
-    seeds, negatives = (sorted(row[key] for key in group if key in row) for group in (wanted.seeds, wanted.negatives))
-    missing = (wanted.seeds | wanted.negatives) - row.keys()
+    seeds, negatives = (sorted(row[key] for key in group if key in row) for group in (spec.seeds, spec.negatives))
+    missing = (spec.seeds | spec.negatives) - row.keys()
     if len(seeds) < few_shot.MIN_SEEDS:
         raise BadInput(
-            f"Of {len(wanted.seeds)} seeds of the prompt {wanted.name!r}, {len(seeds)} have a history before {as_of}: "
+            f"Of {len(spec.seeds)} seeds of the prompt {spec.name!r}, {len(seeds)} have a history before {as_of}: "
             f"{few_shot.MIN_SEEDS} at least are needed. Check that the ids are written as in the source."
         )
-    asked = _asked(population, wanted.demand)
-    head = few_shot.fit(vectors, keys, seeds, negatives, asked, tuner(population.model, wanted.demand))
+    demand_query = _query_of(population, spec.demand)
+    head = few_shot.fit(vectors, keys, seeds, negatives, demand_query, tuner(population.model, spec.demand))
     offered = head.suggested_negatives
     may_be_shown = suppression.allowed(settings, offered, as_of)
     head = replace(head, suggested_negatives=[key for key, may in zip(offered, may_be_shown, strict=True) if may])
-    return Tuned(wanted.name, wanted.demand, "", model_version, str(as_of), len(seeds), len(negatives), head, frozenset(missing))
+    return Tuned(spec.name, spec.demand, "", model_version, str(as_of), len(seeds), len(negatives), head, frozenset(missing))
 
 
 def _population(settings: Settings, model_version: str, as_of: dt.date) -> Population:
@@ -190,18 +192,18 @@ def _population(settings: Settings, model_version: str, as_of: dt.date) -> Popul
     return Population.stored(settings, model_version, as_of)
 
 
-def _asked(population: Population, demand: str) -> np.ndarray:
+def _query_of(population: Population, demand: str) -> np.ndarray:
     """The demand before any seed is seen, as a query (W',): what `auto` says of everybody, imitated where it is no query itself."""
     settings = population.settings
-    wanted = Demand.of(rewriting.chosen(settings, population.cutoff, population.states.ground).rewrite(demand))
-    ranking = scorers.rank(population, wanted, scorers.DEFAULT, settings.horizon_days)
+    rewritten = Demand.of(rewriting.chosen(settings, population.cutoff, population.states.ground).rewrite(demand))
+    ranking = scorers.rank(population, rewritten, scorers.DEFAULT, settings.horizon_days)
     if ranking.query is not None:
         return ranking.query
-    known = population.has_history
-    return few_shot.imitate(population.vectors[known], ranking.of(population.vectors)[known])
+    with_history = population.has_history
+    return few_shot.imitate(population.vectors[with_history], ranking.of(population.vectors)[with_history])
 
 
-def _register(settings: Settings, wanted: Specification, tuned: Tuned) -> Tuned:
+def _register(settings: Settings, spec: Specification, tuned: Tuned) -> Tuned:
     """Registers a prompt; returns it with its version."""
     about = {k: v for k, v in asdict(tuned).items() if k not in ("version", "missing", "head")}
     head = {k: v for k, v in asdict(tuned.head).items() if k not in ("query", "suggested_negatives")}
@@ -213,7 +215,7 @@ def _register(settings: Settings, wanted: Specification, tuned: Tuned) -> Tuned:
         run_name=f"{tuned.name} for version {tuned.model_version}",
         parameters={"head": tuned.head.kind},
         metrics={"leave_one_out": tuned.head.leave_one_out[tuned.head.kind]},
-        tags={"model_version": tuned.model_version, "as_of": tuned.as_of, "specification": wanted.digest},
+        tags={"model_version": tuned.model_version, "as_of": tuned.as_of, "specification": spec.digest},
     )
     return Tuned(**{**tuned.__dict__, "version": version})
 
@@ -224,5 +226,5 @@ def _registered(settings: Settings, name: str, model_version: str, **tags: str) 
     if newest is None:
         return None
     version, about, query = newest
-    head = Head(**about.pop("head"), query=query, suggested_negatives=[])
+    head = FewShotHead(**about.pop("head"), query=query, suggested_negatives=[])
     return Tuned(**about, version=version, head=head)

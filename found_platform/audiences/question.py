@@ -1,9 +1,11 @@
 """What is asked, as plain data: whom to reach, and how many. Nothing else belongs here, and nothing heavy is imported."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from found_platform.errors import BadInput
+from found_platform.outcomes import Outcome, document
 
 LEVELS = ("narrow", "balanced", "broad")
 """Sizes by past precision, see `sizing`."""
@@ -11,13 +13,15 @@ LEVELS = ("narrow", "balanced", "broad")
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: a `sentence`, or the name of a tuned `prompt`.
+    """What is asked: a `sentence`, the name of a tuned `prompt`, or an `outcome` as a person states it.
 
     Attributes:
         phrases: a person's own rewriting of the sentence; None takes the rewriter's.
         where: a filter, see `scoring.filters`.
         mode: one of `scorers.modes()`; a prompt has none.
         horizon_days: how far ahead; None takes what the sentence says, or the home's.
+        rank: by the chance of it, by affinity or by value; None takes what the sentence says.
+        anyway: answer a sentence that was not understood too.
     """
 
     sentence: str | None = None
@@ -26,6 +30,14 @@ class Question:
     where: str | None = None
     mode: str = "auto"
     horizon_days: int | None = None
+    outcome: Outcome | None = None
+    rank: str | None = None
+    anyway: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is asked, as plain data; what is not said is None."""
+        outcome = None if self.outcome is None else document.as_data(self.outcome)
+        return {**asdict(self), "outcome": outcome, "anyway": self.anyway or None}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from found_platform.audiences.lookup import Scored
 from found_platform.audiences.specification import Specification
-from found_platform.scoring.heads import Reach
+from found_platform.scoring.heads import OperatingPoint
 
 KEPT = {"narrow": 0.75, "balanced": 0.5, "broad": 0.25}
 """Share of the best advantage over chance that a level keeps."""
@@ -35,11 +35,11 @@ def cut(specification: Specification, scored: Scored) -> Cut:
     """How many of the users in `scored`, best first, are members."""
     if scored.nobody is not None:
         return Cut(0, scored.nobody.removesuffix("."))
-    there, asked = len(scored.rows), specification.size
-    lowest, level = asked.min_score, asked.level
-    if asked.top is not None:
-        size = min(asked.top, there)
-        return Cut(size, "as many as asked for" if size == asked.top else f"only {there:,} users can be chosen")
+    available, requested = len(scored.rows), specification.size
+    lowest, level = requested.min_score, requested.level
+    if requested.top is not None:
+        size = min(requested.top, available)
+        return Cut(size, "as many as asked for" if size == requested.top else f"only {available:,} users can be chosen")
     if lowest is not None:
         return Cut(_reaching(scored, lowest), f"scores of {lowest:g} or more")
     assert level is not None
@@ -47,27 +47,28 @@ def cut(specification: Specification, scored: Scored) -> Cut:
     if share is None:
         lack = "the past window shows no advantage over chance" if scored.curve else "there is no past window to size it by"
         return Cut(
-            min(there, max(1, round(SHARES[level] * there))), f"{SHARES[level]:.0%} of those who can be chosen, since {lack}"
+            min(available, max(1, round(SHARES[level] * available))),
+            f"{SHARES[level]:.0%} of those who can be chosen, since {lack}",
         )
     everybody = scored.ranking.of(scored.population.vectors)[scored.within]
     place = max(1, round(share * len(everybody)))
     lowest = float(np.partition(everybody, -place)[-place])
-    said = f"in a past window, the best {share:.1%} of users kept {KEPT[level]:.0%} of the best precision's advantage over chance"
-    return Cut(_reaching(scored, lowest), f"{said}; now these score {lowest:.3f} or more")
+    basis = f"in a past window, the best {share:.1%} of users kept {KEPT[level]:.0%} of the best precision's advantage over chance"
+    return Cut(_reaching(scored, lowest), f"{basis}; now these score {lowest:.3f} or more")
 
 
 def _reaching(scored: Scored, lowest: float) -> int:
     return int(np.count_nonzero(scored.scores >= lowest))
 
 
-def widest(curve: Sequence[Reach], kept: float) -> float | None:
+def widest(curve: Sequence[OperatingPoint], kept: float) -> float | None:
     """The widest share of users whose precision keeps this share of the advantage that the best precision has over chance.
 
     Between two points of the curve the advantage is taken to fall evenly. None where even the best precision is not above chance
     with the certainty of its interval.
     """
-    points = sorted(curve, key=lambda reach: reach.share)
-    chance, best = points[-1].precision, max(points, key=lambda reach: reach.precision)
+    points = sorted(curve, key=lambda point: point.share)
+    chance, best = points[-1].precision, max(points, key=lambda point: point.precision)
     if best.low <= chance:
         return None
     shares = np.array([p.share for p in points])

@@ -65,11 +65,11 @@ class Specification(BaseModel):
         parts = {f.name: data.get(f.name) for f in fields(Size)}
         return {**{k: v for k, v in data.items() if k not in parts}, "size": Size(**parts)}
 
-    def said(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """What was asked, for the audit and for provenance: no user is named in it."""
-        asked = {k: v for k, v in asdict(self.question).items() if v is not None}
+        question = {k: v for k, v in self.question.as_dict().items() if v is not None}
         left_out = {"without_audiences": list(self.without_audiences) or None, "without_users": len(self.without_users) or None}
-        return {k: v for k, v in {**asked, **left_out, **asdict(self.size), "holdout": self.holdout}.items() if v is not None}
+        return {k: v for k, v in {**question, **left_out, **asdict(self.size), "holdout": self.holdout}.items() if v is not None}
 
 
 def draft(settings: Settings, **parts: Any) -> Specification:
@@ -78,7 +78,7 @@ def draft(settings: Settings, **parts: Any) -> Specification:
     Raises BadInput that names what cannot be used.
     """
     try:
-        made = Specification(**parts)
+        drafted = Specification(**parts)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -87,46 +87,46 @@ def draft(settings: Settings, **parts: Any) -> Specification:
         if where == "audience" or where.startswith("without_audiences"):
             why = "an audience's name is of small letters, digits, - and _, 64 at most, and starts with a letter or a digit"
         raise BadInput(f"{what}{why}.") from None
-    lookup.check(made.question)
-    if made.question.where:
-        filters.parse(made.question.where, index.filter_columns(settings))
-    for name in made.without_audiences:
+    lookup.check(drafted.question)
+    if drafted.question.where:
+        filters.parse(drafted.question.where, index.filter_columns(settings))
+    for name in drafted.without_audiences:
         newest(settings, name)
     try:
-        _order({**_without(settings, names(settings)), made.audience: made.without_audiences})
+        _order({**_without(settings, names(settings)), drafted.audience: drafted.without_audiences})
     except graphlib.CycleError as error:
         circle = " -> ".join(error.args[1])
         raise BadInput(f"The audiences leave one another out in a circle: {circle}. Leave one of them in.") from None
-    return made
+    return drafted
 
 
-def save(settings: Settings, made: Specification) -> Specification:
+def save(settings: Settings, drafted: Specification) -> Specification:
     """Keeps a specification as the next version of its audience, made now by whoever asks."""
     locks = settings.home / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{TABLE}.version.lock"):
-        last = _rows(settings, made.audience)
-        now = {"version": max((r["version"] for r in last), default=0) + 1, "created_by": str(actor.current())}
-        made = made.model_copy(update={**now, "created_at": dt.datetime.now(dt.UTC)})
+        last = _rows(settings, drafted.audience)
+        stamp = {"version": max((r["version"] for r in last), default=0) + 1, "created_by": str(actor.current())}
+        drafted = drafted.model_copy(update={**stamp, "created_at": dt.datetime.now(dt.UTC)})
         row = {
-            "audience": made.audience,
-            "version": made.version,
-            "specification": made.model_dump_json(exclude={"without_users"}),
-            "without_users": list(made.without_users),
-            "created_by": made.created_by,
-            "created_at": made.created_at,
+            "audience": drafted.audience,
+            "version": drafted.version,
+            "specification": drafted.model_dump_json(exclude={"without_users"}),
+            "without_users": list(drafted.without_users),
+            "created_by": drafted.created_by,
+            "created_at": drafted.created_at,
         }
         lake.append(settings.lake, TABLE, pa.Table.from_pylist([row], SCHEMA), schema=SCHEMA)
-    audit.record(settings, "save", audience=made.audience, question=made.said(), reason=f"version {made.version}")
-    return made
+    audit.record(settings, "save", audience=drafted.audience, question=drafted.summary(), reason=f"version {drafted.version}")
+    return drafted
 
 
 def newest(settings: Settings, audience: str) -> Specification:
     """The newest version of an audience. Raises BadInput where there is none of that name."""
     rows = _rows(settings, audience)
     if not rows:
-        there = ", ".join(names(settings)) or "none yet: `found audience save` makes one"
-        raise BadInput(f"There is no audience {audience!r} in {settings.home}; there are {there}.")
+        saved_names = ", ".join(names(settings)) or "none yet: `found audience save` makes one"
+        raise BadInput(f"There is no audience {audience!r} in {settings.home}; there are {saved_names}.")
     return _read(max(rows, key=lambda r: r["version"]))
 
 

@@ -38,13 +38,13 @@ class Channel:
 def channels() -> tuple[Channel, ...]:
     """All channels, by code. Raises ValueError where the codes are not 0, 1, 2, … or not exactly one channel holds the searches."""
     files = [file for file in resources.files(__name__).iterdir() if file.name.endswith(".yaml")]
-    known = [_read(file.name.removesuffix(".yaml"), file.read_text()) for file in files]
-    known.sort(key=lambda channel: channel.code)
-    if [channel.code for channel in known] != list(range(len(known))):
-        raise ValueError(f"The codes of the channels are {[c.code for c in known]}: number them 0, 1, 2, … without a gap.")
-    if sum(channel.modality == "search" for channel in known) != 1:
+    declared = [_read(file.name.removesuffix(".yaml"), file.read_text()) for file in files]
+    declared.sort(key=lambda channel: channel.code)
+    if [channel.code for channel in declared] != list(range(len(declared))):
+        raise ValueError(f"The codes of the channels are {[c.code for c in declared]}: number them 0, 1, 2, … without a gap.")
+    if sum(channel.modality == "search" for channel in declared) != 1:
         raise ValueError("Exactly one channel has the modality `search`.")
-    return tuple(known)
+    return tuple(declared)
 
 
 def _read(name: str, text: str) -> Channel:

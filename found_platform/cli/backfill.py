@@ -73,9 +73,9 @@ def status(place: Place) -> None:
     assets = table("asset", "partitions", "made", "stale", "newest")
     for s in status.assets:
         newest = (s.made[-1] or "whole") if s.made else "-"
-        made = f"{len(s.made):,} of {s.possible:,}" if s.partitions == "daily" else f"{len(s.made):,}"
+        materialized = f"{len(s.made):,} of {s.possible:,}" if s.partitions == "daily" else f"{len(s.made):,}"
         kind = {"daily": "by day", "none": "-"}.get(s.partitions, f"by {s.partitions}")
-        assets.add_row(s.asset, kind, made, f"{len(s.stale):,}", newest)
+        assets.add_row(s.asset, kind, materialized, f"{len(s.stale):,}", newest)
     console.print(assets)
     _say_stale(console, status.assets, place.home)
 

@@ -89,15 +89,15 @@ def run(
 
 
 def _next_steps(ran: "Ran", home: Path) -> list[str]:
-    at, found = home_option(home), "found" if shutil.which("found") else os.path.relpath(sys.argv[0])
+    at, command = home_option(home), "found" if shutil.which("found") else os.path.relpath(sys.argv[0])
     ui = "make ui" + ("" if home == Path(".found") else f" HOME_DIR={shlex.quote(str(home))}")
     files = "" if ran.simulated else " --labels LABELS --scenarios SCENARIOS"
-    other = [f'  {found} audience find "pet owners who will buy food for their cat or dog"{at} --top 20'] if ran.simulated else []
+    other = [f'  {command} audience find "pet owners who will buy food for their cat or dog"{at} --top 20'] if ran.simulated else []
     return [
         "\nWhat to try next:",
         *other,
-        f'  {found} audience find "{ran.demand}"{at} --where "events_28d >= 3" --format json',
-        f"  {found} benchmark run{at}{files}",
+        f'  {command} audience find "{ran.demand}"{at} --where "events_28d >= 3" --format json',
+        f"  {command} benchmark run{at}{files}",
         f"  {ui}   then open http://127.0.0.1:3000: the graph, its runs and their reports",
     ]
 

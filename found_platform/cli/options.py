@@ -61,6 +61,14 @@ Reason = Annotated[str, typer.Option(help="Why, for the history.")]
 IndexCutoff = Annotated[str | None, typer.Option(help="Default: the cutoff of the published index.")]
 
 
+class Rank(StrEnum):
+    """What users are ranked by."""
+
+    by_chance = "chance"
+    by_affinity = "affinity"
+    by_value = "value"
+
+
 @dataclass(frozen=True)
 class Place:
     """Of which home a command asks, and how it prints."""
@@ -85,12 +93,28 @@ class QuestionOptions:
     where: Annotated[str | None, typer.Option(help="Filter, for example \"age_band = '25-34' AND events_28d >= 3\".")] = None
     mode: Annotated[str, typer.Option(help="How to score: auto chooses; docs/targeting.md has the others.")] = "auto"
     horizon: Annotated[int | None, typer.Option(help="Days ahead. Default: what the sentence says, or the home's.")] = None
+    outcome: Annotated[
+        Path | None, typer.Option(help="An outcome in a file, in place of a sentence; `found rewrite --format yaml` writes one.")
+    ] = None
+    rank: Annotated[Rank | None, typer.Option(help="Rank by the chance of it, its share of what users do, or its amount.")] = None
+    anyway: Annotated[bool, typer.Option("--anyway", help="Answer a sentence that was not understood too.")] = False
 
     def question(self) -> "Question":
-        from found_platform.app.lookups import Question
+        """Raises BadInput for an outcome that cannot be used."""
+        from found_platform.app.lookups import Question, load_outcome
 
         phrases = tuple(self.phrase) if self.phrase else None
-        return Question(self.sentence, self.prompt, phrases, self.where, self.mode, self.horizon)
+        return Question(
+            self.sentence,
+            self.prompt,
+            phrases,
+            self.where,
+            self.mode,
+            self.horizon,
+            outcome=load_outcome(self.outcome) if self.outcome else None,
+            rank=self.rank.value if self.rank else None,
+            anyway=self.anyway,
+        )
 
 
 @dataclass(frozen=True)
@@ -140,8 +164,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def call(**values: Any) -> None:
-        made = {name: group(**{f.name: values.pop(f.name) for f in fields(group)}) for name, group in groups.items()}
-        command(**values, **made)
+        objects = {name: group(**{f.name: values.pop(f.name) for f in fields(group)}) for name, group in groups.items()}
+        command(**values, **objects)
 
     call.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
     call.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}

@@ -86,7 +86,7 @@ def show(name: AudienceName, place: Place) -> None:
     described, refreshes, console = page.specification, page.refreshes, terminal()
     by = f"by {described.created_by}, {described.created_at:%Y-%m-%d %H:%M} UTC"
     console.print(f"{name}, version {described.version}, {by}", style="bold")
-    for what, value in described.said().items():
+    for what, value in described.summary().items():
         console.print(f"  {what.replace('_', ' '):<18} {value}", soft_wrap=True)
     rows = [
         (
@@ -114,17 +114,17 @@ def export(
     """Write the members of a saved audience, by the ids of the source, and where they come from."""
     from found_platform.app import audiences
 
-    done = ask(audiences.export, place.home, audiences.Export(name, out, holdout, force))
+    exported = ask(audiences.export, place.home, audiences.Export(name, out, holdout, force))
     if place.as_json:
-        print_json(done)
+        print_json(exported)
         return
     console = terminal()
-    console.print(f"{done.users:,} users in {done.path}; where they come from is in {done.provenance}.", soft_wrap=True)
-    if done.held_out:
-        console.print(f"{done.held_out:,} users of the holdout are {'in it, and marked' if holdout else 'left out'}.")
-    if done.kept_back:
-        without = f" ({done.without_id:,} of them have no id in the vault)" if done.without_id else ""
-        console.print(f"{done.kept_back:,} members may not be targeted any more, and are left out{without}.")
+    console.print(f"{exported.users:,} users in {exported.path}; where they come from is in {exported.provenance}.", soft_wrap=True)
+    if exported.held_out:
+        console.print(f"{exported.held_out:,} users of the holdout are {'in it, and marked' if holdout else 'left out'}.")
+    if exported.kept_back:
+        without = f" ({exported.without_id:,} of them have no id in the vault)" if exported.without_id else ""
+        console.print(f"{exported.kept_back:,} members may not be targeted any more, and are left out{without}.")
 
 
 def lift(

@@ -29,11 +29,11 @@ def lift(file: UsersFile, place: Place, reason: Reason = "") -> None:
     _say(change, place, "No longer suppressed", "Were not suppressed")
 
 
-def _say(change: "Change", place: Place, done: str, otherwise: str) -> None:
+def _say(change: "Change", place: Place, verb: str, otherwise: str) -> None:
     if place.as_json:
         print_json(change)
         return
-    print(f"{done}: {change.changed:,}. {otherwise}: {change.unchanged:,}.")
+    print(f"{verb}: {change.changed:,}. {otherwise}: {change.unchanged:,}.")
     if change.unknown:
         print(f"Never seen in this home: {change.unknown:,} of them. Check that the file has the ids as the source writes them.")
 

@@ -29,18 +29,18 @@ def table(
         wrap: the one column, of words, that gives way where the terminal is narrow; without it every column may.
         fold: a wide table of figures: every column but the first folds what does not fit.
     """
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=fold)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=fold)
     words = {*(columns[:1] if left is None else left), wrap}
     for place, name in enumerate(columns):
-        made.add_column(
+        grid.add_column(
             name,
             justify="left" if name in words else "right",
             no_wrap=place == 0 if fold else wrap is not None and name != wrap,
             overflow="fold" if fold else "ellipsis",
         )
     for row in rows:
-        made.add_row(*row)
-    return made
+        grid.add_row(*row)
+    return grid
 
 
 def print_json(result: Any) -> None:

@@ -152,12 +152,12 @@ def _states(
         for seen in parts:
             part = pa.table(seen)
             part = part.filter(pc.equal(part["fold"], HELD_OUT_FOLD)) if held_out else part
-            folds, done = part["fold"].cast(pa.int8()).combine_chunks(), 0
+            folds, users_written = part["fold"].cast(pa.int8()).combine_chunks(), 0
             for batch in read(part["user_key"].to_pylist(), [midnight(as_of)] * part.num_rows):
                 for start in range(0, batch.num_rows, USERS):
                     some = pa.table(batch.slice(start, USERS))
-                    yield _batch(settings, model, as_of, texts, some, folds.slice(done, some.num_rows))
-                    done += some.num_rows
+                    yield _batch(settings, model, as_of, texts, some, folds.slice(users_written, some.num_rows))
+                    users_written += some.num_rows
                     bar.update(some.num_rows)
 
 
@@ -199,7 +199,7 @@ def load(settings: Settings, model_version: str, as_of: dt.date) -> tuple[list[s
 
 def held_out(settings: Settings, model_version: str, as_of: dt.date) -> dict[str, np.ndarray]:
     """The vectors (D,) of the held-out fold as of a day, by user key; empty where none were kept."""
-    here = where(model_version, as_of) & (pad.field("fold") == HELD_OUT_FOLD)
-    rows = lake.read(settings.lake, TABLE, here, ["user_key", "vector"])
+    held_out_rows = where(model_version, as_of) & (pad.field("fold") == HELD_OUT_FOLD)
+    rows = lake.read(settings.lake, TABLE, held_out_rows, ["user_key", "vector"])
     flat = pc.list_flatten(rows["vector"]).to_numpy()
     return dict(zip(rows["user_key"].to_pylist(), flat.reshape(rows.num_rows, -1) if rows.num_rows else [], strict=True))

@@ -18,7 +18,7 @@ from found_platform.audiences import prompts
 from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
-from found_platform.scoring import few_shot as heads
+from found_platform.scoring import few_shot as few_shot_heads
 from found_platform.scoring import population, scorers
 from found_platform.scoring.demand import Demand
 from found_platform.training_data import text_vectors
@@ -91,8 +91,8 @@ class Population(population.Population):
             index="user_key", columns="category", values=["n", "amount"]
         )
         names = contract.profile_schema(self.settings.home).names
-        profile = index.attributes(self.settings, self.cutoff).select(names).to_pandas()
-        codes = [pd.factorize(profile[n])[0] if profile[n].dtype == object else profile[n].to_numpy(float) for n in names]
+        attributes = index.attributes(self.settings, self.cutoff).select(names).to_pandas()
+        codes = [pd.factorize(attributes[n])[0] if attributes[n].dtype == object else attributes[n].to_numpy(float) for n in names]
         return np.hstack([self.activity, wide.reindex(list(self.keys)).fillna(0).to_numpy(float), *(c[:, None] for c in codes)])
 
     @cached_property
@@ -129,21 +129,21 @@ def zero_shot(
         words, vocabulary = population.word_vectors
         return (vocabulary.transform(demands) @ words.T).toarray()
 
-    def mode(name: str, asked: Iterable[Demand]) -> np.ndarray:
-        return np.stack([scorers.rank(population, demand, name, horizon_days).of(population.vectors) for demand in asked])
+    def mode(name: str, worded: Iterable[Demand]) -> np.ndarray:
+        return np.stack([scorers.rank(population, demand, name, horizon_days).of(population.vectors) for demand in worded])
 
     def auto() -> np.ndarray:
         rewriter = rewriting.chosen(population.settings, population.cutoff)
         return mode("auto", [Demand.of(rewriter.rewrite(demand)) for demand in demands])
 
-    made: dict[str, Callable[[], np.ndarray]] = {
+    scorer_calls: dict[str, Callable[[], np.ndarray]] = {
         "frozen_text": lambda: embed_sentences(population.frozen_text, demands) @ population.frozen_vectors.T,
         "activity_count": count,
         "tfidf": tfidf,
         **{name: partial(mode, name, [Demand(d) for d in demands]) for name in ("aligned", "late", "replay")},
         "auto": auto,
     }
-    scores = {name: score() for name, score in made.items() if only is None or name in only}
+    scores = {name: score() for name, score in scorer_calls.items() if only is None or name in only}
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
 
 
@@ -154,19 +154,21 @@ def few_shot(
 
     `scores` (U,) are those of the demand without any label. Prompt tuning takes seconds, so it is there for the first `seed` alone.
     """
-    known = np.flatnonzero(population.has_history)
+    with_history = np.flatnonzero(population.has_history)
     place = np.full(len(population.keys), -1)
-    place[known] = np.arange(len(known))
-    vectors = population.vectors[known]
-    asked = heads.imitate(vectors, scores[known])
+    place[with_history] = np.arange(len(with_history))
+    vectors = population.vectors[with_history]
+    demand_query = few_shot_heads.imitate(vectors, scores[with_history])
     tuner = prompts.tuner(population.model, demand) if seed == 0 else None
-    keys = population.keys.take(known)
-    made = heads.few_shot_scores(vectors, keys, place[positives].tolist(), place[negatives].tolist(), asked, tuner, seed)
-    found = {}
-    for name, values in made.items():
-        found[name] = np.full(len(population.keys), values.min() - 1)
-        found[name][known] = values
-    return found
+    keys = population.keys.take(with_history)
+    by_head = few_shot_heads.few_shot_scores(
+        vectors, keys, place[positives].tolist(), place[negatives].tolist(), demand_query, tuner, seed
+    )
+    scores_by_head = {}
+    for name, values in by_head.items():
+        scores_by_head[name] = np.full(len(population.keys), values.min() - 1)
+        scores_by_head[name][with_history] = values
+    return scores_by_head
 
 
 @dataclass(frozen=True)
@@ -220,14 +222,14 @@ def probes(population: Population) -> dict[str, Probe]:
 
     activity = standard(np.log1p(np.abs(population.activity)))
     words, _ = population.word_vectors
-    found = {
+    baselines = {
         "activity": Probe(activity, logistic),
         "frozen_text": Probe(standard(population.frozen_vectors), logistic),
         "frozen_text_activity": Probe(standard(population.frozen_vectors, activity), logistic),
         "tfidf_activity": Probe(sp.hstack([words, sp.csr_matrix(activity)]).tocsr(), logistic),
         "gbdt_aggregates": Probe(population.aggregates, boosting),
     }
-    return found | {name: Probe(standard(part, activity), logistic) for name, part in _parts(population).items()}
+    return baselines | {name: Probe(standard(part, activity), logistic) for name, part in _parts(population).items()}
 
 
 def _parts(population: Population) -> dict[str, np.ndarray]:

@@ -64,22 +64,22 @@ def evaluated(
     collected: dict[tuple[str, str], list[Judged]] = {}
     for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
         rows = population.keys.rows(scenario.user_keys)
-        known, rows = rows >= 0, np.maximum(rows, 0)
+        in_home, rows = rows >= 0, np.maximum(rows, 0)
         counts = {"users": len(rows), "positives": int(scenario.labels.sum())}
         demands = [scenario.demand, *scenario.paraphrases]
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
         reworded: dict[tuple[str, str], list[float]] = {}
         zero_shot = methods.zero_shot(population, demands, scenario.horizon_days, only)
         for method, scores in zero_shot.items():
-            ranked = np.where(known, scores[:, rows], scores.min() - 1)  # (demands, N)
+            ranked = np.where(in_home, scores[:, rows], scores.min() - 1)  # (demands, N)
             runs[method, "zero_shot"] = [evaluate(ranked[0], scenario.labels, hard=scenario.hard)]
             reworded[method, "zero_shot"] = [auc(r, scenario.labels) for r in ranked[1:]]
         if scenario.oracle is not None:
             runs[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
         if only is None:
-            runs |= _few_shot(population, scenario, rows, known, demands, zero_shot)
+            runs |= _few_shot(population, scenario, rows, in_home, demands, zero_shot)
         for method, probe in probes.items():
-            runs[method, "linear_probe"] = [_probe(probe, scenario, rows, known, seed) for seed in range(SEEDS)]
+            runs[method, "linear_probe"] = [_probe(probe, scenario, rows, in_home, seed) for seed in range(SEEDS)]
         for (method, task), figures in runs.items():
             if scenario.oracle is not None:
                 lift = runs[ORACLE][0]["auc"] - 0.5
@@ -116,7 +116,7 @@ def _few_shot(
     population: methods.Population,
     scenario: Scenario,
     rows: np.ndarray,
-    known: np.ndarray,
+    in_home: np.ndarray,
     demands: list[str],
     zero_shot: dict[str, np.ndarray],
 ) -> dict[tuple[str, str], list[dict[str, float]]]:
@@ -125,16 +125,16 @@ def _few_shot(
     for count in SHOTS:
         for seed in range(DRAWS):
             rng = np.random.default_rng(seed)
-            seen = known & population.has_history[rows]
+            seen = in_home & population.has_history[rows]
             groups = [np.flatnonzero(seen & (scenario.labels == label)) for label in (1, 0)]
             if min(map(len, groups)) < 2 * count:
                 continue
             drawn = [rng.choice(group, count, replace=False) for group in groups]
             others = np.setdiff1d(np.arange(len(rows)), np.concatenate(drawn))
             hard = None if scenario.hard is None else scenario.hard[others]
-            made = methods.few_shot(population, demands[0], zero_shot["auto"][0], *(rows[d] for d in drawn), seed)
-            for head, scores in made.items():
-                ranked = np.where(known, scores[rows], scores.min() - 1)[others]
+            by_head = methods.few_shot(population, demands[0], zero_shot["auto"][0], *(rows[d] for d in drawn), seed)
+            for head, scores in by_head.items():
+                ranked = np.where(in_home, scores[rows], scores.min() - 1)[others]
                 figures = evaluate(ranked, scenario.labels[others], seed, hard)
                 runs.setdefault((f"{head}_{count}", "few_shot"), []).append(figures)
     return runs
@@ -160,18 +160,18 @@ def _mean_and_spread(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values))
 
 
-def _probe(probe: methods.Probe, scenario: Scenario, rows: np.ndarray, known: np.ndarray, seed: int) -> dict[str, float]:
-    """Metrics of a probe fitted on one fifth. `rows` are the users' features; users not `known` teach nothing and rank last."""
+def _probe(probe: methods.Probe, scenario: Scenario, rows: np.ndarray, in_home: np.ndarray, seed: int) -> dict[str, float]:
+    """Metrics of a probe fitted on one fifth. `rows` are the users' features; users not `in_home` are last."""
     from sklearn.model_selection import train_test_split
 
     labels = scenario.labels
     fit, test = train_test_split(np.arange(len(labels)), train_size=PROBE_SHARE, stratify=labels, random_state=seed)
-    fit = fit[known[fit]]
+    fit = fit[in_home[fit]]
     hard = None if scenario.hard is None else scenario.hard[test]
     if min(labels[fit].sum(), (1 - labels[fit]).sum()) < 2:
         return evaluate(np.zeros(len(test)), labels[test], seed, hard)  # nothing to learn from: chance
     scores = probe.fit(probe.features[rows[fit]], labels[fit], seed)(probe.features[rows[test]])
-    return evaluate(np.where(known[test], scores, scores.min() - 1), labels[test], seed, hard)
+    return evaluate(np.where(in_home[test], scores, scores.min() - 1), labels[test], seed, hard)
 
 
 def as_document(table: pa.Table) -> dict[str, Any]:

@@ -48,13 +48,13 @@ class Scenario:
     hard: np.ndarray | None = None  # (N,) bool: behave like positives and will not do it, where the source is simulated
 
 
-def given(settings: Settings) -> dict[str, str]:
+def label_files(settings: Settings) -> dict[str, str]:
     """The label and scenario files that this home's benchmark was last asked for, if any."""
     path = settings.home / "benchmark.yaml"
     return yaml.safe_load(path.read_text()) if path.exists() else {}
 
 
-def give(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> None:
+def keep_label_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> None:
     """Makes these files the home's labels. Raises BadInput, and keeps what was, when they cannot be used at this cutoff."""
     from_files(settings, cutoff, labels, scenarios)
     (settings.home / "benchmark.yaml").write_text(
@@ -64,14 +64,14 @@ def give(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Path) -> 
 
 def fingerprint(settings: Settings) -> str:
     """The label and scenario files with a hash of what is in them."""
-    files = given(settings)
+    files = label_files(settings)
     contents = {k: hashlib.sha256(p.read_bytes()).hexdigest() if (p := Path(f)).exists() else "missing" for k, f in files.items()}
     return json.dumps([files, contents], sort_keys=True)
 
 
 def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
     """The scenarios at a cutoff, from the files given or from the simulator; where there are none, why."""
-    files = given(settings)
+    files = label_files(settings)
     if files:
         try:
             return from_files(settings, cutoff, Path(files["labels"]), Path(files["scenarios"])), ""
@@ -85,8 +85,11 @@ def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
             [],
             f"the data ends on {end}, less than a horizon of {settings.horizon_days} days after the cutoff {cutoff}",
         )
-    found = _simulated(settings, cutoff)
-    return found, "" if found else f"no scenario has {MIN_CLASS} users who do it and {MIN_CLASS} who do not: simulate more users"
+    scenarios = _simulated(settings, cutoff)
+    return (
+        scenarios,
+        "" if scenarios else f"no scenario has {MIN_CLASS} users who do it and {MIN_CLASS} who do not: simulate more users",
+    )
 
 
 LABELS = ("user_id", "scenario", "cutoff", "label")
@@ -119,8 +122,8 @@ def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Pat
     if set(table["label"].unique().to_pylist()) - {0.0, 1.0}:
         raise BadInput(f"{labels} has labels other than 0 and 1: write 1 for who did it and 0 for who did not.")
     secret = keys.home_secret(settings)
-    here = set(users_seen(settings, source_config.of_home(settings).days[1])["user_key"].to_pylist())
-    found = []
+    seen_keys = set(users_seen(settings, source_config.of_home(settings).days[1])["user_key"].to_pylist())
+    loaded = []
     for spec in specs:
         rows = table.filter(pc.equal(table["scenario"], spec["scenario"]))
         users = [keys.user_key(secret, u) for u in rows["user_id"].to_pylist()]
@@ -130,7 +133,7 @@ def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Pat
             raise BadInput(
                 f"{labels} names a user twice in the scenario {spec['scenario']!r}: one label a user, scenario and cutoff."
             )
-        if not here & set(users):
+        if not seen_keys & set(users):
             raise BadInput(f"None of the {len(users):,} users that {labels} labels for {spec['scenario']!r} is in {settings.home}.")
         values = rows["label"].to_numpy().astype(int)
         if min(values.sum(), (1 - values).sum()) < MIN_CLASS:
@@ -138,10 +141,10 @@ def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Pat
                 f"{labels}: the scenario {spec['scenario']!r} has {values.sum()} positives and {(1 - values).sum()} negatives; "
                 f"at least {MIN_CLASS} of either are needed."
             )
-        found.append(_scenario(settings, spec, users, values))
-    if not found:
+        loaded.append(_scenario(settings, spec, users, values))
+    if not loaded:
         raise BadInput(f"{labels} has no labels of the scenarios in {scenarios}.")
-    return found
+    return loaded
 
 
 def _specs(path: Path) -> list[dict]:
@@ -172,29 +175,29 @@ def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
         [midnight(cutoff)],
     ).fetchall()
     del outcomes
-    done = {(scenario, key(user)): day for scenario, user, day in first}
+    first_days = {(scenario, key(user)): day for scenario, user, day in first}
     truth = _oracle(settings, cutoff)
-    known = {(r["scenario"], key(r["user_id"])): (r["probability"], r["hard_negative"]) for r in truth.to_pylist()}
+    probabilities = {(r["scenario"], key(r["user_id"])): (r["probability"], r["hard_negative"]) for r in truth.to_pylist()}
     users: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
-    found = []
+    scenarios = []
     for spec in json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]:
         name = spec["scenario"]
         end = cutoff + dt.timedelta(days=min(spec["horizon_days"], settings.horizon_days))
-        labels = np.array([done.get((name, user), end) < end for user in users], int)
+        labels = np.array([first_days.get((name, user), end) < end for user in users], int)
         if MIN_CLASS <= labels.sum() <= len(users) - MIN_CLASS:
-            chance, hard = (np.array(column) for column in zip(*(known[name, user] for user in users), strict=True))
+            chance, hard = (np.array(column) for column in zip(*(probabilities[name, user] for user in users), strict=True))
             days = (end - cutoff).days
-            found.append(Scenario(name, spec["demand"], users, labels, spec["paraphrases"], days, chance, hard & (labels == 0)))
-    return found
+            scenarios.append(Scenario(name, spec["demand"], users, labels, spec["paraphrases"], days, chance, hard & (labels == 0)))
+    return scenarios
 
 
 def _oracle(settings: Settings, cutoff: dt.date) -> pa.Table:
     """The true probabilities at a cutoff, computed once and kept in `HOME/truth`."""
     path = settings.truth / f"oracle-{cutoff}-{settings.horizon_days}.parquet"
     if not path.exists():
-        asked = source_config.of_home(settings).simulator
-        assert asked is not None
-        pq.write_table(simulator.oracle(asked, cutoff, settings.horizon_days), path)
+        simulation = source_config.of_home(settings).simulator
+        assert simulation is not None
+        pq.write_table(simulator.oracle(simulation, cutoff, settings.horizon_days), path)
     return pq.read_table(path)
 
 

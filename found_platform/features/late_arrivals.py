@@ -70,6 +70,6 @@ def past(snapshots: ir.Table, events: ir.Table, has_late: bool, how: Literal["in
     return snapshots.join(events, [snapshots.user_key == events.user_key, *in_lookback, *by_then], how=how, rname="past_{name}")
 
 
-def created(known: ir.DateColumn) -> ir.TimestampColumn:
+def created(known_day: ir.DateColumn) -> ir.TimestampColumn:
     """When the version that is known on this day was created: 00:00 UTC of the day after."""
-    return (known + ibis.interval(days=1)).cast(dt.Timestamp("UTC"))
+    return (known_day + ibis.interval(days=1)).cast(dt.Timestamp("UTC"))

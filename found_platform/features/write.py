@@ -110,10 +110,10 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
     target = schema(settings, table)
     version = -1
     days = contract.days_between(start, end)
-    done, size = 0, CHUNK_DAYS
+    days_written, size = 0, CHUNK_DAYS
     with tqdm(total=len(days), desc=table, unit="day", disable=None, leave=False) as bar:
-        while done < len(days):
-            chunk = days[done : done + size]
+        while days_written < len(days):
+            chunk = days[days_written : days_written + size]
             expression = _expression(settings, table, chunk, versions)
             ordered = expression.select(*target.names).order_by(*[k for k in ORDER if k in target.names])
             try:
@@ -129,7 +129,7 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
                     ) from None
                 size = len(chunk) // 2
                 continue
-            done += len(chunk)
+            days_written += len(chunk)
             bar.update(len(chunk))
     return _written(settings, table, version, start, end, timer, versions)
 

@@ -2,14 +2,14 @@
 
 `pointer` says what is live; `milvus` is the one place that knows the vector database, embedded or on a server; `states` are what
 is published beside the vectors, `past` the events among them, and `snapshot` the files they are mapped from; `publishing` builds,
-audits and swaps; `audit` measures recall; `searcher` keeps an index open; `champion` moves the model with its index. All of it can
-be built again from Delta.
+checks and swaps; `recall` measures how much of the exact answer an index finds; `searcher` keeps an index open; `champion` moves
+the model with its index. All of it can be built again from Delta.
 """
 
-from found_platform.index.audit import RECALL
 from found_platform.index.milvus import IndexBusy
 from found_platform.index.pointer import Publication, live, withdrawn
 from found_platform.index.publishing import is_live, publish, rollback
+from found_platform.index.recall import RECALL
 from found_platform.index.searcher import MAX_LIMIT, Searcher, search
 from found_platform.index.states import attributes, filter_columns
 

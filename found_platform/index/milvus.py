@@ -68,7 +68,9 @@ class Collection:
             batch = [{"user_key": keys[start + i], "vector": vectors[start + i], **row} for i, row in enumerate(rows)]
             self.client.insert(self.name, batch)
         self.client.flush(self.name)
-        self.client.create_index(self.name, index)  # made before, it is built behind the audit's back, which then compares exactly
+        self.client.create_index(
+            self.name, index
+        )  # made before, it is built behind the back of the recall check, which then compares exactly
         self.client.load_collection(self.name)
 
     def count(self, expression: str = "") -> int:
@@ -89,14 +91,14 @@ class Collection:
         from pymilvus.exceptions import MilvusException
 
         try:
-            found = self.client.search(self.name, data=queries.tolist(), limit=top, filter=expression, output_fields=["user_key"])
+            answers = self.client.search(self.name, data=queries.tolist(), limit=top, filter=expression, output_fields=["user_key"])
         except MilvusException as error:
             about: Any = self.client.describe_collection(self.name)
             named = set(re.findall(r"\b([A-Za-z_]\w*) (?:is|in|not|[<>=!])", expression)) - {"is", "not"}
             if not (unknown := named - {f["name"] for f in about["fields"]}):
                 raise
             raise IndexBusy(f"the index was published before it knew {', '.join(sorted(unknown))}") from error
-        return [[(str(hit["user_key"]), float(hit["distance"])) for hit in hits] for hits in found]
+        return [[(str(hit["user_key"]), float(hit["distance"])) for hit in hits] for hits in answers]
 
 
 def _build(index_type: str, users: int) -> dict[str, int]:
@@ -207,10 +209,10 @@ class Server:
                 yield connection.collection(_collection(name))
         except MilvusException as error:
             try:
-                there = self.exists(name)
+                exists = self.exists(name)
             except MilvusException:
                 raise IndexBusy("the vector server cannot be reached") from error
-            if not there:
+            if not exists:
                 raise IndexBusy("the index is gone from the server") from error
             raise
 

@@ -7,6 +7,7 @@ import datetime as dt
 from dataclasses import dataclass
 from functools import cached_property
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -29,7 +30,7 @@ def date_of(day: int) -> dt.date:
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """The events known before a cutoff but what was brought back, ordered by user and, for each, by the day they were known.
+    """Events known before a cutoff, ordered by user and, for each, by the day they were known.
 
     Attributes:
         day: the cutoff, in days.
@@ -42,6 +43,8 @@ class Past:
         channel: (N,) position in `contract.CHANNELS`.
         exposed: (N,) whether it was done to the user.
         amount: (N,) float32, how much of the source's money, paid or got; 0 where there is none.
+        minute: (N,) of the day, in UTC: events of one minute are one time.
+        category, status, payment_method: (N,) which of the source's values, see `Values`; -1 where there is none.
     """
 
     day: int
@@ -54,6 +57,10 @@ class Past:
     channel: np.ndarray
     exposed: np.ndarray
     amount: np.ndarray
+    minute: np.ndarray
+    category: np.ndarray
+    status: np.ndarray
+    payment_method: np.ndarray
 
     @cached_property
     def first_day(self) -> int:
@@ -66,52 +73,79 @@ class Past:
         starts, ends = np.searchsorted(self.user, rows), np.searchsorted(self.user, rows, "right")
         return np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)]) if len(rows) else np.empty(0, np.int64)
 
-    def of_texts(self, wanted: np.ndarray) -> "Past":
-        """The events with one of the texts that are `wanted` (T,) bool."""
-        return self.at(np.flatnonzero(wanted[self.text]))
+    def of_texts(self, chosen: np.ndarray) -> "Past":
+        """The events with one of the texts that are `chosen` (T,) bool."""
+        return self.at(np.flatnonzero(chosen[self.text]))
 
     def at(self, rows: np.ndarray) -> "Past":
         """Some of the events, by place or as a mask (N,)."""
-        columns = (self.user, self.text, self.happened, self.known, self.channel, self.exposed, self.amount)
-        return Past(self.day, self.users, self.texts, *(c[rows] for c in columns))
+        return Past(self.day, self.users, self.texts, **{column: getattr(self, column)[rows] for column in COLUMNS})
 
-    def totals(self, values: np.ndarray) -> np.ndarray:
+    def sum_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the sum of `values` (N,) of each user's events."""
         return np.bincount(self.user, weights=values, minlength=self.users)
 
-    def most(self, values: np.ndarray) -> np.ndarray:
+    def max_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the largest of `values` (N,) >= 0 of each user's events; 0 without any."""
         largest = np.zeros(self.users)
         np.maximum.at(largest, self.user, values)
         return largest
 
 
-def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Past:
-    """The past of the users `keys` (U,) before a cutoff, as far back as a model of it may look."""
+VALUES = ("category", "status", "payment_method")
+"""Columns of events whose values are told apart by number."""
+
+COLUMNS = ("user", "text", "happened", "known", "channel", "exposed", "amount", "minute", *VALUES)
+"""The columns of events."""
+
+Values = dict[str, list[str]]
+"""By each of VALUES, the values there are, in the order of the alphabet: an event holds the place of its own."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """`kept`, what users did and kept; `returned`, what they brought back: an act of its own, and none of the others."""
+
+    kept: Past
+    returned: Past
+    values: Values
+
+
+def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Loaded:
+    """All that the users `keys` (U,) did before a cutoff and was known by then."""
     con = lake.connect(settings.duckdb_memory)
     lake.view(con, "events", settings.lake, "raw_events")
     con.register("users", pa.table({"user_key": keys, "user": pa.array(np.arange(len(keys)), pa.int32())}))
     con.register("channels", pa.table({"channel": list(CHANNELS), "code": pa.array(range(len(CHANNELS)), pa.int8())}))
-    found = con.execute(
+    values = {name: _values(con, name, cutoff) for name in VALUES}
+    for name, distinct in values.items():
+        con.register(
+            f"{name}_values", pa.table({name: pa.array(distinct, pa.string()), "code": pa.array(range(len(distinct)), pa.int32())})
+        )
+    coded = ", ".join(f"coalesce({name}_values.code, -1)::INTEGER AS {name}" for name in VALUES)
+    joins = " ".join(f"LEFT JOIN {name}_values ON events.{name} = {name}_values.{name}" for name in VALUES)
+    rows = con.execute(
         "SELECT user, text_id, date_diff('day', DATE '1970-01-01', event_date)::INTEGER AS happened, "
         "greatest(event_date, CAST(arrived_at - INTERVAL 1 MICROSECOND AS DATE)) AS known_date, "
-        "date_diff('day', DATE '1970-01-01', known_date)::INTEGER AS known, code, exposure, "
-        "abs(coalesce(amount, 0))::FLOAT AS amount "
-        "FROM events JOIN users USING (user_key) JOIN channels USING (channel) "
-        f"WHERE status IS DISTINCT FROM '{RETURN}' AND event_date < $cutoff AND event_date >= $first AND arrived_at "
-        f"<= $moment ORDER BY user, known, happened, event_time",
-        {"cutoff": cutoff, "first": cutoff - dt.timedelta(days=settings.history_days), "moment": midnight(cutoff)},
+        "date_diff('day', DATE '1970-01-01', known_date)::INTEGER AS known, channels.code AS channel, exposure AS exposed, "
+        "abs(coalesce(amount, 0))::FLOAT AS amount, "
+        "(epoch_us(event_time) // 60_000_000 % 1440)::SMALLINT AS minute, "
+        f"events.status IS NOT DISTINCT FROM '{RETURN}' AS returned, {coded} "
+        f"FROM events JOIN users USING (user_key) JOIN channels USING (channel) {joins} "
+        "WHERE event_date < $cutoff AND arrived_at <= $moment ORDER BY user, known, happened, event_time",
+        {"cutoff": cutoff, "moment": midnight(cutoff)},
     ).to_arrow_table()
-    texts, text = np.unique(found["text_id"].to_numpy(), return_inverse=True)
-    return Past(
-        day_of(cutoff),
-        len(keys),
-        texts,
-        found["user"].to_numpy(),
-        text.astype(np.int32),
-        found["happened"].to_numpy(),
-        found["known"].to_numpy(),
-        found["code"].to_numpy(),
-        found["exposure"].to_numpy(),
-        found["amount"].to_numpy(),
+    texts, text = np.unique(rows["text_id"].to_numpy(), return_inverse=True)
+    columns = {name: rows[name].to_numpy() for name in COLUMNS if name != "text"}
+    past = Past(day_of(cutoff), len(keys), texts, text=text.astype(np.int32), **columns)
+    returned = rows["returned"].to_numpy()
+    return Loaded(past.at(~returned) if returned.any() else past, past.at(returned), values)
+
+
+def _values(con: duckdb.DuckDBPyConnection, name: str, cutoff: dt.date) -> list[str]:
+    """The values of a column before the cutoff; a value that came later is not known."""
+    rows = con.execute(
+        f"SELECT DISTINCT {name} FROM events WHERE {name} IS NOT NULL AND event_date < ? AND arrived_at <= ? ORDER BY 1",
+        [cutoff, midnight(cutoff)],
     )
+    return [value for (value,) in rows.fetchall()]

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from found_platform import home
 from found_platform.errors import BadInput
-from found_platform.index.audit import RECALL, Audited
+from found_platform.index.recall import RECALL, RecallCheck
 from found_platform.settings import Settings
 
 PUBLISHED, ROLLED_BACK = "published", "rolled back"
@@ -30,15 +30,20 @@ class Publication:
     rows: int
     recall: float
     published_at: str
-    audit: tuple[Audited, ...] = ()
+    recall_checks: tuple[RecallCheck, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the pointer file and the record of a run keep it, with the recall checks under `audit`."""
+        document = asdict(self)
+        return {**{k: v for k, v in document.items() if k != "recall_checks"}, "audit": document["recall_checks"]}
 
     def trusted(self, share: float) -> bool:
-        """Whether the index finds enough of the exact answer under filters that keep this share of the users, as audited.
+        """Whether the index finds enough of the exact answer under filters that keep this share of the users, by the recall checks.
 
-        Between two audited shares both must do; one that was never audited is not trusted.
+        Between two checked shares both must do; one that was never checked is not trusted.
         """
-        below = [a for a in self.audit if a.share <= share]
-        above = [a for a in self.audit if a.share >= share]
+        below = [a for a in self.recall_checks if a.share <= share]
+        above = [a for a in self.recall_checks if a.share >= share]
         near = [max(below, key=lambda a: a.share)] if below else []
         near += [min(above, key=lambda a: a.share)] if above else []
         return bool(near) and all(a.recall >= RECALL for a in near)
@@ -77,13 +82,14 @@ def read(settings: Settings) -> Pointer:
     path = _file(settings)
     if not path.exists():
         raise BadInput(f"Nothing is published in {settings.home}: run `found demo{home.option(settings.home)}` first.")
-    said = json.loads(path.read_text())
-    return Pointer(publication(said["live"]), publication(said["previous"]) if said["previous"] else None)
+    document = json.loads(path.read_text())
+    return Pointer(publication(document["live"]), publication(document["previous"]) if document["previous"] else None)
 
 
-def publication(said: dict[str, Any]) -> Publication:
+def publication(document: dict[str, Any]) -> Publication:
     """A publication from its JSON."""
-    return Publication(**{**said, "audit": tuple(Audited(**a) for a in said.get("audit", ()))})
+    fields = {k: v for k, v in document.items() if k != "audit"}
+    return Publication(**fields, recall_checks=tuple(RecallCheck(**c) for c in document.get("audit", ())))
 
 
 def live(settings: Settings) -> Publication:
@@ -96,7 +102,7 @@ def move(settings: Settings, event: str, to: Publication, previous: Publication 
     path = _file(settings)
     old = live(settings) if path.exists() else None
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"live": asdict(to), "previous": previous and asdict(previous)}, indent=1))
+    partial.write_text(json.dumps({"live": to.as_dict(), "previous": previous and previous.as_dict()}, indent=1))
     partial.replace(path)
     line = {"at": now(), "event": event, "from": old and _label(old), "to": _label(to)}
     with _history(settings).open("a") as history:
@@ -108,21 +114,21 @@ def now() -> str:
     return f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _label(made: Publication) -> dict[str, str]:
-    return {"name": made.name, "model_version": made.model_version, "as_of": made.as_of}
+def _label(of: Publication) -> dict[str, str]:
+    return {"name": of.name, "model_version": of.model_version, "as_of": of.as_of}
 
 
 def withdrawn(settings: Settings, model_version: str, as_of: str) -> bool:
     """Whether the last that was done with this version and day was a person taking it back."""
     path = _history(settings)
-    taken = False
+    taken_back = False
     for line in path.read_text().splitlines() if path.exists() else ():
         move = json.loads(line)
         if _is(move["to"], model_version, as_of):
-            taken = False
+            taken_back = False
         elif move["event"] == ROLLED_BACK and _is(move["from"], model_version, as_of):
-            taken = True
-    return taken
+            taken_back = True
+    return taken_back
 
 
 def _is(label: dict[str, str], model_version: str, as_of: str) -> bool:

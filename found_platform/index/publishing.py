@@ -1,5 +1,5 @@
-"""Blue/green publishing: a new index is built out of sight, counted and audited, and everybody's states are written beside it; then
-the pointer moves, and it can move back.
+"""Blue/green publishing: a new index is built out of sight, its users are counted and its recall is checked, and everybody's states
+are written beside it; then the pointer moves, and it can move back.
 
 The publish step itself reads the stored gate verdict again.
 """
@@ -13,7 +13,7 @@ from filelock import FileLock
 from found_platform import home, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
-from found_platform.index import audit, milvus, pointer, snapshot
+from found_platform.index import milvus, pointer, recall, snapshot
 from found_platform.index.pointer import Publication
 from found_platform.index.states import attributes, filter_columns
 from found_platform.settings import Settings
@@ -23,12 +23,14 @@ def is_live(settings: Settings, model_version: str, as_of: str) -> bool:
     """Whether the published index is of this model version and day, and is there."""
     if not pointer.exists(settings):
         return False
-    made = pointer.live(settings)
-    return (made.model_version, made.as_of) == (model_version, as_of) and milvus.store(settings).exists(made.name)
+    publication = pointer.live(settings)
+    return (publication.model_version, publication.as_of) == (model_version, as_of) and milvus.store(settings).exists(
+        publication.name
+    )
 
 
 def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: bool = False) -> Publication:
-    """Builds, counts and audits a new index, then moves the pointer. The one before the last is removed when nobody reads it.
+    """Builds, counts and checks a new index, then moves the pointer. The one before the last is removed when nobody reads it.
 
     Where it `replaces_bad`, what is live now is taken back by it: no place for a later rollback to go. Publishers take turns.
     Raises BadInput when the version's stored verdict does not pass, JobFailed when the new index is not sound; the live one stays.
@@ -41,31 +43,31 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
         raise JobFailed(
             f"user_embeddings and user_tabular as of {as_of} do not hold the same users: materialise both for that day."
         )
-    known = np.flatnonzero(events > 0)
-    if not len(known):
+    rows = np.flatnonzero(events > 0)
+    if not len(rows):
         raise JobFailed("No user has any history as of this day: there is nothing to publish.")
-    with_history, their_vectors = [keys[i] for i in known], vectors[known]  # nobody without a history is ever found
-    columns = table.select(filter_columns(settings).names).take(pa.array(known))
+    with_history, their_vectors = [keys[i] for i in rows], vectors[rows]  # nobody without a history is ever found
+    columns = table.select(filter_columns(settings).names).take(pa.array(rows))
     store = milvus.store(settings)
     with _publishing(settings):
         name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.db"
         with store.build(name) as collection:
             collection.fill(with_history, their_vectors, columns, settings.milvus_index)
-            if (count := collection.count()) != len(known):
-                raise JobFailed(f"The new index holds {count} users instead of {len(known)}.")
-            audited = audit.measure(collection.search, with_history, their_vectors, columns)
-        made = Publication(name, version, str(as_of), len(known), audited[0].recall, pointer.now(), audited)
-        if made.recall < audit.SOUND:
-            raise JobFailed(f"The new index finds only {made.recall:.1%} of the exact neighbours, under {audit.SOUND:.0%}.")
+            if (count := collection.count()) != len(rows):
+                raise JobFailed(f"The new index holds {count} users instead of {len(rows)}.")
+            recall_checks = recall.measure(collection.search, with_history, their_vectors, columns)
+        publication = Publication(name, version, str(as_of), len(rows), recall_checks[0].recall, pointer.now(), recall_checks)
+        if publication.recall < recall.SOUND:
+            raise JobFailed(f"The new index finds only {publication.recall:.1%} of the exact neighbours, under {recall.SOUND:.0%}.")
         snapshot.write(settings, name, version, as_of, keys, vectors, events)
         with pointer.turn(settings):
             old = pointer.live(settings) if pointer.exists(settings) and not replaces_bad else None
             store.point(name)
-            pointer.move(settings, pointer.ROLLED_BACK if replaces_bad else pointer.PUBLISHED, made, old)
-            kept = {p.name for p in (made, old) if p}
+            pointer.move(settings, pointer.ROLLED_BACK if replaces_bad else pointer.PUBLISHED, publication, old)
+            kept = {p.name for p in (publication, old) if p}
             store.keep(kept)
             snapshot.keep(settings, kept)
-    return made
+    return publication
 
 
 def _publishing(settings: Settings) -> FileLock:
@@ -82,18 +84,18 @@ def rollback(settings: Settings) -> tuple[Publication, Publication]:
     BadInput when there is nothing to go back to.
     """
     with pointer.turn(settings):
-        now = pointer.read(settings)
-        if now.previous is None:
+        current = pointer.read(settings)
+        if current.previous is None:
             raise BadInput(
-                f"There is no earlier index to go back to: {now.live.name} is the only one. "
-                f"`found publish --cutoff {now.live.as_of}{home.option(settings.home)}` builds another."
+                f"There is no earlier index to go back to: {current.live.name} is the only one. "
+                f"`found publish --cutoff {current.live.as_of}{home.option(settings.home)}` builds another."
             )
         store = milvus.store(settings)
-        if not store.exists(now.previous.name):
+        if not store.exists(current.previous.name):
             raise BadInput(
-                f"The earlier index {now.previous.name} is gone: "
-                f"`found publish --cutoff {now.previous.as_of}{home.option(settings.home)}` builds it again."
+                f"The earlier index {current.previous.name} is gone: "
+                f"`found publish --cutoff {current.previous.as_of}{home.option(settings.home)}` builds it again."
             )
-        store.point(now.previous.name)
-        pointer.move(settings, pointer.ROLLED_BACK, now.previous, None)
-    return now.live, now.previous
+        store.point(current.previous.name)
+        pointer.move(settings, pointer.ROLLED_BACK, current.previous, None)
+    return current.live, current.previous

@@ -20,7 +20,7 @@ from found_platform import registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import lock, make_all_private, make_private
-from found_platform.index.past import Past, date_of, day_of
+from found_platform.index.past import COLUMNS, Past, Values, date_of, day_of
 from found_platform.index.pointer import Publication
 from found_platform.index.states import LakeStates, PastState, States
 from found_platform.index.user_keys import UserKeys
@@ -31,12 +31,11 @@ from found_platform.training_data import text_vectors
 if TYPE_CHECKING:
     from models.saved import Model
 
-FORMAT = 2
+FORMAT = 3
 """Of the files. A snapshot in another format is written anew."""
 
 TRIES = 3
 ABOUT = "about.json"
-EVENT_COLUMNS = ("user", "text", "happened", "known", "channel", "exposed", "amount")
 PAST_STATE_ARRAYS = ("rows", "held_out", "learned")
 
 
@@ -80,8 +79,9 @@ def _save_states(partial: Path, states: States) -> dict[str, Any]:
     """Writes everything but the vectors; returns what a reader has to know beside."""
     versions = states.delta_versions  # before anything is read: what comes in between is in a later version
     past, ground, moments = states.past, states.ground, states.moments
-    for column in EVENT_COLUMNS:
+    for column in COLUMNS:
         _save(partial / f"past_{column}.npy", getattr(past, column))
+        _save(partial / f"returned_{column}.npy", getattr(states.returned, column))
     _save(partial / "texts.npy", past.texts)
     _save_table(partial / "texts.arrow", pa.table({"text": pa.array(states.words, pa.string())}))
     _save(partial / "texts_learned.npy", states.learned_texts)
@@ -103,10 +103,13 @@ def _save_states(partial: Path, states: States) -> dict[str, Any]:
         "first_day": past.first_day,
         "day": past.day,
         "moments": list(map(str, moments)),
+        "values": states.values,
         "ground": {
             "texts": ground.texts,
             "kinds": list(ground.kinds),
             "payment_methods": ground.payment_methods,
+            "attributes": ground.attributes,
+            "returns": ground.returns,
         },
     }
 
@@ -169,9 +172,12 @@ class Snapshot(States):
         self.cutoff = dt.date.fromisoformat(self._about["as_of"])
         self.keys = UserKeys(self._arrays["keys"])
         self.vectors, self.events = self._arrays["vectors"], self._arrays["events"]
-        columns = (self._arrays[f"past_{column}"] for column in EVENT_COLUMNS)
-        self._past = Past(self._about["day"], len(self.keys), self._arrays["texts"], *columns)
+        self._past, self._returned = self._events("past"), self._events("returned")
         vars(self._past)["first_day"] = self._about["first_day"]
+
+    def _events(self, name: str) -> Past:
+        columns = {column: self._arrays[f"{name}_{column}"] for column in COLUMNS}
+        return Past(self._about["day"], len(self.keys), self._arrays["texts"], **columns)
 
     @property
     def delta_versions(self) -> dict[str, int]:
@@ -182,6 +188,16 @@ class Snapshot(States):
     def past(self) -> Past:
         """See `States`."""
         return self._past
+
+    @property
+    def returned(self) -> Past:
+        """See `States`."""
+        return self._returned
+
+    @property
+    def values(self) -> Values:
+        """See `States`."""
+        return self._about["values"]
 
     @cached_property
     def words(self) -> list[str]:
@@ -216,6 +232,8 @@ class Snapshot(States):
             vectors=self._arrays["ground_vectors"],
             centre=self._arrays["ground_centre"],
             payment_methods=about["payment_methods"],
+            attributes=about["attributes"],
+            returns=about["returns"],
         )
 
     @cached_property

@@ -18,7 +18,7 @@ from found_platform import contract, feature_store, lake
 from found_platform.contract import midnight
 from found_platform.embedding import texts, users
 from found_platform.index import past
-from found_platform.index.past import Past
+from found_platform.index.past import Past, Values
 from found_platform.index.user_keys import UserKeys
 from found_platform.rewriting import ground
 from found_platform.rewriting.ground import Ground
@@ -28,6 +28,10 @@ from found_platform.training_data import text_vectors
 if TYPE_CHECKING:
     from models.saved import Model
 
+
+OLDER_DAYS, OLDER_USERS = 28, 4096
+"""Days between the moments before the grid, and users of whom it is kept there what was known: enough to learn from, for a log of
+years."""
 
 TABLES = ("raw_events", "user_tabular", text_vectors.TABLE, users.TABLE)
 """What states are read from."""
@@ -55,7 +59,7 @@ def learned_width(model: "Model") -> int:
 
 @dataclass(frozen=True)
 class PastState:
-    """What was known of users at a past moment.
+    """What was known of users at a past moment: of everybody on the grid, of OLDER_USERS by chance before it.
 
     Attributes:
         rows: (N,) where the users stand among the keys.
@@ -81,7 +85,17 @@ class States(ABC):
     @property
     @abstractmethod
     def past(self) -> Past:
-        """What everybody did."""
+        """What everybody did, and kept."""
+
+    @property
+    @abstractmethod
+    def returned(self) -> Past:
+        """What everybody brought back."""
+
+    @property
+    @abstractmethod
+    def values(self) -> Values:
+        """The values of the events' columns."""
 
     @property
     @abstractmethod
@@ -111,7 +125,7 @@ class States(ABC):
     @property
     @abstractmethod
     def moments(self) -> list[dt.date]:
-        """The grid of past cutoffs, newest first."""
+        """Past days at which it is kept what was known, newest first: the grid of past cutoffs, and as far back as events go."""
 
     @abstractmethod
     def past_state(self, moment: dt.date) -> PastState:
@@ -135,9 +149,23 @@ class LakeStates(States):
         return {table: lake.version(self._settings.lake, table) for table in TABLES if lake.exists(self._settings.lake, table)}
 
     @cached_property
+    def _loaded(self) -> past.Loaded:
+        return past.load(self._settings, self._keys.arrow, self._cutoff)
+
+    @cached_property
     def past(self) -> Past:
         """See `States`."""
-        return past.load(self._settings, self._keys.arrow, self._cutoff)
+        return self._loaded.kept
+
+    @cached_property
+    def returned(self) -> Past:
+        """See `States`."""
+        return self._loaded.returned
+
+    @cached_property
+    def values(self) -> Values:
+        """See `States`."""
+        return self._loaded.values
 
     @cached_property
     def texts(self) -> pa.Table:
@@ -203,15 +231,25 @@ class LakeStates(States):
         return ground.of(self._settings, self._cutoff)
 
     @cached_property
+    def grid(self) -> list[dt.date]:
+        """Past cutoffs at which states were kept of everybody, newest first."""
+        return users.past_cutoffs(self._settings, self._cutoff)
+
+    @cached_property
     def moments(self) -> list[dt.date]:
         """See `States`."""
-        return users.past_cutoffs(self._settings, self._cutoff)
+        grid = self.grid
+        newest = (grid[-1] if grid else self._cutoff) - dt.timedelta(days=OLDER_DAYS)
+        count = max(0, (newest - past.date_of(self.past.first_day)).days // OLDER_DAYS)
+        return [*grid, *(newest - dt.timedelta(days=OLDER_DAYS * i) for i in range(count))]
 
     def past_state(self, moment: dt.date) -> PastState:
         """See `States`."""
         table = attributes(self._settings, moment)
         rows = self._keys.rows(table["user_key"].to_pylist())
         kept = np.flatnonzero(rows >= 0)
+        if moment not in self.grid and len(kept) > OLDER_USERS:
+            kept = np.sort(np.random.default_rng(0).choice(kept, OLDER_USERS, replace=False))
         width = learned_width(self._model)
         held = users.held_out(self._settings, self._version, moment) if width and self._version is not None else {}
         held_rows = self._keys.rows(held)

@@ -21,11 +21,11 @@ class UserKeys(Sequence[str]):
 
     def rows(self, keys: Iterable[str]) -> np.ndarray:
         """(N,) int64 where each of some keys stands; -1 for one that is not there."""
-        asked = np.array(list(keys), np.bytes_)
-        if not len(self.array) or not len(asked):
-            return np.full(len(asked), -1)
-        places = np.minimum(np.searchsorted(self.array, asked), len(self.array) - 1)
-        return np.where(self.array[places] == asked, places, -1)
+        requested = np.array(list(keys), np.bytes_)
+        if not len(self.array) or not len(requested):
+            return np.full(len(requested), -1)
+        places = np.minimum(np.searchsorted(self.array, requested), len(self.array) - 1)
+        return np.where(self.array[places] == requested, places, -1)
 
     def mask(self, keys: Iterable[str]) -> np.ndarray:
         """(U,) bool: who is one of some keys."""

@@ -100,19 +100,19 @@ def report(settings: Settings, day: dt.date) -> DriftReport:
     else:
         features = compare(current, _snapshot(settings, reference_day), names, html)
     html = html if html.exists() else None
-    made = DriftReport(day, reference_day, features, traffic.figures(settings, day), html, len(current))
+    drift = DriftReport(day, reference_day, features, traffic.figures(settings, day), html, len(current))
     document = {
         "day": str(day),
         "reference": str(reference_day),
-        "state": made.state,
-        "why": made.sentence,
-        "drifted": made.drifted,
+        "state": drift.state,
+        "why": drift.sentence,
+        "drifted": drift.drifted,
         "psi": {f.name: f.value for f in features},
         "features": [asdict(f) for f in features],
-        "traffic": [asdict(f) for f in made.traffic],
+        "traffic": [asdict(f) for f in drift.traffic],
     }
     (folder / "report.json").write_text(json.dumps(document, indent=1))
-    return made
+    return drift
 
 
 def compare(current: "pd.DataFrame", reference: "pd.DataFrame", names: Sequence[str], html: Path | None = None) -> list[Figure]:
@@ -123,14 +123,14 @@ def compare(current: "pd.DataFrame", reference: "pd.DataFrame", names: Sequence[
     import pandas as pd
 
     sides = [frame.loc[(frame[ACTIVE] > 0) | frame[ACTIVE].isna()] for frame in (current, reference)]
-    found: dict[str, Figure] = {}
+    figures: dict[str, Figure] = {}
     binned: list[dict[str, np.ndarray]] = [{}, {}]
     limits: dict[str, float] = {}
     for name in names:
         values = [np.asarray(side[name], float) for side in sides]
         why = _why_not(values)
         if why is not None:
-            found[name] = not_judged(name, why)
+            figures[name] = not_judged(name, why)
             continue
         places, labels = stability.bins(values[0], values[1])
         counts = [np.bincount(place, minlength=len(labels)) for place in places]
@@ -138,8 +138,8 @@ def compare(current: "pd.DataFrame", reference: "pd.DataFrame", names: Sequence[
         for side, place in zip(binned, places, strict=True):
             side[name] = np.array(labels, object)[place]
     if limits:
-        found |= _judged(_evidently(pd.DataFrame(binned[0]), pd.DataFrame(binned[1]), limits, html), limits)
-    return [found[name] for name in names]
+        figures |= _judged(_evidently(pd.DataFrame(binned[0]), pd.DataFrame(binned[1]), limits, html), limits)
+    return [figures[name] for name in names]
 
 
 def _why_not(values: list[np.ndarray]) -> str | None:
@@ -177,17 +177,17 @@ def _judged(result: Any, limits: dict[str, float]) -> dict[str, Figure]:
         config = metric.get("config") if isinstance(metric, dict) else None
         if isinstance(config, dict) and config.get("method") == "psi":
             values[str(config.get("column"))] = metric.get("value")
-    found = {}
+    figures = {}
     for name, limit in limits.items():
         value = values.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            found[name] = not_judged(name, "Evidently's result has no PSI for it where one is expected: see its version")
+            figures[name] = not_judged(name, "Evidently's result has no PSI for it where one is expected: see its version")
         elif not math.isfinite(value):
-            found[name] = not_judged(name, f"Evidently's PSI is {value}")
+            figures[name] = not_judged(name, f"Evidently's PSI is {value}")
         else:
             state = DRIFTED if value > limit else PASSED
-            found[name] = Figure(name, round(float(value), 4), 0.0, round(limit, 4), state)
-    return found
+            figures[name] = Figure(name, round(float(value), 4), 0.0, round(limit, 4), state)
+    return figures
 
 
 def _is_brought(feature: str, config: source_config.SourceConfig) -> bool:

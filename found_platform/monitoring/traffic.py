@@ -67,8 +67,8 @@ def figures(settings: Settings, day: dt.date) -> list[Figure]:
     weeks = Weeks.of(con, channels)
     limits = weeks.limits(FALSE_ALARMS / (len(names) + len(priced)))
     values, references = weeks.figures()
-    found = [_judged(n, v, r, limit) for n, v, r, limit in zip(names, values, references, limits, strict=True)]
-    return found + [_price_level(con, FALSE_ALARMS / (len(names) + 1)) for _ in priced]
+    judged = [_judged(n, v, r, limit) for n, v, r, limit in zip(names, values, references, limits, strict=True)]
+    return judged + [_price_level(con, FALSE_ALARMS / (len(names) + 1)) for _ in priced]
 
 
 def own_channels(config: SourceConfig) -> list[str]:
@@ -104,8 +104,8 @@ class Weeks:
     """What each user (U) did in the week and in the reference week: columns (U, 3 + C) active, events, events of known texts, and
     events by channel."""
 
-    now: np.ndarray
-    before: np.ndarray
+    current: np.ndarray
+    reference: np.ndarray
 
     @classmethod
     def of(cls, con: duckdb.DuckDBPyConnection, channels: list[str]) -> "Weeks":
@@ -124,20 +124,20 @@ class Weeks:
 
     def figures(self) -> tuple[np.ndarray, np.ndarray]:
         """The figures (F,) of the week and of the reference week, in the order of `figures`; NaN where there are no events."""
-        return tuple(_figures(side.sum(0)[None], side[None, :, 1])[0] for side in (self.now, self.before))  # pyright: ignore[reportReturnType]
+        return tuple(_figures(side.sum(0)[None], side[None, :, 1])[0] for side in (self.current, self.reference))  # pyright: ignore[reportReturnType]
 
     def limits(self, alarms: float) -> np.ndarray:
         """(F,) the factors that each figure moves by, or less, with the chance 1 - `alarms` where nothing changed; inf or NaN where
         that cannot be told."""
-        now, before = self.now[:MAX_USERS], self.before[:MAX_USERS]  # in the order of keyed hashes: a fair sample
+        current, reference = self.current[:MAX_USERS], self.reference[:MAX_USERS]  # in the order of keyed hashes: a fair sample
         rng = np.random.default_rng(0)
         moves = []
         for _ in range(DRAWS // CHUNK):
-            swapped = rng.random((CHUNK, len(now))) < 0.5
-            totals = now.sum(0) + swapped.astype(float) @ (before - now)  # (CHUNK, 3 + C)
-            events = np.where(swapped, before[:, 1], now[:, 1])
+            swapped = rng.random((CHUNK, len(current))) < 0.5
+            totals = current.sum(0) + swapped.astype(float) @ (reference - current)  # (CHUNK, 3 + C)
+            events = np.where(swapped, reference[:, 1], current[:, 1])
             drawn = _figures(totals, events)
-            others = _figures((now + before).sum(0) - totals, (now + before)[:, 1] - events)
+            others = _figures((current + reference).sum(0) - totals, (current + reference)[:, 1] - events)
             moves.append(_moved(drawn, others))
             moves[-1][:, BUSIEST] = self._busiest_by_chance(rng)
         return np.exp(np.quantile(np.concatenate(moves), 1 - alarms, axis=0, method="higher"))
@@ -145,8 +145,8 @@ class Weeks:
     def _busiest_by_chance(self, rng: np.random.Generator) -> np.ndarray:
         """(CHUNK,) what swaps do to the busiest hundredth. Only users who did no more than in the reference week are swapped, each
         twice to stand for the others: a handful of accounts that make all the noise has a handful of orders, and would hide."""
-        now, before = self.now[:MAX_USERS, 1], self.before[:MAX_USERS, 1]
-        fell = np.tile(np.stack([now, before])[:, now <= before], 2)  # (2, U')
+        current, reference = self.current[:MAX_USERS, 1], self.reference[:MAX_USERS, 1]
+        fell = np.tile(np.stack([current, reference])[:, current <= reference], 2)  # (2, U')
         swapped = rng.random((CHUNK, fell.shape[1])) < 0.5
         one, other = (np.where(swapped, *sides) for sides in (fell, fell[::-1]))
         return _moved(*(_busiest(events, (events > 0).sum(1)) for events in (one, other)))
@@ -154,9 +154,9 @@ class Weeks:
 
 def _figures(totals: np.ndarray, events: np.ndarray) -> np.ndarray:
     """(D, F) figures of totals (D, 3 + C) by column and of events (D, U) by user."""
-    users, count, known, channels = totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:]
+    users, count, known_texts, channels = totals[:, 0], totals[:, 1], totals[:, 2], totals[:, 3:]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.column_stack([users, count / users, known / count, _busiest(events, users), channels / count[:, None]])
+        return np.column_stack([users, count / users, known_texts / count, _busiest(events, users), channels / count[:, None]])
 
 
 def _busiest(events: np.ndarray, users: np.ndarray) -> np.ndarray:

@@ -61,11 +61,11 @@ def record(
 
     Raises JobFailed where the database cannot be written.
     """
-    asked = None if question is None else as_json(question)
+    question_json = None if question is None else as_json(question)
     count = None if rows is None else int(rows)
     at = _microseconds(dt.datetime.now(dt.UTC))
     with _opened(settings) as con:
-        _add(con, [(at, str(actor.current()), action, audience, asked, count, model_version, index_version, reason)])
+        _add(con, [(at, str(actor.current()), action, audience, question_json, count, model_version, index_version, reason)])
 
 
 def as_json(question: Mapping[str, Any]) -> str:

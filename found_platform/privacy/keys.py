@@ -94,7 +94,7 @@ def user_ids(settings: Settings, user_keys: Sequence[str]) -> dict[str, str]:
     return vault.user_ids(settings, user_keys)
 
 
-def known(settings: Settings, user_keys: Sequence[str]) -> int:
+def count_known(settings: Settings, user_keys: Sequence[str]) -> int:
     """How many of these keys are users of this home."""
     return vault.count(settings, user_keys)
 

@@ -76,16 +76,16 @@ def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
                 "by": [str(actor.current())] * len(changed),
             }
             lake.append(settings.lake, TABLE, pa.table(rows, schema=SCHEMA), schema=SCHEMA)
-    return Change(len(changed), len(users) - len(changed), len(users) - keys.known(settings, list(users)))
+    return Change(len(changed), len(users) - len(changed), len(users) - keys.count_known(settings, list(users)))
 
 
 def _now_or_after_the_newest(settings: Settings) -> dt.datetime:
     """Entries count in the order in which they were made, also where a clock was set back."""
-    now = dt.datetime.now(dt.UTC)
+    moment = dt.datetime.now(dt.UTC)
     if not lake.exists(settings.lake, TABLE):
-        return now
+        return moment
     newest: dt.datetime = pc.max(lake.read(settings.lake, TABLE, columns=["since"])["since"]).as_py()
-    return max(now, newest + dt.timedelta(microseconds=1))
+    return max(moment, newest + dt.timedelta(microseconds=1))
 
 
 def current(settings: Settings) -> pa.Table:
@@ -112,27 +112,27 @@ def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.d
 
     Raises BadInput when `consent_column` is not a column of true and false.
     """
-    asked = user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
-    mask = pc.invert(pc.is_in(asked, current(settings)["user_key"].combine_chunks()))
+    key_array = user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
+    mask = pc.invert(pc.is_in(key_array, current(settings)["user_key"].combine_chunks()))
     if settings.consent_column is not None:
         check_consent_column(settings, profile_schema(settings.home))
         today = max(as_of, dt.datetime.now(dt.UTC).date())
         table = _pinned(settings, "raw_profile")
-        if len(asked) <= FEW:
-            consenting = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, asked)
+        if len(key_array) <= FEW:
+            consenting = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, key_array)
         else:
             consenting = _consenting(*table, settings.consent_column, today)
-        mask = pc.and_(mask, pc.is_in(asked, consenting))
+        mask = pc.and_(mask, pc.is_in(key_array, consenting))
     return mask.to_numpy(zero_copy_only=False)
 
 
-def check_consent_column(settings: Settings, there: pa.Schema) -> None:
+def check_consent_column(settings: Settings, schema: pa.Schema) -> None:
     """Raises BadInput where the setting `consent_column` names no attribute of true and false among these."""
     column = settings.consent_column
     if column is None:
         return
-    if column not in there.names or there.field(column).type != pa.bool_():
-        fit = ", ".join(field.name for field in there if field.type == pa.bool_())
+    if column not in schema.names or schema.field(column).type != pa.bool_():
+        fit = ", ".join(field.name for field in schema if field.type == pa.bool_())
         raise BadInput(
             f"The setting consent_column is {column!r}, which is no profile attribute of true and false in {settings.home}: "
             f"there is {fit or 'none'}."
@@ -161,13 +161,13 @@ def _consenting(home_lake: Path, table: str, _id: str, version: int, column: str
 
 
 def _consenting_of(
-    home_lake: Path, table: str, version: int, column: str, today: dt.date, asked: pa.Array | None = None
+    home_lake: Path, table: str, version: int, column: str, today: dt.date, key_array: pa.Array | None = None
 ) -> pa.Array:
     """The keys of who consents, of everybody or of those who are `asked`: the others are passed over and never held."""
     with lake.connect() as con:
         lake.view(con, "profile", home_lake, table, version)
-        con.register("asked", pa.table({"user_key": asked if asked is not None else pa.array([], pa.string())}))
-        of_them = "" if asked is None else "SEMI JOIN asked USING (user_key) "
+        con.register("asked", pa.table({"user_key": key_array if key_array is not None else pa.array([], pa.string())}))
+        of_them = "" if key_array is None else "SEMI JOIN asked USING (user_key) "
         rows = con.execute(
             f"SELECT user_key FROM profile {of_them}WHERE as_of IS NULL OR as_of < ? GROUP BY user_key "
             f"HAVING arg_max(coalesce({lake.quote(column)}, false), coalesce(as_of, TIMESTAMPTZ '-infinity'))",

@@ -57,15 +57,15 @@ def _of_parquet(path: Path, columns: Sequence[str], required: str | None) -> Ite
         _check(path, names, columns, required)
         if names.count("user_id") != 1 and len(names) != 1:
             raise _no_column(path, f"; it has {', '.join(names)}")
-        wanted = ["user_id" if "user_id" in names else names[0], *(c for c in columns if c in names)]
-        rows = pq.read_table(path, columns=wanted)
+        selected = ["user_id" if "user_id" in names else names[0], *(c for c in columns if c in names)]
+        rows = pq.read_table(path, columns=selected)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
     con = lake.connect()
     con.register("file_rows", rows)
-    texts = ", ".join(f"CAST({lake.quote(name)} AS VARCHAR)" for name in wanted)  # a number as the scan of a source writes it
+    texts = ", ".join(f"CAST({lake.quote(name)} AS VARCHAR)" for name in selected)  # a number as the scan of a source writes it
     for number, (user_id, *others) in enumerate(con.execute(f"SELECT {texts} FROM file_rows").fetchall(), 1):
-        beside = dict(zip(wanted[1:], others, strict=True))
+        beside = dict(zip(selected[1:], others, strict=True))
         yield number, user_id, tuple(beside.get(column) for column in columns)
 
 
@@ -106,8 +106,8 @@ def _records(path: Path) -> Iterator[list[str]]:
         raise BadInput(f"{path} cannot be read: {error}.") from None
 
 
-def _no_column(path: Path, there: str) -> BadInput:
+def _no_column(path: Path, listing: str) -> BadInput:
     return BadInput(
-        f"{path} has no column user_id{there}: give it a header with user_id and commas between columns, or nothing but ids, one a "
-        "line."
+        f"{path} has no column user_id{listing}: give it a header with user_id and commas between columns, or nothing but ids, one "
+        "a line."
     )

@@ -63,9 +63,9 @@ def _window_start(settings: Settings, cutoff: dt.date) -> dt.date:
 def _window(settings: Settings, cutoff: dt.date, *, held_out: bool) -> tuple[pa.Table, pa.Table]:
     """The users of the held-out fold, or of the others, at the last past window: rows of the training set, and their pairs."""
     fold = pad.field("fold") == HELD_OUT_FOLD if held_out else pad.field("fold") != HELD_OUT_FOLD
-    here = (pad.field("cutoff") == cutoff) & fold & (pad.field("event_timestamp") == midnight(_window_start(settings, cutoff)))
-    rows = lake.read(settings.lake, "training_set", here).sort_by("user_key")
-    return rows, lake.read(settings.lake, "user_text_pairs", here).sort_by("user_key")
+    in_window = (pad.field("cutoff") == cutoff) & fold & (pad.field("event_timestamp") == midnight(_window_start(settings, cutoff)))
+    rows = lake.read(settings.lake, "training_set", in_window).sort_by("user_key")
+    return rows, lake.read(settings.lake, "user_text_pairs", in_window).sort_by("user_key")
 
 
 def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
@@ -77,8 +77,8 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
     rows, pairs = _window(settings, cutoff, held_out=True)
     did = histories.flatten(pairs["item_text_ids"])[1] > 0
     frozen = loaded.model.frozen_text() if isinstance(loaded.model, Found) else loaded.model
-    known = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
-    users = int((known & did).sum())
+    has_vector = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
+    users = int((has_vector & did).sum())
     if users < MIN_HELD_OUT:
         why = f"only {users} held-out users acted both before {t1} and in the window after it, {MIN_HELD_OUT} are needed"
         return Verdict(False, why, {"users": users}, judged=False)
@@ -87,10 +87,10 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
     def figures_of(model: "Model") -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
         texts = texts_of(settings, model, cutoff)
         past = vectors_of(settings, model, rows, texts)[:, : model.config.dim]
-        ranks, figures = _retrieval(past[known & did], _futures(model, pairs, texts)[known & did])
-        shares = metrics.auc_by_user(past[known] @ embed_sentences(model, phrases).T, will[known])
+        ranks, figures = _retrieval(past[has_vector & did], _futures(model, pairs, texts)[has_vector & did])
+        shares = metrics.auc_by_user(past[has_vector] @ embed_sentences(model, phrases).T, will[has_vector])
         if shares is None:  # every phrase is of everybody or of nobody: chance
-            shares = np.full(int(known.sum()), 0.5)
+            shares = np.full(int(has_vector.sum()), 0.5)
         return ranks, shares, figures | {"phrase_auc": round(float(shares.mean()), 4)}
 
     ranks, shares, figures = figures_of(loaded.model)
@@ -138,10 +138,10 @@ def _error(values: np.ndarray) -> float:
 
 def _retrieval(past: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
     """How near each user's own future (U, D) is to what they were (U, D): for each, the share of others' that are farther away."""
-    found = metrics.retrieval(past @ future.T, np.arange(len(past)))
-    return found.placements, {
-        "future_auc": round(float(found.placements.mean()), 4),
-        "future_recall_at_10": round(found.recall(10), 4),
+    ranking = metrics.retrieval(past @ future.T, np.arange(len(past)))
+    return ranking.placements, {
+        "future_auc": round(float(ranking.placements.mean()), 4),
+        "future_recall_at_10": round(ranking.recall(10), 4),
     }
 
 

@@ -207,8 +207,8 @@ def store_verdict(settings: Settings, version: str, verdict: Verdict) -> None:
     client = tracking.client(settings)
     card = (client.get_model_version(MODEL, version).description or "").split(GATE)[0].rstrip()
     word = {"passed": "Passed", "failed": "**Refused**", NOT_JUDGED: "**Not judged**"}[verdict.name]
-    said = f"{word}: {verdict.reason}."
-    client.update_model_version(MODEL, version, description=f"{card}\n\n{GATE}\n\n{said}\n")
+    sentence = f"{word}: {verdict.reason}."
+    client.update_model_version(MODEL, version, description=f"{card}\n\n{GATE}\n\n{sentence}\n")
     client.set_model_version_tag(MODEL, version, "gate", verdict.name)
     client.set_model_version_tag(MODEL, version, "gate_reason", verdict.reason)
     client.set_model_version_tag(MODEL, version, "gate_figures", json.dumps(verdict.figures))
@@ -229,18 +229,18 @@ def versions(settings: Settings) -> list[Version]:
     if not tracking.exists(settings):
         return []
     client = tracking.client(settings)
-    found = client.search_model_versions(f"name = '{MODEL}'")
-    aliases = dict(client.get_registered_model(MODEL).aliases) if found else {}
-    made = [
+    registered = client.search_model_versions(f"name = '{MODEL}'")
+    aliases = dict(client.get_registered_model(MODEL).aliases) if registered else {}
+    listed = [
         Version(
             str(v.version),
             dt.datetime.fromtimestamp(v.creation_timestamp / 1000, dt.UTC),
             sorted(a for a, of in aliases.items() if str(of) == str(v.version)),
             dict(v.tags),
         )
-        for v in found
+        for v in registered
     ]
-    return sorted(made, key=lambda v: -int(v.version))
+    return sorted(listed, key=lambda v: -int(v.version))
 
 
 def gate_passed(settings: Settings, version: str) -> bool:
@@ -305,15 +305,15 @@ def rollback(settings: Settings) -> tuple[str, str]:
 
 def champion_and_previous(settings: Settings) -> tuple[str, str]:
     """The version in service and the one before it. Raises BadInput when there is no such pair."""
-    now, before = version_of(settings, CHAMPION), version_of(settings, PREVIOUS)
-    if now is None:
+    current, before = version_of(settings, CHAMPION), version_of(settings, PREVIOUS)
+    if current is None:
         raise BadInput(f"No model has been promoted in {settings.home}: run `found demo{home.option(settings.home)}` first.")
     if before is None:
         raise BadInput(
-            f"There is no earlier champion to go back to from version {now}: `found model list` shows every version, and "
+            f"There is no earlier champion to go back to from version {current}: `found model list` shows every version, and "
             "`found promote --version V` makes one the champion."
         )
-    return now, before
+    return current, before
 
 
 def hold(settings: Settings) -> None:

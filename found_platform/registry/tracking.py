@@ -47,9 +47,9 @@ def client(settings: Settings) -> "MlflowClient":
         return MlflowClient(address, registry_uri=address)
     database.parent.mkdir(parents=True, exist_ok=True)
     with lock(settings.home, "mlflow"):  # two processes that make the same tables would stop each other
-        made = MlflowClient(address, registry_uri=address)
-        made.search_experiments(max_results=1)
-    return made
+        opened = MlflowClient(address, registry_uri=address)
+        opened.search_experiments(max_results=1)
+    return opened
 
 
 def _database(settings: Settings) -> Path:

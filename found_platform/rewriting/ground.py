@@ -6,10 +6,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
-from found_platform import lake
+from found_platform import feature_store, lake
 from found_platform.cache import single_flight
-from found_platform.contract import midnight
+from found_platform.contract import RETURN, midnight, profile_schema
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_TEXTS = 200_000
 MOST_CATEGORIES = 2000
+MOST_VALUES = 100
 """Only the most frequent are kept: a rarer one is nearly always a common one in rarer words."""
 
 
@@ -35,6 +37,8 @@ class Ground:
     vectors: np.ndarray  # (N, E) float32, centred; texts of unit length, categories as their name and contents agree
     centre: np.ndarray  # (E,) the mean vector of an event
     payment_methods: list[str]
+    attributes: dict[str, list[str]]  # of the users: the values of each attribute that is a text
+    returns: int  # events that brought something back
 
     def ask(self, sentences: list[str]) -> np.ndarray:
         """(len(sentences), E) centred unit vectors of what somebody said."""
@@ -42,7 +46,7 @@ class Ground:
 
 
 @cache
-def told() -> dict[str, dict[str, str]]:
+def template_kinds() -> dict[str, dict[str, str]]:
     """The kinds of sentences, as `templates.yaml` has them, read once."""
     return templates()["kinds"]
 
@@ -65,7 +69,7 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         "WHERE event_date < ? AND arrived_at <= ? AND NOT exposure GROUP BY ALL",
         [cutoff, midnight(cutoff)],
     )
-    kinds = {name: kind["channel"] for name, kind in told().items() if "channel" in kind}
+    kinds = {name: kind["channel"] for name, kind in template_kinds().items() if "channel" in kind}
     counts = ", ".join(f"CAST(coalesce(sum(n) FILTER (channel = {lake.literal(c)}), 0) AS BIGINT) AS {k}" for k, c in kinds.items())
     texts = con.execute(
         f"SELECT text_id, min(text) AS item, CAST(sum(n) AS BIGINT) AS events, {counts} FROM known "
@@ -78,6 +82,10 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         [MOST_CATEGORIES],
     ).to_arrow_table()
     methods = con.execute("SELECT DISTINCT payment_method FROM known WHERE payment_method IS NOT NULL ORDER BY 1").fetchall()
+
+    (returns,) = con.execute(
+        f"SELECT count(*) FROM raw WHERE event_date < ? AND arrived_at <= ? AND status = '{RETURN}'", [cutoff, midnight(cutoff)]
+    ).fetchall()[0]
 
     encoder = text_vectors.encoder(settings.text_encoder)
     ids = texts["text_id"].to_numpy()
@@ -109,7 +117,19 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         vectors=np.concatenate([unit(vectors - centre), called]),
         centre=centre,
         payment_methods=[m for (m,) in methods],
+        attributes=_attributes(settings, cutoff),
+        returns=returns,
     )
+
+
+def _attributes(settings: Settings, cutoff: dt.date) -> dict[str, list[str]]:
+    """The values of each attribute that is a text, as it was known at the cutoff; of names and the like there are too many."""
+    columns = [f.name for f in profile_schema(settings.home) if pa.types.is_string(f.type)]
+    if not columns or not lake.exists(settings.lake, "user_tabular"):
+        return {}
+    table = feature_store.snapshot(settings, "user_tabular", cutoff - dt.timedelta(days=1), ["user_key", *columns])
+    values = {name: sorted(table[name].drop_null().unique().to_pylist()) for name in columns}
+    return {name: distinct for name, distinct in values.items() if 0 < len(distinct) <= MOST_VALUES}
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from found_platform.rewriting.ground import told
+from found_platform.rewriting.ground import template_kinds
 
 Message = dict[str, str]
 """`role` (system, user or assistant) and `content`."""
@@ -14,7 +14,7 @@ EXAMPLES = 20
 
 def rewriting(demand: str, items: Sequence[str], days: int) -> list[Message]:
     """Asks for a demand in the templates' language, shown items of the data that are near to it."""
-    forms = "\n".join(kind["sentence"].format(days=days, items="ITEM, ITEM") for kind in told().values())
+    forms = "\n".join(kind["sentence"].format(days=days, items="ITEM, ITEM") for kind in template_kinds().values())
     system = (
         "You turn a demand for an audience into sentences that say what these people will do. Use only these forms, the ones that "
         f"fit the demand, with two to five items each:\n{forms}\n"
@@ -30,11 +30,11 @@ def rewriting(demand: str, items: Sequence[str], days: int) -> list[Message]:
 def items_of(answer: str) -> dict[str, list[str]]:
     """The items by kind of template in an answer; other words in it are passed over."""
     items_by_kind: dict[str, list[str]] = {}
-    for kind, template in told().items():
+    for kind, template in template_kinds().items():
         before, after = template["sentence"].split("{items}")
-        head = re.escape(before.strip()).replace(r"\{days\}", r"\d+").replace(r"\ ", r"\s+")
+        lead = re.escape(before.strip()).replace(r"\{days\}", r"\d+").replace(r"\ ", r"\s+")
         tail = re.escape(after.strip())
-        for enumeration in re.findall(rf"{head}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):
+        for enumeration in re.findall(rf"{lead}\s+([^\n]+?){tail}(?=\s*(?:\n|$|In\s+the\s+next\b))", answer, flags=re.IGNORECASE):
             items = (item.strip(" -\"'“”") for item in enumeration.split(", "))
             items_by_kind[kind] = list(dict.fromkeys([*items_by_kind.get(kind, []), *filter(None, items)]))
     return items_by_kind

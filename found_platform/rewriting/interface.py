@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from found_platform.outcomes import Outcome, document
+
 
 @dataclass(frozen=True)
 class Match:
@@ -30,9 +32,12 @@ class Rewriting:
     confidence: float  # 0 to 1: that the lake holds what the demand is about
     note: str  # what the person should know; empty where there is nothing to say
     by: str  # "grounded" | "llm:NAME"
+    outcome: Outcome | None = None  # what is asked of users; None where the demand was not understood
+    doubt: str = ""  # why an answer would not be one to this demand; empty where it was understood
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        content = asdict(self)
+        return content | {"outcome": None if self.outcome is None else document.as_data(self.outcome)}
 
 
 class Rewriter(Protocol):

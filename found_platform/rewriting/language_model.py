@@ -54,7 +54,7 @@ class LanguageModelRewriter:
         lake_items = self.lake_items or ground.of(self.settings, self.cutoff)
         plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
         read = reading.read(demand)
-        whole, _, unwanted = retrieval.heard(lake_items, read)
+        whole, _, unwanted = retrieval.meaning(lake_items, read)
         near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days
         try:
@@ -115,7 +115,7 @@ def local(name: str) -> Answer:
     def answer(messages: list[Message]) -> str:
         import torch
 
-        inputs = tokenizer(said(tokenizer, messages), return_tensors="pt", add_special_tokens=False).to(model.device)
+        inputs = tokenizer(transcript(tokenizer, messages), return_tensors="pt", add_special_tokens=False).to(model.device)
         inputs.pop("token_type_ids", None)
         with torch.inference_mode():
             out = model.generate(
@@ -183,7 +183,7 @@ def _base(adapter: Path) -> str:
     return base
 
 
-def said(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:
+def transcript(tokenizer: Any, messages: list[Message], answered: bool = False) -> str:
     """A conversation as this model reads it, by its chat template or plainly; unless `answered`, it ends where an answer begins."""
     if tokenizer.chat_template:
         return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=not answered)

@@ -35,7 +35,7 @@ ABOUT = 0.5
 class Domain:
     """A lake as lessons see it."""
 
-    known: Ground
+    ground: Ground
     baskets: list[dict[str, list[str]]]  # what somebody did in a window: items by kind of template, the most frequent first
     category: dict[str, str]  # of an item, where it has one: the most frequent
     together: dict[str, list[str]]  # items of the same windows, the most surprising first
@@ -63,7 +63,7 @@ def domain(settings: Settings, cutoff: dt.date) -> Domain:
         "GROUP BY ALL ORDER BY ALL",
         [BASKETS],
     ).fetchall()
-    kind_of = {kind["channel"]: name for name, kind in ground.told().items() if "channel" in kind}
+    kind_of = {kind["channel"]: name for name, kind in ground.template_kinds().items() if "channel" in kind}
     most = templates()["items"]
     baskets: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for basket, channel, texts in rows:
@@ -92,7 +92,7 @@ def _together(baskets: list[dict[str, list[str]]]) -> dict[str, list[str]]:
 def about_items(domain: Domain, count: int, seed: int) -> list[Lesson]:
     """Stage 1: conversations of some rounds, each about an item."""
     rng = np.random.default_rng(seed)
-    items = domain.known
+    items = domain.ground
     texts = items.items[: items.texts]
     members: dict[str, list[str]] = defaultdict(list)
     for item in texts:  # in order of frequency
@@ -133,7 +133,7 @@ AUDIENCE = ("people who will", "customers who will", "users likely to", "who is 
 def demands(domain: Domain, count: int, seed: int) -> list[Lesson]:
     """Stage 2: a demand, what is near to it in the data, and the sentences of a window that answers it."""
     rng = np.random.default_rng(seed)
-    lake_items = domain.known
+    lake_items = domain.ground
     place = {item: i for i, item in enumerate(lake_items.items[: lake_items.texts])}
     verbs = {channel.kind: channel.examples for channel in channels()}
     lessons: list[Lesson] = []

@@ -1,16 +1,21 @@
-"""What a demand says by its words alone: when, how much, in which way, of what, and of what not. English, see `words.yaml`."""
+"""What a demand says by its words alone: when, how much, in which way, of what, and of what not; see `languages`."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from dataclasses import dataclass, field
 
-import yaml
+from found_platform.rewriting import acts
+from found_platform.rewriting.acts import Acts
+from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
 
-from found_platform.channels import channels
 
-PACKAGE = "found_platform.rewriting"
+@dataclass(frozen=True)
+class Named:
+    """Users who are meant by an attribute: a column and values of it, as patterns of their names; or an age in years."""
+
+    words: str
+    column: str
+    values: str = ""
+    ages: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -22,140 +27,166 @@ class Reading:
     unwanted: tuple[str, ...]
     kinds: tuple[str, ...]  # of templates that its verbs ask for, in order of appearance
     horizon_days: int | None = None
-    min_amount: float | None = None
+    min_amount: float | None = None  # of one event
+    total: float | None = None  # of all events together
     notes: tuple[str, ...] = ()  # what was read and cannot be used
+    language: str = DEFAULT
+    acts: Acts = field(default_factory=Acts)
+    is_general: bool = False  # whether it asks for acts and names nothing that they are about
+    before_parts: tuple[str, ...] = ()  # what the clause `acts.before` names
+    before_kinds: tuple[str, ...] = ()
+    attributes: tuple[Named, ...] = ()
 
-
-@cache
-def words() -> dict:
-    """The word lists, as `words.yaml` and the channels have them."""
-    content = yaml.safe_load((resources.files(PACKAGE) / "words.yaml").read_text())
-    return {**content, "kinds": {channel.kind: channel.verbs for channel in channels()}}
-
-
-def _any(options: Iterable[str]) -> str:
-    """A pattern of any of these, the longest first."""
-    return "|".join(re.escape(o).replace(r"\ ", r"\s+") for o in sorted(options, key=len, reverse=True))
-
-
-NEGATION = re.compile(
-    r"(?:,\s*)?\b(?:but|and|or)?\s*\b(?:"
-    r"without|except(?:\s+for)?|excluding|other\s+than|apart\s+from|rather\s+than|instead\s+of|never"
-    r"|(?:who|that|which)\s+(?:will|would|do|does|did|have|has|are|is)\s+(?:not|never)"
-    r"|(?:who|that|which)\s+(?:won't|don't|doesn't|didn't|haven't|aren't)"
-    r"|(?<=but )(?:will\s+|do\s+|are\s+)?not|(?<=but )no"
-    r"|(?<=and )(?:do\s+|will\s+)?not|(?<=, )(?:do\s+|will\s+)?not|not(?=\s+\w+ing\b)"
-    r")\b(?!\s+only)"
-)
-"""Not every "not": the money that "will not last" is no money to leave out."""
-CLAUSE_END = re.compile(r"[,;.]|\bbut\b|\b(?:and|or)\s+(?:who|that|which|also|will)\b|\bwho\b")
-MONEY = (
-    r"(?P<sign>[$€£¥]|\b(?:usd|eur|gbp)\s*)?(?P<number>\d[\d,]*(?:\.\d+)?)\s*(?P<scale>k|m)?\b\s*"
-    r"(?P<unit>[$€£¥]|(?:dollars?|euros?|pounds?|yuan|usd|eur|gbp|bucks)\b)?(?P<next>\s*(?:%|[a-z]+))?"
-)
-FLOOR = re.compile(
-    r"\b(?:for\s+|of\s+|at\s+)?(?:more\s+than|over|above|at\s+least|exceeding|upwards\s+of|(?:a\s+)?minimum(?:\s+of)?)\s+" + MONEY
-)
-CEILING = re.compile(
-    r"\b(?:for\s+|of\s+|at\s+)?(?:less\s+than|fewer\s+than|under|below|at\s+most|up\s+to|(?:a\s+)?maximum(?:\s+of)?)\s+" + MONEY
-)
-SPENDING = re.compile(r"\b(?:spend\w*|pay\w*|cost\w*|worth|amounts?|prices?|orders?|purchases?|buy\w*|donat\w*)\b")
-TIME_UNITS = re.compile(r"\s*(?:%|(?:years?|days?|weeks?|months?|hours?|minutes?|times|percent|per\s+cent)\b)")
+    @property
+    def is_about_acts(self) -> bool:
+        """Whether more is asked than to do something that texts name."""
+        return self.is_general or not self.acts.is_empty or self.total is not None
 
 
 def read(demand: str) -> Reading:
     """Reads a demand. Nothing is refused: what is not understood stays in `wanted`."""
     text = demand.lower().replace("’", "'").replace("'ll", " will").strip(" .!?")
-    text, horizon = _horizon(text)
-    text, least, notes = _amounts(text)
-    text, unwanted = _without(text)
+    language, is_told = told_by(text)
+    text, said = acts.read(text, language)
+    text, horizon = _horizon(text, language)
+    spends = language.pattern("acts", "spends").search(text) is not None
+    text, amount, notes = _amounts(text, language)
+    text, unwanted = _without(text, language)
     # who somebody is, is heard with the whole; what they do is what is looked for
-    does = re.split(r"\b(?:who|that|which)\b", text, maxsplit=1)[-1]
+    relative = language.pattern("relative")
+    does = relative.split(text, maxsplit=1)[-1]
+    kinds = _kinds(text, language)
+    parts = _cores(does, language) or _cores(text, language)
+    general_kinds = _general(parts, language)
+    is_general = general_kinds is not None and (bool(parts) or bool(kinds) or not said.is_empty) and not unwanted
+    is_total = amount is not None and not said.is_once and (said.is_total or spends)
+    clause = said.before.clause if said.before else ""
+    before_parts = _cores(clause, language)
+    before_general = _general(before_parts, language)
+    if not is_told and (not text.isascii() or len(text.split()) > 2):
+        notes = (*notes, f"the language was not recognised; {_listed()} are read")
     return Reading(
         wanted=" ".join(text.split()),
-        parts=_cores(does) or _cores(text),
-        unwanted=tuple(core for clause in unwanted for core in _cores(clause)),
-        kinds=_kinds(text),
+        parts=() if is_general else parts,
+        unwanted=tuple(core for clause in unwanted for core in _cores(clause, language)),
+        kinds=kinds or (general_kinds or () if is_general else ()),
         horizon_days=horizon,
-        min_amount=least,
+        min_amount=None if is_total else amount,
+        total=amount if is_total else None,
         notes=notes,
+        language=language.code,
+        acts=said,
+        is_general=is_general,
+        before_parts=before_parts if before_general is None else (),
+        before_kinds=_kinds(clause, language) or before_general or (),
+        attributes=_attributes(demand.lower(), language),
     )
 
 
-def _horizon(text: str) -> tuple[str, int | None]:
+def _listed() -> str:
+    names = [language.name for language in languages().values()]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _horizon(text: str, language: Language) -> tuple[str, int | None]:
     """The demand without its time words, and the days they mean. "Soon" and "the coming weeks" mean no number."""
-    units = words()["days"]
-    unit = f"(?P<unit>{_any(units)})s?(?:'s?|s')?"
-    number = rf"(?:(?P<number>\d+|{_any(words()['numbers'])})\s+)"
-    patterns = (
-        rf"\b(?:with)?in\s+(?:the\s+)?(?:next|coming|following|upcoming)\s+{number}?{unit}\b",
-        rf"\b(?:(?:with)?in|over|during|for)\s+(?:the\s+)?(?:(?:next|coming|following|upcoming)\s+)?{number}{unit}\b(?!\s+old)",
-        rf"\b(?:over|during|for|of|this)?\s*(?:the\s+)?(?:next|coming|following|upcoming)\s+{number}?{unit}(?!\w)",
-        rf"\b(?:over|during)?\s*this\s+{unit}\b",
-    )
-    for pattern in patterns:
-        match = re.search(pattern, text)
+    units = language.at("days")
+    for pattern in language.patterns("horizon"):
+        match = pattern.search(text)
         if match:
-            said = match.groupdict().get("number")
-            vague = said is None and re.search(rf"{match['unit']}s(?!')\b", match[0]) is not None
-            count = 1 if said is None else int(said) if said.isdigit() else words()["numbers"][re.sub(r"\s+", " ", said)]
+            number = match.groupdict().get("number")
+            vague = number is None and re.search(rf"{match['unit']}{language.at('vague')}\b", match[0]) is not None
+            count = 1 if number is None else language.value(number)
             days = None if vague or not 0 < count * units[match["unit"]] <= 3650 else count * units[match["unit"]]
             return text[: match.start()] + " " + text[match.end() :], days
-    match = re.search(r"\b(today|tonight|tomorrow)\b", text)
+    match = re.search(rf"\b(?:{alternatives(language.at('tomorrow'))})\b", text)
     return (text[: match.start()] + " " + text[match.end() :], 1) if match else (text, None)
 
 
-def _amounts(text: str) -> tuple[str, float | None, tuple[str, ...]]:
+def _amounts(text: str, language: Language) -> tuple[str, float | None, tuple[str, ...]]:
     least, notes = None, ()
-    for pattern, floor in ((FLOOR, True), (CEILING, False)):
+    for name in ("floor", "ceiling"):
+        pattern = re.compile(language.expand(language.at(name)) + language.money)
         for match in reversed(list(pattern.finditer(text))):
-            plain = not (match["sign"] or match["unit"])
+            plain = not (match["sign"] or match["currency"])
             after = match["next"] or ""
-            if plain and (TIME_UNITS.match(after) or not SPENDING.search(text[: match.start()])):
+            if plain and (
+                language.pattern("time_units").match(after) or not language.pattern("spending").search(text[: match.start()])
+            ):
                 continue
-            value = float(match["number"].replace(",", "")) * {"k": 1e3, "m": 1e6}.get(match["scale"] or "", 1)
-            if floor:
+            value = language.amount(match["figure"]) * {"k": 1e3, "m": 1e6}.get(match["scale"] or "", 1)
+            if name == "floor":
                 least = value
             else:
-                notes = ("an upper limit on amounts is not used",)
+                notes = (language.at("upper_limit"),)
             text = text[: match.start()] + " " + after + text[match.end() :]
     return text, least, notes
 
 
-def _without(text: str) -> tuple[str, list[str]]:
+def _without(text: str, language: Language) -> tuple[str, list[str]]:
     """The demand without what it leaves out, and that."""
     left = []
-    while match := NEGATION.search(text):
+    while match := language.pattern("negation").search(text):
         rest = text[match.end() :]
-        end = CLAUSE_END.search(rest)
+        end = language.pattern("clause_end").search(rest)
         stop = end.start() if end else len(rest)
         left.append(rest[:stop])
         text = text[: match.start()] + " " + rest[stop:]
     return text, left
 
 
-def _kinds(text: str) -> tuple[str, ...]:
+def _kinds(text: str, language: Language) -> tuple[str, ...]:
     """The kinds of templates that the verbs ask for; "look for" is a search though "look" may mean more."""
     positions: dict[str, int] = {}
-    for kind, verbs in words()["kinds"].items():
-        match = re.search(rf"\b(?:{_any(verbs)})\b", text)
+    for kind, verbs in language.kinds.items():
+        match = re.search(rf"\b(?:{alternatives(verbs)})\b", text)
         if match:
             positions[kind] = match.start()
     return tuple(sorted(positions, key=positions.__getitem__))
 
 
-def _cores(text: str) -> tuple[str, ...]:
+def _cores(text: str, language: Language) -> tuple[str, ...]:
     """The items of an enumeration, without the words that name nothing."""
-    items = re.split(r"[,;:/]|\b(?:and|or|as well as|plus|who|that|which)\b", text)
-    return tuple(dict.fromkeys(filter(None, map(_core, items))))
+    items = language.pattern("items").split(text)
+    return tuple(dict.fromkeys(filter(None, (_core(item, language) for item in items))))
 
 
-def _core(part: str) -> str:
-    lists = words()
-    telling = set(lists["telling"])
-    verbs = [v for verbs in lists["kinds"].values() for v in verbs if v not in telling]
-    part = re.sub(rf"\b(?:{_any(verbs)})\b", " ", part)
+def _core(part: str, language: Language) -> str:
+    telling = set(language.at("telling"))
+    verbs = [v for verbs in language.kinds.values() for v in verbs if v not in telling]
+    part = re.sub(rf"\b(?:{alternatives(verbs)})\b", " ", part)
     words_of_part = re.findall(r"[\w'-]+", part)
-    dull = {*lists["audience"], *lists["grammar"]}
+    dull = {*language.at("audience"), *language.at("grammar")}
     kept = [w.removesuffix("'s") for w in words_of_part if w not in dull and not w.isdigit()]
     return " ".join(kept)
+
+
+def _general(parts: tuple[str, ...], language: Language) -> tuple[str, ...] | None:
+    """The kinds of acts that parts ask for which name no goods ("shop", "log in"); None where a part names something."""
+    kinds: dict[str, None] = {}
+    general = language.at("acts", "general")
+    for part in parts:
+        rest = part
+        for kind, names in general.items():
+            if kind and re.search(rf"\b(?:{alternatives(names)})\b", rest):
+                kinds[kind] = None
+            rest = re.sub(rf"\b(?:{alternatives(names)})\b", " ", rest)
+        if rest.strip():
+            return None
+    return tuple(kinds)
+
+
+def _attributes(text: str, language: Language) -> tuple[Named, ...]:
+    """The attributes that a demand names, whether or not the data has them."""
+    named = []
+    for place, entry in enumerate(language.at("attributes")):
+        if match := language.pattern("attributes", str(place), "words").search(text):
+            named.append(Named(match[0].strip(), entry["column"], entry["values"]))
+    if match := language.pattern("ages").search(text):
+        groups = match.groupdict()
+        if groups["from"]:
+            ages = (int(groups["from"]), int(groups["to"]))
+        else:
+            ages = (int(groups["old"]) + 1, 200) if groups["old"] else (0, int(groups["young"]) - 1)
+        named.append(Named(match[0].strip(), language.at("age_column"), ages=ages))
+    return tuple(named)

@@ -3,16 +3,17 @@
 import datetime as dt
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 import numpy as np
 import yaml
 
-from found_platform.rewriting import ground, reading
-from found_platform.rewriting.ground import Ground, told, unit
+from found_platform.rewriting import ground, language, reading
+from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
+from found_platform.rewriting.outcome import build, condition
 from found_platform.rewriting.reading import Reading
 from found_platform.settings import Settings
 
@@ -53,7 +54,7 @@ class Floors:
 @cache
 def floors(revision: str) -> Floors:
     """The floors of an encoder; where nobody measured them, those of the default encoder."""
-    measured = yaml.safe_load((resources.files(reading.PACKAGE) / "floors.yaml").read_text())
+    measured = yaml.safe_load((resources.files(language.PACKAGE) / "floors.yaml").read_text())
     return Floors(**measured[revision]) if revision in measured else Floors(**next(iter(measured.values())), measured=False)
 
 
@@ -72,18 +73,21 @@ class GroundedRewriter:
 
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
-    read = reading.read(demand)
+    read = _read(lake, demand)
     limits = floors(lake.encoder.revision)
-    whole, wanted_parts, unwanted_parts = heard(lake, read)
+    whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
-    close = 0.0
+    close, doubt = 0.0, ""
     if not parts:
-        notes.append("the demand names nothing to look for")
+        if not read.is_about_acts:
+            doubt = "the demand names nothing to look for"
+            notes.append(doubt)
     else:
         close = float(closeness(lake, whole[None])[0])
         in_data = closeness(lake, wanted_parts) >= limits.part
         if close < limits.floor:
-            notes.append(NOTHING)
+            doubt = NOTHING
+            notes.append(doubt)
         elif in_data.any() and not in_data.all():
             lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, in_data, strict=True) if not known_part)
             notes.append(f"nothing in the data resembles {lost}")
@@ -103,22 +107,58 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
     methods = [m for m in lake.payment_methods if re.search(rf"\b(?:by|with|via|using)\s+{re.escape(m.lower())}\b", read.wanted)]
     items["payment_channel"] = methods if phrases else []
+    left_out = [lake.items[i] for i in unwanted]
+    before = _phrases(lake, read.before_parts, limits)
+    if read.before_parts and not before:
+        doubt = doubt or f"nothing in the data resembles “{', '.join(read.before_parts)}”"
+    if read.acts.returned and not lake.returns:
+        doubt = doubt or "nothing was ever brought back in this data"
+    outcome = None
+    if not doubt:
+        outcome, lacking = build(lake, read, phrases, left_out, before, methods, horizon_days)
+        notes += lacking
+    elif doubt not in notes:
+        notes.append(doubt)
+    confidence = round(limits.confidence(close), 3) if parts else float(read.is_about_acts and not doubt)
     return Rewriting(
         demand=demand,
         sentences=sentences(items, read.horizon_days or horizon_days),
         phrases=tuple(phrases),
-        unwanted=tuple(lake.items[i] for i in unwanted),
+        unwanted=tuple(left_out),
         matches=(*_matches(lake, similar, chosen, False), *_matches(lake, against, unwanted, True)),
         kinds=read.kinds,
         horizon_days=read.horizon_days,
         min_amount=read.min_amount,
-        confidence=round(limits.confidence(close), 3) if parts else 0.0,
-        note="; ".join(notes),
+        confidence=confidence,
+        note="; ".join(dict.fromkeys(notes)),
         by="grounded",
+        outcome=outcome,
+        doubt=doubt,
     )
 
 
-def heard(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read(lake: Ground, demand: str) -> Reading:
+    """The reading of a demand; the words for attributes that this lake has are a filter, and name nothing else."""
+    read = reading.read(demand)
+    in_data = [named for named in read.attributes if condition(lake, named)]
+    if not in_data:
+        return replace(read, attributes=())
+    rest = demand.lower()
+    for named in in_data:
+        rest = rest.replace(named.words, " ", 1)
+    return replace(reading.read(rest), attributes=tuple(in_data))
+
+
+def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:
+    """Items of the lake that stand for what some words name."""
+    if not parts:
+        return []
+    vectors = lake.ask(list(parts))
+    present = closeness(lake, vectors) >= max(limits.floor, limits.part)
+    return [lake.items[i] for i in _choose(lake, vectors[present] @ lake.vectors.T)]
+
+
+def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is wanted as a whole (E,), its parts (P, E) and what is not wanted (U, E): centred unit vectors, encoded at once."""
     core = " ".join(read.parts)
     vectors = lake_items.ask([read.wanted, core, *read.parts, *read.unwanted])
@@ -138,7 +178,9 @@ def closeness(lake_items: Ground, vectors: np.ndarray) -> np.ndarray:
 def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:
     """The sentence of each kind of template that has items, in the order of the templates."""
     return tuple(
-        kind["sentence"].format(days=days, items=", ".join(items[name])) for name, kind in told().items() if items.get(name)
+        kind["sentence"].format(days=days, items=", ".join(items[name]))
+        for name, kind in template_kinds().items()
+        if items.get(name)
     )
 
 

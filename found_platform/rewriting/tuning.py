@@ -148,8 +148,8 @@ def tokens(tokenizer: Any, lesson: Lesson, longest: int) -> list[tuple[list[int]
     for i, message in enumerate(lesson):
         if message["role"] != "assistant":
             continue
-        question_tokens = language_model.said(tokenizer, lesson[:i])
-        answered_tokens = language_model.said(tokenizer, lesson[: i + 1], answered=True)
+        question_tokens = language_model.transcript(tokenizer, lesson[:i])
+        answered_tokens = language_model.transcript(tokenizer, lesson[: i + 1], answered=True)
         if written and not question_tokens.startswith(written):
             rows.append((ids, labels))
             ids, labels, written = [], [], ""

@@ -78,15 +78,15 @@ def _shares(texts: list[Weighed], others: tuple[float, list[Weighed]] | None) ->
     weighed += beside
     whole = sum(v for v, _ in weighed)
     best = sorted((pair for pair in weighed if pair[0] > 0), key=lambda pair: -pair[0])
-    shown = [Evidence(e.kind, e.text, round(v / whole, 3), e.times, e.last) for v, e in best[:SHOWN]]
+    listed = [Evidence(e.kind, e.text, round(v / whole, 3), e.times, e.last) for v, e in best[:SHOWN]]
     less = best[SHOWN:]
-    rest = Evidence(REST, f"{len(less)} smaller reasons", round(1 - sum(e.share for e in shown), 3))
-    return [*shown, rest] if less else shown
+    rest = Evidence(REST, f"{len(less)} smaller reasons", round(1 - sum(e.share for e in listed), 3))
+    return [*listed, rest] if less else listed
 
 
 def _of_texts(population: Population, events: Past, values: np.ndarray) -> dict[int, list[Weighed]]:
     """By row, each text of the user's events with the sum of their values."""
-    found: dict[int, list[Weighed]] = {}
+    by_row: dict[int, list[Weighed]] = {}
     kept = values > 1e-6
     pairs = events.user[kept].astype(np.int64) * len(events.texts) + events.text[kept]
     each, first, place = np.unique(pairs, return_index=True, return_inverse=True)
@@ -98,12 +98,12 @@ def _of_texts(population: Population, events: Past, values: np.ndarray) -> dict[
     for i, pair in enumerate(each.tolist()):
         row, text = divmod(pair, len(events.texts))
         kind = "exposure" if exposed[i] else "search" if CHANNELS[channel[i]] == SEARCH else "event"
-        said = Evidence(kind, population.words[text], 0.0, int(times[i]), date_of(int(last[i])))
-        found.setdefault(row, []).append((float(sums[i]), said))
-    return found
+        reason = Evidence(kind, population.words[text], 0.0, int(times[i]), date_of(int(last[i])))
+        by_row.setdefault(row, []).append((float(sums[i]), reason))
+    return by_row
 
 
-def typical(population: Population, rows: np.ndarray, most: int = 10) -> list[Typical]:
+def typical(population: Population, rows: np.ndarray, limit: int = 10) -> list[Typical]:
     """Texts and attributes that the users at `rows` have more often than all users with a history, the most telling first.
 
     Ordered by how far the share lies above the base in standard errors; exposures are left out.
@@ -115,21 +115,21 @@ def typical(population: Population, rows: np.ndarray, most: int = 10) -> list[Ty
     user, text = np.divmod(pairs, max(1, len(past.texts)))
     everybody = np.bincount(text, minlength=len(past.texts))
     inside = np.bincount(text[chosen[user]], minlength=len(past.texts))
-    found: list[tuple[float, Typical]] = []
+    candidates: list[tuple[float, Typical]] = []
     for i in np.flatnonzero(inside >= FREQUENT).tolist():
-        found.append(_telling("text", population.words[i], int(inside[i]), int(everybody[i]), len(rows), base))
+        candidates.append(_telling("text", population.words[i], int(inside[i]), int(everybody[i]), len(rows), base))
     activity = {f.name for f in ACTIVITY_FEATURES}
-    known = np.flatnonzero(population.has_history)
+    with_history = np.flatnonzero(population.has_history)
     for name in population.attributes.column_names:
         values = population.attributes[name]
         if name in activity or values.type not in ("string", "bool"):
             continue
-        given = np.array(values.to_pylist(), object)
-        for value in {v for v in given[rows].tolist() if v is not None}:
-            inside_count, base_count = int((given[rows] == value).sum()), int((given[known] == value).sum())
+        cells = np.array(values.to_pylist(), object)
+        for value in {v for v in cells[rows].tolist() if v is not None}:
+            inside_count, base_count = int((cells[rows] == value).sum()), int((cells[with_history] == value).sum())
             if inside_count >= FREQUENT:
-                found.append(_telling("attribute", f"{name} is {value}", inside_count, base_count, len(rows), base))
-    best = sorted((pair for pair in found if pair[0] > 0), key=lambda pair: -pair[0])[:most]
+                candidates.append(_telling("attribute", f"{name} is {value}", inside_count, base_count, len(rows), base))
+    best = sorted((pair for pair in candidates if pair[0] > 0), key=lambda pair: -pair[0])[:limit]
     return [each for _, each in best]
 
 

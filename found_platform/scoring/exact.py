@@ -48,6 +48,6 @@ def _over_floor(scores: np.ndarray, top: int, mask: np.ndarray | None) -> np.nda
         if np.count_nonzero(over) >= top:
             return over
     if top < np.count_nonzero(kept):
-        known = scores[kept]
-        return (scores >= np.partition(known, len(known) - top)[len(known) - top]) & kept
+        eligible = scores[kept]
+        return (scores >= np.partition(eligible, len(eligible) - top)[len(eligible) - top]) & kept
     return kept

@@ -43,7 +43,7 @@ Tuner = Callable[[Sequence[tuple[np.ndarray, np.ndarray]]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Head:
+class FewShotHead:
     """A score linear in stored vectors: `vectors[:, :len(query)] @ query + bias`. It orders users and is no probability.
 
     `leave_one_out` has each head's AUC: seeds left out, against others left out. `suggested_negatives` are keys of the likest users
@@ -67,7 +67,7 @@ def fit(
     sentence_query: np.ndarray | None = None,
     tuner: Tuner | None = None,
     seed: int = 0,
-) -> Head:
+) -> FewShotHead:
     """The head to use for these seeds.
 
     That is `lp++` (`logistic` where there is no demand), unless another ranks left-out seeds clearly better.
@@ -142,39 +142,39 @@ class Sample:
 
     vectors: np.ndarray  # (N, W) as stored
     features: np.ndarray  # (N, W) standard columns
-    wanted: np.ndarray  # (N,) bool, the seeds
-    given: np.ndarray  # (N,) bool, the negatives given
+    is_seed: np.ndarray  # (N,) bool, the seeds
+    is_negative: np.ndarray  # (N,) bool, the negatives given
 
     def take(self, rows: np.ndarray) -> "Sample":
-        return Sample(self.vectors[rows], self.features[rows], self.wanted[rows], self.given[rows])
+        return Sample(self.vectors[rows], self.features[rows], self.is_seed[rows], self.is_negative[rows])
 
     @property
     def mass(self) -> np.ndarray:
         """(N,) weights: 1 for a seed; the others together weigh as much as the seeds together."""
-        seeds = self.wanted.sum()
-        share = GIVEN_SHARE if self.given.any() else 0.0
-        drawn = ~self.wanted & ~self.given
-        mass = self.wanted.astype(float)
-        mass[self.given] = share * seeds / max(self.given.sum(), 1)
+        seeds = self.is_seed.sum()
+        share = GIVEN_SHARE if self.is_negative.any() else 0.0
+        drawn = ~self.is_seed & ~self.is_negative
+        mass = self.is_seed.astype(float)
+        mass[self.is_negative] = share * seeds / max(self.is_negative.sum(), 1)
         mass[drawn] = (1 - share) * seeds / max(drawn.sum(), 1)
         return mass
 
     def folds(self, rng: np.random.Generator) -> np.ndarray:
         """(N,) when each is left out: seeds, negatives given and background in equal parts."""
-        folds = np.empty(len(self.wanted), int)
-        for group in (self.wanted, self.given, ~self.wanted & ~self.given):
-            folds[group] = rng.permutation(int(group.sum())) % min(FOLDS, int(self.wanted.sum()))
+        folds = np.empty(len(self.is_seed), int)
+        for group in (self.is_seed, self.is_negative, ~self.is_seed & ~self.is_negative):
+            folds[group] = rng.permutation(int(group.sum())) % min(FOLDS, int(self.is_seed.sum()))
         return folds
 
     def tuned_on(self) -> tuple[np.ndarray, np.ndarray]:
         """Stored vectors of the seeds, and of the negatives given with some of the background."""
-        others = self.vectors[~self.wanted]
-        return self.vectors[self.wanted], others[: self.given.sum() + TUNING]
+        others = self.vectors[~self.is_seed]
+        return self.vectors[self.is_seed], others[: self.is_negative.sum() + TUNING]
 
     def wins(self, weights: np.ndarray) -> np.ndarray:
         """(P,) for each seed the share of the others, by mass, that it ranks above. Their mean is the AUC."""
         scores = self.features @ weights
-        return placements(scores[self.wanted], scores[~self.wanted], self.mass[~self.wanted])
+        return placements(scores[self.is_seed], scores[~self.is_seed], self.mass[~self.is_seed])
 
 
 def probe(sample: Sample, text: np.ndarray | None = None) -> Linear:
@@ -186,21 +186,21 @@ def probe(sample: Sample, text: np.ndarray | None = None) -> Linear:
     Args:
         text: (W,) t, the demand's own weights, of unit spread as a score.
     """
-    features, labels, mass = sample.features, sample.wanted.astype(float), sample.mass
+    features, labels, mass = sample.features, sample.is_seed.astype(float), sample.mass
     ridge = RIDGE * features.shape[1]
-    asked = features @ text if text is not None else np.zeros(len(features))
+    text_scores = features @ text if text is not None else np.zeros(len(features))
     weights, alpha, bias = features.T @ (mass * (labels - 0.5)) / ridge, TRUST, 0.0
 
     def error() -> np.ndarray:
-        return mass * ((1 + np.tanh((features @ weights + alpha * asked + bias) / 2)) / 2 - labels)
+        return mass * ((1 + np.tanh((features @ weights + alpha * text_scores + bias) / 2)) / 2 - labels)
 
     # The cross-entropy of a row is curved by a quarter of its mass at most.
     curved = np.linalg.norm(np.sqrt(mass)[:, None] * features, 2) ** 2 / 4 + ridge
-    curved_alpha = mass @ asked**2 / 4 + TRUSTED
+    curved_alpha = mass @ text_scores**2 / 4 + TRUSTED
     for _ in range(300):
         step = (features.T @ error() + ridge * weights) / curved
         weights = weights - step
-        alpha -= (asked @ error() + TRUSTED * (alpha - TRUST)) / curved_alpha
+        alpha -= (text_scores @ error() + TRUSTED * (alpha - TRUST)) / curved_alpha
         bias -= error().sum() / (mass.sum() / 4)
         if np.abs(step).max() < 1e-6:
             break
@@ -212,8 +212,8 @@ def prototype(sample: Sample, text: np.ndarray | None = None) -> Linear:
 
     As much of its squared length is taken away as the scatter of so few seeds alone would give it (James and Stein).
     """
-    seeds, others = sample.features[sample.wanted], sample.features[~sample.wanted]
-    difference = seeds.mean(0) - np.average(others, 0, sample.mass[~sample.wanted])
+    seeds, others = sample.features[sample.is_seed], sample.features[~sample.is_seed]
+    difference = seeds.mean(0) - np.average(others, 0, sample.mass[~sample.is_seed])
     if text is None:
         return difference, 0.0
     kept = max(0.0, 1 - seeds.var(0, ddof=1).sum() / len(seeds) / max(difference @ difference, 1e-12))
@@ -233,7 +233,7 @@ def _fit(
     sentence_query: np.ndarray | None,
     tuner: Tuner | None,
     seed: int,
-) -> tuple[Head, dict[str, Linear]]:
+) -> tuple[FewShotHead, dict[str, Linear]]:
     """The head to use, and every head on stored vectors by name."""
     near, far = (np.unique(np.array([] if rows is None else rows, int)) for rows in (positives, negatives))
     if len(near) < MIN_SEEDS:
@@ -247,10 +247,10 @@ def _fit(
     drawn = rng.choice(others, min(BACKGROUND, len(others)), replace=False)
     rows, space = np.concatenate([near, far, drawn]), Space.of(vectors[drawn])
     place = np.arange(len(rows))
-    wanted = place < len(near)
-    given = ~wanted & (place < len(near) + len(far))
-    sample = Sample(vectors[rows], space.standard(vectors[rows]), wanted, given)
-    text = None if sentence_query is None else _unit(space.weights(sentence_query), sample.features[~wanted])
+    is_seed = place < len(near)
+    is_negative = ~is_seed & (place < len(near) + len(far))
+    sample = Sample(vectors[rows], space.standard(vectors[rows]), is_seed, is_negative)
+    text = None if sentence_query is None else _unit(space.weights(sentence_query), sample.features[~is_seed])
 
     folds = sample.folds(rng)
     parts = [sample, *(sample.take(folds != fold) for fold in range(folds.max() + 1))]
@@ -262,7 +262,7 @@ def _fit(
     for fold, heads in enumerate(fitted[1:]):
         left_out = sample.take(folds == fold)
         for name, (weights, _) in heads.items():
-            wins[name][folds[wanted] == fold] = left_out.wins(weights)
+            wins[name][folds[is_seed] == fold] = left_out.wins(weights)
 
     heads = {name: space.query(head) for name, head in fitted[0].items()}
     if sentence_query is not None:
@@ -274,7 +274,7 @@ def _fit(
     scores = vectors[:, : len(query)] @ query
     likest = others[np.argsort(-scores[others], kind="stable")[:SUGGESTED]]
     figures = {name: round(float(w.mean()), 4) for name, w in wins.items()}
-    return Head(kind, query, bias, because, figures, _warning(wins[kind]), [keys[row] for row in likest]), heads
+    return FewShotHead(kind, query, bias, because, figures, _warning(wins[kind]), [keys[row] for row in likest]), heads
 
 
 def _heads(sample: Sample, text: np.ndarray | None) -> dict[str, Linear]:
@@ -307,15 +307,15 @@ def _error_of_mean(values: np.ndarray, spread: float) -> float:
 
 def _warning(wins: np.ndarray) -> str | None:
     """What seeds of which a head made this when they were left out (P,) cannot tell, if anything."""
-    seeds, auc, said = len(wins), float(wins.mean()), []
+    seeds, auc, sentences = len(wins), float(wins.mean()), []
     if seeds < FEW_SEEDS:
         about = 2 * _error_of_mean(wins, 1 / np.sqrt(12))  # places by chance are spread evenly
-        said.append(
+        sentences.append(
             f"leave-one-out over {seeds} seeds is {seeds} judgements: its AUC of {auc:.2f} may be off by {about:.2f}, which tells "
             f"useless from useful, but not good from better; give {FEW_SEEDS} seeds or more"
         )
     if auc < POOR:
-        said.append(
+        sentences.append(
             "left-out seeds rank hardly above other users: the seeds have little in common in what is stored; check who they are"
         )
-    return "; ".join(said) or None
+    return "; ".join(sentences) or None

@@ -231,25 +231,25 @@ def _value(node: exp.Expr, column: pa.Field) -> Value:
     """A literal as a value of the column's type."""
     kind, number = column.type, _number(node)
     if pa.types.is_boolean(kind):
-        wanted = "true or false"
+        expected = "true or false"
         if isinstance(node, exp.Boolean):
             return bool(node.this)
     elif pa.types.is_string(kind):
-        wanted = "a text in single quotes"
+        expected = "a text in single quotes"
         if isinstance(node, exp.Literal) and node.is_string:
             return str(node.this)
     elif pa.types.is_integer(kind):
-        wanted = "a whole number of at most 64 bits"
+        expected = "a whole number of at most 64 bits"
         if number is not None and number.copy_abs() < 2**63 and number == number.to_integral_value():
             return int(number)
     elif pa.types.is_floating(kind):
-        wanted = "a number"
+        expected = "a number"
         if number is not None and abs(value := float(number)) != float("inf"):
             return value
     else:
         raise BadInput(f"The filter names the column {column.name!r}, whose type {kind} no filter can ask.")
     hint = ": a missing value is asked with IS NULL" if isinstance(node, exp.Null) else ""
-    raise BadInput(f"The filter compares {column.name!r} with {_short(_sql(node))}: it takes {wanted}{hint}.")
+    raise BadInput(f"The filter compares {column.name!r} with {_short(_sql(node))}: it takes {expected}{hint}.")
 
 
 def _number(node: exp.Expr) -> Decimal | None:

@@ -149,7 +149,7 @@ def scale(odds: np.ndarray, did: np.ndarray) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Reach:
+class OperatingPoint:
     """Of a past window: had the best `share` of users been targeted, `precision` of them would have done it, with its 95 % interval
     from `low` to `high`, and `recall` of all who did would have been among them."""
 
@@ -161,14 +161,14 @@ class Reach:
     recall: float
 
 
-def reach(odds: np.ndarray, did: np.ndarray) -> tuple[Reach, ...]:
-    """The reach-precision curve of log-odds (N,) on what happened (N,) bool."""
+def operating_points(odds: np.ndarray, did: np.ndarray) -> tuple[OperatingPoint, ...]:
+    """The operating points of log-odds (N,) on what happened (N,) bool."""
     hits = np.cumsum(did[np.argsort(-odds, kind="stable")])
     users = np.array([max(1, round(share * len(odds))) for share in SHARES])
     reached = hits[users - 1]
     low, high = wilson(reached, users)
     columns = (users, reached / users, low, high, reached / max(1, hits[-1]))
-    return tuple(Reach(share, int(n), *map(float, row)) for share, n, *row in zip(SHARES, *columns, strict=True))
+    return tuple(OperatingPoint(share, int(n), *map(float, row)) for share, n, *row in zip(SHARES, *columns, strict=True))
 
 
 @dataclass(frozen=True)

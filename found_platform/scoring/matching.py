@@ -33,21 +33,21 @@ SHARPNESS = 10.0
 class Matching:
     """How close the texts (T,) of a population's past are: 1 as the closest ones, SAME is about the demand.
 
-    `channels` (C,) bool are those in which it is meant to be done, and `least` is the amount that it must have.
+    `channels` (C,) bool are those in which it is meant to be done, for an amount of `min_amount` or more.
     """
 
     closeness: np.ndarray
     channels: np.ndarray = field(default_factory=lambda: np.ones(len(CHANNELS), bool))
-    least: float = 0.0
+    min_amount: float = 0.0
 
     @property
     def anyhow(self) -> bool:
         """Whether it does not matter how it is done."""
-        return bool(self.channels.all()) and not self.least
+        return bool(self.channels.all()) and not self.min_amount
 
     def as_asked(self, events: Past) -> np.ndarray:
         """(N,) bool: which of some events are done in the way that is meant."""
-        return self.channels[events.channel] & (events.amount >= self.least)
+        return self.channels[events.channel] & (events.amount >= self.min_amount)
 
     def weights(self, middle: float = SAME) -> np.ndarray:
         """(T,) how much a text counts, 0 to 1; one half at `middle`."""
@@ -59,21 +59,21 @@ def match(
     wordings: Sequence[Sequence[str]],
     unwanted: Sequence[str] = (),
     channels: Sequence[str] = CHANNELS,
-    least: float = 0.0,
+    min_amount: float = 0.0,
 ) -> Matching:
     """What a demand is about, less the texts that are rather about one of the `unwanted` phrases; done in one of `channels`, for
-    an amount of `least` or more.
+    an amount of `min_amount` or more.
 
     `wordings` are ways to say it, each a sentence or several items; what they find has equal say.
     """
     space = population.states.frozen_texts
     vectors = texts.frozen_phrases(population.model, [*chain(*wordings), *unwanted])  # at once: each time costs as much
-    *heard, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
-    found = [_closeness(_expanded(space, wording.mean(0))) for wording in heard]
-    closeness = np.mean(found, 0)
+    *meanings, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
+    by_wording = [_closeness(_expanded(space, wording.mean(0))) for wording in meanings]
+    closeness = np.mean(by_wording, 0)
     for phrase in against:
         closeness = np.where(_closeness(_expanded(space, phrase)) > closeness, 0.0, closeness)
-    return Matching(closeness, np.isin(CHANNELS, channels), least)
+    return Matching(closeness, np.isin(CHANNELS, channels), min_amount)
 
 
 def _closeness(similarity: np.ndarray) -> np.ndarray:

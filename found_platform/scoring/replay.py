@@ -12,8 +12,10 @@ fitted and weighed on the users of the held-out fold alone.
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +26,8 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.scoring import heads, threads
-from found_platform.scoring.heads import Bin, Head, Reach, Residual
+from found_platform.scoring.acts import TRACE
+from found_platform.scoring.heads import Bin, Head, OperatingPoint, Residual
 from found_platform.scoring.matching import SAME, Matching
 from found_platform.scoring.population import Population
 
@@ -36,9 +39,6 @@ SHORTEST = 7
 
 STRICT, WIDE = SAME + 0.1, SAME - 0.15
 """Middles with which matches are counted, see `Matching.weights`."""
-
-TRACE = 0.3
-"""A text that matches less is taken as not matching."""
 
 BACK = (28, 90, 100_000)
 """Days back over which matches are counted."""
@@ -53,6 +53,9 @@ ELSEWHERE = 0.25
 """What a match counts that was not done in the way asked for: looking is no buying, and says something."""
 
 ALL = slice(None)
+
+Happened = Callable[[np.ndarray], np.ndarray]
+"""See `Task.happened`."""
 
 FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
@@ -75,10 +78,12 @@ class Replayed:
         days: length of the windows.
         moments: the past moments, newest first.
         matched: users who did it in each of the two newest windows that do not overlap.
-        check: how well the newest past window was told.
+        backtest: how well the newest past window is predicted from earlier ones.
         learned: weight of the model's vectors.
         matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
         basis: what the scores were computed from.
+        about: (U,) bool, of whom it is asked; None for everybody.
+        unit: what a probability of 1 stands for, where it is no chance but an expectation: an amount, or a whole.
     """
 
     scores: np.ndarray
@@ -86,10 +91,12 @@ class Replayed:
     days: int
     moments: tuple[dt.date, ...]
     matched: tuple[int, int]
-    check: "Check"
+    backtest: "Backtest"
     learned: float
     matching: Matching
     basis: "Basis"
+    about: np.ndarray | None = None
+    unit: float | None = None
 
     def event_values(self, events: Past) -> np.ndarray:
         """(N,) how much of what matches each event is, newer ones weighing more."""
@@ -102,26 +109,26 @@ class Replayed:
 
 
 @dataclass(frozen=True)
-class Check:
-    """What a head fitted on windows that had ended before the newest began said of it.
+class Backtest:
+    """A test against the past: the newest past window, as a head that was fitted on earlier windows alone predicts it.
 
     Attributes:
-        known: (N rows) what was known of the users at that moment: activity features and attributes.
+        attributes: (N rows) activity features and attributes of the users when that window began.
         odds: (N,) calibrated log-odds.
-        did: (N,) bool, what then happened.
+        did: (N,) bool, who did it in that window.
     """
 
-    known: pa.Table
+    attributes: pa.Table
     odds: np.ndarray
     did: np.ndarray
 
-    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[Reach, ...]:
-        """The reach-precision curve of the users who are `selected` (N,) bool."""
-        return heads.reach(self.odds[selected], self.did[selected])
+    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[OperatingPoint, ...]:
+        """The operating points of the users who are `selected` (N,) bool."""
+        return heads.operating_points(self.odds[selected], self.did[selected])
 
     @property
     def reliability(self) -> tuple[Bin, ...]:
-        """Whether so many did it as it had said."""
+        """Predicted chances against the share of users who did it."""
         return heads.reliability(heads.chance(self.odds), self.did)
 
 
@@ -139,25 +146,25 @@ class Basis:
         features = self.features[rows]
         usual = np.median(self.features, 0)
         whole = self.head.odds(features)
-        found = {}
+        effects = {}
         for name, columns in self.groups.items():
             without = features.copy()
             without[:, columns] = usual[columns]
-            found[name] = whole - self.head.odds(without)
+            effects[name] = whole - self.head.odds(without)
         if self.added.any():
-            found["learned"] = self.added[rows] - np.median(self.added)
-        return found
+            effects["learned"] = self.added[rows] - np.median(self.added)
+        return effects
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The users (N,) of a past day that teach, what is known of them (N rows) and the same as features (N, F), which of them are
+    """The users (N,) of a past day that teach, their attributes (N rows) and the same as features (N, F), which of them are
     held out (N,), and the learned vectors of those (H, K)."""
 
     day: int
     rows: np.ndarray
-    table: pa.Table
-    known: np.ndarray
+    attributes: pa.Table
+    features: np.ndarray
     held: np.ndarray
     learned: np.ndarray
 
@@ -168,24 +175,26 @@ class Lessons:
 
     rows: np.ndarray
     features: np.ndarray
-    done: np.ndarray
+    labels: np.ndarray
     held: np.ndarray
     learned: np.ndarray
 
 
 def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
     """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
-    with threads.one_each():  # so few rows are soon done, and threads that wait for a busy neighbour take twice as long
-        return _prepared(population, horizon_days).answer(matching)
+    with threads.one_each():  # so few rows are soon fitted, and threads that wait for a busy neighbour take twice as long
+        replay = prepared(population, horizon_days)
+        return replay.answer(Texts(replay, matching))
 
 
 @single_flight(4)
-def _prepared(population: Population, horizon_days: int) -> "Replay":
+def prepared(population: Population, horizon_days: int) -> "Replay":
+    """A replay, kept for the demands that follow. Raises PastTooShort."""
     return Replay(population, horizon_days)
 
 
 def window_days(past: Past, horizon_days: int) -> int:
-    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to check the answer on, and as much
+    """Length of the windows: the horizon, shortened until the past holds two to learn from, one to test the answer on, and as much
     history before them."""
     return min(horizon_days, (past.day - past.first_day) // 4)
 
@@ -207,15 +216,15 @@ class Replay:
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
 
-    def _moment(self, day: int, most: int, rng: np.random.Generator) -> Moment:
+    def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
         kept = np.arange(len(state.rows))
-        if len(kept) > most:
-            kept = np.sort(rng.choice(kept, most, replace=False))
-        rows, table = state.rows[kept], state.table.take(pa.array(kept))
+        if len(kept) > limit:
+            kept = np.sort(rng.choice(kept, limit, replace=False))
+        rows, attributes = state.rows[kept], state.table.take(pa.array(kept))
         held = np.isin(rows, state.held_out)
         learned = state.learned[np.searchsorted(state.held_out, rows[held]), : self._width]
-        return Moment(day, rows, table, self._describe(table), held, learned)
+        return Moment(day, rows, attributes, self._describe(attributes), held, learned)
 
     @cached_property
     def _width(self) -> int:
@@ -227,12 +236,12 @@ class Replay:
         """Attributes, and the most frequent values of those that are texts."""
         table = self.population.attributes
         activity = {f.name for f in ACTIVITY_FEATURES}
-        found: dict[str, list[str]] = {}
+        by_attribute: dict[str, list[str]] = {}
         for field in table.schema:
             if field.name not in activity:
                 counts = table[field.name].drop_null().value_counts().to_pylist() if pa.types.is_string(field.type) else []
-                found[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
-        return found
+                by_attribute[field.name] = [c["values"] for c in sorted(counts, key=lambda c: (-c["counts"], c["values"]))[:VALUES]]
+        return by_attribute
 
     def _describe(self, table: pa.Table) -> np.ndarray:
         """(N, F) float32 activity on a log scale; attributes on one too, or whether each value of a text is there."""
@@ -245,51 +254,42 @@ class Replay:
                 columns.append(_logged(table[name], 0))
         return np.stack(columns, 1).astype(np.float32)
 
-    def _groups(self, width: int) -> dict[str, list[int]]:
-        """The columns of activity, of each attribute, and of what matches."""
+    def _groups(self, widths: dict[str, int]) -> dict[str, list[int]]:
+        """The columns of activity, of each attribute, and of what a task adds."""
         groups = {"activity": list(range(len(ACTIVITY_FEATURES)))}
         place = len(ACTIVITY_FEATURES)
         for name, values in self._values.items():
             count = len(values) if pa.types.is_string(self.population.attributes.schema.field(name).type) else 1
             groups[name] = list(range(place, place + count))
             place += count
-        return groups | {"matches": list(range(place, width))}
+        for name, count in widths.items():
+            groups[name] = list(range(place, place + count))
+            place += count
+        return groups
 
     @cached_property
-    def _now(self) -> np.ndarray:
+    def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
-    def answer(self, matching: Matching) -> Replayed:
-        """Everybody's scores. Raises PastTooShort where too few users did it."""
-        generous = self.past.of_texts(matching.weights(WIDE) > TRACE)
-        own = generous.at(~generous.exposed)
+    def answer(self, task: "Task") -> Replayed:
+        """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
-        ways = [matching]
-        if not matching.channels.all():
-            ways.append(replace(matching, channels=np.ones_like(matching.channels)))
-        if matching.least:
-            ways.append(replace(ways[-1], least=0.0))
-        for counted in ways:
-            done = {m.day: self._done(own, counted, m.day) for m in self.moments}
-            matched = (int((done[newest] >= 0.5).sum()), int((done[before] >= 0.5).sum()))
-            if min(matched) >= MIN_MATCHED:
-                break
-        else:
-            raise PastTooShort(
-                f"{matched[1]} and {matched[0]} users did it in two past windows of {self.days} days, and {MIN_MATCHED} are needed "
-                "in each"
-            )
+        labels = {m.day: task.labels(m.day) for m in self.moments}
+        eligible = {m.day: task.eligible(m) for m in self.moments}
+        matched = task.matched(labels[newest], labels[before])
         lessons = []
         for m in self.moments:
+            learners = eligible[m.day]
+            rows = m.rows[learners]
             taught = np.zeros(self.past.users, bool)
-            taught[m.rows] = True
-            some = generous.at(taught[generous.user])  # of a million users a few thousand teach
-            matches = self._matches(some, matching, m.day)[m.rows]
-            lessons.append(Lessons(m.rows, np.hstack([m.known, matches]), done[m.day][m.rows], m.held, m.learned))
+            taught[rows] = True
+            own = task.features(m.day, taught)[rows]  # of a million users a few thousand teach
+            features = np.hstack([m.features[learners], own])
+            lessons.append(Lessons(rows, features, labels[m.day][rows], m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
-        (head, slope, start), of_ended = _fits(lessons, ended)
-        odds, weight = _told(of_ended, ended, lessons[0])
-        features = np.hstack([self._now, self._matches(generous, matching, self.past.day)])
+        (head, slope, start), of_ended = _fits(task.happened, lessons, ended)
+        odds, weight = _backtest(task.happened, of_ended, ended, lessons[0])
+        features = np.hstack([self._current_features, task.features(self.past.day, None)])
         added = np.zeros(len(features))
         if weight:
             added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
@@ -300,33 +300,130 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            check=Check(self.moments[0].table, odds, lessons[0].done >= 0.5),
+            backtest=Backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, task.did(lessons[0].labels)),
             learned=weight,
-            matching=counted,
-            basis=Basis(head, features, self._groups(features.shape[1]), added),
+            matching=task.matching,
+            basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._now.shape[1])), added),
         )
 
-    def _done(self, own: Past, matching: Matching, day: int) -> np.ndarray:
-        """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
-        window = own.at((own.happened >= day) & (own.happened < day + self.days))
-        return window.most(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
 
-    def _matches(self, generous: Past, matching: Matching, day: int) -> np.ndarray:
-        """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day."""
-        columns = []
-        before = generous.at(~generous.exposed & (generous.known < day))
-        age = day - before.happened
-        for middle in (STRICT, WIDE):
-            weights = matching.weights(middle)[before.text]
-            columns += [before.totals(weights * (age <= days)) for days in BACK]
-            columns += [before.totals(weights * np.exp(-age / decay)) for decay in DECAYS]
-            columns.append(COMMON * before.totals(weights) / (self.population.states.volume(day) + FEW))
-        if not matching.anyhow:
-            asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
-            columns += [before.totals(asked * (age <= days)) for days in BACK]
-        shown = generous.at(generous.exposed & (generous.known < day))
-        columns.append(shown.totals(matching.weights(WIDE)[shown.text]))
-        return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
+class Task(Protocol):
+    """What a replay is asked: labels and features of everybody at a moment.
+
+    Attributes:
+        matching: what texts are about it, and what way of doing it counts.
+    """
+
+    matching: Matching
+
+    def labels(self, day: int) -> np.ndarray:
+        """(U,) what came of it in the window from a day on, 0 to 1."""
+        ...
+
+    def eligible(self, moment: Moment) -> np.ndarray:
+        """(N,) bool: which of the users of a moment it is about."""
+        ...
+
+    def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
+        """How many did it in two windows that do not overlap, by labels (U,). Raises PastTooShort where those are too few."""
+        ...
+
+    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+        """(U, M) float32 what was known by a day; of the users who are `chosen` (U,) bool, of the others it may be wrong."""
+        ...
+
+    def widths(self, columns: int) -> dict[str, int]:
+        """How many of the columns of features belong to each group, in their order."""
+        ...
+
+    def happened(self, labels: np.ndarray) -> np.ndarray:
+        """(N,) what log-odds are held against, 0 to 1."""
+        ...
+
+    def did(self, labels: np.ndarray) -> np.ndarray:
+        """(N,) bool, whom an audience would be right to hold."""
+        ...
+
+
+class Texts:
+    """Doing something that texts match, at all."""
+
+    def __init__(self, replay: Replay, matching: Matching):
+        self._replay, self._asked = replay, matching
+        self._generous = replay.past.of_texts(matching.weights(WIDE) > TRACE)
+        self._own = self._generous.at(~self._generous.exposed)
+        self.matching = self._way()
+
+    def _way(self) -> Matching:
+        """The way of doing it that counts: as asked, or any where too few did it so. Raises PastTooShort."""
+        newest, before = self._replay.moments[0].day, self._replay.ended[0]
+        ways = [self._asked]
+        if not self._asked.channels.all():
+            ways.append(replace(self._asked, channels=np.ones_like(self._asked.channels)))
+        if self._asked.min_amount:
+            ways.append(replace(ways[-1], min_amount=0.0))
+        for way in ways:
+            counts = [int((self._labels_of(way, day) >= 0.5).sum()) for day in (newest, before)]
+            if min(counts) >= MIN_MATCHED:
+                return way
+        raise PastTooShort(
+            f"{counts[1]} and {counts[0]} users did it in two past windows of {self._replay.days} days, and {MIN_MATCHED} are "
+            "needed in each"
+        )
+
+    def _labels_of(self, matching: Matching, day: int) -> np.ndarray:
+        """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
+        own = self._own
+        window = own.at((own.happened >= day) & (own.happened < day + self._replay.days))
+        return window.max_by_user(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
+
+    def labels(self, day: int) -> np.ndarray:
+        """See `Task`."""
+        return self._labels_of(self.matching, day)
+
+    def eligible(self, moment: Moment) -> np.ndarray:
+        """See `Task`: everybody."""
+        return np.ones(len(moment.rows), bool)
+
+    def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
+        """See `Task`."""
+        return int((newest >= 0.5).sum()), int((before >= 0.5).sum())
+
+    def widths(self, columns: int) -> dict[str, int]:
+        """See `Task`."""
+        return {"matches": columns}
+
+    def happened(self, labels: np.ndarray) -> np.ndarray:
+        """See `Task`: done or not."""
+        return labels >= 0.5
+
+    did = happened
+
+    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+        """See `Task`."""
+        some = self._generous if chosen is None else self._generous.at(chosen[self._generous.user])
+        return matches(some, self._asked, day, self._replay.population.states.volume(day))
+
+
+def matches(generous: Past, matching: Matching, day: int, volume: np.ndarray) -> np.ndarray:
+    """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day.
+
+    `volume` (U,) counts all that they did.
+    """
+    columns = []
+    before = generous.at(~generous.exposed & (generous.known < day))
+    age = day - before.happened
+    for middle in (STRICT, WIDE):
+        weights = matching.weights(middle)[before.text]
+        columns += [before.sum_by_user(weights * (age <= days)) for days in BACK]
+        columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
+        columns.append(COMMON * before.sum_by_user(weights) / (volume + FEW))
+    if not matching.anyhow:
+        weights_as_asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
+        columns += [before.sum_by_user(weights_as_asked * (age <= days)) for days in BACK]
+    exposures = generous.at(generous.exposed & (generous.known < day))
+    columns.append(exposures.sum_by_user(matching.weights(WIDE)[exposures.text]))
+    return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
 
 
 def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
@@ -334,39 +431,41 @@ def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
     return np.log1p(np.abs(values)) * np.sign(values)
 
 
-def _fits(*taught: list[Lessons]) -> list[tuple[Head, float, float]]:
+def _fits(happened: Happened, *taught: list[Lessons]) -> list[tuple[Head, float, float]]:
     """For each list of lessons a head, and how its log-odds become those of doing it.
 
     A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
     held against what happened. All heads are fitted side by side.
     """
-    rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.done for x in some])) for some in taught]
+    rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.labels for x in some])) for some in taught]
     halves = [np.concatenate([x.rows for x in some]) % 2 == 0 for some in taught]
     with heads.side_by_side() as pool:
-        wholes = [pool.submit(Head.fit, features, done) for features, done in rows]
+        wholes = [pool.submit(Head.fit, features, labels) for features, labels in rows]
         parts = [
-            [pool.submit(Head.fit, features[part], done[part]) for part in (half, ~half)]
-            for (features, done), half in zip(rows, halves, strict=True)
+            [pool.submit(Head.fit, features[part], labels[part]) for part in (half, ~half)]
+            for (features, labels), half in zip(rows, halves, strict=True)
         ]
-    found = []
-    for (features, done), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
-        odds = np.empty(len(done))
+    fits = []
+    for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
+        odds = np.empty(len(labels))
         odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        found.append((whole.result(), *heads.scale(odds, done >= 0.5)))
-    return found
+        fits.append((whole.result(), *heads.scale(odds, happened(labels))))
+    return fits
 
 
 def _residual(lessons: list[Lessons], head: Head) -> Residual:
     """What the learned vectors of held-out users add to a head."""
     features = np.concatenate([x.features[x.held] for x in lessons])
-    done = np.concatenate([x.done[x.held] for x in lessons])
-    return Residual.fit(np.concatenate([x.learned for x in lessons]), done, head.odds(features))
+    labels = np.concatenate([x.labels[x.held] for x in lessons])
+    return Residual.fit(np.concatenate([x.learned for x in lessons]), labels, head.odds(features))
 
 
-def _told(fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons) -> tuple[np.ndarray, float]:
-    """What a head of earlier windows says of the newest (N,), and the weight of learned vectors that would have said it best."""
+def _backtest(
+    happened: Happened, fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons
+) -> tuple[np.ndarray, float]:
+    """Log-odds (N,) of the newest window by a head of earlier ones, and the weight of learned vectors that predicts it best."""
     head, slope, start = fitted
-    did = newest.done >= 0.5
+    did = happened(newest.labels)
     odds = slope * head.odds(newest.features) + start
     weight = 0.0
     if newest.held.any() and all(x.held.any() for x in ended):

@@ -39,10 +39,11 @@ def _implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) ->
     for channel, entries in config.channels.items():
         confirmed = {text for entry in entries for text in entry.confirm}
         for column, least in LEAST_SHARE.items():
+            judged = " AND NOT exposure" if column == "text" else ""  # a mailing says the same to everybody
             rows = con.execute(
                 f"SELECT {column}, n, total, many FROM (SELECT {column}, count(*) AS n, sum(count(*)) OVER () AS "
                 f"total, count(*) OVER () "
-                f"AS many FROM scanned WHERE reason IS NULL AND channel = ? GROUP BY 1) WHERE total >= {FEW} "
+                f"AS many FROM scanned WHERE reason IS NULL AND channel = ?{judged} GROUP BY 1) WHERE total >= {FEW} "
                 f"AND n > total * greatest({least}, {TIMES_THE_MEAN} / many) ORDER BY n DESC",
                 [channel],
             ).fetchall()

@@ -299,10 +299,10 @@ def targeting_auc(scores: Tensor, will: Tensor) -> float:
 def retrieval(users: Tensor, sentences: Tensor, owner: Tensor) -> dict[str, float]:
     """How well users (N, K) find their own description (N, K) among all: recall@10, mean reciprocal rank, and the share of others
     that are farther away. Other rows of the same owner are no candidates."""
-    found = metrics.retrieval(users @ sentences.T, owner)
+    ranking = metrics.retrieval(users @ sentences.T, owner)
     return {
-        "recall_at_10": found.recall(10),
-        "mrr": found.reciprocal_rank,
-        "auc": float(found.placements.mean()),
+        "recall_at_10": ranking.recall(10),
+        "mrr": ranking.reciprocal_rank,
+        "auc": float(ranking.placements.mean()),
         "candidates": float(len(users)),
     }

@@ -40,8 +40,8 @@ def write(settings: Settings, cutoff: dt.date) -> Path:
     encoder = text_vectors.encoder(settings.text_encoder)
     before = text_vectors.texts_before(settings, cutoff)
     texts = text_vectors.load(settings, encoder.revision, before["text_id"].to_numpy())
-    profile = contract.profile_schema(settings.home).names
-    columns = table_codec.fit({name: rows[name].filter(pa.array(learning)).to_pylist() for name in profile})
+    attributes = contract.profile_schema(settings.home).names
+    columns = table_codec.fit({name: rows[name].filter(pa.array(learning)).to_pylist() for name in attributes})
     flat = histories.events(rows, texts)
     ids, counts = histories.own_texts(rows)
     user = np.unique(rows["user_key"].to_numpy(zero_copy_only=False), return_inverse=True)[1]

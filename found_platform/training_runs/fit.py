@@ -62,11 +62,11 @@ def found(settings: Settings, cutoff: dt.date, stages: list[Stage]) -> str:
     )
 
 
-def choose(settings: Settings, cutoff: dt.date, frozen: str, found: str | None, verdict: registry.Verdict) -> str:
+def choose(settings: Settings, cutoff: dt.date, frozen: str, trained: str | None, verdict: registry.Verdict) -> str:
     """Which version serves the cutoff: FOUND where the gate's verdict on it passes, else the frozen-text model; that one too where
     nothing was trained because nobody could judge it (`found` is None)."""
-    registry.store_verdict(settings, found or frozen, verdict)
-    chosen = found if found and verdict.passed else frozen
+    registry.store_verdict(settings, trained or frozen, verdict)
+    chosen = trained if trained and verdict.passed else frozen
     registry.nominate(settings, chosen, str(cutoff))
     return chosen
 
@@ -97,7 +97,7 @@ def _lineage(settings: Settings, cutoff: dt.date) -> dict[str, str]:
 def _commit() -> str:
     """The commit of the code, where it runs from a checkout."""
     try:
-        done = subprocess.run(
+        git = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"],
             cwd=Path(__file__).parent,
             capture_output=True,
@@ -107,4 +107,4 @@ def _commit() -> str:
         )
     except OSError:
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return git.stdout.strip() or "unknown"

@@ -43,10 +43,10 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
         say(f"The profile {settings.profile} is made for a GPU, and there is no CUDA here: its training will be slow.")
     say(f"  {'stage':<10}{'parameters':>15}{'trained':>15}{'weights':>13}{'activations':>13}  ({_size(free)} free)")
     refused = []
-    for name, wanted in _needs(settings, columns, device).items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
-        weights, activations = _size(wanted.bytes), _size(wanted.activations)
-        say(f"  {name:<10}{wanted.parameters:>15,}{wanted.trained:>15,}{weights:>13}{activations:>13}")
-        if wanted.bytes + wanted.activations > free:
+    for name, needs in _needs(settings, columns, device).items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
+        weights, activations = _size(needs.bytes), _size(needs.activations)
+        say(f"  {name:<10}{needs.parameters:>15,}{needs.trained:>15,}{weights:>13}{activations:>13}")
+        if needs.bytes + needs.activations > free:
             refused.append(
                 f"{name} needs {weights} for weights, gradients and optimiser state, and about {activations} for activations"
             )
@@ -66,7 +66,7 @@ def _needs(settings: Settings, columns: int, device: str) -> "dict[str, Needs]":
     from models.text_encoder import EncoderNotFound, architecture
 
     lengths = {"events": settings.sequence_length, "searches": settings.search_length}
-    found = {}
+    needs = {}
     try:
         about = {
             "encoder": settings.text_encoder,
@@ -79,10 +79,10 @@ def _needs(settings: Settings, columns: int, device: str) -> "dict[str, Needs]":
         for name in stages.COMMANDS:
             stage = getattr(settings.sizes, name)
             if name == "align" or getattr(config, name) is not None:
-                found[name] = rehearse(name, config, Options(**stage.options), stage.losses, device=device, **lengths)
+                needs[name] = rehearse(name, config, Options(**stage.options), stage.losses, device=device, **lengths)
     except (EncoderNotFound, TypeError, ValueError) as error:
         raise BadInput(f"The profile {settings.profile} cannot be trained: {str(error).rstrip('.')}.") from None
-    return found
+    return needs
 
 
 def _size(size: float) -> str:

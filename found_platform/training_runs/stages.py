@@ -85,7 +85,7 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
     initial = {
         part: f"../{part}/best.safetensors" for part in ("behavior", "tabular") if name == "align" and config[part] is not None
     }
-    asked = {
+    request = {
         "stage": name,
         "data": "../data",
         "out": ".",
@@ -96,7 +96,7 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
         "made_of": [outcome.sha256_of(data.parent / part / "best.safetensors") for part in initial]
         + [outcome.sha256_of(data / "rows.safetensors")],
     }
-    text = json.dumps(asked, indent=1)
+    text = json.dumps(request, indent=1)
     path = folder / "run.json"
     with locked(folder, lambda: forward({"said": f"another process trains in {folder}: waiting for it"})):
         unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
@@ -108,11 +108,11 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
                     left.unlink()
             path.write_text(text)
     _process(path, name, forward)
-    done = finished(settings, cutoff, name)
-    assert done is not None
+    trained = finished(settings, cutoff, name)
+    assert trained is not None
     parameters = {"cutoff": str(cutoff), "profile": settings.profile, **stage.options, **stage.losses}
-    registry.log_stage(settings, f"{name} {cutoff}", parameters, done.curves)
-    return done
+    registry.log_stage(settings, f"{name} {cutoff}", parameters, trained.curves)
+    return trained
 
 
 def skip(settings: Settings, cutoff: dt.date, name: str, why: str) -> None:
@@ -132,7 +132,7 @@ def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None])
     """Runs the stage of a configuration. The process reads from a pipe whose other end is here, so it ends with this one."""
     command = [sys.executable, "-m", "found_platform.training", COMMANDS[name], "--config", str(config), "--attended"]
     lines, output = config.parent / "progress.jsonl", config.parent / OUTPUT
-    done = told = 0
+    lines_seen = bytes_read = 0
     with output.open("w+b") as printed, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.STDOUT, env={**os.environ, **ENVIRONMENT}
@@ -142,16 +142,16 @@ def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None])
             while running:
                 time.sleep(POLL_SECONDS)
                 running = process.poll() is None
-                complete, told = _complete_lines(output, told)
+                complete, bytes_read = _complete_lines(output, bytes_read)
                 for line in complete:  # what the run needs, before it starts
                     forward({"said": line})
                     bar.set_postfix_str(line.split(";")[0][-40:])
                 seen = list(read_progress(lines))
-                for line in seen[done:]:
+                for line in seen[lines_seen:]:
                     forward(line)
                     bar.total = line["steps"]
                     bar.update(line["step"] - bar.n)
-                done = len(seen)
+                lines_seen = len(seen)
         finally:
             process.kill()
             process.wait()

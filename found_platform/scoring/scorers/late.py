@@ -34,7 +34,7 @@ class Late:
 
 def scores(population: Population, demand: Demand) -> np.ndarray:
     """(U,) the sums of the values of everybody's events, on a log scale."""
-    return np.log(population.past.totals(event_values(population, demand)) + 0.05)
+    return np.log(population.past.sum_by_user(event_values(population, demand)) + 0.05)
 
 
 def event_values(population: Population, demand: Demand) -> np.ndarray:

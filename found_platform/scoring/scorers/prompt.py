@@ -6,7 +6,7 @@ import numpy as np
 
 from found_platform.index.past import Past
 from found_platform.scoring.demand import Demand
-from found_platform.scoring.few_shot import Head
+from found_platform.scoring.few_shot import FewShotHead
 from found_platform.scoring.population import Population
 from found_platform.scoring.scorers.aligned import carried_by_query
 from found_platform.scoring.scorers.interface import Carried, Ranking
@@ -16,7 +16,7 @@ from found_platform.scoring.scorers.interface import Carried, Ranking
 class TunedDemand(Demand):
     """A demand that a head was tuned for."""
 
-    head: Head | None = field(default=None, kw_only=True)
+    head: FewShotHead | None = field(default=None, kw_only=True)
 
 
 class Prompt:

@@ -3,12 +3,13 @@
 import numpy as np
 
 from found_platform.index.past import Past
-from found_platform.scoring import replay
+from found_platform.outcomes import Outcome
+from found_platform.scoring import replay, stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import HABITS, Evidence, Weighed
 from found_platform.scoring.population import Population
 from found_platform.scoring.replay import Replayed
-from found_platform.scoring.scorers import late
+from found_platform.scoring.scorers import habit, late
 from found_platform.scoring.scorers.interface import Carried, Ranking
 
 
@@ -19,6 +20,8 @@ class Replay:
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""
+        if demand.stated is not None:
+            return self._of_outcome(population, demand, demand.stated, horizon_days)
         matching = demand.matched(population)
         try:
             replayed = replay.answer(population, matching, horizon_days)
@@ -31,10 +34,24 @@ class Replay:
         ]
         if replayed.matching.channels.sum() > matching.channels.sum():
             reasons.append("(counting any way to do it: too few did it as asked)")
-        if replayed.matching.least < matching.least:
-            reasons.append(f"(counting any amount: too few did it for {matching.least:,g} or more)")
+        if replayed.matching.min_amount < matching.min_amount:
+            reasons.append(f"(counting any amount: too few did it for {matching.min_amount:,g} or more)")
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days})")
+        return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
+
+    def _of_outcome(self, population: Population, demand: Demand, outcome: Outcome, horizon_days: int) -> Ranking:
+        try:
+            replayed = stated.answer(population, outcome, horizon_days)
+        except replay.PastTooShort as why:
+            return habit.SCORER.rank(population, demand, horizon_days, reason=f"habits so far instead of replay: {why}")
+        newest, before = replayed.matched
+        reasons = [
+            f"past windows of {replayed.days} days answer: it came true for {before:,} and {newest:,} users in the two newest that "
+            "do not overlap"
+        ]
+        if replayed.days < horizon_days:
+            reasons.append(f"(the past is too short for windows of {horizon_days}: numbers are asked in proportion)")
         return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
 
     def carried(
@@ -42,11 +59,14 @@ class Replay:
     ) -> Carried:
         """See `Scorer`."""
         assert ranking.replayed is not None
-        return Carried(ranking.replayed.event_values(events), _beside_texts(population, ranking.replayed, rows))
+        words = stated.rhythm_in_words(population, demand.stated, rows) if demand.stated is not None else {}
+        return Carried(ranking.replayed.event_values(events), _beside_texts(population, ranking.replayed, rows, words))
 
 
-def _beside_texts(population: Population, replayed: Replayed, rows: np.ndarray) -> dict[int, tuple[float, list[Weighed]]]:
-    """By row, what matches adds to the log-odds, and what activity, each attribute and the learned vectors do."""
+def _beside_texts(
+    population: Population, replayed: Replayed, rows: np.ndarray, rhythm: dict[int, str]
+) -> dict[int, tuple[float, list[Weighed]]]:
+    """By row, what matches adds to the log-odds, and what activity, rhythm, each attribute and the learned vectors do."""
     effects = replayed.effects(rows)
     parts: dict[int, tuple[float, list[Weighed]]] = {}
     table = population.attributes
@@ -57,6 +77,8 @@ def _beside_texts(population: Population, replayed: Replayed, rows: np.ndarray) 
                 continue
             if name == "learned":
                 rest.append((float(effect[i]), HABITS))
+            elif name == "rhythm":
+                rest.append((float(effect[i]), Evidence("rhythm", rhythm[row], 0.0)))
             elif name == "activity":
                 often = table["events_28d"][row].as_py()
                 rest.append((float(effect[i]), Evidence("activity", f"{often} events in the last 28 days", 0.0)))

@@ -23,7 +23,7 @@ from found_platform.metrics import auc
 from found_platform.privacy import audit, suppression
 from found_platform.privacy import keys as user_keys
 from found_platform.scoring import few_shot
-from found_platform.scoring.few_shot import GIVEN_SHARE, RIDGE, TRUST, TRUSTED, Head, Sample, Space, imitate
+from found_platform.scoring.few_shot import GIVEN_SHARE, RIDGE, TRUST, TRUSTED, FewShotHead, Sample, Space, imitate
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 from models.found import Found
@@ -64,11 +64,11 @@ def rest_of(labels: np.ndarray, scores: np.ndarray, rows: Sequence[int]) -> floa
 
 def test_seeds_weigh_as_much_as_all_others_of_whom_those_given_have_their_share() -> None:
     made = sample()
-    assert made.mass[made.wanted].sum() == pytest.approx(6)
-    assert made.mass[made.given].sum() == pytest.approx(GIVEN_SHARE * 6)
-    assert made.mass[~made.wanted].sum() == pytest.approx(6)
+    assert made.mass[made.is_seed].sum() == pytest.approx(6)
+    assert made.mass[made.is_negative].sum() == pytest.approx(GIVEN_SHARE * 6)
+    assert made.mass[~made.is_seed].sum() == pytest.approx(6)
     nobody_said = sample(given=0)
-    assert nobody_said.mass[~nobody_said.wanted].sum() == pytest.approx(6)
+    assert nobody_said.mass[~nobody_said.is_seed].sum() == pytest.approx(6)
 
 
 @pytest.mark.parametrize("with_text", [True, False])
@@ -80,7 +80,7 @@ def test_a_probe_is_the_lowest_point_of_its_loss(with_text: bool) -> None:
     def loss(point: np.ndarray) -> float:
         w, alpha, bias = point[:5], point[5], point[6]
         total = 5 * RIDGE / 2 * sum(v * v for v in w) + TRUSTED / 2 * (alpha - TRUST) ** 2
-        for row, wanted, mass in zip(made.features, made.wanted, made.mass, strict=True):
+        for row, wanted, mass in zip(made.features, made.is_seed, made.mass, strict=True):
             chance = 1 / (1 + np.exp(-(row @ (w + alpha * text) + bias)))
             total -= mass * np.log(chance if wanted else 1 - chance)
         return float(total)
@@ -109,7 +109,7 @@ def test_wins_are_the_share_of_others_below_and_their_mean_is_the_auc() -> None:
     slow = [sum(m for s, m in zip(scores[6:], made.mass[6:], strict=True) if s < one) / made.mass[6:].sum() for one in scores[:6]]
     np.testing.assert_allclose(made.wins(weights), slow)
     alike = sample(given=0)
-    assert alike.wins(weights).mean() == pytest.approx(auc(alike.features @ weights, alike.wanted))
+    assert alike.wins(weights).mean() == pytest.approx(auc(alike.features @ weights, alike.is_seed))
     assert made.wins(np.zeros(5)) == pytest.approx(0.5)
 
 
@@ -193,7 +193,7 @@ def test_another_head_is_taken_where_it_is_clearly_better_and_not_by_chance() ->
     truth = Space.of(vectors).query((direction, 0.0))[0]
     near, far = drawn(wanted, 12, 12)
 
-    def tuned(query: np.ndarray) -> Head:
+    def tuned(query: np.ndarray) -> FewShotHead:
         return few_shot.fit(vectors, KEYS, near, far, np.ones(3), lambda seeds: np.tile(query, (len(seeds), 1)))
 
     good = tuned(truth)

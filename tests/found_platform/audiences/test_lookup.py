@@ -117,14 +117,15 @@ def test_an_amount_that_is_asked_for_is_counted_in_the_past(population: Populati
     some = Demand(PETS, ("cat food", "dog food"), channels=("pay_bill",)).matched(population)
     own = population.past.of_texts(some.closeness > replay.SAME)
     middle = float(np.median(own.amount[own.amount > 0]))
-    much = replace(some, least=middle)
+    much = replace(some, min_amount=middle)
     np.testing.assert_array_equal(much.as_asked(own), some.as_asked(own) & (own.amount >= middle))
     assert not much.anyhow
-    any_amount, dear = (replay.Replay(population, settings.horizon_days)._done(own, m, own.day - 28) for m in (some, much))
+    texts = replay.Texts(replay.Replay(population, settings.horizon_days), some)
+    any_amount, dear = (texts._labels_of(matching, own.day - 28) for matching in (some, much))
     did, paid = any_amount >= 0.5, dear >= 0.5
     assert paid.sum() < did.sum()
     assert not (paid & ~did).any()
-    nobody = replace(Demand(PETS), least=1e9, phrases=("cat food", "dog food"))
+    nobody = replace(Demand(PETS), min_amount=1e9, phrases=("cat food", "dog food"))
     ranking = scorers.rank(population, nobody, "replay", settings.horizon_days)
     assert ranking.replayed is not None
     assert "counting any amount: too few did it for 1e+09 or more" in ranking.reason
@@ -134,13 +135,13 @@ def test_an_amount_that_is_asked_for_is_counted_in_the_past(population: Populati
 def test_chances_come_true_in_the_window_that_was_kept_apart(settings: Settings) -> None:
     """In tenths of the users, what was said beforehand is about what happened; by chance the tenths differ by their own error."""
     scored = lookup.score(settings, Question(PETS))
-    assert scored.check is not None, scored.reason
-    bins = scored.check.reliability
-    assert sum(b.users for b in bins) == len(scored.check.odds)
+    assert scored.backtest is not None, scored.reason
+    bins = scored.backtest.reliability
+    assert sum(b.users for b in bins) == len(scored.backtest.odds)
     assert [b.predicted for b in bins] == sorted(b.predicted for b in bins)
     off = [abs(b.predicted - b.observed) for b in bins]
     assert np.mean(off) < 0.1 + np.mean([np.sqrt(0.25 / b.users) for b in bins])
-    np.testing.assert_allclose(np.average([b.observed for b in bins], weights=[b.users for b in bins]), scored.check.did.mean())
+    np.testing.assert_allclose(np.average([b.observed for b in bins], weights=[b.users for b in bins]), scored.backtest.did.mean())
     made = preview.preview(settings, specification.draft(settings, question=Question(PETS), top=10))
     assert made.reliability == bins
 
@@ -149,16 +150,16 @@ def test_chances_come_true_in_the_window_that_was_kept_apart(settings: Settings)
 def test_a_filter_gives_the_past_precision_of_those_whom_it_selects(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     where = "events_90d >= 20"
     everybody = lookup.score(settings, Question(PETS))
-    assert everybody.check is not None
-    assert everybody.curve == everybody.check.curve()
+    assert everybody.backtest is not None
+    assert everybody.curve == everybody.backtest.curve()
     few = lookup.score(settings, Question(PETS, where="events_90d >= 100000"))
     assert few.curve == everybody.curve
     assert "past precision is that of all users: only 0 that were looked at matched the filter then" in few.reason
     monkeypatch.setattr(lookup, "FEW_THEN", 20)
     some = lookup.score(settings, Question(PETS, where=where))
-    then = some.check.known["events_90d"].to_numpy() >= 20  # pyright: ignore[reportOptionalMemberAccess]
+    then = some.backtest.attributes["events_90d"].to_numpy() >= 20  # pyright: ignore[reportOptionalMemberAccess]
     assert 20 <= then.sum() < len(then)
-    assert some.curve == everybody.check.curve(then)
+    assert some.curve == everybody.backtest.curve(then)
     assert some.curve[-1].users == then.sum()
     now = some.population.attributes["events_90d"].to_numpy() >= 20
     np.testing.assert_array_equal(some.within, some.population.has_history & now)

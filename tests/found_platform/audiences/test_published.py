@@ -48,7 +48,7 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 def forget_what_is_open() -> None:
     """As a new process would find the home."""
     lookup._population.cache_clear()
-    replay._prepared.cache_clear()
+    replay.prepared.cache_clear()
     gc.collect()
 
 

@@ -186,8 +186,8 @@ def test_labels_that_cannot_be_used_are_refused(settings: Settings, cutoff: dt.d
     moment = dt.datetime.combine(cutoff, dt.time(), dt.UTC)
     rows = change([{**r, "cutoff": moment} for r in LABELLED])
     with pytest.raises(BadInput, match=message):
-        scenarios.give(settings, cutoff, *write_labels(tmp_path, rows))
-    assert scenarios.given(settings) == {}
+        scenarios.keep_label_files(settings, cutoff, *write_labels(tmp_path, rows))
+    assert scenarios.label_files(settings) == {}
 
 
 def test_files_that_are_missing_or_no_scenarios_are_named(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:

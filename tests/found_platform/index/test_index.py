@@ -1,4 +1,4 @@
-"""The index under load: searched by many while it is published, audited by selectivity, embedded and on a server."""
+"""The index under load: searched by many while it is published, its recall checked by selectivity, embedded and on a server."""
 
 import contextlib
 import datetime as dt
@@ -21,9 +21,9 @@ import pytest
 from found_platform import index
 from found_platform.embedding import users
 from found_platform.errors import BadInput
-from found_platform.index import audit, milvus, pointer
-from found_platform.index.audit import Audited
+from found_platform.index import milvus, pointer, recall
 from found_platform.index.pointer import Publication
+from found_platform.index.recall import RecallCheck
 from found_platform.scoring import exact
 from found_platform.settings import Settings
 
@@ -173,15 +173,15 @@ def test_a_query_of_the_first_places_and_a_filter_with_or(two: tuple[Settings, l
     assert live.rows == int((events > 0).sum()) < len(names)
 
 
-def test_recall_is_audited_for_wide_and_for_narrow_filters(two: tuple[Settings, list[str]]) -> None:
+def test_recall_is_checked_for_wide_and_for_narrow_filters(two: tuple[Settings, list[str]]) -> None:
     settings, (first, _) = two
     whole = index.publish(settings, first, AS_OF)
-    assert [a.recall for a in whole.audit] == [1.0] * 4  # FLAT compares with everybody
-    np.testing.assert_allclose([a.share for a in whole.audit], audit.SHARES, rtol=0.1)
+    assert [a.recall for a in whole.recall_checks] == [1.0] * 4  # FLAT compares with everybody
+    np.testing.assert_allclose([a.share for a in whole.recall_checks], recall.SHARES, rtol=0.1)
     assert all(whole.trusted(share) for share in (1.0, 0.3, 0.01, 1e-5))
-    assert index.live(settings) == whole  # the audit is in the pointer file, with the filters it used
-    said = json.loads((settings.home / "index" / "current.json").read_text())["live"]["audit"]
-    assert [a["filter"].split(" ")[0].lstrip("(") in index.filter_columns(settings).names for a in said] == [
+    assert index.live(settings) == whole  # the recall checks are in the pointer file, with the filters it used
+    stored = json.loads((settings.home / "index" / "current.json").read_text())["live"]["audit"]
+    assert [a["filter"].split(" ")[0].lstrip("(") in index.filter_columns(settings).names for a in stored] == [
         False,
         True,
         True,
@@ -189,18 +189,18 @@ def test_recall_is_audited_for_wide_and_for_narrow_filters(two: tuple[Settings, 
     ]
 
     cells = index.publish(settings.model_copy(update={"milvus_index": "IVF_FLAT"}), first, AS_OF)
-    assert cells.audit[-1].recall < index.RECALL  # it looks at the nearest cells alone, and the few are elsewhere
-    assert not cells.trusted(cells.audit[-1].share)
+    assert cells.recall_checks[-1].recall < index.RECALL  # it looks at the nearest cells alone, and the few are elsewhere
+    assert not cells.trusted(cells.recall_checks[-1].share)
     assert not cells.trusted(1e-5)
 
 
 def test_trust_holds_between_two_shares_that_both_passed_and_nowhere_else() -> None:
-    def made(*audited: Audited) -> Publication:
-        return Publication("v1.db", "1", "2026-03-01", 10, 1.0, "now", audited)
+    def made(*checks: RecallCheck) -> Publication:
+        return Publication("v1.db", "1", "2026-03-01", 10, 1.0, "now", checks)
 
-    good, bad = made(Audited(1.0, "", 1.0), Audited(0.1, "x >= 1.0", 0.99), Audited(0.01, "x >= 2.0", 0.9)), made()
+    good, bad = made(RecallCheck(1.0, "", 1.0), RecallCheck(0.1, "x >= 1.0", 0.99), RecallCheck(0.01, "x >= 2.0", 0.9)), made()
     assert [good.trusted(share) for share in (1.0, 0.5, 0.1, 0.05, 0.01, 0.001)] == [True, True, True, False, False, False]
-    assert not bad.trusted(1.0)  # never audited
+    assert not bad.trusted(1.0)  # never checked
 
 
 def test_rank_and_recall_are_told_apart(bench: ModuleType) -> None:
@@ -219,11 +219,11 @@ def test_rank_and_recall_are_told_apart(bench: ModuleType) -> None:
 
         return find
 
-    right = audit.measure(answers(0), names, vectors, table)
+    right = recall.measure(answers(0), names, vectors, table)
     assert [a.recall for a in right] == [1.0] * 4
     assert [a.share for a in right] == [1.0, 0.1, 0.01, 0.002]
-    assert audit.measure(answers(100), names, vectors, table)[0].recall == 0.0
-    deaf = audit.measure(lambda q, top, _: answers(0)(q, top, ""), names, vectors, table)  # heeds no filter
+    assert recall.measure(answers(100), names, vectors, table)[0].recall == 0.0
+    deaf = recall.measure(lambda q, top, _: answers(0)(q, top, ""), names, vectors, table)  # heeds no filter
     assert deaf[0].recall == 1.0
     assert deaf[2].recall < 0.5
 
@@ -289,14 +289,14 @@ def test_publishers_take_turns_and_a_rollback_does_not_wait_for_them(
     before = index.publish(settings, first, AS_OF)
     index.publish(settings, second, AS_OF)
     loading, go_on = threading.Event(), threading.Event()
-    real = audit.measure
+    real = recall.measure
 
     def slow(*args):
         loading.set()
         assert go_on.wait(60)
         return real(*args)
 
-    monkeypatch.setattr(audit, "measure", slow)
+    monkeypatch.setattr(recall, "measure", slow)
     threads = [threading.Thread(target=index.publish, args=(settings, version, AS_OF)) for version in (first, second)]
     for thread in threads:
         thread.start()

@@ -181,7 +181,7 @@ def test_prompts_and_the_audiences_on_them_follow_the_model(copy: Settings, cuto
     prompts.tune(copy, "gold", "people who will soon buy gold", set(gold.keys[:6]))
     wanted = specification.draft(copy, audience="gold", question=lookup.Question(prompt="gold"), top=10)
     specification.save(copy, wanted)
-    before = membership.refresh(copy, "gold").made
+    before = membership.refresh(copy, "gold").refresh
     bad = another_version(copy, cutoff)
     with pytest.raises(BadInput, match=f"not tuned for model version {bad}"):
         membership.refresh(copy, "gold")
@@ -193,6 +193,6 @@ def test_prompts_and_the_audiences_on_them_follow_the_model(copy: Settings, cuto
 
     forward = found("promote", "--version", bad, "--home", copy.home, "--format", "json")
     assert json.loads(forward.out)["prompts"] == {"gold": f"tuned for version {bad}"}
-    after = membership.refresh(copy, "gold").made
+    after = membership.refresh(copy, "gold").refresh
     assert (after.refresh, after.model_version, after.size) == (2, bad, 10)
     assert prompts.load(copy, "gold", bad).version > prompts.load(copy, "gold", first).version

@@ -279,15 +279,15 @@ def test_what_changed_among_two_thousand_users_is_caught_and_a_calm_week_passes(
 
 def test_an_empty_week_and_a_silent_channel_do_not_pass() -> None:
     calm = weeks(300, 1)
-    gone = judged(traffic.Weeks(np.zeros_like(calm.now), calm.before))
+    gone = judged(traffic.Weeks(np.zeros_like(calm.current), calm.reference))
     assert gone["users"].state == figures.DRIFTED
     assert {f.state for f in gone.values()} == {figures.DRIFTED, figures.NOT_JUDGED}
     assert gone["share_spm"].why == "no events in the week"
-    nothing = judged(traffic.Weeks(calm.now[:0], calm.before[:0]))
+    nothing = judged(traffic.Weeks(calm.current[:0], calm.reference[:0]))
     assert {f.state for f in nothing.values()} == {figures.NOT_JUDGED}
     dead = judged(weeks(300, 1, spm=0.0))
     assert dead["share_spm"].state == figures.DRIFTED
-    silent = [np.hstack([side[:, :6], np.zeros((300, 1))]) for side in (calm.now, calm.before)]
+    silent = [np.hstack([side[:, :6], np.zeros((300, 1))]) for side in (calm.current, calm.reference)]
     assert judged(traffic.Weeks(silent[0], silent[1]))["share_search"].why == "silent: nothing in either week"
 
 

@@ -33,7 +33,7 @@ def test_ids_come_back_by_key_and_users_already_there_stay(made: Settings) -> No
     assert keys.user_ids(made, list(by_key)) == by_key
     some = list(by_key)[1]
     assert keys.user_ids(made, [some, "0" * 32]) == {some: by_key[some]}
-    assert keys.known(made, [*by_key, "0" * 32, some]) == len(USERS)
+    assert keys.count_known(made, [*by_key, "0" * 32, some]) == len(USERS)
     assert stat.S_IMODE((made.home / vault.DATABASE).stat().st_mode) == 0o600
 
 
@@ -56,11 +56,11 @@ def test_a_vault_of_before_is_taken_over_and_its_ids_are_in_one_place(made: Sett
     lake.append(made.lake, vault.TABLE, table.select(SCHEMA.names).cast(SCHEMA), schema=SCHEMA)
     assert set(keys.user_ids(made, table["user_key"].to_pylist()).values()) == set(USERS)
     assert not lake.exists(made.lake, vault.TABLE)
-    assert keys.known(made, table["user_key"].to_pylist()) == len(USERS)
+    assert keys.count_known(made, table["user_key"].to_pylist()) == len(USERS)
 
 
 def test_a_vault_that_is_gone_is_told_with_what_to_do(made: Settings) -> None:
     table = named(made, USERS)
-    assert keys.known(made, table["user_key"].to_pylist()) == 0
+    assert keys.count_known(made, table["user_key"].to_pylist()) == 0
     with pytest.raises(BadInput, match=r"vault\.db is not there.*restore it"):
         keys.user_ids(made, table["user_key"].to_pylist())

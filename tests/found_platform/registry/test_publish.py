@@ -20,7 +20,7 @@ from found_platform.contract import midnight
 from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.errors import BadInput, JobFailed
-from found_platform.index import audit
+from found_platform.index import recall
 from found_platform.registry import LoadedModel, Verdict, gate, model_card, tracking
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
@@ -316,7 +316,7 @@ def test_publishing_rereads_the_verdict_and_a_failed_build_leaves_the_live_index
         with pytest.raises(BadInput, match="verdict does not pass"):
             index.publish(copy, before.model_version, cutoff)
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "measure", lambda *_: (audit.Audited(1.0, "", 0.4),))
+        patch.setattr(recall, "measure", lambda *_: (recall.RecallCheck(1.0, "", 0.4),))
         with pytest.raises(JobFailed, match="finds only 40"):
             index.publish(copy, before.model_version, cutoff)
     assert index.live(copy) == before

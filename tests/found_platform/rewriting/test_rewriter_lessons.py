@@ -124,8 +124,8 @@ def test_baskets_without_a_known_item_make_no_lessons_and_end(domain: lessons.Do
     assert lessons.demands(replace(domain, baskets=[]), 5, seed=0) == []
     mixed = [*nothing, domain.baskets[0]]
     assert len(lessons.demands(replace(domain, baskets=mixed), 5, seed=0)) == 5
-    empty = replace(domain.known, items=domain.known.items[domain.known.texts :], texts=0)
-    assert lessons.about_items(replace(domain, known=empty), 5, seed=0) == []
+    empty = replace(domain.ground, items=domain.ground.items[domain.ground.texts :], texts=0)
+    assert lessons.about_items(replace(domain, ground=empty), 5, seed=0) == []
 
 
 @pytest.mark.parametrize("chat", [CHAT, None], ids=["chat template", "plain"])
@@ -137,7 +137,7 @@ def test_only_answers_are_learned(chat: str | None, tmp_path: Path, domain: less
         rows = tuning.tokens(tokenizer, lesson, 4096)
         assert len(rows) == 1
         ids, labels = rows[0]
-        assert tokenizer.decode(ids) == language_model.said(tokenizer, lesson, answered=True)
+        assert tokenizer.decode(ids) == language_model.transcript(tokenizer, lesson, answered=True)
         learned = tokenizer.decode([t for t in labels if t != tuning.IGNORED])
         answers = [m["content"] for m in lesson if m["role"] == "assistant"]
         assert learned.replace("<eos>", " ").split() == " ".join(answers).split()

@@ -86,7 +86,7 @@ def test_late_interaction_gives_each_text_what_the_score_loses_without_it(popula
             if e.kind == REST:
                 continue
             gone = (past.user == row) & np.array([population.words[t] == e.text for t in past.text])
-            without = past.totals(np.where(gone, 0.0, values))[row]
+            without = past.sum_by_user(np.where(gone, 0.0, values))[row]
             assert 1 - without / whole == pytest.approx(e.share, abs=0.002)
 
 

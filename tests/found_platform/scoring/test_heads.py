@@ -52,7 +52,7 @@ def test_rare_labels_do_not_make_newtons_method_diverge(rng: np.random.Generator
 def test_the_reach_curve_counts_who_would_have_been_reached() -> None:
     odds = np.arange(100.0)
     did = odds >= 90
-    curve = {c.share: c for c in heads.reach(odds, did)}
+    curve = {c.share: c for c in heads.operating_points(odds, did)}
     assert (curve[0.05].users, curve[0.05].precision, curve[0.05].recall) == (5, 1.0, 0.5)
     assert (curve[0.2].precision, curve[0.2].recall) == (0.5, 1.0)
     assert curve[1.0].precision == pytest.approx(0.1)

@@ -78,7 +78,7 @@ def test_replay_tells_who_will_do_it_and_how_likely(settings: Settings, populati
     error = 3 * np.sqrt(0.25 / known.sum())
     assert abs(replayed.probabilities[known].mean() - did[known].mean()) < error + 0.05
     assert min(replayed.matched) >= replay.MIN_MATCHED
-    curve = replayed.check.curve()
+    curve = replayed.backtest.curve()
     assert curve[0].precision >= curve[-1].precision
     assert all(m + dt.timedelta(days=replayed.days) <= cutoff for m in replayed.moments)
 
@@ -251,7 +251,7 @@ def test_a_persons_own_phrases_leave_the_rest_of_the_demand_as_it_was_read(
     assert days == [5]
     assert seen.rewriting is not None
     assert seen.rewriting.sentences == (word,)
-    assert seen.demand.least == 500
+    assert seen.demand.min_amount == 500
 
 
 def test_phrases_and_a_prompt_are_refused(settings: Settings) -> None:

@@ -310,7 +310,7 @@ def test_staging_again_gives_the_same_rows_and_keys(tmp_path: Path) -> None:
         staging.stage(settings)
         manifests.append(staging.manifest(settings))
     assert manifests[0] == manifests[1] == manifests[2]
-    assert keys.known(made, [keys.user_key(bytes.fromhex("00ff" * 8), user) for user in ("u1", "u2", "u3")]) == 2
+    assert keys.count_known(made, [keys.user_key(bytes.fromhex("00ff" * 8), user) for user in ("u1", "u2", "u3")]) == 2
 
 
 def test_the_secret_is_for_the_owner_alone_and_makes_the_keys(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What a question asks of users: a sentence understood, or an outcome as a person stated it.
+
+What belongs here: from a question to a demand, and what to say where a sentence was not understood. What does not: reading words
+(`rewriting`), scoring.
+"""
+
+from dataclasses import replace
+
+from found_platform import outcomes, rewriting
+from found_platform.audiences.question import Question
+from found_platform.contract import normalise_text
+from found_platform.errors import BadInput
+from found_platform.outcomes import Act, Outcome, Statement, document
+from found_platform.rewriting import Rewriting
+from found_platform.scoring import scorers
+from found_platform.scoring.demand import Demand
+from found_platform.scoring.population import Population
+from found_platform.settings import Settings
+
+MAX_DEMAND = 1000
+NEAREST = 3
+"""Demands that this home can answer, told to whoever was not understood."""
+
+
+def check_demand(sentence: str) -> str:
+    """The sentence in normal form. Raises BadInput when it is empty or too long."""
+    sentence = normalise_text(sentence)
+    if not sentence:
+        raise BadInput('The demand is empty: say in one sentence whom you want to reach, such as "people who will soon buy gold".')
+    if len(sentence) > MAX_DEMAND:
+        raise BadInput(f"The demand has {len(sentence):,} characters: one sentence of at most {MAX_DEMAND:,} is understood.")
+    return sentence
+
+
+def understood(population: Population, question: Question) -> tuple[Demand, Rewriting | None, int]:
+    """The demand, what a sentence was understood as, and how many days ahead it looks.
+
+    Raises BadInput for a sentence that was not understood, unless it is asked anyway, and for a rank that it cannot have.
+    """
+    settings = population.settings
+    if question.outcome is not None:
+        outcome = _ranked(question.outcome, question.rank)
+        demand = Demand.of_outcome(outcome)
+        if not demand.phrases and not scorers.get(question.mode).rewrites:
+            raise BadInput(f"The mode {question.mode} asks what texts are about, and the outcome names none: use --mode auto.")
+        return demand, None, question.horizon_days or outcome.within_days or settings.horizon_days
+    sentence, ground = check_demand(question.sentence or ""), population.states.ground
+    if question.phrases is None:
+        rewritten = rewriting.chosen(settings, population.cutoff, ground).rewrite(sentence)
+    else:  # a person says it better; what is left out, how and when it is done stays as it was read
+        rewritten = rewriting.grounded(settings, population.cutoff, ground).rewrite(sentence)
+        sentences, outcome = (", ".join(question.phrases),), _about(rewritten.outcome, question.phrases)
+        by_person = {"phrases": question.phrases, "sentences": sentences, "outcome": outcome, "by": "a person"}
+        rewritten = replace(rewritten, **by_person, note="", doubt="")
+    if rewritten.doubt and (not question.anyway or question.rank is not None):
+        raise BadInput(_not_understood(rewritten))
+    if rewritten.outcome is not None:
+        rewritten = replace(rewritten, outcome=_ranked(rewritten.outcome, question.rank))
+    return Demand.of(rewritten), rewritten, question.horizon_days or rewritten.horizon_days or settings.horizon_days
+
+
+def _ranked(outcome: Outcome, rank: str | None) -> Outcome:
+    """The outcome, ranked as a person asks. Raises BadInput where it cannot be."""
+    return outcome if rank is None else outcomes.parse({**document.as_data(outcome), "rank": rank})
+
+
+def _about(outcome: Outcome | None, phrases: tuple[str, ...]) -> Outcome:
+    """The outcome, about a person's own phrases."""
+    if outcome is None:
+        return Outcome(will=(Statement(do=Act(about=phrases)),))
+    first = outcome.will[0]
+    act = first.do.model_copy(update={"about": phrases})
+    return outcome.model_copy(update={"will": (first.model_copy(update={"do": act}), *outcome.will[1:])})
+
+
+def _not_understood(rewritten: Rewriting) -> str:
+    near = list(dict.fromkeys(match.text for match in rewritten.matches if not match.negated))[:NEAREST]
+    offers = [f"“people who will buy {text}”" for text in near] or ["“customers who will buy again”", "“customers likely to leave”"]
+    return (
+        f"“{rewritten.demand}” was not understood: {rewritten.doubt}. This data can answer {', '.join(offers)}; "
+        "`found rewrite SENTENCE` shows what is understood, and --anyway answers by what is nearest."
+    )
+
+
+def warning(rewritten: Rewriting | None) -> str | None:
+    """Why an answer may be none to the sentence; None where it was understood."""
+    if rewritten is None:
+        return None
+    return f"not understood: {rewritten.doubt}" if rewritten.doubt else rewritten.note or None
+
+
+def in_words(question: Question, demand: Demand, settings: Settings) -> str:
+    """What was asked, in words."""
+    if question.outcome is not None:
+        return outcomes.describe(question.outcome, question.horizon_days or settings.horizon_days)
+    return question.sentence if question.sentence is not None else demand.sentence

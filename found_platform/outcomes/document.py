@@ -1,0 +1,66 @@
+"""Outcomes as YAML or JSON: what a person edits and gives back. What cannot be used is named with its place and the next step."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from found_platform.errors import BadInput
+from found_platform.outcomes.outcome import Outcome
+
+MOST_BYTES = 100_000
+
+
+def load(path: Path) -> Outcome:
+    """The outcome in a file. Raises BadInput where there is none, or it cannot be used."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise BadInput(f"{path} is no outcome: it has more than {MOST_BYTES:,} bytes.")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+    except OSError:
+        raise BadInput(f"The outcome file {path} does not exist: `found rewrite SENTENCE --format yaml` writes one.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f", line {place.line + 1}" if place else ""
+        raise BadInput(f"{path}{where} is no YAML: write an outcome as in docs/outcomes.md.") from None
+    return parse(content, str(path))
+
+
+def parse(content: Any, source: str = "the outcome") -> Outcome:
+    """An outcome from plain data. Raises BadInput that names the key and what it may be."""
+    if not isinstance(content, dict):
+        raise BadInput(f"{source} holds no outcome: write `will:` and what people will do, as in docs/outcomes.md.")
+    will = content.get("will")
+    if isinstance(will, dict):  # one statement need not be a list
+        content = {**content, "will": [will]}
+    try:
+        return Outcome.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadInput(
+            f"{source}: {f'{key}: ' if key else ''}{_why(first)}. docs/outcomes.md has what an outcome may say."
+        ) from None
+
+
+def _why(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such key"
+    if error["type"] == "missing":
+        return "it is missing"
+    message = error["msg"].removeprefix("Value error, ").removesuffix(".")
+    return message if error["type"] == "value_error" else f"{error['input']!r} cannot be used ({message[:1].lower()}{message[1:]})"
+
+
+def as_data(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain data, without what is as it would be anyway."""
+    content = json.loads(outcome.model_dump_json(exclude_defaults=True))
+    content["will"] = [statement or {"do": {}} for statement in content["will"]]
+    return content
+
+
+def as_yaml(outcome: Outcome) -> str:
+    """An outcome as `load` reads it."""
+    return yaml.safe_dump(as_data(outcome), sort_keys=False, allow_unicode=True)

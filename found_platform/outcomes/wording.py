@@ -1,0 +1,66 @@
+"""An outcome in one plain sentence, for whoever asked and for provenance."""
+
+from found_platform.channels import channels
+from found_platform.outcomes.outcome import Act, Outcome, Statement
+
+MORE = {"times": "more often", "days": "on more days", "total": "for more in total"}
+LESS = {"times": "less often", "days": "on fewer days", "total": "for less in total"}
+
+
+def describe(outcome: Outcome, horizon_days: int) -> str:
+    """What is asked, in words; `horizon_days` is the home's, for an outcome that does not say when."""
+    days = outcome.within_days or horizon_days
+    said = f" {outcome.join} ".join(map(_statement, outcome.will))
+    among = []
+    if outcome.among.did is not None:
+        verb = "did not " if outcome.among.negated else ""
+        among.append(f"those who {verb}{_act(outcome.among.did, past=not verb)} in the last {outcome.among.last_days} days")
+    if outcome.among.where:
+        among.append(f"users with {outcome.among.where}")
+    whom = f", among {' and '.join(among)}" if among else ""
+    rank = {
+        "chance": "",
+        "affinity": "; ranked by the share of what they do",
+        "value": "; ranked by the expected amount",
+    }[outcome.rank]
+    return f"{said} in the next {days} days{whom}{rank}"
+
+
+def _statement(statement: Statement) -> str:
+    verb = "will not" if statement.negated else "will"
+    much = ""
+    if statement.times is not None:
+        much = f" at least {statement.times} times"
+    elif statement.days is not None:
+        much = f" on at least {statement.days} days"
+    elif statement.total is not None:
+        much = f" for at least {statement.total:,g} in total"
+    elif statement.share is not None:
+        much = f" as at least {statement.share:.0%} of what they do"
+    elif statement.more_than_before is not None:
+        much = f" {MORE[statement.more_than_before]} than in as many days before"
+    elif statement.less_than_before is not None:
+        much = f" {LESS[statement.less_than_before]} than in as many days before"
+    history = {"first": " for the first time", "again": " again", None: ""}[statement.history]
+    return f"{verb} {_act(statement.do)}{much}{history}"
+
+
+def _act(act: Act, past: bool = False) -> str:
+    verb = ("brought back", "did") if past else ("bring back", "do")
+    words = f"something like {_any(act.about)}" if act.about else "anything" if act.is_anything or act.returned else "something"
+    if act.not_about:
+        words += f" and not like {_any(act.not_about)}"
+    details = []
+    if act.channels:
+        kinds = {channel.name: channel.kind for channel in channels()}
+        details.append(f"as a {' or '.join(kinds[name] for name in act.channels)}")
+    for name, values in (("category", act.categories), ("status", act.statuses), ("paid by", act.payment_methods)):
+        if values:
+            details.append(f"{name} {_any(values)}")
+    if act.min_amount:
+        details.append(f"for {act.min_amount:,g} or more at once")
+    return " ".join([verb[0] if act.returned else verb[1], words, *details])
+
+
+def _any(values: tuple[str, ...]) -> str:
+    return " or ".join(f"“{value}”" for value in values)

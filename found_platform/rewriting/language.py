@@ -1,0 +1,122 @@
+"""The languages in which demands are read: word lists and patterns as data, `languages/CODE.yaml`. A new language is a new file.
+
+What belongs here: the data, compiled, and telling which language a sentence is in. What does not: reading (`reading`, `acts`).
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from found_platform.channels import channels
+
+PACKAGE = "found_platform.rewriting"
+DEFAULT = "en"
+"""Its verbs stand with the channels."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language by its code (ISO 639-1) and the content of its file."""
+
+    code: str
+    content: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What it is called in English."""
+        return self.content["name"]
+
+    @cached_property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """The verbs that ask for each kind of act."""
+        own = self.content.get("kinds")
+        return {kind: tuple(verbs) for kind, verbs in own.items()} if own else {c.kind: c.verbs for c in channels()}
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """All words of its lists: what it is told by."""
+        lists = [self.content[name] for name in ("audience", "grammar", "numbers", "days")]
+        return frozenset(word for words in [*lists, *self.kinds.values()] for phrase in words for word in phrase.split())
+
+    def pattern(self, name: str, *path: str) -> re.Pattern[str]:
+        """A pattern of the file, by where it stands."""
+        return _compiled(self.code, (name, *path))
+
+    def patterns(self, name: str, *path: str) -> list[re.Pattern[str]]:
+        """A list of patterns, by where it stands."""
+        return [_compiled(self.code, (name, *path, str(i))) for i in range(len(self.at(name, *path)))]
+
+    def at(self, *path: str) -> Any:
+        """What stands at a place of the file."""
+        node: Any = self.content
+        for step in path:
+            node = node[int(step)] if isinstance(node, list) else node[step]
+        return node
+
+    @cached_property
+    def unit(self) -> str:
+        """A pattern of a unit of time."""
+        return f"(?P<unit>{alternatives(self.content['days'])}){self.content['plural']}"
+
+    @cached_property
+    def number(self) -> str:
+        """A pattern of a number, in digits or in words, and the space after it."""
+        return rf"(?:(?P<number>\d+|{alternatives(self.content['numbers'])})(?:\s+|(?=\b)))"
+
+    @cached_property
+    def money(self) -> str:
+        """A pattern of an amount of money."""
+        return (
+            r"(?P<sign>[$€£¥]|\b(?:usd|eur|gbp)\s*)?(?P<figure>\d[\d.,]*\d|\d)\s*(?P<scale>k|m)?\b\s*"
+            rf"(?P<currency>[$€£¥]|{self.content['currencies']})?(?P<next>\s*(?:%|[a-zäöüß]+))?"
+        )
+
+    def expand(self, pattern: str) -> str:
+        """A pattern of the file with its placeholders filled."""
+        spaced = re.sub(r"\s*\n\s*", "", pattern)
+        return spaced.replace("{n}", self.number).replace("{unit}", self.unit).replace("{money}", self.money)
+
+    def value(self, number: str) -> int:
+        """A number that `number` matched."""
+        return int(number) if number.isdigit() else self.content["numbers"][re.sub(r"\s+", " ", number)]
+
+    def amount(self, figure: str) -> float:
+        """A figure as it is written in this language: `1,200.50`, or `1.200,50` where the comma is the decimal sign."""
+        if self.content.get("decimal", ".") == ",":
+            figure = figure.replace(".", "").replace(",", ".")
+        return float(figure.replace(",", ""))
+
+
+@cache
+def _compiled(code: str, path: tuple[str, ...]) -> re.Pattern[str]:
+    language = languages()[code]
+    return re.compile(language.expand(language.at(*path)))
+
+
+def alternatives(options: Iterable[str]) -> str:
+    """A pattern of any of these, the longest first."""
+    return "|".join(re.escape(o).replace(r"\ ", r"\s+") for o in sorted(options, key=len, reverse=True))
+
+
+@cache
+def languages() -> dict[str, Language]:
+    """All languages by code, the default first."""
+    files = (resources.files(PACKAGE) / "languages").iterdir()
+    codes = {f.name.removesuffix(".yaml"): f for f in files if f.name.endswith(".yaml")}
+    order = sorted(codes, key=lambda code: (code != DEFAULT, code))
+    return {code: Language(code, yaml.safe_load(codes[code].read_text(encoding="utf-8"))) for code in order}
+
+
+def told_by(sentence: str) -> tuple[Language, bool]:
+    """The language whose words a sentence has most of, and whether it has any word of it; the default where no language does."""
+    tokens = re.findall(r"[^\W\d_]+(?:'\w+)?", sentence.lower())
+    counts = {language.code: sum(token in language.vocabulary for token in tokens) for language in languages().values()}
+    code = max(counts, key=lambda code: counts[code])
+    if not counts[code]:
+        return languages()[DEFAULT], False
+    return languages()[code], True

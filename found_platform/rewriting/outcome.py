@@ -1,0 +1,104 @@
+"""From what was read of a demand, and the items of the lake that it is about, to the outcome that is asked.
+
+What belongs here: which statement a reading makes. What does not: words (`reading`), items (`retrieval`).
+"""
+
+import re
+from collections.abc import Sequence
+
+from found_platform.outcomes import Act, Among, Outcome, Statement
+from found_platform.rewriting.ground import Ground, template_kinds
+from found_platform.rewriting.reading import Named, Reading
+
+ACTIVE_DAYS = 28
+"""Days in which somebody who is "active" did something, at least; over a longer horizon, as many as that."""
+
+
+def build(
+    lake: Ground,
+    read: Reading,
+    phrases: Sequence[str],
+    unwanted: Sequence[str],
+    before_phrases: Sequence[str],
+    methods: Sequence[str],
+    horizon_days: int,
+) -> tuple[Outcome, list[str]]:
+    """The outcome, and notes on what of the demand this lake cannot tell.
+
+    Args:
+        phrases, unwanted, before_phrases: items of the lake that the demand is about, leaves out, and that were done before.
+        methods: ways to pay that it names.
+        horizon_days: how far ahead, where the demand does not say.
+    """
+    notes: list[str] = []
+    said, days = read.acts, read.horizon_days or horizon_days
+    before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, notes))
+    if read.is_general and said.before and not said.is_anything and not read.kinds and not before.is_anything:
+        act = before  # "who bought coffee and will stop"
+    elif read.is_general and before_phrases and not said.is_anything:
+        act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
+    else:
+        channels = _channels(lake, read.kinds, notes)
+        act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels, payment_methods=tuple(methods))
+    if said.returned:
+        act = act.model_copy(update={"returned": True, "channels": ()})
+    act = act.model_copy(update={"min_amount": read.min_amount or 0.0})
+    compared = said.more or said.less
+    measure = {
+        "total": read.total if not compared else None,
+        "days": said.days if not (compared or read.total) else None,
+        "times": said.times if not (compared or read.total or said.days) else None,
+        "share": said.share if not (compared or read.total or said.days or said.times) else None,
+        "more_than_before": said.more,
+        "less_than_before": said.less if not said.more else None,
+    }
+    if said.every and not any(value is not None for value in measure.values()):
+        measure["days"] = max(1, days // said.every)
+    statement = Statement(do=act, negated=said.negated, history=said.history, **measure)
+    where = " AND ".join(filter(None, (condition(lake, named) for named in read.attributes))) or None
+    among = Among(where=where)
+    if said.before:
+        last = said.before.days or max(ACTIVE_DAYS, days)
+        did = before if said.before.clause else act.model_copy(update={"min_amount": 0.0})
+        among = Among(where=where, did=did, last_days=last, negated=said.before.negated)
+    rank = said.rank or "chance"
+    if rank == "affinity" and act.is_anything:
+        rank = "chance"
+    if rank != "chance" and (statement.negated or not statement.is_at_all):
+        notes.append(f"users are ranked by chance: {rank} is not asked of a demand that counts or negates")
+        rank = "chance"
+    return Outcome(will=(statement,), within_days=read.horizon_days, among=among, rank=rank), notes
+
+
+def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str, ...]:
+    """The channels of kinds of acts; any, where this lake has none of them."""
+    asked = [template_kinds()[kind]["channel"] for kind in kinds if "channel" in template_kinds()[kind]]
+    present = tuple(template_kinds()[kind]["channel"] for kind in kinds if kind in lake.kinds and lake.kinds[kind].sum() > 0)
+    if asked and not present:
+        notes.append(f"the data has nothing of the kind “{', '.join(kinds)}”: any act counts")
+    return present
+
+
+def condition(lake: Ground, named: Named) -> str | None:
+    """A filter for an attribute that a demand names; None where this lake does not have it."""
+    for column, values in lake.attributes.items():
+        if not re.search(named.column, column.lower()):
+            continue
+        if named.ages is not None:
+            chosen = [value for value in values if _overlaps(value, named.ages)]
+        else:
+            chosen = [value for value in values if re.search(named.values, value.lower())]
+        if chosen:
+            listed = ", ".join("'" + value.replace("'", "''") + "'" for value in chosen)
+            quoted = column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
+            return f"{quoted} IN ({listed})"
+    return None
+
+
+def _overlaps(band: str, ages: tuple[int, int]) -> bool:
+    """Whether a band of ages such as `25-34` or `65+` lies mostly within these years."""
+    numbers = [int(number) for number in re.findall(r"\d+", band)]
+    if not numbers:
+        return False
+    low, high = (numbers[0], numbers[1]) if len(numbers) > 1 else (numbers[0], numbers[0] + 10)
+    return ages[0] <= (low + high) / 2 <= ages[1]

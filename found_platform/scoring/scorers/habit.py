@@ -1,0 +1,65 @@
+"""`habit`: what users did so far of what is asked. It takes the place of replay where the past is too short to learn from; it is no
+mode that is asked for."""
+
+import numpy as np
+
+from found_platform.index.past import Past
+from found_platform.outcomes import Act, Outcome, Statement
+from found_platform.scoring import acts, stated
+from found_platform.scoring.acts import Doing
+from found_platform.scoring.demand import Demand
+from found_platform.scoring.population import Population
+from found_platform.scoring.scorers.interface import Carried, Ranking
+
+FADE = 60.0
+"""Days over which what was done fades."""
+
+FEW = 3.0
+"""Acts that a share is shrunk by."""
+
+
+class Habit:
+    """Newer acts weigh more; where the demand is not to do it, less of them is better."""
+
+    name, is_mode, rewrites = "habit", False, True
+
+    def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
+        """See `Scorer`."""
+        outcome = _outcome(demand)
+        scores = sum(
+            (-1.0 if statement.negated else 1.0) * _habit(_doing(population, statement.do), statement, outcome)
+            for statement in outcome.will
+        )
+        return Ranking(self.name, reason or "habits so far were asked for", np.asarray(scores, np.float64))
+
+    def carried(
+        self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past
+    ) -> Carried:
+        """See `Scorer`: the acts of what is asked, newer ones more."""
+        statement = _outcome(demand).will[0]
+        found = stated.match(population, statement.do)
+        weights = np.ones(len(events.text)) if found is None else found.weights()[events.text]
+        faded = weights * np.exp((events.happened - events.day) / FADE) * ~events.exposed
+        return Carried(np.zeros(len(faded)) if statement.negated or statement.do.returned else faded)
+
+
+def _outcome(demand: Demand) -> Outcome:
+    return demand.outcome or Outcome(will=(Statement(do=Act(about=demand.phrases or (demand.sentence,))),))
+
+
+def _doing(population: Population, act: Act) -> Doing:
+    return acts.resolve(population, act, stated.match(population, act))
+
+
+def _habit(doing: Doing, statement: Statement, outcome: Outcome) -> np.ndarray:
+    """(U,) how much of it everybody did, on a log scale; for affinity, its share."""
+    fade = np.exp((doing.events.happened - doing.events.day) / FADE)
+    amounts = doing.events.amount if outcome.rank == "value" or statement.total is not None else 1.0
+    done = doing.events.sum_by_user(doing.weights * fade * amounts)
+    if outcome.rank == "affinity":
+        base = doing.kept.sum_by_user(np.exp((doing.kept.happened - doing.kept.day) / FADE))
+        return np.log((done + 0.01) / (base + FEW))
+    return np.log1p(done)
+
+
+SCORER = Habit()
