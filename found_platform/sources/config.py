@@ -114,7 +114,7 @@ class Consent(Strict):
 class ProfileEntry(TimeRule, Origin):
     """The profile table: every column but the key and `as_of` is an attribute."""
 
-    key: str
+    key: str  # a column or an expression
     as_of: str | TimeColumn | None = None
     timezone: str = "UTC"
     consent: Consent | None = None
