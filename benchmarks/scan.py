@@ -40,16 +40,16 @@ def write(path: Path, rows: int, kind: str) -> None:
 def scan(source: Path) -> None:
     """Scans a source and prints what it took as JSON."""
     from found_platform import lake
-    from found_platform.sources import config, scan
+    from found_platform.sources import config, counts, discovery, scan
 
     con = lake.connect("4GB", temp=source.parent / "tmp", database=str(source.parent / "scan.duckdb"))
     con.execute("SET threads = 2")
     begin = time.perf_counter()
-    found = scan.discover(con, config.load(source))
+    found = discovery.discover(con, config.load(source))
     days = time.perf_counter() - begin
     scan.scan(con, found)
-    (report,) = scan.report(con)
-    equal = scan.equal_rows(con)
+    (report,) = counts.report(con)
+    equal = counts.equal_rows(con)
     peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     cpu = time.process_time()
     print(

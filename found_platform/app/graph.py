@@ -179,7 +179,8 @@ def _open(context: Context, request: Run) -> _Opening:
             settings = survey.with_horizon(settings, rhythm.horizon_days)
             lines += [reason] if reason else []
             lines += [] if rhythm.judged else [rhythm.sentence()]
-        day = survey.check_cutoff(settings.horizon_days, prepared.source.days, _day(prepared.source, cutoff))
+        least = settings.horizon_days if rhythm or prepared.source.simulator else min(horizons)
+        day = survey.check_cutoff(least, prepared.source.days, _day(prepared.source, cutoff))
         if request.force or kept is None:
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled))
             estimate.check_disk(guess, settings.home)

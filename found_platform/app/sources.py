@@ -91,7 +91,8 @@ def check(context: Context, file: Path) -> SourceReport:
     elif not completed.profile.as_of:
         notes.append("the profile has no `as_of`: it is taken as known for ever, and may leak what was learned after a cutoff")
     if equal:
-        notes.append(f"{equal:,} rows without an event_id repeat another in every column: they are kept")
+        repeat = "1 row without an event_id repeats another" if equal == 1 else f"{equal:,} rows without an event_id repeat another"
+        notes.append(f"{repeat} in every column: {'it is' if equal == 1 else 'they are'} kept")
     if profile_rows.bad:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in profile_rows.bad.items())
         notes.append(

@@ -1,12 +1,13 @@
 """`found source`: a source file written, what it leads to, and what is new where it points."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from found_platform.cli.asking import ask
+from found_platform.cli.asking import ask, home_option
 from found_platform.cli.options import DEFAULT_HOME, Place
 from found_platform.cli.tables import print_json, table, terminal
 from found_platform.errors import BadInput
@@ -37,6 +38,7 @@ def check(file: Annotated[Path, typer.Argument(help="A source file (YAML).")], p
     for note in report.notes:
         console.print(f"- {note}", soft_wrap=True)
     _refuse(report.refusals)
+    console.print(f"What to run next:\n  found demo --source {shlex.quote(str(file))}{home_option(place.home)}", soft_wrap=True)
 
 
 def _refuse(refusals: list[str]) -> None:

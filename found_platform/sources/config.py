@@ -4,7 +4,6 @@ What belongs here: the shape of the file and its errors. What does not: reading 
 """
 
 import datetime as dt
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,10 +15,9 @@ from found_platform import home
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources.options import Lookup, Strict, Texts, TimeColumn, TimeRule, named_key
-from found_platform.sources.origins import Origin
+from found_platform.sources.options import Strict, Texts, TimeColumn, TimeRule, named_key
+from found_platform.sources.origins import LOOKED_UP, Lookup, Origin
 
-LOOKED_UP = ("text", "category")
 TIMES = ("event_time", "arrived_at")
 Column = str | TimeColumn | Lookup
 """Where a contract column comes from: a column, a nested field or an expression; a time with a rule of its own; a lookup table."""
@@ -34,6 +32,24 @@ class ChannelEntry(TimeRule, Origin):
     exposure: bool = False
     returns: str | None = None  # an expression that is true of a row that brings something back; left out: a negative amount
     confirm: Texts = Field(default_factory=list)  # ids and texts that are real, however many of the events they hold
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_database(cls, raw: Any) -> Any:
+        """A lookup table that names no database is of the entry's."""
+        if not isinstance(raw, dict) or not raw.get("url") or not isinstance(raw.get("columns"), dict):
+            return raw
+        columns = dict(raw["columns"])
+        for name, column in columns.items():
+            place = column.get("from") if isinstance(column, dict) else None
+            if isinstance(place, dict) and not place.keys() & {"url", "path", "tables"}:
+                columns[name] = {**column, "from": {"url": raw["url"], **place}}
+        return {**raw, "columns": columns}
+
+    @property
+    def lookups(self) -> dict[str, Lookup]:
+        """The lookup tables by the contract column they fill."""
+        return {name: column for name, column in self.columns.items() if isinstance(column, Lookup)}
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -98,7 +114,7 @@ class Consent(Strict):
 class ProfileEntry(TimeRule, Origin):
     """The profile table: every column but the key and `as_of` is an attribute."""
 
-    key: str
+    key: str  # a column or an expression
     as_of: str | TimeColumn | None = None
     timezone: str = "UTC"
     consent: Consent | None = None
@@ -187,7 +203,16 @@ class SourceConfig(Strict):
         return self.name != other.name and not self._paths() & other._paths()
 
     def _paths(self) -> set[str]:
-        return {entry.path for entries in self.channels.values() for entry in entries} | {e.path for e in [self.profile] if e}
+        return {path for _, origin in self.origins() if (path := origin.url or origin.path)}
+
+    def origins(self) -> list[tuple[str, Origin]]:
+        """All that rows are read from, with what errors of each begin with: entries, their lookup tables, the profile."""
+        origins: list[tuple[str, Origin]] = []
+        for channel, entries in self.channels.items():
+            for entry in entries:
+                origins.append((f"channel {channel!r}", entry))
+                origins += [(f"channel {channel!r}, {name}", lookup) for name, lookup in entry.lookups.items()]
+        return origins + ([("profile", self.profile)] if self.profile else [])
 
 
 HOME_KEEPS = ("profile_schema", "data_days", "partition_days")
@@ -232,11 +257,8 @@ def resolve(config: SourceConfig, folder: Path) -> SourceConfig:
     def absolute(entry: Any) -> Any:
         changes = entry.absolutes(folder)
         if isinstance(entry, ChannelEntry):
-            changes["columns"] = {n: looked_up(c) if isinstance(c, Lookup) else c for n, c in entry.columns.items()}
+            changes["columns"] = {**entry.columns, **{name: absolute(lookup) for name, lookup in entry.lookups.items()}}
         return entry.model_copy(update=changes)
-
-    def looked_up(table: Lookup) -> Lookup:
-        return table.model_copy(update={"path": os.path.normpath(folder / table.path)})
 
     return config.model_copy(
         update={

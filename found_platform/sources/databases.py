@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
 from found_platform.sources.addresses import SECRETS, expand, is_variable, parse
+from found_platform.sources.progress import pulling
 from found_platform.sources.snapshots import ROWS_A_GROUP, PartWriter, Snapshot, State, recast
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ def _pull(query: Query, snapshot: Snapshot, work: Path, *, full: bool) -> int:
     before = snapshot.state()
     state = State(readings=before.readings) if full or not query.cursor else before
     tail: list[Sequence[Any]] = []
-    with _rows(query, state.cursor) as (names, batches):
+    with _rows(query, state.cursor) as (names, batches), pulling(query.where, " rows", lambda: _count(query, state.cursor)) as more:
         writer = PartWriter(work, names, state.types, where=query.where)
         position = _cursor_position(query, names)
         for batch in batches:
+            more(len(batch))
             if position is None:
                 writer.write(batch)
             else:
@@ -116,6 +118,22 @@ def _rows(query: Query, newest: dict[str, str] | None) -> Iterator[tuple[list[st
             except exc.SQLAlchemyError as error:
                 what = f"the table {query.table!r}" if query.table else "the query"
                 raise BadInput(f"{query.where}: {what} cannot be read from {_shown(query)}: {_line(error, secrets)}.") from None
+    finally:
+        engine.dispose()
+
+
+def _count(query: Query, newest: dict[str, str] | None) -> int | None:
+    """How many rows there are to read; None where the database does not say: then the reading itself says why."""
+    import sqlalchemy as sa
+    from sqlalchemy import exc
+
+    engine, secrets = _engine(query)
+    try:
+        with _connection(query, engine, secrets) as connection:
+            rows = _statement(query, newest).order_by(None).subquery("counted")
+            return connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar()
+    except exc.SQLAlchemyError:
+        return None
     finally:
         engine.dispose()
 

@@ -8,7 +8,6 @@ import csv
 import gzip
 import io
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from found_platform.errors import BadInput
+from found_platform.sources import copies
 from found_platform.sources.options import Location
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -74,25 +74,25 @@ def encoding(file: Path, location: Location) -> str:
     return marked or location.encoding or "utf-8"
 
 
-def in_utf8(file: Path, name: str, told: str) -> tuple[Path, Any]:
+def in_utf8(file: Path, name: str, label: str) -> tuple[Path, Any]:
     """The file itself where it is UTF-8 already, else a temporary copy in UTF-8, and what the copy's life hangs on."""
     if codecs.lookup(name).name in ("utf-8", "ascii"):
         return file, None
-    copy = tempfile.NamedTemporaryFile(prefix="found-", suffix=".csv")  # noqa: SIM115 (closed with its last user)
+    copy = copies.new()
     try:
         with opened(file) as stream:
             shutil.copyfileobj(codecs.getreader(name)(stream), codecs.getwriter("utf-8")(copy), 1 << 20)
     except UnicodeError as error:
-        raise BadInput(f"{file} is not {told}: {error}; say its `encoding` in the source file.") from None
+        raise BadInput(f"{file} is not {label}: {error}; say its `encoding` in the source file.") from None
     copy.flush()
     return Path(copy.name), copy
 
 
 def dialect(file: Path, location: Location) -> Dialect:
     """The dialect of a CSV file. Raises BadInput where it has no header line or where the delimiter is not clear."""
-    told = encoding(file, location)
+    name = encoding(file, location)
     try:
-        read, copy = in_utf8(file, told, told)
+        read, copy = in_utf8(file, name, name)
         with opened(read) as stream:
             start = stream.read(HEADER_LIMIT).removeprefix(codecs.BOM_UTF8)
     except (OSError, EOFError, pa.ArrowException) as error:
@@ -101,8 +101,8 @@ def dialect(file: Path, location: Location) -> Dialect:
     text = start.decode("utf-8", errors="surrogateescape")
     line = next(iter(_records(text, location.quote)), "")
     if not line.strip() or any(0xDC80 <= ord(c) <= 0xDCFF for c in line):
-        known = "" if location.encoding else "; another encoding is told by `encoding:`, for example `encoding: cp1252`"
-        raise BadInput(f"{file} has no header line in UTF-8: a CSV file starts with its column names{known}.")
+        remedy = "" if location.encoding else "; another encoding is told by `encoding:`, for example `encoding: cp1252`"
+        raise BadInput(f"{file} has no header line in UTF-8: a CSV file starts with its column names{remedy}.")
     delimiter = location.delimiter or ("\t" if _bare(file).endswith(".tsv") else None)
     note = ""
     if delimiter is None:
@@ -140,16 +140,16 @@ def _recognised(file: Path, line: str, quote: str) -> tuple[str, str]:
     """The delimiter of a header line, and a note where it is no comma. Raises BadInput where two could be meant."""
     within = line.split(quote)[::2] if quote else [line]  # what stands in quotes is part of a name
     counts = {sign: sum(part.count(sign) for part in within) for sign in DELIMITERS}
-    there = [sign for sign, n in counts.items() if n]
-    if len(there) > 1:
-        listed = " and ".join(f"{DELIMITERS[sign]} ({counts[sign]})" for sign in there)
+    signs = [sign for sign, n in counts.items() if n]
+    if len(signs) > 1:
+        listed = " and ".join(f"{DELIMITERS[sign]} ({counts[sign]})" for sign in signs)
         raise BadInput(
             f"{file}: its header holds {listed}, so its columns are not clear: say `delimiter:` in the source file, "
-            f'for example `delimiter: "{max(there, key=lambda s: counts[s])}"`.'
+            f'for example `delimiter: "{max(signs, key=lambda s: counts[s])}"`.'
         )
-    if not there or there == [","]:
+    if not signs or signs == [","]:
         return ",", ""
-    return there[0], f"{file.name}: recognised the {DELIMITERS[there[0]]} as delimiter"
+    return signs[0], f"{file.name}: recognised the {DELIMITERS[signs[0]]} as delimiter"
 
 
 def check_distinct(file: Path, names: list[str]) -> None:

@@ -92,8 +92,8 @@ def _rows(file: Path) -> int:
 
 def check_disk(estimate: Estimate, home: Path) -> None:
     """Raises BadInput where the disk of a home, which may not exist yet, has less room than the estimate asks for."""
-    there = next(folder for folder in (home, *home.parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
+    folder_on_disk = next(folder for folder in (home, *home.parents) if folder.is_dir())
+    free = shutil.disk_usage(folder_on_disk).free
     if free < estimate.bytes:
         raise BadInput(
             f"{home} is expected to take about {estimate.bytes / 1e6:,.0f} MB, and its disk has {free / 1e6:,.0f} MB left: "

@@ -8,6 +8,7 @@ for the same row. So no file, no setting, no network and no other row is within 
 
 import functools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,17 @@ class Expression:
         row = con.execute("SELECT json_deserialize_sql(CAST(? AS JSON))", [json.dumps(changed)]).fetchone()
         assert row is not None
         return str(row[0]).removeprefix("SELECT ")
+
+
+PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def of_column(name: str) -> str:
+    """A column or nested field as an expression reads it: in double quotes where it is no plain word."""
+    parts = name.split(".")
+    if not all(map(PLAIN_NAME.fullmatch, parts)):
+        parts = [name]
+    return ".".join(part if PLAIN_NAME.fullmatch(part) else quote(part) for part in parts)
 
 
 class Refused(ValueError):

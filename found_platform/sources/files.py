@@ -109,8 +109,8 @@ def _doubles(location: Location) -> bool:
 
 
 def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
-    told = dialects.encoding(file, location)
-    read, copy = dialects.in_utf8(file, told, told)
+    encoding = dialects.encoding(file, location)
+    read, copy = dialects.in_utf8(file, encoding, encoding)
     packed = literal(dialects.compression(read))
     with opened(read) as stream:
         array = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")

@@ -25,18 +25,18 @@ KEPT = "kept.parquet"
 COLUMNS = ", ".join(map(quote, EVENTS.names))
 
 
-def schema(kept: dict[str, str] | None, now: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+def schema(kept: dict[str, str] | None, columns: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """The attributes of a home whose profile has these columns now, and what there is to say of the change.
 
     An attribute keeps the type it was first seen with, and is never removed: what is gone is null from then on.
     """
     if kept is None:
-        return now, []
-    added, gone = [name for name in now if name not in kept], [name for name in kept if name not in now]
+        return columns, []
+    added, gone = [name for name in columns if name not in kept], [name for name in kept if name not in columns]
     notes = [f"new in the profile: {', '.join(added)}; days of features are made again with them"] if added else []
     if gone:
         notes.append(f"gone from the profile: {', '.join(gone)}; kept as attributes of which nothing is known from now on")
-    return {**kept, **{name: now[name] for name in added}}, notes
+    return {**kept, **{name: columns[name] for name in added}}, notes
 
 
 def union(*spans: Span | None) -> Span:
@@ -46,11 +46,19 @@ def union(*spans: Span | None) -> Span:
 
 
 def clipped(span: Span | None, first: dt.date, last: dt.date) -> Span:
-    """The days of data that go from `first` to `last`, within the span that is asked for. A span with an end is taken as it is."""
+    """The days of data that go from `first` to `last`, within the span that is asked for. A span with an end is taken as it is.
+
+    Raises BadInput where no event is in the span.
+    """
     end = last + dt.timedelta(days=1)
     if span is None:
         return Span(start=first, end=end)
     if span.end is not None:
+        if last < span.start or first >= span.end:
+            raise BadInput(
+                f"`span:` goes from {span.start} to {span.end}, its end excluded, and the events from {first} to {last}: no event "
+                "is within it; choose other days."
+            )
         return span
     if end <= span.start:
         raise BadInput(f"`span:` starts on {span.start}, and the last event is of {last}: choose an earlier start.")
@@ -107,17 +115,17 @@ def staged_rows(con: duckdb.DuckDBPyConnection, staging: Path, manifest: dict[st
     return by_day
 
 
-def loss(before: dict[str, dict[str, int]], now: dict[str, dict[str, int]], source: SourceConfig) -> Loss:
+def loss(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]], source: SourceConfig) -> Loss:
     """What the source held and no longer holds, by day and channel. Days outside its `span:` are left out on purpose."""
     rows: dict[dt.date, int] = {}
     for text, channels in before.items():
         day = dt.date.fromisoformat(text)
-        wanted = source.span is None or (source.span.start <= day and (source.span.end is None or day < source.span.end))
-        here = now.get(text, {})
-        gone = sum(max(0, count - here.get(channel, 0)) for channel, count in channels.items())
-        if wanted and gone:
+        within = source.span is None or (source.span.start <= day and (source.span.end is None or day < source.span.end))
+        left = after.get(text, {})
+        gone = sum(max(0, count - left.get(channel, 0)) for channel, count in channels.items())
+        if within and gone:
             rows[day] = gone
-    return Loss(rows, frozenset(d for d in rows if not now.get(str(d))))
+    return Loss(rows, frozenset(d for d in rows if not after.get(str(d))))
 
 
 def keep(con: duckdb.DuckDBPyConnection, staging: Path, lost: Loss, source: SourceConfig) -> int:

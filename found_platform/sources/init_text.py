@@ -17,7 +17,6 @@ import yaml
 from found_platform.sources.init_sample import Table
 
 QUESTION = re.compile(r"^\s*(?:[^#'\"]*\s)?# \? (.*)$", re.MULTILINE)
-PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -90,16 +89,3 @@ def _relative(file: Path, folder: Path) -> Path:
 def _common(names: Sequence[str]) -> str:
     """What all names begin with."""
     return "".join(signs[0] for signs in itertools.takewhile(lambda signs: len(set(signs)) == 1, zip(*names, strict=False)))
-
-
-def expression_name(column: str) -> str:
-    """A column as an expression reads it: in double quotes where it is no plain word."""
-    return (
-        column
-        if PLAIN_NAME.fullmatch(column)
-        else ".".join(part if PLAIN_NAME.fullmatch(part) else '"' + part.replace('"', '""') + '"' for part in _parts(column))
-    )
-
-
-def _parts(column: str) -> Sequence[str]:
-    return column.split(".") if all(PLAIN_NAME.fullmatch(p) for p in column.split(".")) else [column]

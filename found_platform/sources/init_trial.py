@@ -15,6 +15,7 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.sources import config, init_recipes, pulls
 from found_platform.sources.init_sample import Table, head, sampled_lines
+from found_platform.sources.sandbox import lock
 
 ABSENT = "# ? the sampled rows have nothing for this: take the signs before these lines away where your files have"
 
@@ -54,7 +55,9 @@ def empty_entries(recipe: init_recipes.Recipe, matches: Mapping[str, Table]) -> 
 
 def _has_rows(entry: config.ChannelEntry) -> bool:
     sql = f"SELECT 1 FROM read_parquet(?) WHERE ({entry.where or 'true'}) LIMIT 1"
-    return lake.connect().execute(sql, [entry.path]).fetchone() is not None
+    con = lake.connect()
+    lock(con, entry.files())
+    return con.execute(sql, [entry.path]).fetchone() is not None
 
 
 def _copy(table: Table, target: Path) -> Path:

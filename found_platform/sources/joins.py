@@ -1,7 +1,7 @@
 """Joins: the rows of a DuckDB query over several named files, where an export spreads an event over them.
 
 What belongs here: `tables:` with `query:` in a source file, and what such a query may touch. What does not: lookup tables, which
-need no query (`scan`), and queries of databases (`databases`).
+need no query (`mapping`), and queries of databases (`databases`).
 """
 
 import hashlib
@@ -18,6 +18,8 @@ from found_platform.lake import literal, quote
 from found_platform.sources import values
 from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, parts
 from found_platform.sources.options import Location
+from found_platform.sources.progress import pulling
+from found_platform.sources.sandbox import lock
 from found_platform.sources.snapshots import ROWS_A_GROUP, Snapshot, State
 
 
@@ -37,12 +39,12 @@ def pull(tables: Mapping[str, Location], query: str, where: str, snapshot: Snaps
         return 0
     with snapshot.work() as work:
         path, name = work / "part-0000.parquet", f"{state.readings + 1:06d}-0000.parquet"
-        rows = _join(tables, query, where, [str(f) for paths in files.values() for f in paths], path)
+        rows = _join(tables, query, where, [f for paths in files.values() for f in paths], path)
         snapshot.commit(State((name,), readings=state.readings + 1, originals=originals), [(path, name)])
     return rows
 
 
-def _join(tables: Mapping[str, Location], query: str, where: str, files: list[str], path: Path) -> int:
+def _join(tables: Mapping[str, Location], query: str, where: str, files: list[Path], path: Path) -> int:
     con = lake.connect(temp=path.parent / "tmp")
     try:
         read = {name: parts(con, location, f"{where}, table {name!r}") for name, location in tables.items()}
@@ -50,7 +52,7 @@ def _join(tables: Mapping[str, Location], query: str, where: str, files: list[st
             selects = [_select(part, tables[name]) for part in several]
             con.execute(f"CREATE VIEW {quote(name)} AS {' UNION ALL BY NAME '.join(selects)}")
         forget_rejects(con)
-        _lock(con, [*files, *(str(part.read) for several in read.values() for part in several if part.read)])
+        lock(con, {*files, *(part.read for several in read.values() for part in several if part.read)})
         rows = _write(con, query, where, path)
         _refuse_unreadable_rows(con, where)
     except duckdb.Error as error:
@@ -80,14 +82,6 @@ def json_path(key: str) -> str:
     return '$."' + key.replace('"', '\\"') + '"'
 
 
-def _lock(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
-    """Leaves these files readable and closes everything else, for good."""
-    con.execute("SET python_enable_replacements=false")
-    con.execute(f"SET allowed_paths=[{', '.join(map(literal, files))}]")
-    con.execute("SET enable_external_access=false")
-    con.execute("SET lock_configuration=true")
-
-
 def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -> int:
     rows = 0
     try:
@@ -95,9 +89,10 @@ def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -
         if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
             raise BadInput(f"{where}: the query is not one SELECT: write SELECT … FROM the names under `tables`.")
         reader = con.execute(f"SELECT * FROM (\n{query.strip().rstrip(';')}\n)").to_arrow_reader(ROWS_A_GROUP)
-        with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer, pulling(where, " rows") as more:
             for batch in reader:
                 writer.write_batch(batch)
+                more(batch.num_rows)
                 rows += batch.num_rows
     except (duckdb.Error, pa.ArrowException) as error:
         raise BadInput(f"{where}: the query cannot be run: {first_line(error)}.") from None

@@ -1,7 +1,7 @@
 """Mapping: from the columns of a file to the values that a source file asks for, in SQL.
 
 What belongs here: names, nested fields and expressions; typed values of text columns; lookup tables. What does not: whether a value
-is good (`scan`, `profile`), how one value is read (`values`, `times`).
+is good (`rows`, `profile`), how one value is read (`values`, `times`).
 
 A relation is built in layers, each a subquery of the next: `r0, r1, ...` are the cells as the file has them, `c0, c1, ...` the same
 without placeholders, `v0, v1, ...` those that are typed, and above them the wanted values.
@@ -17,9 +17,15 @@ from found_platform.lake import literal, quote
 from found_platform.sources import expressions, values
 from found_platform.sources.expressions import Expression, Refused
 from found_platform.sources.files import JSON_LINE, JSON_SAMPLE, Part, first_line, forget_rejects, json_keys, parts
-from found_platform.sources.options import Location, Lookup, Type
+from found_platform.sources.options import Location, Type
+from found_platform.sources.origins import LOOKED_UP, Lookup
 
 Path = tuple[str, ...]
+IDS = ("user_id", "event_id", "key")
+"""What is read as a text to the digit, in expressions too."""
+LOOKUP = "{{from: FILE, key: COLUMN, column: {}}}"
+CONDITIONS = ("where", "returns")
+"""What is always an expression, and true or false."""
 Types = dict[Path, Type]
 """How expressions see the columns of text files, by path in lower case."""
 
@@ -113,9 +119,9 @@ class Cells:
             names += [f"{column}.{name}" for name in fields] or [column]
         return names
 
-    def missing(self, name: str, what: str = "") -> BadInput:
+    def missing(self, name: str, what: str = "", remedy: str = "") -> BadInput:
         """The error of a name that the file does not have."""
-        return BadInput(f"{self.where}: {self.part.file} has no column {name!r}{what}; it has {', '.join(self.columns())}.")
+        return BadInput(f"{self.where}: {self.part.file} has no column {name!r}{what}; it has {', '.join(self.columns())}{remedy}.")
 
     def relation(self, keep_empty: int | None = None, numbered: bool = False) -> str:
         """The cells as SQL: `r`, `c` and `v`, the row's number `_row`, whether a line is JSON (`_json`) or empty (`_blank`).
@@ -168,22 +174,29 @@ def json_path(path: Path) -> str:
     return "$" + "".join(quoted)
 
 
+def label(name: str) -> str:
+    """What a source file calls a wanted value: the key of a lookup table stands beside it as `on`."""
+    return f"{name.removeprefix('key_')}.on" if name.startswith("key_") else name
+
+
 def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str, str]) -> dict[str, Expression]:
     """Those of some texts (by what they are for) that name no column of a file, parsed. Raises BadInput for what is neither."""
     parsed = {}
     for name, text in texts.items():
-        if name not in ("where", "returns") and cells.named(text) is not None:
+        if name not in CONDITIONS and cells.named(text) is not None:
             continue
         try:
             parsed[name] = expressions.parse(con, text)
         except Refused as problem:
-            if name not in ("where", "returns") and expressions.is_name(text):
+            if name not in CONDITIONS and expressions.is_name(text):
                 raise cells.missing(text) from None
-            raise BadInput(f"{cells.where}: `{name}` cannot be read: `{text}` {problem}.") from None
+            raise BadInput(f"{cells.where}: `{label(name)}` cannot be read: `{text}` {problem}.") from None
         for path in parsed[name].columns:
             if cells.read(path) is None:
-                alone = parsed[name].columns == (path,) and name not in ("where", "returns") and text.strip('" ') == ".".join(path)
-                raise cells.missing(text if alone else ".".join(path), "" if alone else f", which `{name}` reads (`{text}`)")
+                alone = parsed[name].columns == (path,) and name not in CONDITIONS and text.strip('" ') == ".".join(path)
+                if alone and name in LOOKED_UP and len(path) > 1:
+                    raise cells.missing(text, "", f"; if it stands in another file, write `{name}: {LOOKUP.format(path[-1])}`")
+                raise cells.missing(text if alone else ".".join(path), "" if alone else f", which `{label(name)}` reads (`{text}`)")
     return parsed
 
 
@@ -201,38 +214,38 @@ def text_types(
     A number with zeros or a plus sign before it is a text: it is a name. All files of the location decide together.
     """
     types: Types = {}
-    wanted = []
+    undeclared = []
     for path in dict.fromkeys(tuple(step.lower() for step in path) for path in columns):
-        if told := declared(location, path):
-            types[path] = told
+        if kind := declared(location, path):
+            types[path] = kind
         else:
-            wanted.append(path)
-    if not wanted:
+            undeclared.append(path)
+    if not undeclared:
         return types
-    counts = {path: [0, 0, 0, 0] for path in wanted}
+    counts = {path: [0, 0, 0, 0] for path in undeclared}
     for part in files:
         cells = Cells(con, part, location, where)
-        places = {path: place for path in wanted if (place := cells.read(path)) is not None}
+        places = {path: place for path in undeclared if (place := cells.read(path)) is not None}
         texts = {p: i for p, i in places.items() if part.texts and values.is_text(cells.kinds[i])}
         if not texts:
             continue
-        asked = ", ".join(
+        questions = ", ".join(
             f"count(c{i}), count_if({values.plain_number(f'c{i}', location.decimal)}), "
             f"count_if(regexp_full_match(trim(c{i}), '-?[0-9]{{1,18}}')), count_if(lower(trim(c{i})) IN ('true', 'false'))"
             for i in texts.values()
         )
         try:
-            row = con.execute(f"SELECT {asked} FROM {cells.relation()}").fetchone()
+            row = con.execute(f"SELECT {questions} FROM {cells.relation()}").fetchone()
         except duckdb.Error as error:
             raise BadInput(f"{where}: {part.file} cannot be read: {first_line(error)}.") from None
         forget_rejects(con)
         assert row is not None
         for n, path in enumerate(texts):
             counts[path] = [a + (b or 0) for a, b in zip(counts[path], row[4 * n : 4 * n + 4], strict=True)]
-    for path, (there, numbers, whole, truths) in counts.items():
-        if there and numbers == there:
-            types[path] = "int" if whole == there else "float"
-        elif there and truths == there:
+    for path, (filled, numbers, whole, truths) in counts.items():
+        if filled and numbers == filled:
+            types[path] = "int" if whole == filled else "float"
+        elif filled and truths == filled:
             types[path] = "bool"
     return types
 
@@ -248,31 +261,31 @@ class Value:
 
 def values_of(cells: Cells, texts: dict[str, str], parsed: dict[str, Expression], types: Types) -> dict[str, Value]:
     """The wanted values of one file, by what they are for. Raises BadInput for an expression that does not fit its columns."""
-    wanted: dict[str, Value] = {}
+    columns: dict[str, Value] = {}
     for name, text in texts.items():
         if name not in parsed:
             place = cells.named(text)
             if place is None:
                 raise cells.missing(text)
-            wanted[name] = Value(f"c{place}", cells.kinds[place], place)
+            columns[name] = Value(f"c{place}", cells.kinds[place], place)
     for name, expression in parsed.items():
         places = {path: cells.read(path) for path in expression.columns}
         for path, place in places.items():
             if place is None:
-                raise cells.missing(".".join(path), f", which `{name}` reads (`{expression.text}`)")
-            told = types.get(tuple(step.lower() for step in path))
+                raise cells.missing(".".join(path), f", which `{label(name)}` reads (`{expression.text}`)")
+            kind = types.get(tuple(step.lower() for step in path))
             # an id is the text as it stands: numbers would lose its zeros
-            if told and (name not in ("user_id", "event_id") or declared(cells.location, path)):
-                cells.typed[place] = told  # pyright: ignore[reportArgumentType]
+            if kind and (name not in IDS or declared(cells.location, path)):
+                cells.typed[place] = kind  # pyright: ignore[reportArgumentType]
     for name, expression in parsed.items():
-        wanted[name] = _described(cells, name, expression)
-    return wanted
+        columns[name] = _described(cells, name, expression)
+    return columns
 
 
 def _described(cells: Cells, name: str, expression: Expression) -> Value:
     """An expression with its columns as typed; where the engine cannot take them so, as the texts they are in the file."""
     places = {path: cells.read(path) for path in expression.columns}
-    as_text = name in ("user_id", "event_id")
+    as_text = name in IDS
     problem: duckdb.Error | None = None
     for typed in (True, False) if not as_text else (True,):
         aliases = {p: f"v{i}" if i in cells.typed and typed else f"c{i}" for p, i in places.items() if i is not None}
@@ -289,7 +302,7 @@ def _described(cells: Cells, name: str, expression: Expression) -> Value:
     texts = [".".join(p) for p, i in places.items() if i is not None and values.is_text(cells.kinds[i]) and i not in cells.typed]
     hint = f": {', '.join(texts)} is text, `types: {{{texts[0]}: float}}` reads it as a number" if texts else ""
     raise BadInput(
-        f"{cells.where}: `{name}` cannot be read: `{expression.text}` does not fit its columns "
+        f"{cells.where}: `{label(name)}` cannot be read: `{expression.text}` does not fit its columns "
         f"({expressions.engine_words(problem, names)}){hint}."
     )
 
@@ -314,7 +327,7 @@ def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, whe
             f"FROM ({' UNION ALL '.join(selects)}) WHERE key IS NOT NULL GROUP BY 1"
         )
     except duckdb.Error as error:
-        raise BadInput(f"{where}: {lookup.path} cannot be read: {first_line(error)}.") from None
+        raise BadInput(f"{where}: {lookup.title} cannot be read: {first_line(error)}.") from None
     forget_rejects(con)
     row = con.execute(f"SELECT count(*) FROM {table} WHERE n > 1").fetchone()
     return int(row[0]) if row else 0

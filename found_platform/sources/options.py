@@ -1,7 +1,7 @@
 """How the rows of a location are read: the options that events, the profile and lookup tables share.
 
-What belongs here: kinds of files, options of text files, rules of times, lookup tables, and their
-errors. What does not: what the rows mean (`config`), reading any of them (`files`, `times`).
+What belongs here: kinds of files, options of text files, rules of times, and their errors. What does not: what the rows mean
+(`config`), where they are but in files (`origins`), reading any of them (`files`, `times`).
 """
 
 import codecs
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from found_platform.errors import BadInput
 
@@ -183,17 +183,3 @@ class Location(Strict):
                 "say `kind: csv`, `jsonl` or `parquet` in the source file, or convert it."
             )
         return kind
-
-
-class Lookup(Location):
-    """A table that holds the text or category of a key: `{from: articles.csv, key: article_id, column: name}`."""
-
-    path: str = Field(validation_alias=AliasChoices("from", "path"))
-    key: str
-    column: str
-    on: str | None = None  # the column of the events that holds the key; left out: it is called like `key`
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unquoted_on(cls, raw: Any) -> Any:
-        return named_key(raw, "on")

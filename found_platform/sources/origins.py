@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import AliasChoices, Field, PrivateAttr, field_validator, model_validator
 
 from found_platform.sources.addresses import SECRETS, absolute, check_url, is_variable
-from found_platform.sources.options import Location
+from found_platform.sources.options import Location, named_key
 
+LOOKED_UP = ("text", "category")
+"""The contract columns that a lookup table can hold."""
 TABLE_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -87,3 +89,39 @@ class Origin(Location):
         if self.tables:
             return {"tables": {n: t.model_copy(update={"path": os.path.normpath(folder / t.path)}) for n, t in self.tables.items()}}
         return {} if "://" in self.path else {"path": os.path.normpath(folder / self.path)}
+
+
+class Lookup(Origin):
+    """A table that holds the text or category of a key: `{from: articles.csv, key: article_id, column: name}`.
+
+    `from` is a path, or a mapping that says an origin: `{url: …, table: articles}`.
+    """
+
+    path: str = Field("", validation_alias=AliasChoices("from", "path"))
+    key: str
+    column: str
+    on: str | None = None  # the column of the events that holds the key; left out: it is called like `key`
+    _title: str = PrivateAttr("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unpacked(cls, raw: Any) -> Any:
+        """The mapping `from` as options beside the others, and the key `on`, which YAML takes for `true`."""
+        raw = named_key(raw, "on")
+        if not isinstance(raw, dict) or not isinstance(raw.get("from"), dict):
+            return raw
+        place = raw["from"]
+        if place.keys() & {"table", "query"} and not place.keys() & {"url", "tables"}:
+            raise ValueError("`from` names a table or query, and neither it nor the entry has the `url` of a database: add one")
+        return {**{key: value for key, value in raw.items() if key != "from"}, **place}
+
+    @property
+    def title(self) -> str:
+        """What notes and reasons call the table: its file, or its name in a database."""
+        return self._title or self.table or self.path.rsplit("/", 1)[-1] or "the query"
+
+    def titled(self, title: str) -> "Lookup":
+        """The same table under the name of its origin, once its rows are in files of ours."""
+        copy = self.model_copy()
+        copy._title = title
+        return copy

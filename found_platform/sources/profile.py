@@ -61,36 +61,40 @@ def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> d
     attributes: dict[str, str] = {}
     for column, kind in columns.items():
         name = attribute_name(column)
-        if name.lower() in {taken.lower() for taken in attributes}:
+        if name.lower() in {other.lower() for other in attributes}:
             raise BadInput(
                 f"profile: the column {column!r} of {entry.path} would be the attribute {name!r}, which is taken: rename it."
             )
-        told = mapping.declared(entry, (column,)) or read.get((column.lower(),))
+        read_as = mapping.declared(entry, (column,)) or read.get((column.lower(),))
         if entry.consent and entry.consent.column == column:
-            told = "bool"
-        attributes[name] = {"date": "string", "time": "string", None: _attribute_type(kind)}.get(told, told or "string")
+            read_as = "bool"
+        attributes[name] = {"date": "string", "time": "string", None: _attribute_type(kind)}.get(read_as, read_as or "string")
     return attributes
 
 
 def _columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, files: list[Part]) -> dict[str, str]:
-    """The columns that become attributes, and their DuckDB types; where files differ, text."""
+    """The columns that become attributes, all but key and `as_of`, and their DuckDB types; where files differ, text."""
     columns: dict[str, str] = {}
+    keys: set[str] = set()
     for part in files:
         cells = Cells(con, part, entry, WHERE)
-        for name in _keys(entry):
-            if cells.named(name) is None:
-                raise cells.missing(name)
+        expression = mapping.expressions_in(con, cells, {"key": entry.key}).get("key")
+        places = map(cells.read, expression.columns) if expression else [cells.named(entry.key)]
+        keys |= {cells.paths[place][0] for place in places if place is not None}  # of an object that holds the key nothing is kept
+        if (as_of := _as_of(entry)) is not None:
+            if cells.named(as_of) is None:
+                raise cells.missing(as_of)
+            keys.add(as_of)
         if entry.consent and cells.named(entry.consent.column) is None:
             raise cells.missing(entry.consent.column)
         for column, kind in part.columns.items():
             kind = "VARCHAR" if part.json else kind
             columns[column] = kind if columns.setdefault(column, kind) == kind else "VARCHAR"
-    return {column: kind for column, kind in columns.items() if column not in _keys(entry)}
+    return {column: kind for column, kind in columns.items() if column not in keys}
 
 
-def _keys(entry: ProfileEntry) -> list[str]:
-    as_of = entry.as_of.column if isinstance(entry.as_of, TimeColumn) else entry.as_of
-    return [entry.key, *([as_of] if as_of else [])]
+def _as_of(entry: ProfileEntry) -> str | None:
+    return entry.as_of.column if isinstance(entry.as_of, TimeColumn) else entry.as_of
 
 
 def _attribute_type(kind: str) -> str:
@@ -132,7 +136,7 @@ def read_profile(
     files = parts(con, entry, WHERE)
     columns = {attribute_name(column): column for column in _columns(con, entry, files)}
     con.execute("CREATE OR REPLACE TEMP TABLE profile_unread (file VARCHAR, row_number BIGINT, reason VARCHAR)")
-    made = False
+    has_table = False
     for part in files:
         select = f"SELECT {literal(part.file)} AS file, * FROM ({_rows(con, entry, part, schema, columns)})"
         try:
@@ -148,10 +152,10 @@ def read_profile(
         forget_rejects(con)
         con.execute(
             "INSERT INTO profile_scanned FROM profile_part"
-            if made
+            if has_table
             else "CREATE OR REPLACE TEMP TABLE profile_scanned AS FROM profile_part"
         )
-        made = True
+        has_table = True
     con.execute(
         "CREATE OR REPLACE TEMP TABLE profile_scanned AS SELECT * REPLACE (CASE WHEN reason IS NOT NULL THEN reason "
         "WHEN row_number() OVER (PARTITION BY user_id, as_of, reason IS NULL ORDER BY file, row_number) > 1 "
@@ -185,15 +189,11 @@ def _counts(con: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:
 def _rows(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schema: dict[str, str], columns: dict[str, str]) -> str:
     """SQL of one file's rows with their first fault; `lost` and `remarks` are lists with nulls."""
     cells = Cells(con, part, entry, WHERE)
-    key = cells.named(entry.key)
-    assert key is not None  # `_columns` has checked it
-    told = mapping.declared(entry, cells.paths[key])
-    key_sql, key_kind = f"c{key}", cells.kinds[key]
-    if told:
-        key_sql, key_kind = values.as_type(key_sql, key_kind, told, entry.decimal), values.SQL_TYPES[told]
+    key = _key(con, entry, cells)
+    key_sql, key_kind = key.sql, key.kind
     as_of = "CAST(NULL AS TIMESTAMPTZ)"
     if entry.as_of:
-        at = cells.named(_keys(entry)[1])
+        at = cells.named(_as_of(entry) or "")
         assert at is not None
         rule = combine(entry, entry.as_of)
         if not times.can_be_time(cells.kinds[at], rule):
@@ -222,21 +222,38 @@ def _rows(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schem
         f"[{', '.join(lost)}] AS lost, [{', '.join(remarks)}] AS remarks, CASE WHEN NOT coalesce(_json, false) THEN "
         f"'not readable as JSON' "
         f"WHEN {values.lost_digits(key_sql, key_kind)} THEN 'user_id is a float without its last digits' "
-        f"WHEN c{key} IS NULL THEN 'no user_id' WHEN trim({as_text(key_sql, key_kind)}) = '' THEN 'empty user_id' "
+        f"WHEN {key_sql} IS NULL THEN 'no user_id' WHEN trim({as_text(key_sql, key_kind)}) = '' THEN 'empty user_id' "
         f"{f'WHEN {as_of} IS NULL THEN {literal(NO_AS_OF)} ' if entry.as_of else ''}END AS reason "
-        f"FROM {cells.relation(key, numbered=True)} WHERE NOT _blank"
+        f"FROM {cells.relation(key.cell, numbered=True)} WHERE NOT _blank"
     )
+
+
+def _key(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, cells: Cells) -> mapping.Value:
+    """The key of a row: a column, as declared where it is, or an expression."""
+    texts = {"key": entry.key}
+    parsed = mapping.expressions_in(con, cells, texts)
+    paths = [tuple(step.lower() for step in path) for expression in parsed.values() for path in expression.columns]
+    types: mapping.Types = {path: kind for path in paths if (kind := mapping.declared(entry, path))}
+    key = mapping.values_of(cells, texts, parsed, types)["key"]
+    if not values.is_plain(key.kind):
+        raise BadInput(
+            f"{WHERE}: key is {entry.key!r} of {cells.part.file}, which holds several values in one: name a field of it."
+        )
+    declared = mapping.declared(entry, cells.paths[key.cell]) if key.cell is not None else None
+    if declared is None:
+        return key
+    return mapping.Value(values.as_type(key.sql, key.kind, declared, entry.decimal), values.SQL_TYPES[declared], key.cell)
 
 
 NO_AS_OF = "no readable as_of"
 NAMED = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
-def _attribute(entry: ProfileEntry, column: str, value: str, kind: str, wanted: str) -> str:
+def _attribute(entry: ProfileEntry, column: str, value: str, kind: str, attribute_type: str) -> str:
     """SQL of an attribute's value: consent by the values that mean yes, else the value as its type."""
     if entry.consent and entry.consent.column == column:
         yes = ", ".join(literal(text.strip().lower()) for text in entry.consent.yes)
         return f"CASE WHEN {value} IS NOT NULL THEN lower(trim({as_text(value, kind)})) IN ({yes}) END"
-    if wanted == "string" and (told := mapping.declared(entry, (column,))) in ("date", "time"):
-        return f"CAST({values.as_type(value, kind, told, entry.decimal)} AS VARCHAR)"
-    return values.as_type(value, kind, wanted, entry.decimal)
+    if attribute_type == "string" and (declared := mapping.declared(entry, (column,))) in ("date", "time"):
+        return f"CAST({values.as_type(value, kind, declared, entry.decimal)} AS VARCHAR)"
+    return values.as_type(value, kind, attribute_type, entry.decimal)

@@ -1,10 +1,10 @@
-"""Progress: a bar with the rows read and the time left, while files take longer than a few seconds.
+"""Progress: a bar with what was read and the time left, while files, databases and stores take longer than a few seconds.
 
-What belongs here: the bar. What does not: reading.
+What belongs here: the bars, which show on a terminal alone. What does not: reading.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,18 @@ from tqdm import tqdm
 
 PATIENCE = 3.0  # seconds before a bar is shown
 EVERY = 0.5  # seconds between two looks
+
+
+@contextmanager
+def pulling(what: str, unit: str, total: Callable[[], int | None] = lambda: None) -> Iterator[Callable[[int], object]]:
+    """A bar over rows (`unit` is " rows") or bytes ("B") that are pulled; what it yields says that so many more have come.
+
+    `total` is asked for where somebody looks: counting may take a database a while. Without one there is no time left to show.
+    """
+    bar = tqdm(desc=f"pulling {what}", unit=unit, unit_scale=True, disable=None, leave=False, delay=PATIENCE, mininterval=EVERY)
+    with bar:
+        bar.total = None if bar.disable else total()
+        yield bar.update
 
 
 class Progress:

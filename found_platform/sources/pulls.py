@@ -21,7 +21,8 @@ from typing import Any
 from found_platform.errors import BadInput
 from found_platform.home import make_private
 from found_platform.sources import addresses, databases, joins, remote
-from found_platform.sources.config import ChannelEntry, ProfileEntry, SourceConfig
+from found_platform.sources.config import ChannelEntry, SourceConfig
+from found_platform.sources.origins import Lookup, Origin
 from found_platform.sources.snapshots import Snapshot
 
 
@@ -45,7 +46,7 @@ def refresh(source: SourceConfig, folder: Path, *, full: bool = False) -> tuple[
     Snapshots of entries that the source has no longer are removed. Raises BadInput where something cannot be read.
     """
     localised, pulls = _localise(source, folder, again=True, full=full)
-    kept = {_folder(folder, entry) for _, entry in _entries(source) if entry.is_elsewhere}
+    kept = {_folder(folder, origin) for _, origin in source.origins() if origin.is_elsewhere}
     for left in folder.glob("*") if folder.is_dir() else ():
         if left not in kept:
             shutil.rmtree(left)
@@ -59,7 +60,7 @@ def origins_named(source: SourceConfig, folder: Path) -> Iterator[None]:
         yield
     except BadInput as error:
         message = str(error)
-        for _, entry in _entries(source):
+        for _, entry in source.origins():
             if entry.is_elsewhere:
                 pattern = re.escape(str(_folder(folder, entry))) + r"/rows/[^\s,;:]*"
                 name = entry.url or entry.path or f"the query over {', '.join(entry.tables or {})}"
@@ -67,20 +68,18 @@ def origins_named(source: SourceConfig, folder: Path) -> Iterator[None]:
         raise BadInput(message) from None
 
 
-def _entries(source: SourceConfig) -> list[tuple[str, ChannelEntry | ProfileEntry]]:
-    entries: list[tuple[str, ChannelEntry | ProfileEntry]] = [
-        (f"channel {channel!r}", entry) for channel, several in source.channels.items() for entry in several
-    ]
-    return entries + ([("profile", source.profile)] if source.profile else [])
-
-
 def _localise(source: SourceConfig, folder: Path, *, again: bool, full: bool) -> tuple[SourceConfig, list[Pull]]:
     pulls: list[Pull] = []
     read: set[Path] = set()  # entries that ask for the same share a snapshot
 
     def localised(where: str, entry: Any) -> Any:
+        if isinstance(entry, ChannelEntry) and entry.lookups:
+            lookups = {name: localised(f"{where}, {name}", lookup) for name, lookup in entry.lookups.items()}
+            entry = entry.model_copy(update={"columns": {**entry.columns, **lookups}})
         if not entry.is_elsewhere:
             return entry
+        if isinstance(entry, Lookup):
+            entry = entry.titled(entry.title)
         snapshot = Snapshot(_folder(folder, entry))
         if snapshot.folder not in read and (again or not snapshot.exists):
             make_private(folder)
@@ -99,7 +98,7 @@ def _localise(source: SourceConfig, folder: Path, *, again: bool, full: bool) ->
     return source.model_copy(update={"channels": channels, "profile": profile}), pulls
 
 
-def _folder(folder: Path, entry: ChannelEntry | ProfileEntry) -> Path:
+def _folder(folder: Path, entry: Origin) -> Path:
     """The folder of an entry's snapshot: another question has another one."""
     question = entry.model_dump(
         mode="json", include={"path", "url", "query", "table", "cursor", "tables", "kind", "storage_options"}
@@ -108,7 +107,7 @@ def _folder(folder: Path, entry: ChannelEntry | ProfileEntry) -> Path:
     return folder / f"{kind}-{hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:12]}"
 
 
-def _pull(entry: ChannelEntry | ProfileEntry, where: str, snapshot: Snapshot, *, full: bool) -> int:
+def _pull(entry: Origin, where: str, snapshot: Snapshot, *, full: bool) -> int:
     if entry.url:
         return databases.pull(databases.Query(entry.url, entry.query, entry.table, entry.cursor, where), snapshot, full=full)
     if entry.tables:

@@ -6,12 +6,12 @@ What belongs here: listing, copying what is new, errors of stores. What does not
 
 import fnmatch
 import re
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.fs as fs
 import pyarrow.parquet as pq
@@ -21,6 +21,7 @@ from deltalake.fs import DeltaStorageHandler
 
 from found_platform.errors import BadInput
 from found_platform.sources.options import COMPRESSIONS, SUFFIXES
+from found_platform.sources.progress import pulling
 from found_platform.sources.snapshots import ROWS_A_GROUP, Snapshot, State
 
 PATIENCE = {"connect_timeout": "10s", "max_retries": "2", "retry_timeout": "30s"}
@@ -55,9 +56,9 @@ def pull(path: str, options: dict[str, str], where: str, snapshot: Snapshot, *, 
         return 0
     fresh = [copy for copy in copies if state.originals.get(copy.name) != copy.version]
     with snapshot.work() as work:
-        with _refused(path, where, list(options.values())):
+        with _refused(path, where, list(options.values())), pulling(where, "B", lambda: sum(copy.size for copy in fresh)) as more:
             for copy in fresh:
-                copy.write(work / copy.name)
+                copy.write(work / copy.name, more)
         state = State(tuple(originals), readings=state.readings + 1, originals=originals)
         snapshot.commit(state, [(work / copy.name, copy.name) for copy in fresh])
     return len(fresh)
@@ -70,30 +71,37 @@ class _PlainFile:
         self._store, self._path = store, info.path
         self.name = info.path.strip("/").replace("/", "__")
         self.version = f"{info.size}-{info.mtime_ns}"
+        self.size = info.size or 0
 
-    def write(self, target: Path) -> None:
+    def write(self, target: Path, more: Callable[[int], object]) -> None:
         with self._store.open_input_stream(self._path) as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
+            while block := source.read(1 << 20):
+                file.write(block)
+                more(len(block))
 
 
 class _DeltaFile:
     """A data file of a Delta table, with the columns it is partitioned by. Such a file never changes."""
 
-    def __init__(self, dataset: pad.FileSystemDataset, fragment: Any):
+    def __init__(self, dataset: pad.FileSystemDataset, fragment: Any, size: int):
         self._dataset, self._fragment = dataset, fragment
         self.name = fragment.path.strip("/").replace("/", "__")
         self.version = "delta"
+        self.size = size
 
-    def write(self, target: Path) -> None:
+    def write(self, target: Path, more: Callable[[int], object]) -> None:
         one = pad.FileSystemDataset([self._fragment], self._dataset.schema, self._dataset.format, self._fragment.filesystem)
         with pq.ParquetWriter(target, one.schema, compression="zstd") as writer:
             for batch in one.to_batches(batch_size=ROWS_A_GROUP):
                 writer.write_batch(batch)
+        more(self.size)
 
 
 def _delta_files(path: str, options: dict[str, str]) -> list[Any]:
-    dataset = DeltaTable(path, storage_options=options).to_pyarrow_dataset()
-    return [_DeltaFile(dataset, fragment) for fragment in dataset.get_fragments()]
+    table = DeltaTable(path, storage_options=options)
+    dataset, actions = table.to_pyarrow_dataset(), pa.table(table.get_add_actions(flatten=True))
+    sizes = dict(zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True))
+    return [_DeltaFile(dataset, fragment, sizes.get(fragment.path, 0)) for fragment in dataset.get_fragments()]
 
 
 def _plain_files(path: str, options: dict[str, str]) -> list[Any]:

@@ -1,19 +1,21 @@
 """The review of a scan: what the whole of a source says that no single row does, in sentences for the person who brings it.
 
 What belongs here: shares of ids and texts, ids that nearly agree, times that look like slips, what was left aside, remedies. What
-does not: single rows (`scan`), the days of a source (`survey`).
+does not: single rows (`rows`), the days of a source (`survey`).
 """
 
 import datetime as dt
+import re
 
 import duckdb
 
 from found_platform.errors import BadInput
-from found_platform.lake import literal, quote
+from found_platform.lake import literal
 from found_platform.sources import expressions, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
+from found_platform.sources.counts import ChannelReport
 from found_platform.sources.profile import ProfileReport
-from found_platform.sources.scan import LOST_DIGITS, ChannelReport
+from found_platform.sources.rows import LOST_DIGITS
 
 FEW = 100
 """Good rows of a channel below which a share says nothing."""
@@ -31,7 +33,7 @@ MOSTLY = 0.5  # of the texts of a channel
 HARDLY_ANY = 0.05  # share of users with a profile row below which the key is doubted
 
 
-def implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
+def _implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     """A sentence for each id or text that holds an implausible share of a channel's events and is not confirmed."""
     sentences = []
     for channel, entries in config.channels.items():
@@ -61,7 +63,7 @@ def implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> 
 
 def check_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     """Raises BadInput where an id or a text holds an implausible share of the events and nobody has confirmed it."""
-    if sentences := implausible_shares(con, config):
+    if sentences := _implausible_shares(con, config):
         raise BadInput("; ".join(sentences[:NAMED]) + ".")
 
 
@@ -74,7 +76,7 @@ def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[Ch
         lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
     lines += _times(con) + _numbers(con) + _ids(con)
     if config.profile:
-        lines += _join(con) + _profile(profile)
+        lines += _join(con, config) + _profile(profile)
     return lines
 
 
@@ -127,7 +129,7 @@ def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -
         lines.append(f"{reason}, {n:,} times: {file}, row {number:,} has {samples[0]!r}{remedy}")
     for reason, n in report.bad.items():
         if reason == "no user_id" and n >= 0.01 * report.rows:
-            name = user if user.isidentifier() else quote(user) if expressions.is_name(user) else f"({user})"
+            name = _expression(user)
             lines.append(f"{n:,} rows have no user_id: `where: '{name} IS NOT NULL'` leaves them out")
     return lines
 
@@ -147,7 +149,8 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
             f"WHERE isfinite(event_time) AND {condition}"
         ).fetchone()
         if row and row[0]:
-            lines.append(f"{row[0]:,} rows are dated {row[3]}, {what} (first {row[1]}, row {row[2]:,})")
+            dated = "row is" if row[0] == 1 else "rows are"
+            lines.append(f"{row[0]:,} {dated} dated {row[3]}, {what} (first {row[1]}, row {row[2]:,})")
     return lines
 
 
@@ -195,8 +198,9 @@ def _difference(one: str, other: str) -> str:
     return " and ".join(parts) or "their writing"
 
 
-def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
+def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     """How many users have a profile row, and why so few do."""
+    assert config.profile is not None
     con.execute("CREATE OR REPLACE TEMP TABLE event_users AS SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL")
     con.execute("CREATE OR REPLACE TEMP TABLE profile_users AS SELECT DISTINCT user_id FROM profile_scanned WHERE reason IS NULL")
     row = con.execute(
@@ -216,10 +220,8 @@ def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
     assert near is not None
     if near[0]:
         lines.append(
-            f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: "
-            f"{near[1]!r} in the events, "
-            f"{near[2]!r} in the profile; `types: {{COLUMN: int}}` reads whole numbers alike, an expression such as "
-            f"`lower(trim(COLUMN))` others"
+            f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: {near[1]!r} in the "
+            f"events, {near[2]!r} in the profile; {_agreement(config, near[1], near[2])}"
         )
     elif matched < HARDLY_ANY * users:
         examples = con.execute("SELECT (SELECT min(user_id) FROM event_users), (SELECT min(user_id) FROM profile_users)").fetchone()
@@ -230,6 +232,22 @@ def _join(con: duckdb.DuckDBPyConnection) -> list[str]:
             "check its `key:`"
         )
     return lines
+
+
+def _expression(text: str) -> str:
+    """What `columns` has for an id, within an expression: text with brackets is one already."""
+    return text if "(" in text else expressions.of_column(text)
+
+
+def _agreement(config: SourceConfig, one: str, other: str) -> str:
+    """What makes the ids of the events and of the profile the same, as lines of the source file."""
+    assert config.profile is not None
+    users = dict.fromkeys(str(entry.columns["user_id"]) for entries in config.channels.values() for entry in entries)
+    columns = [*users, config.profile.key]
+    if re.fullmatch(r"\d+([.]0+)?", one.strip()) and re.fullmatch(r"\d+([.]0+)?", other.strip()):
+        return f"write `types: {{{columns[0]}: int}}` into the events' entries and `types: {{{columns[-1]}: int}}` into the profile"
+    alike = [f"lower(trim({_expression(column)}))" for column in columns]
+    return f"write `user_id: {alike[0]}` in the `columns` of the events and `key: {alike[-1]}` in the profile"
 
 
 def _profile(profile: ProfileReport) -> list[str]:

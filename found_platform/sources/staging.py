@@ -23,12 +23,12 @@ from found_platform.errors import BadInput
 from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import folders, growth, pulls, review, scan, simulator, survey
+from found_platform.sources import counts, discovery, folders, growth, pulls, review, sandbox, scan, simulator, survey
 from found_platform.sources.config import SourceConfig, Span
+from found_platform.sources.counts import ChannelReport
 from found_platform.sources.folders import is_staged, manifest, waits
 from found_platform.sources.growth import Loss, Removed
 from found_platform.sources.profile import ProfileReport, profile_attributes, read_profile
-from found_platform.sources.scan import ChannelReport
 
 __all__ = ["check", "discover", "examine", "is_staged", "manifest", "open_home", "prepare", "renew", "stage", "waits"]
 
@@ -75,14 +75,19 @@ def discover(settings: Settings, source: SourceConfig, *, another: bool = False)
     con = lake.connect(settings.duckdb_memory)
     try:
         with pulls.origins_named(source, settings.pulled):
-            read = scan.discover(con, files.as_asked().model_copy(update={"span": None}))
+            read, days = _discover(con, source, files)
     finally:
         con.close()
-    assert read.span is not None
-    assert read.span.end is not None
-    days = growth.clipped(source.span, read.span.start, read.span.end - dt.timedelta(days=1))
     schema, _ = growth.schema(kept.profile_schema if kept else None, read.profile_schema or {})
     return source.model_copy(update={"profile_schema": schema, **_days(kept, days)})
+
+
+def _discover(con: duckdb.DuckDBPyConnection, source: SourceConfig, files: SourceConfig) -> tuple[SourceConfig, Span]:
+    """A source over `files` as they are, and the days of its data that it asks for. Raises BadInput where none is in its span."""
+    read = discovery.discover(con, files.as_asked().model_copy(update={"span": None}))
+    assert read.span is not None
+    assert read.span.end is not None
+    return read, growth.clipped(source.span, read.span.start, read.span.end - dt.timedelta(days=1))
 
 
 def _days(kept: SourceConfig | None, days: Span) -> dict[str, Span]:
@@ -90,11 +95,11 @@ def _days(kept: SourceConfig | None, days: Span) -> dict[str, Span]:
     return {"data_days": days, "partition_days": growth.union(days, before if before and before.end else None)}
 
 
-def open_home(settings: Settings, found: SourceConfig) -> SourceConfig:
+def open_home(settings: Settings, source: SourceConfig) -> SourceConfig:
     """Ties a home to a source that `discover` has found, and returns it. Tables with profile attributes get those that are new."""
-    source_config.keep(settings, found)
+    source_config.keep(settings, source)
     _add_attributes(settings)
-    return found
+    return source
 
 
 def _follow(settings: Settings, source: SourceConfig) -> None:
@@ -116,8 +121,7 @@ def source_fingerprint(settings: Settings) -> str:
 
 def _fingerprint(settings: Settings, source: SourceConfig) -> str:
     local = pulls.local(source, settings.pulled)
-    entries = [e for entries in local.channels.values() for e in entries] + ([local.profile] if local.profile else [])
-    files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for e in entries for f in e.files()]
+    files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for _, origin in local.origins() for f in origin.files()]
     content = json.dumps(
         [
             source.as_asked().model_dump(mode="json"),
@@ -157,31 +161,38 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
     if source.simulator:
         raise BadInput("A simulated source has no files to check: run `found demo` instead.")
     with tempfile.TemporaryDirectory(prefix="found-") as folder, pulls.origins_named(source, Path(folder)):
-        found = scan.discover(con, pulls.refresh(source, Path(folder))[0])
-        scan.scan(con, found)
-        profile = read_profile(con, found.profile, found.profile_schema or {})[2] if found.profile else ProfileReport()
-        channels, equal = scan.report(con), scan.equal_rows(con)
-        notes, refusals = review.notes(con, found, channels, profile), review.implausible_shares(con, found)
-    found = source.model_copy(update={"span": found.span, "profile_schema": found.profile_schema})
-    report = StageReport(channels, equal, profile, round(scan.bad_share(channels), 6), False, 0.0)
-    days = survey.days(con)
-    if days:
-        found = found.model_copy(update={"data_days": growth.clipped(source.span, min(days), max(days))})
+        files = pulls.refresh(source, Path(folder))[0]
+        read, days = _discover(con, source, files)
+        dated = files.model_copy(update={"span": source.span or read.span, "profile_schema": read.profile_schema})
+        scan.scan(con, dated)
+        profile = read_profile(con, dated.profile, dated.profile_schema or {})[2] if dated.profile else ProfileReport()
+        channels, equal = counts.report(con), counts.equal_rows(con)
+        notes = review.notes(con, dated, channels, profile)
+    dated = source.model_copy(update={"span": dated.span, "profile_schema": dated.profile_schema, "data_days": days})
+    report = StageReport(channels, equal, profile, round(counts.bad_share(channels), 6), False, 0.0)
+    refusals: list[str] = []
+
+    def good_days() -> None:
+        nonlocal dated
+        if rows := survey.days(con):
+            dated = dated.model_copy(update={"data_days": growth.clipped(source.span, min(rows), max(rows))})
 
     def rhythm() -> None:
         default = settings.horizon_days
-        measured = survey.rhythms(con, found.days, None, survey.horizons(settings, new=True))
+        choices = survey.horizons(settings, new=True)
+        measured = survey.rhythms(con, dated.days, None, choices)
         chosen = survey.choose(measured, default)
-        survey.check_cutoff(chosen.horizon_days if chosen else min(survey.HORIZONS), found.days, None)
+        survey.check_cutoff(chosen.horizon_days if chosen else min(choices), dated.days, None)
         if chosen is not None:
             notes.extend([] if chosen.horizon_days == default else [survey.horizon_sentence(chosen, measured, default)])
             notes.extend([] if chosen.judged else [chosen.sentence()])
 
-    for ask in (
-        lambda: None if source.span else survey.check_days(con),
-        lambda: source_config.check_days(found),
-        lambda: suppression.check_consent_column(settings, contract.attributes(found.profile_schema or {})),
+    for ask in (  # in the order in which `found demo` asks: it stops at the first, and says the same
+        lambda: suppression.check_consent_column(settings, contract.attributes(dated.profile_schema or {})),
+        lambda: _check_plausible(con, source),
+        good_days,
         rhythm,
+        lambda: source_config.check_days(dated),
     ):
         try:
             ask()
@@ -189,8 +200,8 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
             refusals.append(str(error))
             break  # the next question would be about days that are slips
     if max(report.bad_share, profile.bad_share) > settings.quarantine_threshold:
-        refusals.append(threshold_sentence(settings, report, "the quarantine table of its home would name each"))
-    return Examined(found, channels, equal, profile, refusals, notes)
+        refusals.append(threshold_sentence(settings, report))
+    return Examined(dated, channels, equal, profile, refusals, notes)
 
 
 @dataclass(frozen=True)
@@ -204,7 +215,7 @@ class Prepared:
 
 def prepare(
     settings: Settings,
-    found: SourceConfig,
+    source: SourceConfig,
     *,
     removed: Removed | None = None,
     cutoff: dt.date | None = None,
@@ -218,15 +229,15 @@ def prepare(
 
     Raises BadInput for implausible days and for a source that has shrunk; then the home, or its absence, is as it was.
     """
-    if found.simulator or (
-        _staged_fingerprint(settings) == _fingerprint(settings, found) and not (removed == "drop" and manifest(settings)["kept"])
+    if source.simulator or (
+        _staged_fingerprint(settings) == _fingerprint(settings, source) and not (removed == "drop" and manifest(settings)["kept"])
     ):
-        return Prepared(found, [])
+        return Prepared(source, [])
     try:
         with folders.turn(settings):
-            con = _scan(settings, found, removed)
+            con = _scan(settings, source, removed)
             try:
-                lost = _judge(settings, con, found, removed)
+                lost = _judge(settings, con, source, removed)
                 days = [dt.date.fromisoformat(d) for d in growth.source_rows(con)]
                 if removed == "keep":
                     days += lost.rows
@@ -234,15 +245,15 @@ def prepare(
                     days += map(dt.date.fromisoformat, manifest(settings).get("kept", {}))
                 home = source_config.of_home(settings) if (settings.home / "source.yaml").exists() else None
                 if days:
-                    found = found.model_copy(update=_days(home, growth.clipped(found.span, min(days), max(days))))
-                notes = growth.schema(home.profile_schema, _attributes(settings, con, found))[1] if home else []
-                measured = survey.rhythms(con, found.days, cutoff, horizons) if horizons else []
+                    source = source.model_copy(update=_days(home, growth.clipped(source.span, min(days), max(days))))
+                notes = growth.schema(home.profile_schema, _attributes(settings, con, source))[1] if home else []
+                measured = survey.rhythms(con, source.days, cutoff, horizons) if horizons else []
             finally:
                 con.close()
     except BaseException:
         discard(settings)
         raise
-    return Prepared(found, [*notes, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
+    return Prepared(source, [*notes, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
 
 
 def discard(settings: Settings) -> None:
@@ -278,7 +289,7 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     shutil.rmtree(work, ignore_errors=True)
     (work / "tmp").mkdir(parents=True)
     about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
-    con = _open_scan(settings)
+    con = open_scan(settings, source)
     try:
         with pulls.origins_named(source, settings.pulled):
             scan.scan(con, pulls.local(source, settings.pulled).model_copy(update={"span": source.span or EVER}))
@@ -293,9 +304,12 @@ EVER = Span(start=dt.date(1, 1, 2), end=dt.date(9999, 12, 30))
 """The days of a scan where the source file asks for none: implausible ones are asked about, see `survey.check_days`."""
 
 
-def _open_scan(settings: Settings) -> duckdb.DuckDBPyConnection:
+def open_scan(settings: Settings, source: SourceConfig) -> duckdb.DuckDBPyConnection:
+    """The database of a scan in the work folder: it reaches the source's files and what is staged, nothing else."""
     work = folders.work(settings)
-    return lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
+    con = lake.connect(settings.duckdb_memory, temp=work / "tmp", database=str(work / "scan.duckdb"))
+    sandbox.lock_source(con, pulls.local(source, settings.pulled), [work, settings.staging])
+    return con
 
 
 def _prepared(settings: Settings, source: SourceConfig) -> tuple[bool, Removed | None]:
@@ -308,20 +322,25 @@ def _prepared(settings: Settings, source: SourceConfig) -> tuple[bool, Removed |
 def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceConfig, removed: Removed | None) -> Loss:
     """What the home would lose by this scan. Raises BadInput for an empty channel, for implausible days, and for a loss about which
     nothing was decided; a source with too many bad rows is not staged anyway."""
-    channels = scan.report(con)
+    channels = counts.report(con)
     for channel in source.channels:
         if not any(c.channel == channel and c.rows for c in channels):
             raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
-    if not source.span:
-        survey.check_days(con)
-    review.check_shares(con, source)
-    if not is_staged(settings) or scan.bad_share(channels) > settings.quarantine_threshold:
+    _check_plausible(con, source)
+    if not is_staged(settings) or counts.bad_share(channels) > settings.quarantine_threshold:
         return Loss()
     before = growth.staged_rows(con, settings.staging, manifest(settings))
     lost = growth.loss(before, growth.source_rows(con), source)
     if lost.rows and removed is None:
         raise BadInput(lost.sentence())
     return lost
+
+
+def _check_plausible(con: duckdb.DuckDBPyConnection, source: SourceConfig) -> None:
+    """Raises BadInput for days, ids or texts of a scan that are hardly meant."""
+    if not source.span:
+        survey.check_days(con)
+    review.check_shares(con, source)
 
 
 def stage(settings: Settings) -> StageReport:
@@ -336,7 +355,7 @@ def stage(settings: Settings) -> StageReport:
     with folders.turn(settings):
         scanned, removed = _prepared(settings, source)
         try:
-            con = _open_scan(settings) if scanned else _scan(settings, source, None)
+            con = open_scan(settings, source) if scanned else _scan(settings, source, None)
             try:
                 lost = Loss() if home.simulator else _judge(settings, con, source, removed if scanned else None)
                 schema, _ = growth.schema(home.profile_schema, _attributes(settings, con, source))
@@ -358,14 +377,14 @@ def _stage(
     settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceConfig, lost: Loss, removed: Removed | None, timer: lake.Timer
 ) -> tuple[StageReport, list[dt.date]]:
     """Writes the quarantine table and, where few enough rows are bad, the days. Returns the report and the days with rows."""
-    channels, refused = scan.report(con), scan.quarantined(con)
+    channels, refused = counts.report(con), counts.quarantined(con)
     profile, about_profile = None, ProfileReport()
     if (entry := pulls.local(source, settings.pulled).profile) is not None:
         profile, bad, about_profile = read_profile(con, entry, source.profile_schema or {})
         refused = pa.concat_tables([refused, bad.select(refused.column_names)])
     lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
-    share = round(scan.bad_share(channels), 6)
-    equal = scan.equal_rows(con)
+    share = round(counts.bad_share(channels), 6)
+    equal = counts.equal_rows(con)
     staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
     written = (
         folders.write(settings, con, profile, source, _fingerprint(settings, source), lost, removed)
@@ -377,18 +396,17 @@ def _stage(
     return report, [dt.date.fromisoformat(d) for d in written["days"]]
 
 
-def threshold_sentence(settings: Settings, report: StageReport, where_named: str | None = None) -> str:
-    """The one sentence for too many bad rows. `where_named` says where each of them is named; else it is the quarantine table."""
+def threshold_sentence(settings: Settings, report: StageReport) -> str:
+    """The one sentence for too many bad rows."""
     if report.profile.bad_share > report.bad_share:
         share, whose, bad = report.profile.bad_share, "profile's", [(n, reason, "") for reason, n in report.profile.bad.items()]
     else:
         share, whose = report.bad_share, "source's"
         bad = [(n, reason, f"in channel {c.channel!r}: ") for c in report.channels for reason, n in c.bad.items()]
     n, reason, where = max(bad)
-    where_named = where_named or f"{settings.lake / 'quarantine'} names each"
     return (
         f"{share:.1%} of the {whose} rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
-        f"(most often {where}{reason}, {n:,} rows); {where_named}: "
+        f"(most often {where}{reason}, {n:,} rows); lake/quarantine in the home of a run names each: "
         "mend the source or raise FOUND_QUARANTINE_THRESHOLD."
     )
 

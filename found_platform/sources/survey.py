@@ -1,7 +1,7 @@
 """What a scan says of a source as a whole, before any work: implausible days, and the horizon that its rhythm allows.
 
 What belongs here: questions to the table `scanned`, and the sentences that follow from the answers. What does not: single rows
-(`scan`), what a home already holds (`staging`).
+(`rows`), what a home already holds (`staging`).
 """
 
 import datetime as dt
@@ -173,13 +173,14 @@ def check_cutoff(horizon_days: int, span: list[dt.date], cutoff: dt.date | None)
         span: first day of the data, and the day after the last.
     """
     first, end = span
+    count = (end - first).days
     last, horizon = end - dt.timedelta(days=1), dt.timedelta(days=horizon_days)
     earliest = first + horizon + dt.timedelta(days=1)
     day = cutoff or end - horizon
     if earliest > (end if cutoff else day):
         raise BadInput(
-            f"The data holds {(end - first).days} days, from {first} to {last}: too few for a past and a horizon of {horizon_days} "
-            f"days; bring {2 * horizon_days + 1} days or more, or set FOUND_HORIZON_DAYS to less."
+            f"The data holds {count} day{'s' if count != 1 else ''}, from {first} to {last}: too few for a past and a horizon of "
+            f"{horizon_days} days; bring {2 * horizon_days + 1} days or more, or set FOUND_HORIZON_DAYS to less."
         )
     if not earliest <= day <= end:
         raise BadInput(

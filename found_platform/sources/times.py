@@ -1,7 +1,7 @@
 """Times: a value becomes a moment in UTC, strictly and row by row, or nothing.
 
 What belongs here: the SQL that reads ISO 8601, numbers since 1970, told formats, days before months or after them; which rule of
-the source file would read a value that was refused. What does not: spans (`scan`), rules as YAML (`options`).
+the source file would read a value that was refused. What does not: spans (`rows`), rules as YAML (`options`).
 
 A time without an offset is of the rule's zone. Where a clock is set forward, a time that does not exist is read with the offset
 before (02:30 becomes 03:30); where it is set back, a time that exists twice is the second one: ICU's rule in DuckDB's `timezone`.
@@ -15,7 +15,7 @@ import duckdb
 
 from found_platform.lake import literal
 from found_platform.sources.options import TimeRule
-from found_platform.sources.values import is_float, is_number, is_text
+from found_platform.sources.values import is_float, is_number, is_text, trimmed
 
 CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"[0-9]{{4}}[-/][0-9]{{1,2}}[-/][0-9]{{1,2}}([T ]{CLOCK})?"
@@ -46,7 +46,7 @@ def moment(value: str, kind: str, rule: TimeRule) -> str:
         return _in_zone(f"CAST({value} AS TIMESTAMP)", zone)
     if rule.unit:
         return _of_number(value, rule.unit, zone)
-    text = f"trim({value})" if is_text(kind) else f"CAST({_whole(value, kind)} AS VARCHAR)"
+    text = f"({trimmed(value)})" if is_text(kind) else f"CAST({_whole(value, kind)} AS VARCHAR)"
     if rule.format:
         return f"coalesce({', '.join(_of_format(text, f, zone) for f in rule.format)})"
     iso = _of_iso(text, zone)
@@ -74,10 +74,12 @@ def _of_iso(text: str, zone: str) -> str:
     with_offset = (
         f"regexp_replace({with_offset}, '([T ][0-9]{{1,2}}:[0-9]{{2}}) ?(Z|[+-])', '\\1:00\\2')"  # the cast asks for seconds
     )
+    # the form that most files have: without a pattern a cast is as strict, but for a second space
+    usual = f"{text} LIKE '____-__-__ __:__:__' AND NOT contains({text}, '  ')"
     has_offset = rf"(?i).*[0-9] ?{OFFSET}"
     after_the_date = f"substr({text}, 11)"  # the hyphens of the date look like offsets
     return (
-        f"CASE WHEN regexp_full_match({text}, '{NAIVE}') THEN {_in_zone(f'TRY_CAST({text} AS TIMESTAMP)', zone)} "
+        f"CASE WHEN {usual} OR regexp_full_match({text}, '{NAIVE}') THEN {_in_zone(f'TRY_CAST({text} AS TIMESTAMP)', zone)} "
         f"WHEN regexp_full_match({text}, '{ISO_LOOSE}') THEN CASE WHEN regexp_full_match({after_the_date}, '{has_offset}') "
         f"THEN TRY_CAST(replace({with_offset}, ' Z', 'Z') AS TIMESTAMPTZ) ELSE "
         f"{_in_zone(f'TRY_CAST({spaced} AS TIMESTAMP)', zone)} END END"

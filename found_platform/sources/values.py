@@ -30,22 +30,32 @@ def is_plain(kind: str) -> bool:
     return not (kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")) or kind == "JSON")
 
 
+def trimmed(text: str) -> str:
+    """A text without spaces around: `trim` looks at each sign, and few texts have any."""
+    return f"CASE WHEN prefix({text}, ' ') OR suffix({text}, ' ') THEN trim({text}) ELSE {text} END"
+
+
+FIRST_SIGNS = 20
+"""Up to so many signs with which placeholders begin, a list of them is looked at before the placeholders are."""
+
+
 def without_placeholders(text: str, nulls: tuple[str, ...]) -> str:
     """A text, null where it is empty or one of the placeholders, with or without spaces around."""
     if not nulls:
         return f"CASE WHEN trim({text}) <> '' THEN {text} END"
-    longest = max(len(n.encode()) for n in nulls)
     listed = ", ".join(map(literal, ("", *nulls)))
-    # most cells are longer than any placeholder: their length is all that is looked at
-    long = f"strlen(trim({text})) > {longest}"
+    signs = {0, ord(" "), *(ord(n[0]) for n in nulls)}  # an empty text has the number 0
+    # most cells begin with another sign than any placeholder, or are longer: that is all that is looked at
+    other = f"ascii({text}) NOT IN ({', '.join(map(str, sorted(signs)))})" if len(signs) <= FIRST_SIGNS else "false"
+    long = f"NOT prefix({text}, ' ') AND NOT suffix({text}, ' ') AND strlen({text}) > {max(len(n.encode()) for n in nulls)}"
     # no IN: of a long list the engine makes a join, which every row goes through
-    return f"CASE WHEN {long} THEN {text} WHEN NOT list_contains([{listed}], trim({text})) THEN {text} END"
+    return f"CASE WHEN {other} OR {long} THEN {text} WHEN NOT list_contains([{listed}], trim({text})) THEN {text} END"
 
 
 def number(text: str, decimal: str | None) -> str:
     """A text as a DOUBLE; null where it is no number. A decimal comma and signs between thousands are read where told."""
     if decimal is None:
-        return f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST(trim({text}) AS DOUBLE) END"
+        return f"CASE WHEN NOT contains({text}, '_') THEN TRY_CAST({trimmed(text)} AS DOUBLE) END"
     groups = GROUPS.format(other="." if decimal == "," else ",")
     point = f"[{decimal}]"
     shape = rf"\s*[+-]?([0-9]{{1,3}}({groups}[0-9]{{3}})+|[0-9]+)?({point}[0-9]*)?([eE][+-]?[0-9]+)?\s*"
@@ -101,12 +111,12 @@ TEXTS = {
 SQL_TYPES = {"bool": "BOOLEAN", "int": "BIGINT", "float": "DOUBLE", "date": "DATE", "time": "TIMESTAMP", "string": "VARCHAR"}
 
 
-def as_type(value: str, kind: str, wanted: str, decimal: str | None) -> str:
+def as_type(value: str, kind: str, declared: str, decimal: str | None) -> str:
     """A value as a declared type; null where it is none."""
-    if wanted == "string":
+    if declared == "string":
         return as_text(value, kind)
     if is_text(kind):
-        return number(value, decimal) if wanted == "float" else TEXTS[wanted].format(value)
-    if wanted == "int" and is_float(kind):
+        return number(value, decimal) if declared == "float" else TEXTS[declared].format(value)
+    if declared == "int" and is_float(kind):
         return f"CASE WHEN {value} = trunc({value}) THEN TRY_CAST({value} AS BIGINT) END"
-    return f"TRY_CAST({value} AS {SQL_TYPES[wanted]})"
+    return f"TRY_CAST({value} AS {SQL_TYPES[declared]})"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from found_platform import contract, lake
 from found_platform.errors import BadInput
-from found_platform.sources.scan import NORMALISED, TEXT_ID
+from found_platform.sources.rows import NORMALISED, TEXT_ID
 
 CON = lake.connect()
 

@@ -16,7 +16,8 @@ import yaml
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, scan, staging
+from found_platform.sources import config, counts, scan, staging
+from found_platform.sources.rows import ASIDE
 
 START, DAYS = dt.datetime(2024, 1, 1), 60
 HEADER = b"id,when,what,paid,eid"
@@ -87,7 +88,7 @@ def plant(folder: Path, rows: int) -> Planted:
                     across += reason != "equal" and other < half <= i
                 for column, value in WAYS.get(reason, {}).items():
                     values[column] = value
-                if reason in scan.ASIDE:
+                if reason in ASIDE:
                     aside[reason] += 1
                 elif reason not in ("", "equal"):
                     refused[str(path), n] = reason
@@ -121,7 +122,7 @@ def staged(planted: Planted, home: Path) -> dict:
     report = json.loads(done.stdout.splitlines()[-1])
     (channel,) = report["channels"]
     assert channel["bad"] == Counter(planted.refused.values())
-    assert (channel["repeats"], channel["outside"]) == tuple(planted.aside[reason] for reason in scan.ASIDE)
+    assert (channel["repeats"], channel["outside"]) == tuple(planted.aside[reason] for reason in ASIDE)
     assert (channel["good"], channel["rows"]) == (planted.good, planted.good + len(planted.refused) + planted.aside.total())
     assert report["equal_rows"] == planted.equal
     assert report["staged"]
@@ -174,7 +175,7 @@ def test_a_row_without_its_columns_is_counted_once_where_channels_share_a_file(t
     }
     con = lake.connect()
     scan.scan(con, source_of(tmp_path, content, "spm", "search"))
-    assert [(r["channel"], r["row_number"]) for r in scan.quarantined(con).to_pylist()] == [("search", 4), ("spm", 2), ("spm", 5)]
+    assert [(r["channel"], r["row_number"]) for r in counts.quarantined(con).to_pylist()] == [("search", 4), ("spm", 2), ("spm", 5)]
 
 
 def test_a_quote_is_refused_with_its_row_or_by_name_where_it_would_swallow_others(tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_an_empty_line_counts_where_a_row_is_named(tmp_path: Path) -> None:
     for eol in (b"\n", b"\r\n"):
         con = lake.connect()
         scan.scan(con, source_of(tmp_path, eol.join(lines), "spm"))
-        assert [(r["row_number"], r["reason"]) for r in scan.quarantined(con).to_pylist()] == [
+        assert [(r["row_number"], r["reason"]) for r in counts.quarantined(con).to_pylist()] == [
             (2, "no user_id"),
             (6, "wrong number of columns"),
             (7, "unparsable event_time"),

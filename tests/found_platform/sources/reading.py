@@ -8,8 +8,8 @@ import yaml
 
 from found_platform import lake
 from found_platform.settings import Settings
-from found_platform.sources import config, scan, staging
-from found_platform.sources.scan import ChannelReport
+from found_platform.sources import config, counts, scan, staging
+from found_platform.sources.counts import ChannelReport
 
 COLUMNS = {"user_id": "id", "event_time": "at", "text": "what"}
 
@@ -33,14 +33,14 @@ def examined(
 
 def shares(report: staging.Examined) -> list[str]:
     """The refusals that ask for a confirmation."""
-    return [sentence for sentence in report.refusals if "confirm" in sentence]
+    return [part for sentence in report.refusals if "confirm" in sentence for part in sentence.split("; channel ")]
 
 
 def scanned(folder: Path, entry: dict[str, Any], channel: str = "pay_bill") -> tuple[duckdb.DuckDBPyConnection, ChannelReport]:
     """A connection with the scan of one entry, and its report."""
     con = lake.connect()
     scan.scan(con, config.load(source(folder, entry, None, channel)))
-    (report,) = scan.report(con)
+    (report,) = counts.report(con)
     return con, report
 
 

@@ -125,6 +125,48 @@ def test_a_home_takes_up_new_rows_and_scans_the_same_again_without_the_database(
     assert staging.stage(settings).channels[0].good == 63
 
 
+def names_db(folder: Path) -> sqlite3.Connection:
+    """A shop whose orders hold numbers of articles, and a table of their names."""
+    con = shop_db(folder, rows=0)
+    con.execute("CREATE TABLE articles (sku TEXT, name TEXT, shelf TEXT)")
+    con.executemany("INSERT INTO articles VALUES (?, ?, ?)", [("01", "green tea", "food"), ("02", "cup", "home")])
+    for item in ("01", "02", "01", "09"):
+        con.execute("INSERT INTO orders VALUES (NULL, 'u1', '2024-01-01 10:00:00', ?, 2)", (item,))
+    con.commit()
+    return con
+
+
+@pytest.mark.parametrize(
+    "place", [{"table": "articles"}, {"url": "sqlite:///shop.db", "query": "SELECT * FROM articles WHERE name <> ''"}]
+)
+def test_names_are_looked_up_in_a_table_of_a_database(tmp_path: Path, place: dict) -> None:
+    con = names_db(tmp_path)
+    lookup = {"from": place, "key": "sku", "on": "item"}
+    columns = {**COLUMNS, "text": {**lookup, "column": "name"}, "category": {**lookup, "column": "shelf"}}
+    source = config.load(source_of(tmp_path, columns=columns))
+    settings = Settings.load(tmp_path / "home", profile="tiny")
+    staging.open_home(settings, staging.discover(settings, source))
+    (report,) = staging.stage(settings).channels
+    assert (report.good, report.texts) == (3, 2)
+    assert report.bad == {f"item is not in {place.get('table', 'the query')}": 1}
+    con.execute("UPDATE articles SET name = 'black tea' WHERE sku = '01'")
+    con.execute("INSERT INTO articles VALUES ('09', 'pot', 'home')")
+    con.commit()
+    before = staging.source_fingerprint(settings)
+    staging.open_home(settings, staging.discover(settings, config.of_home(settings)))
+    assert staging.source_fingerprint(settings) != before  # a name that changes is a source that has changed
+    assert staging.stage(settings).channels[0].good == 4
+
+
+def test_files_take_their_names_from_a_database(tmp_path: Path) -> None:
+    names_db(tmp_path)
+    (tmp_path / "orders.csv").write_text("customer,bought_at,item\nu1,2024-01-01,01\nu2,2024-01-02,02\n")
+    lookup = {"from": {"url": "sqlite:///shop.db", "table": "articles"}, "key": "sku", "on": "item", "column": "name"}
+    columns = {"user_id": "customer", "event_time": "bought_at", "text": lookup}
+    (report,) = staging.check(config.load(source_of(tmp_path, url=None, table=None, path="orders.csv", columns=columns)))[1]
+    assert (report.good, report.texts, report.bad) == (2, 2, {})
+
+
 BAD = {
     "no file": ({"url": "sqlite:///none.db"}, "there is no SQLite file"),
     "no table": ({"table": "nope"}, "the table 'nope' cannot be read from sqlite:///.*no such table: nope"),
@@ -138,6 +180,23 @@ BAD = {
     "no dialect": ({"url": "shopql://h/d"}, "no dialect 'shopql'"),
     "no driver": ({"url": "mssql+pymssql://h/d"}, "the driver 'pymssql' of mssql\\+pymssql is not installed"),
     "no variable": ({"url": "postgresql+psycopg://u:${NO_SUCH_VARIABLE}@h/d"}, "no variable NO_SUCH_VARIABLE"),
+    "a lookup without a database": (
+        {
+            "url": None,
+            "table": None,
+            "path": "x.csv",
+            "columns": {**COLUMNS, "text": {"from": {"table": "t"}, "key": "a", "column": "b"}},
+        },
+        "text: `from` names a table or query, and neither it nor the entry has the `url` of a database",
+    ),
+    "a lookup in no table": (
+        {"columns": {**COLUMNS, "text": {"from": {"table": "nope"}, "key": "a", "column": "b"}}},
+        "channel 'pay_bill', text: the table 'nope' cannot be read from sqlite:///",
+    ),
+    "a lookup without its key": (
+        {"columns": {**COLUMNS, "text": {"from": {"table": "orders"}, "key": "nope", "column": "item", "on": "item"}}},
+        "has no column 'nope'; it has id, customer",
+    ),
     "a password": ({"url": "postgresql+psycopg://u:hunter2@h/d"}, "url holds a password"),
     "a password as an option": ({"url": "postgresql+psycopg://u@h/d?password=hunter2"}, "url holds a password"),
     "query and table": ({"query": "SELECT 1"}, "one of them"),

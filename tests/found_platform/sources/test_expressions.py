@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from reading import COLUMNS, column, csv, examined, scanned
+from reading import COLUMNS, column, csv, examined, scanned, source
 
 from found_platform.errors import BadInput
+from found_platform.settings import Settings
+from found_platform.sources import config, staging
 
 HEAD = "id,at,what,quantity,price,status,paid\n"
 ROWS = (
@@ -89,6 +92,57 @@ def test_an_expression_that_cannot_be_used_is_refused_in_plain_words(tmp_path: P
         examined(tmp_path, shop(tmp_path, **entry))
     assert "Binder" not in str(error.value)
     assert "Error:" not in str(error.value)
+
+
+REACHING_OUT = ("read_text('/etc/passwd')", "getenv('HOME')", "read_csv('other.csv')", "glob('/etc/*')", "read_blob('/etc/passwd')")
+
+
+@pytest.mark.parametrize("call", REACHING_OUT)
+@pytest.mark.parametrize("place", ["where", "returns", "amount", "text", "lookup key", "profile key"])
+def test_no_expression_of_a_source_reaches_out_wherever_it_stands(tmp_path: Path, place: str, call: str) -> None:
+    csv(tmp_path, "key,name\n007,tea\n", "names.csv")
+    profile = {"path": csv(tmp_path, "id,age\n007,3\n", "users.csv"), "key": call if place == "profile key" else "id"}
+    lookup = {"from": "names.csv", "key": "key", "column": "name", "on": call}
+    entry = {
+        "where": {"where": f"id = {call}"},
+        "returns": {"returns": f"id = {call}"},
+        "amount": {"columns": {**COLUMNS, "amount": call}},
+        "text": {"columns": {**COLUMNS, "text": f"concat(what, {call})"}},
+        "lookup key": {"columns": {**COLUMNS, "text": lookup}},
+        "profile key": {},
+    }[place]
+    with pytest.raises(
+        BadInput, match=r"`(where|returns|amount|text|text.on|key)` cannot be read: .* uses \w+\(\), which"
+    ) as error:
+        examined(tmp_path, shop(tmp_path, **entry), profile)
+    assert "Error" not in str(error.value)
+
+
+def test_a_connection_that_reads_a_source_opens_its_files_alone_and_stays_locked(tmp_path: Path) -> None:
+    file = csv(tmp_path, HEAD + ROWS, "orders.csv")
+    con, report = scanned(tmp_path, {"path": file})
+    assert report.good == 4
+    assert con.execute(f"SELECT count(*) FROM read_text('{tmp_path / file}')").fetchone() == (1,)
+    for sql in ("FROM read_text('/etc/passwd')", "FROM read_csv('/etc/passwd')", f"FROM read_text('{tmp_path / 'source.yaml'}')",
+                f"COPY (SELECT 1) TO '{tmp_path / 'out.csv'}'", f"ATTACH '{tmp_path / 'other.db'}'", "LOAD httpfs"):  # fmt: skip
+        with pytest.raises(duckdb.PermissionException, match="disabled"):
+            con.execute(sql)
+    for setting in ("enable_external_access=true", "lock_configuration=false", "allowed_paths=['/etc/passwd']"):
+        with pytest.raises(duckdb.Error):
+            con.execute(f"SET {setting}")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_connection_of_a_home_is_locked_too(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path / "home", profile="tiny")
+    loaded = config.load(source(tmp_path, shop(tmp_path)))
+    prepared = staging.prepare(settings, staging.discover(settings, loaded))
+    con = staging.open_scan(settings, prepared.source)
+    with pytest.raises(duckdb.PermissionException):
+        con.execute("FROM read_text('/etc/passwd')")
+    con.close()
+    staging.open_home(settings, prepared.source)
+    assert staging.stage(settings).channels[0].good == 4
 
 
 def test_a_declared_type_loses_what_does_not_fit(tmp_path: Path) -> None:

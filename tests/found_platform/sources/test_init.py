@@ -14,6 +14,7 @@ from conftest import at, call_found
 from deltalake import write_deltalake
 
 from found_platform.errors import BadInput
+from found_platform.settings import Settings
 from found_platform.sources import config, init, init_sample, staging
 
 
@@ -136,6 +137,104 @@ def test_kinds_of_events_become_channels_and_nested_fields_columns(tmp_path: Pat
     }
     assert content["channels"]["spm"]["columns"] == {"user_id": "user.id", "event_time": "time", "text": "item.name"}
     assert sum("are these the purchases?" in q for q in questions) == 1
+
+
+def test_kinds_that_bring_something_back_are_returns_and_no_page_views(tmp_path: Path) -> None:
+    kinds = ("order_placed", "page_viewed", "order_returned", "return_policy_viewed")
+    rows = [
+        {"user": f"u{i % 4}", "ts": 1709287200000 + i, "type": kinds[i % 4], "title": f"tea {i % 2}", "genre": "food"}
+        for i in range(40)
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    content, questions = draft(tmp_path)
+    payments, views = content["channels"]["pay_bill"], content["channels"]["spm"]
+    assert payments["where"] == "type IN ('order_placed', 'order_returned')"
+    assert payments["returns"] == "type IN ('order_returned')"
+    assert payments["columns"]["category"] == "genre"  # and not the kind
+    assert (views["where"], "returns" in views) == ("type NOT IN ('order_placed', 'order_returned')", False)
+    assert any("rows whose type is order_returned count as returns" in q for q in questions)
+    assert [c.returns for c in staging.check(config.load(tmp_path / "shop.yaml"))[1]] == [10, 0]
+
+
+def test_the_example_of_the_readme_is_what_is_written(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "Kundennr" in b]
+    titles = ("Klima im Wandel", "Wandern in Tirol", "Japan mit dem Zug")
+    returned = ("nein",) * 8 + ("ja",)
+    rows = [
+        f"{i % 9:06d};{1 + i % 28:02d}.03.2025 01:09;{titles[i % 3]};Sachbuch {i % 2};{1 + i % 2};12,90;{returned[i % 9]}"
+        for i in range(40)
+    ]
+    header = "Kundennr;Bestelldatum;Buchtitel;Genre;Menge;Einzelpreis;Retoure"
+    content, questions = draft(tmp_path, write(tmp_path, "orders.csv", [header, *rows]))
+    assert content == yaml.safe_load(block)
+    assert questions == re.findall(r"# \? (.*)", block)
+
+
+@pytest.mark.parametrize(
+    ("values", "expression", "returned"),
+    [
+        (("ja", "nein"), "Retoure IN ('ja')", 6),
+        (("1", "0"), "Retoure IN ('1')", 6),
+        (("true", "false"), "Retoure IN ('true')", 6),
+        (("2024-04-01", ""), "Retoure IS NOT NULL", 6),
+        (("2", "0,5"), "Retoure > 0", 12),
+        (("RX", "-"), "false", 0),
+    ],
+)
+def test_a_column_that_says_what_was_brought_back_is_told_and_asked_about(
+    tmp_path: Path, values: tuple[str, str], expression: str, returned: int
+) -> None:
+    rows = [f"{i % 3:03d};{1 + i:02d}.03.2024;Buch {i % 2};4,50;{values[i % 2]}" for i in range(12)]
+    content, questions = draft(tmp_path, write(tmp_path, "zeilen.csv", ["Kundennr;Datum;Titel;Preis;Retoure", *rows]))
+    assert content["channels"]["pay_bill"]["returns"] == expression
+    assert any("Retoure" in q for q in questions)
+    assert staging.check(config.load(tmp_path / "shop.yaml"))[1][0].returns == returned
+
+
+@pytest.mark.parametrize(
+    ("events", "profile", "user", "key", "types"),
+    [
+        ("Anna{}@Mail.example", "anna{}@mail.example", "lower(trim(email))", 'lower(trim("E-Mail"))', None),
+        ("{}", "00{}", "email", "E-Mail", ("email", "E-Mail")),
+        ("K{}", "K{}", "email", "E-Mail", None),
+        ("a{}", "B{}", "email", "E-Mail", None),
+    ],
+)
+def test_ids_that_differ_in_their_writing_alone_are_made_the_same(
+    tmp_path: Path, events: str, profile: str, user: str, key: str, types: tuple[str, str] | None
+) -> None:
+    rows = [f"{events.format(10 + i % 20)},2024-03-0{1 + i % 9}T10:00:00Z,tea {i % 2},1" for i in range(60)]
+    orders = write(tmp_path, "orders.csv", ["email,at,product,total", *rows])
+    users = write(tmp_path, "users.csv", ["E-Mail,age", *(f"{profile.format(10 + i)},{20 + i}" for i in range(20))])
+    content, _ = draft(tmp_path, orders, users)
+    entry = content["channels"]["pay_bill"]
+    assert (entry["columns"]["user_id"], content["profile"]["key"]) == (user, key)
+    assert (entry.get("types"), content["profile"].get("types")) == (
+        ({types[0]: "int"}, {types[1]: "int"}) if types else (None, None)
+    )
+    notes = call_found("source", "check", tmp_path / "shop.yaml").out
+    assert ("20 of 20 users have a profile row" in notes) == (events != "a{}")
+
+
+def test_the_check_says_what_makes_ids_the_same_and_the_key_of_a_profile_may_be_an_expression(tmp_path: Path) -> None:
+    write(tmp_path, "orders.csv", ["email,at,what", *(f"Anna{i}@Mail.example,2024-03-0{1 + i},tea" for i in range(9))])
+    write(tmp_path, "users.csv", ["E-Mail,age", *(f"anna{i}@mail.example,{20 + i}" for i in range(9))])
+    source = {
+        "name": "s",
+        "channels": {"pay_bill": {"path": "orders.csv", "columns": {"user_id": "email", "event_time": "at", "text": "what"}}},
+        "profile": {"path": "users.csv", "key": "E-Mail"},
+    }
+    out = tmp_path / "shop.yaml"
+    out.write_text(yaml.safe_dump(source))
+    notes = " ".join(staging.examine(Settings.load(tmp_path / "none"), config.load(out)).notes)
+    assert 'write `user_id: lower(trim(email))` in the `columns` of the events and `key: lower(trim("E-Mail"))` in' in notes
+    source["channels"]["pay_bill"]["columns"]["user_id"] = "lower(trim(email))"
+    source["profile"]["key"] = 'lower(trim("E-Mail"))'
+    out.write_text(yaml.safe_dump(source))
+    report = staging.examine(Settings.load(tmp_path / "none"), config.load(out))
+    assert "9 of 9 users have a profile row" in report.notes
+    assert report.source.profile_schema == {"age": "int"}  # what the key is made of is no attribute
 
 
 def test_rows_of_nobody_are_left_out_and_said(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 from conftest import call_found
 
 from found_platform import lake
-from found_platform.sources import config, init_recipes, pulls, scan
+from found_platform.sources import config, discovery, init_recipes, pulls, scan
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "exports"
 RECIPES = [recipe.name for recipe in init_recipes.all_recipes()]
@@ -21,7 +21,7 @@ def scanned(source: Path, folder: Path) -> list[dict]:
     """The good rows that a source file leads to, as `expected.yaml` writes them."""
     con = lake.connect()
     files = pulls.refresh(config.load(source), folder)[0]
-    scan.scan(con, scan.discover(con, files))
+    scan.scan(con, discovery.discover(con, files))
     rows = con.execute(
         "SELECT channel, user_id, strftime(event_time AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M:%S') AS event_time, text, category, "
         "round(amount, 4) AS amount, coalesce(status = 'return', false) AS returned FROM scanned WHERE reason IS NULL ORDER BY ALL"

@@ -16,7 +16,7 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from found_platform.sources import config, scan, staging
+from found_platform.sources import config, counts, discovery, scan, staging
 
 SPAN = {"start": dt.date(2024, 1, 1), "end": dt.date(2024, 2, 1)}
 
@@ -49,11 +49,11 @@ BAD = {
 def test_each_kind_of_bad_row_is_quarantined_with_its_reason(tmp_path: Path, line: str, reason: str) -> None:
     con = lake.connect()
     scan.scan(con, config.load(csv_source(tmp_path, [GOOD, line, GOOD])))
-    refused = scan.quarantined(con).to_pylist()
+    refused = counts.quarantined(con).to_pylist()
     assert [(r["row_number"], r["reason"]) for r in refused] == [(2, reason)]
     assert refused[0]["file"] == str(tmp_path / "events.csv")
     assert len(refused[0]["file_sha256"]) == 64
-    (report,) = scan.report(con)
+    (report,) = counts.report(con)
     assert (report.rows, report.good, report.bad) == (3, 2, {reason: 1})
 
 
@@ -61,8 +61,8 @@ def test_each_kind_of_bad_row_is_quarantined_with_its_reason(tmp_path: Path, lin
 def test_a_row_outside_the_span_is_counted_and_left_aside(tmp_path: Path, when: str) -> None:
     con = lake.connect()
     scan.scan(con, config.load(csv_source(tmp_path, [GOOD, f"u1,{when},tea,1", GOOD])))
-    assert scan.quarantined(con).num_rows == 0
-    (report,) = scan.report(con)
+    assert counts.quarantined(con).num_rows == 0
+    (report,) = counts.report(con)
     assert (report.rows, report.good, report.outside, report.bad) == (3, 2, 1, {})
 
 
@@ -91,10 +91,10 @@ def test_a_repeated_event_id_is_skipped_and_counted_and_equal_rows_without_one_a
     path.write_text(yaml.safe_dump(content))
     con = lake.connect()
     scan.scan(con, config.load(path))
-    assert scan.quarantined(con).num_rows == 0
-    (report,) = scan.report(con)
+    assert counts.quarantined(con).num_rows == 0
+    (report,) = counts.report(con)
     assert (report.rows, report.good, report.repeats, report.bad_share) == (4, 3, 1, 0)
-    assert scan.equal_rows(con) == 1
+    assert counts.equal_rows(con) == 1
 
 
 def test_gzip_globs_delta_folders_and_several_entries_all_feed_channels(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_rows_are_numbered_and_repeats_chosen_the_same_in_every_scan(tmp_path: P
     for _ in range(3):
         con = lake.connect()
         scan.scan(con, config.load(path))
-        untimed = [r["row_number"] for r in scan.quarantined(con).to_pylist() if r["reason"] == "no event_time"]
+        untimed = [r["row_number"] for r in counts.quarantined(con).to_pylist() if r["reason"] == "no event_time"]
         assert untimed == [8, 50_008, 100_008] * 2
         seen.add(con.execute("SELECT sum(row_number), count(*), max(user_id) FROM scanned WHERE reason IS NULL").fetchone())
     assert len(seen) == 1
@@ -227,7 +227,7 @@ def test_partition_columns_of_a_delta_source_can_be_used(tmp_path: Path) -> None
         yaml.safe_dump({"name": "s", "channels": {"spm": {"path": "table", "where": "kind = 'b'", "columns": columns}}})
     )
     con = lake.connect()
-    scan.scan(con, scan.discover(con, config.load(path)))
+    scan.scan(con, discovery.discover(con, config.load(path)))
     assert con.execute("SELECT user_id, category FROM scanned").fetchall() == [("u2", "b")]
 
 

@@ -1,0 +1,127 @@
+"""Counts: what a scan found, by channel, and the rows it refused.
+
+What belongs here: questions to the tables that a scan leaves. What does not: making them (`scan`), sentences about them (`review`).
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+
+from found_platform.contract import RETURN
+from found_platform.lake import literal
+from found_platform.sources import times
+from found_platform.sources.files import with_hashes
+from found_platform.sources.rows import ASIDE, SEPARATOR
+
+
+@dataclass(frozen=True)
+class ChannelReport:
+    """What the scan found in one channel. Days are UTC; `bad` counts refused rows by reason.
+
+    `rows` are those that `where` leaves: good, bad, repeated and outside the span.
+    """
+
+    channel: str
+    rows: int
+    good: int
+    users: int
+    texts: int
+    first_day: dt.date | None
+    last_day: dt.date | None
+    bad: dict[str, int] = field(default_factory=dict)
+    left_out: int = 0  # by `where`
+    repeats: int = 0  # of an event_id that came before
+    outside: int = 0  # the span
+    returns: int = 0  # good rows that bring something back
+    nulls: dict[str, int] = field(default_factory=dict)  # how often a placeholder stands for no value, by `column: text`
+
+    @property
+    def bad_rows(self) -> int:
+        return sum(self.bad.values())
+
+    @property
+    def bad_share(self) -> float:
+        """Of the rows that were to become events."""
+        return self.bad_rows / (self.good + self.bad_rows) if self.bad_rows else 0.0
+
+
+def bad_share(reports: Sequence[ChannelReport]) -> float:
+    """Of the rows of all channels that were to become events."""
+    bad = sum(r.bad_rows for r in reports)
+    return bad / (bad + sum(r.good for r in reports)) if bad else 0.0
+
+
+def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
+    """Counts of the scan, a line each channel."""
+    good = {
+        row[0]: row[1:]
+        for row in con.execute(
+            "SELECT channel, count(*), count(DISTINCT user_id), count(DISTINCT text_id), min(day), max(day), "
+            f"count(*) FILTER (status = {literal(RETURN)}) FROM (SELECT *, {times.day('event_time')} "
+            f"AS day FROM scanned "
+            "WHERE reason IS NULL) GROUP BY 1"
+        ).fetchall()
+    }
+    aside: dict[tuple[str, str], int] = {
+        (channel, reason): n
+        for channel, reason, n in con.execute(
+            f"SELECT channel, reason, count(*) FROM scanned WHERE reason IN ({', '.join(map(literal, ASIDE))}) GROUP BY 1, 2"
+        ).fetchall()
+    }
+    bad: dict[str, dict[str, int]] = {}
+    for channel, reason, n in con.execute("SELECT channel, reason, count(*) FROM refused GROUP BY 1, 2 ORDER BY 1, 2").fetchall():
+        bad.setdefault(channel, {})[reason] = n
+    left_out = dict(
+        con.execute("SELECT channel, count(*) FROM scan_rows JOIN scan_parts USING (part) WHERE NOT keep GROUP BY 1").fetchall()
+    )
+    nulls: dict[str, dict[str, int]] = {}
+    for channel, remark, n in con.execute(
+        f"SELECT channel, remark, count(*) FROM (SELECT channel, unnest(string_split(remarks, '{SEPARATOR}')) AS "
+        f"remark FROM scanned "
+        "WHERE remarks IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
+    ).fetchall():
+        nulls.setdefault(channel, {})[remark] = n
+    channels = [row[0] for row in con.execute("SELECT DISTINCT channel FROM scan_parts ORDER BY 1").fetchall()]
+    reports = []
+    for channel in channels:
+        n, users, texts, first, last, returns = good.get(channel, (0, 0, 0, None, None, 0))
+        faults = bad.get(channel, {})
+        repeats, outside = (aside.get((channel, reason), 0) for reason in ASIDE)
+        rows = n + sum(faults.values()) + repeats + outside
+        reports.append(
+            ChannelReport(
+                channel,
+                rows,
+                n,
+                users,
+                texts,
+                first,
+                last,
+                faults,
+                left_out.get(channel, 0),
+                repeats,
+                outside,
+                returns,
+                nulls.get(channel, {}),
+            )
+        )
+    return reports
+
+
+def equal_rows(con: duckdb.DuckDBPyConnection) -> int:
+    """Good rows without an `event_id` that repeat another in every column. They are kept: a basket may hold two."""
+    row = con.execute(
+        "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM (SELECT hash(channel, user_id, event_time, "
+        "text_id, category, "
+        "amount, status, payment_method, exposure) AS h FROM scanned WHERE reason IS NULL AND event_id IS NULL) GROUP BY h)"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def quarantined(con: duckdb.DuckDBPyConnection) -> pa.Table:
+    """The refused rows in the contract's quarantine columns."""
+    rows = con.execute("SELECT channel, file, row_number, reason FROM refused ORDER BY channel, file, row_number").to_arrow_table()
+    return with_hashes(rows)

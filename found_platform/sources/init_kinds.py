@@ -1,0 +1,95 @@
+"""Kinds of events in one table: which rows are purchases, searches or mailings, and which bring something back.
+
+What belongs here: the filters that cut a table into channels, and `returns`. What does not: what the columns mean (`init_mapping`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from found_platform.sources.expressions import of_column
+from found_platform.sources.init_columns import EXPOSURES, NO_PURCHASES, PURCHASES, SEARCHES, Column, commonest, yes_values
+from found_platform.sources.init_tables import View
+from found_platform.sources.init_text import Line
+
+FEW_KINDS = 30
+"""Up to so many distinct values a column is a kind of event, a category or a status."""
+FLAGS = 6
+"""Up to so many distinct values a column says yes or no."""
+RETURNS = re.compile(r"refund|return|cancel|void|chargeback|storn|retour", re.IGNORECASE)
+NO_RETURNS = re.compile(r"view|search|click|start|request|policy|page|password|sent|received", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a table of events that go to one channel."""
+
+    channel: str
+    where: str | None = None
+    questions: tuple[str, ...] = ()
+    exposure: bool = False
+
+
+def kind_of_events(view: View) -> Column | None:
+    """The column that says what an event is, where some of its values are purchases."""
+    named = (c for c in view.columns.values() if c.is_called("kind") and 1 < c.distinct <= FEW_KINDS and c.has_words)
+    kind = next((c for c in named if c not in (view.user, view.time)), None)
+    return kind if kind and _purchases(kind) else None
+
+
+def _returned(column: Column) -> list[str]:
+    return [v for v in commonest(column, FEW_KINDS) if RETURNS.search(v) and not NO_RETURNS.search(v)]
+
+
+def _purchases(kind: Column) -> list[str]:
+    returned = _returned(kind)
+    return [v for v in commonest(kind, FEW_KINDS) if PURCHASES.search(v) and not NO_PURCHASES.search(v) and v not in returned]
+
+
+def splits_of(kind: Column) -> list[Split]:
+    """The channels that kinds of events fall into: purchases and what is brought back, searches, what was done to people, and all
+    else they looked at."""
+    values, returned, purchases = commonest(kind, FEW_KINDS), _returned(kind), _purchases(kind)
+    payments = [*purchases, *returned]
+    exposures = [v for v in values if EXPOSURES.search(v) and v not in payments]
+    searches = [v for v in values if SEARCHES.search(v) and v not in (*payments, *exposures)]
+    rest = [v for v in values if v not in (*payments, *searches, *exposures)]
+    name = of_column(kind.name)
+    question = f"{kind.name} says the kind of an event ({', '.join(values)}): are these the purchases?"
+    splits = [Split("pay_bill", f"{name} IN {listed(payments)}", (question,))]
+    if searches:
+        splits.append(Split("search", f"{name} IN {listed(searches)}"))
+    if rest:
+        splits.append(Split("spm", f"{name} NOT IN {listed([*payments, *searches, *exposures])}"))
+    if exposures:
+        splits.append(Split("spm", f"{name} IN {listed(exposures)}", ("is this what you sent to people?",), exposure=True))
+    return splits
+
+
+def listed(values: Sequence[str]) -> str:
+    """Values as an expression has them after IN."""
+    return "(" + ", ".join("'" + v.replace("'", "''") + "'" for v in values) + ")"
+
+
+def returns(view: View, kind: Column | None) -> list[Line]:
+    """Which rows bring something back: by their kind, their status, or a column that says so; a question where it is not clear."""
+    columns = [c for c in view.columns.values() if c not in (view.user, view.time)]
+    for column in [*([kind] if kind else []), *(c for c in columns if c.is_called("status") and c.distinct <= FEW_KINDS)]:
+        if values := _returned(column):
+            return [_line(column, f"is {', '.join(values)}", f"{of_column(column.name)} IN {listed(values)}")]
+    for column in (c for c in columns if c.is_called("returned") and c.values):
+        name = of_column(column.name)
+        yes, unknown = yes_values(column)
+        if column.distinct <= FLAGS and not unknown:
+            return [_line(column, f"is {', '.join(yes)}", f"{name} IN {listed(yes)}")] if yes else []
+        if column.time is not None:
+            return [_line(column, "is not empty", f"{name} IS NOT NULL")]
+        if column.is_number:
+            return [_line(column, "is more than 0", f"{name} > 0")]
+        example = ", ".join(commonest(column, 3))
+        return [Line("returns", "false", questions=(f"{column.name} ({example}) may say which rows bring something back: which?",))]
+    return []
+
+
+def _line(column: Column, condition: str, expression: str) -> Line:
+    return Line("returns", expression, questions=(f"rows whose {column.name} {condition} count as returns, not as purchases",))

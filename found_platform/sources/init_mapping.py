@@ -1,0 +1,156 @@
+"""What each contract column of events is taken from, and the options that read it: the `columns` of an entry nobody wrote yet.
+
+What belongs here: the choice of a text, an amount, an id, each with its reason or a question. What does not: which rows go to which
+channel (`init_kinds`), how columns are scored (`init_tables`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from found_platform.errors import BadInput
+from found_platform.sources.expressions import of_column
+from found_platform.sources.init_columns import Column, commonest, plain
+from found_platform.sources.init_kinds import FEW_KINDS
+from found_platform.sources.init_tables import View, best, text_score, user_score
+from found_platform.sources.init_text import Line, located, patterns
+
+
+def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: dict[str, str], kind: Column | None) -> list[Line]:
+    """What each contract column is taken from. The column that cuts the events into channels means nothing else."""
+    user, time = view.user, view.time
+    assert user is not None
+    assert time is not None
+    assert time.time is not None
+    rest = {
+        n: c
+        for n, c in view.columns.items()
+        if c not in (user, time, kind) and not (c.is_called("returned") and c.distinct <= FEW_KINDS)
+    }
+    lines = [_user_line(view, user), Line("event_time", time.name, _time_reason(view, time))]
+    text, category = _texts(view, rest, lookups, folder, roles)
+    lines += [text, *category]
+    used = {line.value for line in lines if isinstance(line.value, str)}
+    rest = {n: c for n, c in rest.items() if n not in used}
+    if amount := _amount(rest):
+        lines.append(amount)
+    for meaning, key in (("status", "status"), ("payment", "payment_method")):
+        column = next((c for c in rest.values() if c.is_called(meaning) and c.has_words and c.distinct <= FEW_KINDS), None)
+        if column and column.name not in used:
+            lines.append(Line(key, column.name))
+            used.add(column.name)
+    if (unique := _event_id(rest, used)) is not None:
+        lines.append(unique)
+    arrived = next((c for c in rest.values() if c.time is not None and c.is_called("arrived")), None)
+    if arrived and arrived.time:
+        same = arrived.time.options == time.time.options
+        lines.append(Line("arrived_at", arrived.name if same else {"column": arrived.name, **arrived.time.options}))
+    return lines
+
+
+def _user_line(view: View, user: Column) -> Line:
+    others = [c.name for c in view.columns.values() if c is not user and user_score(c) > 1]
+    questions = [f"{', '.join(others)} may stand for people too: {user.name} was chosen"] if others else []
+    counts = {v: user.values.count(v) for v in commonest(user, 1)}
+    for value, count in counts.items():
+        if user.distinct > 20 and count > 0.2 * len(user.values):
+            questions.append(f"{value} holds {count / len(user.values):.0%} of the sampled rows: is that one person?")
+    return Line("user_id", user.name, f"{user.distinct:,} in {len(user.values):,} sampled rows", tuple(questions))
+
+
+def _time_reason(view: View, time: Column) -> str:
+    others = [c.name for c in view.columns.values() if c.time is not None and c is not time and not c.is_called("arrived")]
+    reason = time.time.reason if time.time else ""
+    return reason + (f"; other times: {', '.join(others[:4])}" if others else "")
+
+
+def _texts(
+    view: View, rest: Mapping[str, Column], lookups: Sequence[View], folder: Path, roles: dict[str, str]
+) -> tuple[Line, list[Line]]:
+    """The text of an event, its own or from a table of names, and a category where there is one."""
+    categories = [c for c in rest.values() if c.is_called("category") and c.has_words and c.distinct <= max(50, len(c.values) // 2)]
+    own = best([c for c in rest.values() if c not in categories], text_score) or best(rest.values(), text_score)
+    joined = _lookup(view, lookups, folder)
+    if joined and (own is None or not own.is_called("text")):
+        lookup, names, key, options = joined
+        roles[str(lookup.table.files[0])] = "names of " + key
+        category = next((c for c in lookup.columns.values() if c.is_called("category") and c.has_words and c is not names), None)
+        more = [Line("category", {**options, "column": category.name})] if category else []
+        own_category = [Line("category", categories[0].name)] if categories and not more else []
+        return Line("text", {**options, "column": names.name}, f"{key} is a number or code: its name is looked up"), [
+            *more,
+            *own_category,
+        ]
+    categories = [c for c in categories if c is not own]
+    lines = [Line("category", categories[0].name)] if categories else []
+    if own is not None:
+        return Line("text", own.name, "for example " + "; ".join(commonest(own, 3))[:80].replace("\n", " ")), lines
+    fallback = next((c for c in rest.values() if c.is_called("text")), next(iter(rest.values()), None))
+    if fallback is None:
+        raise BadInput(
+            f"{view.table.files[0]} has people and times and no third column: an event needs a text, what was bought or seen."
+        )
+    question = "these texts are numbers or codes, and no sentence finds them: which table holds their names? name its file too"
+    return Line("text", fallback.name, questions=(question,)), lines
+
+
+def _lookup(view: View, lookups: Sequence[View], folder: Path) -> tuple[View, Column, str, dict[str, Any]] | None:
+    """A table with names for a column of these events: its view, its names, the column, and the options to read it."""
+    for name, column in view.columns.items():
+        if column in (view.user, view.time) or column.has_words:
+            continue
+        for lookup in lookups:
+            key = next((c for n, c in lookup.columns.items() if plain(n) == plain(name) and c.unique), None)
+            names = best([c for c in lookup.columns.values() if c is not key], text_score)
+            if key is None or names is None:
+                continue
+            paths = patterns(lookup.table, folder)
+            options = located(lookup.table, paths[0])
+            options = {"from": options.pop("path"), **options, "key": key.name}
+            return lookup, names, name, options | ({"on": name} if key.name != name else {})
+    return None
+
+
+def _amount(rest: Mapping[str, Column]) -> Line | None:
+    numbers = [c for c in rest.values() if c.is_number and c.time is None and not c.is_called("user")]
+    amounts = [c for c in numbers if c.is_called("amount") and not re.search(r"(^|_)id$", plain(c.name))]
+    quantity = next((c for c in numbers if c.is_called("quantity")), None)
+    whole = [c for c in amounts if re.search(r"amount|total|revenue|value|betrag|umsatz|paid|sum", plain(c.name))]
+    unit = [c for c in amounts if c not in whole]
+    negative = (
+        "negative ones are read as returns" if any(c.negatives for c in (*amounts, *([quantity] if quantity else []))) else None
+    )
+    if not whole and unit and quantity:
+        expression = f"{of_column(quantity.name)} * {of_column(unit[0].name)}"
+        return Line(
+            "amount", expression, negative, (f"is {unit[0].name} the price of one piece? then this is the amount of the line",)
+        )
+    chosen = (whole or unit or [None])[0]
+    if chosen is None:
+        return None
+    others = [c.name for c in amounts if c is not chosen]
+    return Line("amount", chosen.name, negative, (f"{', '.join(others)} may be meant instead",) if others and not whole else ())
+
+
+def _event_id(rest: Mapping[str, Column], used: set[str]) -> Line | None:
+    ids = [c for c in rest.values() if c.is_called("event_id") and c.name not in used and c.filled >= 0.99 and c.unique]
+    named = [c for c in ids if re.search(r"event|message|insert|uuid|line|position|^id$", plain(c.name))]
+    if named:
+        return Line("event_id", named[0].name, "different in each sampled row: a repeat counts once")
+    return None
+
+
+def options(view: View) -> list[Line]:
+    """The options of times and numbers of an entry."""
+    assert view.time is not None
+    assert view.time.time is not None
+    time = view.time.time
+    lines = []
+    for number, (key, value) in enumerate(time.options.items()):
+        lines.append(Line(key, value, time.reason, (time.question,) if time.question and number == 0 else ()))
+    if not time.zoned:
+        lines.append(Line("timezone", "UTC", questions=(f"{view.time.name} names no time zone: in which one was it written?",)))
+    if any(c.comma for c in view.columns.values()):
+        lines.append(Line("decimal", ",", "numbers are written as in 12,90"))
+    return lines

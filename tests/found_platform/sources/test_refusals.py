@@ -1,0 +1,111 @@
+"""The check of a source and a run of it say one and the same sentence for the same fault, and the run says it before any work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import call_found
+from reading import COLUMNS, csv, source
+
+from found_platform.app import graph, sources
+from found_platform.app.context import Actor, Context
+from found_platform.app.progress import Opened
+from found_platform.errors import BadInput
+from found_platform.settings import Settings
+from found_platform.sources import staging
+
+Entry = dict[str, Any]
+
+
+def rows(users: int = 20, days: int = 60, when: Callable[[int], str] = lambda d: f"2024-{1 + d // 28:02d}-{1 + d % 28:02d}") -> str:
+    """A user acts every tenth day."""
+    lines = [f"u{u},{when(d)},tea {u % 3},{d}" for u in range(users) for d in range(u % 10, days, 10)]
+    return "id,at,what,price\n" + "\n".join(lines) + "\n"
+
+
+FAULTS: dict[str, tuple[str, Entry, str]] = {
+    "a missing column": (rows(), {"columns": {**COLUMNS, "text": "product"}}, "has no column 'product'"),
+    "no readable time": (rows(when=lambda d: f"{1 + d % 28}.{1 + d // 28}.2024"), {}, "`day_first: true`"),
+    "a bad expression": (rows(), {"where": "price >"}, "is no expression"),
+    "an expression of the wrong kind": (rows(), {"where": "price + 1"}, "neither true nor false"),
+    "an unknown option": (rows(), {"delimeter": ";"}, "delimeter"),
+    "an empty file": ("id,at,what,price\n", {}, "is empty"),
+    "nothing left by a filter": (rows(), {"where": "price > 1000"}, "has no rows where"),
+    "half the log of nobody": (rows() + "guest,2024-01-05,tea,1\n" * 200, {}, "user_id 'guest' holds"),
+    "a span before the data": (rows(), {"span": {"start": "2025-01-01"}}, "the last event is of"),
+    "a span beside the data": (rows(), {"span": {"start": "2021-01-01", "end": "2022-01-01"}}, "no event is within it"),
+    "a span of too few days": (rows(), {"span": {"start": "2024-01-01", "end": "2024-01-08"}}, "too few for a past"),
+    "a day far from the others": (rows() + "u1,1970-01-01,tea,1\n", {}, "dated far from all others"),
+    "consent without its column": (rows(), {}, "consent"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_check_and_the_run_refuse_in_the_same_words(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "consent" in fault:
+        monkeypatch.setenv("FOUND_CONSENT_COLUMN", "newsletter")
+    content, entry, words = FAULTS[fault]
+    file = written(tmp_path, content, entry)
+    try:
+        (sentence,) = sources.check(context(tmp_path / "home"), file).refusals
+    except BadInput as error:
+        sentence = str(error)
+    assert words in sentence
+    checked = call_found("source", "check", file, "--home", tmp_path / "home")
+    assert (checked.status, checked.err) == (2, f"found: {sentence}\n")
+    with pytest.raises(BadInput) as refused:
+        run(tmp_path / "home", file)
+    assert str(refused.value) == sentence
+    assert not (tmp_path / "home" / "source.yaml").exists()
+
+
+def test_too_many_bad_rows_are_told_in_the_same_words(tmp_path: Path) -> None:
+    file = written(tmp_path, rows() + ",2024-01-05,tea,1\n" * 30, {})
+    (sentence,) = sources.check(context(tmp_path / "none"), file).refusals
+    assert "of the source's rows are bad, over the threshold of 5.0%" in sentence
+    run(tmp_path / "home", file)  # the home is made: its quarantine table names each bad row
+    settings = Settings.load(tmp_path / "home")
+    assert staging.threshold_sentence(settings, staging.stage(settings)) == sentence
+
+
+def test_too_few_users_to_judge_a_model_are_told_in_the_same_words(tmp_path: Path) -> None:
+    file = written(tmp_path, rows(users=8), {})
+    notes = sources.check(context(tmp_path / "none"), file).notes
+    (sentence,) = [note for note in notes if "held-out and" in note]
+    assert "the frozen-text model with replay serves" in sentence
+    assert sentence in run(tmp_path / "home", file)
+
+
+def written(folder: Path, content: str, entry: Entry) -> Path:
+    """A source file over one file of rows; `span` stands beside the channels."""
+    entry = dict(entry)
+    span = entry.pop("span", None)
+    path = source(folder, {"path": csv(folder, content), **entry})
+    if span:
+        path.write_text(path.read_text() + f"span: {span}\n")
+    return path
+
+
+def context(home: Path, tell: Callable[[Any], None] = lambda event: None) -> Context:
+    return Context(home, Actor("tester", "cli"), tell)
+
+
+class Enough(Exception):
+    """Stops a run once it has said what it is about to do."""
+
+
+def run(home: Path, file: Path) -> tuple[str, ...]:
+    """What a run says before it begins to work; raises what it refuses with."""
+    opening: list[Opened] = []
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Opened):
+            opening.append(event)
+            raise Enough
+
+    try:
+        graph.run(context(home, stop), graph.Run(source=file))
+    except Enough:
+        return opening[0].notes
+    raise AssertionError("the run did not say that it begins")
