@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
+from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.reading import Named, Reading
 
@@ -47,7 +48,7 @@ def build(
     measure = {
         "total": read.total if not compared else None,
         "days": said.days if not (compared or read.total) else None,
-        "times": said.times if not (compared or read.total or said.days) else None,
+        "times": _times(said, days) if not (compared or read.total or said.days) else None,
         "share": said.share if not (compared or read.total or said.days or said.times) else None,
         "more_than_before": said.more,
         "less_than_before": said.less if not said.more else None,
@@ -59,7 +60,7 @@ def build(
     among = Among(where=where)
     if said.before:
         last = said.before.days or max(ACTIVE_DAYS, days)
-        did = before if said.before.clause else act.model_copy(update={"min_amount": 0.0})
+        did = Act() if said.before.is_anything else before if said.before.clause else act.model_copy(update={"min_amount": 0.0})
         among = Among(where=where, did=did, last_days=last, negated=said.before.negated)
     rank = said.rank or "chance"
     if rank == "affinity" and act.is_anything:
@@ -68,6 +69,11 @@ def build(
         notes.append(f"users are ranked by chance: {rank} is not asked of a demand that counts or negates")
         rank = "chance"
     return Outcome(will=(statement,), within_days=read.horizon_days, among=among, rank=rank), notes
+
+
+def _times(said: Acts, days: int) -> int | None:
+    """How many times within so many days."""
+    return max(1, said.times * days // said.per) if said.times and said.per else said.times
 
 
 def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str, ...]:

@@ -45,17 +45,18 @@ class Reading:
 
 def read(demand: str) -> Reading:
     """Reads a demand. Nothing is refused: what is not understood stays in `wanted`."""
-    text = demand.lower().replace("’", "'").replace("'ll", " will").strip(" .!?")
-    language, is_told = told_by(text)
-    text, said = acts.read(text, language)
+    language, is_told = told_by(demand)
+    text, said = acts.read(language.plain(demand), language)
     text, horizon = _horizon(text, language)
+    horizon = horizon or said.span
     spends = language.pattern("acts", "spends").search(text) is not None
     text, amount, notes = _amounts(text, language)
+    whole = text
     text, unwanted = _without(text, language)
     # who somebody is, is heard with the whole; what they do is what is looked for
     relative = language.pattern("relative")
     does = relative.split(text, maxsplit=1)[-1]
-    kinds = _kinds(text, language)
+    kinds = _kinds(whole if language.at("verb_last") else text, language)
     parts = _cores(does, language) or _cores(text, language)
     general_kinds = _general(parts, language)
     is_general = general_kinds is not None and (bool(parts) or bool(kinds) or not said.is_empty) and not unwanted
@@ -63,8 +64,11 @@ def read(demand: str) -> Reading:
     clause = said.before.clause if said.before else ""
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
-    if not is_told and (not text.isascii() or len(text.split()) > 2):
-        notes = (*notes, f"the language was not recognised; {_listed()} are read")
+    kinds = kinds or _kinds(said.taken, language) or _general_kinds(said.taken, language)
+    if not is_told:
+        notes = (*notes, f"the language was not recognised: demands are read in {_listed()}")
+    if said.before and said.before.is_all:
+        notes = (*notes, "the demand speaks of the past alone: it is read as who will do the same again")
     return Reading(
         wanted=" ".join(text.split()),
         parts=() if is_general else parts,
@@ -79,7 +83,7 @@ def read(demand: str) -> Reading:
         is_general=is_general,
         before_parts=before_parts if before_general is None else (),
         before_kinds=_kinds(clause, language) or before_general or (),
-        attributes=_attributes(demand.lower(), language),
+        attributes=_attributes(language.plain(demand), language),
     )
 
 
@@ -157,22 +161,28 @@ def _core(part: str, language: Language) -> str:
     part = re.sub(rf"\b(?:{alternatives(verbs)})\b", " ", part)
     words_of_part = re.findall(r"[\w'-]+", part)
     dull = {*language.at("audience"), *language.at("grammar")}
-    kept = [w.removesuffix("'s") for w in words_of_part if w not in dull and not w.isdigit()]
+    kept = [w.removesuffix(language.at("possessive")) for w in words_of_part if w not in dull and not w.isdigit()]
     return " ".join(kept)
 
 
 def _general(parts: tuple[str, ...], language: Language) -> tuple[str, ...] | None:
     """The kinds of acts that parts ask for which name no goods ("shop", "log in"); None where a part names something."""
-    kinds: dict[str, None] = {}
-    general = language.at("acts", "general")
     for part in parts:
         rest = part
-        for kind, names in general.items():
-            if kind and re.search(rf"\b(?:{alternatives(names)})\b", rest):
-                kinds[kind] = None
+        for names in language.at("acts", "general").values():
             rest = re.sub(rf"\b(?:{alternatives(names)})\b", " ", rest)
         if rest.strip():
             return None
+    return tuple(dict.fromkeys(kind for part in parts for kind in _general_kinds(part, language)))
+
+
+def _general_kinds(text: str, language: Language) -> tuple[str, ...]:
+    """The kinds of acts that words ask for which name no goods."""
+    kinds = []
+    for kind, names in language.at("acts", "general").items():
+        if kind and re.search(rf"\b(?:{alternatives(names)})\b", text):
+            kinds.append(kind)
+        text = re.sub(rf"\b(?:{alternatives(names)})\b", " ", text)
     return tuple(kinds)
 
 

@@ -105,7 +105,8 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     unwanted = _choose(lake, against[closeness(lake, unwanted_parts) >= limits.part])
     phrases = [lake.items[i] for i in chosen]
     items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
-    methods = [m for m in lake.payment_methods if re.search(rf"\b(?:by|with|via|using)\s+{re.escape(m.lower())}\b", read.wanted)]
+    by = language.languages()[read.language].at("paying_by")
+    methods = [m for m in lake.payment_methods if re.search(rf"\b{by}{re.escape(m.lower())}\b", read.wanted)]
     items["payment_channel"] = methods if phrases else []
     left_out = [lake.items[i] for i in unwanted]
     before = _phrases(lake, read.before_parts, limits)
@@ -143,9 +144,9 @@ def _read(lake: Ground, demand: str) -> Reading:
     in_data = [named for named in read.attributes if condition(lake, named)]
     if not in_data:
         return replace(read, attributes=())
-    rest = demand.lower()
+    rest = language.languages()[read.language].plain(demand)
     for named in in_data:
-        rest = rest.replace(named.words, " ", 1)
+        rest = re.sub(rf"(?<!\w){re.escape(named.words)}(?!\w)", " ", rest, count=1)
     return replace(reading.read(rest), attributes=tuple(in_data))
 
 
