@@ -75,10 +75,11 @@ class _Reader:
         self.span: int | None = None
 
     def acts(self) -> Acts:
+        more, less = self._compared("more"), self._compared("less")
+        is_total, is_once = self._take("acts", "total") is not None, self._take("acts", "once") is not None
         before = self._before()
         lapse, stop = self._take("acts", "lapse") is not None, self._take("acts", "stop") is not None
         negated = self._take("acts", "nothing") is not None or self._negated()
-        more, less = self._compared("more"), self._compared("less")
         rate = self._rate()
         days, times = self._count("days"), rate[0] if rate else self._count("times")
         if times is None:
@@ -88,7 +89,6 @@ class _Reader:
         share = self._share()
         first, returned = self._take("acts", "first") is not None, self._take("acts", "returned")
         again = self._take("acts", "again") is not None
-        is_total, is_once = self._take("acts", "total") is not None, self._take("acts", "once") is not None
         value, affinity = self._take("acts", "value") is not None, self._take("acts", "affinity") is not None
         history: Literal["first", "again"] | None = "first" if first else "again" if again else None
         active, inactive = self._take("acts", "active") is not None, self._take("acts", "inactive") is not None
@@ -183,9 +183,12 @@ class _Reader:
             return None
         start = starts[-1]
         clause, rest = self.text[start.end() : match.start()].strip(), self.text[match.end() :]
-        joint = self.language.pattern("acts", "clause_joint").match(rest)
+        pattern = self.language.pattern("acts", "clause_joint")
+        joint = pattern.match(rest)
         if joint:  # where the verb is last, the clause goes on behind its time
             clause, rest = f"{clause} {joint.groupdict().get('tail') or ''}".strip(), rest[joint.end() :]
+        elif "tail" in pattern.groupindex:
+            clause, rest = f"{clause} {rest}".strip(), ""
         if name == "before_past" and not self.language.pattern("acts", "past").search(clause):
             return None
         is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again

@@ -46,6 +46,10 @@ class Language:
         lists += [*self.kinds.values(), *self.content["acts"]["general"].values()]
         return frozenset(word for words in lists for phrase in words for word in phrase.split())
 
+    def has(self, word: str) -> bool:
+        """Whether a word in lower case is one of its lists, or looks like one of its own."""
+        return word in self.vocabulary or self.pattern("signs").match(word) is not None
+
     def pattern(self, name: str, *path: str) -> re.Pattern[str]:
         """A pattern of the file, by where it stands."""
         return _compiled(self.code, (name, *path))
@@ -126,7 +130,7 @@ def languages() -> dict[str, Language]:
 def told_by(sentence: str) -> tuple[Language, bool]:
     """The language whose words a sentence has most of, and whether enough of them are; the default where no language has any."""
     tokens = re.findall(r"[^\W\d_]+(?:['’]\w+)?", sentence.lower())
-    counts = {language.code: sum(token in language.vocabulary for token in tokens) for language in languages().values()}
+    counts = {language.code: sum(map(language.has, tokens)) for language in languages().values()}
     code = max(counts, key=lambda code: counts[code])
     if not counts[code]:
         return languages()[DEFAULT], len(tokens) < SENTENCE and sentence.isascii()
