@@ -5,6 +5,9 @@ What belongs here: which statement a reading makes. What does not: words (`readi
 
 import re
 from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
 from found_platform.rewriting.acts import Acts
@@ -69,6 +72,29 @@ def build(
         notes.append(f"users are ranked by chance: {rank} is not asked of a demand that counts or negates")
         rank = "chance"
     return Outcome(will=(statement,), within_days=read.horizon_days, among=among, rank=rank), notes
+
+
+def joined(outcomes: Sequence[Outcome], join: Literal["and", "or"]) -> tuple[Outcome | None, list[str]]:
+    """One outcome of several, and notes on what of them could not be kept: there is one time, one "among whom" and one rank.
+
+    None where they contradict each other; the note says how.
+    """
+    notes: list[str] = []
+    dids = list(dict.fromkeys(o.among.model_copy(update={"where": None}) for o in outcomes if o.among.did is not None))
+    if len(dids) > 1:
+        notes.append("of what users did before, the first is used")
+    wheres = list(dict.fromkeys(o.among.where for o in outcomes if o.among.where))
+    among = (dids[0] if dids else Among()).model_copy(update={"where": " AND ".join(wheres) or None})
+    spans = list(dict.fromkeys(o.within_days for o in outcomes if o.within_days))
+    if len(spans) > 1:
+        notes.append(f"of several times, the longest is used: {max(spans)} days")
+    if any(o.rank != "chance" for o in outcomes):
+        notes.append("users are ranked by chance, as for every demand that joins several")
+    will = tuple(dict.fromkeys(statement for o in outcomes for statement in o.will))
+    try:
+        return Outcome(will=will, join=join, within_days=max(spans, default=None), among=among), notes
+    except ValidationError as error:
+        return None, [f"the demand cannot be: {error.errors()[0]['msg'].removeprefix('Value error, ')}"]
 
 
 def _times(said: Acts, days: int) -> int | None:

@@ -2,10 +2,14 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from found_platform.rewriting import acts
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
+
+
+JOINS: tuple[Literal["and", "or"], ...] = ("and", "or")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,18 @@ class Reading:
     def is_about_acts(self) -> bool:
         """Whether more is asked than to do something that texts name."""
         return self.is_general or not self.acts.is_empty or self.total is not None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is said how much of it, that it is not done, or that it is done as it was or was not before."""
+        said = self.acts
+        counts = (said.times, said.days, said.share, said.more, said.less, said.every, said.history, self.total)
+        return said.negated or said.returned or any(value is not None for value in counts)
+
+    @property
+    def has_verb(self) -> bool:
+        """Whether what is to be done is said by what it is to be like, and not by a kind of act."""
+        return self.acts.lapse or self.acts.returned or (self.is_general and self.acts.history == "again")
 
 
 def read(demand: str) -> Reading:
@@ -85,6 +101,30 @@ def read(demand: str) -> Reading:
         before_kinds=_kinds(clause, language) or before_general or (),
         attributes=_attributes(language.plain(demand), language),
     )
+
+
+def clauses(demand: str) -> tuple[list[str], Literal["and", "or"]]:
+    """The demands that a demand joins, and by which word. An enumeration of goods, or of ways to do one thing, is one demand."""
+    language, _ = told_by(demand)
+    text = language.plain(demand)
+    before = read(text).acts.before
+    if before is None or not before.clause:
+        for join in JOINS:
+            for match in language.pattern("acts", "joints", join).finditer(text):
+                first, second = text[: match.start()], f"{language.at('pronoun')} {text[match.end() :]}"
+                if _are_two(read(first), read(second), join):
+                    more, further = clauses(second)
+                    return [first, *(more if further == join else [second])], join
+    return [text], "and"
+
+
+def _are_two(first: Reading, second: Reading, join: Literal["and", "or"]) -> bool:
+    """Whether each of two halves is a demand of its own, and at least one is more than doing something."""
+    if not ((first.parts or first.is_measured) and (first.kinds or first.is_measured) and (second.kinds or second.has_verb)):
+        return False
+    if join == "or" and first.acts.negated and not first.acts.lapse and not second.acts.negated:
+        return False  # "will not buy gold or order silver" negates both
+    return first.is_measured or second.is_measured
 
 
 def _listed() -> str:

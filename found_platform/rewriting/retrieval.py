@@ -13,7 +13,7 @@ import yaml
 from found_platform.rewriting import ground, language, reading
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.outcome import build, condition
+from found_platform.rewriting.outcome import build, condition, joined
 from found_platform.rewriting.reading import Reading
 from found_platform.settings import Settings
 
@@ -73,6 +73,34 @@ class GroundedRewriter:
 
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
+    clauses, join = reading.clauses(demand)
+    if len(clauses) == 1:
+        return _alone(lake, demand, horizon_days)
+    each = [_alone(lake, clause, horizon_days) for clause in clauses]
+    outcomes = [rewriting.outcome for rewriting in each if rewriting.outcome is not None]
+    doubt = next((rewriting.doubt for rewriting in each if rewriting.doubt), "")
+    outcome, notes = (None, [doubt]) if doubt else joined(outcomes, join)
+    doubt = doubt if outcome else notes[0]
+    matches = {match.text: match for rewriting in each for match in rewriting.matches}
+    return Rewriting(
+        demand=demand,
+        sentences=tuple(dict.fromkeys(sentence for rewriting in each for sentence in rewriting.sentences)),
+        phrases=tuple(dict.fromkeys(phrase for rewriting in each for phrase in rewriting.phrases)),
+        unwanted=tuple(dict.fromkeys(phrase for rewriting in each for phrase in rewriting.unwanted)),
+        matches=tuple(sorted(matches.values(), key=lambda match: (match.negated, -match.similarity))),
+        kinds=tuple(dict.fromkeys(kind for rewriting in each for kind in rewriting.kinds)),
+        horizon_days=outcome.within_days if outcome else None,
+        min_amount=next((rewriting.min_amount for rewriting in each if rewriting.min_amount), None),
+        confidence=min(rewriting.confidence for rewriting in each),
+        note="; ".join(dict.fromkeys(filter(None, [*notes, *(rewriting.note for rewriting in each)]))),
+        by="grounded",
+        outcome=outcome,
+        doubt=doubt,
+    )
+
+
+def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
+    """The rewriting of a demand that joins no others."""
     read = _read(lake, demand)
     limits = floors(lake.encoder.revision)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)

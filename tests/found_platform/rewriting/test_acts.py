@@ -34,6 +34,8 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     ("who is about to leave us", {"will": [{"negated": True}], "among": NOW_HERE}),
     ("accounts about to go dormant", {"will": [{"negated": True}], "among": NOW_HERE}),
     ("customers at risk", {"will": [{"negated": True}], "among": NOW_HERE}),
+    ("customers with a high risk of churn", {"will": [{"negated": True}], "among": NOW_HERE}),
+    ("customers unlikely to come back", {"will": [{"negated": True}], "among": NOW_HERE}),
     ("who will not come back", {"will": [{"negated": True}], "among": NOW_HERE}),
     ("who will cancel their subscription", {"will": [{"negated": True}], "among": NOW_HERE}),
     ("which customers will we lose", {"will": [{"negated": True}], "among": NOW_HERE}),
@@ -59,6 +61,8 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     ("who won't buy anything next month", {"will": [{"do": PAY, "negated": True}], "within_days": 30}),
     ("people who do not buy gold", {"will": [{"do": paid("gold"), "negated": True}]}),
     ("customers who will make no purchases", {"will": [{"do": PAY, "negated": True}]}),
+    ("people unlikely to buy gold", {"will": [{"do": paid("gold"), "negated": True}]}),
+    ("people who will most likely not buy gold", {"will": [{"do": paid("gold"), "negated": True}]}),
     ("people who buy no coffee", {"will": [{"do": paid("coffee"), "negated": True}]}),
     ("who will buy gold but not silver", {"will": [{"do": {"about": "gold", "not_about": "silver", **PAY}}]}),
     # how often
@@ -77,6 +81,8 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
         "who spends at least 500 on travel in the next 3 months",
         {"will": [{"do": paid("travel"), "total": 500.0}], "within_days": 90},
     ),
+    ("customers who'll spend $2,000+ next year", {"will": [{"do": PAY, "total": 2000.0}], "within_days": 365}),
+    ("customers who will spend 500 euros", {"will": [{"do": PAY, "total": 500.0}]}),
     ("customers who will spend more than 200 at once", {"will": [{"do": {**PAY, "min_amount": 200.0}}]}),
     ("customers who will place an order worth over 300", {"will": [{"do": {**PAY, "min_amount": 300.0}}]}),
     ("customers with at least 3 purchases over 100 euros", {"will": [{"do": {**PAY, "min_amount": 100.0}, "times": 3}]}),
@@ -84,10 +90,12 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     # compared with before
     ("who will buy more often than last month", {"will": [{"do": PAY, "more_than_before": "times"}], "within_days": 30}),
     ("who will spend less than before", {"will": [{"do": PAY, "less_than_before": "total"}]}),
+    ("who will buy coffee less often", {"will": [{"do": paid("coffee"), "less_than_before": "times"}]}),
     ("customers who will increase their spending", {"will": [{"do": PAY, "more_than_before": "total"}]}),
     # bringing back
     ("who will return something", {"will": [{"do": {"returned": True}}]}),
     ("people who will send back a coat", {"will": [{"do": {"about": "coat", "returned": True}}]}),
+    ("customers who will not return anything", {"will": [{"do": {"returned": True}, "negated": True}]}),
     ("who will ask for a refund", {"will": [{"do": {"returned": True}}]}),
     # among whom
     ("active customers who will buy coffee", {"will": [{"do": paid("coffee")}], "among": NOW_HERE}),
@@ -121,6 +129,32 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     ),
     ("people in big cities who will buy gold", {"will": [{"do": paid("gold")}], "among": {"where": "city_tier IN ('1')"}}),
     ("women who will churn", {"will": [{"negated": True}], "among": {"where": "gender IN ('female')", **NOW_HERE}}),
+    (
+        "users who haven't logged in for 30 days",
+        {"will": [{"do": OPEN, "negated": True}], "among": {"did": OPEN, "last_days": 30, "negated": True}},
+    ),
+    # several
+    (
+        "who will buy gold or churn",
+        {"will": [{"do": paid("gold")}, {"negated": True}], "join": "or", "among": NOW_HERE},
+    ),
+    (
+        "people who will buy coffee and spend over 100 in total",
+        {"will": [{"do": paid("coffee")}, {"do": PAY, "total": 100.0}]},
+    ),
+    (
+        "customers who will buy gold and will not buy silver",
+        {"will": [{"do": paid("gold")}, {"do": paid("silver"), "negated": True}]},
+    ),
+    (
+        "women who will log in at least 5 times but spend less than before",
+        {
+            "will": [{"do": OPEN, "times": 5}, {"do": PAY, "less_than_before": "total"}],
+            "among": {"where": "gender IN ('female')"},
+        },
+    ),
+    ("people who will not buy gold or order silver", {"will": [{"do": paid("gold"), "negated": True}]}),
+    ("people who buy gold or coffee at least twice", {"will": [{"do": paid("gold"), "times": 2}]}),
     # affinity and value
     ("coffee lovers", {"will": [{"do": {"about": "coffee"}}], "rank": "affinity"}),
     ("people who mostly buy coffee", {"will": [{"do": paid("coffee")}], "rank": "affinity"}),
@@ -210,6 +244,18 @@ def test_words_of_leaving_keeping_and_coming_back_that_have_an_object_are_of_the
 )
 def test_a_language_that_is_not_known_is_named(demand: str, ask: Callable[[str], Rewriting]) -> None:
     assert "demands are read in English and German" in ask(demand).note
+
+
+def test_a_demand_that_contradicts_itself_is_doubtful(ask: Callable[[str], Rewriting]) -> None:
+    rewriting = ask("people who will buy gold and will not buy gold")
+    assert rewriting.outcome is None
+    assert "nobody can do both" in rewriting.doubt
+
+
+def test_of_joined_demands_each_must_be_in_the_data(ask: Callable[[str], Rewriting]) -> None:
+    rewriting = ask("people who will buy a unicorn or churn")
+    assert rewriting.outcome is None
+    assert rewriting.doubt == retrieval.NOTHING
 
 
 def test_a_demand_about_the_past_alone_is_said_to_be_read_as_doing_it_again(ask: Callable[[str], Rewriting]) -> None:
