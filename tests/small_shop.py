@@ -24,14 +24,24 @@ LATER = "zeppelin flight over the lake"
 MAILED = "saddle for horse riding"
 
 
-def made(folder: Path) -> Settings:
+GERMAN = {
+    "Schmuck": ["Goldring", "Goldkette", "Goldarmband", "Silberring", "Silberkette"],
+    "Tierbedarf": ["Katzenstreu", "Katzenfutter", "Hundefutter", "Hundeleine"],
+    "Lebensmittel": ["Kaffeebohnen", "Filterkaffee", "Vollmilch", "Roggenbrot", "Apfelsaft"],
+    "Reisen": ["Flugticket", "Hotelübernachtung", "Städtereise", "Bahnfahrkarte"],
+    "Mode": ["Wintermantel", "Laufschuhe", "Jeanshose", "Parfüm"],
+    "Baby": ["Windeln", "Babynahrung", "Kinderwagen"],
+}
+
+
+def made(folder: Path, goods: dict[str, list[str]] = SHOP) -> Settings:
     """A small lake whose texts are encoded by the bundled encoder; one text is of after the cutoff, one was only mailed."""
     rng = np.random.default_rng(0)
     events = []
     for user in range(40):
         for _ in range(10):
-            category = str(rng.choice(list(SHOP)))
-            items = rng.choice(SHOP[category], 2, replace=False)
+            category = str(rng.choice(list(goods)))
+            items = rng.choice(goods[category], 2, replace=False)
             day = f"2024-01-{1 + int(rng.integers(31)):02d}"
             for item in map(str, items):
                 row = {"user_id": f"u{user}", "event_time": at(day), "text": item, "category": category}

@@ -94,7 +94,9 @@ class Language:
         """A pattern of the file with its placeholders filled."""
         spaced = re.sub(r"\s*\n\s*", "", pattern)
         count = rf"(?P<number>\d+|{alternatives(self.content['numbers'])})"
-        return spaced.replace("{count}", count).replace("{n}", self.number).replace("{unit}", self.unit).replace("{money}", self.money)
+        return (
+            spaced.replace("{count}", count).replace("{n}", self.number).replace("{unit}", self.unit).replace("{money}", self.money)
+        )
 
     def value(self, number: str) -> int:
         """A number that `number` matched."""

@@ -130,7 +130,11 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
     similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
     chosen = _choose(lake, similar) if close >= limits.floor else []
-    unwanted = _choose(lake, against[closeness(lake, unwanted_parts) >= limits.part])
+    in_data = closeness(lake, unwanted_parts) >= limits.part
+    unwanted = _choose(lake, against[in_data])
+    if not in_data.all():
+        lost = ", ".join(f"“{part}”" for part, is_known in zip(read.unwanted, in_data, strict=True) if not is_known)
+        notes.append(f"nothing in the data resembles {lost}, which is left out anyway")
     phrases = [lake.items[i] for i in chosen]
     items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
     by = language.languages()[read.language].at("paying_by")

@@ -39,7 +39,10 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     ("who will not come back", {"will": [{"negated": True}], "among": NOW_HERE}),
     ("who will cancel their subscription", {"will": [{"negated": True}], "among": NOW_HERE}),
     ("which customers will we lose", {"will": [{"negated": True}], "among": NOW_HERE}),
-    ("members who will lapse in the next 90 days", {"will": [{"negated": True}], "within_days": 90, "among": {"did": {}, "last_days": 90}}),
+    (
+        "members who will lapse in the next 90 days",
+        {"will": [{"negated": True}], "within_days": 90, "among": {"did": {}, "last_days": 90}},
+    ),
     ("people who will never buy again", {"will": [{"do": PAY, "negated": True}], "among": {"did": PAY, "last_days": 28}}),
     (
         "customers who will stop buying coffee in the next 60 days",
