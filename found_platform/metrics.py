@@ -89,6 +89,19 @@ def retrieval(scores: Any, owner: Any) -> Retrieval:
     return Retrieval(above, others.sum(1))
 
 
+def gini(scores: Any, amounts: Any) -> float:
+    """The Gini coefficient of amounts (N,) >= 0 in the order of scores (N,), as a part of that in their own order: 1 ranks them
+    perfectly, 0 as chance does. NaN where all amounts are equal."""
+    amounts = np.asarray(amounts, np.float64)
+
+    def area(order: Any) -> float:
+        shares = amounts[np.argsort(-np.asarray(order), kind="stable")].cumsum() / max(amounts.sum(), 1e-12)
+        return float(shares.mean() - (len(amounts) + 1) / (2 * len(amounts)))
+
+    best = area(amounts)
+    return area(scores) / best if abs(best) > 1e-12 else float("nan")
+
+
 def wilson(did: Any, users: Any) -> tuple[Any, Any]:
     """The 95 % Wilson interval of the share `did` of `users`: numbers, or arrays of them."""
     from statsmodels.stats.proportion import proportion_confint

@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from found_platform import index, lake
+from found_platform import index
 from found_platform.audiences import prompts, understanding
 from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.cache import single_flight
@@ -332,10 +331,10 @@ def _score(
     eligible = population.has_history & suppression.allowed(settings, population.keys.arrow, population.cutoff)
     selected = np.ones(len(eligible), bool)
     if where is not None:
-        selected = _selected(settings, population.attributes, where)
+        selected = filters.selected(where, population.attributes, settings.duckdb_memory)
         eligible &= selected
         if replayed is not None:
-            selected_then = _selected(settings, replayed.backtest.attributes, where)
+            selected_then = filters.selected(where, replayed.backtest.attributes, settings.duckdb_memory)
             if selected_then.sum() >= FEW_THEN:
                 curve, within = replayed.backtest.curve(selected_then), within & selected
             else:
@@ -357,24 +356,14 @@ def _score(
         rewriting=rewritten,
         rows=rows,
         scores=scores,
-        probabilities=replayed.probabilities[rows] if replayed and replayed.unit is None else None,
-        expected=replayed.probabilities[rows] * replayed.unit if replayed and replayed.unit is not None else None,
+        probabilities=replayed.probabilities[rows] if replayed and replayed.expected is None else None,
+        expected=replayed.expected[rows] if replayed and replayed.expected is not None else None,
         backtest=replayed.backtest if replayed else None,
         curve=curve,
         within=within,
         base=int(population.has_history.sum()),
         selected=int((population.has_history & selected).sum()),
     )
-
-
-def _selected(settings: Settings, attributes: pa.Table, where: filters.Filter) -> np.ndarray:
-    """(N,) bool: whom a filter selects of those (N rows) whose attributes these are."""
-    clause, parameters = where.to_duckdb()
-    mask = np.zeros(len(attributes), bool)
-    with lake.connect(settings.duckdb_memory) as con:
-        con.register("users", attributes.append_column("row", pa.array(np.arange(len(attributes)))))
-        mask[con.execute(f"SELECT row FROM users WHERE {clause}", parameters).fetchnumpy()["row"]] = True
-    return mask
 
 
 def _search(

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
+from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.lake import quote
 
@@ -143,6 +145,16 @@ def parse(text: str, columns: pa.Schema) -> Filter:
         ) from None
     except RecursionError:
         raise BadInput(f"The filter {_short(text)!r} cannot be read: its parentheses are nested too deeply.") from None
+
+
+def selected(where: Filter, table: pa.Table, duckdb_memory: str) -> np.ndarray:
+    """(N,) bool: which rows of a table of filter columns a filter selects."""
+    clause, parameters = where.to_duckdb()
+    mask = np.zeros(len(table), bool)
+    with lake.connect(duckdb_memory) as con:
+        con.register("users", table.append_column("row", pa.array(np.arange(len(table)))))
+        mask[con.execute(f"SELECT row FROM users WHERE {clause}", parameters).fetchnumpy()["row"]] = True
+    return mask
 
 
 def to_duckdb(where: Filter | Sequence[Any] | None) -> tuple[str, list[Value]]:

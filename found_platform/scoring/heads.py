@@ -1,7 +1,7 @@
 """The heads of replay: small models on given features, with labels between 0 and 1; and how well chances came true. Pure."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +58,22 @@ class Head:
             return self.trees.predict(features)
         with side_by_side() as pool:
             return np.concatenate(list(pool.map(self.trees.predict, np.array_split(features, -(-len(features) // ROWS)))))
+
+
+@dataclass(frozen=True)
+class Committee:
+    """The mean log-odds of several heads, each of some of the columns: what one is misled by, the others are not."""
+
+    members: tuple[tuple[np.ndarray, Head], ...]
+
+    @classmethod
+    def fit(cls, features: np.ndarray, labels: np.ndarray, columns: Sequence[np.ndarray]) -> Self:
+        """From features (N, F), labels (N,) and the columns that each head reads."""
+        return cls(tuple((some, Head.fit(features[:, some], labels)) for some in columns))
+
+    def odds(self, features: np.ndarray) -> np.ndarray:
+        """(N,) log-odds for features (N, F)."""
+        return np.mean([head.odds(features[:, some]) for some, head in self.members], 0)
 
 
 @contextmanager

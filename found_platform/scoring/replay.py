@@ -12,7 +12,6 @@ fitted and weighed on the users of the held-out fold alone.
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -25,9 +24,10 @@ from found_platform.cache import single_flight
 from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
-from found_platform.scoring import heads, threads
-from found_platform.scoring.acts import TRACE
-from found_platform.scoring.heads import Bin, Head, OperatingPoint, Residual
+from found_platform.metrics import gini
+from found_platform.scoring import heads, rhythm, threads
+from found_platform.scoring.acts import TRACE, Doing
+from found_platform.scoring.heads import Bin, Committee, Head, OperatingPoint, Residual
 from found_platform.scoring.matching import SAME, Matching
 from found_platform.scoring.population import Population
 
@@ -53,9 +53,6 @@ ELSEWHERE = 0.25
 """What a match counts that was not done in the way asked for: looking is no buying, and says something."""
 
 ALL = slice(None)
-
-Happened = Callable[[np.ndarray], np.ndarray]
-"""See `Task.happened`."""
 
 FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
@@ -83,7 +80,7 @@ class Replayed:
         matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
         basis: what the scores were computed from.
         about: (U,) bool, of whom it is asked; None for everybody.
-        unit: what a probability of 1 stands for, where it is no chance but an expectation: an amount, or a whole.
+        expected: (U,) the share of their acts or the amount that users are ranked by; None where it is a chance.
     """
 
     scores: np.ndarray
@@ -96,7 +93,7 @@ class Replayed:
     matching: Matching
     basis: "Basis"
     about: np.ndarray | None = None
-    unit: float | None = None
+    expected: np.ndarray | None = None
 
     def event_values(self, events: Past) -> np.ndarray:
         """(N,) how much of what matches each event is, newer ones weighing more."""
@@ -115,12 +112,15 @@ class Backtest:
     Attributes:
         attributes: (N rows) activity features and attributes of the users when that window began.
         odds: (N,) calibrated log-odds.
-        did: (N,) bool, who did it in that window.
+        did: (N,) bool, who did it in that window; by affinity or value, who was among the best.
+        expected, observed: (N,) the share or the amount that was predicted, and that came; None where chances are asked.
     """
 
     attributes: pa.Table
     odds: np.ndarray
     did: np.ndarray
+    expected: np.ndarray | None = None
+    observed: np.ndarray | None = None
 
     def curve(self, selected: np.ndarray | slice = ALL) -> tuple[OperatingPoint, ...]:
         """The operating points of the users who are `selected` (N,) bool."""
@@ -128,15 +128,22 @@ class Backtest:
 
     @property
     def reliability(self) -> tuple[Bin, ...]:
-        """Predicted chances against the share of users who did it."""
+        """Predicted chances against the share of users who did it; or shares and amounts against those that came, by tenths."""
+        if self.expected is not None and self.observed is not None:
+            return heads.reliability(self.expected, self.observed)
         return heads.reliability(heads.chance(self.odds), self.did)
+
+    @property
+    def gini(self) -> float | None:
+        """The Gini coefficient of the ranking by value, as a part of that of the best ranking; None where chances are asked."""
+        return None if self.observed is None else gini(self.odds, self.observed)
 
 
 @dataclass(frozen=True)
 class Basis:
     """A head, the features (U, F) it scored, the columns of each group of them, and what learned vectors added (U,)."""
 
-    head: Head
+    head: Head | Committee
     features: np.ndarray
     groups: dict[str, list[int]]
     added: np.ndarray
@@ -271,6 +278,17 @@ class Replay:
     def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
+    def rhythm_of_everything(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+        """(U, R) how often and how much users did anything; at the cutoff it is kept for the demands that follow."""
+        if chosen is None:
+            return self._current_rhythm
+        own = self.past.at(chosen[self.past.user] & ~self.past.exposed)
+        return rhythm.features(Doing(own, np.ones(len(own.user)), own), day, self.days, self.past.first_day)
+
+    @cached_property
+    def _current_rhythm(self) -> np.ndarray:
+        return self.rhythm_of_everything(self.past.day, np.ones(self.past.users, bool))
+
     def answer(self, task: "Task") -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
@@ -287,8 +305,8 @@ class Replay:
             features = np.hstack([m.features[learners], own])
             lessons.append(Lessons(rows, features, labels[m.day][rows], m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
-        (head, slope, start), of_ended = _fits(task.happened, lessons, ended)
-        odds, weight = _backtest(task.happened, of_ended, ended, lessons[0])
+        (head, slope, start), of_ended = _fits(task, lessons, ended)
+        odds, weight = _backtest(task, of_ended, ended, lessons[0])
         features = np.hstack([self._current_features, task.features(self.past.day, None)])
         added = np.zeros(len(features))
         if weight:
@@ -300,7 +318,7 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            backtest=Backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, task.did(lessons[0].labels)),
+            backtest=task.backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, lessons[0].labels),
             learned=weight,
             matching=task.matching,
             basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._current_features.shape[1])), added),
@@ -336,12 +354,16 @@ class Task(Protocol):
         """How many of the columns of features belong to each group, in their order."""
         ...
 
+    def fit(self, features: np.ndarray, labels: np.ndarray) -> Head | Committee:
+        """A head of what is known, as `Replay` joins it, and of its features."""
+        ...
+
     def happened(self, labels: np.ndarray) -> np.ndarray:
         """(N,) what log-odds are held against, 0 to 1."""
         ...
 
-    def did(self, labels: np.ndarray) -> np.ndarray:
-        """(N,) bool, whom an audience would be right to hold."""
+    def backtest(self, attributes: pa.Table, odds: np.ndarray, labels: np.ndarray) -> Backtest:
+        """What was predicted (N,) of the newest window beside what came of it."""
         ...
 
 
@@ -393,11 +415,17 @@ class Texts:
         """See `Task`."""
         return {"matches": columns}
 
+    def fit(self, features: np.ndarray, labels: np.ndarray) -> Head | Committee:
+        """See `Task`."""
+        return Head.fit(features, labels)
+
     def happened(self, labels: np.ndarray) -> np.ndarray:
         """See `Task`: done or not."""
         return labels >= 0.5
 
-    did = happened
+    def backtest(self, attributes: pa.Table, odds: np.ndarray, labels: np.ndarray) -> Backtest:
+        """See `Task`."""
+        return Backtest(attributes, odds, labels >= 0.5)
 
     def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
         """See `Task`."""
@@ -431,7 +459,7 @@ def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
     return np.log1p(np.abs(values)) * np.sign(values)
 
 
-def _fits(happened: Happened, *taught: list[Lessons]) -> list[tuple[Head, float, float]]:
+def _fits(task: Task, *taught: list[Lessons]) -> list[tuple[Head | Committee, float, float]]:
     """For each list of lessons a head, and how its log-odds become those of doing it.
 
     A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
@@ -440,20 +468,20 @@ def _fits(happened: Happened, *taught: list[Lessons]) -> list[tuple[Head, float,
     rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.labels for x in some])) for some in taught]
     halves = [np.concatenate([x.rows for x in some]) % 2 == 0 for some in taught]
     with heads.side_by_side() as pool:
-        wholes = [pool.submit(Head.fit, features, labels) for features, labels in rows]
+        wholes = [pool.submit(task.fit, features, labels) for features, labels in rows]
         parts = [
-            [pool.submit(Head.fit, features[part], labels[part]) for part in (half, ~half)]
+            [pool.submit(task.fit, features[part], labels[part]) for part in (half, ~half)]
             for (features, labels), half in zip(rows, halves, strict=True)
         ]
     fits = []
     for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
         odds = np.empty(len(labels))
         odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        fits.append((whole.result(), *heads.scale(odds, happened(labels))))
+        fits.append((whole.result(), *heads.scale(odds, task.happened(labels))))
     return fits
 
 
-def _residual(lessons: list[Lessons], head: Head) -> Residual:
+def _residual(lessons: list[Lessons], head: Head | Committee) -> Residual:
     """What the learned vectors of held-out users add to a head."""
     features = np.concatenate([x.features[x.held] for x in lessons])
     labels = np.concatenate([x.labels[x.held] for x in lessons])
@@ -461,11 +489,11 @@ def _residual(lessons: list[Lessons], head: Head) -> Residual:
 
 
 def _backtest(
-    happened: Happened, fitted: tuple[Head, float, float], ended: list[Lessons], newest: Lessons
+    task: Task, fitted: tuple[Head | Committee, float, float], ended: list[Lessons], newest: Lessons
 ) -> tuple[np.ndarray, float]:
     """Log-odds (N,) of the newest window by a head of earlier ones, and the weight of learned vectors that predicts it best."""
     head, slope, start = fitted
-    did = happened(newest.labels)
+    did = task.happened(newest.labels)
     odds = slope * head.odds(newest.features) + start
     weight = 0.0
     if newest.held.any() and all(x.held.any() for x in ended):

@@ -1,0 +1,108 @@
+"""What tells how much of what users do will be of a kind, whatever they do of it: shares so far, and their taste.
+
+A share of a few acts is mostly chance, so it is shrunk towards the share of everybody. Taste is what else users do: the mean of the
+texts of their acts in the frozen space, and the mix of categories, each reduced to a few directions (principal components, a
+truncated SVD) that are found in the past alone.
+"""
+
+import numpy as np
+
+from found_platform.cache import single_flight
+from found_platform.index.past import Past
+from found_platform.scoring.acts import Doing
+from found_platform.scoring.population import Population
+
+BACK = (28, 91, 100_000)
+"""Days back over which shares are counted."""
+
+DECAYS = (30.0, 120.0)
+"""Days over which an act fades in a share."""
+
+FEW, MANY = 3.0, 20.0
+"""Acts of everybody's mix that are added to a user's own: two strengths of belief that users differ."""
+
+DIRECTIONS = 24
+"""Directions of taste, of texts and of categories each; chosen on a development population of the simulator."""
+
+FADE = 180.0
+"""Days over which an act fades in the mix of categories."""
+
+
+def shares(doing: Doing, day: int) -> np.ndarray:
+    """(U, S) float32, logs: which share of the acts known by a day was of the kind, shrunk."""
+    known = doing.events.known < day
+    events, weights = doing.events.at(known), doing.weights[known]
+    base = doing.kept.at(doing.kept.known < day)
+    age, base_age = day - events.happened, day - base.happened
+    usual = float(weights.sum()) / max(1, len(base.user))
+    columns = []
+    for back in BACK:
+        done = events.sum_by_user(weights * (age <= back))
+        acts = np.bincount(base.user[base_age <= back], minlength=base.users)
+        columns += [(done + prior * usual) / (acts + prior) for prior in (FEW, MANY)]
+    for decay in DECAYS:
+        done = events.sum_by_user(weights * np.exp(-age / decay))
+        columns.append((done + FEW * usual) / (base.sum_by_user(np.exp(-base_age / decay)) + FEW))
+    return np.log(np.maximum(np.stack(columns, 1), 1e-9)).astype(np.float32)
+
+
+class Taste:
+    """Directions of taste, found in what was known by a day, and where users stand in them at any day."""
+
+    def __init__(self, population: Population, day: int):
+        past = population.past
+        self._own = past.at(~past.exposed)
+        known = self._own.at(self._own.known < day)
+        self._texts = _principal(population.states.frozen_texts, np.bincount(known.text, minlength=len(past.texts)))
+        self._categories = len(population.states.values["category"])
+        self._mix = _directions(self._counts(known, day)) if self._categories > DIRECTIONS else None
+
+    def of_texts(self, day: int) -> np.ndarray:
+        """(U, K) float32: the mean of the texts of a user's acts, shrunk towards everybody's."""
+        known = self._own.at(self._own.known < day)
+        acts = np.bincount(known.user, minlength=known.users) + FEW
+        return np.stack([known.sum_by_user(column[known.text]) / acts for column in self._texts.T], 1).astype(np.float32)
+
+    def of_categories(self, day: int) -> np.ndarray:
+        """(U, K) float32: the mix of categories; no columns where there are too few of them."""
+        if self._mix is None:
+            return np.empty((self._own.users, 0), np.float32)
+        counts = self._counts(self._own.at(self._own.known < day), day)
+        return (np.asarray(counts @ self._mix.T) / (_lengths(counts) + 1.0)[:, None]).astype(np.float32)
+
+    def _counts(self, events: Past, day: int):
+        """(U, C) sparse: how much everybody did of each category, newer acts more, on a log scale."""
+        from scipy.sparse import csr_matrix
+
+        told = events.at(events.category >= 0)
+        weights = np.exp((told.happened - day) / FADE)
+        counts = csr_matrix((weights, (told.user, told.category)), shape=(told.users, self._categories))
+        counts.data = np.log1p(counts.data)
+        return counts
+
+
+@single_flight(4)
+def taste(population: Population, day: int) -> Taste:
+    """The taste of a population, kept for the demands that follow."""
+    return Taste(population, day)
+
+
+def _principal(vectors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(T, K) vectors (T, E), centred, in the directions in which events (`counts` of each text) differ the most."""
+    total = max(1, counts.sum())
+    centred = vectors - (counts @ vectors) / total
+    _, directions = np.linalg.eigh((centred * counts[:, None]).T @ centred / total)
+    return centred @ directions[:, ::-1][:, :DIRECTIONS]
+
+
+def _directions(counts) -> np.ndarray:
+    """(K, C) the directions in which the mix of users differs the most."""
+    from scipy.sparse import diags
+    from sklearn.utils.extmath import randomized_svd
+
+    unit = diags(1 / np.maximum(_lengths(counts), 1e-6)) @ counts
+    return randomized_svd(unit, DIRECTIONS, random_state=0)[2]
+
+
+def _lengths(counts) -> np.ndarray:
+    return np.sqrt(np.asarray(counts.multiply(counts).sum(1)).ravel())
