@@ -8,7 +8,6 @@ from found_platform.rewriting import acts
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
 
-
 JOINS: tuple[Literal["and", "or"], ...] = ("and", "or")
 
 
