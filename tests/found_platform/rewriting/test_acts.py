@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from small_shop import CUTOFF
+import yaml
+from small_shop import CUTOFF, documented
 
-from found_platform.outcomes import document
+from found_platform.outcomes import document, parse
 from found_platform.rewriting import Rewriting, ground, retrieval
 from found_platform.settings import Settings
 
@@ -205,6 +206,25 @@ def test_what_is_demanded_of_acts(demand: str, expected: dict[str, Any], ask: Ca
     assert rewriting.outcome is not None, rewriting.doubt
     assert named(document.as_data(rewriting.outcome), expected) == expected
     assert rewriting.doubt == ""
+
+
+@pytest.mark.parametrize(("demand", "written"), documented(0))
+def test_the_documented_demands_become_what_is_written(demand: str, written: str, ask: Callable[[str], Rewriting]) -> None:
+    assert ask(demand).outcome == parse(yaml.safe_load(written))
+
+
+def test_thirty_demands_are_documented() -> None:
+    assert len(documented(0)) == 30
+
+
+def test_the_example_of_the_documentation_is_what_its_sentence_becomes(ask: Callable[[str], Rewriting]) -> None:
+    outcome = ask("active customers who will buy coffee at least three times in the next two weeks").outcome
+    assert outcome is not None
+    assert document.as_data(outcome) == {
+        "will": [{"do": {"about": ["ground coffee"], **PAY}, "times": 3}],
+        "within_days": 14,
+        "among": NOW_HERE,
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import small_shop
+import yaml
 
 from found_platform import rewriting
 from found_platform.channels import channels
-from found_platform.outcomes import document
+from found_platform.outcomes import document, parse
 from found_platform.rewriting import Rewriting, reading
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import languages
@@ -164,6 +165,11 @@ def test_german_demands_about_acts_become_outcomes(demand: str, expected: dict[s
                 assert part[key]["channels"] == ["pay_bill"]
                 part[key] = next(word for word in ("Kaffee", "Gold", "Silber") if word.lower() in part[key]["about"][0].lower())
     assert content == expected
+
+
+@pytest.mark.parametrize(("demand", "written"), small_shop.documented(1))
+def test_the_documented_german_demands_become_what_is_written(demand: str, written: str, ask: Callable[[str], Rewriting]) -> None:
+    assert ask(demand).outcome == parse(yaml.safe_load(written))
 
 
 def test_what_a_german_demand_leaves_out_and_the_data_does_not_have_is_named(ask: Callable[[str], Rewriting]) -> None:
