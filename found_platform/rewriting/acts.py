@@ -78,7 +78,7 @@ class _Reader:
         more, less = self._compared("more"), self._compared("less")
         is_total, is_once = self._take("acts", "total") is not None, self._take("acts", "once") is not None
         before = self._before()
-        lapse, stop = self._take("acts", "lapse") is not None, self._take("acts", "stop") is not None
+        (lapse, lapse_denied), (stop, stop_denied) = self._ends("lapse"), self._ends("stop")
         negated = self._take("acts", "nothing") is not None or self._negated()
         rate = self._rate()
         days, times = self._count("days"), rate[0] if rate else self._count("times")
@@ -94,8 +94,9 @@ class _Reader:
         active, inactive = self._take("acts", "active") is not None, self._take("acts", "inactive") is not None
         no_more = self._take("acts", "no_more") is not None if negated else False
         lapse = lapse or (negated and (no_more or again))
-        if before is None and (lapse or stop or active or inactive):
-            before = Before("", None, negated=inactive, is_anything=(active or inactive) and not (lapse or stop))
+        stays = lapse_denied or stop_denied
+        if before is None and (lapse or stop or stays or active or inactive):
+            before = Before("", None, negated=inactive, is_anything=(active or inactive) and not (lapse or stop or stays))
         every = self._every()
         is_anything = self._find("acts", "at_all") is not None
         acts = Acts(
@@ -120,6 +121,19 @@ class _Reader:
             return acts
         self._take("acts", "at_all")
         return replace(acts, is_anything=is_anything, taken=" ".join(self.taken))
+
+    def _ends(self, name: str) -> tuple[bool, bool]:
+        """Whether it is said to come to an end, and whether that is denied."""
+        match = self._find("acts", name)
+        if not match:
+            return False, False
+        denied = self.language.pattern("acts", "denied").search(self.text[: match.start()])
+        if denied and match[0].split()[0] not in denied[0].split():
+            self.text = f"{self.text[: denied.start()]} {self.text[match.start() :]}"
+            self._take("acts", name)
+            return False, True
+        self._take("acts", name)
+        return True, False
 
     def _compared(self, name: str) -> Literal["times", "total"] | None:
         """Which quantity is to be more, or less, than before."""

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
+from found_platform.rewriting import language
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.reading import Named, Reading
@@ -95,6 +96,19 @@ def joined(outcomes: Sequence[Outcome], join: Literal["and", "or"]) -> tuple[Out
         return Outcome(will=will, join=join, within_days=max(spans, default=None), among=among), notes
     except ValidationError as error:
         return None, [f"the demand cannot be: {error.errors()[0]['msg'].removeprefix('Value error, ')}"]
+
+
+def meant(outcomes: Sequence[Outcome], clauses: Sequence[str]) -> list[Outcome]:
+    """The outcomes of clauses, in which "it" is what the clause before is about."""
+    resolved: list[Outcome] = []
+    for outcome, clause in zip(outcomes, clauses, strict=False):
+        act = outcome.will[0].do
+        about = resolved[-1].will[0].do.about if resolved else ()
+        if about and not act.about and language.told_by(clause)[0].pattern("it").search(clause):
+            statement = outcome.will[0].model_copy(update={"do": act.model_copy(update={"about": about})})
+            outcome = outcome.model_copy(update={"will": (statement, *outcome.will[1:])})
+        resolved.append(outcome)
+    return resolved
 
 
 def _times(said: Acts, days: int) -> int | None:

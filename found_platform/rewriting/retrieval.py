@@ -13,7 +13,7 @@ import yaml
 from found_platform.rewriting import ground, language, reading
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.outcome import build, condition, joined
+from found_platform.rewriting.outcome import build, condition, joined, meant
 from found_platform.rewriting.reading import Reading
 from found_platform.settings import Settings
 
@@ -34,6 +34,7 @@ COMMON = 0.1
 """Without a word that says how, the kinds that hold this share of the events of the phrases."""
 SHOWN = 8
 
+NAMELESS = "the demand names nothing to look for"
 NOTHING = "nothing in the data resembles this demand"
 
 
@@ -77,7 +78,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     if len(clauses) == 1:
         return _alone(lake, demand, horizon_days)
     each = [_alone(lake, clause, horizon_days) for clause in clauses]
-    outcomes = [rewriting.outcome for rewriting in each if rewriting.outcome is not None]
+    outcomes = meant([rewriting.outcome for rewriting in each if rewriting.outcome is not None], clauses)
     doubt = next((rewriting.doubt for rewriting in each if rewriting.doubt), "")
     outcome, notes = (None, [doubt]) if doubt else joined(outcomes, join)
     doubt = doubt if outcome else notes[0]
@@ -108,7 +109,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     close, doubt = 0.0, ""
     if not parts:
         if not read.is_about_acts:
-            doubt = "the demand names nothing to look for"
+            doubt = "the demand says who they are and nothing of what they will do" if read.attributes else NAMELESS
             notes.append(doubt)
     else:
         close = float(closeness(lake, whole[None])[0])
