@@ -120,7 +120,9 @@ def clauses(demand: str) -> tuple[list[str], Literal["and", "or"]]:
 def _are_two(first: Reading, second: Reading, join: Literal["and", "or"]) -> bool:
     """Whether each of two halves is a demand of its own, and at least one is more than doing something."""
     denies = second.acts.negated and bool(first.kinds)
-    if not ((first.parts or first.is_measured or denies) and (first.kinds or first.is_measured) and (second.kinds or second.has_verb)):
+    if not (
+        (first.parts or first.is_measured or denies) and (first.kinds or first.is_measured) and (second.kinds or second.has_verb)
+    ):
         return False
     if join == "or" and first.acts.negated and not first.acts.lapse and not second.acts.negated:
         return False  # "will not buy gold or order silver" negates both

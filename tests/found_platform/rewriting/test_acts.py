@@ -61,7 +61,11 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
         "customers who won't buy coffee any more",
         {"will": [{"do": paid("coffee"), "negated": True}], "among": {"did": paid("coffee"), "last_days": 28}},
     ),
+    ("customers about to switch to a competitor", {"will": [{"negated": True}], "among": NOW_HERE}),
+    ("customers who will not churn", {"will": [{"do": {}}], "among": NOW_HERE}),
     # not doing it
+    ("everyone except those who buy coffee", {"will": [{"do": paid("coffee"), "negated": True}]}),
+    ("who will not spend more than 100", {"will": [{"do": PAY, "total": 100.0, "negated": True}]}),
     ("who won't buy anything next month", {"will": [{"do": PAY, "negated": True}], "within_days": 30}),
     ("people who do not buy gold", {"will": [{"do": paid("gold"), "negated": True}]}),
     ("customers who will make no purchases", {"will": [{"do": PAY, "negated": True}]}),
@@ -95,6 +99,12 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     ("who will buy more often than last month", {"will": [{"do": PAY, "more_than_before": "times"}], "within_days": 30}),
     ("who will spend less than before", {"will": [{"do": PAY, "less_than_before": "total"}]}),
     ("who will buy coffee less often", {"will": [{"do": paid("coffee"), "less_than_before": "times"}]}),
+    (
+        "who will spend more on travel than last year",
+        {"will": [{"do": paid("travel"), "more_than_before": "total"}], "within_days": 365},
+    ),
+    ("customers whose orders will go up", {"will": [{"do": PAY, "more_than_before": "times"}]}),
+    ("customers whose spending will drop", {"will": [{"do": PAY, "less_than_before": "total"}]}),
     ("customers who will increase their spending", {"will": [{"do": PAY, "more_than_before": "total"}]}),
     # bringing back
     ("who will return something", {"will": [{"do": {"returned": True}}]}),
@@ -137,7 +147,14 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
         "users who haven't logged in for 30 days",
         {"will": [{"do": OPEN, "negated": True}], "among": {"did": OPEN, "last_days": 30, "negated": True}},
     ),
+    ("women who buy perfume for men", {"will": [{"do": paid("perfume")}], "among": {"where": "gender IN ('female')"}}),
+    ("people who will spend over 50", {"will": [{"do": PAY, "total": 50.0}]}),
     # several
+    (
+        "customers who search for gold but do not buy it",
+        {"will": [{"do": {"about": "gold", "channels": ["search"]}}, {"do": paid("gold"), "negated": True}]},
+    ),
+    ("people who visit the app but never buy", {"will": [{"do": OPEN}, {"do": PAY, "negated": True}]}),
     (
         "who will buy gold or churn",
         {"will": [{"do": paid("gold")}, {"negated": True}], "join": "or", "among": NOW_HERE},
@@ -163,6 +180,8 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     ("coffee lovers", {"will": [{"do": {"about": "coffee"}}], "rank": "affinity"}),
     ("people who mostly buy coffee", {"will": [{"do": paid("coffee")}], "rank": "affinity"}),
     ("who buys nothing but coffee", {"will": [{"do": paid("coffee")}], "rank": "affinity"}),
+    ("who only buys coffee", {"will": [{"do": paid("coffee")}], "rank": "affinity"}),
+    ("customers who will spend a lot", {"will": [{"do": PAY}], "rank": "value"}),
     ("our best customers", {"will": [{"do": {}}], "rank": "value"}),
     ("the biggest spenders on travel", {"will": [{"do": paid("travel")}], "rank": "value"}),
 ]
@@ -287,6 +306,12 @@ def test_a_demand_about_the_past_alone_is_said_to_be_read_as_doing_it_again(ask:
     assert rewriting.outcome.among.last_days == 30
     assert rewriting.outcome.will[0].do == rewriting.outcome.among.did
     assert "the past alone" in rewriting.note
+
+
+def test_who_somebody_is_alone_is_no_demand(ask: Callable[[str], Rewriting]) -> None:
+    rewriting = ask("female customers")
+    assert rewriting.outcome is None
+    assert "nothing of what they will do" in rewriting.doubt
 
 
 def test_bringing_back_is_doubtful_where_nothing_ever_was(rewrite: Callable[[str], Rewriting]) -> None:

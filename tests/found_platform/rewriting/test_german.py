@@ -93,6 +93,13 @@ def test_what_is_left_out_does_not_take_the_verb_with_it() -> None:
     assert (read.parts, read.unwanted, read.kinds) == (("gold",), ("silber",), BUY)
 
 
+def test_an_end_that_is_denied_is_none() -> None:
+    read = reading.read("Kunden, die nicht abwandern")
+    assert read.acts.before is not None
+    assert not read.acts.negated
+    assert not read.acts.lapse
+
+
 def test_the_past_ends_with_its_verb() -> None:
     read = reading.read("Haushalte, die in den letzten zwei Monaten Kaffee gekauft haben und bald aufhören")
     assert read.acts.before is not None
