@@ -56,7 +56,7 @@ class FoundUser:
 @dataclass(frozen=True)
 class Audience:
     """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
-    `aligned` asks it as it stands, and a prompt has none. `outcome` is what was asked, as plain data, where the log was asked;
+    `aligned` asks it as it stands, and a prompt has none. `outcome` is what was asked, as plain data, and `asked` in words;
     `warning` says why it may be no answer to the sentence; `note` why there is nobody, where there is nobody."""
 
     query: str
@@ -71,6 +71,7 @@ class Audience:
     users: list[FoundUser] = field(default_factory=list)
     note: str | None = None
     outcome: dict[str, Any] | None = None
+    asked: str | None = None
     warning: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,6 +150,13 @@ def check(question: Question) -> None:
         raise BadInput(f"--rank is {question.rank!r}: a sentence or an outcome is ranked by {', '.join(RANKS)}.")
     if question.horizon_days is not None and question.horizon_days < 1:
         raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
+
+
+def check_understood(settings: Settings, question: Question) -> None:
+    """Raises BadInput for a sentence that is not understood in what is published, unless it is asked anyway."""
+    check(question)
+    if question.prompt is None and scorers.get(question.mode).rewrites:
+        understanding.understood(_population(settings, index.live(settings)), question)
 
 
 def _filter(population: Population, question: Question, outcome: Outcome | None = None) -> filters.Filter | None:
@@ -242,6 +250,7 @@ def find(
         ],
         note=note,
         outcome=None if demand.outcome is None else document.as_data(demand.outcome),
+        asked=understanding.asked(demand, question, settings),
         warning=understanding.warning(rewritten),
     )
     options = {

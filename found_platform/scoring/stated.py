@@ -47,6 +47,15 @@ def check(outcome: Outcome, span_days: int) -> None:
         raise BadInput(f"`among` looks {last} days back, and the past is {span_days} days long: ask for fewer.")
 
 
+def came_true(population: Population, outcome: Outcome, day: int, days: int) -> np.ndarray:
+    """(U,) bool: for whom an outcome came true in the `days` from a day on, in a population whose past reaches beyond them."""
+    each = []
+    for statement in outcome.will:
+        doing = acts.resolve(population, statement.do, match(population, statement.do))
+        each.append(acts.measured(statement, doing, day, days, outcome.within_days or days) != statement.negated)
+    return reduce(np.logical_and if outcome.join == "and" else np.logical_or, each)
+
+
 class ByChance:
     """The chance that the statements come true.
 
@@ -259,6 +268,10 @@ def rhythm_in_words(population: Population, outcome: Outcome, rows: np.ndarray) 
             words[row] = "never did it so far"
             continue
         last, gap = (round(float(of_user[column[name]])) for name in ("recency", "mean_gap"))
-        usual = f", every {gap:,} days on average" if days > 1 else ""
-        words[row] = f"did it on {days:,} days so far{usual}, last {last:,} days ago"
+        usual = f", every {_days(gap)} on average" if days > 1 else ""
+        words[row] = f"did it on {_days(days)} so far{usual}, last {_days(last)} ago"
     return words
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"
