@@ -2,12 +2,16 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
+from found_platform.outcomes.outcome import MOST_STATEMENTS
 from found_platform.rewriting import acts
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
 
+MOST_JOINTS = 4
+"""Words of joining that are tried in a demand; who writes more of them enumerates."""
 JOINS: tuple[Literal["and", "or"], ...] = ("and", "or")
 
 
@@ -102,17 +106,17 @@ def read(demand: str) -> Reading:
     )
 
 
-def clauses(demand: str) -> tuple[list[str], Literal["and", "or"]]:
+def clauses(demand: str, most: int = MOST_STATEMENTS) -> tuple[list[str], Literal["and", "or"]]:
     """The demands that a demand joins, and by which word. An enumeration of goods, or of ways to do one thing, is one demand."""
     language, _ = told_by(demand)
     text = language.plain(demand)
     before = read(text).acts.before
-    if before is None or not before.clause:
+    if most > 1 and (before is None or not before.clause):
         for join in JOINS:
-            for match in language.pattern("acts", "joints", join).finditer(text):
+            for match in islice(language.pattern("acts", "joints", join).finditer(text), MOST_JOINTS):
                 first, second = text[: match.start()], f"{language.at('pronoun')} {text[match.end() :]}"
                 if _are_two(read(first), read(second), join):
-                    more, further = clauses(second)
+                    more, further = clauses(second, most - 1)
                     return [first, *(more if further == join else [second])], join
     return [text], "and"
 

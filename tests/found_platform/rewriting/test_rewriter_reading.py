@@ -1,5 +1,7 @@
 """Reading a demand: what it names and leaves out, when, and how much."""
 
+import time
+
 import pytest
 
 from found_platform.rewriting import reading
@@ -96,3 +98,10 @@ def test_an_upper_limit_is_said_not_to_be_used() -> None:
     assert read.parts == ("coffee",)
     assert read.min_amount is None
     assert "upper limit" in read.notes[0]
+
+
+@pytest.mark.parametrize("words", ["or ", "und ", "who will buy gold and ", "1,"])
+def test_a_demand_as_long_as_may_be_is_soon_read(words: str) -> None:
+    began = time.monotonic()
+    reading.clauses((words * 1000)[:1000])
+    assert time.monotonic() - began < 20  # a second or two; it was over a minute when every word of joining was tried
