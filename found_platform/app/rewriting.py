@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from found_platform import outcomes
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import parse_day
@@ -33,13 +34,14 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class Understood:
-    """What a demand is understood as, in the data before the cutoff."""
+    """What a demand is understood as, in the data before the cutoff; `in_words` says the outcome, where there is one."""
 
     rewriting: "Rewriting"
     cutoff: dt.date
+    in_words: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**self.rewriting.as_dict(), "cutoff": self.cutoff}
+        return {**self.rewriting.as_dict(), "cutoff": self.cutoff, "in_words": self.in_words}
 
 
 @use_case(Effect.READS)
@@ -54,11 +56,20 @@ def rewrite(context: Context, request: Rewrite) -> Understood:
         raise BadInput("Say --llm with a model on this machine, or --endpoint with --model.")
     settings, day = context.settings, _cutoff(context, request.cutoff)
     named = rewriting.llm(settings, day, llm or model, endpoint, request.allow_host) if llm or endpoint else None
-    return Understood((named or rewriting.chosen(settings, day)).rewrite(demand), day)
+    rewritten = (named or rewriting.chosen(settings, day)).rewrite(demand)
+    in_words = outcomes.describe(rewritten.outcome, settings.horizon_days) if rewritten.outcome else None
+    return Understood(rewritten, day, in_words)
+
+
+def outcome_yaml(understood: Understood) -> str:
+    """The outcome as `--outcome FILE` reads it. Raises BadInput where the demand was not understood."""
+    if understood.rewriting.outcome is None:
+        raise BadInput(f"“{understood.rewriting.demand}” was not understood: {understood.rewriting.doubt}.")
+    return outcomes.as_yaml(understood.rewriting.outcome)
 
 
 def in_short(rewriting: "Rewriting") -> list[str]:
-    """A rewriting in a few lines, for those who asked for users."""
+    """What a sentence was taken to be about, in a few lines, for those who asked for users."""
     lines = [f"understood as: {' '.join(rewriting.sentences)}"] if rewriting.sentences else []
     used = {m.text: f"{m.text} {m.similarity:.2f}" for m in rewriting.matches if not m.negated and m.text in rewriting.phrases}
     near = used.values() or [f"{m.text} {m.similarity:.2f}" for m in rewriting.matches if not m.negated][:NEAREST]

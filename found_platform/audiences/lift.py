@@ -12,12 +12,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from found_platform import lake, metrics
+from found_platform import lake, metrics, outcomes
 from found_platform.audiences import membership, specification
 from found_platform.audiences.membership import Refresh
 from found_platform.contract import CHANNELS, OWN_ACT, normalise_text
 from found_platform.errors import BadInput
+from found_platform.index.past import day_of
+from found_platform.outcomes import Outcome
 from found_platform.privacy import audit
+from found_platform.scoring import stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
@@ -85,6 +88,11 @@ def measure(
         raise BadInput(campaign.too_early(data_end))
     refresh, first, end = campaign.refresh, campaign.first, campaign.end
     by_demand = not texts and not categories
+    stated_outcome = Demand.of_dict(refresh.demand).stated if by_demand else None
+    if stated_outcome is not None:
+        outcome = outcomes.describe(stated_outcome, (end - first).days)
+        groups = _groups_of_outcome(settings, refresh, stated_outcome, first, end)
+        return _recorded(settings, campaign, outcome, groups)
     counted = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
         min_amount = refresh.demand.get("min_amount", 0.0)
@@ -97,14 +105,20 @@ def measure(
         outcome = f"did one of: {', '.join([*texts, *(f'category {c}' for c in categories)])}"
     channels = refresh.demand["channels"] if by_demand else CHANNELS
     groups = _groups(settings, refresh, first, end, counted, [c.lower() for c in categories], channels, min_amount)
+    return _recorded(settings, campaign, outcome, groups)
+
+
+def _recorded(settings: Settings, campaign: "Campaign", outcome: str, groups: tuple[Group, Group]) -> Lift:
+    """The lift that two groups show, and its row in the audit."""
+    refresh, first, end = campaign.refresh, campaign.first, campaign.end
     difference, low, high = interval(*groups)
     word = _word(*groups, difference, low, high, exports=campaign.exports)
-    lift = Lift(audience, refresh.refresh, campaign.exports, first, end, outcome, *groups, difference, low, high, word)
+    lift = Lift(refresh.audience, refresh.refresh, campaign.exports, first, end, outcome, *groups, difference, low, high, word)
     audit.record(
         settings,
         "lift",
-        audience=audience,
-        question={"outcome": outcome, "first": str(lift.first), "end": str(end)},
+        audience=refresh.audience,
+        question={"outcome": outcome, "first": str(first), "end": str(end)},
         rows=groups[0].users + groups[1].users,
         model_version=refresh.model_version,
         index_version=refresh.index_version,
@@ -220,6 +234,21 @@ def _groups(
     ).fetchall()
     groups = {held_out: Group(users, did) for held_out, users, did in rows}
     return groups.get(False, Group(0, 0)), groups.get(True, Group(0, 0))
+
+
+def _groups_of_outcome(settings: Settings, refresh: Refresh, outcome: Outcome, first: dt.date, end: dt.date) -> tuple[Group, Group]:
+    """The exposed and the holdout, by the very outcome that was asked for."""
+    before = Population.stored(settings, refresh.model_version, refresh.as_of)
+    keys = list(before.keys)
+    after = Population.of_lake(settings, before.model, before.version, end, keys, before.vectors, before.events)
+    came_true = stated.came_true(after, outcome, day_of(first), (end - first).days)
+    members = membership.members(settings, refresh).select(["user_key", "holdout"]).to_pylist()
+    rows = after.keys.rows([member["user_key"] for member in members])
+    counts = {held_out: [0, 0] for held_out in (False, True)}
+    for member, row in zip(members, rows.tolist(), strict=True):
+        counts[member["holdout"]][0] += 1
+        counts[member["holdout"]][1] += bool(row >= 0 and came_true[row])
+    return Group(*counts[False]), Group(*counts[True])
 
 
 def interval(exposed: Group, holdout: Group) -> tuple[float, float, float] | tuple[None, None, None]:

@@ -56,7 +56,7 @@ class FoundUser:
 @dataclass(frozen=True)
 class Audience:
     """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
-    `aligned` asks it as it stands, and a prompt has none. `outcome` is what was asked, as plain data, where the log was asked;
+    `aligned` asks it as it stands, and a prompt has none. `outcome` is what was asked, as plain data, and `asked` in words;
     `warning` says why it may be no answer to the sentence; `note` why there is nobody, where there is nobody."""
 
     query: str
@@ -71,6 +71,7 @@ class Audience:
     users: list[FoundUser] = field(default_factory=list)
     note: str | None = None
     outcome: dict[str, Any] | None = None
+    asked: str | None = None
     warning: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -242,6 +243,7 @@ def find(
         ],
         note=note,
         outcome=None if demand.outcome is None else document.as_data(demand.outcome),
+        asked=understanding.asked(demand, question, settings),
         warning=understanding.warning(rewritten),
     )
     options = {

@@ -1,13 +1,14 @@
 """What an audience would be, before it is saved: its size, some of its members with reasons, and how it lies to the others."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from found_platform.audiences import lookup, membership, sizing, specification
+from found_platform.audiences import lookup, membership, sizing, specification, understanding
 from found_platform.audiences.lookup import Scored
 from found_platform.audiences.specification import Specification
+from found_platform.outcomes import document
 from found_platform.privacy import audit, keys, vault
 from found_platform.rewriting import Rewriting
 from found_platform.scoring import evidence
@@ -37,6 +38,7 @@ class Sampled:
     score: float
     probability: float | None
     evidence: list[Evidence]
+    expected: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,13 @@ class Preview:
     overlaps: list[Overlap]
     last_size: int | None
     warning: str | None
+    asked: str | None = None
+    outcome: dict[str, Any] | None = None
+    gini: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        rewritten = None if self.rewriting is None else self.rewriting.as_dict()
+        return {**asdict(replace(self, rewriting=None)), "rewriting": rewritten}
 
 
 def preview(settings: Settings, draft: Specification) -> Preview:
@@ -107,7 +113,10 @@ def preview(settings: Settings, draft: Specification) -> Preview:
         reliability=scored.backtest.reliability if scored.backtest else (),
         overlaps=_overlaps(settings, draft.audience, set(chosen)),
         last_size=before.size if before else None,
-        warning="; ".join(filter(None, [jump, without_id])) or None,
+        warning="; ".join(filter(None, [understanding.warning(scored.rewriting), jump, without_id])) or None,
+        asked=understanding.asked(scored.demand, scored.question, settings),
+        outcome=None if scored.demand.outcome is None else document.as_data(scored.demand.outcome),
+        gini=scored.backtest.gini if scored.backtest else None,
     )
     audit.record(
         settings,
@@ -142,6 +151,7 @@ def _sample(settings: Settings, scored: Scored, size: int) -> list[Sampled]:
             rank=place + 1,
             score=float(scored.scores[place]),
             probability=None if chances is None else float(chances[place]),
+            expected=None if scored.expected is None else float(scored.expected[place]),
             evidence=list(reasons.get(scored.keys[place], ())),
         )
         for place in places

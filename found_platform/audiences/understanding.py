@@ -89,6 +89,13 @@ def warning(rewritten: Rewriting | None) -> str | None:
     return f"not understood: {rewritten.doubt}" if rewritten.doubt else rewritten.note or None
 
 
+def asked(demand: Demand, question: Question, settings: Settings) -> str | None:
+    """The outcome that is asked, in words; None where it is no more than texts."""
+    if demand.stated is None:
+        return None
+    return outcomes.describe(demand.stated, question.horizon_days or settings.horizon_days)
+
+
 def in_words(question: Question, demand: Demand, settings: Settings) -> str:
     """What was asked, in words."""
     if question.outcome is not None:

@@ -45,9 +45,16 @@ def find(
     elif format is UsersFormat.json:
         print_json(answer)
     else:
-        if answer.audience.note:
-            print(answer.audience.note, file=sys.stderr)
+        for line in filter(None, (answer.audience.warning, answer.audience.note)):
+            print(f"found: {line}", file=sys.stderr)
         sys.stdout.write(lookups.encode(answer, format.value).decode())
+
+
+def expectation(value: float | None, is_share: bool) -> str:
+    """The expected share or amount, for a table; empty where there is none."""
+    if value is None:
+        return ""
+    return f"{value:.1%}" if is_share else f"{value:,.2f}"
 
 
 def show(console: Console, answer: "Answer") -> None:
@@ -56,6 +63,10 @@ def show(console: Console, answer: "Answer") -> None:
 
     audience = answer.audience
     console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
+    if audience.warning:
+        console.print(f"Warning: {audience.warning}.", style="bold", soft_wrap=True)
+    if audience.asked:
+        console.print(f"asked: {audience.asked}", style="dim", soft_wrap=True)
     for line in rewriting.in_short(audience.rewriting) if audience.rewriting else ():
         console.print(line, style="dim", soft_wrap=True)
     if audience.note:
@@ -64,13 +75,17 @@ def show(console: Console, answer: "Answer") -> None:
         return
     calibrated = any(u.probability is not None for u in audience.users)
     explained = any(u.evidence for u in audience.users)
-    columns = ["", "user", "score", *(["chance"] if calibrated else []), *(["because of"] if explained else [])]
+    expected = next((u.expected for u in audience.users if u.expected is not None), None) is not None
+    is_share = expected and audience.outcome is not None and audience.outcome.get("rank") == "affinity"
+    measure = ["chance"] if calibrated else ["share"] if is_share else ["amount"] if expected else []
+    columns = ["", "user", "score", *measure, *(["because of"] if explained else [])]
     users = table(*columns, left=("user", "because of"))
     if explained:
         users.columns[-1].overflow = "fold"
     for rank, user in enumerate(audience.users, 1):
         cells = [str(rank), user.user_id, f"{user.score:.3f}"]
         cells += [f"{user.probability:.0%}" if user.probability is not None else ""] if calibrated else []
+        cells += [expectation(user.expected, is_share)] if expected else []
         cells += [lookups.because(user)] if explained else []
         users.add_row(*cells)
     console.print(users)

@@ -1,5 +1,7 @@
 """`found rewrite` and `found rewriter train`: a demand in the language of the templates, and a language model that learns it."""
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,31 +9,44 @@ import typer
 from rich.console import Console
 
 from found_platform.cli.asking import ask
-from found_platform.cli.options import Force, IndexCutoff, Place
+from found_platform.cli.options import DEFAULT_HOME, Force, Home, IndexCutoff, Place
 from found_platform.cli.tables import print_json, table, terminal
 
 if TYPE_CHECKING:
-    from found_platform.app.rewriting import Rewriting
+    from found_platform.app.rewriting import Understood
+
+
+class RewritingFormat(StrEnum):
+    """How a rewriting is printed."""
+
+    table = "table"
+    json = "json"
+    yaml = "yaml"
 
 
 def rewrite(
-    place: Place,
     sentence: Annotated[str, typer.Argument(help='Whom to reach, for example "people who will soon buy gold".')],
     llm: Annotated[str | None, typer.Option(help="A language model: a directory, or a hub name.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="Address of one that speaks OpenAI's chat completions.")] = None,
     model: Annotated[str | None, typer.Option(help="Its name there.")] = None,
     allow_host: Annotated[str | None, typer.Option(help="Host of an endpoint on another machine.")] = None,
     cutoff: IndexCutoff = None,
+    home: Home = DEFAULT_HOME,
+    format: Annotated[
+        RewritingFormat, typer.Option(help="table, json, or yaml: the outcome, to edit.")
+    ] = RewritingFormat.table,
 ) -> None:
-    """Say what a demand is about in this data: what it matches, and the sentences that are scored."""
+    """Say what a demand is understood as in this data: the outcome that is asked, and what texts it is about."""
     from found_platform.app import rewriting
 
     request = rewriting.Rewrite(sentence, llm, endpoint, model, allow_host, cutoff)
-    understood = ask(rewriting.rewrite, place.home, request)
-    if place.as_json:
+    understood = ask(rewriting.rewrite, home, request)
+    if format is RewritingFormat.json:
         print_json(understood)
+    elif format is RewritingFormat.yaml:
+        sys.stdout.write(rewriting.outcome_yaml(understood))
     else:
-        _show(terminal(), understood.rewriting)
+        _show(terminal(), understood)
 
 
 def train(
@@ -56,8 +71,9 @@ def train(
     console.print(f"The adapter is in {out}: use it by `found rewrite --llm {out} …`.", soft_wrap=True)
 
 
-def _show(console: Console, rewriting: "Rewriting") -> None:
-    """The rewriting for a terminal: what matched, how sure it is, and the sentences."""
+def _show(console: Console, understood: "Understood") -> None:
+    """The rewriting for a terminal: what is asked, what matched, how sure it is, and the sentences."""
+    rewriting = understood.rewriting
     console.print(f"“{rewriting.demand}”", style="bold", soft_wrap=True)
     if rewriting.matches:
         matches = table("in the data", "kind", "similarity", "events", "", left=("in the data", "kind", ""))
@@ -66,6 +82,8 @@ def _show(console: Console, rewriting: "Rewriting") -> None:
             mark = ("left out" if match.negated else "used") if named else ""
             matches.add_row(match.text, match.kind, f"{match.similarity:.2f}", f"{match.events:,}", mark)
         console.print(matches)
+    if understood.in_words:
+        console.print(f"asked: {understood.in_words}", soft_wrap=True)
     for sentence in rewriting.sentences:
         console.print(sentence, soft_wrap=True)
     about = [f"confidence {rewriting.confidence:.2f}", f"by {rewriting.by}"]

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from found_platform.cli.asking import ask, home_option
+from found_platform.cli.audience import expectation
 from found_platform.cli.options import AudienceName, DraftOptions, Force, Place, QuestionOptions, SizeOptions
 from found_platform.cli.tables import print_json, table, terminal
 from found_platform.errors import BadInput, JobFailed
@@ -234,6 +235,8 @@ def _show_preview(console: Console, previewed: "Previewed") -> None:
     )
     console.print(f"The size: {seen.size_because}.", soft_wrap=True)
     console.print(f"{seen.mode}: {seen.reason}", soft_wrap=True)
+    if seen.asked:
+        console.print(f"asked: {seen.asked}", soft_wrap=True)
     for line in rewriting.in_short(seen.rewriting) if seen.rewriting else ():
         console.print(line, soft_wrap=True)
     if seen.held_out:
@@ -242,9 +245,12 @@ def _show_preview(console: Console, previewed: "Previewed") -> None:
         console.print(f"Warning: {seen.warning}.", style="bold", soft_wrap=True)
     if not seen.eligible:
         return
-    sample = table("rank", "user", "score", "chance", "because of", left=("rank", "user", "because of"))
+    is_share = seen.outcome is not None and seen.outcome.get("rank") == "affinity"
+    is_chance = all(member.expected is None for member in seen.sample)
+    measure = "chance" if is_chance else "share" if is_share else "amount"
+    sample = table("rank", "user", "score", measure, "because of", left=("rank", "user", "because of"))
     for member in seen.sample:
-        chance = "" if member.probability is None else f"{member.probability:.0%}"
+        chance = expectation(member.expected, is_share) or ("" if member.probability is None else f"{member.probability:.0%}")
         because = ", ".join(f"{e.text} ({e.share:.0%})" for e in member.evidence[:3])
         sample.add_row(f"{member.rank:,}", member.user_id, f"{member.score:.3f}", chance, because)
     console.print("\nMembers from the best to the last:")
@@ -266,9 +272,12 @@ def _show_preview(console: Console, previewed: "Previewed") -> None:
         console.print("\nHad it been asked in a past window:")
         console.print(table("reach", "users", "precision", "95 % interval", "recall", rows=rows))
     if seen.reliability:
-        rows = [(f"{b.predicted:.1%}", f"{b.users:,}", f"{b.observed:.1%}") for b in seen.reliability]
-        console.print("\nWhether the chances came true then:")
-        console.print(table("chance that was said", "users", "did it", rows=rows))
+        as_text = (lambda value: f"{value:.1%}") if is_chance or is_share else (lambda value: f"{value:,.2f}")
+        rows = [(as_text(b.predicted), f"{b.users:,}", as_text(b.observed)) for b in seen.reliability]
+        console.print(f"\nWhether the {'chances' if is_chance else f'expected {measure}s'} came true then:")
+        console.print(table(f"{measure} that was said", "users", "did it" if is_chance else "came", rows=rows))
+    if seen.gini is not None:
+        console.print(f"Gini of the ranking: {seen.gini:.2f} of the best there can be.")
     if seen.overlaps:
         rows = [(o.audience, f"{o.size:,}", f"{o.shared:,}", f"{o.jaccard:.2f}") for o in seen.overlaps]
         console.print(table("saved audience", "members", "shared", "Jaccard", rows=rows))

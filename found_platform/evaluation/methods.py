@@ -5,7 +5,7 @@ A zero-shot method scores a demand without labels; a probe gives features on whi
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from found_platform import contract, feature_store, index, lake, rewriting
+from found_platform import contract, feature_store, index, lake, outcomes, rewriting
 from found_platform.audiences import prompts
 from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
 from found_platform.embedding.sentences import embed_sentences
+from found_platform.outcomes import Outcome, document
 from found_platform.scoring import few_shot as few_shot_heads
 from found_platform.scoring import population, scorers
 from found_platform.scoring.demand import Demand
@@ -114,16 +115,27 @@ class Population(population.Population):
 
 
 def zero_shot(
-    population: Population, demands: list[str], horizon_days: int, only: Collection[str] | None = None
+    population: Population,
+    demands: list[str],
+    horizon_days: int,
+    only: Collection[str] | None = None,
+    *,
+    outcome: Outcome | None = None,
+    rank: str | None = None,
 ) -> dict[str, np.ndarray]:
     """Scores (D, U) of each demand by method name, all methods or `only` some. Users without any history rank last.
 
-    The modes see the demands as they are written; `auto` is what a look-up does: it rewrites, and chooses a mode.
+    The modes see the demands as they are written; `auto` is what a look-up does: it rewrites, and chooses a mode. `outcome` is what
+    a person stated, a method of its own; `rank` is what a look-up is told to rank by.
     """
 
     def count() -> np.ndarray:
         events = population.activity[:, [f.name for f in ACTIVITY_FEATURES].index("events_lookback")]
         return np.tile(events, (len(demands), 1))
+
+    def recency() -> np.ndarray:
+        days = population.activity[:, [f.name for f in ACTIVITY_FEATURES].index("days_since_last")]
+        return np.tile(-days, (len(demands), 1))
 
     def tfidf() -> np.ndarray:
         words, vocabulary = population.word_vectors
@@ -134,17 +146,30 @@ def zero_shot(
 
     def auto() -> np.ndarray:
         rewriter = rewriting.chosen(population.settings, population.cutoff)
-        return mode("auto", [Demand.of(rewriter.rewrite(demand)) for demand in demands])
+        return mode("auto", [_ranked(Demand.of(rewriter.rewrite(demand)), rank) for demand in demands])
+
+    def of_outcome() -> np.ndarray:
+        assert outcome is not None
+        return mode("auto", [_ranked(Demand.of_outcome(outcome), rank)] * len(demands))
 
     scorer_calls: dict[str, Callable[[], np.ndarray]] = {
         "frozen_text": lambda: embed_sentences(population.frozen_text, demands) @ population.frozen_vectors.T,
         "activity_count": count,
+        "recency": recency,
         "tfidf": tfidf,
         **{name: partial(mode, name, [Demand(d) for d in demands]) for name in ("aligned", "late", "replay")},
         "auto": auto,
+        **({"outcome": of_outcome} if outcome is not None else {}),
     }
     scores = {name: score() for name, score in scorer_calls.items() if only is None or name in only}
     return {name: np.where(population.has_history, s, s.min() - 1) for name, s in scores.items()}
+
+
+def _ranked(demand: Demand, rank: str | None) -> Demand:
+    """The demand, ranked as a scenario asks; a demand that was not understood stays as it is."""
+    if rank is None or demand.outcome is None:
+        return demand
+    return replace(demand, outcome=outcomes.parse({**document.as_data(demand.outcome), "rank": rank}))
 
 
 def few_shot(

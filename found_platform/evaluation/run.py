@@ -69,7 +69,9 @@ def evaluated(
         demands = [scenario.demand, *scenario.paraphrases]
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
         reworded: dict[tuple[str, str], list[float]] = {}
-        zero_shot = methods.zero_shot(population, demands, scenario.horizon_days, only)
+        zero_shot = methods.zero_shot(
+            population, demands, scenario.horizon_days, only, outcome=scenario.outcome, rank=scenario.rank
+        )
         for method, scores in zero_shot.items():
             ranked = np.where(in_home, scores[:, rows], scores.min() - 1)  # (demands, N)
             runs[method, "zero_shot"] = [evaluate(ranked[0], scenario.labels, hard=scenario.hard)]

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from found_platform import lake
+from found_platform import lake, outcomes
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
+from found_platform.outcomes import RANKS, Outcome
 from found_platform.privacy import keys, user_files
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
@@ -46,6 +47,8 @@ class Scenario:
     horizon_days: int = 28  # how far the labels look ahead
     oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
     hard: np.ndarray | None = None  # (N,) bool: behave like positives and will not do it, where the source is simulated
+    outcome: Outcome | None = None  # what is asked, as a person stated it
+    rank: str | None = None  # by chance, affinity or value; None takes what the demand says
 
 
 def label_files(settings: Settings) -> dict[str, str]:
@@ -161,7 +164,12 @@ def _specs(path: Path) -> list[dict]:
 
 def _scenario(settings: Settings, spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
     days = int(spec.get("horizon_days") or settings.horizon_days)
-    return Scenario(spec["scenario"], spec["demand"], users, labels, [str(p) for p in spec.get("paraphrases") or []], days)
+    name, rank = spec["scenario"], spec.get("rank")
+    if rank is not None and rank not in RANKS:
+        raise BadInput(f"The scenario {name!r} has the rank {rank!r}: choose {', '.join(RANKS)}.")
+    stated = outcomes.parse(spec["outcome"], f"the scenario {name!r}") if spec.get("outcome") else None
+    paraphrases = [str(p) for p in spec.get("paraphrases") or []]
+    return Scenario(name, spec["demand"], users, labels, paraphrases, days, outcome=stated, rank=rank)
 
 
 def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:

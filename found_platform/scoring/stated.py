@@ -47,6 +47,15 @@ def check(outcome: Outcome, span_days: int) -> None:
         raise BadInput(f"`among` looks {last} days back, and the past is {span_days} days long: ask for fewer.")
 
 
+def came_true(population: Population, outcome: Outcome, day: int, days: int) -> np.ndarray:
+    """(U,) bool: for whom an outcome came true in the `days` from a day on, in a population whose past reaches beyond them."""
+    each = []
+    for statement in outcome.will:
+        doing = acts.resolve(population, statement.do, match(population, statement.do))
+        each.append(acts.measured(statement, doing, day, days, outcome.within_days or days) != statement.negated)
+    return reduce(np.logical_and if outcome.join == "and" else np.logical_or, each)
+
+
 class ByChance:
     """The chance that the statements come true.
 
