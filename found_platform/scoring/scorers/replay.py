@@ -3,7 +3,7 @@
 import numpy as np
 
 from found_platform.index.past import Past
-from found_platform.outcomes import Outcome
+from found_platform.outcomes import Outcome, in_full
 from found_platform.scoring import replay, stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import HABITS, Evidence, Weighed
@@ -35,7 +35,7 @@ class Replay:
         if replayed.matching.channels.sum() > matching.channels.sum():
             reasons.append("(counting any way to do it: too few did it as asked)")
         if replayed.matching.min_amount < matching.min_amount:
-            reasons.append(f"(counting any amount: too few did it for {matching.min_amount:,g} or more)")
+            reasons.append(f"(counting any amount: too few did it for {in_full(matching.min_amount)} or more)")
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days})")
         return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)

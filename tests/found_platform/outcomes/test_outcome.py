@@ -23,8 +23,10 @@ GOLD = {"about": ["gold"]}
         ),
         (
             {"will": [{"do": GOLD, "times": 5}, {"do": GOLD, "times": 3, "negated": True}]},
-            "at least 5 times and not at least 3 times: nobody can do both",
+            "the same is asked for and excluded: nobody can do both",
         ),
+        ({"will": [{"do": GOLD, "times": 5}, {"do": GOLD, "negated": True}]}, "the same is asked for and excluded"),
+        ({"will": [{"more_than_before": "days"}, {"less_than_before": "days"}]}, "more and less than before: nobody can do both"),
         ({"will": [{"days": 10}], "within_days": 7}, "10 days on which it is done do not fit into 7 days"),
         ({"will": [{"share": 0.5}]}, "will.0: a share of what they do is a share of something: say what"),
         ({"will": [{"do": GOLD, "negated": True}], "rank": "value"}, "ranking by value takes one plain act"),
@@ -89,6 +91,7 @@ def test_what_may_be_joined_by_or_may_exclude_each_other() -> None:
     outcome = parse({"will": [{"do": GOLD}, {"do": GOLD, "negated": True}], "join": "or"})
     assert [statement.negated for statement in outcome.will] == [False, True]
     parse({"will": [{"do": GOLD, "times": 3}, {"do": GOLD, "times": 5, "negated": True}]})  # three or four times
+    parse({"will": [{"less_than_before": "times"}, {"negated": True}]})  # less, and none at all
 
 
 @pytest.mark.parametrize(
