@@ -65,12 +65,13 @@ def _ranked(outcome: Outcome, rank: str | None) -> Outcome:
 
 
 def _about(outcome: Outcome | None, phrases: tuple[str, ...]) -> Outcome:
-    """The outcome, about a person's own phrases."""
+    """The outcome, about a person's own phrases. Raises BadInput where it leaves one of them out."""
     if outcome is None:
         return Outcome(will=(Statement(do=Act(about=phrases)),))
     first = outcome.will[0]
     act = first.do.model_copy(update={"about": phrases})
-    return outcome.model_copy(update={"will": (first.model_copy(update={"do": act}), *outcome.will[1:])})
+    changed = outcome.model_copy(update={"will": (first.model_copy(update={"do": act}), *outcome.will[1:])})
+    return outcomes.parse(document.as_data(changed), "the demand with these phrases")
 
 
 def _not_understood(rewritten: Rewriting) -> str:

@@ -39,21 +39,23 @@ def parse(content: Any, source: str = "the outcome") -> Outcome:
     try:
         return Outcome.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
         raise BadInput(
-            f"{source}: {f'{key}: ' if key else ''}{_why(first)}. docs/outcomes.md has what an outcome may say."
+            f"{source}: {f'{key}: ' if key else ''}{reason(error)}. docs/outcomes.md has what an outcome may say."
         ) from None
 
 
 WANTED = {"tuple_type": "write a list, as in [gold]", "model_type": "write keys and values", "string_too_short": "it is empty"}
 """By kind of slip, what to write; the library speaks of Python's types."""
 
-BRIEF = reprlib.Repr(maxlevel=2)
+BRIEF = reprlib.Repr()
+BRIEF.maxlevel = 2
 """A value in a message: an alias of YAML may stand for a million words."""
 
 
-def _why(error: Any) -> str:
+def reason(refusal: ValidationError) -> str:
+    """Why an outcome cannot be, without the key."""
+    error: Any = refusal.errors(include_url=False)[0]
     if error["type"] == "extra_forbidden":
         return "there is no such key"
     if error["type"] == "missing":
