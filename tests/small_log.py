@@ -35,7 +35,10 @@ def log(rows: list[dict] | pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     if "known" not in table:
         table["known"] = table["happened"]
-    return table.assign(**{name: usual for name, usual in COLUMNS.items() if name not in table})
+    table["known"] = table["known"].fillna(table["happened"])
+    for name, usual in COLUMNS.items():
+        table[name] = table[name].where(table[name].notna(), usual) if name in table else usual
+    return table
 
 
 def population(events: pd.DataFrame, users: int, home: Path, *, profile: dict[str, list[str]] | None = None) -> Population:

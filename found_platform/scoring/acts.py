@@ -116,15 +116,17 @@ def resolve(population: Population, act: Act, matching: Matching | None) -> Doin
 
 def _places(column: str, requested: tuple[str, ...], values: list[str]) -> list[int]:
     """Where the values that are asked for stand among those there are."""
-    by_name = {value.lower(): place for place, value in enumerate(values)}
+    by_name: dict[str, list[int]] = {}
+    for place, value in enumerate(values):
+        by_name.setdefault(value.lower(), []).append(place)
     missing = [value for value in requested if value.lower() not in by_name]
     if missing:
         import difflib
 
         near = difflib.get_close_matches(missing[0].lower(), by_name, 3) or list(by_name)[:5]
-        existing = f"there are {', '.join(values[by_name[n]] for n in near)}" if values else "the data has none"
+        existing = f"there are {', '.join(values[by_name[n][0]] for n in near)}" if values else "the data has none"
         raise BadInput(f"No event before the cutoff has the {column.replace('_', ' ')} {missing[0]!r}: {existing}.")
-    return [by_name[value.lower()] for value in requested]
+    return [place for value in requested for place in by_name[value.lower()]]
 
 
 def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_days: int) -> np.ndarray:
