@@ -106,7 +106,8 @@ def preview(context: Context, request: Previewing) -> Previewed:
 
 @dataclass(frozen=True)
 class Listed:
-    """A saved audience: its newest specification, its newest refresh, and a warning where its size has jumped.
+    """A saved audience: its newest specification, its newest refresh, and a warning where its sentence was hardly understood or
+    its size has jumped.
 
     `changed` is false where a refresh that was just asked for came out as the one before; None where none was.
     """
@@ -148,13 +149,15 @@ class Save:
 
 @use_case(Effect.CHANGES, "save", "refresh")
 def save(context: Context, request: Save) -> Listing:
-    """Keeps a specification and finds its members. Where they cannot be found, the error says that the version is saved."""
-    from found_platform.audiences import specification
+    """Keeps a specification and finds its members. Where they cannot be found, the error says that the version is saved; a sentence
+    that is not understood is not kept."""
+    from found_platform.audiences import lookup, specification
 
     settings, name = context.settings, request.name
     described = _specification(settings, request.draft, name)
     if name == specification.UNNAMED:
         raise BadInput(f"No audience is called {name}: choose another name.")
+    lookup.check_understood(settings, described.question)
     saved = specification.save(settings, described)
     try:
         _refresh(context, name)
@@ -213,7 +216,9 @@ def _listing(context: Context, names: list[str]) -> Listing:
     for name in names:
         last = membership.history(settings, name)[:2]
         jumped = membership.jump(last[1].size, last[0].size) if len(last) > 1 else None
-        rows.append(Listed(specification.newest(settings, name), last[0] if last else None, jumped))
+        doubt = membership.doubt(last[0]) if last else None
+        warning = "; ".join(filter(None, (doubt, jumped))) or None
+        rows.append(Listed(specification.newest(settings, name), last[0] if last else None, warning))
     return Listing(settings.home, tuple(rows))
 
 

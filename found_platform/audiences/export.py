@@ -106,6 +106,8 @@ def _provenance(settings: Settings, refresh: Refresh, exported: Exported, with_h
         "specification_version": refresh.spec_version,
         "specification": specification.version(settings, refresh.audience, refresh.spec_version).summary(),
         "rewriting": refresh.rewriting,
+        "outcome": refresh.demand.get("outcome"),
+        "warning": membership.doubt(refresh),
         "mode": refresh.mode,
         "reason": refresh.reason,
         "refresh": refresh.refresh,

@@ -152,6 +152,13 @@ def check(question: Question) -> None:
         raise BadInput(f"A horizon of {question.horizon_days} days lies not ahead: ask for at least one day.")
 
 
+def check_understood(settings: Settings, question: Question) -> None:
+    """Raises BadInput for a sentence that is not understood in what is published, unless it is asked anyway."""
+    check(question)
+    if question.prompt is None and scorers.get(question.mode).rewrites:
+        understanding.understood(_population(settings, index.live(settings)), question)
+
+
 def _filter(population: Population, question: Question, outcome: Outcome | None = None) -> filters.Filter | None:
     """Before anybody is ranked: a slip of the pen is said at once. The filter of an outcome holds beside that of the question."""
     where = _where(question, outcome)

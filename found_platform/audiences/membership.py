@@ -219,6 +219,12 @@ def jump(before: int | None, size: int) -> str | None:
     return f"the size goes from {before:,} to {size:,} ({change}), more than {JUMP:.0%}"
 
 
+def doubt(refresh: Refresh) -> str | None:
+    """Why the members may be none that the sentence asks for; None where it was understood."""
+    document = refresh.rewriting or {}
+    return f"not understood: {document['doubt']}" if document.get("doubt") else document.get("note") or None
+
+
 def history(settings: Settings, audience: str) -> list[Refresh]:
     """Every refresh, newest first."""
     if not lake.exists(settings.lake, REFRESHES):

@@ -12,6 +12,7 @@ from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.outcomes import Act, Outcome, Statement, document
 from found_platform.rewriting import Rewriting
+from found_platform.rewriting.ground import Ground
 from found_platform.scoring import scorers
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
@@ -19,7 +20,7 @@ from found_platform.settings import Settings
 
 MAX_DEMAND = 1000
 NEAREST = 3
-"""Demands that this home can answer, told to whoever was not understood."""
+"""Items of the data told to whoever was not understood."""
 
 
 def check_demand(sentence: str) -> str:
@@ -53,7 +54,7 @@ def understood(population: Population, question: Question) -> tuple[Demand, Rewr
         by_person = {"phrases": question.phrases, "sentences": sentences, "outcome": outcome, "by": "a person"}
         rewritten = replace(rewritten, **by_person, note="", doubt="")
     if rewritten.doubt and (not question.anyway or question.rank is not None):
-        raise BadInput(_not_understood(rewritten))
+        raise BadInput(_not_understood(rewritten, ground))
     if rewritten.outcome is not None:
         rewritten = replace(rewritten, outcome=_ranked(rewritten.outcome, question.rank))
     return Demand.of(rewritten), rewritten, question.horizon_days or rewritten.horizon_days or settings.horizon_days
@@ -74,12 +75,15 @@ def _about(outcome: Outcome | None, phrases: tuple[str, ...]) -> Outcome:
     return outcomes.parse(document.as_data(changed), "the demand with these phrases")
 
 
-def _not_understood(rewritten: Rewriting) -> str:
+def _not_understood(rewritten: Rewriting, ground: Ground) -> str:
+    """Why there is no answer, what was nearest, and demands that this home can answer: about what its users do most."""
     near = list(dict.fromkeys(match.text for match in rewritten.matches if not match.negated))[:NEAREST]
-    offers = [f"“people who will buy {text}”" for text in near] or ["“customers who will buy again”", "“customers likely to leave”"]
+    nearest = f" (nearest: {', '.join(near)})" if near else ""
+    common = ground.items[int(ground.events.argmax())] if len(ground.events) else "it"
     return (
-        f"“{rewritten.demand}” was not understood: {rewritten.doubt}. This data can answer {', '.join(offers)}; "
-        "`found rewrite SENTENCE` shows what is understood, and --anyway answers by what is nearest."
+        f"“{rewritten.demand}” was not understood: {rewritten.doubt}{nearest}. Say it in other words, or ask what this data can "
+        f"answer, such as “people who will buy {common}”, “customers who will buy again” or “customers likely to leave”; "
+        "--anyway answers by what is nearest."
     )
 
 
@@ -92,7 +96,7 @@ def warning(rewritten: Rewriting | None) -> str | None:
 
 def asked(demand: Demand, question: Question, settings: Settings) -> str | None:
     """The outcome that is asked, in words; None where it is no more than texts."""
-    if demand.stated is None:
+    if demand.stated is None or question.outcome is not None:  # an outcome is the question itself
         return None
     return outcomes.describe(demand.stated, question.horizon_days or settings.horizon_days)
 

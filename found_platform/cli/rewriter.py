@@ -32,9 +32,7 @@ def rewrite(
     allow_host: Annotated[str | None, typer.Option(help="Host of an endpoint on another machine.")] = None,
     cutoff: IndexCutoff = None,
     home: Home = DEFAULT_HOME,
-    format: Annotated[
-        RewritingFormat, typer.Option(help="table, json, or yaml: the outcome, to edit.")
-    ] = RewritingFormat.table,
+    format: Annotated[RewritingFormat, typer.Option(help="table, json, or yaml: the outcome, to edit.")] = RewritingFormat.table,
 ) -> None:
     """Say what a demand is understood as in this data: the outcome that is asked, and what texts it is about."""
     from found_platform.app import rewriting

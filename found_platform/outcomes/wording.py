@@ -53,7 +53,11 @@ def _act(act: Act, past: bool = False) -> str:
     details = []
     if act.channels:
         kinds = {channel.name: channel.kind for channel in channels()}
-        details.append(f"as a {' or '.join(kinds[name] for name in act.channels)}")
+        named = " or ".join(kinds[name] for name in act.channels)
+        if not (act.about or act.not_about or act.returned):  # "make a purchase"
+            verb, words = ("brought back", "made") if past else ("bring back", "make"), f"a {named}"
+        else:
+            details.append(f"as a {named}")
     for name, values in (("category", act.categories), ("status", act.statuses), ("paid by", act.payment_methods)):
         if values:
             details.append(f"{name} {_any(values)}")

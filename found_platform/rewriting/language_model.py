@@ -16,12 +16,15 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from found_platform import outcomes
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
+from found_platform.outcomes import Outcome
 from found_platform.rewriting import ground, instructions, reading, retrieval
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
+from found_platform.rewriting.outcome import build
 from found_platform.settings import Settings
 
 KEY = "FOUND_LLM_KEY"
@@ -58,10 +61,10 @@ class LanguageModelRewriter:
         near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days
         try:
-            items = instructions.items_of(
-                self.answer(instructions.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days))
-            )
-            items, nearest = _checked(lake_items, items, whole, unwanted)
+            answer = self.answer(instructions.rewriting(demand, [*dict.fromkeys([*plain.phrases, *near])], days))
+            if (content := instructions.outcome_of(answer)) is not None:
+                return self._stated(plain, _outcome(lake_items, content))
+            items, nearest = _checked(lake_items, instructions.items_of(answer), whole, unwanted)
         except NoAnswer as reason:
             note = f"{self.name} was not used ({reason}): this is the grounded rewriting"
             return replace(plain, note="; ".join(filter(None, [plain.note, note])))
@@ -76,13 +79,42 @@ class LanguageModelRewriter:
             for i in nearest
         ]
         matches = sorted({m.text: m for m in [*own, *plain.matches] if not m.negated}.values(), key=lambda m: -m.similarity)
+        phrases = tuple(dict.fromkeys(item for named in items.values() for item in named))
+        as_read = replace(read, kinds=tuple(kind for kind in items if kind in lake_items.kinds), is_general=False)
+        outcome, _ = build(lake_items, as_read, phrases, plain.unwanted, (), (), self.settings.horizon_days)
         return replace(
             plain,
             sentences=retrieval.sentences(items, days),
-            phrases=tuple(dict.fromkeys(item for named in items.values() for item in named)),
+            phrases=phrases,
             matches=(*matches, *(m for m in plain.matches if m.negated)),
             by=f"llm:{self.name}",
+            outcome=outcome,
+            doubt="",
         )
+
+    def _stated(self, plain: Rewriting, outcome: Outcome) -> Rewriting:
+        """The rewriting with an outcome that the model stated."""
+        about = outcome.will[0].do.about
+        note = "" if plain.doubt else plain.note
+        return replace(plain, phrases=about, outcome=outcome, doubt="", note=note, confidence=1.0, by=f"llm:{self.name}")
+
+
+def _outcome(lake_items: Ground, content: Any) -> Outcome:
+    """The outcome that a model stated, about items that resemble the lake. Raises NoAnswer where it cannot be used."""
+    try:
+        outcome = outcomes.parse(content, "its outcome")
+    except BadInput as error:
+        raise NoAnswer(str(error).removesuffix(".")) from None
+    statements = []
+    for statement in outcome.will:
+        phrases = list(statement.do.about)
+        similar = (lake_items.ask(phrases) @ lake_items.vectors.T).max(1) if phrases else np.empty(0)
+        kept = tuple(phrase for phrase, close in zip(phrases, similar, strict=True) if close >= RESEMBLES)
+        if phrases and not kept:
+            raise NoAnswer("nothing in the data resembles the items of its outcome")
+        act = statement.do.model_copy(update={"about": kept})
+        statements.append(statement.model_copy(update={"do": act}))
+    return outcome.model_copy(update={"will": tuple(statements)})
 
 
 def _checked(

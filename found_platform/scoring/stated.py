@@ -268,6 +268,10 @@ def rhythm_in_words(population: Population, outcome: Outcome, rows: np.ndarray) 
             words[row] = "never did it so far"
             continue
         last, gap = (round(float(of_user[column[name]])) for name in ("recency", "mean_gap"))
-        usual = f", every {gap:,} days on average" if days > 1 else ""
-        words[row] = f"did it on {days:,} days so far{usual}, last {last:,} days ago"
+        usual = f", every {_days(gap)} on average" if days > 1 else ""
+        words[row] = f"did it on {_days(days)} so far{usual}, last {_days(last)} ago"
     return words
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"

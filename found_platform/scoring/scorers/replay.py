@@ -75,7 +75,7 @@ def _beside_texts(
         for name, effect in effects.items():
             if name == "matches" or effect[i] <= 0:
                 continue
-            if name == "learned":
+            if name in ("learned", "taste"):
                 rest.append((float(effect[i]), HABITS))
             elif name == "rhythm":
                 rest.append((float(effect[i]), Evidence("rhythm", rhythm[row], 0.0)))
