@@ -13,7 +13,7 @@ import pyarrow as pa
 from small_shop import SHOP
 
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS, RETURN, WINDOWS
-from found_platform.index.past import VALUES, Past, date_of, day_of
+from found_platform.index.past import VALUES, Past, day_of
 from found_platform.index.states import LakeStates, PastState
 from found_platform.index.user_keys import UserKeys
 from found_platform.scoring.population import Population
@@ -66,7 +66,8 @@ def population(events: pd.DataFrame, users: int, home: Path, *, profile: dict[st
     states = MadeUp(settings, model, None, CUTOFF, keys)
     grid = [CUTOFF - dt.timedelta(days=GRID_DAYS * (i + 1)) for i in range(GRID)]
     grid = [moment for moment in grid if day_of(moment) > past.first_day]
-    vars(states).update(past=past, returned=whole.at(returned), values=values, texts=_table(words), grid=grid, profile=profile or {})
+    vars(states).update(past=past, returned=whole.at(returned), values=values, texts=_table(words), grid=grid)
+    vars(states).update(profile=profile or {})
     counts = np.bincount(past.user[~past.exposed], minlength=users)
     return Population(settings, model, None, CUTOFF, keys, np.zeros((users, 8), np.float32), counts, states)
 
@@ -110,22 +111,21 @@ class MadeUp(LakeStates):
 
 
 HORIZON = 28
-PEOPLE = 1200
+PEOPLE = 800
 GOLD = tuple(item for item in SHOP["wealth"] if "gold" in item)
 STAPLES = tuple(item for theme in ("family", "pets", "mobility", "daily", "style") for item in SHOP[theme])
 
 
+def people(seed: int = 0, days: int = 320, users: int = PEOPLE, slower: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Events of people who follow a law until HORIZON days after the cutoff, and the people themselves.
 
-def people(seed: int = 0, days: int = 420, users: int = PEOPLE) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Events of people who follow a law, and the people themselves.
-
-    Each comes every `gap` days, give or take one, and some stop for ever at a day of their own. What they spend at once, how much of
-    it they bring back and which share of it is gold are drawn independently of how often they come.
+    Each comes every `gap` days (`slower` ones more seldom), give or take one, and some stop for ever at a day of their own. What they spend at once, how
+    much of it they bring back and which share of it is gold are drawn independently of how often they come.
     """
     rng = np.random.default_rng(seed)
     person = pd.DataFrame(
         {
-            "gap": rng.choice([4, 7, 14], users, p=[0.3, 0.5, 0.2]),
+            "gap": slower * rng.choice([4, 7, 14], users, p=[0.3, 0.5, 0.2]),
             "spends": np.exp(rng.normal(3, 0.8, users)),
             "brings_back": np.where(rng.random(users) < 0.3, 0.3, 0.0),
             "gold": rng.choice([0.02, 0.1, 0.5], users),
@@ -147,4 +147,3 @@ def people(seed: int = 0, days: int = 420, users: int = PEOPLE) -> tuple[pd.Data
     back = bought[keep & (rng.random(len(owner)) < of.brings_back)].assign(status=RETURN)
     back["happened"] += 2
     return log(pd.concat([bought[keep], back], ignore_index=True)), person
-

@@ -112,7 +112,8 @@ class Among(_Part):
     """Of whom it is asked: users whom the filter `where` selects, and who `did` (or if `negated`, did not) an act in the last
     `last_days` days.
 
-    The filter is in the language of look-ups, see docs/targeting.md. Both hold at every past moment that is learned from.
+    The filter is in the language of look-ups, see docs/targeting.md. Both hold at every past moment that is learned from;
+    where the filter selects too few to learn from, others teach too.
     """
 
     where: str | None = None

@@ -13,6 +13,7 @@ from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.index.past import VALUES, Past
 from found_platform.outcomes import Act, Statement
+from found_platform.scoring import matching
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
 
@@ -87,8 +88,15 @@ def _distinct(events: Past, moments: np.ndarray) -> np.ndarray:
     return np.bincount(pairs // width, minlength=events.users)
 
 
-def resolve(population: Population, act: Act, matching: Matching | None) -> Doing:
-    """The events that an act counts. `matching` says which texts it is about; None where it is about anything.
+def match(population: Population, act: Act) -> Matching | None:
+    """What texts an act is about; None where it is about anything."""
+    if not act.about:
+        return None
+    return matching.match(population, [act.about], act.not_about, act.channels or CHANNELS, act.min_amount)
+
+
+def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
+    """The events that an act counts. `texts` says which texts it is about; None where it is about anything.
 
     Raises BadInput for a category, status or payment method that is not in the data.
     """
@@ -105,8 +113,8 @@ def resolve(population: Population, act: Act, matching: Matching | None) -> Doin
         if values:
             rows &= np.isin(getattr(source, column), _places(column, values, states.values[column]))
     weights = None
-    if matching is not None:
-        by_text = matching.weights()
+    if texts is not None:
+        by_text = texts.weights()
         weights = by_text[source.text]
         rows &= weights > TRACE
     kept = states.past.at(in_channels) if not act.returned else states.past.at(~states.past.exposed)

@@ -52,7 +52,7 @@ class Replay:
         ]
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days}: numbers are asked in proportion)")
-        return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
+        return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed, about=replayed.about)
 
     def carried(
         self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past

@@ -1,5 +1,6 @@
 """Recency, frequency, amounts and rhythm, held against a plain loop over the events; nothing known later counts."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def by_hand(events: pd.DataFrame, user: int, day: int) -> dict[str, float]:
         features[f"days_{name}"] = len({age for age, inside in zip(ages, within, strict=True) if inside})
     longest = day - (DAY - LENGTH) + 1
     days = sorted(set(ages))
-    gaps = [later - sooner for sooner, later in zip(days, days[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in pairwise(days)]
     features["recency"] = days[0] if days else longest
     features["tenure"] = days[-1] if days else 0
     features["mean_gap"] = float(np.mean(gaps)) if gaps else days[0] if days else longest
