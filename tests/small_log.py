@@ -119,8 +119,8 @@ STAPLES = tuple(item for theme in ("family", "pets", "mobility", "daily", "style
 def people(seed: int = 0, days: int = 320, users: int = PEOPLE, slower: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Events of people who follow a law until HORIZON days after the cutoff, and the people themselves.
 
-    Each comes every `gap` days (`slower` ones more seldom), give or take one, and some stop for ever at a day of their own. What they spend at once, how
-    much of it they bring back and which share of it is gold are drawn independently of how often they come.
+    Each comes every `gap` days (`slower` times as many), give or take one, and some stop for ever at a day of their own. What they
+    spend at once, how much of it they bring back and which share of it is gold are drawn independently of how often they come.
     """
     rng = np.random.default_rng(seed)
     person = pd.DataFrame(

@@ -170,6 +170,12 @@ class Outcome(_Part):
         return self
 
     @property
+    def names_texts(self) -> bool:
+        """Whether texts can tell who is nearer to it: phrases name something that is to be done, and kept."""
+        first = self.will[0]
+        return bool(first.do.about) and not first.negated and not first.do.returned
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is the chance of doing something that phrases name, once: what texts alone can answer."""
         only = self.will[0]

@@ -22,7 +22,7 @@ FEW = 3.0
 class Habit:
     """Newer acts weigh more; where the demand is not to do it, less of them is better."""
 
-    name, is_mode, rewrites = "habit", False, True
+    name, is_mode, rewrites, asks_log = "habit", False, True, True
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""

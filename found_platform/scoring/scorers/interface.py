@@ -58,11 +58,13 @@ class Scorer(Protocol):
         name: what it is asked by, and what an answer calls it.
         is_mode: whether a person may ask for it by name.
         rewrites: whether a sentence is rewritten for it; else it is asked as it stands.
+        asks_log: whether it answers what no text tells: who will not, or bring back, or do anything at all.
     """
 
     name: str
     is_mode: bool
     rewrites: bool
+    asks_log: bool
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """Scores everybody. Where it cannot answer, a scorer that can takes its place, and the reason of the ranking says so.

@@ -16,7 +16,7 @@ from found_platform.scoring.scorers.interface import Carried, Ranking
 class Replay:
     """Log-odds of doing what is asked; late interaction takes its place where the past is too short."""
 
-    name, is_mode, rewrites = "replay", True, True
+    name, is_mode, rewrites, asks_log = "replay", True, True, True
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""

@@ -1,4 +1,4 @@
-"""Replay of any outcome on a log whose law is known: it ranks by what will happen, its chances come true, it says what it cannot."""
+"""Replay of any outcome on a log whose law is known: its ranks and chances come true, and it says what it cannot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -193,7 +193,7 @@ def test_shares_of_a_few_acts_teach_nothing(world: World) -> None:
 
 
 def test_what_is_not_in_the_data_or_further_back_than_it_is_refused(world: World) -> None:
-    with pytest.raises(BadInput, match="`among` looks 900 days back, and the past is 3.. days long: ask for fewer"):
+    with pytest.raises(BadInput, match=r"`among` looks 900 days back, and the past is 3\d\d days long: ask for fewer"):
         world.answer({"will": {}, "among": {"did": {}, "last_days": 900}})
     with pytest.raises(BadInput, match="has the category 'jewelry': there are jewellery"):
         world.answer({"will": {"do": {"categories": ["jewelry"]}}})
