@@ -17,6 +17,7 @@ from found_platform.settings import Settings
 from models.frozen_text import FrozenText, FrozenTextConfig
 
 GIBBERISH = "asdf qwer zxcv"
+GOLD = {"do": {"about": ["gold"]}}
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +68,8 @@ def test_who_asks_chooses_the_rank(ask: Callable[..., tuple]) -> None:
     assert ask(sentence="people who will buy gold")[0].outcome.rank == "chance"
     assert ask(sentence="people who love cat litter")[0].outcome.rank == "affinity"
     assert ask(sentence="people who love cat litter", rank="chance")[0].outcome.rank == "chance"
-    gold = parse({"will": {"do": {"about": ["gold"]}}})
-    assert ask(outcome=gold, rank="value")[0].outcome == parse({"will": {"do": {"about": ["gold"]}}, "rank": "value"})
+    gold = parse({"will": GOLD})
+    assert ask(outcome=gold, rank="value")[0].outcome == parse({"will": GOLD, "rank": "value"})
 
 
 @pytest.mark.parametrize(
