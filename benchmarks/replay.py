@@ -47,17 +47,22 @@ def population(count: int, events: int, rng: np.random.Generator, home: Path) ->
     day = (day_of(CUTOFF) - 1 - rng.integers(0, DAYS, events)).astype(np.int32)
     order = np.lexsort((day, user))
     channel = rng.integers(0, len(CHANNELS), events).astype(np.int8)
+    no_value, zeros = np.full(events, -1, np.int32), np.zeros(events, np.int16)
     past = Past(
-        day_of(CUTOFF),
-        count,
-        np.arange(TEXTS),
-        user,
-        text[order],
-        day[order],
-        day[order],
-        channel,
-        np.zeros(events, bool),
-        np.ones(events, np.float32),
+        day=day_of(CUTOFF),
+        users=count,
+        texts=np.arange(TEXTS),
+        user=user,
+        text=text[order],
+        happened=day[order],
+        known=day[order],
+        channel=channel,
+        exposed=np.zeros(events, bool),
+        amount=np.ones(events, np.float32),
+        minute=zeros,
+        category=no_value,
+        status=no_value,
+        payment_method=no_value,
     )
     columns = {f.name: pa.array(rng.poisson(5 * volume), pa.int64()).cast(f.type) for f in ACTIVITY_FEATURES}
     keys = UserKeys.of([f"{i:07d}" for i in range(count)])

@@ -221,8 +221,7 @@ def _a_demand(settings: Settings, cutoff: dt.date) -> str:
         f"SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND {OWN_ACT} AND channel = 'pay_bill'",
         [cutoff],
     ).fetchone()
-    thing = row[0] if row and row[0] else "the same again"
-    return f"people who will buy {thing}"
+    return f"people who will buy {row[0]}" if row and row[0] else "customers who will buy again"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import parse_day
 from found_platform.errors import BadInput
+from found_platform.outcomes import in_full
 
 if TYPE_CHECKING:
     from found_platform.rewriting import Rewriting
@@ -75,7 +76,7 @@ def in_short(rewriting: "Rewriting") -> list[str]:
     near = used.values() or [f"{m.text} {m.similarity:.2f}" for m in rewriting.matches if not m.negated][:NEAREST]
     parts = [f"{'matched' if used else 'nearest'} in the data: {', '.join(near)}"] if near else []
     parts += [f"left out: {', '.join(rewriting.unwanted)}"] if rewriting.unwanted else []
-    parts += [f"at least {rewriting.min_amount:,g}"] if rewriting.min_amount else []
+    parts += [f"at least {in_full(rewriting.min_amount)}"] if rewriting.min_amount else []
     return [*lines, "; ".join([*parts, f"confidence {rewriting.confidence:.2f}, by {rewriting.by}"])]
 
 

@@ -18,7 +18,7 @@ from found_platform.audiences.membership import Refresh
 from found_platform.contract import CHANNELS, OWN_ACT, normalise_text
 from found_platform.errors import BadInput
 from found_platform.index.past import day_of
-from found_platform.outcomes import Outcome
+from found_platform.outcomes import Outcome, in_full
 from found_platform.privacy import audit
 from found_platform.scoring import stated
 from found_platform.scoring.demand import Demand
@@ -96,7 +96,7 @@ def measure(
     counted = _matched(settings, refresh) if by_demand else [normalise_text(text).lower() for text in texts]
     if by_demand:
         min_amount = refresh.demand.get("min_amount", 0.0)
-        much = f", for {min_amount:,g} or more" if min_amount else ""
+        much = f", for {in_full(min_amount)} or more" if min_amount else ""
         outcome = (
             f"did something that the demand matches ({len(counted):,} texts, in {', '.join(refresh.demand['channels'])}{much})"
         )

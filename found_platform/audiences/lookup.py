@@ -18,7 +18,7 @@ from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.index import Publication
-from found_platform.outcomes import RANKS, Outcome, document
+from found_platform.outcomes import RANKS, Outcome, document, in_full
 from found_platform.privacy import audit, keys, suppression, vault
 from found_platform.rewriting import Rewriting, reading
 from found_platform.scoring import exact, filters, scorers
@@ -321,8 +321,9 @@ def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, 
 
 def _noted(ranking: Ranking, notes: list[str], min_amount: float | None) -> Ranking:
     """A ranking whose reason also says what of the demand it did not heed."""
-    amounts = [f"“at least {min_amount:,g}” is not heeded: any amount counts"] if min_amount and ranking.replayed is None else []
-    return replace(ranking, reason="; ".join([ranking.reason, *notes, *amounts]))
+    if min_amount and ranking.replayed is None:
+        notes = [*notes, f"“at least {in_full(min_amount)}” is not heeded: any amount counts"]
+    return replace(ranking, reason="; ".join([ranking.reason, *notes]))
 
 
 def _score(
@@ -351,9 +352,9 @@ def _score(
                     f"past precision is that of all users: only {selected_then.sum():,} that were looked at matched the filter then"
                 )
                 ranking = replace(ranking, reason=f"{ranking.reason}; {few}")
-    if replayed is not None and replayed.about is not None:
-        selected &= replayed.about
-        eligible &= replayed.about
+    if ranking.about is not None:
+        selected &= ranking.about
+        eligible &= ranking.about
     eligible &= ~population.keys.mask(exclude)
     rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)
     return Scored(

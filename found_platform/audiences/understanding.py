@@ -42,8 +42,7 @@ def understood(population: Population, question: Question) -> tuple[Demand, Rewr
     if question.outcome is not None:
         outcome = _ranked(question.outcome, question.rank)
         demand = Demand.of_outcome(outcome)
-        if not demand.phrases and not scorers.get(question.mode).rewrites:
-            raise BadInput(f"The mode {question.mode} asks what texts are about, and the outcome names none: use --mode auto.")
+        _check_mode(question.mode, outcome, settings)
         return demand, None, question.horizon_days or outcome.within_days or settings.horizon_days
     sentence, ground = check_demand(question.sentence or ""), population.states.ground
     if question.phrases is None:
@@ -57,7 +56,15 @@ def understood(population: Population, question: Question) -> tuple[Demand, Rewr
         raise BadInput(_not_understood(rewritten, ground))
     if rewritten.outcome is not None:
         rewritten = replace(rewritten, outcome=_ranked(rewritten.outcome, question.rank))
+        _check_mode(question.mode, rewritten.outcome, settings)
     return Demand.of(rewritten), rewritten, question.horizon_days or rewritten.horizon_days or settings.horizon_days
+
+
+def _check_mode(mode: str, outcome: Outcome | None, settings: Settings) -> None:
+    """Raises BadInput where a mode that compares texts is asked for what no text tells: its ranking would be upside down."""
+    if outcome is not None and not outcome.names_texts and not scorers.get(mode).asks_log:
+        asked_for = outcomes.describe(outcome, settings.horizon_days)
+        raise BadInput(f"The mode {mode} compares texts, and cannot tell who {asked_for}: use --mode auto.")
 
 
 def _ranked(outcome: Outcome, rank: str | None) -> Outcome:
@@ -66,12 +73,13 @@ def _ranked(outcome: Outcome, rank: str | None) -> Outcome:
 
 
 def _about(outcome: Outcome | None, phrases: tuple[str, ...]) -> Outcome:
-    """The outcome, about a person's own phrases."""
+    """The outcome, about a person's own phrases. Raises BadInput where it leaves one of them out."""
     if outcome is None:
         return Outcome(will=(Statement(do=Act(about=phrases)),))
     first = outcome.will[0]
     act = first.do.model_copy(update={"about": phrases})
-    return outcome.model_copy(update={"will": (first.model_copy(update={"do": act}), *outcome.will[1:])})
+    changed = outcome.model_copy(update={"will": (first.model_copy(update={"do": act}), *outcome.will[1:])})
+    return outcomes.parse(document.as_data(changed), "the demand with these phrases")
 
 
 def _not_understood(rewritten: Rewriting, ground: Ground) -> str:

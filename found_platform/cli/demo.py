@@ -77,7 +77,7 @@ def run(
         say.print(f"The frozen-text model serves: {ran.frozen_text_serves}.", soft_wrap=True)
     if ran.waiting:
         say.print(f"{ran.waiting[0].upper()}{ran.waiting[1:]}.", soft_wrap=True)
-    look_up = lookups.Find(lookups.Question(ran.demand), lookups.Size(top=AUDIENCE))
+    look_up = lookups.Find(lookups.Question(ran.demand, anyway=True), lookups.Size(top=AUDIENCE))
     answer = ask(lookups.find, place.home, look_up)
     if place.as_json:
         print_json({**as_document(ran), "audience": answer})

@@ -71,6 +71,8 @@ def train(
 
 def _show(console: Console, understood: "Understood") -> None:
     """The rewriting for a terminal: what is asked, what matched, how sure it is, and the sentences."""
+    from found_platform.outcomes import in_full
+
     rewriting = understood.rewriting
     console.print(f"“{rewriting.demand}”", style="bold", soft_wrap=True)
     if rewriting.matches:
@@ -86,7 +88,7 @@ def _show(console: Console, understood: "Understood") -> None:
         console.print(sentence, soft_wrap=True)
     about = [f"confidence {rewriting.confidence:.2f}", f"by {rewriting.by}"]
     about += [f"horizon {rewriting.horizon_days} days"] if rewriting.horizon_days else []
-    about += [f"at least {rewriting.min_amount:,g}"] if rewriting.min_amount is not None else []
+    about += [f"at least {in_full(rewriting.min_amount)}"] if rewriting.min_amount is not None else []
     console.print(", ".join(about))
     if rewriting.note:
         console.print(f"Note: {rewriting.note}.", soft_wrap=True)

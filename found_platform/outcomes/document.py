@@ -1,6 +1,7 @@
 """Outcomes as YAML or JSON: what a person edits and gives back. What cannot be used is named with its place and the next step."""
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,32 @@ def parse(content: Any, source: str = "the outcome") -> Outcome:
     try:
         return Outcome.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
         raise BadInput(
-            f"{source}: {f'{key}: ' if key else ''}{_why(first)}. docs/outcomes.md has what an outcome may say."
+            f"{source}: {f'{key}: ' if key else ''}{reason(error)}. docs/outcomes.md has what an outcome may say."
         ) from None
 
 
-def _why(error: Any) -> str:
+WANTED = {"tuple_type": "write a list, as in [gold]", "model_type": "write keys and values", "string_too_short": "it is empty"}
+"""By kind of slip, what to write; the library speaks of Python's types."""
+
+BRIEF = reprlib.Repr()
+BRIEF.maxlevel = 2
+"""A value in a message: an alias of YAML may stand for a million words."""
+
+
+def reason(refusal: ValidationError) -> str:
+    """Why an outcome cannot be, without the key."""
+    error: Any = refusal.errors(include_url=False)[0]
     if error["type"] == "extra_forbidden":
         return "there is no such key"
     if error["type"] == "missing":
         return "it is missing"
     message = error["msg"].removeprefix("Value error, ").removesuffix(".")
-    return message if error["type"] == "value_error" else f"{error['input']!r} cannot be used ({message[:1].lower()}{message[1:]})"
+    if error["type"] == "value_error":
+        return message
+    message = WANTED.get(error["type"], message[:1].lower() + message[1:]).replace("tuple", "list")
+    return f"{BRIEF.repr(error['input'])} cannot be used ({message})"
 
 
 def as_data(outcome: Outcome) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What people will do, as data: acts, how they are measured, among whom, within how many days, and how users are ranked by it."""
 
-from typing import Literal, Self, get_args
+from itertools import permutations
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from found_platform.channels import channels
 
@@ -13,6 +14,8 @@ RANKS: tuple[str, ...] = get_args(Rank)
 Quantity = Literal["times", "days", "total"]
 MEASURES = ("times", "days", "total", "share", "more_than_before", "less_than_before")
 MOST_STATEMENTS = 8
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class _Part(BaseModel):
@@ -31,12 +34,12 @@ class Act(_Part):
         min_amount: the least amount of one event, in the source's currency.
     """
 
-    about: tuple[str, ...] = ()
-    not_about: tuple[str, ...] = ()
+    about: tuple[Words, ...] = ()
+    not_about: tuple[Words, ...] = ()
     channels: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
-    payment_methods: tuple[str, ...] = ()
+    categories: tuple[Words, ...] = ()
+    statuses: tuple[Words, ...] = ()
+    payment_methods: tuple[Words, ...] = ()
     returned: bool = False
     min_amount: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
@@ -79,6 +82,8 @@ class Statement(_Part):
         measures = [name for name in MEASURES if getattr(self, name) is not None]
         if len(measures) > 1:
             raise ValueError(f"{' and '.join(measures)} are two measures: keep one, and join two statements for both")
+        if self.share is not None and self.do.is_anything:
+            raise ValueError("a share of what they do is a share of something: say what, by `about` or otherwise")
         return self
 
     @property
@@ -86,12 +91,29 @@ class Statement(_Part):
         """Whether doing it once is enough."""
         return all(getattr(self, name) is None for name in MEASURES)
 
+    @property
+    def measure(self) -> str | None:
+        """Which of MEASURES it is measured by."""
+        return next((name for name in MEASURES if getattr(self, name) is not None), None)
+
+    def implies(self, other: "Statement") -> bool:
+        """Whether whoever does this does the other too, negation left aside."""
+        if self.do != other.do:
+            return False
+        if other.measure is None:
+            return self.less_than_before is None  # less may be none at all
+        if self.measure != other.measure:
+            return False
+        mine, others = getattr(self, other.measure), getattr(other, other.measure)
+        return mine == others if isinstance(mine, str) else mine >= others
+
 
 class Among(_Part):
     """Of whom it is asked: users whom the filter `where` selects, and who `did` (or if `negated`, did not) an act in the last
     `last_days` days.
 
-    The filter is in the language of look-ups, see docs/targeting.md. Both hold at every past moment that is learned from.
+    The filter is in the language of look-ups, see docs/targeting.md. Both hold at every past moment that is learned from;
+    where the filter selects too few to learn from, others teach too.
     """
 
     where: str | None = None
@@ -106,6 +128,17 @@ class Among(_Part):
         if self.negated and self.did is None:
             raise ValueError("`negated` says that something was not done: say what, by `did`")
         return self
+
+
+def _check_both(one: Statement, other: Statement) -> None:
+    """Raises ValueError where nobody can do both."""
+    if not one.negated and other.negated and one.implies(other):
+        raise ValueError("the same is asked for and excluded: nobody can do both")
+    if one.do == other.do and (one.history, other.history) == ("first", "again"):
+        raise ValueError("the same is to be done for the first time and again: nobody can do both")
+    is_compared = one.more_than_before is not None and one.more_than_before == other.less_than_before
+    if one.do == other.do and is_compared and not one.negated and not other.negated:
+        raise ValueError("the same is to be done more and less than before: nobody can do both")
 
 
 class Outcome(_Part):
@@ -128,11 +161,19 @@ class Outcome(_Part):
             raise ValueError(f"ranking by {self.rank} takes one plain act: not negated, without a measure, and not joined")
         if self.rank == "affinity" and first.do.is_anything:
             raise ValueError("ranking by affinity asks which share of their acts something is: say what, by `about` or otherwise")
+        for statement in self.will:
+            if statement.days is not None and self.within_days is not None and statement.days > self.within_days:
+                raise ValueError(f"{statement.days} days on which it is done do not fit into {self.within_days} days")
         if self.join == "and":
-            plain = [statement.model_copy(update={"negated": False}) for statement in self.will if statement.negated]
-            if any(statement in plain for statement in self.will if not statement.negated):
-                raise ValueError("the same is asked for and excluded: nobody can do both")
+            for one, other in permutations(self.will, 2):
+                _check_both(one, other)
         return self
+
+    @property
+    def names_texts(self) -> bool:
+        """Whether texts can tell who is nearer to it: phrases name something that is to be done, and kept."""
+        first = self.will[0]
+        return bool(first.do.about) and not first.negated and not first.do.returned
 
     @property
     def is_plain(self) -> bool:

@@ -34,7 +34,7 @@ def _statement(statement: Statement) -> str:
     elif statement.days is not None:
         much = f" on at least {statement.days} days"
     elif statement.total is not None:
-        much = f" for at least {statement.total:,g} in total"
+        much = f" for at least {in_full(statement.total)} in total"
     elif statement.share is not None:
         much = f" as at least {statement.share:.0%} of what they do"
     elif statement.more_than_before is not None:
@@ -62,9 +62,14 @@ def _act(act: Act, past: bool = False) -> str:
         if values:
             details.append(f"{name} {_any(values)}")
     if act.min_amount:
-        details.append(f"for {act.min_amount:,g} or more at once")
+        details.append(f"for {in_full(act.min_amount)} or more at once")
     return " ".join([verb[0] if act.returned else verb[1], words, *details])
 
 
 def _any(values: tuple[str, ...]) -> str:
     return " or ".join(f"“{value}”" for value in values)
+
+
+def in_full(value: float) -> str:
+    """An amount without an exponent, with at most two decimals."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -9,7 +9,9 @@ from importlib import resources
 
 import numpy as np
 import yaml
+from pydantic import ValidationError
 
+from found_platform.outcomes import document
 from found_platform.rewriting import ground, language, reading
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
@@ -149,9 +151,12 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         doubt = doubt or "nothing was ever brought back in this data"
     outcome = None
     if not doubt:
-        outcome, lacking = build(lake, read, phrases, left_out, before, methods, horizon_days)
-        notes += lacking
-    elif doubt not in notes:
+        try:
+            outcome, lacking = build(lake, read, phrases, left_out, before, methods, horizon_days)
+            notes += lacking
+        except ValidationError as error:  # "on ten days in the next week"
+            doubt = document.reason(error)
+    if doubt and doubt not in notes:
         notes.append(doubt)
     confidence = round(limits.confidence(close), 3) if parts else float(read.is_about_acts and not doubt)
     return Rewriting(

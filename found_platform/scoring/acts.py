@@ -14,6 +14,7 @@ from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.index.past import VALUES, Past
 from found_platform.outcomes import Act, Statement
+from found_platform.scoring import matching
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
 
@@ -112,16 +113,23 @@ def distinct(user: np.ndarray, moments: np.ndarray, users: int) -> tuple[np.ndar
     return np.bincount(owner, minlength=users), owner, moment + first
 
 
-def resolve(population: Population, act: Act, matching: Matching | None) -> Doing:
-    """The events that an act counts. `matching` says which texts it is about; None where it is about anything.
+def match(population: Population, act: Act) -> Matching | None:
+    """What texts an act is about; None where it is about anything."""
+    if not act.about:
+        return None
+    return matching.match(population, [act.about], act.not_about, act.channels or CHANNELS, act.min_amount)
+
+
+def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
+    """The events that an act counts. `texts` says which texts it is about; None where it is about anything.
 
     Raises BadInput for a category, status or payment method that is not in the data.
     """
-    if matching is None:
+    if texts is None:
         return _of_anything(population, act)
     plain = Act(channels=act.channels, returned=act.returned)
     base = _of_anything(population, plain)
-    by_text = matching.weights()
+    by_text = texts.weights()
     rows = _as_asked(population, base.events, act) & (by_text > TRACE)[base.events.text]
     events = base.events.at(np.flatnonzero(rows))
     return Doing(events, by_text[events.text], base.kept)
@@ -155,15 +163,17 @@ def _as_asked(population: Population, events: Past, act: Act) -> np.ndarray:
 
 def _places(column: str, requested: tuple[str, ...], values: list[str]) -> list[int]:
     """Where the values that are asked for stand among those there are."""
-    by_name = {value.lower(): place for place, value in enumerate(values)}
+    by_name: dict[str, list[int]] = {}
+    for place, value in enumerate(values):
+        by_name.setdefault(value.lower(), []).append(place)
     missing = [value for value in requested if value.lower() not in by_name]
     if missing:
         import difflib
 
         near = difflib.get_close_matches(missing[0].lower(), by_name, 3) or list(by_name)[:5]
-        existing = f"there are {', '.join(values[by_name[n]] for n in near)}" if values else "the data has none"
+        existing = f"there are {', '.join(values[by_name[n][0]] for n in near)}" if values else "the data has none"
         raise BadInput(f"No event before the cutoff has the {column.replace('_', ' ')} {missing[0]!r}: {existing}.")
-    return [by_name[value.lower()] for value in requested]
+    return [place for value in requested for place in by_name[value.lower()]]
 
 
 def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_days: int) -> np.ndarray:

@@ -58,6 +58,9 @@ ALL = slice(None)
 FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
 
+FEWEST_LESSONS = 20
+"""Users of the newest window, and of all earlier ones, for a head to be fitted and tested."""
+
 VALUES = 20
 """Most frequent values of an attribute that are told apart."""
 
@@ -314,6 +317,9 @@ class Replay:
             features = np.hstack([m.features[learners], own])
             lessons.append(Lessons(rows, features, labels[m.day][rows], m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
+        count = min(len(lessons[0].rows), sum(len(lesson.rows) for lesson in ended))
+        if count < FEWEST_LESSONS:
+            raise PastTooShort(f"of the users it is asked of only {count} are among those that past windows were kept of")
         (head, slope, start), of_ended = _fits(task, lessons, ended)
         odds, weight = _backtest(task, of_ended, ended, lessons[0])
         features = np.hstack([self._current_features, task.features(self.past.day, None)])
@@ -475,7 +481,7 @@ def _fits(task: Task, *taught: list[Lessons]) -> list[tuple[Head | Committee, fl
     held against what happened. All heads are fitted side by side.
     """
     rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.labels for x in some])) for some in taught]
-    halves = [np.concatenate([x.rows for x in some]) % 2 == 0 for some in taught]
+    halves = [_half(np.concatenate([x.rows for x in some])) for some in taught]
     with heads.side_by_side() as pool:
         wholes = [pool.submit(task.fit, features, labels) for features, labels in rows]
         parts = [
@@ -488,6 +494,11 @@ def _fits(task: Task, *taught: list[Lessons]) -> list[tuple[Head | Committee, fl
         odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
         fits.append((whole.result(), *heads.scale(odds, task.happened(labels))))
     return fits
+
+
+def _half(rows: np.ndarray) -> np.ndarray:
+    """(N,) bool: every other user, at all moments the same."""
+    return np.unique(rows, return_inverse=True)[1] % 2 == 0
 
 
 def _residual(lessons: list[Lessons], head: Head | Committee) -> Residual:

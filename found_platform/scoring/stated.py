@@ -5,23 +5,26 @@ What does not: which events an act counts (`acts`), features (`rhythm`, `affinit
 """
 
 import dataclasses
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 import pyarrow as pa
 
-from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.outcomes import Act, Outcome
-from found_platform.scoring import acts, affinity, filters, heads, matching, rhythm, threads
+from found_platform.scoring import acts, affinity, heads, rhythm, threads
 from found_platform.scoring.acts import FEW_ACTS, Doing
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
 from found_platform.scoring.replay import Backtest, Moment, PastTooShort, Replay, Replayed, matches, prepared
+from found_platform.scoring.whom import Whom
 
 FEWEST = 20
 """Users who must have done it, and users who must not have, in each of two windows."""
+
+TAUGHT = 500
+"""Users at past moments whom a filter must select: below this, everybody teaches, and what the filter names is one feature more."""
 
 TOP = 0.2
 """The share of users, by affinity or value, whom an audience would be right to hold."""
@@ -32,7 +35,7 @@ CAP = 0.995
 
 def answer(population: Population, outcome: Outcome, horizon_days: int) -> Replayed:
     """Scores everybody for an outcome. Raises PastTooShort where the past cannot answer, BadInput for what is not in the data."""
-    check(outcome, population.past.day - population.past.first_day)
+    check(outcome, population.past.day - population.past.first_day, horizon_days)
     with threads.one_each():
         replay = prepared(population, horizon_days)
         task = TASKS[outcome.rank](replay, outcome, horizon_days)
@@ -40,8 +43,14 @@ def answer(population: Population, outcome: Outcome, horizon_days: int) -> Repla
         return dataclasses.replace(replayed, about=task.now(), expected=task.expected(replayed))
 
 
-def check(outcome: Outcome, span_days: int) -> None:
-    """Raises BadInput for an outcome that looks further back than the past of `span_days` days reaches."""
+def check(outcome: Outcome, span_days: int, horizon_days: int) -> None:
+    """Raises BadInput for an outcome that looks further back than the past of `span_days` days reaches, or for more days than the
+    horizon has."""
+    days = max((statement.days or 0 for statement in outcome.will), default=0)
+    if days > horizon_days:
+        raise BadInput(
+            f"{days} days on which it is done do not fit into {horizon_days} days: ask for fewer, or look further ahead."
+        )
     last = outcome.among.last_days
     if last is not None and last > span_days:
         raise BadInput(f"`among` looks {last} days back, and the past is {span_days} days long: ask for fewer.")
@@ -51,7 +60,7 @@ def came_true(population: Population, outcome: Outcome, day: int, days: int) -> 
     """(U,) bool: for whom an outcome came true in the `days` from a day on, in a population whose past reaches beyond them."""
     each = []
     for statement in outcome.will:
-        doing = acts.resolve(population, statement.do, match(population, statement.do))
+        doing = acts.resolve(population, statement.do, acts.match(population, statement.do))
         each.append(acts.measured(statement, doing, day, days, outcome.within_days or days) != statement.negated)
     return reduce(np.logical_and if outcome.join == "and" else np.logical_or, each)
 
@@ -62,16 +71,16 @@ class ByChance:
     Raises BadInput for what is not in the data, PastTooShort where the past cannot answer.
     """
 
+    asked_of = "users it is asked of"
+
     def __init__(self, replay: Replay, outcome: Outcome, horizon_days: int):
         self._replay, self._outcome, self._horizon = replay, outcome, horizon_days
         self._population = population = replay.population
-        self._matchings = [match(population, statement.do) for statement in outcome.will]
+        self._matchings = [acts.match(population, statement.do) for statement in outcome.will]
         self._doings = [
             acts.resolve(population, statement.do, texts) for statement, texts in zip(outcome.will, self._matchings, strict=True)
         ]
-        did = outcome.among.did
-        self._among = acts.resolve(population, did, match(population, did)) if did is not None else None
-        self._where = filters.parse(outcome.among.where, population.attributes.schema) if outcome.among.where else None
+        self._whom = Whom(population, outcome, self._doings)
         self.matching = next((texts for texts in self._matchings if texts is not None), nothing(population))
 
     def labels(self, day: int) -> np.ndarray:
@@ -83,33 +92,24 @@ class ByChance:
         return reduce(np.logical_and if self._outcome.join == "and" else np.logical_or, each).astype(float)
 
     def eligible(self, moment: Moment) -> np.ndarray:
-        """See `Task`: those of whom it is asked."""
+        """See `Task`: those of whom it is asked; everybody else too where the filter selects too few to learn from."""
         chosen = self._who(moment.day)[moment.rows]
-        if self._where is not None:
-            chosen &= filters.selected(self._where, moment.attributes, self._population.settings.duckdb_memory)
-        return chosen
+        return chosen & self._whom.selected(moment.attributes) if self._filter_teaches else chosen
+
+    @cached_property
+    def _filter_teaches(self) -> bool:
+        """Whether the filter selects enough users at past moments."""
+        if not self._whom.has_filter:
+            return False
+        return sum(int(self._whom.selected(m.attributes).sum()) for m in self._replay.moments) >= TAUGHT
 
     def now(self) -> np.ndarray:
         """(U,) bool: of whom it is asked at the cutoff."""
-        chosen = self._who(self._replay.past.day)
-        if self._where is not None:
-            attributes = self._population.attributes
-            chosen &= filters.selected(self._where, attributes, self._population.settings.duckdb_memory)
-        return chosen
+        return self._whom.now()
 
     def _who(self, day: int) -> np.ndarray:
-        """(U,) bool: of whom it is asked at a day, the filter left aside."""
-        chosen = self._population.states.volume(day) > 0
-        among = self._outcome.among
-        if self._among is not None:
-            events, recently = self._among.events, np.zeros(len(chosen), bool)
-            rows = (events.known < day) & (events.happened >= day - (among.last_days or 0)) & self._among.sure
-            recently[events.user[rows]] = True
-            chosen &= recently != among.negated
-        for statement, doing in zip(self._outcome.will, self._doings, strict=True):
-            if statement.history is not None:
-                chosen &= acts.earlier(doing, day) == (statement.history == "again")
-        return chosen
+        """(U,) bool: of whom it is asked at a past day, the filter left aside."""
+        return self._whom.at(day)
 
     def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
         """See `Task`."""
@@ -121,7 +121,7 @@ class ByChance:
             if did < FEWEST or lacks_others:
                 few, what = (did, "it came true for") if did < FEWEST else (others, "it did not come true for")
                 raise PastTooShort(
-                    f"in a past window of {self._replay.days} days {what} {few:,} of the {int(who.sum()):,} users it is asked of, "
+                    f"in a past window of {self._replay.days} days {what} {few:,} of the {int(who.sum()):,} {self.asked_of}, "
                     f"and {FEWEST} are needed"
                 )
             counts.append(did)
@@ -166,14 +166,15 @@ class ByChance:
 class ByAffinity(ByChance):
     """The expected share of what users do. Labels are its square root, so that a few who do nothing else do not count for all."""
 
+    asked_of = f"users who did {FEW_ACTS} things or more in it"
+
     def labels(self, day: int) -> np.ndarray:
         """See `Task`."""
         return np.sqrt(np.minimum(self._doings[0].share(day, day + self._replay.days)[0], 1.0))
 
-    def eligible(self, moment: Moment) -> np.ndarray:
-        """See `Task`: of a few acts a share says nothing."""
-        acts_in_window = self._doings[0].share(moment.day, moment.day + self._replay.days)[1]
-        return super().eligible(moment) & (acts_in_window[moment.rows] >= FEW_ACTS)
+    def _who(self, day: int) -> np.ndarray:
+        """See `ByChance`: of a few acts a share says nothing."""
+        return super()._who(day) & (self._doings[0].share(day, day + self._replay.days)[1] >= FEW_ACTS)
 
     def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
         """See `Task`: shares so far, and taste; nothing of how much is done."""
@@ -239,13 +240,6 @@ def _best(labels: np.ndarray) -> np.ndarray:
     return (labels > 0) & (labels >= np.quantile(labels, 1 - TOP)) if len(labels) else labels > 0
 
 
-def match(population: Population, act: Act) -> Matching | None:
-    """What texts an act is about; None where it is about anything."""
-    if not act.about:
-        return None
-    return matching.match(population, [act.about], act.not_about, act.channels or CHANNELS, act.min_amount)
-
-
 def nothing(population: Population) -> Matching:
     """That no text is about it."""
     return Matching(np.zeros(len(population.states.past.texts)))
@@ -254,7 +248,7 @@ def nothing(population: Population) -> Matching:
 def rhythm_in_words(population: Population, outcome: Outcome, rows: np.ndarray) -> dict[int, str]:
     """By row, when and how often users did what the first statement asks: what speaks for a user, or is missing."""
     act = outcome.will[0].do
-    doing = acts.resolve(population, act, match(population, act))
+    doing = acts.resolve(population, act, acts.match(population, act))
     chosen = np.zeros(doing.events.users, bool)
     chosen[rows] = True
     some: Doing = doing.of_users(chosen)

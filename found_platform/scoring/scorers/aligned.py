@@ -15,7 +15,7 @@ from found_platform.scoring.scorers.interface import Carried, Ranking
 class Aligned:
     """The sentence as a query, or the mean of the queries of each phrase."""
 
-    name, is_mode, rewrites = "aligned", True, False
+    name, is_mode, rewrites, asks_log = "aligned", True, False, False
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`. Only the model of the population is read."""

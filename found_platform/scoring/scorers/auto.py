@@ -13,7 +13,7 @@ from found_platform.scoring.scorers.interface import Carried, Ranking
 class Auto:
     """Leaves the ranking to another scorer, which the ranking names."""
 
-    name, is_mode, rewrites = "auto", True, True
+    name, is_mode, rewrites, asks_log = "auto", True, True, True
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""

@@ -5,11 +5,12 @@ import numpy as np
 
 from found_platform.index.past import Past
 from found_platform.outcomes import Act, Outcome, Statement
-from found_platform.scoring import acts, stated
+from found_platform.scoring import acts
 from found_platform.scoring.acts import Doing
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.scoring.scorers.interface import Carried, Ranking
+from found_platform.scoring.whom import Whom
 
 FADE = 60.0
 """Days over which what was done fades."""
@@ -21,23 +22,25 @@ FEW = 3.0
 class Habit:
     """Newer acts weigh more; where the demand is not to do it, less of them is better."""
 
-    name, is_mode, rewrites = "habit", False, True
+    name, is_mode, rewrites, asks_log = "habit", False, True, True
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""
         outcome = _outcome(demand)
+        doings = [acts.resolve(population, statement.do, acts.match(population, statement.do)) for statement in outcome.will]
         scores = sum(
-            (-1.0 if statement.negated else 1.0) * _habit(_doing(population, statement.do), statement, outcome)
-            for statement in outcome.will
+            (-1.0 if statement.negated else 1.0) * _habit(doing, statement, outcome)
+            for statement, doing in zip(outcome.will, doings, strict=True)
         )
-        return Ranking(self.name, reason or "habits so far were asked for", np.asarray(scores, np.float64))
+        about = Whom(population, outcome, doings).now()
+        return Ranking(self.name, reason or "habits so far were asked for", np.asarray(scores, np.float64), about=about)
 
     def carried(
         self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past
     ) -> Carried:
         """See `Scorer`: the acts of what is asked, newer ones more."""
         statement = _outcome(demand).will[0]
-        found = stated.match(population, statement.do)
+        found = acts.match(population, statement.do)
         weights = np.ones(len(events.text)) if found is None else found.weights()[events.text]
         faded = weights * np.exp((events.happened - events.day) / FADE) * ~events.exposed
         return Carried(np.zeros(len(faded)) if statement.negated or statement.do.returned else faded)
@@ -45,10 +48,6 @@ class Habit:
 
 def _outcome(demand: Demand) -> Outcome:
     return demand.outcome or Outcome(will=(Statement(do=Act(about=demand.phrases or (demand.sentence,))),))
-
-
-def _doing(population: Population, act: Act) -> Doing:
-    return acts.resolve(population, act, stated.match(population, act))
 
 
 def _habit(doing: Doing, statement: Statement, outcome: Outcome) -> np.ndarray:

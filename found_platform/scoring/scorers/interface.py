@@ -17,7 +17,8 @@ class Ranking:
     """How everybody is scored, by the scorer that answered and for what reason; higher is better.
 
     Either `everybody` (U,) has the scores, or they are the products of `query` (D,) with the first D places of the stored vectors,
-    plus `bias`, so that the index can answer. `replayed` is there where past windows answered.
+    plus `bias`, so that the index can answer. `replayed` is there where past windows answered. `about` (U,) bool are the users of
+    whom it is asked; None for everybody.
     """
 
     mode: str
@@ -26,6 +27,7 @@ class Ranking:
     query: np.ndarray | None = None
     bias: float = 0.0
     replayed: Replayed | None = None
+    about: np.ndarray | None = None
 
     def of(self, vectors: np.ndarray) -> np.ndarray:
         """(U,) the scores of everybody, whose stored vectors (U, W) these are."""
@@ -56,11 +58,13 @@ class Scorer(Protocol):
         name: what it is asked by, and what an answer calls it.
         is_mode: whether a person may ask for it by name.
         rewrites: whether a sentence is rewritten for it; else it is asked as it stands.
+        asks_log: whether it answers what no text tells: who will not, or bring back, or do anything at all.
     """
 
     name: str
     is_mode: bool
     rewrites: bool
+    asks_log: bool
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """Scores everybody. Where it cannot answer, a scorer that can takes its place, and the reason of the ranking says so.

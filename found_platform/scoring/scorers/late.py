@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Late:
     """How much everybody did that resembles what is asked, newer weighing more; on a log scale."""
 
-    name, is_mode, rewrites = "late", True, True
+    name, is_mode, rewrites, asks_log = "late", True, True, False
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""

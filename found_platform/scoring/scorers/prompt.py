@@ -22,7 +22,7 @@ class TunedDemand(Demand):
 class Prompt:
     """A tuned head; its `reason` comes from whoever loaded it."""
 
-    name, is_mode, rewrites = "prompt", False, False
+    name, is_mode, rewrites, asks_log = "prompt", False, False, False
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`. The demand is a TunedDemand; nobody is read."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from found_platform.index.past import Past
-from found_platform.outcomes import Outcome
+from found_platform.outcomes import Outcome, in_full
 from found_platform.scoring import replay, stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import HABITS, Evidence, Weighed
@@ -16,7 +16,7 @@ from found_platform.scoring.scorers.interface import Carried, Ranking
 class Replay:
     """Log-odds of doing what is asked; late interaction takes its place where the past is too short."""
 
-    name, is_mode, rewrites = "replay", True, True
+    name, is_mode, rewrites, asks_log = "replay", True, True, True
 
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""
@@ -35,7 +35,7 @@ class Replay:
         if replayed.matching.channels.sum() > matching.channels.sum():
             reasons.append("(counting any way to do it: too few did it as asked)")
         if replayed.matching.min_amount < matching.min_amount:
-            reasons.append(f"(counting any amount: too few did it for {matching.min_amount:,g} or more)")
+            reasons.append(f"(counting any amount: too few did it for {in_full(matching.min_amount)} or more)")
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days})")
         return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
@@ -52,7 +52,7 @@ class Replay:
         ]
         if replayed.days < horizon_days:
             reasons.append(f"(the past is too short for windows of {horizon_days}: numbers are asked in proportion)")
-        return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed)
+        return Ranking(self.name, " ".join(reasons), replayed.scores, replayed=replayed, about=replayed.about)
 
     def carried(
         self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past

@@ -128,7 +128,7 @@ def test_an_amount_that_is_asked_for_is_counted_in_the_past(population: Populati
     nobody = replace(Demand(PETS), min_amount=1e9, phrases=("cat food", "dog food"))
     ranking = scorers.rank(population, nobody, "replay", settings.horizon_days)
     assert ranking.replayed is not None
-    assert "counting any amount: too few did it for 1e+09 or more" in ranking.reason
+    assert "counting any amount: too few did it for 1,000,000,000 or more" in ranking.reason
 
 
 @pytest.mark.usefixtures("few_are_enough")

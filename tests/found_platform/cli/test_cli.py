@@ -194,9 +194,10 @@ def test_find_prints_one_json_document_with_the_promised_keys(settings: Settings
     document = json.loads(outcome.out)
     assert list(document) == [
         "query", "rewriting", "mode", "reason", "exact", "as_of", "model_version", "index_version", "count", "users", "note",
+        "outcome", "asked", "warning",
     ]  # fmt: skip
     assert document["count"] == len(document["users"]) == 4
-    assert list(document["users"][0]) == ["user_id", "score", "probability", "evidence"]
+    assert list(document["users"][0]) == ["user_id", "score", "probability", "expected", "evidence"]
     assert all(u["user_id"].startswith("user-0-") for u in document["users"])
 
 

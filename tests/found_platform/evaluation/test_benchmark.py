@@ -71,7 +71,7 @@ def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: d
 
 def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings, cutoff: dt.date) -> None:
     rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
-    zero_shot = {(m, "zero_shot") for m in (*scorers.modes(), "frozen_text", "activity_count", "tfidf", "oracle")}
+    zero_shot = {(m, "zero_shot") for m in (*scorers.modes(), "frozen_text", "activity_count", "recency", "tfidf", "oracle")}
     beside_activity = {f"{m}_activity" for m in ("frozen_text", "tfidf", "untrained", "stage1", "concatenation", "aligned")}
     probes = {(m, "linear_probe") for m in {"activity", "frozen_text", "gbdt_aggregates", "found"} | beside_activity}
     found = {(r["method"], r["task"]) for r in rows}

@@ -255,7 +255,7 @@ def test_a_persons_own_phrases_leave_the_rest_of_the_demand_as_it_was_read(
 
 
 def test_phrases_and_a_prompt_are_refused(settings: Settings) -> None:
-    with pytest.raises(BadInput, match="a prompt has none"):
+    with pytest.raises(BadInput, match="a prompt or an outcome has none"):
         lookup.find(settings, lookup.Question(prompt="gold", phrases=("cat food",)))
 
 
@@ -273,13 +273,20 @@ def test_the_command_line_runs_each_mode(settings: Settings) -> None:
     assert json.loads(done.stdout)["mode"] == "late"
 
 
+class AnyLabels(replay.Texts):
+    """A task of which nothing but its head is asked."""
+
+    def __init__(self) -> None:
+        pass
+
+
 def test_a_head_that_learned_nothing_is_not_sure_of_anybody() -> None:
     """Of noise a head still makes something for those it was fitted on; the chances of others must not believe it."""
     rng = np.random.default_rng(0)
     known, others = rng.normal(size=(2000, 30)).astype(np.float32), rng.normal(size=(5000, 30)).astype(np.float32)
     done = (rng.random(2000) < 0.2).astype(float)
     lesson = replay.Lessons(np.arange(2000), known, done, np.zeros(2000, bool), np.empty((0, 0), np.float32))
-    ((head, slope, start),) = replay._fits([lesson])
+    ((head, slope, start),) = replay._fits(AnyLabels(), [lesson])
     chances = heads.chance(slope * head.odds(others) + start)
     assert abs(chances.mean() - done.mean()) < 0.02
     own = heads.scale(head.odds(known), done >= 0.5)
