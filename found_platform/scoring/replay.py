@@ -60,6 +60,9 @@ FIT_ROWS = 10_000
 FEWEST_LESSONS = 20
 """Users of the newest window, and of all earlier ones, for a head to be fitted and tested."""
 
+OTHERS = 4096
+"""Users of a past moment beside those: where something is asked of few, they teach in the place of those it is not asked of."""
+
 VALUES = 20
 """Most frequent values of an attribute that are told apart."""
 
@@ -169,7 +172,10 @@ class Basis:
 @dataclass(frozen=True)
 class Moment:
     """The users (N,) of a past day that teach, their attributes (N rows) and the same as features (N, F), which of them are
-    held out (N,), and the learned vectors of those (H, K)."""
+    held out (N,), and the learned vectors of those (H, K).
+
+    Those who are `first` (N,) teach, as far as they are eligible; others take the places of those who are not.
+    """
 
     day: int
     rows: np.ndarray
@@ -177,6 +183,14 @@ class Moment:
     features: np.ndarray
     held: np.ndarray
     learned: np.ndarray
+    first: np.ndarray
+
+    def learners(self, eligible: np.ndarray) -> np.ndarray:
+        """(N,) bool: of those who are eligible (N,) as many as are first."""
+        chosen = eligible & self.first
+        free = int(self.first.sum() - chosen.sum())
+        chosen[np.flatnonzero(eligible & ~self.first)[:free]] = True
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -228,13 +242,17 @@ class Replay:
 
     def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
-        kept = np.arange(len(state.rows))
+        kept = first = np.arange(len(state.rows))
         if len(kept) > limit:
-            kept = np.sort(rng.choice(kept, limit, replace=False))
+            first = rng.choice(kept, limit, replace=False)
+            others = np.setdiff1d(kept, first)
+            if len(others) > OTHERS:
+                others = np.random.default_rng(day).choice(others, OTHERS, replace=False)
+            kept = np.sort(np.concatenate([first, others]))
         rows, attributes = state.rows[kept], state.table.take(pa.array(kept))
         held = np.isin(rows, state.held_out)
         learned = state.learned[np.searchsorted(state.held_out, rows[held]), : self._width]
-        return Moment(day, rows, attributes, self._describe(attributes), held, learned)
+        return Moment(day, rows, attributes, self._describe(attributes), held, learned, np.isin(kept, first))
 
     @cached_property
     def _width(self) -> int:
@@ -296,11 +314,11 @@ class Replay:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
         labels = {m.day: task.labels(m.day) for m in self.moments}
-        eligible = {m.day: task.eligible(m) for m in self.moments}
+        learners_of = {m.day: m.learners(task.eligible(m)) for m in self.moments}
         matched = task.matched(labels[newest], labels[before])
         lessons = []
         for m in self.moments:
-            learners = eligible[m.day]
+            learners = learners_of[m.day]
             rows = m.rows[learners]
             taught = np.zeros(self.past.users, bool)
             taught[rows] = True
@@ -324,7 +342,7 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            backtest=task.backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, lessons[0].labels),
+            backtest=task.backtest(self.moments[0].attributes.filter(pa.array(learners_of[newest])), odds, lessons[0].labels),
             learned=weight,
             matching=task.matching,
             basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._current_features.shape[1])), added),
