@@ -1,6 +1,7 @@
 """The small shop in which the tests of the rewriter look for what a demand names."""
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,31 @@ LATER = "zeppelin flight over the lake"
 MAILED = "saddle for horse riding"
 
 
-def made(folder: Path) -> Settings:
+GERMAN = {
+    "Schmuck": ["Goldring", "Goldkette", "Goldarmband", "Silberring", "Silberkette"],
+    "Tierbedarf": ["Katzenstreu", "Katzenfutter", "Hundefutter", "Hundeleine"],
+    "Lebensmittel": ["Kaffeebohnen", "Filterkaffee", "Vollmilch", "Roggenbrot", "Apfelsaft"],
+    "Reisen": ["Flugticket", "Hotelübernachtung", "Städtereise", "Bahnfahrkarte"],
+    "Mode": ["Wintermantel", "Laufschuhe", "Jeanshose", "Parfüm"],
+    "Baby": ["Windeln", "Babynahrung", "Kinderwagen"],
+}
+
+
+def documented(table: int) -> list[tuple[str, str]]:
+    """Demands and outcomes as a table of docs/outcomes.md has them: 0 is of this shop, 1 of the German one."""
+    page = Path(__file__).resolve().parents[1] / "docs" / "outcomes.md"
+    tables = page.read_text(encoding="utf-8").split("| demand | outcome |")[1:]
+    return re.findall(r"^\| (.+?) \| `(.+)` \|$", tables[table], re.M)
+
+
+def made(folder: Path, goods: dict[str, list[str]] = SHOP) -> Settings:
     """A small lake whose texts are encoded by the bundled encoder; one text is of after the cutoff, one was only mailed."""
     rng = np.random.default_rng(0)
     events = []
     for user in range(40):
         for _ in range(10):
-            category = str(rng.choice(list(SHOP)))
-            items = rng.choice(SHOP[category], 2, replace=False)
+            category = str(rng.choice(list(goods)))
+            items = rng.choice(goods[category], 2, replace=False)
             day = f"2024-01-{1 + int(rng.integers(31)):02d}"
             for item in map(str, items):
                 row = {"user_id": f"u{user}", "event_time": at(day), "text": item, "category": category}

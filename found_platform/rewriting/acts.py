@@ -14,11 +14,16 @@ from found_platform.rewriting.language import Language
 
 @dataclass(frozen=True)
 class Before:
-    """What the users who are meant did in the last `days` days: `clause` says it, or nothing does. None is the demand's horizon."""
+    """What the users who are meant did in the last `days` days: `clause` says it, or nothing does. None is the demand's horizon.
+
+    Where no clause says it, it is what they will do or no longer do; with `is_anything`, any act.
+    """
 
     clause: str
     days: int | None
     negated: bool = False
+    is_anything: bool = False
+    is_all: bool = False  # the demand says nothing of what is to come
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,15 @@ class Acts:
     more: Literal["times", "total"] | None = None
     less: Literal["times", "total"] | None = None
     every: int | None = None  # days of which each must have one
+    per: int | None = None  # days of which each must have `times`
+    span: int | None = None  # days that "more than last month" compares
     history: Literal["first", "again"] | None = None
     returned: bool = False
     before: Before | None = None
     rank: Rank | None = None
     lapse: bool = False  # who is here now and will be no longer
     is_anything: bool = False  # whatever is done counts
+    taken: str = ""  # the words that were taken out and may say in which way something is done
 
     @property
     def is_empty(self) -> bool:
@@ -54,18 +62,26 @@ def read(text: str, language: Language) -> tuple[str, Acts]:
     return (reader.text if not acts.is_empty else text), acts
 
 
+TELLING = ("more", "less", "days", "times", "rate", "share", "value", "again", "nothing", "first")
+"""Patterns whose words may say in which way something is done: "three orders", "big spenders"."""
+
+
 class _Reader:
     """Takes patterns out of a text, one after the other."""
 
     def __init__(self, text: str, language: Language):
         self.text, self.language = text, language
+        self.taken: list[str] = []
+        self.span: int | None = None
 
     def acts(self) -> Acts:
-        before = self._before()
-        lapse, stop = self._take("acts", "lapse") is not None, self._take("acts", "stop") is not None
-        negated = self._take("acts", "nothing") is not None or self._negated()
         more, less = self._compared("more"), self._compared("less")
-        days, times = self._count("days"), self._count("times")
+        is_total, is_once = self._take("acts", "total") is not None, self._take("acts", "once") is not None
+        before = self._before()
+        (lapse, lapse_denied), (stop, stop_denied) = self._ends("lapse"), self._ends("stop")
+        negated = self._take("acts", "nothing") is not None or self._negated()
+        rate = self._rate()
+        days, times = self._count("days"), rate[0] if rate else self._count("times")
         if times is None:
             times = next(
                 (n for pattern, n in self.language.at("acts", "times_words").items() if self._cut(re.compile(pattern))), None
@@ -73,12 +89,14 @@ class _Reader:
         share = self._share()
         first, returned = self._take("acts", "first") is not None, self._take("acts", "returned")
         again = self._take("acts", "again") is not None
-        is_total, is_once = self._take("acts", "total") is not None, self._take("acts", "once") is not None
         value, affinity = self._take("acts", "value") is not None, self._take("acts", "affinity") is not None
         history: Literal["first", "again"] | None = "first" if first else "again" if again else None
-        active = self._take("acts", "active") is not None
-        if before is None and (lapse or stop or active):
-            before = Before("", None)
+        active, inactive = self._take("acts", "active") is not None, self._take("acts", "inactive") is not None
+        no_more = self._take("acts", "no_more") is not None if negated else False
+        lapse = lapse or (negated and (no_more or again))
+        stays = lapse_denied or stop_denied
+        if before is None and (lapse or stop or stays or active or inactive):
+            before = Before("", None, negated=inactive, is_anything=(active or inactive) and not (lapse or stop or stays))
         every = self._every()
         is_anything = self._find("acts", "at_all") is not None
         acts = Acts(
@@ -91,6 +109,8 @@ class _Reader:
             more=more,
             less=less,
             every=every,
+            per=rate[1] if rate else None,
+            span=self.span,
             history=history if not (lapse or stop or negated) else None,
             returned=returned is not None,
             before=before,
@@ -100,13 +120,40 @@ class _Reader:
         if acts.is_empty:
             return acts
         self._take("acts", "at_all")
-        return replace(acts, is_anything=is_anything)
+        return replace(acts, is_anything=is_anything, taken=" ".join(self.taken))
+
+    def _ends(self, name: str) -> tuple[bool, bool]:
+        """Whether it is said to come to an end, and whether that is denied."""
+        match = self._find("acts", name)
+        if not match:
+            return False, False
+        denied = self.language.pattern("acts", "denied").search(self.text[: match.start()])
+        if denied and match[0].split()[0] not in denied[0].split():
+            self.text = f"{self.text[: denied.start()]} {self.text[match.start() :]}"
+            self._take("acts", name)
+            return False, True
+        self._take("acts", name)
+        return True, False
 
     def _compared(self, name: str) -> Literal["times", "total"] | None:
         """Which quantity is to be more, or less, than before."""
-        if self._take("acts", name, "total"):
-            return "total"
-        return "times" if self._take("acts", name, "times") else None
+        quantities: tuple[Literal["total", "times"], ...] = ("total", "times")
+        for quantity in quantities:
+            if match := self._take("acts", name, quantity):
+                unit = match.groupdict().get("unit")
+                self.span = self.language.at("days")[unit] if unit else None
+                return quantity
+        return None
+
+    def _rate(self) -> tuple[int, int] | None:
+        """How many times, and the days of each of which it is to be so many."""
+        match = self._take("acts", "rate")
+        if not match:
+            return None
+        groups = match.groupdict()
+        more = self.language.pattern("acts", "more_than").match(groups.get("over") or "")
+        times = 2 if groups.get("twice") else self.language.value(match["number"].strip())
+        return times + bool(more), self.language.at("days")[match["unit"]]
 
     def _every(self) -> int | None:
         """The days of each of which it is to be done."""
@@ -125,8 +172,9 @@ class _Reader:
         """The first match of a pattern, which is taken out of the text; what it calls `object` stays."""
         match = self._find(*path)
         if match:
-            groups = match.groupdict()
-            kept = groups.get("object") or groups.get("object2") or ""
+            kept = " ".join(text for name, text in match.groupdict().items() if name.startswith("object") and text)
+            if path[1] in TELLING:
+                self.taken.append(match[0])
             self.text = f"{self.text[: match.start()]} {kept} {self.text[match.end() :]}"
         return match
 
@@ -138,7 +186,10 @@ class _Reader:
 
     def _before(self) -> Before | None:
         """The clause that says what the users did before."""
-        match = self._find("acts", "before")
+        return self._clause("before") or self._clause("before_past")
+
+    def _clause(self, name: str) -> Before | None:
+        match = self._find("acts", name)
         if not match:
             return None
         starts = list(self.language.pattern("acts", "clause_start").finditer(self.text[: match.start()]))
@@ -146,24 +197,30 @@ class _Reader:
             return None
         start = starts[-1]
         clause, rest = self.text[start.end() : match.start()].strip(), self.text[match.end() :]
-        joint = self.language.pattern("acts", "clause_joint").match(rest)
-        after = rest[joint.end() if joint else 0 :].strip()
-        if not after:  # nothing is said of the future: the clause is all there is
+        pattern = self.language.pattern("acts", "clause_joint")
+        joint = pattern.match(rest)
+        if joint:  # where the verb is last, the clause goes on behind its time
+            clause, rest = f"{clause} {joint.groupdict().get('tail') or ''}".strip(), rest[joint.end() :]
+        elif "tail" in pattern.groupindex:
+            clause, rest = f"{clause} {rest}".strip(), ""
+        if name == "before_past" and not self.language.pattern("acts", "past").search(clause):
             return None
-        self.text = f"{self.text[: start.start()]} {self.language.at('pronoun')} {after}"
+        is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again
+        self.text = f"{self.text[: start.start()]} {self.language.at('pronoun')} {clause if is_all else rest.strip()}"
         negated = self.language.pattern("acts", "clause_not").search(clause) is not None
         clause = self.language.pattern("acts", "clause_not").sub(" ", clause)
         groups = match.groupdict()
         unit, number = groups.get("unit"), groups.get("number")
         days = (self.language.value(number) if number else 1) * self.language.at("days")[unit] if unit else None
-        return Before(clause, days, negated)
+        return Before(clause, days, negated, is_all=is_all)
 
     def _negated(self) -> bool:
         """Whether all that is said of the people is that they will not."""
         match = self._find("acts", "not")
         if not match or self._names_something(match["who"]):
             return False
-        self.text = f"{match['who']} {match['pronoun']} {self.text[match.end() :]}"
+        kept = match.groupdict().get("object") or ""
+        self.text = f"{match['who']} {match['pronoun']} {kept} {self.text[match.end() :]}"
         return True
 
     def _names_something(self, text: str) -> bool:

@@ -17,6 +17,8 @@ from found_platform.channels import channels
 PACKAGE = "found_platform.rewriting"
 DEFAULT = "en"
 """Its verbs stand with the channels."""
+SENTENCE, OWN = 3, 0.2
+"""Of a sentence of so many words, this share must be of the language's lists; fewer words may be names of goods alone."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,12 @@ class Language:
     def vocabulary(self) -> frozenset[str]:
         """All words of its lists: what it is told by."""
         lists = [self.content[name] for name in ("audience", "grammar", "numbers", "days")]
-        return frozenset(word for words in [*lists, *self.kinds.values()] for phrase in words for word in phrase.split())
+        lists += [*self.kinds.values(), *self.content["acts"]["general"].values()]
+        return frozenset(word for words in lists for phrase in words for word in phrase.split())
+
+    def has(self, word: str) -> bool:
+        """Whether a word in lower case is one of its lists, or looks like one of its own."""
+        return word in self.vocabulary or self.pattern("signs").match(word) is not None
 
     def pattern(self, name: str, *path: str) -> re.Pattern[str]:
         """A pattern of the file, by where it stands."""
@@ -76,10 +83,20 @@ class Language:
             rf"(?P<currency>[$€£¥]|{self.content['currencies']})?(?P<next>\s*(?:%|[a-zäöüß]+))?"
         )
 
+    def plain(self, sentence: str) -> str:
+        """A sentence in lower case, with what the file's `rewrites` write otherwise."""
+        text = sentence.lower().replace("’", "'")
+        for pattern, other in self.content["rewrites"]:
+            text = re.sub(pattern, other, text)
+        return text.strip(" .!?")
+
     def expand(self, pattern: str) -> str:
         """A pattern of the file with its placeholders filled."""
         spaced = re.sub(r"\s*\n\s*", "", pattern)
-        return spaced.replace("{n}", self.number).replace("{unit}", self.unit).replace("{money}", self.money)
+        count = rf"(?P<number>\d+|{alternatives(self.content['numbers'])})"
+        return (
+            spaced.replace("{count}", count).replace("{n}", self.number).replace("{unit}", self.unit).replace("{money}", self.money)
+        )
 
     def value(self, number: str) -> int:
         """A number that `number` matched."""
@@ -113,10 +130,10 @@ def languages() -> dict[str, Language]:
 
 
 def told_by(sentence: str) -> tuple[Language, bool]:
-    """The language whose words a sentence has most of, and whether it has any word of it; the default where no language does."""
-    tokens = re.findall(r"[^\W\d_]+(?:'\w+)?", sentence.lower())
-    counts = {language.code: sum(token in language.vocabulary for token in tokens) for language in languages().values()}
+    """The language whose words a sentence has most of, and whether enough of them are; the default where no language has any."""
+    tokens = re.findall(r"[^\W\d_]+(?:['’]\w+)?", sentence.lower())
+    counts = {language.code: sum(map(language.has, tokens)) for language in languages().values()}
     code = max(counts, key=lambda code: counts[code])
     if not counts[code]:
-        return languages()[DEFAULT], False
-    return languages()[code], True
+        return languages()[DEFAULT], len(tokens) < SENTENCE and sentence.isascii()
+    return languages()[code], len(tokens) < SENTENCE or counts[code] >= OWN * len(tokens)

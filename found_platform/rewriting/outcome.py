@@ -5,8 +5,13 @@ What belongs here: which statement a reading makes. What does not: words (`readi
 
 import re
 from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
+from found_platform.rewriting import language
+from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.reading import Named, Reading
 
@@ -47,7 +52,7 @@ def build(
     measure = {
         "total": read.total if not compared else None,
         "days": said.days if not (compared or read.total) else None,
-        "times": said.times if not (compared or read.total or said.days) else None,
+        "times": _times(said, days) if not (compared or read.total or said.days) else None,
         "share": said.share if not (compared or read.total or said.days or said.times) else None,
         "more_than_before": said.more,
         "less_than_before": said.less if not said.more else None,
@@ -59,7 +64,7 @@ def build(
     among = Among(where=where)
     if said.before:
         last = said.before.days or max(ACTIVE_DAYS, days)
-        did = before if said.before.clause else act.model_copy(update={"min_amount": 0.0})
+        did = Act() if said.before.is_anything else before if said.before.clause else act.model_copy(update={"min_amount": 0.0})
         among = Among(where=where, did=did, last_days=last, negated=said.before.negated)
     rank = said.rank or "chance"
     if rank == "affinity" and act.is_anything:
@@ -68,6 +73,47 @@ def build(
         notes.append(f"users are ranked by chance: {rank} is not asked of a demand that counts or negates")
         rank = "chance"
     return Outcome(will=(statement,), within_days=read.horizon_days, among=among, rank=rank), notes
+
+
+def joined(outcomes: Sequence[Outcome], join: Literal["and", "or"]) -> tuple[Outcome | None, list[str]]:
+    """One outcome of several, and notes on what of them could not be kept: there is one time, one "among whom" and one rank.
+
+    None where they contradict each other; the note says how.
+    """
+    notes: list[str] = []
+    dids = list(dict.fromkeys(o.among.model_copy(update={"where": None}) for o in outcomes if o.among.did is not None))
+    if len(dids) > 1:
+        notes.append("of what users did before, the first is used")
+    wheres = list(dict.fromkeys(o.among.where for o in outcomes if o.among.where))
+    among = (dids[0] if dids else Among()).model_copy(update={"where": " AND ".join(wheres) or None})
+    spans = list(dict.fromkeys(o.within_days for o in outcomes if o.within_days))
+    if len(spans) > 1:
+        notes.append(f"of several times, the longest is used: {max(spans)} days")
+    if any(o.rank != "chance" for o in outcomes):
+        notes.append("users are ranked by chance, as for every demand that joins several")
+    will = tuple(dict.fromkeys(statement for o in outcomes for statement in o.will))
+    try:
+        return Outcome(will=will, join=join, within_days=max(spans, default=None), among=among), notes
+    except ValidationError as error:
+        return None, [f"the demand cannot be: {error.errors()[0]['msg'].removeprefix('Value error, ')}"]
+
+
+def meant(outcomes: Sequence[Outcome], clauses: Sequence[str]) -> list[Outcome]:
+    """The outcomes of clauses, in which "it" is what the clause before is about."""
+    resolved: list[Outcome] = []
+    for outcome, clause in zip(outcomes, clauses, strict=False):
+        act = outcome.will[0].do
+        about = resolved[-1].will[0].do.about if resolved else ()
+        if about and not act.about and language.told_by(clause)[0].pattern("it").search(clause):
+            statement = outcome.will[0].model_copy(update={"do": act.model_copy(update={"about": about})})
+            outcome = outcome.model_copy(update={"will": (statement, *outcome.will[1:])})
+        resolved.append(outcome)
+    return resolved
+
+
+def _times(said: Acts, days: int) -> int | None:
+    """How many times within so many days."""
+    return max(1, said.times * days // said.per) if said.times and said.per else said.times
 
 
 def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str, ...]:

@@ -2,10 +2,17 @@
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
 
+from found_platform.outcomes.outcome import MOST_STATEMENTS
 from found_platform.rewriting import acts
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
+
+MOST_JOINTS = 4
+"""Words of joining that are tried in a demand; who writes more of them enumerates."""
+JOINS: tuple[Literal["and", "or"], ...] = ("and", "or")
 
 
 @dataclass(frozen=True)
@@ -42,20 +49,33 @@ class Reading:
         """Whether more is asked than to do something that texts name."""
         return self.is_general or not self.acts.is_empty or self.total is not None
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is said how much of it, that it is not done, or that it is done as it was or was not before."""
+        said = self.acts
+        counts = (said.times, said.days, said.share, said.more, said.less, said.every, said.history, self.total)
+        return said.negated or said.returned or any(value is not None for value in counts)
+
+    @property
+    def has_verb(self) -> bool:
+        """Whether what is to be done is said by what it is to be like, and not by a kind of act."""
+        return self.acts.lapse or self.acts.returned or (self.is_general and self.acts.history == "again")
+
 
 def read(demand: str) -> Reading:
     """Reads a demand. Nothing is refused: what is not understood stays in `wanted`."""
-    text = demand.lower().replace("’", "'").replace("'ll", " will").strip(" .!?")
-    language, is_told = told_by(text)
-    text, said = acts.read(text, language)
+    language, is_told = told_by(demand)
+    text, said = acts.read(language.plain(demand), language)
     text, horizon = _horizon(text, language)
+    horizon = horizon or said.span
     spends = language.pattern("acts", "spends").search(text) is not None
     text, amount, notes = _amounts(text, language)
+    whole = text
     text, unwanted = _without(text, language)
     # who somebody is, is heard with the whole; what they do is what is looked for
     relative = language.pattern("relative")
     does = relative.split(text, maxsplit=1)[-1]
-    kinds = _kinds(text, language)
+    kinds = _kinds(whole if language.at("verb_last") else text, language)
     parts = _cores(does, language) or _cores(text, language)
     general_kinds = _general(parts, language)
     is_general = general_kinds is not None and (bool(parts) or bool(kinds) or not said.is_empty) and not unwanted
@@ -63,8 +83,11 @@ def read(demand: str) -> Reading:
     clause = said.before.clause if said.before else ""
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
-    if not is_told and (not text.isascii() or len(text.split()) > 2):
-        notes = (*notes, f"the language was not recognised; {_listed()} are read")
+    kinds = kinds or _kinds(said.taken, language) or _general_kinds(said.taken, language)
+    if not is_told:
+        notes = (*notes, f"the language was not recognised: demands are read in {_listed()}")
+    if said.before and said.before.is_all:
+        notes = (*notes, "the demand speaks of the past alone: it is read as who will do the same again")
     return Reading(
         wanted=" ".join(text.split()),
         parts=() if is_general else parts,
@@ -79,8 +102,35 @@ def read(demand: str) -> Reading:
         is_general=is_general,
         before_parts=before_parts if before_general is None else (),
         before_kinds=_kinds(clause, language) or before_general or (),
-        attributes=_attributes(demand.lower(), language),
+        attributes=_attributes(language.plain(demand), language),
     )
+
+
+def clauses(demand: str, most: int = MOST_STATEMENTS) -> tuple[list[str], Literal["and", "or"]]:
+    """The demands that a demand joins, and by which word. An enumeration of goods, or of ways to do one thing, is one demand."""
+    language, _ = told_by(demand)
+    text = language.plain(demand)
+    before = read(text).acts.before
+    if most > 1 and (before is None or not before.clause):
+        for join in JOINS:
+            for match in islice(language.pattern("acts", "joints", join).finditer(text), MOST_JOINTS):
+                first, second = text[: match.start()], f"{language.at('pronoun')} {text[match.end() :]}"
+                if _are_two(read(first), read(second), join):
+                    more, further = clauses(second, most - 1)
+                    return [first, *(more if further == join else [second])], join
+    return [text], "and"
+
+
+def _are_two(first: Reading, second: Reading, join: Literal["and", "or"]) -> bool:
+    """Whether each of two halves is a demand of its own, and at least one is more than doing something."""
+    denies = second.acts.negated and bool(first.kinds)
+    if not (
+        (first.parts or first.is_measured or denies) and (first.kinds or first.is_measured) and (second.kinds or second.has_verb)
+    ):
+        return False
+    if join == "or" and first.acts.negated and not first.acts.lapse and not second.acts.negated:
+        return False  # "will not buy gold or order silver" negates both
+    return first.is_measured or second.is_measured
 
 
 def _listed() -> str:
@@ -157,22 +207,28 @@ def _core(part: str, language: Language) -> str:
     part = re.sub(rf"\b(?:{alternatives(verbs)})\b", " ", part)
     words_of_part = re.findall(r"[\w'-]+", part)
     dull = {*language.at("audience"), *language.at("grammar")}
-    kept = [w.removesuffix("'s") for w in words_of_part if w not in dull and not w.isdigit()]
+    kept = [w.removesuffix(language.at("possessive")) for w in words_of_part if w not in dull and not w.isdigit()]
     return " ".join(kept)
 
 
 def _general(parts: tuple[str, ...], language: Language) -> tuple[str, ...] | None:
     """The kinds of acts that parts ask for which name no goods ("shop", "log in"); None where a part names something."""
-    kinds: dict[str, None] = {}
-    general = language.at("acts", "general")
     for part in parts:
         rest = part
-        for kind, names in general.items():
-            if kind and re.search(rf"\b(?:{alternatives(names)})\b", rest):
-                kinds[kind] = None
+        for names in language.at("acts", "general").values():
             rest = re.sub(rf"\b(?:{alternatives(names)})\b", " ", rest)
         if rest.strip():
             return None
+    return tuple(dict.fromkeys(kind for part in parts for kind in _general_kinds(part, language)))
+
+
+def _general_kinds(text: str, language: Language) -> tuple[str, ...]:
+    """The kinds of acts that words ask for which name no goods."""
+    kinds = []
+    for kind, names in language.at("acts", "general").items():
+        if kind and re.search(rf"\b(?:{alternatives(names)})\b", text):
+            kinds.append(kind)
+        text = re.sub(rf"\b(?:{alternatives(names)})\b", " ", text)
     return tuple(kinds)
 
 

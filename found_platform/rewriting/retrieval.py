@@ -15,7 +15,7 @@ from found_platform.outcomes import document
 from found_platform.rewriting import ground, language, reading
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.outcome import build, condition
+from found_platform.rewriting.outcome import build, condition, joined, meant
 from found_platform.rewriting.reading import Reading
 from found_platform.settings import Settings
 
@@ -36,6 +36,7 @@ COMMON = 0.1
 """Without a word that says how, the kinds that hold this share of the events of the phrases."""
 SHOWN = 8
 
+NAMELESS = "the demand names nothing to look for"
 NOTHING = "nothing in the data resembles this demand"
 
 
@@ -75,6 +76,34 @@ class GroundedRewriter:
 
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
+    clauses, join = reading.clauses(demand)
+    if len(clauses) == 1:
+        return _alone(lake, demand, horizon_days)
+    each = [_alone(lake, clause, horizon_days) for clause in clauses]
+    outcomes = meant([rewriting.outcome for rewriting in each if rewriting.outcome is not None], clauses)
+    doubt = next((rewriting.doubt for rewriting in each if rewriting.doubt), "")
+    outcome, notes = (None, [doubt]) if doubt else joined(outcomes, join)
+    doubt = doubt if outcome else notes[0]
+    matches = {match.text: match for rewriting in each for match in rewriting.matches}
+    return Rewriting(
+        demand=demand,
+        sentences=tuple(dict.fromkeys(sentence for rewriting in each for sentence in rewriting.sentences)),
+        phrases=tuple(dict.fromkeys(phrase for rewriting in each for phrase in rewriting.phrases)),
+        unwanted=tuple(dict.fromkeys(phrase for rewriting in each for phrase in rewriting.unwanted)),
+        matches=tuple(sorted(matches.values(), key=lambda match: (match.negated, -match.similarity))),
+        kinds=tuple(dict.fromkeys(kind for rewriting in each for kind in rewriting.kinds)),
+        horizon_days=outcome.within_days if outcome else None,
+        min_amount=next((rewriting.min_amount for rewriting in each if rewriting.min_amount), None),
+        confidence=min(rewriting.confidence for rewriting in each),
+        note="; ".join(dict.fromkeys(filter(None, [*notes, *(rewriting.note for rewriting in each)]))),
+        by="grounded",
+        outcome=outcome,
+        doubt=doubt,
+    )
+
+
+def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
+    """The rewriting of a demand that joins no others."""
     read = _read(lake, demand)
     limits = floors(lake.encoder.revision)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
@@ -82,7 +111,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     close, doubt = 0.0, ""
     if not parts:
         if not read.is_about_acts:
-            doubt = "the demand names nothing to look for"
+            doubt = "the demand says who they are and nothing of what they will do" if read.attributes else NAMELESS
             notes.append(doubt)
     else:
         close = float(closeness(lake, whole[None])[0])
@@ -104,10 +133,15 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
     similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
     chosen = _choose(lake, similar) if close >= limits.floor else []
-    unwanted = _choose(lake, against[closeness(lake, unwanted_parts) >= limits.part])
+    in_data = closeness(lake, unwanted_parts) >= limits.part
+    unwanted = _choose(lake, against[in_data])
+    if not in_data.all():
+        lost = ", ".join(f"“{part}”" for part, is_known in zip(read.unwanted, in_data, strict=True) if not is_known)
+        notes.append(f"nothing in the data resembles {lost}, which is left out anyway")
     phrases = [lake.items[i] for i in chosen]
     items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
-    methods = [m for m in lake.payment_methods if re.search(rf"\b(?:by|with|via|using)\s+{re.escape(m.lower())}\b", read.wanted)]
+    by = language.languages()[read.language].at("paying_by")
+    methods = [m for m in lake.payment_methods if re.search(rf"\b{by}{re.escape(m.lower())}\b", read.wanted)]
     items["payment_channel"] = methods if phrases else []
     left_out = [lake.items[i] for i in unwanted]
     before = _phrases(lake, read.before_parts, limits)
@@ -148,9 +182,9 @@ def _read(lake: Ground, demand: str) -> Reading:
     in_data = [named for named in read.attributes if condition(lake, named)]
     if not in_data:
         return replace(read, attributes=())
-    rest = demand.lower()
+    rest = language.languages()[read.language].plain(demand)
     for named in in_data:
-        rest = rest.replace(named.words, " ", 1)
+        rest = re.sub(rf"(?<!\w){re.escape(named.words)}(?!\w)", " ", rest, count=1)
     return replace(reading.read(rest), attributes=tuple(in_data))
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from found_platform.cache import single_flight
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.index.past import VALUES, Past
@@ -41,51 +42,75 @@ class Doing:
     kept: Past
 
     @cached_property
-    def certain(self) -> "Doing":
-        """The events that count, with a weight of 1."""
-        sure = self.weights >= COUNTS
-        return self if sure.all() else Doing(self.events.at(sure), np.ones(int(sure.sum())), self.kept)
+    def sure(self) -> np.ndarray:
+        """(N,) bool: which events count as doing it."""
+        return self.weights >= COUNTS
 
     def of_users(self, chosen: np.ndarray) -> "Doing":
-        """The events of the users who are `chosen` (U,) bool."""
-        mine = chosen[self.events.user]
-        return Doing(self.events.at(mine), self.weights[mine], self.kept)
+        """The events of the users who are `chosen` (U,) bool. Nobody else's are read."""
+        users = np.flatnonzero(chosen)
+        mine, base = self.events.of_users(users), self.kept.of_users(users)
+        return Doing(self.events.at(mine), self.weights[mine], self.kept.at(base))
 
-    def between(self, start: int, end: int) -> "Doing":
-        """The events of the days from `start` to before `end`."""
-        rows = (self.events.happened >= start) & (self.events.happened < end)
-        return Doing(self.events.at(rows), self.weights[rows], self.kept)
-
-    def times(self) -> np.ndarray:
-        """(U,) distinct minutes in which it was done."""
-        events = self.certain.events
-        return _distinct(events, (events.happened.astype(np.int64) << 11) + events.minute)
-
-    def days(self) -> np.ndarray:
-        """(U,) distinct days on which it was done."""
-        events = self.certain.events
-        return _distinct(events, events.happened.astype(np.int64))
-
-    def total(self) -> np.ndarray:
-        """(U,) the sum of the amounts."""
-        return self.certain.events.sum_by_user(self.certain.events.amount)
+    def between(self, start: int, end: int) -> "Window":
+        """What was done on the days from `start` to before `end`."""
+        return Window(self, np.flatnonzero((self.events.happened >= start) & (self.events.happened < end) & self.sure))
 
     def share(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """(U,) which share of the acts of these days it was, 0 without any, and (U,) how many acts there were."""
-        rows = (self.kept.happened >= start) & (self.kept.happened < end)
-        acts = np.bincount(self.kept.user[rows], minlength=self.kept.users)
-        window = self.between(start, end)
-        return window.events.sum_by_user(window.weights) / np.maximum(acts, 1), acts
+        base = self.kept.user[(self.kept.happened >= start) & (self.kept.happened < end)]
+        acts = np.bincount(base, minlength=self.kept.users)
+        rows = (self.events.happened >= start) & (self.events.happened < end)
+        done = np.bincount(self.events.user[rows], weights=self.weights[rows], minlength=self.events.users)
+        return done / np.maximum(acts, 1), acts
 
 
-def _distinct(events: Past, moments: np.ndarray) -> np.ndarray:
-    """(U,) how many different moments (N,) the events of each user have."""
+@dataclass(frozen=True, eq=False)
+class Window:
+    """The events at `rows` (M,) of a doing, which all count: what was done in some days. Columns are read as they are asked."""
+
+    doing: Doing
+    rows: np.ndarray
+
+    @property
+    def _user(self) -> np.ndarray:
+        return self.doing.events.user[self.rows]
+
+    def at_all(self) -> np.ndarray:
+        """(U,) bool: who did it."""
+        done = np.zeros(self.doing.events.users, bool)
+        done[self._user] = True
+        return done
+
+    def times(self) -> np.ndarray:
+        """(U,) distinct minutes in which it was done."""
+        events = self.doing.events
+        moments = (events.happened[self.rows].astype(np.int64) << 11) + events.minute[self.rows]
+        return distinct(self._user, moments, events.users)[0]
+
+    def days(self) -> np.ndarray:
+        """(U,) distinct days on which it was done."""
+        return distinct(self._user, self.doing.events.happened[self.rows], self.doing.events.users)[0]
+
+    def total(self) -> np.ndarray:
+        """(U,) the sum of the amounts."""
+        return np.bincount(self._user, weights=self.doing.events.amount[self.rows], minlength=self.doing.events.users)
+
+
+def distinct(user: np.ndarray, moments: np.ndarray, users: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(U,) how many different moments (N,) each user's events have, and user and moment (M,) of each, in order.
+
+    Events come by user and mostly by time, so that nothing is sorted where they do.
+    """
     if not len(moments):
-        return np.zeros(events.users)
+        return np.zeros(users, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
     first = int(moments.min())
     width = int(moments.max()) - first + 1
-    pairs = np.unique(events.user.astype(np.int64) * width + (moments - first))
-    return np.bincount(pairs // width, minlength=events.users)
+    pairs = user.astype(np.int64) * width + (moments - first)
+    steps = np.diff(pairs)
+    each = pairs[np.concatenate([[True], steps > 0])] if (steps >= 0).all() else np.unique(pairs)
+    owner, moment = np.divmod(each, width)
+    return np.bincount(owner, minlength=users), owner, moment + first
 
 
 def match(population: Population, act: Act) -> Matching | None:
@@ -100,15 +125,37 @@ def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
 
     Raises BadInput for a category, status or payment method that is not in the data.
     """
+    if matching is None:
+        return _of_anything(population, act)
+    plain = Act(channels=act.channels, returned=act.returned)
+    base = _of_anything(population, plain)
+    by_text = matching.weights()
+    rows = _as_asked(population, base.events, act) & (by_text > TRACE)[base.events.text]
+    events = base.events.at(np.flatnonzero(rows))
+    return Doing(events, by_text[events.text], base.kept)
+
+
+@single_flight(8)
+def _of_anything(population: Population, act: Act) -> Doing:
+    """The events of an act that is about no texts, kept for the demands that follow."""
     states = population.states
     source = states.returned if act.returned else states.past
-    rows = ~source.exposed
+    rows = ~source.exposed & _as_asked(population, source, act)
+    events = source if rows.all() else source.at(np.flatnonzero(rows))
+    base = Act() if act.returned else Act(channels=act.channels)
+    kept = events if act == base else _of_anything(population, base).events
+    return Doing(events, np.ones(len(events.user)), kept)
+
+
+def _as_asked(population: Population, events: Past, act: Act) -> np.ndarray:
+    """(N,) bool: which events are done in the way that an act asks for."""
+    rows = np.ones(len(events.user), bool)
     if act.channels:
-        rows &= np.isin(CHANNELS, act.channels)[source.channel]
-    in_channels = rows.copy()
+        rows &= np.isin(CHANNELS, act.channels)[events.channel]
     if act.min_amount:
-        rows &= source.amount >= act.min_amount
+        rows &= events.amount >= act.min_amount
     for column in VALUES:
+<<<<<<< HEAD
         values = getattr(act, PLURALS[column])
         if values:
             rows &= np.isin(getattr(source, column), _places(column, values, states.values[column]))
@@ -120,6 +167,12 @@ def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
     kept = states.past.at(in_channels) if not act.returned else states.past.at(~states.past.exposed)
     events = kept if rows is in_channels else source.at(rows)
     return Doing(events, np.ones(len(events.user)) if weights is None else weights[rows], kept)
+=======
+        asked = getattr(act, PLURALS[column])
+        if asked:
+            rows &= np.isin(getattr(events, column), _places(column, asked, population.states.values[column]))
+    return rows
+>>>>>>> main
 
 
 def _places(column: str, requested: tuple[str, ...], values: list[str]) -> list[int]:
@@ -159,10 +212,11 @@ def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_da
     if statement.less_than_before is not None:
         before = doing.between(day - days, day)
         return getattr(window, statement.less_than_before)() < getattr(before, statement.less_than_before)()
-    return window.certain.events.max_by_user(window.certain.weights) > 0
+    return window.at_all()
 
 
 def earlier(doing: Doing, day: int) -> np.ndarray:
     """(U,) bool: who had done it before a day, as far as was known then."""
-    events = doing.certain.events
-    return np.bincount(events.user[events.known < day], minlength=events.users) > 0
+    done = np.zeros(doing.events.users, bool)
+    done[doing.events.user[(doing.events.known < day) & doing.sure]] = True
+    return done

@@ -5,6 +5,8 @@ texts of their acts in the frozen space, and the mix of categories, each reduced
 truncated SVD) that are found in the past alone.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from found_platform.cache import single_flight
@@ -30,9 +32,9 @@ FADE = 180.0
 
 def shares(doing: Doing, day: int) -> np.ndarray:
     """(U, S) float32, logs: which share of the acts known by a day was of the kind, shrunk."""
-    known = doing.events.known < day
+    known = np.flatnonzero(doing.events.known < day)
     events, weights = doing.events.at(known), doing.weights[known]
-    base = doing.kept.at(doing.kept.known < day)
+    base = doing.kept.at(np.flatnonzero(doing.kept.known < day))
     age, base_age = day - events.happened, day - base.happened
     usual = float(weights.sum()) / max(1, len(base.user))
     columns = []
@@ -51,30 +53,40 @@ class Taste:
 
     def __init__(self, population: Population, day: int):
         past = population.past
-        self._own = past.at(~past.exposed)
-        known = self._own.at(self._own.known < day)
+        self._own = past.at(np.flatnonzero(~past.exposed))
+        known = self._own.at(np.flatnonzero(self._own.known < day))
         self._texts = _principal(population.states.frozen_texts, np.bincount(known.text, minlength=len(past.texts)))
         self._categories = len(population.states.values["category"])
         self._mix = _directions(self._counts(known, day)) if self._categories > DIRECTIONS else None
 
-    def of_texts(self, day: int) -> np.ndarray:
-        """(U, K) float32: the mean of the texts of a user's acts, shrunk towards everybody's."""
-        known = self._own.at(self._own.known < day)
-        acts = np.bincount(known.user, minlength=known.users) + FEW
-        return np.stack([known.sum_by_user(column[known.text]) / acts for column in self._texts.T], 1).astype(np.float32)
+    def features(self, day: int, chosen: np.ndarray | None) -> list[np.ndarray]:
+        """Two arrays (U, K) float32: the mean of the texts of a user's acts, shrunk towards everybody's, and the mix of categories,
+        without columns where there are too few of them.
 
-    def of_categories(self, day: int) -> np.ndarray:
-        """(U, K) float32: the mix of categories; no columns where there are too few of them."""
+        They are of the users who are `chosen` (U,) bool; at the cutoff of all, and kept.
+        """
+        if chosen is None:
+            return self._current
+        own = self._own.at(self._own.of_users(np.flatnonzero(chosen)))
+        return self._of(own.at(np.flatnonzero(own.known < day)), day)
+
+    @cached_property
+    def _current(self) -> list[np.ndarray]:
+        return self._of(self._own, self._own.day)
+
+    def _of(self, known: Past, day: int) -> list[np.ndarray]:
+        acts = np.bincount(known.user, minlength=known.users) + FEW
+        texts = np.stack([known.sum_by_user(column[known.text]) / acts for column in self._texts.T], 1).astype(np.float32)
         if self._mix is None:
-            return np.empty((self._own.users, 0), np.float32)
-        counts = self._counts(self._own.at(self._own.known < day), day)
-        return (np.asarray(counts @ self._mix.T) / (_lengths(counts) + 1.0)[:, None]).astype(np.float32)
+            return [texts, np.empty((known.users, 0), np.float32)]
+        counts = self._counts(known, day)
+        return [texts, (np.asarray(counts @ self._mix.T) / (_lengths(counts) + 1.0)[:, None]).astype(np.float32)]
 
     def _counts(self, events: Past, day: int):
         """(U, C) sparse: how much everybody did of each category, newer acts more, on a log scale."""
         from scipy.sparse import csr_matrix
 
-        told = events.at(events.category >= 0)
+        told = events.at(np.flatnonzero(events.category >= 0))
         weights = np.exp((told.happened - day) / FADE)
         counts = csr_matrix((weights, (told.user, told.category)), shape=(told.users, self._categories))
         counts.data = np.log1p(counts.data)

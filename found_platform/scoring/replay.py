@@ -25,6 +25,7 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.metrics import gini
+from found_platform.outcomes import Act
 from found_platform.scoring import heads, rhythm, threads
 from found_platform.scoring.acts import TRACE, Doing
 from found_platform.scoring.heads import Bin, Committee, Head, OperatingPoint, Residual
@@ -104,7 +105,8 @@ class Replayed:
     def event_values(self, events: Past) -> np.ndarray:
         """(N,) how much of what matches each event is, newer ones weighing more."""
         age = events.day - events.happened
-        return self.matching.weights(WIDE)[events.text] * np.exp(-age / DECAYS[-1])
+        counted = True if self.about is None else ~events.exposed  # of an outcome, what was done to users is no part
+        return self.matching.weights(WIDE)[events.text] * np.exp(-age / DECAYS[-1]) * counted
 
     def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """By group of features, (N,) what the log-odds of users at `rows` lose when it is set to what is usual."""
@@ -217,6 +219,12 @@ def prepared(population: Population, horizon_days: int) -> "Replay":
     return Replay(population, horizon_days)
 
 
+@single_flight(8)
+def _current_rhythm(replay: "Replay", _act: Act, doing: Doing) -> np.ndarray:
+    """(U, R) the rhythm of an act at the cutoff."""
+    return rhythm.features(doing, replay.past.day, replay.days, replay.past.first_day)
+
+
 def window_days(past: Past, horizon_days: int) -> int:
     """Length of the windows: the horizon, shortened until the past holds two to learn from, one to test the answer on, and as much
     history before them."""
@@ -299,16 +307,17 @@ class Replay:
     def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
-    def rhythm_of_everything(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
-        """(U, R) how often and how much users did anything; at the cutoff it is kept for the demands that follow."""
-        if chosen is None:
-            return self._current_rhythm
-        own = self.past.at(chosen[self.past.user] & ~self.past.exposed)
-        return rhythm.features(Doing(own, np.ones(len(own.user)), own), day, self.days, self.past.first_day)
+    def rhythm(self, act: Act | None, doing: Doing, day: int, chosen: np.ndarray | None) -> np.ndarray:
+        """(U, R) how often and how much users did an act, by a day, of the users who are `chosen` (U,) bool.
 
-    @cached_property
-    def _current_rhythm(self) -> np.ndarray:
-        return self.rhythm_of_everything(self.past.day, np.ones(self.past.users, bool))
+        At the cutoff it is of everybody, and that of an act that is about no texts is kept for the demands that follow; None is one
+        that is about some.
+        """
+        if chosen is not None:
+            return rhythm.features(doing.of_users(chosen), day, self.days, self.past.first_day)
+        if act is None:
+            return rhythm.features(doing, day, self.days, self.past.first_day)
+        return _current_rhythm(self, act, doing)
 
     def answer(self, task: "Task") -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""

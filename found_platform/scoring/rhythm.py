@@ -6,7 +6,7 @@ before went that are as long as the one asked for. Only what was known by the mo
 
 import numpy as np
 
-from found_platform.scoring.acts import COUNTS, Doing
+from found_platform.scoring.acts import COUNTS, Doing, distinct
 
 BACK = (14, 28, 60, 91, 182, 365, 100_000)
 """Days back over which is counted."""
@@ -27,21 +27,26 @@ def features(doing: Doing, day: int, days: int, first_day: int) -> np.ndarray:
 
     Who never did it has a recency and a gap as long as the log, which begins on `first_day`.
     """
-    in_time = doing.events.known < day
-    events, weights = doing.events.at(in_time), doing.weights[in_time]
+    events, weights = doing.events, doing.weights
+    in_time = events.known < day
+    if not in_time.all():
+        rows = np.flatnonzero(in_time)
+        events, weights = events.at(rows), weights[rows]
     age = day - events.happened  # 1 the day before
-    width = 1 << 16
-    sure = weights >= COUNTS
-    active, days_of = np.divmod(np.unique(events.user[sure].astype(np.int64) * width + (age[sure] & (width - 1))), width)
+    is_plain = bool((weights == 1).all())
+    amounts = events.amount if is_plain else weights * events.amount
+    sure = slice(None) if is_plain else weights >= COUNTS
+    count, active, moments = distinct(events.user[sure], events.happened[sure], events.users)
+    days_of = day - moments
     columns = []
     spans = [(0, back) for back in BACK] + [(i * days, (i + 1) * days) for i in range(WINDOWS)]
     for after, until in spans:
-        within = (age > after) & (age <= until)
-        columns.append(events.sum_by_user(weights * within))
-        columns.append(events.sum_by_user(weights * events.amount * within))
+        rows = np.flatnonzero((age > after) & (age <= until))
+        user = events.user[rows]
+        columns.append(np.bincount(user, weights=None if is_plain else weights[rows], minlength=events.users))
+        columns.append(np.bincount(user, weights=amounts[rows], minlength=events.users))
         columns.append(np.bincount(active[(days_of > after) & (days_of <= until)], minlength=events.users))
     longest = day - first_day + 1
-    count = np.bincount(active, minlength=events.users)
     recency = np.full(events.users, longest)
     np.minimum.at(recency, active, days_of)
     tenure = np.zeros(events.users)
@@ -55,6 +60,6 @@ def features(doing: Doing, day: int, days: int, first_day: int) -> np.ndarray:
 def _deviation(user: np.ndarray, age: np.ndarray, gap: np.ndarray, count: np.ndarray) -> np.ndarray:
     """(U,) the standard deviation of the gaps between days (ordered by user and age), 0 where there are fewer than two gaps."""
     same = user[1:] == user[:-1]
-    gaps, owner = (age[1:] - age[:-1])[same], user[1:][same]
+    gaps, owner = np.abs(age[1:] - age[:-1])[same], user[1:][same]
     squares = np.bincount(owner, weights=(gaps - gap[owner]) ** 2, minlength=len(gap))
     return np.sqrt(squares / np.maximum(count - 1, 1)) * (count > 2)

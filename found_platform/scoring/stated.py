@@ -108,8 +108,23 @@ class ByChance:
         return self._whom.now()
 
     def _who(self, day: int) -> np.ndarray:
+<<<<<<< HEAD
         """(U,) bool: of whom it is asked at a past day, the filter left aside."""
         return self._whom.at(day)
+=======
+        """(U,) bool: of whom it is asked at a day, the filter left aside."""
+        chosen = self._population.states.volume(day) > 0
+        among = self._outcome.among
+        if self._among is not None:
+            events, recently = self._among.events, np.zeros(len(chosen), bool)
+            rows = (events.known < day) & (events.happened >= day - (among.last_days or 0)) & self._among.sure
+            recently[events.user[rows]] = True
+            chosen &= recently != among.negated
+        for statement, doing in zip(self._outcome.will, self._doings, strict=True):
+            if statement.history is not None:
+                chosen &= acts.earlier(doing, day) == (statement.history == "again")
+        return chosen
+>>>>>>> main
 
     def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
         """See `Task`."""
@@ -130,10 +145,9 @@ class ByChance:
     def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
         """See `Task`: the rhythm of everything and of each act, and what texts match."""
         replay = self._replay
-        columns = [replay.rhythm_of_everything(day, chosen)]
-        for doing in self._doings:
-            some = doing if chosen is None else doing.of_users(chosen)
-            columns.append(rhythm.features(some, day, replay.days, replay.past.first_day))
+        columns = [replay.rhythm(Act(), acts.resolve(self._population, Act(), None), day, chosen)]
+        for statement, doing, texts in zip(self._outcome.will, self._doings, self._matchings, strict=True):
+            columns.append(replay.rhythm(statement.do if texts is None else None, doing, day, chosen))
         volume = self._population.states.volume(day)
         for texts in self._matchings:
             if texts is not None:
@@ -181,8 +195,7 @@ class ByAffinity(ByChance):
         """See `Task`: shares so far, and taste; nothing of how much is done."""
         taste = affinity.taste(self._population, self._replay.ended[0])
         some = self._doings[0] if chosen is None else self._doings[0].of_users(chosen)
-        kept = some if chosen is None else dataclasses.replace(some, kept=some.kept.at(chosen[some.kept.user]))
-        parts = [affinity.shares(kept, day), taste.of_texts(day), taste.of_categories(day)]
+        parts = [affinity.shares(some, day), *taste.features(day, chosen)]
         self._parts = [part.shape[1] for part in parts]
         return np.hstack(parts)
 
