@@ -125,11 +125,11 @@ def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
 
     Raises BadInput for a category, status or payment method that is not in the data.
     """
-    if matching is None:
+    if texts is None:
         return _of_anything(population, act)
     plain = Act(channels=act.channels, returned=act.returned)
     base = _of_anything(population, plain)
-    by_text = matching.weights()
+    by_text = texts.weights()
     rows = _as_asked(population, base.events, act) & (by_text > TRACE)[base.events.text]
     events = base.events.at(np.flatnonzero(rows))
     return Doing(events, by_text[events.text], base.kept)
@@ -155,24 +155,10 @@ def _as_asked(population: Population, events: Past, act: Act) -> np.ndarray:
     if act.min_amount:
         rows &= events.amount >= act.min_amount
     for column in VALUES:
-<<<<<<< HEAD
         values = getattr(act, PLURALS[column])
         if values:
-            rows &= np.isin(getattr(source, column), _places(column, values, states.values[column]))
-    weights = None
-    if texts is not None:
-        by_text = texts.weights()
-        weights = by_text[source.text]
-        rows &= weights > TRACE
-    kept = states.past.at(in_channels) if not act.returned else states.past.at(~states.past.exposed)
-    events = kept if rows is in_channels else source.at(rows)
-    return Doing(events, np.ones(len(events.user)) if weights is None else weights[rows], kept)
-=======
-        asked = getattr(act, PLURALS[column])
-        if asked:
-            rows &= np.isin(getattr(events, column), _places(column, asked, population.states.values[column]))
+            rows &= np.isin(getattr(events, column), _places(column, values, population.states.values[column]))
     return rows
->>>>>>> main
 
 
 def _places(column: str, requested: tuple[str, ...], values: list[str]) -> list[int]:

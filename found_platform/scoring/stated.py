@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from found_platform.errors import BadInput
-from found_platform.outcomes import Outcome
+from found_platform.outcomes import Act, Outcome
 from found_platform.scoring import acts, affinity, heads, rhythm, threads
 from found_platform.scoring.acts import FEW_ACTS, Doing
 from found_platform.scoring.heads import Committee, Head
@@ -108,23 +108,8 @@ class ByChance:
         return self._whom.now()
 
     def _who(self, day: int) -> np.ndarray:
-<<<<<<< HEAD
         """(U,) bool: of whom it is asked at a past day, the filter left aside."""
         return self._whom.at(day)
-=======
-        """(U,) bool: of whom it is asked at a day, the filter left aside."""
-        chosen = self._population.states.volume(day) > 0
-        among = self._outcome.among
-        if self._among is not None:
-            events, recently = self._among.events, np.zeros(len(chosen), bool)
-            rows = (events.known < day) & (events.happened >= day - (among.last_days or 0)) & self._among.sure
-            recently[events.user[rows]] = True
-            chosen &= recently != among.negated
-        for statement, doing in zip(self._outcome.will, self._doings, strict=True):
-            if statement.history is not None:
-                chosen &= acts.earlier(doing, day) == (statement.history == "again")
-        return chosen
->>>>>>> main
 
     def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
         """See `Task`."""

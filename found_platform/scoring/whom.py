@@ -41,9 +41,10 @@ class Whom:
         """(U,) bool: of whom it is asked at 00:00 of a day that states were kept of; the filter is left aside."""
         chosen = self._population.states.volume(day) > 0
         if self._did is not None:
-            events = self._did.certain.events
-            recent = (events.known < day) & (events.happened >= day - (self._among.last_days or 0))
-            chosen &= (np.bincount(events.user[recent], minlength=events.users) > 0) != self._among.negated
+            events, recently = self._did.events, np.zeros(len(chosen), bool)
+            rows = (events.known < day) & (events.happened >= day - (self._among.last_days or 0)) & self._did.sure
+            recently[events.user[rows]] = True
+            chosen &= recently != self._among.negated
         for again, doing in self._histories:
             chosen &= acts.earlier(doing, day) == again
         return chosen
