@@ -4,7 +4,7 @@ Days are counted from 1970 in UTC. A moment is 00:00 of a day; what happened on 
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import duckdb
@@ -72,6 +72,11 @@ class Past:
         rows = np.sort(rows).astype(self.user.dtype)  # of another type the whole array would be converted
         starts, ends = np.searchsorted(self.user, rows), np.searchsorted(self.user, rows, "right")
         return np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)]) if len(rows) else np.empty(0, np.int64)
+
+    def of_only(self, rows: np.ndarray) -> "Past":
+        """The past of the users at `rows` (R,) alone, ascending, who are users 0 to R - 1 of it."""
+        events = self.at(self.of_users(rows))
+        return replace(events, users=len(rows), user=np.searchsorted(rows, events.user))
 
     def of_texts(self, chosen: np.ndarray) -> "Past":
         """The events with one of the texts that are `chosen` (T,) bool."""

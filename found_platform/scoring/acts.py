@@ -46,11 +46,9 @@ class Doing:
         """(N,) bool: which events count as doing it."""
         return self.weights >= COUNTS
 
-    def of_users(self, chosen: np.ndarray) -> "Doing":
-        """The events of the users who are `chosen` (U,) bool. Nobody else's are read."""
-        users = np.flatnonzero(chosen)
-        mine, base = self.events.of_users(users), self.kept.of_users(users)
-        return Doing(self.events.at(mine), self.weights[mine], self.kept.at(base))
+    def of_users(self, rows: np.ndarray) -> "Doing":
+        """The events of the users at `rows` (R,), ascending, who are users 0 to R - 1 of it. Nobody else's are read."""
+        return Doing(self.events.of_only(rows), self.weights[self.events.of_users(rows)], self.kept.of_only(rows))
 
     def between(self, start: int, end: int) -> "Window":
         """What was done on the days from `start` to before `end`."""
@@ -155,9 +153,9 @@ def _as_asked(population: Population, events: Past, act: Act) -> np.ndarray:
     if act.min_amount:
         rows &= events.amount >= act.min_amount
     for column in VALUES:
-        asked = getattr(act, PLURALS[column])
-        if asked:
-            rows &= np.isin(getattr(events, column), _places(column, asked, population.states.values[column]))
+        values = getattr(act, PLURALS[column])
+        if values:
+            rows &= np.isin(getattr(events, column), _places(column, values, population.states.values[column]))
     return rows
 
 

@@ -59,15 +59,15 @@ class Taste:
         self._categories = len(population.states.values["category"])
         self._mix = _directions(self._counts(known, day)) if self._categories > DIRECTIONS else None
 
-    def features(self, day: int, chosen: np.ndarray | None) -> list[np.ndarray]:
-        """Two arrays (U, K) float32: the mean of the texts of a user's acts, shrunk towards everybody's, and the mix of categories,
+    def features(self, day: int, rows: np.ndarray | None) -> list[np.ndarray]:
+        """Two arrays (N, K) float32: the mean of the texts of a user's acts, shrunk towards everybody's, and the mix of categories,
         without columns where there are too few of them.
 
-        They are of the users who are `chosen` (U,) bool; at the cutoff of all, and kept.
+        They are of the users at `rows` (N,), ascending; where these are None of everybody at the cutoff, and kept.
         """
-        if chosen is None:
+        if rows is None:
             return self._current
-        own = self._own.at(self._own.of_users(np.flatnonzero(chosen)))
+        own = self._own.of_only(rows)
         return self._of(own.at(np.flatnonzero(own.known < day)), day)
 
     @cached_property

@@ -61,6 +61,9 @@ FIT_ROWS = 10_000
 FEWEST_LESSONS = 20
 """Users of the newest window, and of all earlier ones, for a head to be fitted and tested."""
 
+OTHERS = 4096
+"""Users of a past moment beside those: where something is asked of few, they teach in the place of those it is not asked of."""
+
 VALUES = 20
 """Most frequent values of an attribute that are told apart."""
 
@@ -171,7 +174,10 @@ class Basis:
 @dataclass(frozen=True)
 class Moment:
     """The users (N,) of a past day that teach, their attributes (N rows) and the same as features (N, F), which of them are
-    held out (N,), and the learned vectors of those (H, K)."""
+    held out (N,), and the learned vectors of those (H, K).
+
+    Those who are `first` (N,) teach, as far as they are eligible; others take the places of those who are not.
+    """
 
     day: int
     rows: np.ndarray
@@ -179,6 +185,14 @@ class Moment:
     features: np.ndarray
     held: np.ndarray
     learned: np.ndarray
+    first: np.ndarray
+
+    def learners(self, eligible: np.ndarray) -> np.ndarray:
+        """(N,) bool: of those who are eligible (N,) as many as are first."""
+        chosen = eligible & self.first
+        free = int(self.first.sum() - chosen.sum())
+        chosen[np.flatnonzero(eligible & ~self.first)[:free]] = True
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -236,13 +250,17 @@ class Replay:
 
     def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
-        kept = np.arange(len(state.rows))
+        kept = first = np.arange(len(state.rows))
         if len(kept) > limit:
-            kept = np.sort(rng.choice(kept, limit, replace=False))
+            first = rng.choice(kept, limit, replace=False)
+            others = np.setdiff1d(kept, first)
+            if len(others) > OTHERS:
+                others = np.random.default_rng(day).choice(others, OTHERS, replace=False)
+            kept = np.sort(np.concatenate([first, others]))
         rows, attributes = state.rows[kept], state.table.take(pa.array(kept))
         held = np.isin(rows, state.held_out)
         learned = state.learned[np.searchsorted(state.held_out, rows[held]), : self._width]
-        return Moment(day, rows, attributes, self._describe(attributes), held, learned)
+        return Moment(day, rows, attributes, self._describe(attributes), held, learned, np.isin(kept, first))
 
     @cached_property
     def _width(self) -> int:
@@ -289,14 +307,13 @@ class Replay:
     def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
-    def rhythm(self, act: Act | None, doing: Doing, day: int, chosen: np.ndarray | None) -> np.ndarray:
-        """(U, R) how often and how much users did an act, by a day, of the users who are `chosen` (U,) bool.
+    def rhythm(self, act: Act | None, doing: Doing, day: int, rows: np.ndarray | None) -> np.ndarray:
+        """How often and how much the users at `rows` (N,) did an act, by a day: (N, R), or (U, R) of everybody at the cutoff.
 
-        At the cutoff it is of everybody, and that of an act that is about no texts is kept for the demands that follow; None is one
-        that is about some.
+        At the cutoff, that of an act that is about no texts is kept for the demands that follow; None is one that is about some.
         """
-        if chosen is not None:
-            return rhythm.features(doing.of_users(chosen), day, self.days, self.past.first_day)
+        if rows is not None:
+            return rhythm.features(doing.of_users(rows), day, self.days, self.past.first_day)
         if act is None:
             return rhythm.features(doing, day, self.days, self.past.first_day)
         return _current_rhythm(self, act, doing)
@@ -305,16 +322,13 @@ class Replay:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
         labels = {m.day: task.labels(m.day) for m in self.moments}
-        eligible = {m.day: task.eligible(m) for m in self.moments}
+        learners_of = {m.day: m.learners(task.eligible(m)) for m in self.moments}
         matched = task.matched(labels[newest], labels[before])
         lessons = []
         for m in self.moments:
-            learners = eligible[m.day]
+            learners = learners_of[m.day]
             rows = m.rows[learners]
-            taught = np.zeros(self.past.users, bool)
-            taught[rows] = True
-            own = task.features(m.day, taught)[rows]  # of a million users a few thousand teach
-            features = np.hstack([m.features[learners], own])
+            features = np.hstack([m.features[learners], task.features(m.day, rows)])
             lessons.append(Lessons(rows, features, labels[m.day][rows], m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         count = min(len(lessons[0].rows), sum(len(lesson.rows) for lesson in ended))
@@ -333,7 +347,7 @@ class Replay:
             days=self.days,
             moments=tuple(date_of(m.day) for m in self.moments),
             matched=matched,
-            backtest=task.backtest(self.moments[0].attributes.filter(pa.array(eligible[newest])), odds, lessons[0].labels),
+            backtest=task.backtest(self.moments[0].attributes.filter(pa.array(learners_of[newest])), odds, lessons[0].labels),
             learned=weight,
             matching=task.matching,
             basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._current_features.shape[1])), added),
@@ -361,8 +375,8 @@ class Task(Protocol):
         """How many did it in two windows that do not overlap, by labels (U,). Raises PastTooShort where those are too few."""
         ...
 
-    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
-        """(U, M) float32 what was known by a day; of the users who are `chosen` (U,) bool, of the others it may be wrong."""
+    def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
+        """(N, M) float32 what was known by a day of the users at `rows` (N,), ascending; where these are None, of everybody."""
         ...
 
     def widths(self, columns: int) -> dict[str, int]:
@@ -442,17 +456,18 @@ class Texts:
         """See `Task`."""
         return Backtest(attributes, odds, labels >= 0.5)
 
-    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+    def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
         """See `Task`."""
-        some = self._generous if chosen is None else self._generous.at(chosen[self._generous.user])
-        return matches(some, self._asked, day, self._replay.population.states.volume(day))
+        return matches(self._generous, self._asked, day, self._replay.population.states.volume(day), rows)
 
 
-def matches(generous: Past, matching: Matching, day: int, volume: np.ndarray) -> np.ndarray:
-    """(U, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day.
+def matches(generous: Past, matching: Matching, day: int, volume: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+    """(N, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day.
 
-    `volume` (U,) counts all that they did.
+    They are the users at `rows` (N,), ascending, or everybody; `volume` (U,) counts all that each did.
     """
+    if rows is not None:
+        generous, volume = generous.of_only(rows), volume[rows]
     columns = []
     before = generous.at(~generous.exposed & (generous.known < day))
     age = day - before.happened

@@ -13,7 +13,7 @@ import pyarrow as pa
 from found_platform.errors import BadInput
 from found_platform.outcomes import Act, Outcome
 from found_platform.scoring import acts, affinity, heads, rhythm, threads
-from found_platform.scoring.acts import FEW_ACTS, Doing
+from found_platform.scoring.acts import FEW_ACTS
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
@@ -127,18 +127,17 @@ class ByChance:
             counts.append(did)
         return counts[0], counts[1]
 
-    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+    def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
         """See `Task`: the rhythm of everything and of each act, and what texts match."""
         replay = self._replay
-        columns = [replay.rhythm(Act(), acts.resolve(self._population, Act(), None), day, chosen)]
+        columns = [replay.rhythm(Act(), acts.resolve(self._population, Act(), None), day, rows)]
         for statement, doing, texts in zip(self._outcome.will, self._doings, self._matchings, strict=True):
-            columns.append(replay.rhythm(statement.do if texts is None else None, doing, day, chosen))
+            columns.append(replay.rhythm(statement.do if texts is None else None, doing, day, rows))
         volume = self._population.states.volume(day)
         for texts in self._matchings:
             if texts is not None:
                 generous = replay.past.of_texts(texts.weights() > acts.TRACE)
-                some = generous if chosen is None else generous.at(chosen[generous.user])
-                columns.append(matches(some, texts, day, volume))
+                columns.append(matches(generous, texts, day, volume, rows))
         return np.hstack(columns)
 
     def widths(self, columns: int) -> dict[str, int]:
@@ -176,11 +175,11 @@ class ByAffinity(ByChance):
         """See `ByChance`: of a few acts a share says nothing."""
         return super()._who(day) & (self._doings[0].share(day, day + self._replay.days)[1] >= FEW_ACTS)
 
-    def features(self, day: int, chosen: np.ndarray | None) -> np.ndarray:
+    def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
         """See `Task`: shares so far, and taste; nothing of how much is done."""
         taste = affinity.taste(self._population, self._replay.ended[0])
-        some = self._doings[0] if chosen is None else self._doings[0].of_users(chosen)
-        parts = [affinity.shares(some, day), *taste.features(day, chosen)]
+        some = self._doings[0] if rows is None else self._doings[0].of_users(rows)
+        parts = [affinity.shares(some, day), *taste.features(day, rows)]
         self._parts = [part.shape[1] for part in parts]
         return np.hstack(parts)
 
@@ -249,10 +248,10 @@ def rhythm_in_words(population: Population, outcome: Outcome, rows: np.ndarray) 
     """By row, when and how often users did what the first statement asks: what speaks for a user, or is missing."""
     act = outcome.will[0].do
     doing = acts.resolve(population, act, acts.match(population, act))
-    chosen = np.zeros(doing.events.users, bool)
-    chosen[rows] = True
-    some: Doing = doing.of_users(chosen)
-    values = np.expm1(rhythm.features(some, population.past.day, 1, population.past.first_day)[rows])
+    order = np.argsort(rows)
+    some = doing.of_users(rows[order])
+    values = np.empty((len(rows), len(rhythm.FEATURES)))
+    values[order] = np.expm1(rhythm.features(some, population.past.day, 1, population.past.first_day))
     column = {name: place for place, name in enumerate(rhythm.FEATURES)}
     words = {}
     for row, of_user in zip(rows.tolist(), values, strict=True):

@@ -104,6 +104,6 @@ def test_taste_is_found_in_what_was_known(events: pd.DataFrame, tmp_path: Path) 
     before, after = (
         affinity.Taste(population(some, USERS, tmp_path / str(i)), MOMENT) for i, some in enumerate((events, twisted(events)))
     )
-    everybody = np.ones(USERS, bool)
+    everybody = np.arange(USERS)
     for one, other in zip(before.features(MOMENT, everybody), after.features(MOMENT, everybody), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)

@@ -21,7 +21,7 @@ from found_platform.outcomes import parse
 from found_platform.scoring import scorers, stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import PastTooShort, Replayed
+from found_platform.scoring.replay import Moment, PastTooShort, Replayed
 from models.frozen_text import FrozenText, FrozenTextConfig
 
 GOLD = {"do": {"categories": ["jewellery"]}}
@@ -253,3 +253,18 @@ def test_changing_the_future_changes_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.scores, other.scores)
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
         assert one.matched == other.matched
+
+
+def test_where_few_are_asked_of_others_of_them_teach() -> None:
+    """A moment keeps more users than teach: whoever is not eligible gives the place to somebody who is."""
+    users = np.arange(100)
+    first = users % 10 == 0
+    nothing = np.empty((0, 0), np.float32)
+    moment = Moment(DAY, users, pa.table({"user": users}), nothing, np.zeros(100, bool), nothing, first)
+    np.testing.assert_array_equal(moment.learners(np.ones(100, bool)), first)
+    few = users >= 75
+    learners = moment.learners(few)
+    assert learners.sum() == first.sum()
+    assert not (learners & ~few).any()
+    assert learners[first & few].all()
+    assert moment.learners(users >= 98).sum() == 2
