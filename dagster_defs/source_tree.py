@@ -77,6 +77,9 @@ class Tree:
         files = [p for package in (*PACKAGES, "dagster_defs") for p in (root / package).rglob("*") if p.is_file()]
         self._paths = {_module_name(p.relative_to(root)): p for p in files if p.suffix == ".py"}
         self._data = {p.name: p for p in sorted(files) if p.suffix in DATA}
+        self._folders: dict[str, list[str]] = {}  # data files by the name of the folder that holds them
+        for name, path in self._data.items():
+            self._folders.setdefault(path.parent.name, []).append(name)
         self._modules: dict[str, _Module] = {}
         self._hashes: dict[int, str] = {}
         self._references: dict[int, _References] = {}
@@ -236,7 +239,10 @@ class Tree:
                 yield from self._follow(module.imports[first], rest)
         if ("__path__",) in references.chains:  # a registry that loads whatever modules its package holds
             yield from ((name, WHOLE) for name in self._paths if name.rpartition(".")[0] == module.name)
-        for text in references.strings:
+        folders = {text for text in references.strings if text in self._folders}
+        if ("__name__",) in references.chains and ("resources", "files") in references.chains:  # lists the files beside it
+            folders.add(self._paths[module.name].parent.name)
+        for text in [*references.strings, *(name for folder in folders for name in self._folders.get(folder, ()))]:
             if text in self._data:
                 yield "data", text
         yield from self._named(references.strings)
