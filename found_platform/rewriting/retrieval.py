@@ -108,7 +108,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     limits = floors(lake.encoder.revision)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
-    close, doubt = 0.0, ""
+    close, doubt, verbatim = 0.0, "", list[int]()
     if not parts:
         if not read.is_about_acts:
             doubt = "the demand says who they are and nothing of what they will do" if read.attributes else NAMELESS
@@ -117,8 +117,9 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         close = float(closeness(lake, whole[None])[0])
         in_data = closeness(lake, wanted_parts) >= limits.part
         if close < limits.floor:
-            doubt = NOTHING
-            notes.append(doubt)
+            verbatim = _verbatim(lake, demand)
+            doubt = "" if verbatim else NOTHING
+            notes += [doubt] if doubt else []
         elif in_data.any() and not in_data.all():
             lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, in_data, strict=True) if not known_part)
             notes.append(f"nothing in the data resembles {lost}")
@@ -132,7 +133,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     similar = unit(wanted_parts + WHOLE * whole) @ lake.vectors.T
     best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
     similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
-    chosen = _choose(lake, similar) if close >= limits.floor else []
+    chosen = _choose(lake, similar) if close >= limits.floor else verbatim
     in_data = closeness(lake, unwanted_parts) >= limits.part
     unwanted = _choose(lake, against[in_data])
     if not in_data.all():
@@ -159,6 +160,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     if doubt and doubt not in notes:
         notes.append(doubt)
     confidence = round(limits.confidence(close), 3) if parts else float(read.is_about_acts and not doubt)
+    confidence = 1.0 if verbatim else confidence
     return Rewriting(
         demand=demand,
         sentences=sentences(items, read.horizon_days or horizon_days),
@@ -174,6 +176,14 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         outcome=outcome,
         doubt=doubt,
     )
+
+
+def _verbatim(lake: Ground, demand: str) -> list[int]:
+    """Items that a demand names in their own words, the longest first: an encoder need not know what a code or a number means."""
+    text = demand.lower()
+    near = [i for i, item in enumerate(lake.items) if len(item) > 2 and item.lower() in text]
+    whole = [i for i in near if re.search(rf"(?<!\w){re.escape(lake.items[i].lower())}(?!\w)", text)]
+    return sorted(whole, key=lambda i: -len(lake.items[i]))[:MOST_PHRASES]
 
 
 def _read(lake: Ground, demand: str) -> Reading:

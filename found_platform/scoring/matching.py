@@ -28,6 +28,10 @@ development population of the simulator."""
 
 SHARPNESS = 10.0
 
+OF_ALL = 20
+"""One text in this many may speak for a subject, and be the scale of closeness: of a shop's thirty texts not twenty are about one
+thing. From 400 texts on this bounds nothing."""
+
 
 @dataclass(frozen=True)
 class Matching:
@@ -78,16 +82,20 @@ def match(
 
 def _closeness(similarity: np.ndarray) -> np.ndarray:
     """Similarities (T,) on the scale on which the nearest are 1."""
-    nearest = np.sort(similarity)[-NEAREST:]
+    nearest = np.sort(similarity)[-_at_most(NEAREST, similarity) :]
     return similarity / max(float(nearest.mean()), 1e-3) if len(nearest) else similarity
 
 
 def _expanded(space: np.ndarray, query: np.ndarray) -> np.ndarray:
     """(T,) cosines with a query (K,) and the texts nearest to it together."""
     cosines = space @ _unit(query)
-    near = np.argsort(-cosines)[:EXPANSION]
+    near = np.argsort(-cosines)[: _at_most(EXPANSION, cosines)]
     weight = np.maximum(cosines[near], 1e-6)
     return space @ _unit(_unit(query) + weight @ space[near] / weight.sum()) if len(near) else cosines
+
+
+def _at_most(count: int, texts: np.ndarray) -> int:
+    return max(1, min(count, len(texts) // OF_ALL))
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,3 +134,13 @@ def test_payment_methods_are_named_where_there_are_some(shop: Settings) -> None:
     found = retrieval.on(known, "people who will buy gold by credit card", 28)
     assert found.sentences[-1] == "In the next 28 days this person pays by Credit card."
     assert len(retrieval.on(known, "people who will buy gold", 28).sentences) == 1
+
+
+def test_an_item_in_its_own_words_is_understood_whatever_the_encoder_makes_of_it(shop: Settings) -> None:
+    lake_items = ground.of(shop, CUTOFF)
+    coded = replace(lake_items, items=["zq-7714 x", *lake_items.items[1:]], vectors=np.zeros_like(lake_items.vectors))
+    found = retrieval.on(coded, "people who will buy ZQ-7714 X next week", 7)
+    assert found.phrases == ("zq-7714 x",)
+    assert not found.doubt
+    assert found.confidence == 1
+    assert retrieval.on(coded, "people who will buy ZQ-7714 XL next week", 7).doubt
