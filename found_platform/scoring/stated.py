@@ -80,6 +80,11 @@ class ByChance:
         self._doings = [
             acts.resolve(population, statement.do, texts) for statement, texts in zip(outcome.will, self._matchings, strict=True)
         ]
+        acted = [(Act(), acts.resolve(population, Act(), None))]  # whatever they did, and each act that is something else
+        for statement, doing in zip(outcome.will, self._doings, strict=True):
+            if statement.do not in [act for act, _ in acted]:
+                acted.append((statement.do, doing))
+        self._rhythms = [(None if act.about else act, doing) for act, doing in acted]
         self._whom = Whom(population, outcome, self._doings)
         self.matching = next((texts for texts in self._matchings if texts is not None), nothing(population))
 
@@ -130,9 +135,7 @@ class ByChance:
     def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
         """See `Task`: the rhythm of everything and of each act, and what texts match."""
         replay = self._replay
-        columns = [replay.rhythm(Act(), acts.resolve(self._population, Act(), None), day, rows)]
-        for statement, doing, texts in zip(self._outcome.will, self._doings, self._matchings, strict=True):
-            columns.append(replay.rhythm(statement.do if texts is None else None, doing, day, rows))
+        columns = [replay.rhythm(act, doing, day, rows) for act, doing in self._rhythms]
         volume = self._population.states.volume(day)
         for texts in self._matchings:
             if texts is not None:
@@ -142,7 +145,7 @@ class ByChance:
 
     def widths(self, columns: int) -> dict[str, int]:
         """See `Task`."""
-        rhythms = (1 + len(self._doings)) * len(rhythm.FEATURES)
+        rhythms = len(self._rhythms) * len(rhythm.FEATURES)
         return {"rhythm": rhythms, "matches": columns - rhythms}
 
     def fit(self, features: np.ndarray, labels: np.ndarray) -> Head | Committee:

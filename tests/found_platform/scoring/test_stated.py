@@ -268,3 +268,21 @@ def test_where_few_are_asked_of_others_of_them_teach() -> None:
     assert not (learners & ~few).any()
     assert learners[first & few].all()
     assert moment.learners(users >= 98).sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "truth"),
+    [
+        ({"will": {"negated": True}}, lambda w: w.count(start=DAY - HORIZON) == 0),
+        ({"will": {"times": 3}}, lambda w: w.count(start=DAY - HORIZON) >= 3),
+        (
+            {"will": [GOLD, {"negated": True}], "join": "or"},
+            lambda w: (w.count(w.gold, DAY - HORIZON) > 0) | (w.count(start=DAY - HORIZON) == 0),
+        ),
+    ],
+)
+def test_what_came_true_is_told_by_the_same_outcome(world: World, content: dict, truth: Truth) -> None:
+    """As the lift of a campaign asks it."""
+    told = stated.came_true(world.now, parse(content), DAY - HORIZON, HORIZON)
+    distinct_times = {"times"} & set(content["will"] if isinstance(content["will"], dict) else {})
+    assert (told != truth(world)).mean() <= (0.01 if distinct_times else 0)  # two purchases in one minute are one time
