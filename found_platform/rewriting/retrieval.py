@@ -117,7 +117,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         close = float(closeness(lake, whole[None])[0])
         in_data = closeness(lake, wanted_parts) >= limits.part
         if close < limits.floor:
-            verbatim = _verbatim(lake, demand)
+            verbatim = _verbatim(lake, demand, read.parts)
             doubt = "" if verbatim else NOTHING
             notes += [doubt] if doubt else []
         elif in_data.any() and not in_data.all():
@@ -178,12 +178,20 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     )
 
 
-def _verbatim(lake: Ground, demand: str) -> list[int]:
-    """Items that a demand names in their own words, the longest first: an encoder need not know what a code or a number means."""
+def _verbatim(lake: Ground, demand: str, parts: tuple[str, ...]) -> list[int]:
+    """Items that a demand names in their own words, or that hold the words of a part, the most frequent first: an encoder need not
+    know what a code or a number means."""
     text = demand.lower()
-    near = [i for i, item in enumerate(lake.items) if len(item) > 2 and item.lower() in text]
-    whole = [i for i in near if re.search(rf"(?<!\w){re.escape(lake.items[i].lower())}(?!\w)", text)]
-    return sorted(whole, key=lambda i: -len(lake.items[i]))[:MOST_PHRASES]
+    near = [
+        i for i, item in enumerate(lake.items) if len(item) > 2 and (item.lower() in text or any(p in item.lower() for p in parts))
+    ]
+    named = [i for i in near if _holds(text, lake.items[i].lower()) or any(_holds(lake.items[i].lower(), part) for part in parts)]
+    return sorted(named, key=lambda i: -lake.events[i])[:MOST_PHRASES]
+
+
+def _holds(text: str, words: str) -> bool:
+    """Whether words stand in a text, whole."""
+    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None
 
 
 def _read(lake: Ground, demand: str) -> Reading:

@@ -25,7 +25,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
         30,
         SNAPSHOTS
         | {"online_features", "training_set", "user_text_pairs", "found_model", "user_embeddings", "promotion"}
-        | PUBLISHED
+        | (PUBLISHED - {"user_index"})  # what is published reaches as far back as the log
         | REPLAY,
     ),
     "training_days": (90, {"training_set", "user_embeddings"} | PUBLISHED | REPLAY),
