@@ -16,7 +16,11 @@ from found_platform.sources.init_sample import Table
 from found_platform.sources.options import NULLS
 
 NAMES = {
-    "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|kunde|nutzer|e_?mail|household",
+    "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|e_?mail|household|donor|patient|"
+    r"subscriber|student|patron|passenger|player|reader|guest|kunde|nutzer|mitglied|cliente|usuario|utente",
+    "thing": r"item|product|article|artikel|sku|asin|isbn|ean|movie|order|invoice|session|event|transaction|message|insert|visit|"
+    r"campaign|store|shop|branch|site|categor|payment|device|basket|cart|receipt|line|page|ticket|parent|batch|request|bestell|"
+    r"rechnung|coupon|promo|currency|warehouse|supplier|vendor|employee|agent|country|region|city|zip|postal",
     "time": r"time|date|datum|zeit|\bat\b|_at$|created|placed|ordered|purchase|when|\bts\b|day",
     "arrived": r"receiv|arriv|load|ingest|upload|insert|sync|export|server_upload|processed|modified|updated",
     "text": r"name|title|description|item|product|article|artikel|page|query|search|text|merchant|subject|url|screen|track|what",
@@ -124,6 +128,12 @@ class Column:
     @property
     def has_words(self) -> bool:
         return self.letters >= 0.5
+
+    @property
+    def is_code(self) -> bool:
+        """Whether its values are one word with a digit in it each: article numbers, not names."""
+        coded = sum(any(sign.isdigit() for sign in value) and " " not in value for value in self.values)
+        return coded >= MOST * max(len(self.values), 1)
 
     def is_called(self, meaning: str) -> bool:
         """Whether the name speaks for a meaning."""

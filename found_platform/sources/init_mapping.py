@@ -13,7 +13,7 @@ from found_platform.errors import BadInput
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain
 from found_platform.sources.init_kinds import FEW_KINDS
-from found_platform.sources.init_tables import View, best, text_score, user_score
+from found_platform.sources.init_tables import View, best, names_of, text_score, user_score
 from found_platform.sources.init_text import Line, located, patterns
 
 
@@ -52,6 +52,8 @@ def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: 
 def _user_line(view: View, user: Column) -> Line:
     others = [c.name for c in view.columns.values() if c is not user and user_score(c) > 1]
     questions = [f"{', '.join(others)} may stand for people too: {user.name} was chosen"] if others else []
+    if not user.is_called("user"):
+        questions.append(f"no column is called after people: is {user.name} the id of a person?")
     counts = {v: user.values.count(v) for v in commonest(user, 1)}
     for value, count in counts.items():
         if user.distinct > 20 and count > 0.2 * len(user.values):
@@ -85,7 +87,11 @@ def _texts(
     categories = [c for c in categories if c is not own]
     lines = [Line("category", categories[0].name)] if categories else []
     if own is not None:
-        return Line("text", own.name, "for example " + "; ".join(commonest(own, 3))[:80].replace("\n", " ")), lines
+        return Line("text", own.name, _examples(own)), lines
+    worded = next((c for c in rest.values() if c.has_words and c.distinct > 1 and c.time is None), None)
+    if worded is not None:
+        question = f"no column is called after things: does {worded.name} say what an event is about?"
+        return Line("text", worded.name, _examples(worded), (question,)), [line for line in lines if line.value != worded.name]
     fallback = next((c for c in rest.values() if c.is_called("text")), next(iter(rest.values()), None))
     if fallback is None:
         raise BadInput(
@@ -95,19 +101,23 @@ def _texts(
     return Line("text", fallback.name, questions=(question,)), lines
 
 
+def _examples(column: Column) -> str:
+    return "for example " + "; ".join(commonest(column, 3))[:80].replace("\n", " ")
+
+
 def _lookup(view: View, lookups: Sequence[View], folder: Path) -> tuple[View, Column, str, dict[str, Any]] | None:
     """A table with names for a column of these events: its view, its names, the column, and the options to read it."""
     for name, column in view.columns.items():
-        if column in (view.user, view.time) or column.has_words:
+        if column in (view.user, view.time) or (column.has_words and not column.is_code):
             continue
         for lookup in lookups:
-            key = next((c for n, c in lookup.columns.items() if plain(n) == plain(name) and c.unique), None)
+            key = names_of(column, lookup)
             names = best([c for c in lookup.columns.values() if c is not key], text_score)
             if key is None or names is None:
                 continue
             paths = patterns(lookup.table, folder)
             options = located(lookup.table, paths[0])
-            options = {"from": options.pop("path"), **options, "key": key.name}
+            options = {"from": options.pop("path", None) or options, **({} if "url" in options else options), "key": key.name}
             return lookup, names, name, options | ({"on": name} if key.name != name else {})
     return None
 

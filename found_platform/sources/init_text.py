@@ -60,6 +60,9 @@ def option_lines(options: Mapping[str, Any]) -> list[str]:
 
 def located(table: Table, path: str) -> dict[str, Any]:
     """The options that say where a table is and how its text is written."""
+    if table.is_in_database:
+        file, _, name = path.rpartition("/")
+        return {"url": f"sqlite:///{file}", "table": name}
     options: dict[str, Any] = {"path": path}
     if table.kind == "csv" and not table.files[0].name.lower().split(".", 1)[-1].startswith("tsv"):
         options |= {"delimiter": table.delimiter} if table.delimiter else {}
