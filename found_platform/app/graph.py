@@ -145,7 +145,7 @@ def _open(context: Context, request: Run) -> _Opening:
     from found_platform import contract
     from found_platform.privacy import suppression
     from found_platform.sources import config as source_config
-    from found_platform.sources import estimate, pulls, staging, survey
+    from found_platform.sources import estimate, pulls, staging, survey, threshold
     from found_platform.training_runs import preflight
 
     home, source, cutoff, simulation = context.home, request.source, request.cutoff, request.simulation.options()
@@ -181,6 +181,8 @@ def _open(context: Context, request: Run) -> _Opening:
             lines += [] if rhythm.judged else [rhythm.sentence()]
         least = settings.horizon_days if rhythm or prepared.source.simulator else min(horizons)
         day = survey.check_cutoff(least, prepared.source.days, _day(prepared.source, cutoff))
+        if kept is None:
+            threshold.check(settings, prepared.source)
         if request.force or kept is None:
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled))
             estimate.check_disk(guess, settings.home)

@@ -11,7 +11,7 @@ import duckdb
 
 from found_platform.errors import BadInput
 from found_platform.lake import literal
-from found_platform.sources import expressions, times
+from found_platform.sources import expressions, sieve, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.profile import ProfileReport
@@ -76,13 +76,17 @@ def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[Ch
         lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
     lines += _times(con) + _numbers(con) + _ids(con)
     if config.profile:
-        lines += _join(con, config) + _profile(profile)
+        lines += _join(con, config) + _profile(con, profile)
     return lines
 
 
 def _listed(counts: dict[str, int]) -> str:
     first = [f"{n:,} times {item.split(': ', 1)[1]!r} in {item.split(': ', 1)[0]}" for item, n in list(counts.items())[:NAMED]]
     return ", ".join(first) + (f" and {len(counts) - NAMED} others" if len(counts) > NAMED else "")
+
+
+def _times_met(n: int) -> str:
+    return "once" if n == 1 else f"{n:,} times"
 
 
 def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
@@ -110,14 +114,23 @@ def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
 
 
 def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -> list[str]:
-    """An example of each kind of bad value, with its row and what would read it."""
+    """The first row of each kind of fault, with its value, where it has one, and what would read it."""
     lines = []
     rows = con.execute(
-        "SELECT reason, count(*), min(file), list(value ORDER BY row_number)[:1000], min(row_number) FROM refused "
-        "WHERE channel = ? AND value IS NOT NULL GROUP BY 1 ORDER BY 1",
+        "SELECT reason, count(*), coalesce(min((file, row_number)) FILTER (value IS NOT NULL), min((file, row_number))), "
+        "list(value ORDER BY file, row_number) FILTER (value IS NOT NULL)[:1000] FROM refused WHERE channel = ? "
+        "GROUP BY 1 ORDER BY 1",
         [report.channel],
     ).fetchall()
-    for reason, n, file, samples, number in rows:
+    for reason, n, (file, number), samples in rows:
+        if not samples:
+            remedy = (
+                "; `encoding: cp1252` in the source file reads what Excel writes in Western Europe"
+                if reason == sieve.ENCODING
+                else ""
+            )
+            lines.append(f"{reason}, {_times_met(n)}: first in {file}, row {number:,}{remedy}")
+            continue
         remedy = ""
         if reason.startswith("unparsable"):
             remedy = times.remedy(con, samples)
@@ -126,7 +139,7 @@ def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -
             remedy = '; `decimal: ","` in the source file reads a comma as the decimal sign'
         elif reason == LOST_DIGITS:
             remedy = ": such numbers stand for several ids each, write them as integers or texts"
-        lines.append(f"{reason}, {n:,} times: {file}, row {number:,} has {samples[0]!r}{remedy}")
+        lines.append(f"{reason}, {_times_met(n)}: {file}, row {number:,} has {samples[0]!r}{remedy}")
     for reason, n in report.bad.items():
         if reason == "no user_id" and n >= 0.01 * report.rows:
             name = _expression(user)
@@ -250,8 +263,13 @@ def _agreement(config: SourceConfig, one: str, other: str) -> str:
     return f"write `user_id: {alike[0]}` in the `columns` of the events and `key: {alike[-1]}` in the profile"
 
 
-def _profile(profile: ProfileReport) -> list[str]:
-    lines = [f"profile: {n:,} cells are left empty, for {reason}" for reason, n in profile.lost.items()]
+def _profile(con: duckdb.DuckDBPyConnection, profile: ProfileReport) -> list[str]:
+    refused = con.execute(
+        "SELECT reason, count(*), min((file, row_number)) FROM (SELECT reason, file, row_number FROM profile_scanned "
+        "UNION ALL SELECT reason, file, row_number FROM profile_unread) WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    lines = [f"profile: {reason}, {_times_met(n)}: first in {file}, row {number:,}" for reason, n, (file, number) in refused]
+    lines += [f"profile: {n:,} cells are left empty, for {reason}" for reason, n in profile.lost.items()]
     if profile.nulls:
         lines.append(f"profile: no value: {_listed(profile.nulls)}; `nulls: []` reads such texts as they are")
     return lines
