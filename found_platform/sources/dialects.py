@@ -154,4 +154,7 @@ def _recognised(file: Path, line: str, quote: str) -> tuple[str, str]:
 
 def check_distinct(file: Path, names: list[str]) -> None:
     if len({name.lower() for name in names}) < len(names):
-        raise BadInput(f"{file} names a column twice ({', '.join(names)}): names must differ, not only in case.")
+        raise BadInput(
+            f"{file} names a column twice ({', '.join(names)}): names must differ, not only in case; "
+            "give one of them another name in its first line."
+        )

@@ -13,6 +13,8 @@ from found_platform.sources.init_columns import columns_of
 from found_platform.sources.init_sample import Table, TableKind, plain_name, sample
 from found_platform.sources.options import COMPRESSIONS, SUFFIXES
 
+NUMBERS = re.compile(r"[\d\W_]+")
+"""What differs in the names of files and folders of one log: dates and numbers."""
 MAX_FILES = 500
 """Files of a folder that are looked at: more are asked for by name."""
 
@@ -39,7 +41,15 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
         columns = tuple(table.columns) if table.kind != "jsonl" else _family(file)
         # a log may be cut into files of any name; two lists, both of ids and names, are of two things
         is_log = any(column.time for column in columns_of(table).values())
-        key = (table.kind, file.parent, file.suffix, columns, table.delimiter, table.encoding, is_log or _family(file))
+        key = (
+            table.kind,
+            NUMBERS.sub(" ", str(file.parent)),
+            file.suffix,
+            columns,
+            table.delimiter,
+            table.encoding,
+            is_log or _family(file),
+        )
         if key in grouped:
             _add(grouped[key], table)
         else:
@@ -49,7 +59,7 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
 
 def _family(file: Path) -> str:
     """The name of a file without its numbers; of JSON Lines the rows of one export need not all have the same fields."""
-    return re.sub(r"[\d\W_]+", " ", plain_name(file))
+    return NUMBERS.sub(" ", plain_name(file))
 
 
 def _add(table: Table, more: Table) -> None:

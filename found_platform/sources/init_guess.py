@@ -77,6 +77,12 @@ def _item(text: str) -> str:
 
 def _no_events(views: Sequence[View]) -> str:
     view = max(views, key=lambda v: len(v.columns))
+    if not view.columns and view.table.lists:
+        inner = view.table.lists[0]
+        return (
+            f"No events were recognised: {view.table.files[0]} holds one object with the list {inner!r}: write the objects of that "
+            f"list one a line, for example with `jq -c '.{inner}[]'`."
+        )
     missing = [what for what, column in (("people", view.user), ("times", view.time)) if column is None]
     reason = f"no column of {' and none of '.join(missing)}" if missing else "a row for each person, and no events of theirs"
     names = ", ".join(list(view.columns)[:20])

@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
+from found_platform.sources.dialects import check_distinct
 from found_platform.sources.options import COMPRESSIONS, Kind
 
 SAMPLE_ROWS = 2_000
@@ -31,6 +33,8 @@ SMALL_ROWS = 200_000
 """A Parquet file of no more rows is read as a whole, since its rows are mostly sorted by person or time."""
 
 DELIMITERS = (",", ";", "\t", "|")
+DATED = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?|\d{1,2}([./])\d{1,2}\2\d{2,4}( .*)?")
+"""A date, which is no name of a column."""
 
 
 TableKind = Kind | Literal["sqlite"]
@@ -221,9 +225,8 @@ def _of_texts(file: Path) -> Table:
         if number == 0:
             names, lines = [name.strip() or f"column{i}" for i, name in enumerate(lines[0] if lines else [])], lines[1:]
         rows += lines
-    if not names:
-        raise BadInput(f"{file} is empty: a text file starts with its column names.")
     full = [row for row in rows if len(row) == len(names)]
+    _check_header(file, names, rows, full)
     step = max(1, len(full) // SAMPLE_ROWS)
     chosen = full[::step][:SAMPLE_ROWS]
     columns: dict[str, list[str | None]] = {n: [row[i].strip() or None for row in chosen] for i, n in enumerate(names)}
@@ -236,6 +239,24 @@ def _of_texts(file: Path) -> Table:
         encoding=None if plain else encoding,
         is_whole=is_whole and step == 1,
     )
+
+
+def _check_header(file: Path, names: list[str], rows: list[list[str]], full: list[list[str]]) -> None:
+    """Raises BadInput where the first line does not name the columns of the rows below, or where there are none."""
+    if not names:
+        raise BadInput(f"{file} is empty: a text file starts with its column names.")
+    check_distinct(file, names)
+    first = ", ".join(names[:8])
+    if any(DATED.fullmatch(name) for name in names):
+        raise BadInput(f"{file} starts with a row of values ({first}): write a line with a name for each column above it.")
+    rows = [row for row in rows if any(row)]
+    if not rows:
+        raise BadInput(f"{file} has column names and no rows.")
+    if len(full) < len(rows) / 2:
+        raise BadInput(
+            f"{file} starts with {first!r}, which does not head the rows below: a text file starts with its column names, so "
+            "delete the lines above them."
+        )
 
 
 def _blocks(file: Path) -> tuple[list[bytes], bool]:

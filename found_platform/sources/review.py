@@ -29,6 +29,8 @@ SENTINELS = ("0001-01-01", "1900-01-01", "1899-12-30", "1899-12-31", "1970-01-01
 """Days that programs write where they know no time."""
 CANONICAL = r"ltrim(lower(trim(regexp_replace({0}, '\.0+$', ''))), '0')"
 """An id without what exports change: letters in another case, spaces, zeros before it, `.0` after it."""
+MISREAD = "[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
+"""What two bytes of UTF-8 become in Latin-1 or cp1252: `MÃ¼sli`."""
 MOSTLY = 0.5  # of the texts of a channel
 HARDLY_ANY = 0.05  # share of users with a profile row below which the key is doubted
 
@@ -74,7 +76,7 @@ def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[Ch
         lines += [f"channel {report.channel!r}: {line}" for line in _aside(report, config.channels[report.channel])]
         entry = config.channels[report.channel][0]
         lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
-    lines += _times(con) + _numbers(con) + _ids(con)
+    lines += _times(con) + _numbers(con) + _misread(con) + _ids(con)
     if config.profile:
         lines += _join(con, config) + _profile(con, profile)
     return lines
@@ -177,6 +179,20 @@ def _numbers(con: duckdb.DuckDBPyConnection) -> list[str]:
         f"channel {channel!r}: {n:,} of {total:,} texts are numbers, such as {example!r}, and a sentence cannot find "
         f"them: if their names "
         "stand in another file, write `text: {from: FILE, key: COLUMN, column: NAME}`"
+        for channel, n, total, example in rows
+    ]
+
+
+def _misread(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Texts of which the bytes of UTF-8 were taken for signs of a Western European encoding."""
+    rows = con.execute(
+        "SELECT channel, count_if(misread), count(*), min(text) FILTER (misread) FROM (SELECT channel, text, "
+        f"regexp_matches(text, {literal(MISREAD)}) AS misread FROM scanned WHERE reason IS NULL GROUP BY ALL) "
+        "GROUP BY 1 HAVING count_if(misread) > 0 ORDER BY 1"
+    ).fetchall()
+    return [
+        f"channel {channel!r}: {n:,} of {total:,} texts, such as {example!r}, look like UTF-8 that was read in another encoding: "
+        "check `encoding:`, or the program that wrote the file"
         for channel, n, total, example in rows
     ]
 

@@ -14,10 +14,12 @@ import pytest
 import yaml
 from conftest import at, call_found
 from deltalake import write_deltalake
+from reading import column
 
+from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, init, init_files, init_sample, staging
+from found_platform.sources import config, init, init_files, init_sample, scan, staging
 
 
 def write(folder: Path, name: str, rows: list[str], encoding: str = "utf-8") -> Path:
@@ -363,3 +365,51 @@ def test_a_source_file_that_is_there_is_overwritten_only_when_told(tmp_path: Pat
     assert "orders.csv: events" in outcome.out
     assert f"found source check {out}" in outcome.out
     assert yaml.safe_load(out.read_text())["name"] == "my shop"
+
+
+def test_a_currency_beside_an_amount_and_signs_between_thousands_are_read(tmp_path: Path) -> None:
+    rows = [f'c{i % 3},2024-03-{1 + i:02d},{"09" if i % 2 else "21"}:30,tea {i % 2},"$1,{100 + i}.50"' for i in range(20)]
+    content = entry(tmp_path, write(tmp_path, "orders.csv", ["customer,date,time,item,sales", *rows]))
+    assert (content["decimal"], content["columns"]["amount"]) == (".", "regexp_replace(sales, '[^-0-9.,]', '', 'g')")
+    assert content["columns"]["event_time"] == "date || ' ' || time"
+    con = lake.connect()
+    scan.scan(con, config.load(tmp_path / "shop.yaml"))
+    assert column(con, "amount")[:2] == [1100.5, 1101.5]
+    assert [moment.hour for moment in column(con, "event_time")[:2]] == [21, 9]
+
+
+def test_files_in_folders_of_dates_are_a_pattern_and_lists_of_two_things_are_two_tables(tmp_path: Path) -> None:
+    for month in (1, 2):
+        rows = [f"u{i % 3},2024-0{month}-01T10:00:00Z,tea {i % 2},1" for i in range(9)]
+        write(tmp_path / "data" / f"month={month}", "part-0.csv", ["customer,when,product,price", *rows])
+    assert entry(tmp_path, tmp_path / "data")["path"] == "data/month*/part-0.csv"
+
+
+UNREADABLE = {
+    "no rows": ("customer,date,item\n", "has column names and no rows"),
+    "no names": ("u1,2024-03-01,tea\nu2,2024-03-02,tea\n", "starts with a row of values"),
+    "a title above": ("Export of 3 April\n\ncustomer,date,item\nu1,2024-03-01,tea\n", "does not head the rows below"),
+    "a name twice": ("customer,date,item,Date\nu1,2024-03-01,tea,x\n", "names a column twice"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_text_file_whose_first_line_names_no_columns_is_told_as_it_is(tmp_path: Path, case: str) -> None:
+    text, message = UNREADABLE[case]
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        init.write([tmp_path / "log.csv"], out=tmp_path / "shop.yaml")
+    good = write(tmp_path, "orders.csv", ["customer,date,item", *(f"u{i % 2},2024-03-01,tea {i}" for i in range(9))])
+    not_used = init.write([tmp_path], out=tmp_path / "shop.yaml").not_used
+    assert message in not_used[str(tmp_path / "log.csv")]
+    assert good.exists()
+
+
+def test_json_whose_rows_are_in_a_list_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "orders.json"
+    path.write_text(json.dumps({"orders": [{"customer": "u1", "date": "2024-03-01", "item": "tea"}]}))
+    with pytest.raises(BadInput, match=re.escape("jq -c '.orders[]'")):
+        init.write([path], out=tmp_path / "shop.yaml")
+    path.write_text("\n".join(json.dumps({"customer": f"u{i % 2}", "at": "2024-03-01T10:00:00Z", "items": [{}]}) for i in range(5)))
+    with pytest.raises(BadInput, match=re.escape("`text: items.0.NAME`")):
+        init.write([path], out=tmp_path / "shop.yaml")
