@@ -4,6 +4,7 @@ The commands of a page run in its order, in a copy of the demo's home called `my
 """
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def test_a_command_of_the_documentation_is_one_that_there_is(command: Command) -
 def test_a_command_that_there_is_not_would_be_found() -> None:
     for line in ("audience save tents --sentence x", "no-such-command", "backfill --from 2026-01-01"):
         with pytest.raises(Exception, match=r"No such|Missing"):
-            parse(line.split())
+            parse(shlex.split(line))
 
 
 def test_the_documentation_has_commands_of_every_group() -> None:
