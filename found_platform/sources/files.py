@@ -305,7 +305,8 @@ def query(con: duckdb.DuckDBPyConnection, where: str, sql: str, parameters: list
 
 
 def first_line(error: Exception) -> str:
-    line = str(error).splitlines()[0].rstrip(".!")
+    """What the engine says, without the kind of error that it calls it."""
+    line = re.sub(r"^([A-Z][A-Za-z]* )+Error: ", "", str(error).splitlines()[0].rstrip(".!"))
     return "its lines end in different ways, save it with one kind of line ending" if "state machine" in line else line
 
 

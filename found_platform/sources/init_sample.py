@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
-from found_platform.sources.dialects import check_distinct
+from found_platform.sources.dialects import check_distinct, check_text
 from found_platform.sources.options import COMPRESSIONS, Kind
 
 SAMPLE_ROWS = 2_000
@@ -212,6 +212,7 @@ def _whole_lines(block: bytes, *, first: bool, last: bool) -> list[str]:
 
 def _of_texts(file: Path) -> Table:
     blocks, is_whole = _blocks(file)
+    check_text(file, blocks[0])
     encoding, mark = _encoding(blocks[0])
     if encoding.startswith("utf-16"):  # a block may begin within a character
         blocks, is_whole = blocks[:1], is_whole

@@ -233,10 +233,11 @@ def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     con.execute("CREATE OR REPLACE TEMP TABLE event_users AS SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL")
     con.execute("CREATE OR REPLACE TEMP TABLE profile_users AS SELECT DISTINCT user_id FROM profile_scanned WHERE reason IS NULL")
     row = con.execute(
-        "SELECT (SELECT count(*) FROM event_users), (SELECT count(*) FROM event_users SEMI JOIN profile_users USING (user_id))"
+        "SELECT (SELECT count(*) FROM event_users), (SELECT count(*) FROM event_users SEMI JOIN profile_users USING (user_id)), "
+        "(SELECT count(*) FROM profile_users)"
     ).fetchone()
     assert row is not None
-    users, matched = row
+    users, matched, profile_rows = row
     if not users:
         return []
     lines = [f"{matched:,} of {users:,} users have a profile row"]
@@ -252,6 +253,8 @@ def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
             f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: {near[1]!r} in the "
             f"events, {near[2]!r} in the profile; {_agreement(config, near[1], near[2])}"
         )
+    elif not profile_rows:
+        lines.append("the profile has no rows: nothing is known of anybody")
     elif matched < HARDLY_ANY * users:
         examples = con.execute("SELECT (SELECT min(user_id) FROM event_users), (SELECT min(user_id) FROM profile_users)").fetchone()
         assert examples is not None

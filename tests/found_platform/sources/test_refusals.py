@@ -1,5 +1,6 @@
 """The check of a source and a run of it say one and the same sentence for the same fault, and the run says it before any work."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,10 @@ BAD_PROFILE = "id,age\n" + "".join(f"u{u},{u}\n" for u in range(20)) + ",3\n" * 
     [
         (rows() + ",2024-01-05,tea,1\n" * 30, None, "of the source's rows are bad, over the threshold of 5.0%"),
         (rows() + "u1,2024-01-05,tea,1,2,3\n" * 30, None, "wrong number of columns, 30 rows"),
+        (re.sub(r"tea \d", "", rows()), None, "100.0% of the source's rows are bad"),
         (rows(), BAD_PROFILE, "20.0% of the profile's rows are bad, over the threshold of 5.0%"),
     ],
-    ids=["rows of nobody", "rows that cannot be split", "a profile of nobody"],
+    ids=["rows of nobody", "rows that cannot be split", "every row", "a profile of nobody"],
 )
 def test_too_many_bad_rows_are_refused_in_the_same_words_before_a_home_is_made(
     tmp_path: Path, content: str, profile: str | None, words: str
@@ -172,3 +174,35 @@ def run(home: Path, file: Path) -> tuple[str, ...]:
     except Enough:
         return opening[0].notes
     raise AssertionError("the run did not say that it begins")
+
+
+FILES: dict[str, tuple[str, bytes, str]] = {
+    "nothing in it": ("events.csv", b"", "events.csv is empty: a text file starts with its column names"),
+    "Excel under another name": ("events.csv", b"PK\x03\x04" + bytes(range(256)), "is an Excel or ZIP file, whatever its name"),
+    "Parquet under another name": ("events.csv", b"PAR1" + bytes(9), "is a Parquet file, whatever its name"),
+    "no Parquet": ("events.parquet", b"hello", "events.parquet cannot be read: File"),
+    "a folder": ("folder/events.csv", rows().encode(), "name the files, for example"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_that_is_something_else_is_said_to_be_that(tmp_path: Path, case: str) -> None:
+    name, content, words = FILES[case]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    outcome = call_found("source", "check", source(tmp_path, {"path": name.split("/")[0]}))
+    assert (outcome.status, words in outcome.err, " Error:" in outcome.err) == (2, True, False), outcome.err
+    assert "folder" not in name or outcome.err.endswith("/*.csv.\n")
+
+
+def test_a_column_name_that_yaml_takes_for_something_else_is_asked_for_in_quotes(tmp_path: Path) -> None:
+    file = source(tmp_path, {"path": csv(tmp_path, rows())})
+    file.write_text(file.read_text().replace("text: what", "text: yes"))
+    outcome = call_found("source", "check", file)
+    assert (outcome.status, "stands in quotes" in outcome.err) == (2, True), outcome.err
+
+
+def test_a_profile_without_a_row_is_said_to_have_none(tmp_path: Path) -> None:
+    profile = {"path": csv(tmp_path, "id,age\n", "people.csv"), "key": "id"}
+    notes = examined(tmp_path, {"path": csv(tmp_path, rows())}, profile).notes
+    assert "the profile has no rows: nothing is known of anybody" in notes
