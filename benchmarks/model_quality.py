@@ -30,7 +30,8 @@ from tqdm import tqdm
 from found_platform import feature_store, registry
 from found_platform.contract import midnight, parse_day
 from found_platform.embedding import users
-from found_platform.evaluation import methods, run, scenarios
+from found_platform.evaluation import run, scenarios
+from found_platform.evaluation.population import Population
 from found_platform.settings import Settings
 from found_platform.training.__main__ import execute
 from found_platform.training_data import export
@@ -154,11 +155,11 @@ class Home:
         history = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
         return cls(settings, cutoff, export.folder(settings, cutoff) / "data", wanted, keys, history)
 
-    def population(self, model: Found) -> methods.Population:
+    def population(self, model: Found) -> Population:
         """Everybody's state as this model has it."""
         vectors = users.vectors_of(self.settings, model, self.history, users.texts_of(self.settings, model, self.cutoff))
         events = users.own_texts(self.history)[1]
-        made = methods.Population.of_lake(self.settings, model, None, self.cutoff, self.keys, vectors, events)
+        made = Population.of_lake(self.settings, model, None, self.cutoff, self.keys, vectors, events)
         vars(made)["history"] = self.history  # it would ask for the same again
         return made
 
@@ -201,8 +202,9 @@ def measure(home: Home, runs: dict[str, dict[str, Any]], work: Path, *, key_only
             figures |= {f"{title}, frozen text projected": best[f"frozen_{key}"], f"{title}, FOUND": best[key]}
     population = home.population(found.load(folder / "model"))
     with threadpool_limits(1):
-        only = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else ROWS
-        for row in run.evaluated(population, home.scenarios, {}, only):
+        names = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else ROWS
+        extent = run.Extent(names, few_shot=False)
+        for row in run.evaluated(population, home.scenarios, {}, extent):
             if row["scenario"] == "mean" and row["metric"] in ("auc", "auc_paraphrases"):
                 figures[f"{row['task'].replace('_', '-')}, {row['method']}, {row['metric']}"] = row["value"]
     return figures

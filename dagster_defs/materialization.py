@@ -32,6 +32,7 @@ class AssetRun:
         self.log = context.log
         self.asset = context.asset_key.path[-1]
         self.keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else []
+        self.config: Mapping[str, Any] = context.op_execution_context.op_config or {}
         self._context = context
         self._graph = graph
         self._fingerprints: dict[str, str] = {}
@@ -129,9 +130,12 @@ Body = Callable[[AssetRun], dg.MaterializeResult]
 
 
 def asset(
-    graph: AssetGraph, name: str, *, kinds: set[str], description: str | None = None
+    graph: AssetGraph, name: str, *, kinds: set[str], description: str | None = None, config: Mapping[str, dg.Field] | None = None
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """`@dg.asset` for a row of the table, around a body that gets an `AssetRun`. The body's docstring describes it by default."""
+    """`@dg.asset` for a row of the table, around a body that gets an `AssetRun`. The body's docstring describes it by default.
+
+    `config` is what a person may say of one run.
+    """
     row = graph.table[name]
 
     def define(body: Body) -> dg.AssetsDefinition:
@@ -149,6 +153,7 @@ def asset(
             partitions_def=graph.partitions[row.partitions],
             deps=[dg.AssetDep(u, partition_mapping=graph.mapping(row.partitions, u, read)) for u, read in row.reads.items()],
             pool=row.pool,
+            config_schema=config,
             description=description or inspect.getdoc(body),
             backfill_policy=dg.BackfillPolicy.single_run() if row.partitions == DAILY else None,
             check_specs=checks.specs(name),
