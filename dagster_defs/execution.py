@@ -21,7 +21,7 @@ from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
 from dagster_defs import queueing, service
-from dagster_defs.definitions import build_assets, build_jobs
+from dagster_defs.build import build_assets, build_jobs
 from dagster_defs.graph import ASKED_BY, AssetGraph
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed

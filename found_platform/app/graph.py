@@ -216,12 +216,14 @@ def _import_heavy() -> None:
     """Everything slow to import that the graph needs, so that an asset's seconds are its own."""
     import dagster  # noqa: F401
     import evidently.presets  # noqa: F401
-    import feast.infra.offline_stores.ibis  # noqa: F401
     import mlflow.pyfunc  # noqa: F401
     import pymilvus  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import transformers  # noqa: F401
 
+    from found_platform.feature_store import feast_import
+
+    feast_import.load()
     import found_platform.feature_store.delta_store  # noqa: F401
 
 

@@ -1,7 +1,7 @@
 """Runs the benchmark at a cutoff: every method, task, scenario and metric into one table, stored in the lake."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,7 +226,7 @@ def _probes(population: Population, tasks: list[Task], extent: Extent) -> dict[s
     apart = len(kept) * len(tasks) * extent.splits >= FITS_APART
     workers = Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)
     calls = (delayed(judge_probe)(p.classifier, features[p.name], tasks, extent.splits) for p in kept)
-    judged = tqdm(workers(calls), desc="benchmark: probes", unit="probe", total=len(kept), disable=None, leave=False)
+    judged: Iterable[Any] = tqdm(workers(calls), desc="benchmark: probes", unit="probe", total=len(kept), disable=None, leave=False)
     return dict(zip((p.name for p in kept), judged, strict=True))
 
 
