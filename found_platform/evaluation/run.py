@@ -12,7 +12,7 @@ import pyarrow.dataset as pad
 from tqdm import tqdm
 
 from found_platform import lake
-from found_platform.evaluation import methods
+from found_platform.evaluation import ceiling, methods
 from found_platform.evaluation.metrics import evaluate
 from found_platform.evaluation.scenarios import RESULTS, Scenario, as_table
 from found_platform.lake import Written
@@ -61,6 +61,7 @@ def evaluated(
         only: the methods that score without labels and the probes, by name, and no few-shot heads; None takes all.
     """
     probes = {name: probe for name, probe in methods.probes(population).items() if only is None or name in only}
+    labelled = ceiling.Ceiling(population) if only is None or ceiling.METHOD[0] in only else None
     collected: dict[tuple[str, str], list[Judged]] = {}
     for scenario in tqdm(scenarios, desc="benchmark", unit="scenario", disable=None, leave=False):
         rows = population.keys.rows(scenario.user_keys)
@@ -78,6 +79,9 @@ def evaluated(
             reworded[method, "zero_shot"] = [auc(r, scenario.labels) for r in ranked[1:]]
         if scenario.oracle is not None:
             runs[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
+        if labelled is not None and (scores := labelled.scores(scenario, rows)) is not None:
+            ranked = np.where(in_home, scores, scores.min() - 1)
+            runs[ceiling.METHOD] = [evaluate(ranked, scenario.labels, hard=scenario.hard)]
         if only is None:
             runs |= _few_shot(population, scenario, rows, in_home, demands, zero_shot)
         for method, probe in probes.items():
@@ -209,7 +213,7 @@ TARGETING = {
 ABREAST = 10
 """Columns of a table that fits a terminal."""
 
-TITLES = {"zero_shot": "zero-shot", "few_shot": "few-shot", "linear_probe": "probes"}
+TITLES = {"zero_shot": "zero-shot", "few_shot": "few-shot", "linear_probe": "probes", "most_labels": "most labels"}
 
 Grid = tuple[list[str], list[list[str]]]
 """A header and rows, for people."""

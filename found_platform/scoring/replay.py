@@ -318,6 +318,10 @@ class Replay:
             return rhythm.features(doing, day, self.days, self.past.first_day)
         return _current_rhythm(self, act, doing)
 
+    def known(self, task: "Task") -> np.ndarray:
+        """(U, F) what a head sees of everybody at the cutoff."""
+        return np.hstack([self._current_features, task.features(self.past.day, None)])
+
     def answer(self, task: "Task") -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
@@ -336,7 +340,7 @@ class Replay:
             raise PastTooShort(f"of the users it is asked of only {count} are among those that past windows were kept of")
         (head, slope, start), of_ended = _fits(task, lessons, ended)
         odds, weight = _backtest(task, of_ended, ended, lessons[0])
-        features = np.hstack([self._current_features, task.features(self.past.day, None)])
+        features = self.known(task)
         added = np.zeros(len(features))
         if weight:
             added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])

@@ -1,0 +1,64 @@
+"""The labelled ceiling: what replay's features hold, for whoever knows the labels of most users.
+
+Boosting sees the features of a demand as replay scores them at the cutoff, and four fifths of the labels at a time; the other
+fifth is judged. A look-up sees no label at all, so what it lacks to this row is what it could still learn from the same features,
+and what this row lacks to the oracle is not in them.
+"""
+
+from functools import cached_property
+
+import numpy as np
+
+from found_platform import rewriting
+from found_platform.evaluation.scenario import Scenario
+from found_platform.outcomes import Outcome
+from found_platform.scoring.population import Population
+from found_platform.scoring.replay import PastTooShort, prepared
+from found_platform.scoring.stated import TASKS
+
+METHOD = ("labelled_ceiling", "most_labels")
+"""Its name and its task in the table."""
+
+FOLDS = 5
+TREES = {"learning_rate": 0.08, "max_iter": 80, "max_leaf_nodes": 8, "min_samples_leaf": 10, "l2_regularization": 5.0}
+
+
+class Ceiling:
+    """Scores of users by a head that was fitted on the labels of the others."""
+
+    def __init__(self, population: Population):
+        self._population = population
+
+    @cached_property
+    def _rewriter(self) -> rewriting.Rewriter:
+        return rewriting.chosen(self._population.settings, self._population.cutoff, self._population.states.ground)
+
+    def scores(self, scenario: Scenario, rows: np.ndarray) -> np.ndarray | None:
+        """(N,) what each of the users at `rows` (N,) gets; None where replay has no features of the demand."""
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.model_selection import StratifiedKFold
+
+        features = self._features(scenario)
+        if features is None:
+            return None
+        features, scores = features[rows], np.empty(len(rows))
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+        for fit, judged in folds.split(features, scenario.labels):
+            trees = HistGradientBoostingClassifier(**TREES, max_features=0.3, early_stopping=False, random_state=0)  # pyright: ignore
+            scores[judged] = trees.fit(features[fit], scenario.labels[fit]).decision_function(features[judged])
+        return scores
+
+    def _features(self, scenario: Scenario) -> np.ndarray | None:
+        """(U, F) what replay knows of everybody at the cutoff: of the outcome that is stated, or that the demand is read as."""
+        outcome = scenario.outcome or self._rewriter.rewrite(scenario.demand).outcome
+        if outcome is None:
+            return None
+        plain = Outcome(will=outcome.will, join=outcome.join)
+        asked = [plain]
+        if "affinity" in (scenario.rank, outcome.rank) and not outcome.will[0].do.is_anything:
+            asked.append(plain.model_copy(update={"rank": "affinity"}))
+        try:
+            replay = prepared(self._population, scenario.horizon_days)
+        except PastTooShort:
+            return None
+        return np.hstack([replay.known(TASKS[each.rank](replay, each, scenario.horizon_days)) for each in asked])
