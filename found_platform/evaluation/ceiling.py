@@ -13,7 +13,8 @@ from found_platform import rewriting
 from found_platform.evaluation.scenario import Scenario
 from found_platform.outcomes import Outcome
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import PastTooShort, prepared
+from found_platform.scoring.replay import prepared
+from found_platform.scoring.replayed import PastTooShort
 from found_platform.scoring.stated import TASKS
 
 METHOD = ("labelled_ceiling", "most_labels")

@@ -12,12 +12,13 @@ import pyarrow as pa
 
 from found_platform.errors import BadInput
 from found_platform.outcomes import Act, Outcome
-from found_platform.scoring import acts, affinity, heads, rhythm, threads
+from found_platform.scoring import acts, affinity, heads, matches, rhythm, threads
 from found_platform.scoring.acts import FEW_ACTS
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Backtest, Moment, PastTooShort, Replay, Replayed, matches, prepared
+from found_platform.scoring.replay import Moment, Replay, prepared
+from found_platform.scoring.replayed import Backtest, PastTooShort, Replayed
 from found_platform.scoring.whom import Whom
 
 FEWEST = 20
@@ -140,7 +141,7 @@ class ByChance:
         for texts in self._matchings:
             if texts is not None:
                 generous = replay.past.of_texts(texts.weights() > acts.TRACE)
-                columns.append(matches(generous, texts, day, volume, rows))
+                columns.append(matches.features(generous, texts, day, volume, rows))
         return np.hstack(columns)
 
     def widths(self, columns: int) -> dict[str, int]:
