@@ -37,6 +37,9 @@ SHORTEST = 7
 FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
 
+PLENTY = 4000
+"""Lessons of which half are enough to tell how far log-odds are too sure, which is two numbers."""
+
 FEWEST_LESSONS = 20
 """Users of the newest window, and of all earlier ones, for a head to be fitted and tested."""
 
@@ -88,10 +91,15 @@ def prepared(population: Population, horizon_days: int) -> "Replay":
     return Replay(population, horizon_days)
 
 
-@single_flight(8)
-def _current_rhythm(replay: "Replay", _act: Act, doing: Doing) -> np.ndarray:
-    """(U, R) the rhythm of an act at the cutoff."""
-    return rhythm.features(doing, replay.past.day, replay.days, replay.past.first_day)
+RHYTHMS = 128
+"""Rhythms of acts that are about no texts, one a moment and act: kept, since most demands ask for the same few."""
+
+
+@single_flight(RHYTHMS)
+def _kept_rhythm(replay: "Replay", _act: Act, doing: Doing, day: int) -> np.ndarray:
+    """(N, R) the rhythm of an act by a moment, of its users; or (U, R) at the cutoff, of everybody."""
+    moment = next((m for m in replay.moments if m.day == day), None)
+    return replay.rhythm_of(doing if moment is None else doing.of_users(moment.rows), day)
 
 
 def window_days(past: Past, horizon_days: int) -> int:
@@ -114,6 +122,7 @@ class Replay:
         self.ended = [d for d in days if d + self.days <= days[0]]  # windows that end before the newest begins
         if not self.ended:
             raise PastTooShort(f"the past of {span} days holds no two windows of {self.days} days")
+        self.backs = rhythm.backs(span)
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
 
@@ -177,15 +186,22 @@ class Replay:
         return self._describe(self.population.attributes)
 
     def rhythm(self, act: Act | None, doing: Doing, day: int, rows: np.ndarray | None) -> np.ndarray:
-        """How often and how much the users at `rows` (N,) did an act, by a day: (N, R), or (U, R) of everybody at the cutoff.
+        """How often and how much the users at `rows` (N,) of a moment did an act, by its day: (N, R), or (U, R) of everybody at the
+        cutoff.
 
-        At the cutoff, that of an act that is about no texts is kept for the demands that follow; None is one that is about some.
+        That of an act that is about no texts is kept for the demands that follow; None is one that is about some.
         """
-        if rows is not None:
-            return rhythm.features(doing.of_users(rows), day, self.days, self.past.first_day)
         if act is None:
-            return rhythm.features(doing, day, self.days, self.past.first_day)
-        return _current_rhythm(self, act, doing)
+            return self.rhythm_of(doing if rows is None else doing.of_users(rows), day)
+        kept = _kept_rhythm(self, act, doing, day)
+        if rows is None:
+            return kept
+        moment = next(m for m in self.moments if m.day == day)
+        return kept[np.searchsorted(moment.rows, rows)]
+
+    def rhythm_of(self, doing: Doing, day: int) -> np.ndarray:
+        """(U, R) the rhythm of a doing by a day."""
+        return rhythm.features(doing, day, self.days, self.past.first_day, self.backs)
 
     def known(self, task: "Task") -> np.ndarray:
         """(U, F) what a head sees of everybody at the cutoff."""
@@ -277,23 +293,28 @@ def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
 def _fits(task: Task, *taught: list[Lessons]) -> list[tuple[Head | Committee, float, float]]:
     """For each list of lessons a head, and how its log-odds become those of doing it.
 
-    A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
-    held against what happened. All heads are fitted side by side.
+    A head is surer of the users it was fitted on than of others, so what a head of half of the users says of the other half is held
+    against what happened; where they are few, each half is. All heads are fitted side by side.
     """
     rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.labels for x in some])) for some in taught]
     halves = [_half(np.concatenate([x.rows for x in some])) for some in taught]
     with heads.side_by_side() as pool:
         wholes = [pool.submit(task.fit, features, labels) for features, labels in rows]
         parts = [
-            [pool.submit(task.fit, features[part], labels[part]) for part in (half, ~half)]
+            [(~part, pool.submit(task.fit, features[part], labels[part])) for part in _fitted_halves(half)]
             for (features, labels), half in zip(rows, halves, strict=True)
         ]
     fits = []
-    for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
-        odds = np.empty(len(labels))
-        odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        fits.append((whole.result(), *heads.scale(odds, task.happened(labels))))
+    for (features, labels), whole, part in zip(rows, wholes, parts, strict=True):
+        odds = np.concatenate([head.result().odds(features[others]) for others, head in part])
+        did = np.concatenate([task.happened(labels[others]) for others, _ in part])
+        fits.append((whole.result(), *heads.scale(odds, did)))
     return fits
+
+
+def _fitted_halves(half: np.ndarray) -> list[np.ndarray]:
+    """The halves (N,) bool that a head is fitted on for its log-odds to be scaled."""
+    return [half] if len(half) >= PLENTY else [half, ~half]
 
 
 def _half(rows: np.ndarray) -> np.ndarray:
