@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_limits
 from found_platform import lake, registry, rewriting
 from found_platform.contract import CHANNELS, parse_day
 from found_platform.evaluation import scenarios
-from found_platform.scoring import heads, replay
+from found_platform.scoring import heads, texts
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Replayed
+from found_platform.scoring.replayed import PastTooShort, Replayed
 from found_platform.settings import Settings
 
 
@@ -37,7 +37,7 @@ def happened(population: Population, replayed: Replayed, end: dt.date) -> np.nda
     asked = replayed.matching.channels[pc.index_in(events["channel"], pa.array(CHANNELS)).to_numpy()]
     asked &= np.abs(events["amount"].fill_null(0).to_numpy()) >= replayed.matching.min_amount
     fits = np.array([weight.get(text, 0.0) for text in events["text_id"].to_pylist()])
-    fits *= np.where(asked, 1.0, replay.ELSEWHERE)
+    fits *= np.where(asked, 1.0, texts.ELSEWHERE)
     did = {key for key, fit in zip(events["user_key"].to_pylist(), fits.tolist(), strict=True) if fit >= 0.5}
     return np.array([key in did for key in population.keys])
 
@@ -59,8 +59,8 @@ def main() -> None:
         for scenario in wanted:
             demand = Demand.of(rewriter.rewrite(scenario.demand))
             try:
-                replayed = replay.answer(population, demand.matched(population), scenario.horizon_days)
-            except replay.PastTooShort as reason:
+                replayed = texts.answer(population, demand.matched(population), scenario.horizon_days)
+            except PastTooShort as reason:
                 print(f"  {scenario.name:<20} {reason}")
                 continue
             with threadpool_limits(1):

@@ -23,7 +23,7 @@ from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.index.past import Past, day_of
 from found_platform.index.states import LakeStates, PastState
 from found_platform.index.user_keys import UserKeys
-from found_platform.scoring import replay
+from found_platform.scoring import texts
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
@@ -110,12 +110,12 @@ def main() -> None:
         everybody = population(given.users, given.events, np.random.default_rng(0), Path(home))
         matching = Matching(np.where(np.arange(TEXTS) < ABOUT, 1.0, 0.0))
         began = time.perf_counter()
-        replay.answer(everybody, matching, HORIZON)
+        texts.answer(everybody, matching, HORIZON)
         print(f"{given.users:,} users, {given.events:,} events: first {time.perf_counter() - began:.2f} s", flush=True)
         walls, cpus = [], []
         for _ in range(given.rounds):
             began, used = time.perf_counter(), time.process_time()
-            replay.answer(everybody, matching, HORIZON)
+            texts.answer(everybody, matching, HORIZON)
             walls.append(time.perf_counter() - began)
             cpus.append(time.process_time() - used)
         print(f"warm: median {np.median(walls):.2f} s, best {min(walls):.2f} s; CPU {np.median(cpus):.2f} s")

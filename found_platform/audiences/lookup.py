@@ -26,7 +26,7 @@ from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import Evidence
 from found_platform.scoring.heads import OperatingPoint
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Backtest
+from found_platform.scoring.replayed import Backtest
 from found_platform.scoring.scorers import Ranking
 from found_platform.scoring.scorers.prompt import TunedDemand
 from found_platform.settings import Settings

@@ -110,7 +110,7 @@ def evaluated(
     collected: dict[tuple[str, str], list[Judged]] = {}
     progress = tqdm(tasks, desc="benchmark: look-ups", unit="scenario", disable=None, leave=False)
     for number, task in enumerate(progress):
-        figures, reworded = _zero_shot(population, task, extent)
+        figures, reworded = _draws(population, task, extent)
         figures |= {(method, "linear_probe"): by_task[number] for method, by_task in probes.items()}
         lift = figures[ORACLE][0]["auc"] - 0.5 if ORACLE in figures else None
         for key, draws in figures.items():
@@ -128,8 +128,8 @@ def evaluated(
             yield from _lines(common, method, kind, "mean", Judged.mean([j for j in judgements if metric in j.summary], metric))
 
 
-def _zero_shot(population: Population, task: Task, extent: Extent) -> tuple[Figures, dict[tuple[str, str], list[float]]]:
-    """Metrics of the methods without labels, of the oracle and of few-shot heads; and the AUC of other wordings."""
+def _draws(population: Population, task: Task, extent: Extent) -> tuple[Figures, dict[tuple[str, str], list[float]]]:
+    """Metrics of all but the probes: methods without labels, the oracle, few-shot heads, ceilings; and the AUC of other wordings."""
     scenario = task.scenario
     demands = [scenario.demand, *(scenario.paraphrases if extent.paraphrases else [])]
     question = methods.Question(demands, scenario.horizon_days, scenario.outcome, scenario.rank)
@@ -146,6 +146,11 @@ def _zero_shot(population: Population, task: Task, extent: Extent) -> tuple[Figu
         reworded[method.name, "zero_shot"] = [auc(r, scenario.labels) for r in ranked[1:]]
     if scenario.oracle is not None:
         figures[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
+    for method in methods.most_labels():
+        scores = method.scores(population, scenario, task.rows) if extent.includes(method.name) else None
+        if scores is not None:
+            ranked = np.where(task.in_home, scores, scores.min() - 1)
+            figures[method.name, "most_labels"] = [evaluate(ranked, scenario.labels, hard=scenario.hard)]
     if extent.few_shot:
         figures |= _few_shot(population, task, scores_of["auto"][0])
     return figures, reworded

@@ -39,7 +39,7 @@ TARGETING = {
 ABREAST = 10
 """Columns of a table that fits a terminal."""
 
-TITLES = {"zero_shot": "zero-shot", "few_shot": "few-shot", "linear_probe": "probes"}
+TITLES = {"zero_shot": "zero-shot", "few_shot": "few-shot", "linear_probe": "probes", "most_labels": "most labels"}
 
 Grid = tuple[list[str], list[list[str]]]
 """A header and rows, for people."""

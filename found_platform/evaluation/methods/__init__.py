@@ -7,9 +7,9 @@ import importlib
 import pkgutil
 from functools import cache
 
-from found_platform.evaluation.methods.interface import Method, Probe, Question, ZeroShot
+from found_platform.evaluation.methods.interface import Method, MostLabels, Probe, Question, ZeroShot
 
-__all__ = ["Method", "Probe", "Question", "ZeroShot", "probes", "registry", "zero_shot"]
+__all__ = ["Method", "MostLabels", "Probe", "Question", "ZeroShot", "most_labels", "probes", "registry", "zero_shot"]
 
 
 @cache
@@ -28,3 +28,8 @@ def zero_shot() -> tuple[ZeroShot, ...]:
 def probes() -> tuple[Probe, ...]:
     """The methods that a classifier is fitted for."""
     return tuple(method for method in registry() if isinstance(method, Probe))
+
+
+def most_labels() -> tuple[MostLabels, ...]:
+    """The methods that see most of the labels."""
+    return tuple(method for method in registry() if isinstance(method, MostLabels))

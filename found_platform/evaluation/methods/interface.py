@@ -8,6 +8,7 @@ import numpy as np
 
 from found_platform.evaluation.classifiers import Classifier, logistic
 from found_platform.evaluation.population import Population
+from found_platform.evaluation.scenario import Scenario
 from found_platform.outcomes import Outcome
 
 
@@ -45,4 +46,15 @@ class Probe:
     own: bool = False
 
 
-Method = ZeroShot | Probe
+@dataclass(frozen=True)
+class MostLabels:
+    """Scores (N,) of a scenario's users at their rows (N,), each made from the labels of most others; None where it has none."""
+
+    name: str
+    about: str
+    scores: Callable[[Population, Scenario, np.ndarray], np.ndarray | None]
+    own: bool = False
+
+
+Method = ZeroShot | Probe | MostLabels
+"""What can be compared; the kind of a method says what it is shown."""
