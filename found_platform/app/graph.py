@@ -159,7 +159,7 @@ def _open(context: Context, request: Run) -> _Opening:
     from found_platform import contract
     from found_platform.privacy import suppression
     from found_platform.sources import config as source_config
-    from found_platform.sources import estimate, pulls, staging, survey
+    from found_platform.sources import estimate, pulls, staging, survey, threshold
     from found_platform.training_runs import preflight
 
     home, source, cutoff, simulation = context.home, request.source, request.cutoff, request.simulation.options()
@@ -195,6 +195,8 @@ def _open(context: Context, request: Run) -> _Opening:
             lines += [] if rhythm.judged else [rhythm.sentence()]
         least = settings.horizon_days if rhythm or prepared.source.simulator else min(horizons)
         day = survey.check_cutoff(least, prepared.source.days, _day(prepared.source, cutoff))
+        if kept is None:
+            threshold.check(settings, prepared.source)
         if request.force or kept is None:
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled))
             estimate.check_disk(guess, settings.home)
@@ -233,8 +235,10 @@ def _a_demand(settings: Settings, cutoff: dt.date) -> str:
 
     con = lake.connect()
     con.register("events", lake.dataset(settings.lake, "raw_events"))
+    # a shop whose things are all of one category, its own name for example, says nothing by it
     row = con.execute(
-        f"SELECT lower(mode(coalesce(category, text))) FROM events WHERE event_date < ? AND {OWN_ACT} AND channel = 'pay_bill'",
+        "SELECT lower(CASE WHEN count(DISTINCT category) > 1 THEN mode(coalesce(category, text)) ELSE mode(text) END) FROM events "
+        f"WHERE event_date < ? AND {OWN_ACT} AND channel = 'pay_bill'",
         [cutoff],
     ).fetchone()
     return f"people who will buy {row[0]}" if row and row[0] else "customers who will buy again"

@@ -84,7 +84,9 @@ def _column(name: str, column: Any) -> Column:
     kind = TimeColumn if name in TIMES else Lookup if name in LOOKED_UP else None
     if not isinstance(column, dict) or kind is None:
         other = FORMS[kind] if kind else ""
-        raise ValueError(f"{name} is {column!r}: it takes the name of a column or an expression{other}")
+        quoted = "; a name that YAML takes for a number or a truth, such as 1 or yes, stands in quotes"
+        quoted = quoted if isinstance(column, bool | int | float) else ""
+        raise ValueError(f"{name} is {column!r}: it takes the name of a column or an expression{other}{quoted}")
     try:
         return kind.model_validate(column)
     except ValidationError as error:

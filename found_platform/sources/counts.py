@@ -17,8 +17,27 @@ from found_platform.sources.files import with_hashes
 from found_platform.sources.rows import ASIDE, SEPARATOR
 
 
+class Refusals:
+    """What reports of events and of a profile have in common: refused rows by reason, and their share of `judged` rows."""
+
+    bad: dict[str, int]
+
+    @property
+    def judged(self) -> int:
+        """Rows that are good or bad."""
+        raise NotImplementedError
+
+    @property
+    def bad_rows(self) -> int:
+        return sum(self.bad.values())
+
+    @property
+    def bad_share(self) -> float:
+        return self.bad_rows / self.judged if self.judged else 0.0
+
+
 @dataclass(frozen=True)
-class ChannelReport:
+class ChannelReport(Refusals):
     """What the scan found in one channel. Days are UTC; `bad` counts refused rows by reason.
 
     `rows` are those that `where` leaves: good, bad, repeated and outside the span.
@@ -39,19 +58,15 @@ class ChannelReport:
     nulls: dict[str, int] = field(default_factory=dict)  # how often a placeholder stands for no value, by `column: text`
 
     @property
-    def bad_rows(self) -> int:
-        return sum(self.bad.values())
-
-    @property
-    def bad_share(self) -> float:
-        """Of the rows that were to become events."""
-        return self.bad_rows / (self.good + self.bad_rows) if self.bad_rows else 0.0
+    def judged(self) -> int:
+        """Rows that were to become events."""
+        return self.good + self.bad_rows
 
 
 def bad_share(reports: Sequence[ChannelReport]) -> float:
     """Of the rows of all channels that were to become events."""
-    bad = sum(r.bad_rows for r in reports)
-    return bad / (bad + sum(r.good for r in reports)) if bad else 0.0
+    judged = sum(r.judged for r in reports)
+    return sum(r.bad_rows for r in reports) / judged if judged else 0.0
 
 
 def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:

@@ -88,6 +88,24 @@ def in_utf8(file: Path, name: str, label: str) -> tuple[Path, Any]:
     return Path(copy.name), copy
 
 
+FOREIGN = {
+    b"PK\x03\x04": "an Excel or ZIP file",
+    b"\xd0\xcf\x11\xe0": "an Excel file of an old version",
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "compressed with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"%PDF": "a PDF file",
+    b"SQLite format 3": "a SQLite database",
+}
+"""First bytes of what is no text."""
+
+
+def check_text(file: Path, start: bytes) -> None:
+    """Raises BadInput where the first bytes are those of a file of another kind."""
+    if (kind := next((kind for mark, kind in FOREIGN.items() if start.startswith(mark)), None)) is not None:
+        raise BadInput(f"{file} is {kind}, whatever its name: save it as CSV, or give it the ending of what it is.")
+
+
 def dialect(file: Path, location: Location) -> Dialect:
     """The dialect of a CSV file. Raises BadInput where it has no header line or where the delimiter is not clear."""
     name = encoding(file, location)
@@ -97,6 +115,9 @@ def dialect(file: Path, location: Location) -> Dialect:
             start = stream.read(HEADER_LIMIT).removeprefix(codecs.BOM_UTF8)
     except (OSError, EOFError, pa.ArrowException) as error:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0]}.") from None
+    if not start.strip():
+        raise BadInput(f"{file} is empty: a text file starts with its column names; take it away, or give it that line.")
+    check_text(file, start)
     # broken bytes in the rows below must not spoil the header
     text = start.decode("utf-8", errors="surrogateescape")
     line = next(iter(_records(text, location.quote)), "")
@@ -154,4 +175,7 @@ def _recognised(file: Path, line: str, quote: str) -> tuple[str, str]:
 
 def check_distinct(file: Path, names: list[str]) -> None:
     if len({name.lower() for name in names}) < len(names):
-        raise BadInput(f"{file} names a column twice ({', '.join(names)}): names must differ, not only in case.")
+        raise BadInput(
+            f"{file} names a column twice ({', '.join(names)}): names must differ, not only in case; "
+            "give one of them another name in its first line."
+        )

@@ -6,6 +6,7 @@ what a column means (`mapping`), signs of text files (`dialects`).
 
 import csv
 import hashlib
+import io
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -211,7 +212,7 @@ def check_whole(part: Part, rows: int, where: str) -> None:
     limit = csv.field_size_limit(2**31 - 1)
     try:
         with opened(part.read) as stream:
-            records = csv.reader((line.decode("utf-8", errors="surrogateescape") for line in stream), **part.signs)
+            records = csv.reader(_lines(stream), **part.signs)
             number, longest, lines, before = -1, 0, 0, 0
             for record in records:
                 number += bool(record)
@@ -274,10 +275,14 @@ def _empty_lines(path: Path) -> list[int]:
     limit = csv.field_size_limit(2**31 - 1)
     try:
         with opened(path) as stream:
-            lines = (line.decode("utf-8", errors="surrogateescape") for line in stream)
-            return [number for number, row in enumerate(csv.reader(lines)) if not row]
+            return [number for number, row in enumerate(csv.reader(_lines(stream))) if not row]
     finally:
         csv.field_size_limit(limit)
+
+
+def _lines(stream: Any) -> io.TextIOWrapper:
+    """The lines of a text file as they end: by a line feed, a carriage return or both. Broken bytes stay what they are."""
+    return io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _may_have_empty_lines(path: Path) -> bool:
@@ -300,7 +305,8 @@ def query(con: duckdb.DuckDBPyConnection, where: str, sql: str, parameters: list
 
 
 def first_line(error: Exception) -> str:
-    line = str(error).splitlines()[0].rstrip(".!")
+    """What the engine says, without the kind of error that it calls it."""
+    line = re.sub(r"^([A-Z][A-Za-z]* )+Error: ", "", str(error).splitlines()[0].rstrip(".!"))
     return "its lines end in different ways, save it with one kind of line ending" if "state machine" in line else line
 
 

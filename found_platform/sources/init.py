@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from found_platform.errors import BadInput
-from found_platform.sources import config, init_guess, init_recipes, init_sample, init_text, init_trial
+from found_platform.sources import config, init_files, init_guess, init_recipes, init_sample, init_text, init_trial
 from found_platform.sources.init_sample import Table
 
 HEADER = """# Written by `found source init`. Lines with `# ?` ask something: answer by changing what stands below or beside them.
@@ -39,7 +39,7 @@ def write(paths: Sequence[Path], *, out: Path, name: str | None = None, force: b
         raise BadInput(f"{out} is there already: choose another --out, or overwrite it with --force.")
     if not out.parent.is_dir():
         raise BadInput(f"{out} cannot be written: there is no folder {out.parent}.")
-    tables, other = init_sample.tables(paths)
+    tables, other = init_files.tables(paths)
     recipe = init_recipes.best(tables)
     body, roles = _of_recipe(*recipe, tables, out.parent) if recipe else _guessed(tables, out.parent)
     title = f"# Recognised: {recipe[0].title}.\n" if recipe else ""

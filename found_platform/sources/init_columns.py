@@ -16,7 +16,11 @@ from found_platform.sources.init_sample import Table
 from found_platform.sources.options import NULLS
 
 NAMES = {
-    "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|kunde|nutzer|e_?mail|household",
+    "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|e_?mail|household|donor|patient|"
+    r"subscriber|student|patron|passenger|player|reader|guest|kunde|nutzer|mitglied|cliente|usuario|utente",
+    "thing": r"item|product|article|artikel|sku|asin|isbn|ean|movie|order|invoice|session|event|transaction|message|insert|visit|"
+    r"campaign|store|shop|branch|site|categor|payment|device|basket|cart|receipt|line|page|ticket|parent|batch|request|bestell|"
+    r"rechnung|coupon|promo|currency|warehouse|supplier|vendor|employee|agent|country|region|city|zip|postal",
     "time": r"time|date|datum|zeit|\bat\b|_at$|created|placed|ordered|purchase|when|\bts\b|day",
     "arrived": r"receiv|arriv|load|ingest|upload|insert|sync|export|server_upload|processed|modified|updated",
     "text": r"name|title|description|item|product|article|artikel|page|query|search|text|merchant|subject|url|screen|track|what",
@@ -63,6 +67,9 @@ NO = (
 NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?")
 COMMA_NUMBER = re.compile(r"[+-]?(\d{1,3}([. ]\d{3})+|\d+),\d+")
 POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+([.]\d+)?")
+CURRENCY = re.compile(r"\s*(?:[A-Z]{0,3}[$€£¥₹₽₩₺₫฿]|\b[A-Z]{3}\b|\bkr\b\.?|zł|\bFr\.)\s*")
+"""A currency beside a number, by its sign or its three letters."""
+MONEY = re.compile(rf"^[+-]?{CURRENCY.pattern}[+-]?\d|\d{CURRENCY.pattern}$")
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?", re.IGNORECASE)
 DAYS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})([ T,]+\d{1,2}:\d{2}(:\d{2}([.]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?)?")
 HEX = re.compile(r"[0-9a-fA-F-]{16,}")
@@ -112,6 +119,8 @@ class Column:
     negatives: float
     time: Time | None
     is_typed_number: bool
+    groups: bool = False  # whether numbers have commas between thousands, as in 1,234.50
+    money: bool = False  # whether a currency stands beside the numbers
 
     @property
     def unique(self) -> bool:
@@ -124,6 +133,12 @@ class Column:
     @property
     def has_words(self) -> bool:
         return self.letters >= 0.5
+
+    @property
+    def is_code(self) -> bool:
+        """Whether its values are one word with a digit in it each: article numbers, not names."""
+        coded = sum(any(sign.isdigit() for sign in value) and " " not in value for value in self.values)
+        return coded >= MOST * max(len(self.values), 1)
 
     def is_called(self, meaning: str) -> bool:
         """Whether the name speaks for a meaning."""
@@ -146,11 +161,14 @@ def columns_of(table: Table) -> dict[str, Column]:
 def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column:
     present = tuple(v.strip() for v in values if v is not None and v.strip() and v.strip() not in NULLS)
     count = max(len(present), 1)
+    money = sum(MONEY.search(v) is not None and _is_number(CURRENCY.sub("", v)) for v in present) >= MOST * count and bool(present)
+    written = present
+    present = tuple(CURRENCY.sub("", v) for v in present) if money else present
     commas = sum(COMMA_NUMBER.fullmatch(v) is not None for v in present)
     numbers = commas + sum(NUMBER.fullmatch(v) is not None or POINT_GROUPS.fullmatch(v) is not None for v in present)
     return Column(
         name=name,
-        values=present,
+        values=written,
         filled=len(present) / max(len(values), 1),
         distinct=len(set(present)),
         numbers=numbers / count if present else 0.0,
@@ -159,7 +177,13 @@ def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column
         negatives=sum(v.startswith("-") and NUMBER.fullmatch(v.replace(",", ".")) is not None for v in present) / count,
         time=_time(name, present, kind),
         is_typed_number=kind == "number",
+        groups=numbers >= MOST * count and any(POINT_GROUPS.fullmatch(v) for v in present),
+        money=money,
     )
+
+
+def _is_number(value: str) -> bool:
+    return any(pattern.fullmatch(value) for pattern in (NUMBER, COMMA_NUMBER, POINT_GROUPS))
 
 
 def _has_words(value: str) -> bool:

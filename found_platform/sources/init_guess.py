@@ -16,7 +16,7 @@ from found_platform.sources.init_ids import Writing, common_writing
 from found_platform.sources.init_kinds import Split, kind_of_events, returns, splits_of
 from found_platform.sources.init_mapping import columns_of_events, options
 from found_platform.sources.init_sample import Table
-from found_platform.sources.init_tables import View, view_of
+from found_platform.sources.init_tables import View, views_of
 from found_platform.sources.init_text import Line, located, patterns, text_of
 from found_platform.sources.profile import attribute_name
 
@@ -37,7 +37,7 @@ class Guess:
 def guess(tables: Sequence[Table], folder: Path) -> Guess:
     """A source file over these tables, its paths relative to `folder`. Raises BadInput where none of them holds events."""
     roles = {str(t.files[0]): "not used: labels for `found benchmark run --labels`" for t in tables if t.columns.keys() >= LABELS}
-    views = [view_of(table) for table in tables if str(table.files[0]) not in roles]
+    views = views_of([table for table in tables if str(table.files[0]) not in roles])
     if not views:
         raise BadInput("No events were recognised: these files hold labels of a benchmark alone. Name the files of events.")
     events = [v for v in views if v.is_events]
@@ -77,6 +77,12 @@ def _item(text: str) -> str:
 
 def _no_events(views: Sequence[View]) -> str:
     view = max(views, key=lambda v: len(v.columns))
+    if not view.columns and view.table.lists:
+        inner = view.table.lists[0]
+        return (
+            f"No events were recognised: {view.table.files[0]} holds one object with the list {inner!r}: write the objects of that "
+            f"list one a line, for example with `jq -c '.{inner}[]'`."
+        )
     missing = [what for what, column in (("people", view.user), ("times", view.time)) if column is None]
     reason = f"no column of {' and none of '.join(missing)}" if missing else "a row for each person, and no events of theirs"
     names = ", ".join(list(view.columns)[:20])

@@ -13,7 +13,7 @@ from found_platform.errors import BadInput
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain
 from found_platform.sources.init_kinds import FEW_KINDS
-from found_platform.sources.init_tables import View, best, text_score, user_score
+from found_platform.sources.init_tables import View, best, names_of, text_score, user_score
 from found_platform.sources.init_text import Line, located, patterns
 
 
@@ -28,7 +28,10 @@ def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: 
         for n, c in view.columns.items()
         if c not in (user, time, kind) and not (c.is_called("returned") and c.distinct <= FEW_KINDS)
     }
-    lines = [_user_line(view, user), Line("event_time", time.name, _time_reason(view, time))]
+    clock = _clock(rest, time) if view.table.kind in ("csv", "jsonl", "sqlite") else None
+    moment = f"{of_column(time.name)} || ' ' || {of_column(clock.name)}" if clock else time.name
+    rest = {n: c for n, c in rest.items() if c is not clock}
+    lines = [_user_line(view, user), Line("event_time", moment, _time_reason(view, time))]
     text, category = _texts(view, rest, lookups, folder, roles)
     lines += [text, *category]
     used = {line.value for line in lines if isinstance(line.value, str)}
@@ -52,11 +55,21 @@ def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: 
 def _user_line(view: View, user: Column) -> Line:
     others = [c.name for c in view.columns.values() if c is not user and user_score(c) > 1]
     questions = [f"{', '.join(others)} may stand for people too: {user.name} was chosen"] if others else []
+    if not user.is_called("user"):
+        questions.append(f"no column is called after people: is {user.name} the id of a person?")
     counts = {v: user.values.count(v) for v in commonest(user, 1)}
     for value, count in counts.items():
         if user.distinct > 20 and count > 0.2 * len(user.values):
             questions.append(f"{value} holds {count / len(user.values):.0%} of the sampled rows: is that one person?")
     return Line("user_id", user.name, f"{user.distinct:,} in {len(user.values):,} sampled rows", tuple(questions))
+
+
+def _clock(rest: Mapping[str, Column], time: Column) -> Column | None:
+    """The column with the time of day, where the column of times holds days alone."""
+    if time.time is None or time.time.clock or {"format", "unit"} & time.time.options.keys():
+        return None
+    clocks = [c for c in rest.values() if c.values and all(re.fullmatch(r"\d{2}:\d{2}(:\d{2})?", v) for v in c.values)]
+    return next((c for c in clocks if c.filled >= time.filled), None)
 
 
 def _time_reason(view: View, time: Column) -> str:
@@ -85,29 +98,45 @@ def _texts(
     categories = [c for c in categories if c is not own]
     lines = [Line("category", categories[0].name)] if categories else []
     if own is not None:
-        return Line("text", own.name, "for example " + "; ".join(commonest(own, 3))[:80].replace("\n", " ")), lines
+        return Line("text", own.name, _examples(own)), lines
+    worded = next((c for c in rest.values() if c.has_words and c.distinct > 1 and c.time is None), None)
+    if worded is not None:
+        question = f"no column is called after things: does {worded.name} say what an event is about?"
+        return Line("text", worded.name, _examples(worded), (question,)), [line for line in lines if line.value != worded.name]
     fallback = next((c for c in rest.values() if c.is_called("text")), next(iter(rest.values()), None))
     if fallback is None:
+        lists = view.table.lists
+        remedy = (
+            f": it may be in the list {lists[0]}, of which `text: {lists[0]}.0.NAME` reads the first place and a `query` makes a "
+            "row of each (docs/databases.md)"
+            if lists
+            else ""
+        )
         raise BadInput(
-            f"{view.table.files[0]} has people and times and no third column: an event needs a text, what was bought or seen."
+            f"{view.table.files[0]} has people and times and no third column: an event needs a text, what was bought or "
+            f"seen{remedy}."
         )
     question = "these texts are numbers or codes, and no sentence finds them: which table holds their names? name its file too"
     return Line("text", fallback.name, questions=(question,)), lines
 
 
+def _examples(column: Column) -> str:
+    return "for example " + "; ".join(commonest(column, 3))[:80].replace("\n", " ")
+
+
 def _lookup(view: View, lookups: Sequence[View], folder: Path) -> tuple[View, Column, str, dict[str, Any]] | None:
     """A table with names for a column of these events: its view, its names, the column, and the options to read it."""
     for name, column in view.columns.items():
-        if column in (view.user, view.time) or column.has_words:
+        if column in (view.user, view.time) or (column.has_words and not column.is_code):
             continue
         for lookup in lookups:
-            key = next((c for n, c in lookup.columns.items() if plain(n) == plain(name) and c.unique), None)
+            key = names_of(column, lookup)
             names = best([c for c in lookup.columns.values() if c is not key], text_score)
             if key is None or names is None:
                 continue
             paths = patterns(lookup.table, folder)
             options = located(lookup.table, paths[0])
-            options = {"from": options.pop("path"), **options, "key": key.name}
+            options = {"from": options.pop("path", None) or options, **({} if "url" in options else options), "key": key.name}
             return lookup, names, name, options | ({"on": name} if key.name != name else {})
     return None
 
@@ -116,12 +145,14 @@ def _amount(rest: Mapping[str, Column]) -> Line | None:
     numbers = [c for c in rest.values() if c.is_number and c.time is None and not c.is_called("user")]
     amounts = [c for c in numbers if c.is_called("amount") and not re.search(r"(^|_)id$", plain(c.name))]
     quantity = next((c for c in numbers if c.is_called("quantity")), None)
+    if quantity is not None:  # a product needs plain numbers
+        amounts = [c for c in amounts if not c.money] or amounts
     whole = [c for c in amounts if re.search(r"amount|total|revenue|value|betrag|umsatz|paid|sum", plain(c.name))]
     unit = [c for c in amounts if c not in whole]
     negative = (
         "negative ones are read as returns" if any(c.negatives for c in (*amounts, *([quantity] if quantity else []))) else None
     )
-    if not whole and unit and quantity:
+    if not whole and unit and quantity and not unit[0].money:
         expression = f"{of_column(quantity.name)} * {of_column(unit[0].name)}"
         return Line(
             "amount", expression, negative, (f"is {unit[0].name} the price of one piece? then this is the amount of the line",)
@@ -130,6 +161,9 @@ def _amount(rest: Mapping[str, Column]) -> Line | None:
     if chosen is None:
         return None
     others = [c.name for c in amounts if c is not chosen]
+    if chosen.money:
+        reason = f"a currency stands beside the numbers, as in {chosen.values[0]}"
+        return Line("amount", f"regexp_replace({of_column(chosen.name)}, '[^-0-9.,]', '', 'g')", reason)
     return Line("amount", chosen.name, negative, (f"{', '.join(others)} may be meant instead",) if others and not whole else ())
 
 
@@ -153,4 +187,6 @@ def options(view: View) -> list[Line]:
         lines.append(Line("timezone", "UTC", questions=(f"{view.time.name} names no time zone: in which one was it written?",)))
     if any(c.comma for c in view.columns.values()):
         lines.append(Line("decimal", ",", "numbers are written as in 12,90"))
+    elif any(c.groups for c in view.columns.values()):
+        lines.append(Line("decimal", ".", "numbers are written as in 1,234.50"))
     return lines

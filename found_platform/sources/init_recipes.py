@@ -62,7 +62,8 @@ def all_recipes() -> list[Recipe]:
 
 def best(tables: Sequence[Table]) -> tuple[Recipe, dict[str, Table]] | None:
     """The recipe that fits these tables, and which table is which."""
-    fitting = [(recipe, matches) for recipe in all_recipes() if (matches := recipe.match(tables)) is not None]
+    files = [table for table in tables if not table.is_in_database]
+    fitting = [(recipe, matches) for recipe in all_recipes() if (matches := recipe.match(files)) is not None]
     return max(fitting, key=lambda pair: pair[0].specificity(), default=None)
 
 

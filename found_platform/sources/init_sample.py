@@ -1,7 +1,7 @@
 """What `found source init` looks at: a bounded sample of each file, its columns as texts.
 
-What belongs here: kinds, encodings, delimiters, a few thousand rows. What does not: what a column means (`init_columns`), and
-reading whole files (nothing here does).
+What belongs here: encodings, delimiters, a few thousand rows. What does not: which files there are (`init_files`), what a column
+means (`init_columns`), and reading whole files (nothing here does).
 """
 
 import codecs
@@ -16,13 +16,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
-from found_platform.sources.options import COMPRESSIONS, SUFFIXES, Kind
+from found_platform.sources.dialects import check_distinct, check_text
+from found_platform.sources.options import COMPRESSIONS, Kind
 
 SAMPLE_ROWS = 2_000
 """Rows of a table that are looked at."""
@@ -30,18 +31,24 @@ SAMPLE_BYTES = 1 << 19
 """Bytes of a text file that are looked at: at its beginning, in its middle and at its end."""
 SMALL_ROWS = 200_000
 """A Parquet file of no more rows is read as a whole, since its rows are mostly sorted by person or time."""
-MAX_FILES = 500
-"""Files of a folder that are looked at: more are asked for by name."""
 
 DELIMITERS = (",", ";", "\t", "|")
+DATED = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?|\d{1,2}([./])\d{1,2}\2\d{2,4}( .*)?")
+"""A date, which is no name of a column."""
+
+
+TableKind = Kind | Literal["sqlite"]
 
 
 @dataclass
 class Table:
-    """Files with the same columns. `columns` holds sampled values as texts, None where there is none."""
+    """Files with the same columns. `columns` holds sampled values as texts, None where there is none.
+
+    Of a table of a database `files` holds the path of the database with the table's name behind it.
+    """
 
     files: list[Path]
-    kind: Kind
+    kind: TableKind
     columns: dict[str, list[str | None]]
     types: dict[str, str] = field(default_factory=dict)  # time, date, number or text, where the file itself says so
     lists: list[str] = field(default_factory=list)  # columns of lists: nothing can be mapped to one
@@ -55,6 +62,10 @@ class Table:
         return plain_name(self.files[0])
 
     @property
+    def is_in_database(self) -> bool:
+        return self.kind == "sqlite"
+
+    @property
     def rows(self) -> int:
         return max((len(values) for values in self.columns.values()), default=0)
 
@@ -64,87 +75,6 @@ def plain_name(path: Path) -> str:
     for compression in COMPRESSIONS:
         name = name.removesuffix(compression)
     return Path(name).stem
-
-
-def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
-    """The tables behind files and folders, and why which files of folders are none. Raises BadInput where nothing is left."""
-    files, other = _files(paths)
-    samples = []
-    for file, kind in files:
-        try:
-            samples.append(sample(file, kind))
-        except BadInput as error:
-            if file in paths or len(files) == 1:
-                raise
-            other[str(file)] = str(error).removeprefix(f"{file} ")
-    if not samples:
-        where = ", ".join(map(str, paths))
-        raise BadInput(f"There is no file that can be read in {where}: known are {', '.join(SUFFIXES)}, and Delta folders.")
-    grouped: dict[tuple, Table] = {}
-    for table in samples:
-        file = table.files[0]
-        columns = tuple(table.columns) if table.kind != "jsonl" else _family(file)
-        key = (table.kind, file.parent, file.suffix, columns, table.delimiter, table.encoding)
-        if key in grouped:
-            _add(grouped[key], table)
-        else:
-            grouped[key] = table
-    return list(grouped.values()), other
-
-
-def _family(file: Path) -> str:
-    """The name of a JSON Lines file without its numbers: rows of one export need not all have the same fields."""
-    return re.sub(r"[\d\W_]+", " ", plain_name(file))
-
-
-def _add(table: Table, more: Table) -> None:
-    table.files += more.files
-    rows = table.rows
-    for name in {**table.columns, **more.columns}:
-        values = table.columns.setdefault(name, [None] * rows)
-        values += more.columns.get(name, [None] * more.rows)
-    table.is_whole = table.is_whole and more.is_whole
-    table.types |= more.types
-
-
-def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, Kind]], dict[str, str]]:
-    files: dict[Path, Kind] = {}
-    other: dict[str, str] = {}
-    for path in paths:
-        if not path.exists():
-            raise BadInput(f"There is no file {path}: name files or a folder of yours.")
-        for file in _walk(path):
-            kind: Kind | None = "delta" if file.is_dir() else _kind(file)
-            if kind is not None:
-                files[file] = kind
-            elif file == path:
-                raise BadInput(
-                    f"{file} is none of {', '.join(SUFFIXES)} (text files also with {' or '.join(COMPRESSIONS)}): convert it."
-                )
-            else:
-                other[str(file)] = "its name is of no kind that can be read"
-        if len(files) > MAX_FILES:
-            raise BadInput(
-                f"{path} holds more than {MAX_FILES} files: name a few of each kind, and put a pattern into `path` after it."
-            )
-    return list(files.items()), other
-
-
-def _walk(path: Path) -> Iterator[Path]:
-    """The files and Delta tables at a path, in the order of their names, without hidden ones and source files."""
-    if path.is_file() or (path / "_delta_log").is_dir():
-        yield path
-        return
-    for child in sorted(path.iterdir()):
-        if not child.name.startswith((".", "_")) and child.suffix.lower() not in (".yaml", ".yml", ".md"):
-            yield from _walk(child)
-
-
-def _kind(file: Path) -> Kind | None:
-    name = file.name.lower()
-    for compression in COMPRESSIONS:
-        name = name.removesuffix(compression)
-    return SUFFIXES.get(Path(name).suffix)
 
 
 def sample(file: Path, kind: Kind) -> Table:
@@ -184,7 +114,7 @@ def sampled_lines(file: Path) -> bytes:
 def _of_arrow(file: Path, kind: Kind) -> Table:
     table = head(file, kind)
     schema, total = table.schema, pq.read_metadata(file).num_rows if kind == "parquet" else None
-    columns, lists = _flat(table.to_pylist())
+    columns, lists = flat(table.to_pylist())
     types = {}
     for name, arrow in _leaves(schema):
         columns.setdefault(name, [None] * table.num_rows)
@@ -205,7 +135,7 @@ def _leaves(schema: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + f.name, f.type
 
 
-def _flat(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, list[str | None]], list[str]]:
+def flat(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, list[str | None]], list[str]]:
     """Rows with nested fields as columns of texts, `properties.name` for a field within another."""
     columns: dict[str, list[str | None]] = {}
     lists: dict[str, None] = {}
@@ -260,7 +190,7 @@ def _of_lines(file: Path) -> Table:
                 rows.append(row)
     if not rows:
         raise BadInput(f"{file} holds no JSON objects, one a line.")
-    columns, lists = _flat(rows[:SAMPLE_ROWS])
+    columns, lists = flat(rows[:SAMPLE_ROWS])
     return Table([file], "jsonl", columns, lists=lists, is_whole=is_whole and len(rows) <= SAMPLE_ROWS)
 
 
@@ -282,6 +212,7 @@ def _whole_lines(block: bytes, *, first: bool, last: bool) -> list[str]:
 
 def _of_texts(file: Path) -> Table:
     blocks, is_whole = _blocks(file)
+    check_text(file, blocks[0])
     encoding, mark = _encoding(blocks[0])
     if encoding.startswith("utf-16"):  # a block may begin within a character
         blocks, is_whole = blocks[:1], is_whole
@@ -295,9 +226,8 @@ def _of_texts(file: Path) -> Table:
         if number == 0:
             names, lines = [name.strip() or f"column{i}" for i, name in enumerate(lines[0] if lines else [])], lines[1:]
         rows += lines
-    if not names:
-        raise BadInput(f"{file} is empty: a text file starts with its column names.")
     full = [row for row in rows if len(row) == len(names)]
+    _check_header(file, names, rows, full)
     step = max(1, len(full) // SAMPLE_ROWS)
     chosen = full[::step][:SAMPLE_ROWS]
     columns: dict[str, list[str | None]] = {n: [row[i].strip() or None for row in chosen] for i, n in enumerate(names)}
@@ -310,6 +240,24 @@ def _of_texts(file: Path) -> Table:
         encoding=None if plain else encoding,
         is_whole=is_whole and step == 1,
     )
+
+
+def _check_header(file: Path, names: list[str], rows: list[list[str]], full: list[list[str]]) -> None:
+    """Raises BadInput where the first line does not name the columns of the rows below, or where there are none."""
+    if not names:
+        raise BadInput(f"{file} is empty: a text file starts with its column names.")
+    check_distinct(file, names)
+    first = ", ".join(names[:8])
+    if any(DATED.fullmatch(name) for name in names):
+        raise BadInput(f"{file} starts with a row of values ({first}): write a line with a name for each column above it.")
+    rows = [row for row in rows if any(row)]
+    if not rows:
+        raise BadInput(f"{file} has column names and no rows.")
+    if len(full) < len(rows) / 2:
+        raise BadInput(
+            f"{file} starts with {first!r}, which does not head the rows below: a text file starts with its column names, so "
+            "delete the lines above them."
+        )
 
 
 def _blocks(file: Path) -> tuple[list[bytes], bool]:

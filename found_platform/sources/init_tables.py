@@ -5,6 +5,7 @@ entry that follows (`init_mapping`, `init_guess`).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,10 @@ from found_platform.sources.init_sample import Table
 
 PROFILES = re.compile(r"customer|user|profile|member|contact|client|kunden|subscriber|visitor|account|people|person", re.IGNORECASE)
 """Names of files that hold people."""
+ID = re.compile(r"(^|_)(id|uid|key|no|nr|num|number|nummer|code|hash|token)$")
+"""What ends the names of ids."""
+BARE = ("id", "key", "no", "nr", "code", "number")
+"""Names of ids that say whose they are by their table alone."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,36 @@ class View:
         return self.user is not None and self.time is not None and not self.is_profile
 
 
-def view_of(table: Table) -> View:
+def views_of(tables: Sequence[Table]) -> list[View]:
+    """What each table is. Where no events have a column that is called after people, an id of no known thing is the person."""
+    views = [_view(table, user_score) for table in tables]
+    if any(view.is_events for view in views):
+        return views
+    candidates = [_view(table, _unnamed_user_score) for table in tables]
+    names = {plain(view.user.name) for view in candidates if view.is_events and view.user}
+    if not names:
+        return views
+    return [_view(table, lambda column: float(plain(column.name) in names)) for table in tables]
+
+
+def _view(table: Table, score: Any) -> View:
     columns = columns_of(table)
-    user = best(columns.values(), user_score)
+    user = best(columns.values(), score) or _own_id(table, columns)
     times = [c for c in columns.values() if c.time is not None and c is not user]
     return View(table, columns, user, best(times, _time_score))
+
+
+def _own_id(table: Table, columns: dict[str, Column]) -> Column | None:
+    """The column `id` of a table that is called after people."""
+    named = PROFILES.search(table.name) is not None
+    return next((c for c in columns.values() if named and plain(c.name) in BARE and c.unique), None)
+
+
+def _unnamed_user_score(column: Column) -> float:
+    """A column of ids that come again, and whose name is that of no thing: somebody's own word for people."""
+    if column.time is not None or column.is_called("thing") or column.filled < 0.3 or column.unique or column.distinct < 2:
+        return 0
+    return 1 + column.filled if ID.search(plain(column.name)) else 0
 
 
 def best(columns: Any, score: Any) -> Column | None:
@@ -77,6 +107,21 @@ def _time_score(column: Column) -> float:
     later = -2 if column.is_called("arrived") or re.search(r"ship|deliver|approv|paid|fulfil|cancel|return", name) else 0
     clock = 0.5 if column.time and column.time.clock else 0
     return 1 + called + first + later + clock + column.filled
+
+
+def names_of(column: Column, lookup: View) -> Column | None:
+    """The key of another table that holds the names of a column's ids: called alike, or `id` of a table that is called like it."""
+    if column.unique and len(column.values) > 1:  # the row's own id
+        return None
+    name = plain(column.name)
+    thing = ID.sub("", name)
+    for key in lookup.columns.values():
+        other = plain(key.name)
+        alike = other == name and name not in BARE
+        by_table = bool(thing) and other in BARE and re.fullmatch(rf"(.*_)?{re.escape(thing)}e?s?", plain(lookup.table.name))
+        if key.unique and (alike or by_table):
+            return key
+    return None
 
 
 def text_score(column: Column) -> float:

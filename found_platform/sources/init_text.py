@@ -60,6 +60,9 @@ def option_lines(options: Mapping[str, Any]) -> list[str]:
 
 def located(table: Table, path: str) -> dict[str, Any]:
     """The options that say where a table is and how its text is written."""
+    if table.is_in_database:
+        file, _, name = path.rpartition("/")
+        return {"url": f"sqlite:///{file}", "table": name}
     options: dict[str, Any] = {"path": path}
     if table.kind == "csv" and not table.files[0].name.lower().split(".", 1)[-1].startswith("tsv"):
         options |= {"delimiter": table.delimiter} if table.delimiter else {}
@@ -69,15 +72,23 @@ def located(table: Table, path: str) -> dict[str, Any]:
 def patterns(table: Table, folder: Path) -> list[str]:
     """The files of a table as paths from `folder`: one pattern where it matches these files and no others, else each of them."""
     files = [_relative(f.resolve(), folder.resolve()) for f in table.files]
-    if len(files) > 1 and len({f.parent for f in files}) == 1:
-        names = [f.name for f in files]
-        start, end = _common(names), _common([name[::-1] for name in names])[::-1]
+    if len(files) > 1 and len({len(f.parts) for f in files}) == 1:
         # without the digits of a date, so that the file of the next month is matched too
-        for beginning in (re.sub(r"[\d\W_]+$", "", start), start):
-            pattern = files[0].parent / f"{beginning}*{end[-max(1, min(map(len, names)) - len(beginning)) :]}"
+        for shorten in (True, False):
+            parts = [_pattern(names, shorten=shorten) for names in zip(*(f.parts for f in files), strict=True)]
+            pattern = os.path.join(*parts)
             if {Path(p).resolve() for p in glob.glob(str(folder / pattern))} == {f.resolve() for f in table.files}:
-                return [str(pattern)]
+                return [pattern]
     return [str(f) for f in files]
+
+
+def _pattern(names: Sequence[str], *, shorten: bool) -> str:
+    """What names have in common at their beginning and end, with a star between; `shorten` leaves digits before the star out."""
+    if len(set(names)) == 1:
+        return names[0]
+    start, end = _common(names), _common([name[::-1] for name in names])[::-1]
+    start = re.sub(r"[\d\W_]+$", "", start) if shorten else start
+    return f"{start}*{end[-max(1, min(map(len, names)) - len(start)) :]}"
 
 
 def _relative(file: Path, folder: Path) -> Path:

@@ -33,31 +33,39 @@ def empty_entries(recipe: init_recipes.Recipe, matches: Mapping[str, Table]) -> 
     There are none where the trial itself fails, or where nothing would be left.
     """
     with tempfile.TemporaryDirectory(prefix="found-init-") as name:
-        folder = Path(name)
         try:
-            paths = {table: str(_copy(matches[table], folder / table)) for table in matches}
-            source = config.parse_text(f"name: trial\n{init_recipes.filled(recipe, matches, paths)}", recipe.title)
-            source = source.model_copy(update={"profile": None})
-            if any(not entry.tables for entries in source.channels.values() for entry in entries):
-                return []
-            channels = pulls.refresh(source, folder / "pulled")[0].channels
-            rows = {(c, n): _has_rows(e) for c, entries in channels.items() for n, e in enumerate(entries)}
+            rows = rows_of_entries(recipe, matches, Path(name))
         except (BadInput, duckdb.Error):  # lines cut out of a file need not be whole rows: the check reads the files themselves
             return []
     if not any(rows.values()):
         return []
     empty: list[tuple[str, int | None]] = []
-    for channel, entries in channels.items():
-        numbers = [n for n in range(len(entries)) if not rows[channel, n]]
-        empty += [(channel, None)] if len(numbers) == len(entries) else [(channel, n) for n in numbers]
+    for channel in dict.fromkeys(channel for channel, _ in rows):
+        present = {n: has_rows for (c, n), has_rows in rows.items() if c == channel}
+        empty += [(channel, n) for n, has_rows in present.items() if not has_rows] if any(present.values()) else [(channel, None)]
     return empty
+
+
+def rows_of_entries(recipe: init_recipes.Recipe, matches: Mapping[str, Table], folder: Path) -> dict[tuple[str, int], bool]:
+    """Whether each entry, by its channel and number, has a row in the sample, of which copies are made in `folder`.
+
+    Nothing is told of a recipe whose entries are files themselves. Raises BadInput and duckdb.Error for an unreadable sample.
+    """
+    paths = {table: str(_copy(matches[table], folder / table)) for table in matches}
+    source = config.parse_text(f"name: trial\n{init_recipes.filled(recipe, matches, paths)}", recipe.title)
+    source = source.model_copy(update={"profile": None})
+    if any(not entry.tables for entries in source.channels.values() for entry in entries):
+        return {}
+    channels = pulls.refresh(source, folder / "pulled")[0].channels
+    return {(c, n): _has_rows(e) for c, entries in channels.items() for n, e in enumerate(entries)}
 
 
 def _has_rows(entry: config.ChannelEntry) -> bool:
     sql = f"SELECT 1 FROM read_parquet(?) WHERE ({entry.where or 'true'}) LIMIT 1"
+    files = entry.files()
     con = lake.connect()
-    lock(con, entry.files())
-    return con.execute(sql, [entry.path]).fetchone() is not None
+    lock(con, files)  # a locked connection opens files by name, not by a pattern
+    return con.execute(sql, [list(map(str, files))]).fetchone() is not None
 
 
 def _copy(table: Table, target: Path) -> Path:

@@ -155,7 +155,9 @@ class Location(Strict):
             from deltalake import DeltaTable
 
             if not DeltaTable.is_deltatable(self.path):
-                raise BadInput(f"{self.path} is a folder but no Delta table: name the files, for example {self.path}/*.parquet.")
+                names = sorted(glob.glob(f"{glob.escape(self.path)}/*"))
+                ending = next((s for name in names for s in SUFFIXES if name.lower().endswith(s)), ".parquet")
+                raise BadInput(f"{self.path} is a folder but no Delta table: name the files, for example {self.path}/*{ending}.")
             files = [Path(uri) for uri in DeltaTable(self.path).file_uris()]
         elif Path(self.path).exists():
             files = [Path(self.path)]

@@ -15,6 +15,7 @@ from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
 from found_platform.sources import mapping, times, values
 from found_platform.sources.config import ProfileEntry, combine
+from found_platform.sources.counts import Refusals
 from found_platform.sources.files import (
     Part,
     check_whole,
@@ -33,7 +34,7 @@ WHERE = "profile"  # what errors begin with
 
 
 @dataclass(frozen=True)
-class ProfileReport:
+class ProfileReport(Refusals):
     """How many rows the profile has; `bad` counts refused rows by reason, `lost` cells that are not of their attribute's type."""
 
     rows: int = 0
@@ -42,12 +43,8 @@ class ProfileReport:
     nulls: dict[str, int] = field(default_factory=dict)  # how often a placeholder stands for no value, by `column: text`
 
     @property
-    def bad_rows(self) -> int:
-        return sum(self.bad.values())
-
-    @property
-    def bad_share(self) -> float:
-        return self.bad_rows / self.rows if self.rows else 0.0
+    def judged(self) -> int:
+        return self.rows
 
 
 def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> dict[str, str]:

@@ -11,7 +11,7 @@ import duckdb
 
 from found_platform.errors import BadInput
 from found_platform.lake import literal
-from found_platform.sources import expressions, times
+from found_platform.sources import expressions, sieve, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.profile import ProfileReport
@@ -29,6 +29,8 @@ SENTINELS = ("0001-01-01", "1900-01-01", "1899-12-30", "1899-12-31", "1970-01-01
 """Days that programs write where they know no time."""
 CANONICAL = r"ltrim(lower(trim(regexp_replace({0}, '\.0+$', ''))), '0')"
 """An id without what exports change: letters in another case, spaces, zeros before it, `.0` after it."""
+MISREAD = "[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
+"""What two bytes of UTF-8 become in Latin-1 or cp1252: `MÃ¼sli`."""
 MOSTLY = 0.5  # of the texts of a channel
 HARDLY_ANY = 0.05  # share of users with a profile row below which the key is doubted
 
@@ -74,15 +76,19 @@ def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[Ch
         lines += [f"channel {report.channel!r}: {line}" for line in _aside(report, config.channels[report.channel])]
         entry = config.channels[report.channel][0]
         lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
-    lines += _times(con) + _numbers(con) + _ids(con)
+    lines += _times(con) + _numbers(con) + _misread(con) + _ids(con)
     if config.profile:
-        lines += _join(con, config) + _profile(profile)
+        lines += _join(con, config) + _profile(con, profile)
     return lines
 
 
 def _listed(counts: dict[str, int]) -> str:
     first = [f"{n:,} times {item.split(': ', 1)[1]!r} in {item.split(': ', 1)[0]}" for item, n in list(counts.items())[:NAMED]]
     return ", ".join(first) + (f" and {len(counts) - NAMED} others" if len(counts) > NAMED else "")
+
+
+def _times_met(n: int) -> str:
+    return "once" if n == 1 else f"{n:,} times"
 
 
 def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
@@ -110,14 +116,23 @@ def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
 
 
 def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -> list[str]:
-    """An example of each kind of bad value, with its row and what would read it."""
+    """The first row of each kind of fault, with its value, where it has one, and what would read it."""
     lines = []
     rows = con.execute(
-        "SELECT reason, count(*), min(file), list(value ORDER BY row_number)[:1000], min(row_number) FROM refused "
-        "WHERE channel = ? AND value IS NOT NULL GROUP BY 1 ORDER BY 1",
+        "SELECT reason, count(*), coalesce(min((file, row_number)) FILTER (value IS NOT NULL), min((file, row_number))), "
+        "list(value ORDER BY file, row_number) FILTER (value IS NOT NULL)[:1000] FROM refused WHERE channel = ? "
+        "GROUP BY 1 ORDER BY 1",
         [report.channel],
     ).fetchall()
-    for reason, n, file, samples, number in rows:
+    for reason, n, (file, number), samples in rows:
+        if not samples:
+            remedy = (
+                "; `encoding: cp1252` in the source file reads what Excel writes in Western Europe"
+                if reason == sieve.ENCODING
+                else ""
+            )
+            lines.append(f"{reason}, {_times_met(n)}: first in {file}, row {number:,}{remedy}")
+            continue
         remedy = ""
         if reason.startswith("unparsable"):
             remedy = times.remedy(con, samples)
@@ -126,7 +141,7 @@ def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -
             remedy = '; `decimal: ","` in the source file reads a comma as the decimal sign'
         elif reason == LOST_DIGITS:
             remedy = ": such numbers stand for several ids each, write them as integers or texts"
-        lines.append(f"{reason}, {n:,} times: {file}, row {number:,} has {samples[0]!r}{remedy}")
+        lines.append(f"{reason}, {_times_met(n)}: {file}, row {number:,} has {samples[0]!r}{remedy}")
     for reason, n in report.bad.items():
         if reason == "no user_id" and n >= 0.01 * report.rows:
             name = _expression(user)
@@ -168,6 +183,20 @@ def _numbers(con: duckdb.DuckDBPyConnection) -> list[str]:
     ]
 
 
+def _misread(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Texts of which the bytes of UTF-8 were taken for signs of a Western European encoding."""
+    rows = con.execute(
+        "SELECT channel, count_if(misread), count(*), min(text) FILTER (misread) FROM (SELECT channel, text, "
+        f"regexp_matches(text, {literal(MISREAD)}) AS misread FROM scanned WHERE reason IS NULL GROUP BY ALL) "
+        "GROUP BY 1 HAVING count_if(misread) > 0 ORDER BY 1"
+    ).fetchall()
+    return [
+        f"channel {channel!r}: {n:,} of {total:,} texts, such as {example!r}, look like UTF-8 that was read in another encoding: "
+        "check `encoding:`, or the program that wrote the file"
+        for channel, n, total, example in rows
+    ]
+
+
 def _ids(con: duckdb.DuckDBPyConnection) -> list[str]:
     row = con.execute(
         f"SELECT count(*), any_value(ids) FROM (SELECT list(user_id ORDER BY user_id)[:2] AS ids, count(*) AS n FROM "
@@ -204,10 +233,11 @@ def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     con.execute("CREATE OR REPLACE TEMP TABLE event_users AS SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL")
     con.execute("CREATE OR REPLACE TEMP TABLE profile_users AS SELECT DISTINCT user_id FROM profile_scanned WHERE reason IS NULL")
     row = con.execute(
-        "SELECT (SELECT count(*) FROM event_users), (SELECT count(*) FROM event_users SEMI JOIN profile_users USING (user_id))"
+        "SELECT (SELECT count(*) FROM event_users), (SELECT count(*) FROM event_users SEMI JOIN profile_users USING (user_id)), "
+        "(SELECT count(*) FROM profile_users)"
     ).fetchone()
     assert row is not None
-    users, matched = row
+    users, matched, profile_rows = row
     if not users:
         return []
     lines = [f"{matched:,} of {users:,} users have a profile row"]
@@ -223,6 +253,8 @@ def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
             f"{near[0]:,} more would have one, but their ids differ by {_difference(near[1], near[2])} alone: {near[1]!r} in the "
             f"events, {near[2]!r} in the profile; {_agreement(config, near[1], near[2])}"
         )
+    elif not profile_rows:
+        lines.append("the profile has no rows: nothing is known of anybody")
     elif matched < HARDLY_ANY * users:
         examples = con.execute("SELECT (SELECT min(user_id) FROM event_users), (SELECT min(user_id) FROM profile_users)").fetchone()
         assert examples is not None
@@ -250,8 +282,13 @@ def _agreement(config: SourceConfig, one: str, other: str) -> str:
     return f"write `user_id: {alike[0]}` in the `columns` of the events and `key: {alike[-1]}` in the profile"
 
 
-def _profile(profile: ProfileReport) -> list[str]:
-    lines = [f"profile: {n:,} cells are left empty, for {reason}" for reason, n in profile.lost.items()]
+def _profile(con: duckdb.DuckDBPyConnection, profile: ProfileReport) -> list[str]:
+    refused = con.execute(
+        "SELECT reason, count(*), min((file, row_number)) FROM (SELECT reason, file, row_number FROM profile_scanned "
+        "UNION ALL SELECT reason, file, row_number FROM profile_unread) WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    lines = [f"profile: {reason}, {_times_met(n)}: first in {file}, row {number:,}" for reason, n, (file, number) in refused]
+    lines += [f"profile: {n:,} cells are left empty, for {reason}" for reason, n in profile.lost.items()]
     if profile.nulls:
         lines.append(f"profile: no value: {_listed(profile.nulls)}; `nulls: []` reads such texts as they are")
     return lines

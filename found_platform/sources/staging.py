@@ -406,8 +406,8 @@ def threshold_sentence(settings: Settings, report: StageReport) -> str:
     n, reason, where = max(bad)
     return (
         f"{share:.1%} of the {whose} rows are bad, over the threshold of {settings.quarantine_threshold:.1%} "
-        f"(most often {where}{reason}, {n:,} rows); lake/quarantine in the home of a run names each: "
-        "mend the source or raise FOUND_QUARANTINE_THRESHOLD."
+        f"(most often {where}{reason}, {n:,} rows): mend the source, of which `found source check` shows a row of each kind, "
+        "or raise FOUND_QUARANTINE_THRESHOLD; lake/quarantine of a home then names each."
     )
 
 

@@ -162,5 +162,6 @@ def remedy(con: duckdb.DuckDBPyConnection, values: Sequence[str]) -> str:
         if row and row[0] is not None:
             return f"`format: '{form}'`"
     if re.search(r"[0-9] [A-Za-z]{3,}(/[A-Za-z_/]+)?$", first):
-        return "`timezone:` for the whole entry once the zone's name is cut off each value: names of zones in a value are not read"
+        cut = "regexp_replace(COLUMN, ' [A-Za-z/_]+$', '')"
+        return f"`timezone: ZONE`, and an expression that cuts the zone's name off each value (`event_time: {cut}`),"
     return ""

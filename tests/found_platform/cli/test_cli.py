@@ -132,7 +132,7 @@ def test_words_that_look_like_markup_are_printed_as_they_are(settings: Settings)
     assert "people [/who] buy [gold]" in call_found("audience", "find", "people [/who] buy [gold]", "--home", settings.home).out
 
 
-def test_too_many_bad_rows_stop_before_the_lake_and_say_so_again(tmp_path: Path) -> None:
+def test_too_many_bad_rows_stop_before_a_home_is_made_and_say_so_again(tmp_path: Path) -> None:
     source = write_source(tmp_path, [*EVENTS, *[{**e, "text": " "} for e in EVENTS[:30]]])
     for _ in range(2):
         outcome = call_found("demo", "--source", source, "--profile", "tiny", "--home", tmp_path / "home", "--format", "json")
@@ -142,8 +142,7 @@ def test_too_many_bad_rows_stop_before_the_lake_and_say_so_again(tmp_path: Path)
         assert last.startswith("found: 26.3% of the source's rows are bad, over the threshold of 5.0%")
         assert "empty text, 10 rows" in last
         assert "Traceback" not in outcome.err
-    assert sorted(p.name for p in (tmp_path / "home" / "lake").iterdir()) == ["quarantine"]
-    assert not (tmp_path / "home" / "staging").exists()
+    assert not (tmp_path / "home").exists()
 
 
 def test_another_source_in_the_same_home_is_refused_and_changes_nothing(settings: Settings, tmp_path: Path) -> None:

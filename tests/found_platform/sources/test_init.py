@@ -1,9 +1,11 @@
 """`found source init` on files that no recipe knows: what it recognises, what it asks, and that the check passes what it wrote."""
 
+import contextlib
 import datetime as dt
 import gzip
 import json
 import re
+import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,10 +14,12 @@ import pytest
 import yaml
 from conftest import at, call_found
 from deltalake import write_deltalake
+from reading import column
 
+from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, init, init_sample, staging
+from found_platform.sources import config, init, init_files, init_sample, scan, staging
 
 
 def write(folder: Path, name: str, rows: list[str], encoding: str = "utf-8") -> Path:
@@ -265,14 +269,69 @@ def test_a_large_file_is_sampled_at_its_beginning_middle_and_end(tmp_path: Path)
     lines = [f"u{i % 97},{1 + i * 28 // 200_000:02d}/03/2024,tea {i % 5},1.5" for i in range(200_000)]
     path = write(tmp_path, "orders.csv", ["customer,order_date,product,price", *lines])
     assert path.stat().st_size > 3 * init_sample.SAMPLE_BYTES
-    (table,) = init_sample.tables([path])[0]
+    (table,) = init_files.tables([path])[0]
     assert not table.is_whole
     assert table.rows <= init_sample.SAMPLE_ROWS
     assert {v[:2] for v in table.columns["order_date"] if v} >= {"01", "28"}  # so the day is seen to stand first
     assert "sure: " in init.write([path], out=tmp_path / "shop.yaml").text
 
 
+def shop_database(path: Path) -> Path:
+    """A SQLite database as shops have it: orders hold numbers of customers and articles."""
+    with contextlib.closing(sqlite3.connect(path)) as con:
+        con.executescript(
+            "CREATE TABLE customers (id INTEGER PRIMARY KEY, city TEXT, newsletter INTEGER);"
+            "CREATE TABLE products (sku TEXT PRIMARY KEY, title TEXT, photo BLOB);"
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, created_at TEXT, sku TEXT, price REAL);"
+            "CREATE TABLE empty (id INTEGER);"
+        )
+        con.executemany("INSERT INTO customers VALUES (?, ?, ?)", [(u, f"town {u % 3}", u % 2) for u in range(9)])
+        con.executemany("INSERT INTO products VALUES (?, ?, ?)", [(f"SKU{i}", f"green tea {i}", b"x") for i in range(5)])
+        rows = [(i, i % 9, f"2024-03-{1 + i % 28:02d} 10:00:00", f"SKU{i % 5}", 2.5) for i in range(60)]
+        con.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?)", rows)
+        con.commit()
+    return path
+
+
+def test_the_tables_of_a_sqlite_database_are_events_names_and_profile_whatever_it_is_called(tmp_path: Path) -> None:
+    content, _ = draft(tmp_path, shop_database(tmp_path / "shop.data"))
+    events = content["channels"]["pay_bill"]
+    assert (events["url"], events["table"]) == ("sqlite:///shop.data", "orders")
+    names = {"from": {"url": "sqlite:///shop.data", "table": "products"}, "key": "sku", "column": "title"}
+    assert events["columns"] == {
+        "user_id": "customer_id",
+        "event_time": "created_at",
+        "text": names,
+        "amount": "price",
+        "event_id": "id",
+    }
+    assert (content["profile"]["table"], content["profile"]["key"]) == ("customers", "id")
+    _, (channel,), _, profile = staging.check(config.load(tmp_path / "shop.yaml"))
+    assert (channel.users, channel.texts, channel.bad, profile.rows) == (9, 5, {}, 9)
+
+
+def test_an_id_of_a_row_is_no_key_to_names_and_that_of_a_thing_is(tmp_path: Path) -> None:
+    rows = [f"{i},u{i % 3},2024-03-01T10:00:00Z,{i % 4},1" for i in range(12)]
+    orders = write(tmp_path, "orders.csv", ["id,customer_id,created_at,product_id,price", *rows])
+    towns = write(tmp_path, "towns.csv", ["id,name", *(f"{i},town {i}" for i in range(12))])
+    products = write(tmp_path, "products.csv", ["id,name", *(f"{i},tea {i}" for i in range(4))])
+    text = entry(tmp_path, orders, towns, products)["columns"]["text"]
+    assert text == {"from": "products.csv", "key": "id", "on": "product_id", "column": "name"}
+
+
+@pytest.mark.parametrize(("name", "asked"), [("donor_id", False), ("holder_no", True)])
+def test_people_under_a_word_of_their_own_are_recognised_and_asked_about(tmp_path: Path, name: str, asked: bool) -> None:
+    rows = [f"H{i % 5},2024-03-{1 + i % 28:02d},{('winter relief', 'wells')[i % 2]},{i}" for i in range(40)]
+    content, questions = draft(tmp_path, write(tmp_path, "gifts.csv", [f"{name},gift_date,campaign,amount_eur", *rows]))
+    columns = content["channels"]["pay_bill"]["columns"]
+    assert (columns["user_id"], columns["text"], columns["amount"]) == (name, "campaign", "amount_eur")
+    assert any(f"is {name} the id of a person?" in q for q in questions) == asked
+    assert any("does campaign say what an event is about?" in q for q in questions)
+    assert not any("numbers or codes" in q for q in questions)
+
+
 REFUSED = {
+    "a database without a row": ("shop.db", b"SQLite format 3\0", "SQLite database"),
     "nothing there": ("none.csv", None, "There is no file"),
     "no kind": ("events.xlsx", b"PK", "events.xlsx is none of"),
     "no events": ("towns.csv", b"town,people\nRiga,600000\nAinazi,700\n", "no column of people and none of times"),
@@ -306,3 +365,51 @@ def test_a_source_file_that_is_there_is_overwritten_only_when_told(tmp_path: Pat
     assert "orders.csv: events" in outcome.out
     assert f"found source check {out}" in outcome.out
     assert yaml.safe_load(out.read_text())["name"] == "my shop"
+
+
+def test_a_currency_beside_an_amount_and_signs_between_thousands_are_read(tmp_path: Path) -> None:
+    rows = [f'c{i % 3},2024-03-{1 + i:02d},{"09" if i % 2 else "21"}:30,tea {i % 2},"$1,{100 + i}.50"' for i in range(20)]
+    content = entry(tmp_path, write(tmp_path, "orders.csv", ["customer,date,time,item,sales", *rows]))
+    assert (content["decimal"], content["columns"]["amount"]) == (".", "regexp_replace(sales, '[^-0-9.,]', '', 'g')")
+    assert content["columns"]["event_time"] == "date || ' ' || time"
+    con = lake.connect()
+    scan.scan(con, config.load(tmp_path / "shop.yaml"))
+    assert column(con, "amount")[:2] == [1100.5, 1101.5]
+    assert [moment.hour for moment in column(con, "event_time")[:2]] == [21, 9]
+
+
+def test_files_in_folders_of_dates_are_a_pattern_and_lists_of_two_things_are_two_tables(tmp_path: Path) -> None:
+    for month in (1, 2):
+        rows = [f"u{i % 3},2024-0{month}-01T10:00:00Z,tea {i % 2},1" for i in range(9)]
+        write(tmp_path / "data" / f"month={month}", "part-0.csv", ["customer,when,product,price", *rows])
+    assert entry(tmp_path, tmp_path / "data")["path"] == "data/month*/part-0.csv"
+
+
+UNREADABLE = {
+    "no rows": ("customer,date,item\n", "has column names and no rows"),
+    "no names": ("u1,2024-03-01,tea\nu2,2024-03-02,tea\n", "starts with a row of values"),
+    "a title above": ("Export of 3 April\n\ncustomer,date,item\nu1,2024-03-01,tea\n", "does not head the rows below"),
+    "a name twice": ("customer,date,item,Date\nu1,2024-03-01,tea,x\n", "names a column twice"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_text_file_whose_first_line_names_no_columns_is_told_as_it_is(tmp_path: Path, case: str) -> None:
+    text, message = UNREADABLE[case]
+    (tmp_path / "log.csv").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        init.write([tmp_path / "log.csv"], out=tmp_path / "shop.yaml")
+    good = write(tmp_path, "orders.csv", ["customer,date,item", *(f"u{i % 2},2024-03-01,tea {i}" for i in range(9))])
+    not_used = init.write([tmp_path], out=tmp_path / "shop.yaml").not_used
+    assert message in not_used[str(tmp_path / "log.csv")]
+    assert good.exists()
+
+
+def test_json_whose_rows_are_in_a_list_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "orders.json"
+    path.write_text(json.dumps({"orders": [{"customer": "u1", "date": "2024-03-01", "item": "tea"}]}))
+    with pytest.raises(BadInput, match=re.escape("jq -c '.orders[]'")):
+        init.write([path], out=tmp_path / "shop.yaml")
+    path.write_text("\n".join(json.dumps({"customer": f"u{i % 2}", "at": "2024-03-01T10:00:00Z", "items": [{}]}) for i in range(5)))
+    with pytest.raises(BadInput, match=re.escape("`text: items.0.NAME`")):
+        init.write([path], out=tmp_path / "shop.yaml")

@@ -1,5 +1,6 @@
 """Each known export: its example is recognised, the source file that is written passes the check, and its rows are as expected."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from conftest import call_found
 
 from found_platform import lake
-from found_platform.sources import config, discovery, init_recipes, pulls, scan
+from found_platform.sources import config, discovery, init_files, init_recipes, init_trial, pulls, scan
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "exports"
 RECIPES = [recipe.name for recipe in init_recipes.all_recipes()]
@@ -78,3 +79,28 @@ def test_a_recipe_is_text_that_needs_its_places_filled_and_nothing_else() -> Non
         assert tables == recipe.tables.keys(), recipe.name
         conditions = [m for line in recipe.source.splitlines() if (m := init_recipes.CONDITION.search(line))]
         assert {m[2] for m in conditions} <= recipe.tables.keys(), recipe.name
+
+
+def test_an_entry_of_which_the_export_holds_nothing_is_written_as_a_comment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOUND_HORIZON_DAYS", "3")
+    lines = (EXAMPLES / "ga4_bigquery" / "events_20240301.jsonl").read_text().splitlines()
+    unsearched = [line for line in lines if "search" not in json.loads(line)["event_name"]]
+    assert 0 < len(unsearched) < len(lines)
+    with gzip.open(tmp_path / "events_20240301.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(unsearched) + "\n")
+    out = tmp_path / "shop.yaml"
+    assert call_found("source", "init", tmp_path, "--out", out).status == 0
+    assert "  # search:" in out.read_text()
+    assert "search" not in yaml.safe_load(out.read_text())["channels"]
+    assert call_found("source", "check", out).status == 0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_trial_of_a_recipe_can_be_made(tmp_path: Path, name: str) -> None:
+    (recipe,) = [r for r in init_recipes.all_recipes() if r.name == name]
+    matches = recipe.match(init_files.tables([EXAMPLES / name])[0])
+    assert matches is not None
+    rows = init_trial.rows_of_entries(recipe, matches, tmp_path)
+    assert any(rows.values()) or not rows

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import SHARED, at, lake_of, write_source
 from deltalake import write_deltalake
+from reading import csv, examined
 
 from found_platform import lake
 from found_platform.errors import BadInput
@@ -346,3 +347,17 @@ def test_the_example_source_reads_the_public_dataset_whole() -> None:
     }
     assert (equal, profile.bad_rows) == (311, 0)
     assert found.span == config.Span(start=dt.date(2016, 11, 14), end=dt.date(2018, 1, 2))
+
+
+def test_lines_that_end_as_on_old_machines_are_lines(tmp_path: Path) -> None:
+    lines = ["id,at,what", *(f"u{i % 3},2024-03-0{1 + i},tea" for i in range(9)), "u1,soon,tea"]
+    report = examined(tmp_path, {"path": csv(tmp_path, "\r".join(lines) + "\r")})
+    assert (report.channels[0].good, report.channels[0].bad) == (9, {"unparsable event_time": 1})
+
+
+def test_texts_that_were_read_in_another_encoding_are_told(tmp_path: Path) -> None:
+    content = "id,at,what\n" + "".join(f"u{i % 3},2024-03-0{1 + i},{('Müsli', 'Über', 'Âge', 'tea')[i % 4]}\n" for i in range(9))
+    report = examined(tmp_path, {"path": csv(tmp_path, content), "encoding": "cp1252"})
+    (note,) = [note for note in report.notes if "read in another encoding" in note]
+    assert "3 of 4 texts" in note
+    assert not [note for note in examined(tmp_path, {"path": csv(tmp_path, content)}).notes if "another encoding" in note]
