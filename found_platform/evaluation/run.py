@@ -129,7 +129,7 @@ def evaluated(
 
 
 def _draws(population: Population, task: Task, extent: Extent) -> tuple[Figures, dict[tuple[str, str], list[float]]]:
-    """Metrics of all but the probes: methods without labels, the oracle, few-shot heads, ceilings; and the AUC of other wordings."""
+    """Metrics of all but the probes: methods without labels, the oracle, few-shot heads, ceilings; and AUCs of other wordings."""
     scenario = task.scenario
     demands = [scenario.demand, *(scenario.paraphrases if extent.paraphrases else [])]
     question = methods.Question(demands, scenario.horizon_days, scenario.outcome, scenario.rank)
