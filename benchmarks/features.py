@@ -86,10 +86,8 @@ def make_events(folder: Path, events: int, users: int, days: int) -> None:
             {"day": day, "d": i, "channels": list(contract.CHANNELS), "users": users, "start": midnight(day), "n": events // days},
         ).to_arrow_table()
         data = data.cast(contract.EVENTS)
-        lake.replace_days(
-            folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS, partition_by=("event_date", "channel")
-        )
-        write.user_days(folder / "lake", data, day, day + DAY)
+        lake.replace_days(folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS)
+        write.user_days(folder / "lake", day, day + DAY)
     keys = pa.schema([("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)])
     lake.replace(folder / "lake", "raw_profile", keys.empty_table(), schema=keys)
 

@@ -94,10 +94,10 @@ def _add_events(settings: Settings, named: pa.Table, rng: np.random.Generator, a
             yield pa.record_batch([columns[field.name] for field in contract.EVENTS], schema=contract.EVENTS)
 
     reader = pa.RecordBatchReader.from_batches(contract.EVENTS, batches())
-    lake.replace(settings.lake, "raw_events", reader, schema=contract.EVENTS, partition_by=("event_date", "channel"))
+    lake.replace(settings.lake, "raw_events", reader, schema=contract.EVENTS)
     first = [AS_OF - dt.timedelta(days=days)] * len(texts)
     rows = pa.table([pa.array(first, pa.date32()), pa.array(ids), text, pa.array([1] * len(texts))], schema=contract.BEHAVIOR_TEXT)
-    lake.replace(settings.lake, "behavior_text", rows, schema=contract.BEHAVIOR_TEXT, partition_by=("event_date",))
+    lake.replace(settings.lake, "behavior_text", rows, schema=contract.BEHAVIOR_TEXT)
     encoder = text_vectors.encoder(settings.text_encoder)
     vectors = make_vectors(rng, len(texts), encoder.dim).astype("<f2")  # texts that differ, as those of a random encoder do not
     cached = [pa.array([encoder.revision] * len(texts)), pa.array(ids), pa.array([v.tobytes() for v in vectors], pa.binary())]

@@ -20,7 +20,7 @@ import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import queueing, service
+from dagster_defs import event_batches, queueing, service
 from dagster_defs.build import build_assets, build_jobs
 from dagster_defs.graph import ASKED_BY, AssetGraph
 from found_platform import home
@@ -55,7 +55,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() in EARLIER:
             with resources.as_file(resources.files("dagster_defs") / "dagster.yaml") as source:
                 shutil.copyfile(source, target)
-        return dg.DagsterInstance.from_config(str(settings.dagster_home))
+        instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
+    event_batches.install(instance)
+    return instance
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,9 @@ def run(
         forced.finish()
 
 
-RUN_DAYS = 30
-"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one."""
+RUN_DAYS = 366
+"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one. A run has about a second of its
+own, whatever is in its days."""
 
 BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
 """The daily assets of a backfill, in the order in which they run."""
