@@ -17,7 +17,7 @@ from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGr
 from dagster_defs.service import ServiceChange
 from dagster_defs.staleness import State
 from found_platform import home, lake
-from found_platform.audiences import membership, specification
+from found_platform.audiences import specification
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import growth, staging
@@ -200,10 +200,9 @@ def refresh(settings: Settings, audience: str) -> None:
 
 def forget(settings: Settings, audience: str) -> None:
     """Removes a saved audience, its members and its partition. Raises BadInput while another audience leaves it out."""
-    needed = locks.names(AssetGraph(settings), "audience_members", [audience])
-    with locks.hold(settings, needed), open_instance(settings) as instance:
-        membership.forget(settings, audience)
-        instance.delete_dynamic_partition(AUDIENCES, audience)
+    specification.newest(settings, audience)
+    with executor(settings) as runner:
+        runner.job(service.FORGET, {"audience": audience})
 
 
 def materialize(settings: Settings, asset: str, key: str, config: Mapping[str, Any] | None = None) -> None:

@@ -127,6 +127,15 @@ def test_the_result_has_every_method_metric_and_a_mean(full: pa.Table) -> None:
     assert set(document["results"][0]) == {"method", "task", "scenario", "metric", "value", "std", "users", "positives", "seeds"}
 
 
+def test_the_page_names_every_method_task_and_metric() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "benchmark.md").read_text()
+    for method in methods.registry():
+        task = {methods.ZeroShot: "zero_shot", methods.Probe: "linear_probe", methods.MostLabels: "most_labels"}[type(method)]
+        assert f"| `{method.name}` | `{task}` | {method.about} |" in page
+    for word in (*METRICS, "auc_paraphrases", "auc_hard", "oracle_share", *tables.TITLES):
+        assert f"`{word}`" in page
+
+
 def test_a_full_run_leaves_the_quick_table_of_every_scenario(settings: Settings, cutoff: dt.date, full: pa.Table) -> None:
     rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
     assert {(r["method"], r["task"]) for r in rows} == EVERY_ZERO_SHOT | EVERY_PROBE | {CEILING}
