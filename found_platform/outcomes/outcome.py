@@ -186,6 +186,11 @@ class Outcome(_Part):
         return bool(first.do.about) and not first.negated and not first.do.returned
 
     @property
+    def is_about_goods(self) -> bool:
+        """Whether it is one statement that phrases name the goods of: other phrases could stand there."""
+        return len(self.will) == 1 and bool(self.will[0].do.about)
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is the chance of doing something that phrases name, once: what texts alone can answer."""
         only = self.will[0]
