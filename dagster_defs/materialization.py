@@ -110,9 +110,9 @@ class AssetRun:
             "seconds": outcome.seconds,
             **(metadata or {}),
         }
-        shown = dict(display or {})
+        pictures = dict(display or {})
         if schema is not None:
-            shown["dagster/column_schema"] = dg.TableSchema(
+            pictures["dagster/column_schema"] = dg.TableSchema(
                 [
                     dg.TableColumn(
                         f.name, str(f.type), contract.describe(f.name), constraints=dg.TableColumnConstraints(nullable=f.nullable)
@@ -126,7 +126,7 @@ class AssetRun:
             rows=outcome.rows,
             outcomes=outcomes,
             metadata=about,
-            display=shown,
+            display=pictures,
         )
 
 
