@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_limits
 from found_platform import lake, registry, rewriting
 from found_platform.contract import CHANNELS, parse_day
 from found_platform.evaluation import scenarios
-from found_platform.scoring import heads, replay
+from found_platform.scoring import heads, texts
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Replayed
+from found_platform.scoring.replayed import PastTooShort, Replayed
 from found_platform.settings import Settings
 
 
@@ -34,10 +34,10 @@ def happened(population: Population, replayed: Replayed, end: dt.date) -> np.nda
     events = lake.read(population.settings.lake, "raw_events", lake.days_where(population.cutoff, end))
     events = events.filter(pc.invert(events["exposure"]))
     weight = dict(zip(population.past.texts.tolist(), replayed.matching.weights().tolist(), strict=True))
-    asked = replayed.matching.channels[pc.index_in(events["channel"], pa.array(CHANNELS)).to_numpy()]
-    asked &= np.abs(events["amount"].fill_null(0).to_numpy()) >= replayed.matching.min_amount
+    counts_as_asked = replayed.matching.channels[pc.index_in(events["channel"], pa.array(CHANNELS)).to_numpy()]
+    counts_as_asked &= np.abs(events["amount"].fill_null(0).to_numpy()) >= replayed.matching.min_amount
     fits = np.array([weight.get(text, 0.0) for text in events["text_id"].to_pylist()])
-    fits *= np.where(asked, 1.0, replay.ELSEWHERE)
+    fits *= np.where(counts_as_asked, 1.0, texts.ELSEWHERE)
     did = {key for key, fit in zip(events["user_key"].to_pylist(), fits.tolist(), strict=True) if fit >= 0.5}
     return np.array([key in did for key in population.keys])
 
@@ -51,24 +51,24 @@ def main() -> None:
         assert version is not None, f"{path}: run `found demo` in it first"
         cutoff = parse_day(registry.load(settings, version).tags["cutoff"], "the cutoff")
         population = Population.stored(settings, version, cutoff)
-        wanted, why = scenarios.load(settings, cutoff)
-        assert wanted, f"{path}: {why}"
+        tasks, why = scenarios.load(settings, cutoff)
+        assert tasks, f"{path}: {why}"
         rewriter = rewriting.grounded(settings, cutoff)
         print(f"{path}, cutoff {cutoff}\n  {'demand':<20}{'off by':>8}{'highest tenth told':>20}{'did':>8}{'all did':>9}")
         rows = []
-        for scenario in wanted:
+        for scenario in tasks:
             demand = Demand.of(rewriter.rewrite(scenario.demand))
             try:
-                replayed = replay.answer(population, demand.matched(population), scenario.horizon_days)
-            except replay.PastTooShort as reason:
+                replayed = texts.answer(population, demand.matched(population), scenario.horizon_days)
+            except PastTooShort as reason:
                 print(f"  {scenario.name:<20} {reason}")
                 continue
             with threadpool_limits(1):
                 did = happened(population, replayed, cutoff + dt.timedelta(days=replayed.days))
-            known = population.has_history
-            bins = heads.reliability(replayed.probabilities[known], did[known])
+            has_history = population.has_history
+            bins = heads.reliability(replayed.probabilities[has_history], did[has_history])
             off = float(np.mean([abs(b.predicted - b.observed) for b in bins]))
-            rows.append((off, bins[-1].predicted, bins[-1].observed, float(did[known].mean())))
+            rows.append((off, bins[-1].predicted, bins[-1].observed, float(did[has_history].mean())))
             print("  {:<20}{:>8.3f}{:>20.3f}{:>8.3f}{:>9.3f}".format(scenario.name, *rows[-1]))
         print("  {:<20}{:>8.3f}{:>20.3f}{:>8.3f}{:>9.3f}".format("mean", *np.mean(rows, 0)), flush=True)
 

@@ -86,10 +86,8 @@ def make_events(folder: Path, events: int, users: int, days: int) -> None:
             {"day": day, "d": i, "channels": list(contract.CHANNELS), "users": users, "start": midnight(day), "n": events // days},
         ).to_arrow_table()
         data = data.cast(contract.EVENTS)
-        lake.replace_days(
-            folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS, partition_by=("event_date", "channel")
-        )
-        write.user_days(folder / "lake", data, day, day + DAY)
+        lake.replace_days(folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS)
+        write.user_days(folder / "lake", day, day + DAY)
     keys = pa.schema([("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)])
     lake.replace(folder / "lake", "raw_profile", keys.empty_table(), schema=keys)
 
@@ -256,31 +254,31 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.case:
-        one(asked.folder, asked.case, asked.small)
+    options = parser.parse_args()
+    if options.case:
+        one(options.folder, options.case, options.small)
         return
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp)
-        users, days, length, _ = SIZES[asked.small]["join"]
+        users, days, length, _ = SIZES[options.small]["join"]
         print("making data ...", file=sys.stderr)
         make_snapshots(folder, users, days, length)
-        make_events(folder, *SIZES[asked.small]["events"])
-        make_events(folder / "long", *SIZES[asked.small]["long"])
-        found = {}
-        for name in cases(asked.small):
-            found[name] = run(folder, name, asked.small)
-            row = found[name]
+        make_events(folder, *SIZES[options.small]["events"])
+        make_events(folder / "long", *SIZES[options.small]["long"])
+        figures = {}
+        for name in cases(options.small):
+            figures[name] = run(folder, name, options.small)
+            row = figures[name]
             print(f"{name:24} {row['seconds']:8.2f} s {row['peak_mib']:8,.0f} MiB {row['rows']:10,} rows", flush=True)
-    ratios = {f"{a} / {b} ({unit})": (found[a][unit] / found[b][unit], goal) for a, b, unit, goal in RATIOS}
+    ratios = {f"{a} / {b} ({unit})": (figures[a][unit] / figures[b][unit], goal) for a, b, unit, goal in RATIOS}
     print()
     for name, (value, goal) in ratios.items():
         print(f"{name:64} {value:6.2f}   goal {goal}")
     Path("build").mkdir(exist_ok=True)
     document = {
         "cores": os.cpu_count(),
-        "sizes": SIZES[asked.small],
-        "cases": found,
+        "sizes": SIZES[options.small],
+        "cases": figures,
         "ratios": {k: v for k, (v, _) in ratios.items()},
     }
     Path("build/bench-features.json").write_text(json.dumps(document, indent=1))

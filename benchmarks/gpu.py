@@ -69,21 +69,21 @@ TINY_STEPS = 6
 
 def profile(tiny: bool) -> dict[str, Any]:
     """The paper profile with architectures in place of weights; with `tiny`, small sizes for every part of it."""
-    found = yaml.safe_load((ROOT / "found_platform" / "profiles" / "paper.yaml").read_text())
+    sizes = yaml.safe_load((ROOT / "found_platform" / "profiles" / "paper.yaml").read_text())
     for name in ("event_tower", "description_tower"):
-        tower = found["model"][name]
+        tower = sizes["model"][name]
         tower["architecture"] = ARCHITECTURES[tower.pop("model")]
         if tiny:
             tower["architecture"] = {**tower["architecture"], **SMALL}
             if "num_key_value_heads" in tower["architecture"]:
                 tower["architecture"]["num_key_value_heads"] = 1
     if tiny:
-        found["model"] |= {"dim": 16, "width": 16, "heads": 2, "fusion_layers": 1, "searches": 3}
-        found["model"]["behavior"] |= {"width": 16, "window_days": 30, "windows": 6, "layers": 1, "heads": 2}
-        found["model"]["tabular"] |= {"width": 8, "layers": 1, "heads": 2}
+        sizes["model"] |= {"dim": 16, "width": 16, "heads": 2, "fusion_layers": 1, "searches": 3}
+        sizes["model"]["behavior"] |= {"width": 16, "window_days": 30, "windows": 6, "layers": 1, "heads": 2}
+        sizes["model"]["tabular"] |= {"width": 8, "layers": 1, "heads": 2}
         for stage in ("behavior", "align"):
-            found[stage]["options"] |= {"batch": 16, "micro_batch": 8}
-    return found
+            sizes[stage]["options"] |= {"batch": 16, "micro_batch": 8}
+    return sizes
 
 
 def model_config(sizes: dict[str, Any], text_dim: int) -> FoundConfig:
@@ -205,12 +205,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--tiny", action="store_true", help="tiny sizes, for a CPU")
     parser.add_argument("--minutes", type=float, default=3.0, help="of training, each stage")
     parser.add_argument("--out", type=Path, default=Path("build/bench-gpu.json"))
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu" and not asked.tiny:
+    if device == "cpu" and not options.tiny:
         parser.error("there is no GPU here: --tiny shows on a CPU that everything runs")
-    sizes = SIZES[asked.tiny]
-    chosen = profile(asked.tiny)
+    sizes = SIZES[options.tiny]
+    chosen = profile(options.tiny)
     text_dim = chosen["model"]["event_tower"]["architecture"]["hidden_size"]
     config = model_config(chosen["model"], text_dim)
     peak = matmul_peak(device, sizes["matrix"])
@@ -224,7 +224,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         torch.manual_seed(0)
         assert config.behavior is not None
         behavior = BehaviorTask(data, BehaviorStage(config.behavior), BehaviorLosses(**chosen["behavior"]["losses"]))
-        rest = (device, asked.tiny, asked.minutes)
+        rest = (device, options.tiny, options.minutes)
         document["stages"]["behavior"] = stage("behavior", behavior, chosen["behavior"]["options"], folder / "behavior", *rest)
         model = Found(config)
         assert model.behavior is not None
@@ -241,8 +241,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             f"{row['utilisation']:.1%} of the matrix product{memory}; "
             f"loss {row['loss_first']:.3f} -> {row['loss_last']:.3f} in {row['steps']} steps"
         )
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(document, indent=1))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(document, indent=1))
     return document
 
 

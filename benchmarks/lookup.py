@@ -66,9 +66,9 @@ def make_home(
         own[field.name] = pa.array(values if field.type == pa.float64() else values.astype(int), field.type)
     for moment in (AS_OF, *users.past_cutoffs(settings, AS_OF)):
         day = moment - dt.timedelta(days=1)
-        known = pa.array([contract.snapshot_time(day)] * count, contract.TIMESTAMP)
+        snapshot_times = pa.array([contract.snapshot_time(day)] * count, contract.TIMESTAMP)
         own |= {"event_date": pa.array([day] * count, pa.date32()), "user_key": named["user_key"]}
-        own |= {"event_timestamp": known, "created_timestamp": known}
+        own |= {"event_timestamp": snapshot_times, "created_timestamp": snapshot_times}
         table = pa.table({field.name: own[field.name] for field in schema}, schema=schema)
         lake.replace_days(settings.lake, "user_tabular", table, day, moment, schema=schema)
     _add_events(settings, named, rng, events * count // days, days, [f"text {i} of things to buy" for i in range(texts)])
@@ -94,10 +94,10 @@ def _add_events(settings: Settings, named: pa.Table, rng: np.random.Generator, a
             yield pa.record_batch([columns[field.name] for field in contract.EVENTS], schema=contract.EVENTS)
 
     reader = pa.RecordBatchReader.from_batches(contract.EVENTS, batches())
-    lake.replace(settings.lake, "raw_events", reader, schema=contract.EVENTS, partition_by=("event_date", "channel"))
+    lake.replace(settings.lake, "raw_events", reader, schema=contract.EVENTS)
     first = [AS_OF - dt.timedelta(days=days)] * len(texts)
     rows = pa.table([pa.array(first, pa.date32()), pa.array(ids), text, pa.array([1] * len(texts))], schema=contract.BEHAVIOR_TEXT)
-    lake.replace(settings.lake, "behavior_text", rows, schema=contract.BEHAVIOR_TEXT, partition_by=("event_date",))
+    lake.replace(settings.lake, "behavior_text", rows, schema=contract.BEHAVIOR_TEXT)
     encoder = text_vectors.encoder(settings.text_encoder)
     vectors = make_vectors(rng, len(texts), encoder.dim).astype("<f2")  # texts that differ, as those of a random encoder do not
     cached = [pa.array([encoder.revision] * len(texts)), pa.array(ids), pa.array([v.tobytes() for v in vectors], pa.binary())]
@@ -164,7 +164,7 @@ def medians(rounds: int, **calls: Callable[[], object]) -> dict[str, float]:
             start = time.perf_counter()
             calls[name]()
             seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(taken[1:])) for name, taken in seconds.items()}
+    return {name: float(np.median(runs[1:])) for name, runs in seconds.items()}
 
 
 def warm(home: Path, count: int, encoder: str, rounds: int) -> dict[str, Any]:
@@ -223,12 +223,12 @@ def scored_exactly(rows: int, rounds: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal(size=(rows, WIDTH), dtype=np.float32)
     query = vectors[0].copy()
-    known, narrow = rng.random(rows) < 0.98, rng.random(rows) < 0.01
+    has_history, narrow = rng.random(rows) < 0.98, rng.random(rows) < 0.01
     times = medians(
         rounds,
         numpy=lambda: vectors @ query,
-        top_100=lambda: exact.top_users(vectors, query, TOP, known),
-        top_10000=lambda: exact.top_users(vectors, query, 10_000, known),
+        top_100=lambda: exact.top_users(vectors, query, TOP, has_history),
+        top_10000=lambda: exact.top_users(vectors, query, 10_000, has_history),
         one_percent=lambda: exact.top_users(vectors, query, TOP, narrow),
     )
     figures: dict[str, Any] = {"rows": rows, "width": WIDTH} | {f"{name}_ms": s * 1e3 for name, s in times.items()}
@@ -237,13 +237,14 @@ def scored_exactly(rows: int, rounds: int) -> dict[str, Any]:
 
 def recall_checks(settings: Settings, version: str) -> dict[str, Any]:
     """recall@100 by share of users, as publishing checks it, for an exact and for two approximate index types."""
-    found = {}
+    recalls = {}
     for kind in ("FLAT", "HNSW", "IVF_FLAT"):
-        made = index.publish(settings.model_copy(update={"milvus_index": kind}), version, AS_OF)
-        found[kind] = [
-            {"share": a.share, "filter": a.filter, "recall": a.recall, "trusted": made.trusted(a.share)} for a in made.recall_checks
+        publication = index.publish(settings.model_copy(update={"milvus_index": kind}), version, AS_OF)
+        recalls[kind] = [
+            {"share": a.share, "filter": a.filter, "recall": a.recall, "trusted": publication.trusted(a.share)}
+            for a in publication.recall_checks
         ]
-    return found
+    return recalls
 
 
 PUBLISHER = """
@@ -260,7 +261,7 @@ for version in sys.argv[3:]:
 @contextlib.contextmanager
 def publishing(settings: Settings, versions: list[str], times: int) -> Iterator[threading.Event]:
     """Publishes these versions in turn, from a thread and then from another process. The event is set when both have ended."""
-    done = threading.Event()
+    finished = threading.Event()
     errors: list[BaseException] = []
 
     def work() -> None:
@@ -272,11 +273,11 @@ def publishing(settings: Settings, versions: list[str], times: int) -> Iterator[
         except BaseException as error:
             errors.append(error)
         finally:
-            done.set()
+            finished.set()
 
     thread = threading.Thread(target=work)
     thread.start()
-    yield done
+    yield finished
     thread.join()
     if errors:
         raise errors[0]
@@ -364,8 +365,8 @@ def show(title: str, figures: dict[str, Any]) -> dict[str, Any]:
     print(f"\n{title}", flush=True)
     for name, value in figures.items():
         for line in value if isinstance(value, list) else [value]:
-            said = ", ".join(f"{k} {v}" for k, v in line.items()) if isinstance(line, dict) else line
-            print(f"  {name:<32} {said:,.3f}" if isinstance(said, float) else f"  {name:<32} {said}", flush=True)
+            words = ", ".join(f"{k} {v}" for k, v in line.items()) if isinstance(line, dict) else line
+            print(f"  {name:<32} {words:,.3f}" if isinstance(words, float) else f"  {name:<32} {words}", flush=True)
     return figures
 
 

@@ -30,7 +30,8 @@ from tqdm import tqdm
 from found_platform import feature_store, registry
 from found_platform.contract import midnight, parse_day
 from found_platform.embedding import users
-from found_platform.evaluation import methods, run, scenarios
+from found_platform.evaluation import run, scenarios
+from found_platform.evaluation.population import Population
 from found_platform.settings import Settings
 from found_platform.training.__main__ import execute
 from found_platform.training_data import export
@@ -107,26 +108,26 @@ def main() -> None:
     parser.add_argument("--ablations", action="store_true", help="one thing changed at a time, and the figures of KEY alone")
     parser.add_argument("--only", nargs="+", choices=ABLATIONS, metavar="VARIANT", help="these ablations alone")
     parser.add_argument("--out", type=Path, default=Path("build/model-quality.jsonl"))
-    asked = parser.parse_args()
-    variants = asked.only or ABLATIONS if asked.ablations else ["as it is"]
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    known = [json.loads(line) for line in asked.out.read_text().splitlines()] if asked.out.exists() else []
+    options = parser.parse_args()
+    variants = options.only or ABLATIONS if options.ablations else ["as it is"]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    kept = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     found: dict[str, list[dict[str, float]]] = {}
-    jobs = [(seed, variant, home) for seed in range(asked.seeds) for variant in variants for home in asked.homes]
+    jobs = [(seed, variant, home) for seed in range(options.seeds) for variant in variants for home in options.homes]
     for seed, variant, path in tqdm(jobs, unit="model", disable=None):
         home = Home.at(path)
         runs = configured(home, seed, ABLATIONS[variant])
-        key = {"home": str(path), "runs": _hash(runs), "key_only": asked.ablations}
-        line = next((k for k in known if all(k[name] == value for name, value in key.items())), None)
+        key = {"home": str(path), "runs": _hash(runs), "key_only": options.ablations}
+        line = next((k for k in kept if all(k[name] == value for name, value in key.items())), None)
         if line is None:
-            figures = measure(home, runs, asked.out.with_suffix(".stages"), key_only=asked.ablations)
+            figures = measure(home, runs, options.out.with_suffix(".stages"), key_only=options.ablations)
             line = {**key, "variant": variant, "seed": seed, "figures": figures}
-            with asked.out.open("a") as file:
+            with options.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         found.setdefault(variant, []).append(line["figures"])
-        if asked.ablations:
+        if options.ablations:
             print(_row(variant, found[variant]), flush=True)
-    print(as_markdown(found, rows=not asked.ablations))
+    print(as_markdown(found, rows=not options.ablations))
 
 
 @dataclass(frozen=True)
@@ -148,19 +149,19 @@ class Home:
         version = registry.version_of(settings, registry.CANDIDATE)
         assert version is not None, f"{path}: run `found demo` in it first"
         cutoff = parse_day(registry.load(settings, version).tags["cutoff"], "the cutoff")
-        wanted, why = scenarios.load(settings, cutoff)
-        assert wanted, f"{path}: {why}"
+        tasks, why = scenarios.load(settings, cutoff)
+        assert tasks, f"{path}: {why}"
         keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
         history = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
-        return cls(settings, cutoff, export.folder(settings, cutoff) / "data", wanted, keys, history)
+        return cls(settings, cutoff, export.folder(settings, cutoff) / "data", tasks, keys, history)
 
-    def population(self, model: Found) -> methods.Population:
+    def population(self, model: Found) -> Population:
         """Everybody's state as this model has it."""
         vectors = users.vectors_of(self.settings, model, self.history, users.texts_of(self.settings, model, self.cutoff))
         events = users.own_texts(self.history)[1]
-        made = methods.Population.of_lake(self.settings, model, None, self.cutoff, self.keys, vectors, events)
-        vars(made)["history"] = self.history  # it would ask for the same again
-        return made
+        population = Population.of_lake(self.settings, model, None, self.cutoff, self.keys, vectors, events)
+        vars(population)["history"] = self.history  # it would ask for the same again
+        return population
 
 
 def configured(home: Home, seed: int, changes: Changes) -> dict[str, dict[str, Any]]:
@@ -170,21 +171,21 @@ def configured(home: Home, seed: int, changes: Changes) -> dict[str, dict[str, A
     for stage in STAGES:
         if stage != "align" and model[stage] is None:
             continue
-        told = getattr(home.settings.sizes, stage)
-        asked = {"stage": stage, "data": str(home.data.resolve()), "out": ".", "model": model, "initial": dict.fromkeys(runs, "")}
-        asked |= {"options": {**told.options, "seed": seed}, "losses": told.losses}
-        runs[stage] = copy.deepcopy(asked)
+        stage_settings = getattr(home.settings.sizes, stage)
+        config = {"stage": stage, "data": str(home.data.resolve()), "out": ".", "model": model, "initial": dict.fromkeys(runs, "")}
+        config |= {"options": {**stage_settings.options, "seed": seed}, "losses": stage_settings.losses}
+        runs[stage] = copy.deepcopy(config)
         for path, value in changes.get(stage, {}).items():
             _put(runs[stage], path.split("."), value)
     return runs
 
 
-def trained(asked: dict[str, Any], work: Path) -> Path:
+def trained(config: dict[str, Any], work: Path) -> Path:
     """The folder of a finished stage; trained now where the same has not been before."""
-    folder = work / _hash(asked)
+    folder = work / _hash(config)
     if not (folder / "outcome.json").exists():
         with contextlib.redirect_stdout(io.StringIO()):
-            execute(asked | {"out": str(folder.resolve())}, work)
+            execute(config | {"out": str(folder.resolve())}, work)
     return folder
 
 
@@ -201,8 +202,9 @@ def measure(home: Home, runs: dict[str, dict[str, Any]], work: Path, *, key_only
             figures |= {f"{title}, frozen text projected": best[f"frozen_{key}"], f"{title}, FOUND": best[key]}
     population = home.population(found.load(folder / "model"))
     with threadpool_limits(1):
-        only = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else ROWS
-        for row in run.evaluated(population, home.scenarios, {}, only):
+        names = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else ROWS
+        extent = run.Extent(names, few_shot=False)
+        for row in run.evaluated(population, home.scenarios, {}, extent):
             if row["scenario"] == "mean" and row["metric"] in ("auc", "auc_paraphrases"):
                 figures[f"{row['task'].replace('_', '-')}, {row['method']}, {row['metric']}"] = row["value"]
     return figures
@@ -221,14 +223,14 @@ def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
         target[path[-1]] = value
 
 
-def as_markdown(found: dict[str, list[dict[str, float]]], *, rows: bool) -> str:
+def as_markdown(by_variant: dict[str, list[dict[str, float]]], *, rows: bool) -> str:
     """A figure a row for one variant; else a variant a row with the key figures. Mean and spread over seeds and homes."""
     if rows:
-        (only,) = found.values()
+        (only,) = by_variant.values()
         lines = [f"| {name} | {_mean(name, only)} |" for name in only[0]]
         return "\n".join(["| figure | mean ± spread |", "| --- | --- |", *lines])
     header = ["| variant | " + " | ".join(KEY) + " |", "|" + " --- |" * (len(KEY) + 1)]
-    return "\n".join([*header, *(_row(variant, of) for variant, of in found.items())])
+    return "\n".join([*header, *(_row(variant, of) for variant, of in by_variant.items())])
 
 
 def _row(variant: str, figures: list[dict[str, float]]) -> str:

@@ -58,17 +58,17 @@ def main(seed: int, blocks: int) -> None:
     counts, profile, labels, chance = (np.concatenate(column) for column in zip(*parts, strict=True))
     seen = counts.any((1, 2, 3)) & ~np.isnan(chance).any(1)
     counts, profile, labels, chance = counts[seen], profile[seen], labels[seen], chance[seen]
-    known = np.arange(len(labels)) < 0.8 * len(labels)
+    is_fitted = np.arange(len(labels)) < 0.8 * len(labels)
     flat = counts.reshape(len(counts), -1)
     features = np.hstack([flat, flat.sum(1, keepdims=True), profile])
-    print(f"{known.sum():,} users to learn from, {(~known).sum():,} to judge\n{'scenario':16} direct boosting oracle")
+    print(f"{is_fitted.sum():,} users to learn from, {(~is_fitted).sum():,} to judge\n{'scenario':16} direct boosting oracle")
     rows = []
     for i, spec in enumerate(scenarios()):
         trees = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=200, max_leaf_nodes=8, l2_regularization=5)
-        fitted = trees.fit(features[known], labels[known, i])
+        fitted = trees.fit(features[is_fitted], labels[is_fitted, i])
         own = counts[..., 1][:, [world().index[name] for name in spec["leaves"]]].sum((1, 2))
-        scores = (own[~known], fitted.predict_proba(features[~known])[:, 1], chance[~known, i])
-        rows.append([auc(s, labels[~known, i]) for s in scores])
+        scores = (own[~is_fitted], fitted.predict_proba(features[~is_fitted])[:, 1], chance[~is_fitted, i])
+        rows.append([auc(s, labels[~is_fitted, i]) for s in scores])
         print(f"{spec['scenario']:16} {rows[-1][0]:.3f}  {rows[-1][1]:.3f}    {rows[-1][2]:.3f}", flush=True)
     mean = np.mean(rows, 0)
     print(f"{'mean':16} {mean[0]:.3f}  {mean[1]:.3f}    {mean[2]:.3f}")

@@ -109,13 +109,13 @@ def main() -> None:
     parser.add_argument("--mode", default="replay")
     parser.add_argument("--where")
     parser.add_argument("--count", type=int, default=10_000)
-    given = parser.parse_args()
-    if given.what == "make":
-        figures = make(given.home, given.users, given.events, given.days)
-    elif given.what == "first":
-        figures = first(given.home, given.mode, given.where)
+    options = parser.parse_args()
+    if options.what == "make":
+        figures = make(options.home, options.users, options.events, options.days)
+    elif options.what == "first":
+        figures = first(options.home, options.mode, options.where)
     else:
-        figures = many(given.home, given.count)
+        figures = many(options.home, options.count)
     print(json.dumps(figures, indent=1))
 
 

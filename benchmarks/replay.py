@@ -23,7 +23,7 @@ from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.index.past import Past, day_of
 from found_platform.index.states import LakeStates, PastState
 from found_platform.index.user_keys import UserKeys
-from found_platform.scoring import replay
+from found_platform.scoring import texts
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
@@ -90,10 +90,10 @@ def whole(home: Path) -> None:
     settings = Settings.load(home)
     for number, demand in enumerate(DEMANDS):
         began, used = time.perf_counter(), time.process_time()
-        found = lookup.find(settings, lookup.Question(demand, mode="replay"), lookup.Size(top=TOP))
+        answer = lookup.find(settings, lookup.Question(demand, mode="replay"), lookup.Size(top=TOP))
         wall, cpu = time.perf_counter() - began, time.process_time() - used
         first = "" if number else " (first)"
-        print(f"{wall:6.2f} s, CPU {cpu:6.2f} s: {found.count} users, mode {found.mode}: {demand}{first}", flush=True)
+        print(f"{wall:6.2f} s, CPU {cpu:6.2f} s: {answer.count} users, mode {answer.mode}: {demand}{first}", flush=True)
 
 
 def main() -> None:
@@ -102,20 +102,20 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--home", type=Path, help="time whole look-ups in this home")
-    given = parser.parse_args()
-    if given.home:
-        whole(given.home)
+    options = parser.parse_args()
+    if options.home:
+        whole(options.home)
         return
     with TemporaryDirectory() as home:
-        everybody = population(given.users, given.events, np.random.default_rng(0), Path(home))
+        everybody = population(options.users, options.events, np.random.default_rng(0), Path(home))
         matching = Matching(np.where(np.arange(TEXTS) < ABOUT, 1.0, 0.0))
         began = time.perf_counter()
-        replay.answer(everybody, matching, HORIZON)
-        print(f"{given.users:,} users, {given.events:,} events: first {time.perf_counter() - began:.2f} s", flush=True)
+        texts.answer(everybody, matching, HORIZON)
+        print(f"{options.users:,} users, {options.events:,} events: first {time.perf_counter() - began:.2f} s", flush=True)
         walls, cpus = [], []
-        for _ in range(given.rounds):
+        for _ in range(options.rounds):
             began, used = time.perf_counter(), time.process_time()
-            replay.answer(everybody, matching, HORIZON)
+            texts.answer(everybody, matching, HORIZON)
             walls.append(time.perf_counter() - began)
             cpus.append(time.process_time() - used)
         print(f"warm: median {np.median(walls):.2f} s, best {min(walls):.2f} s; CPU {np.median(cpus):.2f} s")

@@ -28,44 +28,44 @@ KEPT = 0.92
 
 def held() -> list[tuple[str, str, set[str]]]:
     """Kind of wording, demand, leaves meant. The last paraphrase of a scenario names nothing of what it means."""
-    said = [("own words", demand, {leaf}) for leaf, demand in DEMANDS["held"].items()]
+    sentences = [("own words", demand, {leaf}) for leaf, demand in DEMANDS["held"].items()]
     for spec in scenarios():
         leaves = set(spec["leaves"])
-        said.append(("scenario", spec["demand"], leaves))
-        said += [("paraphrase", p, leaves) for p in spec["paraphrases"][:-1]]
-        said.append(("allusion", spec["paraphrases"][-1], leaves))
-    return said
+        sentences.append(("scenario", spec["demand"], leaves))
+        sentences += [("paraphrase", p, leaves) for p in spec["paraphrases"][:-1]]
+        sentences.append(("allusion", spec["paraphrases"][-1], leaves))
+    return sentences
 
 
 def leaf_of(text: str) -> set[str]:
     """The leaves whose products a text names, else those whose shops or brands it names."""
     text, leaves = text.lower(), world().raw["leaves"]
-    found = {leaf for leaf, spec in leaves.items() for names in spec["products"] for name in names if name.lower() in text}
-    return found or {leaf for leaf, spec in leaves.items() for name in spec["brands"] + spec["shops"] if name.lower() in text}
+    matches = {leaf for leaf, spec in leaves.items() for names in spec["products"] for name in names if name.lower() in text}
+    return matches or {leaf for leaf, spec in leaves.items() for name in spec["brands"] + spec["shops"] if name.lower() in text}
 
 
 def main(home: Path, cutoff: dt.date) -> None:
     settings = Settings.load(home)
-    known = ground.of(settings, cutoff)
+    grounding = ground.of(settings, cutoff)
     real, none = held(), [(kind, demand) for kind, demands in DEMANDS["not held"].items() for demand in demands]
     kinds = np.array([kind for kind, *_ in real] + [kind for kind, _ in none])
-    there = np.arange(len(kinds)) < len(real)
-    meanings = [retrieval.meaning(known, reading.read(demand)) for _, demand, *_ in [*real, *none]]
+    is_present = np.arange(len(kinds)) < len(real)
+    meanings = [retrieval.meaning(grounding, reading.read(demand)) for _, demand, *_ in [*real, *none]]
     named = np.array([len(parts) > 0 for _, parts, _ in meanings])
-    belongs = np.repeat(there, [len(parts) for _, parts, _ in meanings])
-    print(f"{there.sum()} demands of what is there, {(~there).sum()} of what is not")
-    some = np.random.default_rng(0).permutation(len(known.items))
+    belongs = np.repeat(is_present, [len(parts) for _, parts, _ in meanings])
+    print(f"{is_present.sum()} demands of what is there, {(~is_present).sum()} of what is not")
+    some = np.random.default_rng(0).permutation(len(grounding.items))
     for share in (1, 5, 20):  # the same data, and fewer texts of it
-        fewer = replace(known, vectors=known.vectors[some[: len(some) // share]])
+        fewer = replace(grounding, vectors=grounding.vectors[some[: len(some) // share]])
         close = np.where(named, retrieval.closeness(fewer, np.stack([whole for whole, *_ in meanings])), 0)
         single = retrieval.closeness(fewer, np.concatenate([parts for _, parts, _ in meanings]))
-        fitted = LogisticRegression(C=1e4, class_weight="balanced").fit(close[named, None], there[named])
-        slope, floor = float(fitted.coef_[0, 0]), float(np.quantile(close[~there], KEPT))
-        print(f"\n{len(fewer.vectors):,} items: AUC of closeness {auc(close, there):.3f}")
+        fitted = LogisticRegression(C=1e4, class_weight="balanced").fit(close[named, None], is_present[named])
+        slope, floor = float(fitted.coef_[0, 0]), float(np.quantile(close[~is_present], KEPT))
+        print(f"\n{len(fewer.vectors):,} items: AUC of closeness {auc(close, is_present):.3f}")
         for kind in dict.fromkeys(kinds):
-            one = (kinds == kind) | (there != there[kinds == kind][0])
-            print(f"  {kind:>16}: {auc(close[one], there[one]):.3f}")
-        kept, part = (close[there] >= floor).mean(), np.quantile(single[belongs], 0.05)
+            one = (kinds == kind) | (is_present != is_present[kinds == kind][0])
+            print(f"  {kind:>16}: {auc(close[one], is_present[one]):.3f}")
+        kept, part = (close[is_present] >= floor).mean(), np.quantile(single[belongs], 0.05)
         middle = -float(fitted.intercept_[0]) / slope
         print(
             f"  floor {floor:.3f} (above it {kept:.0%} of what is there), part {part:.3f}, middle {middle:.3f}, slope {slope:.0f}"
@@ -73,7 +73,7 @@ def main(home: Path, cutoff: dt.date) -> None:
 
     start, rows = time.perf_counter(), []
     for kind, demand, leaves in real:
-        phrases = retrieval.on(known, demand, settings.horizon_days).phrases
+        phrases = retrieval.on(grounding, demand, settings.horizon_days).phrases
         rows.append((kind, len(phrases), [bool(leaf_of(p) & leaves) for p in phrases]))
     print(f"\n{1000 * (time.perf_counter() - start) / len(real):.0f} ms a demand; phrases a demand, and share of the leaf meant:")
     for kind in dict.fromkeys(kind for kind, *_ in real):
@@ -83,9 +83,9 @@ def main(home: Path, cutoff: dt.date) -> None:
         print(f"  {kind:>16}: {np.mean([n for n, _ in mine]):.1f}, {share:.2f}; none for {none_of} of {len(mine)}")
     print("\nof what is not there, and answered:")
     for kind, demand in none:
-        found = retrieval.on(known, demand, settings.horizon_days)
-        if found.phrases:
-            print(f"  {found.confidence:.2f} {kind}: {demand}: {', '.join(found.phrases)}")
+        texts = retrieval.on(grounding, demand, settings.horizon_days)
+        if texts.phrases:
+            print(f"  {texts.confidence:.2f} {kind}: {demand}: {', '.join(texts.phrases)}")
 
 
 if __name__ == "__main__":

@@ -45,9 +45,9 @@ def scan(source: Path) -> None:
     con = lake.connect("4GB", temp=source.parent / "tmp", database=str(source.parent / "scan.duckdb"))
     con.execute("SET threads = 2")
     begin = time.perf_counter()
-    found = discovery.discover(con, config.load(source))
+    discovered = discovery.discover(con, config.load(source))
     days = time.perf_counter() - begin
-    scan.scan(con, found)
+    scan.scan(con, discovered)
     (report,) = counts.report(con)
     equal = counts.equal_rows(con)
     peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

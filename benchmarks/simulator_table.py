@@ -19,6 +19,9 @@ COLUMNS = {
     ("frozen_text", "zero_shot"): "frozen text, zero-shot",
     ("tfidf_activity", "linear_probe"): "TF-IDF + activity, 1:4",
     ("gbdt_aggregates", "linear_probe"): "GBDT on aggregates, 1:4",
+    ("auto", "zero_shot"): "`auto`",
+    ("outcome", "zero_shot"): "the outcome as stated",
+    ("labelled_ceiling", "most_labels"): "labelled ceiling",
     ("oracle", "zero_shot"): "oracle",
 }
 

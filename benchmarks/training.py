@@ -113,8 +113,8 @@ def ours(folder: Path) -> None:
             with torch.inference_mode():
                 for i in range(batches):
                     rows = torch.arange(size) + i * size % (len(data) - size + 1)
-                    context, _, there = encoder(data.histories(rows)[0])
-                    encoder.pool(context, there).numpy()
+                    context, _, is_event = encoder(data.histories(rows)[0])
+                    encoder.pool(context, is_event).numpy()
 
         return run
 
@@ -175,8 +175,8 @@ def install() -> Path:
     if not python.exists() or subprocess.run([python, "-c", "import ptls"], capture_output=True, check=False).returncode:
         print(f"installing {LIFESTREAM} into {ENVIRONMENT} ...", file=sys.stderr)
         venv.create(ENVIRONMENT, with_pip=True)
-        wanted = [f"torch=={torch.__version__.split('+')[0]}", LIFESTREAM]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+        requirements = [f"torch=={torch.__version__.split('+')[0]}", LIFESTREAM]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
     return python
 
 
@@ -219,11 +219,11 @@ def speeds(folder: Path, small: bool) -> dict[str, float]:
     for size in (64, 1024):
         turns += [("lifestream", f"embed {size}"), *(("ours", f"embed {size} {name}") for name in TRAIN)]
     turns.append(("ours", "embed 1024 whole model"))
-    found: dict[str, list[float]] = {}
-    here = Path(__file__)
+    rates: dict[str, list[float]] = {}
+    script = Path(__file__)
     with (
-        worker(install(), here.with_name("lifestream.py"), folder) as theirs,
-        worker(sys.executable, here, "--worker", folder) as own,
+        worker(install(), script.with_name("lifestream.py"), folder) as theirs,
+        worker(sys.executable, script, "--worker", folder) as own,
     ):
         for turn in range(sizes["rounds"] + 1):  # the first one warms up
             for side, case in turns:
@@ -231,8 +231,8 @@ def speeds(folder: Path, small: bool) -> dict[str, float]:
                 count = sizes["steps"] if case.startswith("train") else max(1, sizes["batches"] * BATCH // size)
                 took = (own if side == "ours" else theirs)(case, count)["cpu"]
                 if turn:
-                    found.setdefault(f"{side}: {case}", []).append(count * size / took)
-    return {case: statistics.median(values) for case, values in found.items()}
+                    rates.setdefault(f"{side}: {case}", []).append(count * size / took)
+    return {case: statistics.median(values) for case, values in rates.items()}
 
 
 def make_home(folder: Path, users: int, days: int) -> tuple[Any, dt.date]:
@@ -245,14 +245,14 @@ def make_home(folder: Path, users: int, days: int) -> tuple[Any, dt.date]:
 
     settings = Settings.load(folder, profile="tiny")
     source = SourceConfig.model_validate({"name": "simulated", "simulator": {"users": users, "days": days}})
-    found = staging.open_home(settings, staging.discover(settings, source))
+    source_config = staging.open_home(settings, staging.discover(settings, source))
     staging.stage(settings)
-    write.raw_events(settings, *found.days)
+    write.raw_events(settings, *source_config.days)
     write.raw_profile(settings)
     for table in write.TABLES:
-        write.feature(settings, table, *found.days)
-    text_vectors.encode(settings, found.days[1])
-    return settings, found.days[1]
+        write.feature(settings, table, *source_config.days)
+    text_vectors.encode(settings, source_config.days[1])
+    return settings, source_config.days[1]
 
 
 def texts_encoded(folder: Path, users: int, days: int) -> dict[str, int]:
@@ -306,7 +306,7 @@ def embed_home(folder: Path, day: dt.date) -> None:
 
 def memory(folder: Path, users: int, days: int) -> tuple[dict[str, int], list[dict[str, float]]]:
     """Texts encoded for the larger home, and the embedding of two homes, one with four times the users."""
-    found = []
+    peaks = []
     texts: dict[str, int] = {}
     for count in (users, 4 * users):
         home = folder / str(count)
@@ -316,8 +316,8 @@ def memory(folder: Path, users: int, days: int) -> tuple[dict[str, int], list[di
 
         day = config.of_home(Settings.load(home)).days[1]
         command = [sys.executable, __file__, "--embed", str(home), "--day", str(day)]
-        found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]))
-    return texts, found
+        peaks.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]))
+    return texts, peaks
 
 
 def main() -> None:
@@ -326,26 +326,26 @@ def main() -> None:
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--embed", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--day", type=dt.date.fromisoformat, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.worker:
-        ours(asked.worker)
+    options = parser.parse_args()
+    if options.worker:
+        ours(options.worker)
         return
-    if asked.embed:
-        embed_home(asked.embed, asked.day)
+    if options.embed:
+        embed_home(options.embed, options.day)
         return
-    sizes: dict[str, Any] = SIZES[asked.small]
+    sizes: dict[str, Any] = SIZES[options.small]
     with tempfile.TemporaryDirectory() as temp:
-        found = speeds(Path(temp), asked.small)
-        for case, value in found.items():
+        rates = speeds(Path(temp), options.small)
+        for case, value in rates.items():
             print(f"{case:44} {value:10,.0f} users per CPU-second", flush=True)
         texts, embedded = memory(Path(temp), *sizes["home"])
     print(f"\n{texts['encoded']:,} texts encoded, {texts['distinct_texts']:,} distinct, {texts['events']:,} events")
     for row in embedded:
         print(f"embedding {row['users']:8,} users: peak {row['peak_mib']:,.0f} MiB, {row['cpu']:.1f} CPU-seconds in all")
-    best = max(found["lifestream: embed 64"], found["lifestream: embed 1024"])
-    ratios = {f"train {n}: ours / theirs": (found[f"ours: train {n}"] / found["lifestream: train"], ">= 2") for n in TRAIN}
-    ratios |= {f"embed {n}: ours / their better": (found[f"ours: embed 1024 {n}"] / best, ">= 1") for n in TRAIN}
-    ratios["embed whole model: ours / their better"] = (found["ours: embed 1024 whole model"] / best, "none")
+    best = max(rates["lifestream: embed 64"], rates["lifestream: embed 1024"])
+    ratios = {f"train {n}: ours / theirs": (rates[f"ours: train {n}"] / rates["lifestream: train"], ">= 2") for n in TRAIN}
+    ratios |= {f"embed {n}: ours / their better": (rates[f"ours: embed 1024 {n}"] / best, ">= 1") for n in TRAIN}
+    ratios["embed whole model: ours / their better"] = (rates["ours: embed 1024 whole model"] / best, "none")
     ratios["texts encoded / distinct texts"] = (texts["encoded"] / max(texts["distinct_texts"], 1), "= 1")
     ratios["texts encoded / events"] = (texts["encoded"] / max(texts["events"], 1), "none")
     ratios["peak memory: 4 N users / N users"] = (embedded[1]["peak_mib"] / embedded[0]["peak_mib"], "about 1")
@@ -356,7 +356,7 @@ def main() -> None:
     document = {
         "cores": os.cpu_count(),
         "sizes": sizes,
-        "users_per_cpu_second": found,
+        "users_per_cpu_second": rates,
         "texts": texts,
         "embedding": embedded,
         "ratios": {k: v for k, (v, _) in ratios.items()},

@@ -22,8 +22,9 @@ def reach(settings: Settings, asset: str) -> Reach:
     return _reaches(settings.dagster_home / "reach.json", _state())[asset]
 
 
+@functools.cache
 def _state() -> str:
-    """A hash of names, sizes and times of the source files: the same while nobody edits them."""
+    """A hash of names, sizes and times of the source files when this process first asked: it goes on with the code it has read."""
     stats = [(str(p), s.st_size, s.st_mtime_ns) for p in _sources() for s in [p.stat()]]
     return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
 

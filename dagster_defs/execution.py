@@ -20,8 +20,8 @@ import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import queueing, service
-from dagster_defs.definitions import build_assets, build_jobs
+from dagster_defs import event_batches, queueing, service
+from dagster_defs.build import build_assets, build_jobs
 from dagster_defs.graph import ASKED_BY, AssetGraph
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed
@@ -55,7 +55,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() in EARLIER:
             with resources.as_file(resources.files("dagster_defs") / "dagster.yaml") as source:
                 shutil.copyfile(source, target)
-        return dg.DagsterInstance.from_config(str(settings.dagster_home))
+        instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
+    event_batches.install(instance)
+    return instance
 
 
 @dataclass(frozen=True)
@@ -99,14 +101,15 @@ class Executor:
         self._tags = {IN_PROCESS: "true", SESSION: session, **self._asked_by}
         self._here = False  # the daemon did not take a run of this command: it is not asked again
 
-    def materialize(self, asset: str, keys: list[str]) -> RunOutcome:
+    def materialize(self, asset: str, keys: list[str], config: Mapping[str, Any] | None = None) -> RunOutcome:
         """One run of an asset over consecutive keys ([""] for an unpartitioned one). Raises BadInput or JobFailed."""
+        run_config = {"ops": {asset: {"config": dict(config)}}} if config else {}
         tags: dict[str, str] = {}
         if len(keys) > 1:
             tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
         elif keys[0]:
             tags = {"dagster/partition": keys[0]}
-        outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by))
+        outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by, run_config=run_config))
         if outcome is None:
             result = dg.materialize(
                 build_assets(self.graph),
@@ -114,7 +117,7 @@ class Executor:
                 partition_key=tags.get("dagster/partition"),
                 tags=tags | self._tags,
                 instance=self.instance,
-                run_config=QUIET,
+                run_config={**run_config, **QUIET},
                 raise_on_error=False,
             )
             outcome = RunOutcome(asset, result.success, list(result.all_events))

@@ -5,17 +5,17 @@ A materialisation's metadata carry a `rows_hash` (of what was written) and a `fi
 They are ours because Delta versions are table-wide and Dagster's data versions stop at 100 upstream partitions.
 """
 
+import bisect
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterEventType
 
-from dagster_defs import code_version
+from dagster_defs import code_version, records
 from dagster_defs.graph import AUDIENCE, NONE, AssetGraph, Read
 from found_platform.audiences import membership, prompts
 from found_platform.evaluation import scenarios
@@ -65,11 +65,11 @@ def of(graph: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: list[s
         base += scenarios.fingerprint(settings)
     if asset == "tuned_prompts":
         base += prompts.fingerprint(settings)
-    outputs = {upstream: row_hashes(graph, instance, upstream) for upstream in row.reads}
-    return {
-        key: _hash(base, *(_read(outputs[u], graph.table[u].partitions, key, read) for u, read in row.reads.items()))
-        for key in keys or [""]
-    }
+    reads = [
+        _reader(row_hashes(graph, instance, upstream), graph.table[upstream].partitions, read)
+        for upstream, read in row.reads.items()
+    ]
+    return {key: _hash(base, *(read(key) for read in reads)) for key in keys or [""]}
 
 
 def row_hashes(graph: AssetGraph, instance: dg.DagsterInstance, asset: str) -> dict[str, str]:
@@ -77,32 +77,47 @@ def row_hashes(graph: AssetGraph, instance: dg.DagsterInstance, asset: str) -> d
     return {k: v["rows_hash"] for k, v in newest(graph, instance, asset).items() if "rows_hash" in v}
 
 
-def newest(graph: AssetGraph, instance: dg.DagsterInstance, asset: str) -> dict[str, dict[str, str]]:
+def newest(graph: AssetGraph, instance: dg.DagsterInstance, asset: str) -> dict[str, records.Record]:
     """`fingerprint` and `rows_hash` of the newest materialisation of each key; "" for an unpartitioned asset."""
-    key = dg.AssetKey(asset)
     if graph.table[asset].partitions == NONE:
-        event = instance.get_latest_materialization_event(key)
-        return {"": _ours(event.asset_materialization.metadata)} if event and event.asset_materialization else {}
-    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION)
-    if not ids:
-        return {}
-    materializations = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=key, storage_ids=list(ids.values())), limit=len(ids)
-    )
-    return {
-        str(r.partition_key): _ours(r.asset_materialization.metadata) for r in materializations.records if r.asset_materialization
-    }
+        event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+        return {"": records.of_event(event.asset_materialization.metadata)} if event and event.asset_materialization else {}
+    return records.newest(graph.settings.dagster_home, instance, asset)
 
 
-def _read(outputs: dict[str, str], upstream_kind: str, key: str, read: Read | None) -> str:
+def _reader(outputs: dict[str, str], upstream_kind: str, read: Read | None) -> Callable[[str], str]:
+    """What a key reads of an upstream with these outputs, as a string that changes with it."""
     if upstream_kind == NONE:
-        return outputs.get("", "missing")
-    if read is None and key == "":
-        return json.dumps(sorted(outputs.items()))
+        return lambda _: outputs.get("", "missing")
+    days = Days(outputs)
     if read is None:
-        return outputs.get(key, "missing")
-    first, last = days_read(key, read)
-    return json.dumps(sorted((k, v) for k, v in outputs.items() if first <= k <= last))
+        return lambda key: outputs.get(key, "missing") if key else days.whole
+    return lambda key: days.between(*days_read(key, read))
+
+
+class Days:
+    """Outputs by day, of which a run asks for many ranges: the days from the first one on are hashed once, in their order."""
+
+    def __init__(self, outputs: Mapping[str, str]):
+        self._days = sorted(outputs)
+        self._lines = [f"{day} {outputs[day]}\n".encode() for day in self._days]
+        self._beginning, self._hashed = hashlib.sha256(), 0
+
+    @property
+    def whole(self) -> str:
+        """A hash of all outputs."""
+        return self._digest(0, len(self._days))
+
+    def between(self, first: str, last: str) -> str:
+        """A hash of the outputs of the days from `first` to `last`, both included."""
+        return self._digest(bisect.bisect_left(self._days, first), bisect.bisect_right(self._days, last))
+
+    def _digest(self, start: int, end: int) -> str:
+        if start > 0 or end < self._hashed:
+            return hashlib.sha256(b"".join(self._lines[start:end])).hexdigest()
+        self._beginning.update(b"".join(self._lines[self._hashed : end]))
+        self._hashed = end
+        return self._beginning.hexdigest()
 
 
 def days_read(key: str, read: Read) -> tuple[str, str]:
@@ -113,7 +128,3 @@ def days_read(key: str, read: Read) -> tuple[str, str]:
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _ours(metadata: Mapping[str, Any]) -> dict[str, str]:
-    return {k: str(metadata[k].value) for k in ("fingerprint", "rows_hash") if k in metadata}

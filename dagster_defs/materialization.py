@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from dagster_defs import checks, code_version, fingerprints, locks, staleness
+from dagster_defs import checks, code_version, event_batches, fingerprints, locks, staleness
 from dagster_defs.graph import ASKED_BY, DAILY, AssetGraph
 from found_platform import contract, lake
 from found_platform.lake import Written
@@ -29,9 +29,11 @@ class AssetRun:
 
     def __init__(self, context: dg.AssetExecutionContext, graph: AssetGraph):
         self.instance = context.instance
+        event_batches.install(self.instance)
         self.log = context.log
         self.asset = context.asset_key.path[-1]
         self.keys = list(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else []
+        self.config: Mapping[str, Any] = context.op_execution_context.op_config or {}
         self._context = context
         self._graph = graph
         self._fingerprints: dict[str, str] = {}
@@ -68,8 +70,14 @@ class AssetRun:
         partition_rows: Mapping[str, int] | None = None,
         outcomes: Outcomes | None = None,
         metadata: Mapping[str, Any] | None = None,
+        display: Mapping[str, Any] | None = None,
     ) -> dg.MaterializeResult:
-        """The materialisation. Where a check that blocks has failed there is no fingerprint: the next run does it again."""
+        """The materialisation. Where a check that blocks has failed there is no fingerprint: the next run does it again.
+
+        Args:
+            metadata: of the run, few and short: each key's event holds them.
+            display: what people look at, pictures and tables: the event of the last key holds them.
+        """
         keep = not checks.blocked(self.asset, outcomes or {})
         about = {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
         for key in self.keys:
@@ -78,9 +86,9 @@ class AssetRun:
                 own["fingerprint"] = self._fingerprints[key]
             if partition_rows is not None:
                 own["dagster/partition_row_count"] = partition_rows[key]
-            self._context.add_asset_metadata(own, partition_key=key)
+            self._context.add_asset_metadata(own | dict(display or {} if key == self.keys[-1] else {}), partition_key=key)
         if not self.keys:
-            about["rows_hash"] = hashes[""]
+            about |= {"rows_hash": hashes[""], **(display or {})}
             if keep:
                 about["fingerprint"] = self._fingerprints[""]
         if rows is not None:
@@ -93,16 +101,18 @@ class AssetRun:
         schema: pa.Schema | None = None,
         outcomes: Outcomes | None = None,
         metadata: Mapping[str, Any] | None = None,
+        display: Mapping[str, Any] | None = None,
     ) -> dg.MaterializeResult:
-        """The materialisation of a lake write: rows, version written, bytes, seconds, columns."""
+        """The materialisation of a lake write: rows, version written, bytes, seconds; and its columns. Arguments as of `result`."""
         about: dict[str, Any] = {
             "delta_version": outcome.version,
             "bytes": outcome.bytes,
             "seconds": outcome.seconds,
             **(metadata or {}),
         }
+        pictures = dict(display or {})
         if schema is not None:
-            about["dagster/column_schema"] = dg.TableSchema(
+            pictures["dagster/column_schema"] = dg.TableSchema(
                 [
                     dg.TableColumn(
                         f.name, str(f.type), contract.describe(f.name), constraints=dg.TableColumnConstraints(nullable=f.nullable)
@@ -116,6 +126,7 @@ class AssetRun:
             rows=outcome.rows,
             outcomes=outcomes,
             metadata=about,
+            display=pictures,
         )
 
 
@@ -129,9 +140,12 @@ Body = Callable[[AssetRun], dg.MaterializeResult]
 
 
 def asset(
-    graph: AssetGraph, name: str, *, kinds: set[str], description: str | None = None
+    graph: AssetGraph, name: str, *, kinds: set[str], description: str | None = None, config: Mapping[str, dg.Field] | None = None
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """`@dg.asset` for a row of the table, around a body that gets an `AssetRun`. The body's docstring describes it by default."""
+    """`@dg.asset` for a row of the table, around a body that gets an `AssetRun`. The body's docstring describes it by default.
+
+    `config` is what a person may say of one run.
+    """
     row = graph.table[name]
 
     def define(body: Body) -> dg.AssetsDefinition:
@@ -149,6 +163,7 @@ def asset(
             partitions_def=graph.partitions[row.partitions],
             deps=[dg.AssetDep(u, partition_mapping=graph.mapping(row.partitions, u, read)) for u, read in row.reads.items()],
             pool=row.pool,
+            config_schema=config,
             description=description or inspect.getdoc(body),
             backfill_policy=dg.BackfillPolicy.single_run() if row.partitions == DAILY else None,
             check_specs=checks.specs(name),

@@ -66,7 +66,7 @@ def _are_kept(settings: Settings) -> bool:
 
 def submit(graph: AssetGraph, instance: dg.DagsterInstance, order: Order) -> str:
     """Puts a run into the queue. Returns its id."""
-    from dagster_defs.definitions import build_defs
+    from dagster_defs.build import build_defs
 
     definitions = build_defs(graph.settings)
     job = definitions.resolve_job_def(order.job) if order.job else definitions.resolve_implicit_global_asset_job_def()

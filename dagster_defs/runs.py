@@ -5,17 +5,19 @@ does (`assets/`), what is stale (`staleness`), how a run is executed (`execution
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dagster_defs import locks, service, staleness
+from dagster_defs.assets.evaluate import QUICK
 from dagster_defs.execution import Executor, executor, open_instance
 from dagster_defs.forced import Forced
 from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph
 from dagster_defs.service import ServiceChange
 from dagster_defs.staleness import State
 from found_platform import home, lake
-from found_platform.audiences import membership, specification
+from found_platform.audiences import specification
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import growth, staging
@@ -41,6 +43,10 @@ def keys_of(graph: AssetGraph, asset: str, cutoff: dt.date) -> list[str]:
     if asset == "feature_drift":
         return [str(cutoff - dt.timedelta(days=1))]
     return {DAILY: graph.keys(asset) if kind == DAILY else [], CUTOFF: [str(cutoff)], AUDIENCE: [], NONE: [""]}[kind]
+
+
+IN_A_FULL_RUN = {"benchmark_results": {QUICK: True}}
+"""Configuration of assets in a full run: who waits for one wants to see that it works, and asks for the whole table by itself."""
 
 
 def run(
@@ -69,15 +75,16 @@ def run(
             timer = lake.Timer()
             counts = []
             for part in _ranges(stale):
-                counts.append(_materialize(runner, asset, part))
+                counts.append(_materialize(runner, asset, part, IN_A_FULL_RUN.get(asset)))
                 forced.redone(asset, part)
             rows = [n for n in counts if n is not None]
             yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)
         forced.finish()
 
 
-RUN_DAYS = 30
-"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one."""
+RUN_DAYS = 366
+"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one. A run has about a second of its
+own, whatever is in its days."""
 
 BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
 """The daily assets of a backfill, in the order in which they run."""
@@ -193,19 +200,18 @@ def refresh(settings: Settings, audience: str) -> None:
 
 def forget(settings: Settings, audience: str) -> None:
     """Removes a saved audience, its members and its partition. Raises BadInput while another audience leaves it out."""
-    needed = locks.names(AssetGraph(settings), "audience_members", [audience])
-    with locks.hold(settings, needed), open_instance(settings) as instance:
-        membership.forget(settings, audience)
-        instance.delete_dynamic_partition(AUDIENCES, audience)
+    specification.newest(settings, audience)
+    with executor(settings) as runner:
+        runner.job(service.FORGET, {"audience": audience})
 
 
-def materialize(settings: Settings, asset: str, key: str) -> None:
+def materialize(settings: Settings, asset: str, key: str, config: Mapping[str, Any] | None = None) -> None:
     """Materialises one partition of one asset, whatever is there already."""
     days = AssetGraph(settings).keys(asset)
     if key not in days:
         raise BadInput(f"There is no {key} in this home: days go from {days[0]} to {days[-1]}.")
     with executor(settings) as runner:
-        _materialize(runner, asset, [key])
+        _materialize(runner, asset, [key], config)
 
 
 def _to_do(runner: Executor, asset: str, keys: list[str], forced: Forced) -> list[str]:
@@ -223,9 +229,9 @@ def _stale(runner: Executor, asset: str, keys: list[str]) -> list[str]:
         return staleness.stale(runner.graph, runner.instance, asset, keys) if waited else stale
 
 
-def _materialize(runner: Executor, asset: str, keys: list[str]) -> int | None:
+def _materialize(runner: Executor, asset: str, keys: list[str], config: Mapping[str, Any] | None = None) -> int | None:
     """One run over consecutive keys. Returns the rows it says it wrote."""
-    metadata = runner.materialize(asset, keys).metadata()
+    metadata = runner.materialize(asset, keys, config).metadata()
     counts = [int(metadata[name].value) for name in ("rows_written", "dagster/row_count") if name in metadata]
     return counts[0] if counts else None
 

@@ -1,4 +1,4 @@
-"""Jobs by which a person chooses what serves: a version takes service, or gives it back to the one before it.
+"""Jobs by which a person chooses what serves: a version takes service, or gives it back to the one before it; an audience goes.
 
 What belongs here: the jobs and the form in which their outcome travels. What they do is `found_platform.index.champion`'s.
 """
@@ -11,17 +11,22 @@ from typing import Any
 import dagster as dg
 
 from dagster_defs import locks
-from dagster_defs.graph import PROMPTS, SERVICE, AssetGraph
+from dagster_defs.graph import AUDIENCES, PROMPTS, SERVICE, AssetGraph
 from dagster_defs.materialization import asked_by
 from found_platform import index, registry
-from found_platform.audiences import prompts
+from found_platform.audiences import membership, prompts
 from found_platform.index import champion
 from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication, publication
 from found_platform.privacy.actor import acting
 
-PROMOTE, ROLLBACK, ROLLBACK_INDEX = "promote", "rollback", "rollback_index"
-OPS = {PROMOTE: "take_service", ROLLBACK: "give_service_back", ROLLBACK_INDEX: "point_at_the_earlier_index"}
+PROMOTE, ROLLBACK, ROLLBACK_INDEX, FORGET = "promote", "rollback", "rollback_index", "forget_audience"
+OPS = {
+    PROMOTE: "take_service",
+    ROLLBACK: "give_service_back",
+    ROLLBACK_INDEX: "point_at_the_earlier_index",
+    FORGET: "remove_audience",
+}
 """The one op of each job."""
 
 
@@ -45,6 +50,12 @@ class Promote(dg.Config):
     """Which version: by default the candidate."""
 
     version: str | None = None
+
+
+class Forget(dg.Config):
+    """Which saved audience."""
+
+    audience: str
 
 
 def build(graph: AssetGraph) -> list[dg.JobDefinition]:
@@ -88,4 +99,15 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
     def rollback_index_job() -> None:
         rollback_index()
 
-    return [promote_job, rollback_job, rollback_index_job]
+    @dg.op(name=OPS[FORGET], out=dg.Out(dg.Nothing))
+    def forget(context: dg.OpExecutionContext, config: Forget) -> dg.Output[None]:
+        with acting(asked_by(context.run)), locks.hold(settings, locks.names(graph, "audience_members", [config.audience])):
+            membership.forget(settings, config.audience)
+            context.instance.delete_dynamic_partition(AUDIENCES, config.audience)
+        return dg.Output(None, metadata={"audience": config.audience})
+
+    @dg.job(name=FORGET, description="Removes a saved audience, its members and its partition.")
+    def forget_job() -> None:
+        forget()
+
+    return [promote_job, rollback_job, rollback_index_job, forget_job]

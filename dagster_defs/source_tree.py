@@ -3,8 +3,8 @@
 What belongs here: reading source and following names. Which asset asks and what it is good for is `code_version`'s.
 
 The unit is a definition, not a module, so that a change counts for those alone who can reach it. Where a name cannot be followed
-further (a module that is handed around as a value, a dotted path in a string, a decorator of ours that registers what it decorates,
-a package that loads all that it holds) the whole module counts.
+further (a module that is handed around as a value, a dotted path in a string, a decorator of ours that registers what it decorates)
+the whole module counts; of a package that loads all that it holds, all that is defined there.
 """
 
 import ast
@@ -238,7 +238,8 @@ class Tree:
             elif first in module.imports:
                 yield from self._follow(module.imports[first], rest)
         if ("__path__",) in references.chains:  # a registry that loads whatever modules its package holds
-            yield from ((name, WHOLE) for name in self._paths if name.rpartition(".")[0] == module.name)
+            held = (name for name in self._paths if name.rpartition(".")[0] == module.name)
+            yield from ((name, definition) for name in held for definition in self._module(name).definitions)
         folders = {text for text in references.strings if text in self._folders}
         if ("__name__",) in references.chains and ("resources", "files") in references.chains:  # lists the files beside it
             folders.add(self._paths[module.name].parent.name)

@@ -26,8 +26,11 @@ from filelock import FileLock
 from found_platform import spill
 from found_platform.errors import BadInput
 
-LONG_ROWS = 8192
-"""Rows with lists that a row group holds."""
+LONG_ROWS, SHORT_ROWS = 8192, 131_072
+"""Rows that a row group holds: with lists, and without. A query of one day reads whole groups, and writing one takes memory."""
+
+SMALL_FILE, SMALL_FILES = 32 * 2**20, 32
+"""Bytes of a small file, and how many of those a daily table may have: more are written together, into files of that size."""
 
 FEW_AT_ONCE = {
     "batch_size": 16_384,
@@ -129,18 +132,28 @@ def as_arrow(table: DeltaTable) -> pad.Dataset:
 
 def files(lake: Path, table: str, version: int | None = None) -> list[dict]:
     """The live files of a table: `path` below the table's folder, and `min.COLUMN`, `max.COLUMN` of the columns with statistics."""
-    actions = pa.table(open_table(lake, table, version).get_add_actions(flatten=True)).to_pylist()
+    return _files(open_table(lake, table, version))
+
+
+def _files(about: DeltaTable) -> list[dict]:
+    actions = pa.table(about.get_add_actions(flatten=True)).to_pylist()
     return sorted(({**a, "path": unquote(a["path"])} for a in actions), key=lambda a: a["path"])
 
 
-def scan(lake: Path, table: str, paths: Iterable[str]) -> str:
-    """A DuckDB expression that reads these files of a table; there must be one at least. DuckDB reads Parquet itself about twice as
-    fast as through an Arrow dataset, and opens no file of a day that a filter on the partition column excludes."""
-    about = open_table(lake, table)
+def scan(lake: Path, table: str, paths: Iterable[str], version: int | None = None) -> str:
+    """A DuckDB expression that reads these files of a table; there must be one at least. `version` is the one that they are of.
+
+    DuckDB reads Parquet itself about twice as fast as through an Arrow dataset, and opens no file of a partition that a filter
+    excludes.
+    """
+    return _scan(open_table(lake, table, version), path(lake, table), paths)
+
+
+def _scan(about: DeltaTable, folder: Path, paths: Iterable[str]) -> str:
     fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
+    listed = ", ".join(literal(str(folder / p)) for p in paths)
     types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)
-    listed = ", ".join(literal(str(path(lake, table) / p)) for p in paths)
-    options = [f"hive_partitioning=true, hive_types={{{types}}}"] if types else []
+    options = [f"hive_partitioning=true, hive_types={{{types}}}"] if types else ["hive_partitioning=false"]
     # costs a look at the footer of every file, also of those that a filter excludes
     options += ["union_by_name=true"] if about.metadata().configuration.get(EVOLVED) else []
     return f"read_parquet({', '.join([f'[{listed}]', *options])})"
@@ -152,12 +165,14 @@ HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE"}
 
 def view(con: duckdb.DuckDBPyConnection, name: str, lake: Path, table: str, version: int | None = None) -> None:
     """Makes a table a view of a connection, at a version if given."""
-    live = [f["path"] for f in files(lake, table, version)]
+    about = open_table(lake, table, version)
+    live = [f["path"] for f in _files(about)]
+    schema = pa.schema(about.schema().to_arrow())
     if not live:
-        con.register(name, dataset(lake, table, version).schema.empty_table())
+        con.register(name, schema.empty_table())
         return
-    columns = ", ".join(map(quote, dataset(lake, table, version).schema.names))
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {scan(lake, table, live)}")
+    columns = ", ".join(map(quote, schema.names))
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {_scan(about, path(lake, table), live)}")
 
 
 def read(lake: Path, table: str, where: pad.Expression | None = None, columns: list[str] | None = None) -> pa.Table:
@@ -173,19 +188,27 @@ def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[st
     if exists(lake, table):
         return
     partition_by = list(partition_by)
-    # statistics stay in the log when a row is gone: only times and our own ids may enter it, never what a person is or said
-    indexed = [f.name for f in schema if f.name not in partition_by and (pa.types.is_temporal(f.type) or f.name == "text_id")]
     DeltaTable.create(
         str(path(lake, table)),
         schema=schema,
         mode="ignore",
         partition_by=partition_by,
         configuration={
-            "delta.dataSkippingStatsColumns": ",".join(indexed[:32]),
+            STATISTICS: _with_statistics(schema, partition_by),
             "delta.logRetentionDuration": "interval 7 days",
             "delta.deletedFileRetentionDuration": "interval 7 days",
         },
     )
+
+
+STATISTICS = "delta.dataSkippingStatsColumns"
+
+
+def _with_statistics(schema: pa.Schema, partition_by: Iterable[str]) -> str:
+    """Statistics stay in the log when a row is gone: only times and our own ids may enter it, never what a person is or said."""
+    left_out = set(partition_by)
+    named = [f.name for f in schema if f.name not in left_out and (pa.types.is_temporal(f.type) or f.name == "text_id")]
+    return ",".join(named[:32])
 
 
 def add_columns(lake: Path, table: str, schema: pa.Schema) -> None:
@@ -276,8 +299,7 @@ def _name(kind: DataType) -> str:
 
 
 def _properties(schema: pa.Schema) -> WriterProperties:
-    """Rows with lists are long, and delta-rs holds a row group of them in memory: a million by default."""
-    rows = LONG_ROWS if any(pa.types.is_list(f.type) for f in schema) else None
+    rows = LONG_ROWS if any(pa.types.is_list(f.type) for f in schema) else SHORT_ROWS
     return WriterProperties(max_row_group_size=rows, compression="SNAPPY")  # its default, but not where anything else is said
 
 
@@ -289,24 +311,100 @@ def _turn(lake: Path, table: str) -> FileLock:
 
 
 def replace_days(
-    lake: Path,
-    table: str,
-    data: pa.Table | pa.RecordBatchReader,
-    start: dt.date,
-    end: dt.date,
-    *,
-    schema: pa.Schema,
-    partition_by: Iterable[str] = ("event_date",),
+    lake: Path, table: str, data: pa.Table | pa.RecordBatchReader, start: dt.date, end: dt.date, *, schema: pa.Schema
 ) -> int:
-    """Replaces the days `[start, end)` in one commit and returns the new version."""
+    """Replaces the days `[start, end)` of a daily table in one commit and returns the new version.
+
+    A daily table has the column `event_date` and no partitions: how many files it has follows from how much is in it. Files hold
+    days that follow each other as far as they were written so; their statistics say which.
+    """
+    _unpartition(lake, table)
     predicate = f"event_date >= '{start.isoformat()}' AND event_date < '{end.isoformat()}'"
-    return replace(lake, table, data, schema=schema, partition_by=partition_by, predicate=predicate)
+    version = replace(lake, table, data, schema=schema, predicate=predicate)
+    return _compact(lake, table, schema) or version
+
+
+def create(lake: Path, table: str, schema: pa.Schema) -> int:
+    """Makes a table without rows, where there is none, and returns its version."""
+    with _turn(lake, table):
+        _ensure(lake, table, schema, ())
+        return DeltaTable(str(path(lake, table))).version()
+
+
+def _unpartition(lake: Path, table: str) -> None:
+    """Gives a table that an earlier version of the platform has made, a folder for each day, the layout of `replace_days`.
+
+    Its versions before stay as they are.
+    """
+    if not exists(lake, table) or not DeltaTable(str(path(lake, table))).metadata().partition_columns:
+        return
+    with _turn(lake, table):
+        about = DeltaTable(str(path(lake, table)))
+        if not about.metadata().partition_columns:
+            return  # somebody else did it meanwhile
+        schema = pa.schema(about.schema().to_arrow())
+        con = connect()
+        if live := [f["path"] for f in _files(about)]:  # in the order of their days
+            columns = ", ".join(map(quote, schema.names))
+            data = con.execute(f"SELECT {columns} FROM {_scan(about, path(lake, table), live)}").to_arrow_reader(LONG_ROWS)
+        else:
+            data = schema.empty_table()
+        about.alter.set_table_properties({STATISTICS: _with_statistics(schema, ())})
+        write_deltalake(
+            str(path(lake, table)),
+            data if isinstance(data, pa.Table) else data.cast(schema),
+            mode="overwrite",
+            schema_mode="overwrite",
+            partition_by=[],
+            writer_properties=_properties(schema),
+        )
+
+
+def _compact(lake: Path, table: str, schema: pa.Schema) -> int | None:
+    """Writes small files together where there are many, in one commit, and returns its version; None where there are few."""
+    with _turn(lake, table):
+        about = DeltaTable(str(path(lake, table)))
+        if sum(f["size_bytes"] < SMALL_FILE / 2 for f in _files(about)) <= SMALL_FILES:
+            return None
+        about.optimize.compact(target_size=SMALL_FILE, writer_properties=_properties(schema))
+        return about.version()
+
+
+def days_of_file(file: dict) -> tuple[dt.date, dt.date]:
+    """The first and the last day in a file of a daily table, of those that `files` gives."""
+    if (day := file.get("partition.event_date")) is not None:  # the layout of an earlier version
+        return dt.date.fromisoformat(str(day)), dt.date.fromisoformat(str(day))
+    return file["min.event_date"], file["max.event_date"]
+
+
+def has_days(lake: Path, table: str, start: dt.date, end: dt.date) -> bool:
+    """Whether a daily table may have rows of the days `[start, end)`, by its log alone."""
+    return any(first < end and last >= start for first, last in map(days_of_file, files(lake, table)))
+
+
+def last_day(lake: Path, table: str) -> dt.date | None:
+    """The last day of which a daily table has rows, by its log alone."""
+    return max((days_of_file(file)[1] for file in files(lake, table)), default=None)
+
+
+def day_hashes(lake: Path, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
+    """Row count and row hash of each of the days `[start, end)` of a daily table, as `row_hashes`; none of a day without rows."""
+    con = connect()
+    view(con, "t", lake, table)
+    fields = ", ".join(map(quote, pa.schema(open_table(lake, table).schema().to_arrow()).names))
+    rows = con.execute(
+        f"{_HASHED.format(key='event_date', fields=fields)} WHERE event_date >= ? AND event_date < ? GROUP BY 1", [start, end]
+    )
+    return {k: (n, f"{int(h):016x}") for k, n, h in rows.fetchall()}
+
+
+_HASHED = 'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t'
 
 
 def row_hashes(
     lake: Path, table: str, key: str, where: pad.Expression | None = None, drop: Iterable[str] = ()
 ) -> dict[str, tuple[int, str]]:
-    """Row count and row hash for each value of the partition column `key`.
+    """Row count and row hash for each value of the column `key`.
 
     The hash is a sum over rows, so it does not depend on their order and counts repeats.
     """
@@ -315,9 +413,7 @@ def row_hashes(
     con = connect()
     con.register("t", data.scanner(columns=columns, filter=where, **FEW_AT_ONCE))
     fields = ", ".join(map(quote, columns))
-    rows = con.execute(
-        f'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t GROUP BY 1'
-    ).fetchall()
+    rows = con.execute(f"{_HASHED.format(key=key, fields=fields)} GROUP BY 1").fetchall()
     return {k: (n, f"{int(h):016x}") for k, n, h in rows}
 
 
@@ -341,6 +437,12 @@ def size_by(lake: Path, table: str, key: str) -> dict[str, int]:
     for value, size in zip(actions[f"partition.{key}"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True):
         sizes[str(value)] = sizes.get(str(value), 0) + size
     return sizes
+
+
+def size_of_days(lake: Path, table: str, start: dt.date, end: dt.date) -> int:
+    """Bytes of the live files of a daily table that hold days of `[start, end)`, among others perhaps."""
+    about = files(lake, table)
+    return sum(f["size_bytes"] for f in about for first, last in [days_of_file(f)] if first < end and last >= start)
 
 
 def size(lake: Path, table: str) -> int:

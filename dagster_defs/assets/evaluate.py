@@ -9,20 +9,27 @@ from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
 from found_platform import registry
 from found_platform.evaluation import run as benchmark
-from found_platform.evaluation import scenarios
+from found_platform.evaluation import scenarios, tables
 from found_platform.monitoring import drift, figures
+
+QUICK = "quick"
+"""Name of the configuration of `benchmark_results`."""
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = graph.settings
 
-    @asset(graph, "benchmark_results", kinds={"scikitlearn", "deltalake"})
+    about = "No few-shot heads, fewer splits, no other wordings: a third of the time."
+    quick = dg.Field(bool, default_value=False, description=about)
+
+    @asset(graph, "benchmark_results", kinds={"scikitlearn", "deltalake"}, config={QUICK: quick})
     def benchmark_results(run: AssetRun) -> dg.MaterializeResult:
         """One row a method, task, scenario and metric. Without labels it has no rows, and says why."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         tasks, why = scenarios.load(settings, run.cutoff)
-        written, table = benchmark.run(settings, run.cutoff, version, tasks)
-        results = {"results": dg.MetadataValue.md(benchmark.as_markdown(table))} if tasks else {"why_no_rows": why}
+        extent = benchmark.QUICK if run.config[QUICK] else benchmark.FULL
+        written, table = benchmark.run(settings, run.cutoff, version, tasks, extent)
+        results = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
         return run.written(written, scenarios.RESULTS, metadata={"model_version": version, **results})
 
     @asset(graph, "feature_drift", kinds={"evidently"})

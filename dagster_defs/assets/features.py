@@ -21,7 +21,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         def feature(run: AssetRun) -> dg.MaterializeResult:
             written = write.feature(settings, table, *run.days)
             outcomes = {check: getattr(checks, check)(settings, *run.days)} if check else {}
-            return run.written(written, write.schema(settings, table), outcomes=outcomes, metadata=_described(table, *run.days))
+            return run.written(written, write.schema(settings, table), outcomes=outcomes, display=_described(table, *run.days))
 
         return feature
 

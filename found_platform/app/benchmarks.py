@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """Labels and scenarios, both or neither; `cutoff` is a day, `latest`, or None: that of the published index."""
+    """Labels and scenarios, both or neither; `cutoff` is a day, `latest`, or None: that of the published index.
+
+    `quick` leaves out few-shot heads, other wordings and some of the splits.
+    """
 
     labels: Path | None = None
     scenarios: Path | None = None
     cutoff: str | None = None
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,15 @@ class Results:
     rows: "pa.Table"
 
     def as_dict(self) -> dict[str, Any]:
-        from found_platform.evaluation import run as evaluation
+        from found_platform.evaluation import tables
 
-        return evaluation.as_document(self.rows)
+        return tables.as_document(self.rows)
 
     def grids(self) -> list[tuple[list[str], list[list[str]]]]:
         """Tables for people: for each, its header and its rows; a last row `mean` is one of means."""
-        from found_platform.evaluation import run as evaluation
+        from found_platform.evaluation import tables
 
-        return evaluation.grids(self.rows)
+        return tables.grids(self.rows)
 
     def counts(self) -> list[dict[str, Any]]:
         """For each scenario: its name, its `users` and its `positives`."""
@@ -68,7 +72,7 @@ def run(context: Context, request: Run) -> Results:
     elif not config.simulator and not scenarios.label_files(settings):
         raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     audit.record(settings, "benchmark", question={"cutoff": str(day), "labels": request.labels and request.labels.name})
-    runs.materialize(settings, "benchmark_results", str(day))
+    runs.materialize(settings, "benchmark_results", str(day), {"quick": request.quick})
     rows = lake.read(settings.lake, evaluation.TABLE, pad.field("cutoff") == day)
     if not rows.num_rows:
         raise BadInput(f"There is nothing to compare: {scenarios.load(settings, day)[1]}.")

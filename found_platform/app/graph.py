@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from found_platform.app.context import Context
 from found_platform.app.document import APART
-from found_platform.app.progress import AssetDone, DaysDone, Opened, Working
+from found_platform.app.progress import AssetDone, DaysDone, Opened, Published, Working
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import OWN_ACT, parse_cutoff, parse_day
 from found_platform.errors import BadInput
@@ -104,27 +104,41 @@ def run(context: Context, request: Run) -> Ran:
         import_seconds = timer.seconds
 
     finished: list[AssetDone] = []
+    published = Published("", None, None)
     for event in runs.run(settings, cutoff, force=request.force, prepare=load_libraries):
         if isinstance(event, str):
             context.tell(Working(event))
         else:
             finished.append(AssetDone(**asdict(event)))
             context.tell(finished[-1])
-    version = registry.of_cutoff(settings, str(cutoff))
-    wait = registry.reason_to_wait(settings, version)
+            if event.asset == "user_index":
+                published = _published(settings, config, cutoff)
+                context.tell(published)
     return Ran(
         home=settings.home,
         cutoff=cutoff,
         horizon_days=settings.horizon_days,
         notes=opening.lines,
-        frozen_text_serves=registry.why_frozen_text(settings, str(cutoff)),
+        frozen_text_serves=published.frozen_text_serves,
         seconds={step.asset: step.seconds for step in finished},
         made={step.asset: step.made for step in finished},
         import_seconds=round(import_seconds, 2),
         index=index.live(settings).name,
-        model_version=version,
-        demand=DEMAND if config.simulator else _a_demand(settings, cutoff),
+        model_version=registry.of_cutoff(settings, str(cutoff)),
+        demand=published.demand,
         simulated=config.simulator is not None,
+        waiting=published.waiting,
+    )
+
+
+def _published(settings: Settings, config: "SourceConfig", cutoff: dt.date) -> Published:
+    from found_platform import registry
+
+    version = registry.of_cutoff(settings, str(cutoff))
+    wait = registry.reason_to_wait(settings, version)
+    return Published(
+        demand=DEMAND if config.simulator else _a_demand(settings, cutoff),
+        frozen_text_serves=registry.why_frozen_text(settings, str(cutoff)),
         waiting=f"version {version} of the cutoff {cutoff} is registered; {wait}, and answers look-ups" if wait else None,
     )
 
@@ -204,12 +218,14 @@ def _import_heavy() -> None:
     """Everything slow to import that the graph needs, so that an asset's seconds are its own."""
     import dagster  # noqa: F401
     import evidently.presets  # noqa: F401
-    import feast.infra.offline_stores.ibis  # noqa: F401
     import mlflow.pyfunc  # noqa: F401
     import pymilvus  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import transformers  # noqa: F401
 
+    from found_platform.feature_store import feast_import
+
+    feast_import.load()
     import found_platform.feature_store.delta_store  # noqa: F401
 
 

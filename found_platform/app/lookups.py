@@ -17,7 +17,7 @@ from found_platform.errors import BadInput
 from found_platform.outcomes import Outcome
 
 if TYPE_CHECKING:
-    from found_platform.audiences.lookup import Audience, FoundUser
+    from found_platform.audiences.answer import Audience, FoundUser
 
 __all__ = [
     "OUTPUTS",

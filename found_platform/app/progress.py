@@ -36,6 +36,21 @@ class AssetDone:
 
 
 @dataclass(frozen=True)
+class Published:
+    """Users are published and look-ups answer; what is still to come of the run judges and watches, and nobody waits for it.
+
+    Attributes:
+        demand: one to look up first.
+        frozen_text_serves: why no trained model serves, where none does.
+        waiting: that the version of this cutoff waits behind the champion that answers.
+    """
+
+    demand: str
+    frozen_text_serves: str | None
+    waiting: str | None
+
+
+@dataclass(frozen=True)
 class DaysDone:
     """Days of an asset that a backfill has made so far, of all that it has to make."""
 
@@ -44,7 +59,7 @@ class DaysDone:
     total: int
 
 
-Event = Opened | Working | AssetDone | DaysDone
+Event = Opened | Working | AssetDone | Published | DaysDone
 Listener = Callable[[Event], None]
 
 

@@ -97,10 +97,10 @@ def show(context: Context, request: Show) -> UserPage:
 def _newest(settings: "Settings") -> dt.datetime:
     from found_platform import contract, lake
 
-    days = [f["partition.event_date"] for f in lake.files(settings.lake, "user_tabular")]
-    if not days:
+    last = lake.last_day(settings.lake, "user_tabular")
+    if last is None:
         raise BadInput(f"user_tabular has no rows in {settings.home}: run `found demo` or `found backfill` first.")
-    return contract.snapshot_time(dt.date.fromisoformat(str(max(days))))
+    return contract.snapshot_time(last)
 
 
 def _page(settings: "Settings", user: str, moment: dt.datetime, source: str, row: dict[str, Any]) -> UserPage:

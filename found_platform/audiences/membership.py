@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from found_platform import index, lake
 from found_platform.audiences import lookup, prompts, sizing, specification
-from found_platform.audiences.lookup import Scored
+from found_platform.audiences.answer import Scored
 from found_platform.audiences.specification import Specification
 from found_platform.contract import TIMESTAMP
 from found_platform.errors import BadInput

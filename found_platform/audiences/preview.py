@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from found_platform.audiences import lookup, membership, sizing, specification, understanding
-from found_platform.audiences.lookup import Scored
+from found_platform.audiences.answer import Scored
 from found_platform.audiences.specification import Specification
 from found_platform.outcomes import document
 from found_platform.privacy import audit, keys, vault

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from found_platform.audiences.lookup import Scored
+from found_platform.audiences.answer import Scored
 from found_platform.audiences.specification import Specification
 from found_platform.scoring.heads import OperatingPoint
 

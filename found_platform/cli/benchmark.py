@@ -15,12 +15,13 @@ def run(
     labels: Annotated[Path | None, typer.Option(help="Labels: user_id, scenario, cutoff, label (Parquet or CSV).")] = None,
     scenarios: Annotated[Path | None, typer.Option(help="Scenarios: JSON or YAML.")] = None,
     cutoff: IndexCutoff = None,
+    quick: Annotated[bool, typer.Option("--quick", help="No few-shot heads, three splits, no other wordings.")] = False,
 ) -> None:
     """Run every method on every scenario and print one table."""
     from found_platform.app import benchmarks
 
     with terminal(stderr=True).status("benchmark"):
-        results = ask(benchmarks.run, place.home, benchmarks.Run(labels, scenarios, cutoff))
+        results = ask(benchmarks.run, place.home, benchmarks.Run(labels, scenarios, cutoff, quick))
     if place.as_json:
         print_json(results)
         return

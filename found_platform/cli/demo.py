@@ -16,9 +16,11 @@ from found_platform.cli.tables import print_json, terminal
 
 if TYPE_CHECKING:
     from found_platform.app.graph import Ran
-    from found_platform.app.progress import AssetDone, Event
+    from found_platform.app.progress import AssetDone, Event, Published
 
 AUDIENCE = 10
+
+REST = "\nLook-ups answer from here on. A short benchmark and a look at drift follow; Ctrl-C leaves them for the next run."
 
 
 def run(
@@ -41,12 +43,14 @@ def run(
     """Run the whole graph, from events to an audience."""
     from found_platform.app import graph, lookups
     from found_platform.app.document import as_document
-    from found_platform.app.progress import AssetDone, Opened, Working
+    from found_platform.app.progress import AssetDone, Opened, Published, Working
 
     say = terminal(stderr=place.as_json)
     status = say.status("")
+    answer: lookups.Answer | None = None
 
     def tell(event: "Event") -> None:
+        nonlocal answer
         if isinstance(event, Opened):
             about = f"Source {event.source}, {event.first} to {event.end}; cutoff {event.cutoff}; profile {event.profile}"
             say.print(f"{about}; home {place.home}", soft_wrap=True)
@@ -58,6 +62,16 @@ def run(
         elif isinstance(event, AssetDone):
             status.stop()
             say.print(_line(event), style=None if event.made else "dim")
+        elif isinstance(event, Published):
+            for sentence in _service(event):
+                say.print(sentence, soft_wrap=True)
+            answer = ask(
+                lookups.find, place.home, lookups.Find(lookups.Question(event.demand, anyway=True), lookups.Size(top=AUDIENCE))
+            )
+            if not place.as_json:
+                say.print()
+                show(say, answer)
+                say.print(REST, style="dim", soft_wrap=True)
 
     request = graph.Run(
         source=source,
@@ -73,19 +87,17 @@ def run(
     finally:
         status.stop()
     say.print(f"{len(ran.seconds)} assets in {sum(ran.seconds.values()):.1f} s, and {ran.import_seconds:.1f} s to load libraries")
-    if ran.frozen_text_serves:
-        say.print(f"The frozen-text model serves: {ran.frozen_text_serves}.", soft_wrap=True)
-    if ran.waiting:
-        say.print(f"{ran.waiting[0].upper()}{ran.waiting[1:]}.", soft_wrap=True)
-    look_up = lookups.Find(lookups.Question(ran.demand, anyway=True), lookups.Size(top=AUDIENCE))
-    answer = ask(lookups.find, place.home, look_up)
     if place.as_json:
         print_json({**as_document(ran), "audience": answer})
         return
-    say.print()
-    show(say, answer)
     for line in _next_steps(ran, place.home):
         say.print(line, soft_wrap=True)
+
+
+def _service(published: "Published") -> list[str]:
+    """What a person has to know of the model that answers."""
+    sentences = [f"The frozen-text model serves: {published.frozen_text_serves}."] if published.frozen_text_serves else []
+    return sentences + ([f"{published.waiting[0].upper()}{published.waiting[1:]}."] if published.waiting else [])
 
 
 def _next_steps(ran: "Ran", home: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Scenarios and labels: a file the user gives, or what the simulator knows really happened."""
+"""Scenarios and labels: of the files a person gives, or of the simulator (`simulated`)."""
 
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
@@ -6,49 +6,28 @@
 import datetime as dt
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 
 from found_platform import lake, outcomes
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
-from found_platform.outcomes import RANKS, Outcome
+from found_platform.evaluation import simulated
+from found_platform.evaluation.scenario import MIN_CLASS, Scenario
+from found_platform.outcomes import RANKS
 from found_platform.privacy import keys, user_files
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import simulator
 from found_platform.training_data.training_set import users_seen
-
-MIN_CLASS = 5
-"""Positives, and negatives, that a scenario must have: with fewer, a fifth of the users teaches nothing."""
 
 
 class NoLabels(BadInput):
     """A label file is sound and has nothing about this cutoff."""
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One targeting task: who will do what, in a sentence; labels (N,) 0/1 of `user_keys` over the horizon after the cutoff."""
-
-    name: str
-    demand: str
-    user_keys: list[str]
-    labels: np.ndarray
-    paraphrases: list[str]  # the same demand in other words
-    horizon_days: int = 28  # how far the labels look ahead
-    oracle: np.ndarray | None = None  # (N,) true probabilities, where the source is simulated
-    hard: np.ndarray | None = None  # (N,) bool: behave like positives and will not do it, where the source is simulated
-    outcome: Outcome | None = None  # what is asked, as a person stated it
-    rank: str | None = None  # by chance, affinity or value; None takes what the demand says
 
 
 def label_files(settings: Settings) -> dict[str, str]:
@@ -80,7 +59,7 @@ def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
             return from_files(settings, cutoff, Path(files["labels"]), Path(files["scenarios"])), ""
         except NoLabels as none:
             return [], str(none)
-    if not (settings.truth / "outcomes").exists():
+    if not settings.truth.exists():
         return [], "no labels were given and the source is not simulated: pass --labels and --scenarios to `found benchmark run`"
     end = source_config.of_home(settings).days[1]
     if cutoff + dt.timedelta(days=settings.horizon_days) > end:
@@ -88,7 +67,7 @@ def load(settings: Settings, cutoff: dt.date) -> tuple[list[Scenario], str]:
             [],
             f"the data ends on {end}, less than a horizon of {settings.horizon_days} days after the cutoff {cutoff}",
         )
-    scenarios = _simulated(settings, cutoff)
+    scenarios = simulated.load(settings, cutoff)
     return (
         scenarios,
         "" if scenarios else f"no scenario has {MIN_CLASS} users who do it and {MIN_CLASS} who do not: simulate more users",
@@ -170,43 +149,6 @@ def _scenario(settings: Settings, spec: dict, users: list[str], labels: np.ndarr
     stated = outcomes.parse(spec["outcome"], f"the scenario {name!r}") if spec.get("outcome") else None
     paraphrases = [str(p) for p in spec.get("paraphrases") or []]
     return Scenario(name, spec["demand"], users, labels, paraphrases, days, outcome=stated, rank=rank)
-
-
-def _simulated(settings: Settings, cutoff: dt.date) -> list[Scenario]:
-    """Everybody seen before the cutoff; positive who does it in the scenario's horizon, at most the home's, after it."""
-    secret = keys.home_secret(settings)
-    key = cache(lambda user: keys.user_key(secret, user))
-    con = lake.connect()
-    outcomes = con.read_parquet(str(settings.truth / "outcomes" / "*.parquet"))
-    first = con.execute(
-        "SELECT scenario, user_id, min(CAST(event_time AS DATE)) FROM outcomes WHERE event_time >= ? GROUP BY ALL",
-        [midnight(cutoff)],
-    ).fetchall()
-    del outcomes
-    first_days = {(scenario, key(user)): day for scenario, user, day in first}
-    truth = _oracle(settings, cutoff)
-    probabilities = {(r["scenario"], key(r["user_id"])): (r["probability"], r["hard_negative"]) for r in truth.to_pylist()}
-    users: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
-    scenarios = []
-    for spec in json.loads((settings.truth / "scenarios.json").read_text())["scenarios"]:
-        name = spec["scenario"]
-        end = cutoff + dt.timedelta(days=min(spec["horizon_days"], settings.horizon_days))
-        labels = np.array([first_days.get((name, user), end) < end for user in users], int)
-        if MIN_CLASS <= labels.sum() <= len(users) - MIN_CLASS:
-            chance, hard = (np.array(column) for column in zip(*(probabilities[name, user] for user in users), strict=True))
-            days = (end - cutoff).days
-            scenarios.append(Scenario(name, spec["demand"], users, labels, spec["paraphrases"], days, chance, hard & (labels == 0)))
-    return scenarios
-
-
-def _oracle(settings: Settings, cutoff: dt.date) -> pa.Table:
-    """The true probabilities at a cutoff, computed once and kept in `HOME/truth`."""
-    path = settings.truth / f"oracle-{cutoff}-{settings.horizon_days}.parquet"
-    if not path.exists():
-        simulation = source_config.of_home(settings).simulator
-        assert simulation is not None
-        pq.write_table(simulator.oracle(simulation, cutoff, settings.horizon_days), path)
-    return pq.read_table(path)
 
 
 def as_table(rows: list[dict]) -> pa.Table:

@@ -18,6 +18,7 @@ import yaml
 from found_platform import contract, lake
 from found_platform.contract import FEATURE_SERVICE
 from found_platform.errors import BadInput
+from found_platform.feature_store import feast_import
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ VIEWS = ("behavior_sequence", "search_text", "user_tabular")
 
 def store(settings: Settings, versions: dict[str, int] | None = None) -> "FeatureStore":
     """The home's feature store, over pinned Delta versions where given."""
+    feast_import.load()
     from feast import FeatureStore, RepoConfig
 
     text = (resources.files("feature_repo") / "feature_store.yaml").read_text()
@@ -39,6 +41,7 @@ def store(settings: Settings, versions: dict[str, int] | None = None) -> "Featur
 
 def apply(settings: Settings) -> "FeatureStore":
     """Writes the feature repository's objects into the home's registry. Safe to repeat."""
+    feast_import.load()
     from feature_repo.definitions import build
 
     feast = store(settings)

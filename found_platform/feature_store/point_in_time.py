@@ -124,7 +124,7 @@ class Files:
     def _view(self, con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
         folder, table = self.source.folder, self.source.table
         if paths:
-            query = f"SELECT *, file_index, file_row_number FROM {lake.scan(folder, table, paths)}"
+            query = f"SELECT *, file_index, file_row_number FROM {lake.scan(folder, table, paths, self.source.version)}"
         else:
             con.register(f"{self.name}_schema", lake.dataset(folder, table, self.source.version).schema.empty_table())
             query = f"SELECT *, 0::UBIGINT AS file_index, 0::BIGINT AS file_row_number FROM {self.name}_schema"

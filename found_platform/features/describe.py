@@ -23,12 +23,14 @@ def null_rates(settings: Settings, table: str, start: dt.date, end: dt.date) -> 
 
 
 def events_by_day(settings: Settings, end: dt.date) -> dict[str, dict[dt.date, int]]:
-    """Events of each channel on each of the last days before `end`, from the table's log: no file is opened."""
-    counts = {c: dict.fromkeys(days_between(end - dt.timedelta(days=PLOTTED_DAYS), end), 0) for c in CHANNELS}
-    for file in lake.files(settings.lake, "raw_events"):
-        day = dt.date.fromisoformat(str(file["partition.event_date"]))
-        if day in counts[file["partition.channel"]]:
-            counts[file["partition.channel"]][day] += file["num_records"]
+    """Events of each channel on each of the last days before `end`."""
+    start = end - dt.timedelta(days=PLOTTED_DAYS)
+    counts = {c: dict.fromkeys(days_between(start, end), 0) for c in CHANNELS}
+    con = lake.connect(settings.duckdb_memory)
+    lake.view(con, "t", settings.lake, "raw_events")
+    query = "SELECT channel, event_date, count(*) FROM t WHERE event_date >= ? AND event_date < ? GROUP BY ALL"
+    for channel, day, count in con.execute(query, [start, end]).fetchall():
+        counts[channel][day] = count
     return counts
 
 

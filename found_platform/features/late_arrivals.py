@@ -2,7 +2,8 @@
 
 The version of a snapshot that is known on day v holds the events that had arrived by then, and is created at 00:00 of the day
 after v. Every snapshot has the version of its own day; it has one more for each later day on which events of its past arrived.
-Knowledge is kept by the day, never sooner than the truth. Without late events there is one version, and none of this costs a thing.
+Knowledge is kept by the day, never sooner than the truth. Users without late events have one version, and none of this costs them
+a thing: the tables compute them by themselves.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
@@ -35,15 +36,25 @@ def late_events(events: ir.Table) -> ir.Table:
     return late.filter(late.known_day > late.event_date).distinct()
 
 
-def versions(snapshots: ir.Table, late: ir.Table | None) -> ir.Table:
-    """The snapshots (user_key, day, first_day, ...) with a column `known`, a row a version.
+def late_users(seen: ir.Table, span: ir.Table) -> ir.Table:
+    """user_key of those with events that were not known on their own day, nor by the first day of the span."""
+    late = seen.filter(seen.known_day > seen.event_date)
+    return late.join(span, late.known_day > span.first).select("user_key").distinct()
 
-    Args:
-        late: what `late_events` gives; None where there are none.
-    """
+
+def of(events: ir.Table, users: ir.Table) -> ir.Table:
+    """The rows of these users."""
+    return events.semi_join(users, "user_key")
+
+
+def not_of(events: ir.Table, users: ir.Table) -> ir.Table:
+    """The rows of all other users."""
+    return events.anti_join(users, "user_key")
+
+
+def versions(snapshots: ir.Table, late: ir.Table) -> ir.Table:
+    """The snapshots (user_key, day, first_day, ...) with a column `known`, a row a version. `late` is what `late_events` gives."""
     own = snapshots.mutate(known=snapshots.day)
-    if late is None:
-        return own
     matched = snapshots.join(
         late,
         [
@@ -57,17 +68,20 @@ def versions(snapshots: ir.Table, late: ir.Table | None) -> ir.Table:
     return own.union(matched.select(*snapshots.columns, known=matched.known_day).distinct())
 
 
-def past(snapshots: ir.Table, events: ir.Table, has_late: bool, how: Literal["inner", "left"] = "inner") -> ir.Table:
+def past(snapshots: ir.Table, events: ir.Table, how: Literal["inner", "left"] = "inner") -> ir.Table:
     """The snapshots (user_key, day, first_day, known, ...) beside what their users did in their lookback, as far as was known.
 
     Args:
-        events: user_key, event_date, and known_day where it can differ; any row a user and day.
-        has_late: False where every event was known on its own day.
+        events: user_key, event_date and known_day; any row a user and day.
         how: `left` keeps a snapshot without any, with nulls.
     """
-    by_then = [events.known_day <= snapshots.known] if has_late else []
-    in_lookback = [events.event_date >= snapshots.first_day, events.event_date <= snapshots.day]
-    return snapshots.join(events, [snapshots.user_key == events.user_key, *in_lookback, *by_then], how=how, rname="past_{name}")
+    conditions = [
+        snapshots.user_key == events.user_key,
+        events.event_date >= snapshots.first_day,
+        events.event_date <= snapshots.day,
+        events.known_day <= snapshots.known,
+    ]
+    return snapshots.join(events, conditions, how=how, rname="past_{name}")
 
 
 def created(known_day: ir.DateColumn) -> ir.TimestampColumn:

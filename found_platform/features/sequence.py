@@ -1,7 +1,9 @@
 """`behavior_sequence` and `search_text`: the last N events of every user active on a day, as parallel lists.
 
-The last-N form (sort an array of structs, take its tail) compiles for DuckDB and for Spark. Structs sort field by field, time
-first, so events of equal time have one order wherever they are stored.
+A user's events are sorted once, and each active day has a slice of them: from where its lookback begins, or the last N, up to where
+it ends. Only where events arrived late, and only for their users, each version of a day has a list of its own: what was known by
+then. Structs sort field by field, time first, so events of equal time have one order wherever they are stored; sorting an array of
+structs and slicing it compile for DuckDB and for Spark.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
@@ -11,58 +13,103 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, SEARCH
-from found_platform.features.late_arrivals import brought_back, created, known_day, late_events, past, versions
+from found_platform.features.late_arrivals import (
+    brought_back,
+    created,
+    known_day,
+    late_events,
+    not_of,
+    of,
+    past,
+    versions,
+)
 
 
-def behavior_sequence(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
+def behavior_sequence(events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None) -> ir.Table:
     """One row a day, user with any event but searches and returns that day, and version; lists oldest first, at most `length` long.
 
     Args:
-        events: raw events.
+        events: raw events of the lookbacks of all `days`.
         days: columns day, first_day (start of the lookback), event_timestamp.
         length: N.
-        has_late: False where every event was known on its own day, or by the first of the days.
+        lookback: days.
+        late: user_key of the users with events that were not known on their own day, nor by the first of the days; None where
+            there are none.
     """
-    last = _last_events(events.filter(events.channel != SEARCH, ~brought_back(events)), days, length, has_late)
-    return last.select(
-        *KEYS,
-        text_ids=last.s.map(lambda e: e.text_id),
-        times=last.s.map(lambda e: e.time),
-        channels=last.s.map(lambda e: e.channel),
-        amount_buckets=last.s.map(lambda e: e.amount_bucket),
-        exposures=last.s.map(lambda e: e.exposure),
-    )
+    columns = ("text_id", "time", "channel", "amount_bucket", "exposure")
+    last = _last_events(events.filter(events.channel != SEARCH, ~brought_back(events)), days, length, lookback, late, columns)
+    return last.rename(text_ids="text_id", times="time", channels="channel", amount_buckets="amount_bucket", exposures="exposure")
 
 
-def search_text(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
+def search_text(events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None) -> ir.Table:
     """One row a day, user with a search that day, and version; lists oldest first, at most `length` long. Arguments as above."""
-    last = _last_events(events.filter(events.channel == SEARCH), days, length, has_late)
-    return last.select(*KEYS, search_text_ids=last.s.map(lambda e: e.text_id), search_times=last.s.map(lambda e: e.time))
+    last = _last_events(events.filter(events.channel == SEARCH), days, length, lookback, late, ("text_id", "time"))
+    return last.rename(search_text_ids="text_id", search_times="time")
 
 
 KEYS = ("event_date", "user_key", "event_timestamp", "created_timestamp")
 
 
-def _last_events(events: ir.Table, days: ir.Table, length: int, has_late: bool) -> ir.Table:
+def _last_events(
+    events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None, columns: tuple[str, ...]
+) -> ir.Table:
+    """KEYS, and a list for each of these columns of the events."""
+    if late is None:
+        return _slices(events, days, length, lookback, columns)
+    prompt, other = (
+        _slices(not_of(events, late), days, length, lookback, columns),
+        _by_version(of(events, late), days, length, columns),
+    )
+    return prompt.union(other.select(*prompt.columns).cast(prompt.schema()))
+
+
+def _slices(events: ir.Table, days: ir.Table, length: int, lookback: int, columns: tuple[str, ...]) -> ir.Table:
+    """Of users whose events were all known on their own day: a slice of the user's events for each active day."""
+    listed = events.select("user_key", event=_event(events)).group_by("user_key").agg(s=lambda t: t.event.collect())
+    listed = listed.mutate(s=listed.s.sort())
+    # once a user, not once a row
+    listed = listed.select("user_key", **{c: listed.s.map(lambda e, c=c: e[c]) for c in columns})
+    counts = events.group_by("user_key", "event_date").agg(n=events.count())
+    counts = counts.mutate(number=counts.event_date.epoch_days())
+    so_far = ibis.window(group_by="user_key", order_by="number", preceding=None, following=0)
+    in_lookback = ibis.range_window(group_by="user_key", order_by="number", preceding=lookback - 1, following=0)
+    ends = counts.select("user_key", "event_date", end=counts.n.sum().over(so_far), some=counts.n.sum().over(in_lookback))
+    ends = ends.join(days, ends.event_date == days.day)
+    rows = ends.join(listed, "user_key")
+    start = rows.end - ibis.least(rows.some, length)
+    return rows.select(
+        "event_date",
+        "user_key",
+        "event_timestamp",
+        created_timestamp=rows.event_timestamp,
+        **{c: rows[c][start : rows.end] for c in columns},
+    )
+
+
+def _by_version(events: ir.Table, days: ir.Table, length: int, columns: tuple[str, ...]) -> ir.Table:
+    """Of any users: a list for each active day and version."""
     active = events.semi_join(days, events.event_date == days.day).select("user_key", "event_date").distinct()
     snapshots = active.join(days, active.event_date == days.day).select("user_key", "day", "first_day", "event_timestamp")
-    snapshots = versions(snapshots, late_events(events) if has_late else None)
+    snapshots = versions(snapshots, late_events(events))
     events_again = events.view()
-    history = past(snapshots, events_again.mutate(known_day=known_day(events_again)) if has_late else events_again, has_late)
-    event = ibis.struct(
-        {
-            # truncated first: the cast of a fraction of a second would round it up, into the future
-            "time": history.event_time.truncate("s").epoch_seconds().cast("int64") * 1_000_000 + history.event_time.microsecond(),
-            "text_id": history.text_id,
-            "channel": history.channel.cases(*((c, i) for i, c in enumerate(CHANNELS)), else_=-1).cast("int64"),
-            "amount_bucket": (history.amount.abs() + 1).log2().floor().cast("int64").fill_null(-1),
-            "exposure": history.exposure.cast("int64"),
-        }
-    )
-    history = history.select("user_key", "day", "event_timestamp", "known", "event_date", event=event)
+    history = past(snapshots, events_again.mutate(known_day=known_day(events_again)))
+    history = history.select("user_key", "day", "event_timestamp", "known", "event_date", event=_event(history))
     grouped = history.group_by("user_key", "day", "event_timestamp", "known").agg(
         s=history.event.collect(), newest=history.event_date.max()
     )
-    if has_late:  # active that day as far as was known
-        grouped = grouped.filter(grouped.newest == grouped.day)
-    return grouped.mutate(s=grouped.s.sort()[-length:], created_timestamp=created(grouped.known)).rename(event_date="day")
+    grouped = grouped.filter(grouped.newest == grouped.day)  # active that day as far as was known
+    last = grouped.mutate(s=grouped.s.sort()[-length:], created_timestamp=created(grouped.known)).rename(event_date="day")
+    return last.select(*KEYS, **{c: last.s.map(lambda e, c=c: e[c]) for c in columns})
+
+
+def _event(events: ir.Table) -> ir.StructValue:
+    return ibis.struct(
+        {
+            # truncated first: the cast of a fraction of a second would round it up, into the future
+            "time": events.event_time.truncate("s").epoch_seconds().cast("int64") * 1_000_000 + events.event_time.microsecond(),
+            "text_id": events.text_id,
+            "channel": events.channel.cases(*((c, i) for i, c in enumerate(CHANNELS)), else_=-1).cast("int64"),
+            "amount_bucket": (events.amount.abs() + 1).log2().floor().cast("int64").fill_null(-1),
+            "exposure": events.exposure.cast("int64"),
+        }
+    )

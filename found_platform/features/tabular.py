@@ -1,22 +1,38 @@
 """`user_tabular`: for every user seen so far, on every day, the activity aggregates and the profile attributes known by then.
 
 It has a row for the silent too: recency and "the last 7 days" change for those who stay away.
+
+Between two days on which something enters or leaves one of a user's windows, nothing changes but the ages. So what enters and
+leaves is summed up along a user's days of change, and each state holds until the next one: no day is joined with its lookback.
+Only where events arrived late, and only for their users, each version of a day is computed from what was known by then
+(`tabular_versions`).
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+# pyright: reportReturnType=false
 # (an Ibis column's type is known only at run time)
 
 import datetime
+import functools
+import operator
+from collections.abc import Iterable
 
 import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.features.late_arrivals import brought_back, created, known_day, past, versions
+from found_platform.features.late_arrivals import brought_back, not_of, of
+from found_platform.features.tabular_versions import DIVERSITY, DIVERSITY_DAYS, versions_of
 
 
 def user_tabular(
-    events: ir.Table, user_days: ir.Table, profile: ir.Table | None, days: ir.Table, first: datetime.date, has_late: bool
+    events: ir.Table,
+    user_days: ir.Table,
+    profile: ir.Table | None,
+    days: ir.Table,
+    span: ir.Table,
+    lookback: int,
+    late: ir.Table | None,
 ) -> ir.Table:
     """One row a day, user known by then, and version.
 
@@ -25,111 +41,189 @@ def user_tabular(
         user_days: who has events of which day, of all days there are.
         profile: raw profile rows (user_key, as_of, attributes) or None; `as_of` null means known for ever.
         days: columns day, first_day (start of the lookback), event_timestamp.
-        first: the first of the days.
-        has_late: False where every event was known on its own day, or by the first of the days.
+        span: one row, the columns first and last: the first and the last of the days.
+        lookback: days.
+        late: user_key of the users with events that were not known on their own day, nor by the first of the days; None where
+            there are none.
     """
-    if has_late:
-        events = events.mutate(known_day=known_day(events))
-    snapshots = _snapshots(user_days, days, has_late)
-    history = _joined(snapshots, _daily(events, has_late), has_late)
-    age = history.day.delta(history.event_date, unit="day")  # null without an event in the lookback
-    active = history.n > 0
-
-    def within(value: ir.NumericColumn, window: int) -> ir.Scalar:
-        return value.sum(where=age < window).fill_null(0)
-
-    active_days = history.n.count(where=active)
-    windows = {f"events_{w}d": within(history.n, w).cast("int64") for w in WINDOWS}
-    windows |= {f"amount_{w}d": within(history.amount, w).round(2) for w in WINDOWS}
-    windows |= {f"active_days_{w}d": history.n.count(where=active & (age < w)) for w in WINDOWS}
-    windows |= {f"{c}_{w}d": within(history[c], w).cast("int64") for c in CHANNELS for w in WINDOWS}
-    activity = history.group_by(*KEYS).agg(
-        **windows,
-        events_lookback=history.n.sum().fill_null(0).cast("int64"),
-        active_days_lookback=active_days,
-        mean_gap_lookback=((age.max(where=active) - age.min(where=active)) / (active_days - 1).nullif(0)).cast("float64"),
-        days_since_last=age.min(where=active),
-        **{f"days_since_last_{c}": age.min(where=history[c] > 0) for c in CHANNELS},
-        days_since_first=history.day.delta(history.first_seen, unit="day").max(),
-    )
-    recent = events.filter(events.event_date > first - datetime.timedelta(days=DIVERSITY_DAYS))
-    diversity = _diversity(snapshots, recent, has_late)
-    activity = activity.left_join(diversity, KEYS).drop(*(f"{k}_right" for k in KEYS))
-    activity = activity.mutate(
-        created_timestamp=created(activity.known), **{DIVERSITY: activity[DIVERSITY].fill_null(0).cast("int64")}
-    )
+    if late is None:
+        activity = _activity(events, user_days, days, span, lookback)
+    else:
+        prompt = _activity(not_of(events, late), not_of(user_days, late), days, span, lookback)
+        other = versions_of(of(events, late), of(user_days, late), days)
+        activity = prompt.union(other.select(*prompt.columns).cast(prompt.schema()))
     if profile is not None:
-        activity = _with_profile(activity, snapshots, profile)
-    return activity.drop("known").rename(event_date="day")
+        activity = _with_profile(activity, profile)
+    return activity
 
 
-KEYS = ("user_key", "day", "event_timestamp", "known")
-DIVERSITY_DAYS = 28
-DIVERSITY = f"categories_{DIVERSITY_DAYS}d"
+EXACT = "decimal(38, 6)"
+"""Amounts are summed up exactly: what has entered a window and left it again leaves nothing behind."""
+
+LOOKBACK, ENTERED, CATEGORIES = "left_lookback", "entered", "categories"
+LEFT = {window: f"left_{window}d" for window in WINDOWS}
+CHANGED = (ENTERED, *LEFT.values(), LOOKBACK, CATEGORIES)
+"""What a change counts: active days that began, those that left each window, and categories that came or went."""
 
 
-def _snapshots(user_days: ir.Table, days: ir.Table, has_late: bool) -> ir.Table:
-    """user_key, day, first_day, event_timestamp, known, first_seen: who was seen by each day, as was known in each version."""
-    if not has_late:
-        seen = user_days.group_by("user_key").agg(first_seen=user_days.event_date.min())
-        grid = seen.join(days, seen.first_seen <= days.day)
-        return versions(grid.select("user_key", "day", "first_day", "event_timestamp", "first_seen"), None)
-    seen = user_days.group_by("user_key", "known_day").agg(first_seen=user_days.event_date.min())
-    before = ibis.window(group_by="user_key", order_by="known_day", preceding=(None, 1))
-    seen = seen.mutate(so_far=seen.first_seen.min().over(before))
-    seen = seen.filter(seen.so_far.isnull() | (seen.first_seen < seen.so_far)).drop("so_far")
-    users = seen.select("user_key").distinct().cross_join(days)
-    # an event from before the lookback that arrives late still tells when a user was first seen
-    ever = users.mutate(asked_from=users.first_day, first_day=ibis.date("0001-01-01"))
-    grid = versions(ever, user_days.filter(user_days.known_day > user_days.event_date))
-    first = seen.view()
-    joined = grid.join(
-        first,
-        [
-            grid.user_key == first.user_key,
-            first.known_day <= grid.known,
-            first.first_seen <= grid.day,
-        ],
-        rname="s_{name}",
+def _activity(events: ir.Table, user_days: ir.Table, days: ir.Table, span: ir.Table, lookback: int) -> ir.Table:
+    """Of users whose events were all known on their own day: event_date, user_key, the two times, and the activity features."""
+    users = user_days.group_by("user_key").agg(first_seen=user_days.event_date.min())
+    users = users.mutate(user=ibis.row_number().over(order_by="user_key"))  # joined and sorted faster than keys
+    own = events.filter(~events.exposure, ~brought_back(events))
+    daily = _daily(own, users)
+    changes = _changes(daily, own, users, lookback)
+    changes = changes.join(span, changes.day <= span.last)
+    # those before the days asked for happened before them all, whenever that was
+    changes = changes.mutate(day=ibis.greatest(changes.day, changes.first))
+    states = _windows(_states(changes), daily).join(users, "user")
+    return _rows(states, days, lookback)
+
+
+def _daily(own: ir.Table, users: ir.Table) -> ir.Table:
+    """A row for each user's active day, numbered from 1 on, with what the user did until its end."""
+    of_day = own.group_by("user_key", "event_date").agg(
+        events=own.count(),
+        amount=own.amount.cast(EXACT).sum().fill_null(0).cast(EXACT),
+        **{c: (own.channel == c).sum() for c in CHANNELS},
     )
-    keys = ["user_key", "day", "asked_from", "event_timestamp", "known"]
-    return joined.group_by(*keys).agg(first_seen=joined.first_seen.min()).rename(first_day="asked_from")
-
-
-def _daily(events: ir.Table, has_late: bool) -> ir.Table:
-    """What each user did on each day, by the day it was known where that can differ."""
-    own = ~events.exposure & ~brought_back(events)
-    return events.group_by("user_key", "event_date", *(["known_day"] if has_late else [])).agg(
-        n=own.sum(),
-        amount=events.amount.sum(where=own),
-        **{channel: (own & (events.channel == channel)).sum() for channel in CHANNELS},
+    of_day = of_day.join(users, "user_key").select("user", "event_date", "events", "amount", *CHANNELS)
+    along = {"group_by": "user", "order_by": "event_date"}
+    so_far = ibis.window(**along, preceding=None, following=0)
+    return of_day.select(
+        "user",
+        "event_date",
+        "events",
+        number=ibis.row_number().over(**along) + 1,
+        amount=of_day.amount.sum().over(so_far),
+        **{c: of_day[c].sum().over(so_far) for c in CHANNELS},
+        **{f"last_{c}": ibis.ifelse(of_day[c] > 0, of_day.event_date, ibis.null("date")).max().over(so_far) for c in CHANNELS},
     )
 
 
-def _joined(snapshots: ir.Table, daily: ir.Table, has_late: bool) -> ir.Table:
-    """A row a snapshot and day of its lookback with events, as far as was known; one with nulls for a snapshot without any."""
-    history = past(snapshots, daily, has_late, how="left")
-    if not has_late:
-        return history
-    summed = {c: history[c].sum() for c in ("n", "amount", *CHANNELS)}
-    return history.group_by(*KEYS, "first_seen", "event_date").agg(**summed)
+def _changes(daily: ir.Table, own: ir.Table, users: ir.Table, lookback: int) -> ir.Table:
+    """user, day and what changes on it, see CHANGED: days begin, and leave each window; categories come, and go."""
+
+    def change(table: ir.Table, after: int, name: str, value: int) -> ir.Table:
+        counts = {c: ibis.literal(value if c == name else 0, "int32") for c in CHANGED}
+        return table.select("user", day=table.event_date + ibis.interval(days=after), **counts)
+
+    recent = min(DIVERSITY_DAYS, lookback)
+    of_category = own.filter(own.category.notnull()).select("user_key", "category", "event_date").distinct()
+    of_category = of_category.join(users, "user_key").select("user", "category", "event_date")
+    day, along = of_category.event_date, ibis.window(group_by=("user", "category"), order_by="event_date")
+    spells = of_category.mutate(
+        since_last=day.delta(day.lag().over(along), unit="day"), to_next=day.lead().over(along).delta(day, unit="day")
+    )
+    parts = [
+        change(daily, 0, ENTERED, 1),
+        *(change(daily, min(window, lookback), name, 1) for window, name in LEFT.items()),
+        change(daily, lookback, LOOKBACK, 1),
+        # a category counts from a day on which it occurs until it has not for a while
+        change(spells.filter(spells.since_last.isnull() | (spells.since_last >= recent)), 0, CATEGORIES, 1),
+        change(spells.filter(spells.to_next.isnull() | (spells.to_next >= recent)), recent, CATEGORIES, -1),
+        change(users.select("user", event_date="first_seen"), 0, "", 0),
+    ]
+    return ibis.union(*parts)
 
 
-def _diversity(snapshots: ir.Table, events: ir.Table, has_late: bool) -> ir.Table:
-    """How many categories the user's own events of the last days had."""
-    own = events.filter(~events.exposure, ~brought_back(events), events.category.notnull())
-    history = past(snapshots, own, has_late)
-    recent = history.filter(history.day.delta(history.event_date, unit="day") < DIVERSITY_DAYS)
-    categories = recent.select(*KEYS, "category").distinct()
-    return categories.group_by(*KEYS).agg(**{DIVERSITY: categories.category.count()})
+def _states(changes: ir.Table) -> ir.Table:
+    """user, the days `[since, until)` of each state between two changes, and CHANGED so far."""
+    of_day = changes.group_by("user", "day").agg(
+        last_day=changes["last"].max(), **{c: changes[c].sum().cast("int32") for c in CHANGED}
+    )
+    along = {"group_by": "user", "order_by": "day"}
+    so_far = ibis.window(**along, preceding=None, following=0)
+    return of_day.select(
+        "user",
+        since=of_day.day,
+        until=of_day.day.lead().over(**along).fill_null(of_day.last_day + ibis.interval(days=1)),
+        **{c: of_day[c].sum().over(so_far) for c in CHANGED},
+    )
 
 
-def _with_profile(activity: ir.Table, snapshots: ir.Table, profile: ir.Table) -> ir.Table:
+def _windows(states: ir.Table, daily: ir.Table) -> ir.Table:
+    """The states with the features of their windows: what the user did until now, less what was done until the window began."""
+    totals = ("amount", *CHANNELS)
+    now = daily.select(
+        "user",
+        number="number",
+        last_own="event_date",
+        **{f"now_{c}": daily[c] for c in totals},
+        **{f"last_{c}": daily[f"last_{c}"] for c in CHANNELS},
+    )
+    rows = states.left_join(now, [states.user == now.user, states[ENTERED] == now.number]).drop("user_right", "number")
+    for window, left in LEFT.items():
+        gone = daily.select("user", "number", **{f"{c}_gone": daily[c] for c in totals})
+        rows = rows.left_join(gone, [rows.user == gone.user, rows[left] == gone.number])
+        within = {f"{c}_{window}d": rows[f"now_{c}"].fill_null(0) - rows[f"{c}_gone"].fill_null(0) for c in totals}
+        within[f"active_days_{window}d"] = rows[ENTERED] - rows[left]
+        rows = rows.mutate(**within).drop("user_right", "number", *(f"{c}_gone" for c in totals))
+    oldest = daily.select("user", "number", first_own="event_date", until_then=_all(daily, CHANNELS) - daily.events)
+    rows = rows.left_join(oldest, [rows.user == oldest.user, rows[LOOKBACK] + 1 == oldest.number])
+    active = rows[ENTERED] - rows[LOOKBACK]
+    return rows.mutate(
+        events_lookback=ibis.ifelse(active > 0, _all(rows, [f"now_{c}" for c in CHANNELS]) - rows.until_then, 0),
+        active_days_lookback=active,
+        mean_gap_lookback=ibis.ifelse(
+            active > 1, rows.last_own.delta(rows.first_own, unit="day") / (active - 1), ibis.null("float64")
+        ),
+    )
+
+
+def _all(table: ir.Table, columns: Iterable[str]) -> ir.NumericColumn:
+    return functools.reduce(operator.add, (table[c] for c in columns))
+
+
+def _rows(states: ir.Table, days: ir.Table, lookback: int) -> ir.Table:
+    """A row for each of the days of each state."""
+    each = ibis.range(states.since.epoch_days(), states.until.epoch_days()).unnest()
+    rows = states.mutate(number=each).join(days.mutate(number=days.day.epoch_days()), "number")
+
+    def age(day: ir.DateColumn) -> ir.IntegerColumn:
+        return rows.day.delta(day, unit="day")
+
+    def recency(day: ir.DateColumn) -> ir.IntegerColumn:
+        return ibis.ifelse(age(day) < lookback, age(day), ibis.null("int64"))
+
+    counted = (
+        *(f"active_days_{w}d" for w in WINDOWS),
+        *(f"{c}_{w}d" for c in CHANNELS for w in WINDOWS),
+        "events_lookback",
+        "active_days_lookback",
+    )
+    return rows.select(
+        "user_key",
+        "event_timestamp",
+        event_date=rows.day,
+        created_timestamp=rows.event_timestamp,
+        **{c: rows[c].cast("int64") for c in counted},
+        **{f"events_{w}d": _all(rows, [f"{c}_{w}d" for c in CHANNELS]).cast("int64") for w in WINDOWS},
+        **{f"amount_{w}d": rows[f"amount_{w}d"].cast("float64").round(2) for w in WINDOWS},
+        **{DIVERSITY: rows[CATEGORIES].cast("int64")},
+        mean_gap_lookback=rows.mean_gap_lookback.cast("float64"),
+        days_since_last=recency(rows.last_own),
+        **{f"days_since_last_{c}": recency(rows[f"last_{c}"]) for c in CHANNELS},
+        days_since_first=age(rows.first_seen),
+    )
+
+
+def _with_profile(activity: ir.Table, profile: ir.Table) -> ir.Table:
+    """Each row with the attributes of the newest profile row that was known before the day was over."""
     attributes = [c for c in profile.columns if c not in ("user_key", "fold", "as_of")]
-    spine = snapshots.select("user_key", "day", "event_timestamp").distinct()
-    candidates = spine.inner_join(profile, ["user_key", profile.as_of.isnull() | (profile.as_of < spine.event_timestamp)])
-    newest = candidates.mutate(
-        newest=ibis.row_number().over(group_by=("user_key", "day"), order_by=candidates.as_of.desc(nulls_first=False))
-    ).filter(lambda t: t["newest"] == 0)
-    newest = newest.select("user_key", "day", *attributes)
-    return activity.left_join(newest, ["user_key", "day"]).drop("user_key_right", "day_right")
+    since = profile.as_of.date().fill_null(datetime.date(1, 1, 1))
+    newest = profile.mutate(
+        since=since,
+        order=ibis.row_number().over(group_by=("user_key", since), order_by=profile.as_of.desc(nulls_first=False)),
+    ).filter(lambda t: t["order"] == 0)
+    until = newest.since.lead().over(ibis.window(group_by="user_key", order_by="since"))
+    spells = newest.select("user_key", "since", *attributes, until=until.fill_null(datetime.date(9999, 12, 31)))
+    joined = activity.left_join(
+        spells,
+        [
+            activity.user_key == spells.user_key,
+            spells.since <= activity.event_date,
+            activity.event_date < spells.until,
+        ],
+    )
+    return joined.drop("user_key_right", "since", "until")

@@ -31,7 +31,7 @@ from found_platform.training_data import text_vectors
 if TYPE_CHECKING:
     from models.saved import Model
 
-FORMAT = 3
+FORMAT = 4
 """Of the files. A snapshot in another format is written anew."""
 
 TRIES = 3
@@ -108,6 +108,8 @@ def _save_states(partial: Path, states: States) -> dict[str, Any]:
             "texts": ground.texts,
             "kinds": list(ground.kinds),
             "payment_methods": ground.payment_methods,
+            "statuses": ground.statuses,
+            "numbers": ground.numbers,
             "attributes": ground.attributes,
             "returns": ground.returns,
         },
@@ -232,6 +234,8 @@ class Snapshot(States):
             vectors=self._arrays["ground_vectors"],
             centre=self._arrays["ground_centre"],
             payment_methods=about["payment_methods"],
+            statuses=about["statuses"],
+            numbers=about["numbers"],
             attributes=about["attributes"],
             returns=about["returns"],
         )

@@ -110,7 +110,7 @@ class Statement(_Part):
 
 class Among(_Part):
     """Of whom it is asked: users whom the filter `where` selects, and who `did` (or if `negated`, did not) an act in the last
-    `last_days` days.
+    `last_days` days: at least `times`, on at least so many `days`, or for a `total` of at least so much; without these, at all.
 
     The filter is in the language of look-ups, see docs/targeting.md. Both hold at every past moment that is learned from;
     where the filter selects too few to learn from, others teach too.
@@ -119,6 +119,9 @@ class Among(_Part):
     where: str | None = None
     did: Act | None = None
     last_days: int | None = Field(default=None, ge=1)
+    times: int | None = Field(default=None, ge=1)
+    days: int | None = Field(default=None, ge=1)
+    total: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     negated: bool = False
 
     @model_validator(mode="after")
@@ -127,6 +130,13 @@ class Among(_Part):
             raise ValueError("`did` and `last_days` belong together: what was done, and in how many days before")
         if self.negated and self.did is None:
             raise ValueError("`negated` says that something was not done: say what, by `did`")
+        measures = [name for name in ("times", "days", "total") if getattr(self, name) is not None]
+        if measures and self.did is None:
+            raise ValueError(f"`{measures[0]}` says how much of something was done: say what, by `did`")
+        if len(measures) > 1:
+            raise ValueError(f"{' and '.join(measures)} are two measures: keep one")
+        if self.days is not None and self.last_days is not None and self.days > self.last_days:
+            raise ValueError(f"{self.days} days on which it was done do not fit into {self.last_days} days")
         return self
 
 
@@ -174,6 +184,11 @@ class Outcome(_Part):
         """Whether texts can tell who is nearer to it: phrases name something that is to be done, and kept."""
         first = self.will[0]
         return bool(first.do.about) and not first.negated and not first.do.returned
+
+    @property
+    def is_about_goods(self) -> bool:
+        """Whether it is one statement that phrases name the goods of: other phrases could stand there."""
+        return len(self.will) == 1 and bool(self.will[0].do.about)
 
     @property
     def is_plain(self) -> bool:

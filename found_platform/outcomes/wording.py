@@ -1,7 +1,7 @@
 """An outcome in one plain sentence, for whoever asked and for provenance."""
 
 from found_platform.channels import channels
-from found_platform.outcomes.outcome import Act, Outcome, Statement
+from found_platform.outcomes.outcome import Act, Among, Outcome, Statement
 
 MORE = {"times": "more often", "days": "on more days", "total": "for more in total"}
 LESS = {"times": "less often", "days": "on fewer days", "total": "for less in total"}
@@ -14,7 +14,8 @@ def describe(outcome: Outcome, horizon_days: int) -> str:
     among = []
     if outcome.among.did is not None:
         verb = "did not " if outcome.among.negated else ""
-        among.append(f"those who {verb}{_act(outcome.among.did, past=not verb)} in the last {outcome.among.last_days} days")
+        done = f"{_act(outcome.among.did, past=not verb)}{_much(outcome.among)}"
+        among.append(f"those who {verb}{done} in the last {outcome.among.last_days} days")
     if outcome.among.where:
         among.append(f"users with {outcome.among.where}")
     whom = f", among {' and '.join(among)}" if among else ""
@@ -28,14 +29,8 @@ def describe(outcome: Outcome, horizon_days: int) -> str:
 
 def _statement(statement: Statement) -> str:
     verb = "will not" if statement.negated else "will"
-    much = ""
-    if statement.times is not None:
-        much = f" at least {statement.times} times"
-    elif statement.days is not None:
-        much = f" on at least {statement.days} days"
-    elif statement.total is not None:
-        much = f" for at least {in_full(statement.total)} in total"
-    elif statement.share is not None:
+    much = _much(statement)
+    if statement.share is not None:
         much = f" as at least {statement.share:.0%} of what they do"
     elif statement.more_than_before is not None:
         much = f" {MORE[statement.more_than_before]} than in as many days before"
@@ -43,6 +38,17 @@ def _statement(statement: Statement) -> str:
         much = f" {LESS[statement.less_than_before]} than in as many days before"
     history = {"first": " for the first time", "again": " again", None: ""}[statement.history]
     return f"{verb} {_act(statement.do)}{much}{history}"
+
+
+def _much(measured: Statement | Among) -> str:
+    """How much of an act."""
+    if measured.times is not None:
+        return f" at least {measured.times} times"
+    if measured.days is not None:
+        return f" on at least {measured.days} days"
+    if measured.total is not None:
+        return f" for at least {in_full(measured.total)} in total"
+    return ""
 
 
 def _act(act: Act, past: bool = False) -> str:

@@ -25,15 +25,15 @@ class UserTable:
     list_of_keys: bool = False
 
 
-DAY, CUTOFF = ("event_date",), ("cutoff",)
+CUTOFF = ("cutoff",)
 
 USER_TABLES: tuple[UserTable, ...] = (
-    UserTable("raw_events", ("event_date", "channel")),
-    UserTable("user_days", DAY),
+    UserTable("raw_events"),
+    UserTable("user_days"),
     UserTable("raw_profile"),
-    UserTable("behavior_sequence", DAY),
-    UserTable("search_text", DAY),
-    UserTable("user_tabular", DAY),
+    UserTable("behavior_sequence"),
+    UserTable("search_text"),
+    UserTable("user_tabular"),
     UserTable("training_set", CUTOFF),
     UserTable("user_text_pairs", CUTOFF),
     UserTable("user_embeddings", ("model_version", "as_of")),

@@ -16,7 +16,8 @@ from found_platform.rewriting.language import Language
 class Before:
     """What the users who are meant did in the last `days` days: `clause` says it, or nothing does. None is the demand's horizon.
 
-    Where no clause says it, it is what they will do or no longer do; with `is_anything`, any act.
+    Where no clause says it, it is what they will do or no longer do; with `is_anything`, any act. It was done at least `times`, or
+    on at least `on_days`; an amount of the clause is meant `in_total`.
     """
 
     clause: str
@@ -24,6 +25,9 @@ class Before:
     negated: bool = False
     is_anything: bool = False
     is_all: bool = False  # the demand says nothing of what is to come
+    times: int | None = None
+    on_days: int | None = None
+    in_total: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,7 @@ class _Reader:
         (lapse, lapse_denied), (stop, stop_denied) = self._ends("lapse"), self._ends("stop")
         negated = self._take("acts", "nothing") is not None or self._negated()
         rate = self._rate()
-        days, times = self._count("days"), rate[0] if rate else self._count("times")
-        if times is None:
-            times = next(
-                (n for pattern, n in self.language.at("acts", "times_words").items() if self._cut(re.compile(pattern))), None
-            )
+        days, times = self._count("days"), rate[0] if rate else self._times()
         share = self._share()
         first, returned = self._take("acts", "first") is not None, self._take("acts", "returned")
         again = self._take("acts", "again") is not None
@@ -212,7 +212,15 @@ class _Reader:
         groups = match.groupdict()
         unit, number = groups.get("unit"), groups.get("number")
         days = (self.language.value(number) if number else 1) * self.language.at("days")[unit] if unit else None
-        return Before(clause, days, negated, is_all=is_all)
+        past = _Reader(clause, self.language)
+        on_days, times, in_total = past._count("days"), past._times(), past._take("acts", "total") is not None
+        return Before(past.text, days, negated, is_all=is_all, times=times, on_days=on_days, in_total=in_total)
+
+    def _times(self) -> int | None:
+        """How many times it is to be done, in numbers or in words such as "often"."""
+        number = self._count("times")
+        words = self.language.at("acts", "times_words").items()
+        return number if number is not None else next((n for pattern, n in words if self._cut(re.compile(pattern))), None)
 
     def _negated(self) -> bool:
         """Whether all that is said of the people is that they will not."""

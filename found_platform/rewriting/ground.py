@@ -37,7 +37,9 @@ class Ground:
     vectors: np.ndarray  # (N, E) float32, centred; texts of unit length, categories as their name and contents agree
     centre: np.ndarray  # (E,) the mean vector of an event
     payment_methods: list[str]
+    statuses: list[str]  # of what users did and kept
     attributes: dict[str, list[str]]  # of the users: the values of each attribute that is a text
+    numbers: list[str]  # of the users: the attributes that are numbers
     returns: int  # events that brought something back
 
     def ask(self, sentences: list[str]) -> np.ndarray:
@@ -83,6 +85,11 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
     ).to_arrow_table()
     methods = con.execute("SELECT DISTINCT payment_method FROM known WHERE payment_method IS NOT NULL ORDER BY 1").fetchall()
 
+    statuses = con.execute(
+        "SELECT status FROM raw WHERE event_date < ? AND arrived_at <= ? AND NOT exposure AND status IS NOT NULL AND status <> ? "
+        "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?",
+        [cutoff, midnight(cutoff), RETURN, MOST_VALUES],
+    ).fetchall()
     (returns,) = con.execute(
         f"SELECT count(*) FROM raw WHERE event_date < ? AND arrived_at <= ? AND status = '{RETURN}'", [cutoff, midnight(cutoff)]
     ).fetchall()[0]
@@ -117,7 +124,9 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         vectors=np.concatenate([unit(vectors - centre), called]),
         centre=centre,
         payment_methods=[m for (m,) in methods],
+        statuses=[status for (status,) in statuses],
         attributes=_attributes(settings, cutoff),
+        numbers=[f.name for f in profile_schema(settings.home) if not pa.types.is_string(f.type)],
         returns=returns,
     )
 

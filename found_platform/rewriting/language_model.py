@@ -20,11 +20,10 @@ from found_platform import outcomes
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.outcomes import Outcome
-from found_platform.rewriting import ground, instructions, reading, retrieval
+from found_platform.rewriting import ground, instructions, retrieval
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.outcome import build
 from found_platform.settings import Settings
 
 KEY = "FOUND_LLM_KEY"
@@ -56,7 +55,7 @@ class LanguageModelRewriter:
         """See `Rewriter.rewrite`. Where the model's answer cannot be used, the grounded rewriting, and its note says so."""
         lake_items = self.lake_items or ground.of(self.settings, self.cutoff)
         plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
-        read = reading.read(demand)
+        read, named = retrieval.understand(lake_items, demand)
         whole, _, unwanted = retrieval.meaning(lake_items, read)
         near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days
@@ -65,6 +64,15 @@ class LanguageModelRewriter:
             if (content := instructions.outcome_of(answer)) is not None:
                 return self._stated(plain, _outcome(lake_items, content))
             items, nearest = _checked(lake_items, instructions.items_of(answer), whole, unwanted)
+            if plain.outcome is not None and not plain.outcome.is_about_goods:
+                raise NoAnswer("its sentences cannot say what this demand counts, denies or joins")
+            phrases = tuple(dict.fromkeys(item for items_of_kind in items.values() for item in items_of_kind))
+            as_read = replace(read, kinds=tuple(kind for kind in items if kind in lake_items.kinds), is_general=False)
+            outcome, doubt, _ = retrieval.stated(
+                lake_items, as_read, list(phrases), list(plain.unwanted), named, self.settings.horizon_days
+            )
+            if doubt:
+                raise NoAnswer(doubt)
         except NoAnswer as reason:
             note = f"{self.name} was not used ({reason}): this is the grounded rewriting"
             return replace(plain, note="; ".join(filter(None, [plain.note, note])))
@@ -79,9 +87,6 @@ class LanguageModelRewriter:
             for i in nearest
         ]
         matches = sorted({m.text: m for m in [*own, *plain.matches] if not m.negated}.values(), key=lambda m: -m.similarity)
-        phrases = tuple(dict.fromkeys(item for named in items.values() for item in named))
-        as_read = replace(read, kinds=tuple(kind for kind in items if kind in lake_items.kinds), is_general=False)
-        outcome, _ = build(lake_items, as_read, phrases, plain.unwanted, (), (), self.settings.horizon_days)
         return replace(
             plain,
             sentences=retrieval.sentences(items, days),

@@ -13,7 +13,8 @@ from found_platform.outcomes import Act, Among, Outcome, Statement
 from found_platform.rewriting import language
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
-from found_platform.rewriting.reading import Named, Reading
+from found_platform.rewriting.reading import OLDEST, Named, Reading
+from found_platform.rewriting.values import Values
 
 ACTIVE_DAYS = 28
 """Days in which somebody who is "active" did something, at least; over a longer horizon, as many as that."""
@@ -25,14 +26,14 @@ def build(
     phrases: Sequence[str],
     unwanted: Sequence[str],
     before_phrases: Sequence[str],
-    methods: Sequence[str],
+    values: Values,
     horizon_days: int,
 ) -> tuple[Outcome, list[str]]:
     """The outcome, and notes on what of the demand this lake cannot tell.
 
     Args:
         phrases, unwanted, before_phrases: items of the lake that the demand is about, leaves out, and that were done before.
-        methods: ways to pay that it names.
+        values: categories, statuses and ways to pay that it names.
         horizon_days: how far ahead, where the demand does not say.
     """
     notes: list[str] = []
@@ -44,10 +45,11 @@ def build(
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
         channels = _channels(lake, read.kinds, notes)
-        act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels, payment_methods=tuple(methods))
+        act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels)
     if said.returned:
         act = act.model_copy(update={"returned": True, "channels": ()})
-    act = act.model_copy(update={"min_amount": read.min_amount or 0.0})
+    act = act.model_copy(update={"min_amount": read.min_amount or 0.0, **values.wanted})
+    before = before.model_copy(update={"min_amount": read.before_min_amount or 0.0, **values.before})
     compared = said.more or said.less
     measure = {
         "total": read.total if not compared else None,
@@ -65,7 +67,17 @@ def build(
     if said.before:
         last = said.before.days or max(ACTIVE_DAYS, days)
         did = Act() if said.before.is_anything else before if said.before.clause else act.model_copy(update={"min_amount": 0.0})
-        among = Among(where=where, did=did, last_days=last, negated=said.before.negated)
+        among = Among(
+            where=where,
+            did=did,
+            last_days=last,
+            total=read.before_total,
+            days=said.before.on_days if not read.before_total else None,
+            times=said.before.times if not (read.before_total or said.before.on_days) else None,
+            negated=said.before.negated,
+        )
+        if said.before.is_anything and statement == Statement():
+            notes.append("the demand says who they are and nothing of what they will do: it is read as who will do anything")
     rank = said.rank or "chance"
     if rank == "affinity" and act.is_anything:
         rank = "chance"
@@ -127,6 +139,12 @@ def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str
 
 def condition(lake: Ground, named: Named) -> str | None:
     """A filter for an attribute that a demand names; None where this lake does not have it."""
+    if named.ages is not None:
+        for column in lake.numbers:
+            if re.search(named.column, column.lower()):
+                youngest, oldest = named.ages
+                lowest = f"{_quoted(column)} >= {youngest}"
+                return lowest if oldest >= OLDEST else f"{lowest} AND {_quoted(column)} <= {oldest}"
     for column, values in lake.attributes.items():
         if not re.search(named.column, column.lower()):
             continue
@@ -136,9 +154,13 @@ def condition(lake: Ground, named: Named) -> str | None:
             chosen = [value for value in values if re.search(named.values, value.lower())]
         if chosen:
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in chosen)
-            quoted = column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
-            return f"{quoted} IN ({listed})"
+            return f"{_quoted(column)} IN ({listed})"
     return None
+
+
+def _quoted(column: str) -> str:
+    """A column as filters name it."""
+    return column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
 
 
 def _overlaps(band: str, ages: tuple[int, int]) -> bool:

@@ -10,6 +10,8 @@ from found_platform.rewriting import acts
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
 
+OLDEST = 200
+"""An age that nobody reaches: no upper limit."""
 MOST_JOINTS = 4
 """Words of joining that are tried in a demand; who writes more of them enumerates."""
 JOINS: tuple[Literal["and", "or"], ...] = ("and", "or")
@@ -42,6 +44,8 @@ class Reading:
     is_general: bool = False  # whether it asks for acts and names nothing that they are about
     before_parts: tuple[str, ...] = ()  # what the clause `acts.before` names
     before_kinds: tuple[str, ...] = ()
+    before_min_amount: float | None = None  # of one event of that clause
+    before_total: float | None = None
     attributes: tuple[Named, ...] = ()
 
     @property
@@ -81,6 +85,9 @@ def read(demand: str) -> Reading:
     is_general = general_kinds is not None and (bool(parts) or bool(kinds) or not said.is_empty) and not unwanted
     is_total = amount is not None and not said.is_once and (said.is_total or spends)
     clause = said.before.clause if said.before else ""
+    spent = language.pattern("acts", "spends").search(clause) is not None or bool(said.before and said.before.in_total)
+    clause, before_amount, before_notes = _amounts(clause, language)
+    notes = tuple(dict.fromkeys((*notes, *before_notes)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
     kinds = kinds or _kinds(said.taken, language) or _general_kinds(said.taken, language)
@@ -102,6 +109,8 @@ def read(demand: str) -> Reading:
         is_general=is_general,
         before_parts=before_parts if before_general is None else (),
         before_kinds=_kinds(clause, language) or before_general or (),
+        before_min_amount=None if spent else before_amount,
+        before_total=before_amount if spent else None,
         attributes=_attributes(language.plain(demand), language),
     )
 
@@ -237,12 +246,13 @@ def _attributes(text: str, language: Language) -> tuple[Named, ...]:
     named = []
     for place, entry in enumerate(language.at("attributes")):
         if match := language.pattern("attributes", str(place), "words").search(text):
-            named.append(Named(match[0].strip(), entry["column"], entry["values"]))
+            ages = tuple(entry["ages"]) if "ages" in entry else None
+            named.append(Named(match[0].strip(), entry.get("column", language.at("age_column")), entry.get("values", ""), ages))
     if match := language.pattern("ages").search(text):
         groups = match.groupdict()
         if groups["from"]:
             ages = (int(groups["from"]), int(groups["to"]))
         else:
-            ages = (int(groups["old"]) + 1, 200) if groups["old"] else (0, int(groups["young"]) - 1)
+            ages = (int(groups["old"]) + 1, OLDEST) if groups["old"] else (0, int(groups["young"]) - 1)
         named.append(Named(match[0].strip(), language.at("age_column"), ages=ages))
     return tuple(named)

@@ -11,12 +11,13 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from found_platform.outcomes import document
-from found_platform.rewriting import ground, language, reading
+from found_platform.outcomes import Outcome, document
+from found_platform.rewriting import ground, language, reading, values
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.outcome import build, condition, joined, meant
 from found_platform.rewriting.reading import Reading
+from found_platform.rewriting.values import Values
 from found_platform.settings import Settings
 
 MOST_PHRASES = 5
@@ -104,7 +105,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
 
 def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand that joins no others."""
-    read = _read(lake, demand)
+    read, named = understand(lake, demand)
     limits = floors(lake.encoder.revision)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
@@ -141,22 +142,12 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         notes.append(f"nothing in the data resembles {lost}, which is left out anyway")
     phrases = [lake.items[i] for i in chosen]
     items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
-    by = language.languages()[read.language].at("paying_by")
-    methods = [m for m in lake.payment_methods if re.search(rf"\b{by}{re.escape(m.lower())}\b", read.wanted)]
-    items["payment_channel"] = methods if phrases else []
+    items["payment_channel"] = list(named.wanted.get("payment_methods", ())) if phrases else []
     left_out = [lake.items[i] for i in unwanted]
-    before = _phrases(lake, read.before_parts, limits)
-    if read.before_parts and not before:
-        doubt = doubt or f"nothing in the data resembles “{', '.join(read.before_parts)}”"
-    if read.acts.returned and not lake.returns:
-        doubt = doubt or "nothing was ever brought back in this data"
     outcome = None
     if not doubt:
-        try:
-            outcome, lacking = build(lake, read, phrases, left_out, before, methods, horizon_days)
-            notes += lacking
-        except ValidationError as error:  # "on ten days in the next week"
-            doubt = document.reason(error)
+        outcome, doubt, lacking = stated(lake, read, phrases, left_out, named, horizon_days)
+        notes += lacking
     if doubt and doubt not in notes:
         notes.append(doubt)
     confidence = round(limits.confidence(close), 3) if parts else float(read.is_about_acts and not doubt)
@@ -178,6 +169,22 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     )
 
 
+def stated(
+    lake: Ground, read: Reading, phrases: list[str], left_out: list[str], named: Values, horizon_days: int
+) -> tuple[Outcome | None, str, list[str]]:
+    """The outcome of a reading about items of the lake; or why there is none; and notes. Arguments as of `build`."""
+    before = _phrases(lake, read.before_parts, floors(lake.encoder.revision))
+    if read.before_parts and not before:
+        return None, f"nothing in the data resembles “{', '.join(read.before_parts)}”", []
+    if read.acts.returned and not lake.returns:
+        return None, "nothing was ever brought back in this data", []
+    try:
+        outcome, notes = build(lake, read, phrases, left_out, before, named, horizon_days)
+    except ValidationError as error:  # "on ten days in the next week"
+        return None, document.reason(error), []
+    return outcome, "", notes
+
+
 def _verbatim(lake: Ground, demand: str, parts: tuple[str, ...]) -> list[int]:
     """Items that a demand names in their own words, or that hold the words of a part, the most frequent first: an encoder need not
     know what a code or a number means."""
@@ -194,16 +201,20 @@ def _holds(text: str, words: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None
 
 
-def _read(lake: Ground, demand: str) -> Reading:
-    """The reading of a demand; the words for attributes that this lake has are a filter, and name nothing else."""
+def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
+    """The reading of a demand, and the values that it names; the words for values and attributes of this lake name nothing else."""
     read = reading.read(demand)
-    in_data = [named for named in read.attributes if condition(lake, named)]
-    if not in_data:
-        return replace(read, attributes=())
-    rest = language.languages()[read.language].plain(demand)
+    spoken = language.languages()[read.language]
+    in_data = tuple(named for named in read.attributes if condition(lake, named))
+    clause = read.acts.before.clause if read.acts.before else ""
+    rest, named_values = values.take(lake, spoken.plain(demand), clause, spoken)
     for named in in_data:
         rest = re.sub(rf"(?<!\w){re.escape(named.words)}(?!\w)", " ", rest, count=1)
-    return replace(reading.read(rest), attributes=tuple(in_data))
+    again = reading.read(rest) if in_data or named_values != Values() else read
+    words = [named.words for named in read.attributes if named not in in_data]
+    unknown = [word for word in words if word not in (*read.parts, *read.before_parts)]
+    notes = [f"the data does not tell who is “{', '.join(unknown)}”"] if unknown else []
+    return replace(again, language=read.language, attributes=in_data, notes=(*again.notes, *notes)), named_values
 
 
 def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:

@@ -13,7 +13,7 @@ from found_platform.cache import single_flight
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.index.past import VALUES, Past
-from found_platform.outcomes import Act, Statement
+from found_platform.outcomes import Act, Among, Statement
 from found_platform.scoring import matching
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
@@ -179,14 +179,7 @@ def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_da
 
     A number that was meant for `horizon_days` is asked in proportion of a shorter window.
     """
-    part = min(1.0, days / horizon_days)
     window = doing.between(day, day + days)
-    if statement.times is not None:
-        return window.times() >= max(1, round(statement.times * part))
-    if statement.days is not None:
-        return window.days() >= max(1, round(statement.days * part))
-    if statement.total is not None:
-        return window.total() >= statement.total * part
     if statement.share is not None:
         share, acts = doing.share(day, day + days)
         return (share >= statement.share) & (acts > 0)
@@ -196,6 +189,17 @@ def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_da
     if statement.less_than_before is not None:
         before = doing.between(day - days, day)
         return getattr(window, statement.less_than_before)() < getattr(before, statement.less_than_before)()
+    return measured_in(statement, window, min(1.0, days / horizon_days))
+
+
+def measured_in(asked: Statement | Among, window: Window, part: float = 1.0) -> np.ndarray:
+    """(U,) bool: who did as much of it in a window as is asked; a number is asked for this `part` of it."""
+    if asked.times is not None:
+        return window.times() >= max(1, round(asked.times * part))
+    if asked.days is not None:
+        return window.days() >= max(1, round(asked.days * part))
+    if asked.total is not None:
+        return window.total() >= asked.total * part
     return window.at_all()
 
 

@@ -17,9 +17,6 @@ TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 4, "max_bins":
 TREES |= {"l2_regularization": 20.0}
 """All chosen on a development population of the simulator."""
 
-ROWS = 4096
-"""Users whose trees are asked at once, at most: so few stay in the caches, and take a third of the time."""
-
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 BINS = 10
 STEPS = 15
@@ -49,15 +46,30 @@ class Head:
         """(N,) log-odds for features (N, F)."""
         weights = (self.weights / self.scale).astype(features.dtype)  # as one product: the features are many
         linear = features @ weights + (self.bias - float(self.mean @ weights))
-        chance = np.clip(self._boosted(features), 1e-4, 1 - 1e-4)
+        chance = np.clip(boosted(self.trees, features), 1e-4, 1 - 1e-4)
         return (linear + np.log(chance / (1 - chance))) / 2
 
-    def _boosted(self, features: np.ndarray) -> np.ndarray:
-        """(N,) chances of the trees."""
-        if len(features) <= ROWS:
-            return self.trees.predict(features)
-        with side_by_side() as pool:
-            return np.concatenate(list(pool.map(self.trees.predict, np.array_split(features, -(-len(features) // ROWS)))))
+
+def boosted(trees: Any, features: np.ndarray) -> np.ndarray:
+    """(N,) what `trees.predict` says of features (N, F), a column at a time.
+
+    Trees of four leaves ask three columns each, so reading whole columns takes an eighth of the time of scikit-learn's walk from
+    node to node, for each user.
+    """
+    columns = np.asfortranarray(features)
+    total = np.full(len(features), float(np.ravel(trees._baseline_prediction)[0]))
+    for (tree,) in trees._predictors:
+        total += _leaves(tree.nodes, 0, columns)
+    return total
+
+
+def _leaves(nodes: np.ndarray, place: int, columns: np.ndarray) -> np.ndarray | float:
+    """(N,) the values of the leaves that rows reach from a node on."""
+    node = nodes[place]
+    if node["is_leaf"]:
+        return float(node["value"])
+    goes_left = columns[:, node["feature_idx"]] <= node["num_threshold"]
+    return np.where(goes_left, _leaves(nodes, node["left"], columns), _leaves(nodes, node["right"], columns))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ fitted and weighed on the users of the held-out fold alone.
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
 
-import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -24,39 +23,22 @@ from found_platform.cache import single_flight
 from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
-from found_platform.metrics import gini
 from found_platform.outcomes import Act
-from found_platform.scoring import heads, rhythm, threads
-from found_platform.scoring.acts import TRACE, Doing
-from found_platform.scoring.heads import Bin, Committee, Head, OperatingPoint, Residual
-from found_platform.scoring.matching import SAME, Matching
+from found_platform.scoring import heads, rhythm
+from found_platform.scoring.acts import Doing
+from found_platform.scoring.heads import Committee, Head, Residual
+from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
-
-MIN_MATCHED = 50
-"""Users who must have done it, in each of two windows."""
+from found_platform.scoring.replayed import Backtest, Basis, PastTooShort, Replayed
 
 SHORTEST = 7
 """Days of the shortest window that is asked for a future."""
 
-STRICT, WIDE = SAME + 0.1, SAME - 0.15
-"""Middles with which matches are counted, see `Matching.weights`."""
-
-BACK = (28, 90, 100_000)
-"""Days back over which matches are counted."""
-
-FEW, COMMON = 3, 10.0
-"""A share of matches among so few events more than there are; shares enter on the scale of counts."""
-
-DECAYS = (20.0, 60.0)
-"""Days over which a match fades."""
-
-ELSEWHERE = 0.25
-"""What a match counts that was not done in the way asked for: looking is no buying, and says something."""
-
-ALL = slice(None)
-
 FIT_ROWS = 10_000
 """Users at past moments that a head is fitted on, at most: more cost time and add little."""
+
+PLENTY = 4000
+"""Lessons of which half are enough to tell how far log-odds are too sure, which is two numbers."""
 
 FEWEST_LESSONS = 20
 """Users of the newest window, and of all earlier ones, for a head to be fitted and tested."""
@@ -66,109 +48,6 @@ OTHERS = 4096
 
 VALUES = 20
 """Most frequent values of an attribute that are told apart."""
-
-
-class PastTooShort(Exception):
-    """The past does not answer this demand; the message says why, to whoever asked."""
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """The answer for everybody.
-
-    Attributes:
-        scores: (U,) log-odds.
-        probabilities: (U,) the calibrated chance of doing something that matches within `days`.
-        days: length of the windows.
-        moments: the past moments, newest first.
-        matched: users who did it in each of the two newest windows that do not overlap.
-        backtest: how well the newest past window is predicted from earlier ones.
-        learned: weight of the model's vectors.
-        matching: what texts are about the demand, and what way of doing it counts: any, where too few did it as asked.
-        basis: what the scores were computed from.
-        about: (U,) bool, of whom it is asked; None for everybody.
-        expected: (U,) the share of their acts or the amount that users are ranked by; None where it is a chance.
-    """
-
-    scores: np.ndarray
-    probabilities: np.ndarray
-    days: int
-    moments: tuple[dt.date, ...]
-    matched: tuple[int, int]
-    backtest: "Backtest"
-    learned: float
-    matching: Matching
-    basis: "Basis"
-    about: np.ndarray | None = None
-    expected: np.ndarray | None = None
-
-    def event_values(self, events: Past) -> np.ndarray:
-        """(N,) how much of what matches each event is, newer ones weighing more."""
-        age = events.day - events.happened
-        counted = True if self.about is None else ~events.exposed  # of an outcome, what was done to users is no part
-        return self.matching.weights(WIDE)[events.text] * np.exp(-age / DECAYS[-1]) * counted
-
-    def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """By group of features, (N,) what the log-odds of users at `rows` lose when it is set to what is usual."""
-        return self.basis.effects(rows)
-
-
-@dataclass(frozen=True)
-class Backtest:
-    """A test against the past: the newest past window, as a head that was fitted on earlier windows alone predicts it.
-
-    Attributes:
-        attributes: (N rows) activity features and attributes of the users when that window began.
-        odds: (N,) calibrated log-odds.
-        did: (N,) bool, who did it in that window; by affinity or value, who was among the best.
-        expected, observed: (N,) the share or the amount that was predicted, and that came; None where chances are asked.
-    """
-
-    attributes: pa.Table
-    odds: np.ndarray
-    did: np.ndarray
-    expected: np.ndarray | None = None
-    observed: np.ndarray | None = None
-
-    def curve(self, selected: np.ndarray | slice = ALL) -> tuple[OperatingPoint, ...]:
-        """The operating points of the users who are `selected` (N,) bool."""
-        return heads.operating_points(self.odds[selected], self.did[selected])
-
-    @property
-    def reliability(self) -> tuple[Bin, ...]:
-        """Predicted chances against the share of users who did it; or shares and amounts against those that came, by tenths."""
-        if self.expected is not None and self.observed is not None:
-            return heads.reliability(self.expected, self.observed)
-        return heads.reliability(heads.chance(self.odds), self.did)
-
-    @property
-    def gini(self) -> float | None:
-        """The Gini coefficient of the ranking by value, as a part of that of the best ranking; None where chances are asked."""
-        return None if self.observed is None else gini(self.odds, self.observed)
-
-
-@dataclass(frozen=True)
-class Basis:
-    """A head, the features (U, F) it scored, the columns of each group of them, and what learned vectors added (U,)."""
-
-    head: Head | Committee
-    features: np.ndarray
-    groups: dict[str, list[int]]
-    added: np.ndarray
-
-    def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """See `Replayed.effects`."""
-        features = self.features[rows]
-        usual = np.median(self.features, 0)
-        whole = self.head.odds(features)
-        effects = {}
-        for name, columns in self.groups.items():
-            without = features.copy()
-            without[:, columns] = usual[columns]
-            effects[name] = whole - self.head.odds(without)
-        if self.added.any():
-            effects["learned"] = self.added[rows] - np.median(self.added)
-        return effects
 
 
 @dataclass(frozen=True)
@@ -206,23 +85,21 @@ class Lessons:
     learned: np.ndarray
 
 
-def answer(population: Population, matching: Matching, horizon_days: int) -> Replayed:
-    """Scores everybody for what a demand matches. Raises PastTooShort where the past holds too little of it."""
-    with threads.one_each():  # so few rows are soon fitted, and threads that wait for a busy neighbour take twice as long
-        replay = prepared(population, horizon_days)
-        return replay.answer(Texts(replay, matching))
-
-
 @single_flight(4)
 def prepared(population: Population, horizon_days: int) -> "Replay":
     """A replay, kept for the demands that follow. Raises PastTooShort."""
     return Replay(population, horizon_days)
 
 
-@single_flight(8)
-def _current_rhythm(replay: "Replay", _act: Act, doing: Doing) -> np.ndarray:
-    """(U, R) the rhythm of an act at the cutoff."""
-    return rhythm.features(doing, replay.past.day, replay.days, replay.past.first_day)
+RHYTHMS = 128
+"""Rhythms of acts that are about no texts, one a moment and act: kept, since most demands ask for the same few."""
+
+
+@single_flight(RHYTHMS)
+def _kept_rhythm(replay: "Replay", _act: Act, doing: Doing, day: int) -> np.ndarray:
+    """(N, R) the rhythm of an act by a moment, of its users; or (U, R) at the cutoff, of everybody."""
+    moment = next((m for m in replay.moments if m.day == day), None)
+    return replay.rhythm_of(doing if moment is None else doing.of_users(moment.rows), day)
 
 
 def window_days(past: Past, horizon_days: int) -> int:
@@ -245,6 +122,7 @@ class Replay:
         self.ended = [d for d in days if d + self.days <= days[0]]  # windows that end before the newest begins
         if not self.ended:
             raise PastTooShort(f"the past of {span} days holds no two windows of {self.days} days")
+        self.backs = rhythm.backs(span)
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
 
@@ -308,15 +186,26 @@ class Replay:
         return self._describe(self.population.attributes)
 
     def rhythm(self, act: Act | None, doing: Doing, day: int, rows: np.ndarray | None) -> np.ndarray:
-        """How often and how much the users at `rows` (N,) did an act, by a day: (N, R), or (U, R) of everybody at the cutoff.
+        """How often and how much the users at `rows` (N,) of a moment did an act, by its day: (N, R), or (U, R) of everybody at the
+        cutoff.
 
-        At the cutoff, that of an act that is about no texts is kept for the demands that follow; None is one that is about some.
+        That of an act that is about no texts is kept for the demands that follow; None is one that is about some.
         """
-        if rows is not None:
-            return rhythm.features(doing.of_users(rows), day, self.days, self.past.first_day)
         if act is None:
-            return rhythm.features(doing, day, self.days, self.past.first_day)
-        return _current_rhythm(self, act, doing)
+            return self.rhythm_of(doing if rows is None else doing.of_users(rows), day)
+        kept = _kept_rhythm(self, act, doing, day)
+        if rows is None:
+            return kept
+        moment = next(m for m in self.moments if m.day == day)
+        return kept[np.searchsorted(moment.rows, rows)]
+
+    def rhythm_of(self, doing: Doing, day: int) -> np.ndarray:
+        """(U, R) the rhythm of a doing by a day."""
+        return rhythm.features(doing, day, self.days, self.past.first_day, self.backs)
+
+    def known(self, task: "Task") -> np.ndarray:
+        """(U, F) what a head sees of everybody at the cutoff."""
+        return np.hstack([self._current_features, task.features(self.past.day, None)])
 
     def answer(self, task: "Task") -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
@@ -336,7 +225,7 @@ class Replay:
             raise PastTooShort(f"of the users it is asked of only {count} are among those that past windows were kept of")
         (head, slope, start), of_ended = _fits(task, lessons, ended)
         odds, weight = _backtest(task, of_ended, ended, lessons[0])
-        features = np.hstack([self._current_features, task.features(self.past.day, None)])
+        features = self.known(task)
         added = np.zeros(len(features))
         if weight:
             added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
@@ -396,94 +285,6 @@ class Task(Protocol):
         ...
 
 
-class Texts:
-    """Doing something that texts match, at all."""
-
-    def __init__(self, replay: Replay, matching: Matching):
-        self._replay, self._asked = replay, matching
-        self._generous = replay.past.of_texts(matching.weights(WIDE) > TRACE)
-        self._own = self._generous.at(~self._generous.exposed)
-        self.matching = self._way()
-
-    def _way(self) -> Matching:
-        """The way of doing it that counts: as asked, or any where too few did it so. Raises PastTooShort."""
-        newest, before = self._replay.moments[0].day, self._replay.ended[0]
-        ways = [self._asked]
-        if not self._asked.channels.all():
-            ways.append(replace(self._asked, channels=np.ones_like(self._asked.channels)))
-        if self._asked.min_amount:
-            ways.append(replace(ways[-1], min_amount=0.0))
-        for way in ways:
-            counts = [int((self._labels_of(way, day) >= 0.5).sum()) for day in (newest, before)]
-            if min(counts) >= MIN_MATCHED:
-                return way
-        raise PastTooShort(
-            f"{counts[1]} and {counts[0]} users did it in two past windows of {self._replay.days} days, and {MIN_MATCHED} are "
-            "needed in each"
-        )
-
-    def _labels_of(self, matching: Matching, day: int) -> np.ndarray:
-        """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
-        own = self._own
-        window = own.at((own.happened >= day) & (own.happened < day + self._replay.days))
-        return window.max_by_user(matching.weights()[window.text] * np.where(matching.as_asked(window), 1.0, ELSEWHERE))
-
-    def labels(self, day: int) -> np.ndarray:
-        """See `Task`."""
-        return self._labels_of(self.matching, day)
-
-    def eligible(self, moment: Moment) -> np.ndarray:
-        """See `Task`: everybody."""
-        return np.ones(len(moment.rows), bool)
-
-    def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
-        """See `Task`."""
-        return int((newest >= 0.5).sum()), int((before >= 0.5).sum())
-
-    def widths(self, columns: int) -> dict[str, int]:
-        """See `Task`."""
-        return {"matches": columns}
-
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> Head | Committee:
-        """See `Task`."""
-        return Head.fit(features, labels)
-
-    def happened(self, labels: np.ndarray) -> np.ndarray:
-        """See `Task`: done or not."""
-        return labels >= 0.5
-
-    def backtest(self, attributes: pa.Table, odds: np.ndarray, labels: np.ndarray) -> Backtest:
-        """See `Task`."""
-        return Backtest(attributes, odds, labels >= 0.5)
-
-    def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
-        """See `Task`."""
-        return matches(self._generous, self._asked, day, self._replay.population.states.volume(day), rows)
-
-
-def matches(generous: Past, matching: Matching, day: int, volume: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
-    """(N, M) float32, logs: what users did, and what was done to them, that matches, as far as it was known by a day.
-
-    They are the users at `rows` (N,), ascending, or everybody; `volume` (U,) counts all that each did.
-    """
-    if rows is not None:
-        generous, volume = generous.of_only(rows), volume[rows]
-    columns = []
-    before = generous.at(~generous.exposed & (generous.known < day))
-    age = day - before.happened
-    for middle in (STRICT, WIDE):
-        weights = matching.weights(middle)[before.text]
-        columns += [before.sum_by_user(weights * (age <= days)) for days in BACK]
-        columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
-        columns.append(COMMON * before.sum_by_user(weights) / (volume + FEW))
-    if not matching.anyhow:
-        weights_as_asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
-        columns += [before.sum_by_user(weights_as_asked * (age <= days)) for days in BACK]
-    exposures = generous.at(generous.exposed & (generous.known < day))
-    columns.append(exposures.sum_by_user(matching.weights(WIDE)[exposures.text]))
-    return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
-
-
 def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
     values = column.cast(pa.float64()).fill_null(missing).to_numpy()
     return np.log1p(np.abs(values)) * np.sign(values)
@@ -492,23 +293,28 @@ def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:
 def _fits(task: Task, *taught: list[Lessons]) -> list[tuple[Head | Committee, float, float]]:
     """For each list of lessons a head, and how its log-odds become those of doing it.
 
-    A head is surer of the users it was fitted on than of others, so what heads of either half of the users say of the other half is
-    held against what happened. All heads are fitted side by side.
+    A head is surer of the users it was fitted on than of others, so what a head of half of the users says of the other half is held
+    against what happened; where they are few, each half is. All heads are fitted side by side.
     """
     rows = [(np.concatenate([x.features for x in some]), np.concatenate([x.labels for x in some])) for some in taught]
     halves = [_half(np.concatenate([x.rows for x in some])) for some in taught]
     with heads.side_by_side() as pool:
         wholes = [pool.submit(task.fit, features, labels) for features, labels in rows]
         parts = [
-            [pool.submit(task.fit, features[part], labels[part]) for part in (half, ~half)]
+            [(~part, pool.submit(task.fit, features[part], labels[part])) for part in _fitted_halves(half)]
             for (features, labels), half in zip(rows, halves, strict=True)
         ]
     fits = []
-    for (features, labels), half, whole, (one, other) in zip(rows, halves, wholes, parts, strict=True):
-        odds = np.empty(len(labels))
-        odds[~half], odds[half] = one.result().odds(features[~half]), other.result().odds(features[half])
-        fits.append((whole.result(), *heads.scale(odds, task.happened(labels))))
+    for (features, labels), whole, part in zip(rows, wholes, parts, strict=True):
+        odds = np.concatenate([head.result().odds(features[others]) for others, head in part])
+        did = np.concatenate([task.happened(labels[others]) for others, _ in part])
+        fits.append((whole.result(), *heads.scale(odds, did)))
     return fits
+
+
+def _fitted_halves(half: np.ndarray) -> list[np.ndarray]:
+    """The halves (N,) bool that a head is fitted on for its log-odds to be scaled."""
+    return [half] if len(half) >= PLENTY else [half, ~half]
 
 
 def _half(rows: np.ndarray) -> np.ndarray:

@@ -14,16 +14,23 @@ BACK = (14, 28, 60, 91, 182, 365, 100_000)
 WINDOWS = 3
 """Windows of the asked length before the moment."""
 
-FEATURES = (
-    *(f"{what}_{back}" for back in BACK for what in ("events", "amount", "days")),
-    *(f"{what}_window_{i + 1}" for i in range(WINDOWS) for what in ("events", "amount", "days")),
-    *("recency", "tenure", "mean_gap", "gap_deviation", "recency_over_gap", "silence"),
-)
-"""The names of the columns, in their order."""
+
+def backs(span_days: int) -> tuple[int, ...]:
+    """Those of BACK that differ in a log of so many days."""
+    return (*(back for back in BACK[:-1] if back < span_days), BACK[-1])
 
 
-def features(doing: Doing, day: int, days: int, first_day: int) -> np.ndarray:
-    """(U, len(FEATURES)) float32, on a log scale, of everybody at 00:00 of a day, for a window of `days`.
+def names(among: tuple[int, ...] = BACK) -> tuple[str, ...]:
+    """The names of the columns, in their order, for these days back."""
+    return (
+        *(f"{what}_{back}" for back in among for what in ("events", "amount", "days")),
+        *(f"{what}_window_{i + 1}" for i in range(WINDOWS) for what in ("events", "amount", "days")),
+        *("recency", "tenure", "mean_gap", "gap_deviation", "recency_over_gap", "silence"),
+    )
+
+
+def features(doing: Doing, day: int, days: int, first_day: int, among: tuple[int, ...] = BACK) -> np.ndarray:
+    """(U, len(names(among))) float32, on a log scale, of everybody at 00:00 of a day, for a window of `days`.
 
     Who never did it has a recency and a gap as long as the log, which begins on `first_day`.
     """
@@ -39,7 +46,7 @@ def features(doing: Doing, day: int, days: int, first_day: int) -> np.ndarray:
     count, active, moments = distinct(events.user[sure], events.happened[sure], events.users)
     days_of = day - moments
     columns = []
-    spans = [(0, back) for back in BACK] + [(i * days, (i + 1) * days) for i in range(WINDOWS)]
+    spans = [(0, back) for back in among] + [(i * days, (i + 1) * days) for i in range(WINDOWS)]
     for after, until in spans:
         rows = np.flatnonzero((age > after) & (age <= until))
         user = events.user[rows]

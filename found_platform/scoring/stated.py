@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 
 from found_platform.errors import BadInput
+from found_platform.index.past import date_of
 from found_platform.outcomes import Act, Outcome
-from found_platform.scoring import acts, affinity, heads, rhythm, threads
+from found_platform.scoring import acts, affinity, heads, matches, rhythm, threads
 from found_platform.scoring.acts import FEW_ACTS
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Backtest, Moment, PastTooShort, Replay, Replayed, matches, prepared
+from found_platform.scoring.replay import Moment, Replay, prepared
+from found_platform.scoring.replayed import Backtest, PastTooShort, Replayed
 from found_platform.scoring.whom import Whom
 
 FEWEST = 20
@@ -108,6 +110,14 @@ class ByChance:
             return False
         return sum(int(self._whom.selected(m.attributes).sum()) for m in self._replay.moments) >= TAUGHT
 
+    def _selected_then(self, day: int) -> np.ndarray:
+        """(U,) bool: whom the filter selected at a past day, everybody where it does not choose who teaches."""
+        if not self._filter_teaches:
+            return np.ones(len(self._population.keys), bool)
+        state, chosen = self._population.states.past_state(date_of(day)), np.zeros(len(self._population.keys), bool)
+        chosen[state.rows[self._whom.selected(state.table)]] = True
+        return chosen
+
     def now(self) -> np.ndarray:
         """(U,) bool: of whom it is asked at the cutoff."""
         return self._whom.now()
@@ -120,7 +130,7 @@ class ByChance:
         """See `Task`."""
         counts = []
         for labels, day in ((newest, self._replay.moments[0].day), (before, self._replay.ended[0])):
-            who = self._who(day)
+            who = self._who(day) & self._selected_then(day)
             did, others = int((labels[who] > 0).sum()), int((labels[who] <= 0).sum())
             lacks_others = self._outcome.rank == "chance" and others < FEWEST
             if did < FEWEST or lacks_others:
@@ -140,12 +150,12 @@ class ByChance:
         for texts in self._matchings:
             if texts is not None:
                 generous = replay.past.of_texts(texts.weights() > acts.TRACE)
-                columns.append(matches(generous, texts, day, volume, rows))
+                columns.append(matches.features(generous, texts, day, volume, rows))
         return np.hstack(columns)
 
     def widths(self, columns: int) -> dict[str, int]:
         """See `Task`."""
-        rhythms = len(self._rhythms) * len(rhythm.FEATURES)
+        rhythms = len(self._rhythms) * len(rhythm.names(self._replay.backs))
         return {"rhythm": rhythms, "matches": columns - rhythms}
 
     def fit(self, features: np.ndarray, labels: np.ndarray) -> Head | Committee:
@@ -253,9 +263,9 @@ def rhythm_in_words(population: Population, outcome: Outcome, rows: np.ndarray) 
     doing = acts.resolve(population, act, acts.match(population, act))
     order = np.argsort(rows)
     some = doing.of_users(rows[order])
-    values = np.empty((len(rows), len(rhythm.FEATURES)))
+    values = np.empty((len(rows), len(rhythm.names())))
     values[order] = np.expm1(rhythm.features(some, population.past.day, 1, population.past.first_day))
-    column = {name: place for place, name in enumerate(rhythm.FEATURES)}
+    column = {name: place for place, name in enumerate(rhythm.names())}
     words = {}
     for row, of_user in zip(rows.tolist(), values, strict=True):
         days = round(float(of_user[column[f"days_{rhythm.BACK[-1]}"]]))

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from found_platform.outcomes import Outcome
 from found_platform.scoring import acts, filters
-from found_platform.scoring.acts import Doing
+from found_platform.scoring.acts import Doing, Window
 from found_platform.scoring.population import Population
 
 
@@ -41,13 +41,15 @@ class Whom:
         """(U,) bool: of whom it is asked at 00:00 of a day that states were kept of; the filter is left aside."""
         chosen = self._population.states.volume(day) > 0
         if self._did is not None:
-            events, recently = self._did.events, np.zeros(len(chosen), bool)
-            rows = (events.known < day) & (events.happened >= day - (self._among.last_days or 0)) & self._did.sure
-            recently[events.user[rows]] = True
-            chosen &= recently != self._among.negated
+            chosen &= self._lately(self._did, day) != self._among.negated
         for again, doing in self._histories:
             chosen &= acts.earlier(doing, day) == again
         return chosen
+
+    def _lately(self, did: Doing, day: int) -> np.ndarray:
+        """(U,) bool: who did as much of it as is asked, as far as was known by a day."""
+        rows = (did.events.known < day) & (did.events.happened >= day - (self._among.last_days or 0)) & did.sure
+        return acts.measured_in(self._among, Window(did, np.flatnonzero(rows)))
 
     def selected(self, attributes: pa.Table) -> np.ndarray:
         """(N,) bool: whom the filter selects, by their attributes (N rows)."""

@@ -146,6 +146,7 @@ class Simulation(Strict):
     seed: int = Field(0, ge=0)
     start: dt.date = dt.date(2026, 1, 1)
     drifts: dict[Drift, dt.date] = Field(default_factory=dict)  # what goes wrong, and from which day on
+    world: Literal[1, 2] = Field(1, exclude_if=lambda world: world == 1)  # 2 has returns; homes of world 1 do not name it
 
 
 def _as_list(value: Any) -> Any:

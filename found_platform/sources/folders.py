@@ -23,6 +23,9 @@ from found_platform.sources import growth
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.growth import Loss, Removed
 
+FILE_SIZE, ROW_GROUP = "256MB", 100_000
+"""Staged events lie in the order of their days, in files that are this large, and rows that are read together."""
+
 MANIFEST, SCANNED = "manifest.json", "scanned.json"
 
 
@@ -98,7 +101,10 @@ def write(
         con.execute(f"COPY kept TO {literal(str(folder / growth.KEPT))} (FORMAT parquet)")
         con.execute("INSERT INTO staged BY NAME FROM kept")
         kept = dict(con.execute("SELECT CAST(event_date AS VARCHAR), count(*) FROM kept GROUP BY 1 ORDER BY 1").fetchall())
-    con.execute(f"COPY staged TO {literal(str(folder / 'events'))} (FORMAT parquet, PARTITION_BY (event_date))")
+    con.execute(
+        f"COPY (FROM staged ORDER BY event_date) TO {literal(str(folder / 'events'))} "
+        f"(FORMAT parquet, FILE_SIZE_BYTES '{FILE_SIZE}', ROW_GROUP_SIZE {ROW_GROUP})"
+    )
     days = con.execute(
         "SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash(staged) AS HUGEINT)) % 18446744073709551616 "
         "FROM staged GROUP BY 1"

@@ -107,7 +107,7 @@ def staged_rows(con: duckdb.DuckDBPyConnection, staging: Path, manifest: dict[st
     if "source" in manifest:
         return manifest["source"]
     rows = con.execute(
-        f"SELECT CAST(event_date AS VARCHAR), channel, count(*) FROM {_staged(staging)} GROUP BY 1, 2 ORDER BY 1, 2"
+        f"SELECT CAST(event_date AS VARCHAR), channel, count(*) FROM {staged(staging)} GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
     by_day: dict[str, dict[str, int]] = {}
     for day, channel, count in rows:
@@ -134,7 +134,7 @@ def keep(con: duckdb.DuckDBPyConnection, staging: Path, lost: Loss, source: Sour
     An event is told by its channel and `event_id` where it has one, else by all its columns. Returns the number of rows.
     """
     days = ", ".join(f"DATE '{day}'" for day in sorted(lost.rows)) or "NULL"
-    parts = [f"SELECT {COLUMNS} FROM {_staged(staging)} WHERE event_date IN ({days})"] if lost.rows else []
+    parts = [f"SELECT {COLUMNS} FROM {staged(staging)} WHERE event_date IN ({days})"] if lost.rows else []
     if (staging / KEPT).exists():
         older = f"SELECT {COLUMNS} FROM read_parquet({literal(str(staging / KEPT))})"
         parts.append(f"{older} WHERE event_date NOT IN ({days})" if lost.rows else older)
@@ -154,6 +154,6 @@ def keep(con: duckdb.DuckDBPyConnection, staging: Path, lost: Loss, source: Sour
     return int(row[0]) if row else 0
 
 
-def _staged(staging: Path) -> str:
-    files = literal(str(staging / "events" / "*" / "*.parquet"))
-    return f"read_parquet({files}, hive_partitioning=true, hive_types={{event_date: DATE}})"
+def staged(staging: Path) -> str:
+    """A DuckDB expression that reads the staged events. Earlier versions staged a folder for each day, whose name says which."""
+    return f"read_parquet({literal(str(staging / 'events' / '**' / '*.parquet'))}, hive_partitioning=true)"

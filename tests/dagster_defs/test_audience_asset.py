@@ -10,7 +10,7 @@ import pytest
 from conftest import Outcome
 
 from dagster_defs import runs
-from dagster_defs.definitions import build_assets, build_defs
+from dagster_defs.build import build_assets, build_defs
 from dagster_defs.execution import open_instance
 from dagster_defs.graph import AUDIENCES, AssetGraph
 from found_platform.audiences import lookup, membership, specification

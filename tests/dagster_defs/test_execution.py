@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dagster_defs.definitions import build_defs
+from dagster_defs.build import build_defs
 from dagster_defs.execution import QUIET, RunOutcome, open_instance
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from dagster_defs.definitions import build_assets, build_defs
+from dagster_defs.build import build_assets, build_defs
 from dagster_defs.graph import CUTOFF, DAILY, AssetGraph
 from found_platform.contract import MAX_PARTITIONS
 from found_platform.settings import Settings

@@ -73,7 +73,7 @@ def test_no_user_key_reaches_the_delta_log(tmp_path: Path) -> None:
     log = "".join(p.read_text() for p in paths)
     assert "secret-key" not in log
     stats = [json.loads(json.loads(line)["add"]["stats"]) for p in paths for line in p.read_text().splitlines() if '"add"' in line]
-    assert all(s["maxValues"] == {} for s in stats)
+    assert [s["maxValues"] for s in stats] == [{"event_date": "2024-01-01"}]
 
 
 def test_a_missing_table_says_what_to_run(tmp_path: Path) -> None:
@@ -148,3 +148,61 @@ def test_a_table_that_is_replaced_whole_takes_on_another_schema(tmp_path: Path) 
     new = changed(extra=pa.string(), n=None)
     lake.replace(tmp_path, "t", new, schema=new.schema)
     assert lake.read(tmp_path, "t").column_names == new.column_names
+
+
+def days_of(lake_folder: Path, table: str) -> dict[str, tuple[int, str]]:
+    return lake.day_hashes(lake_folder, table, dt.date.min, dt.date.max)
+
+
+def test_a_table_with_a_folder_for_each_day_is_read_as_it_is_and_gets_few_files_when_it_is_written(tmp_path: Path) -> None:
+    schema = pa.schema([*SCHEMA, ("at", pa.timestamp("us", tz="UTC")), ("many", pa.list_(pa.int64()))])
+    values = [(d, u, n) for n, (d, u) in enumerate((d, u) for d in range(1, 31) for u in "ab")]
+    old = rows(*values)
+    old = old.append_column("at", pa.array([dt.datetime(2024, 1, d, tzinfo=dt.UTC) for d, *_ in values], schema.field("at").type))
+    old = old.append_column("many", pa.array([[n, n] for *_, n in values]))
+    before_that = lake.replace(tmp_path, "t", old, schema=schema, partition_by=("event_date",))
+    assert len(lake.files(tmp_path, "t")) == 30
+    before = lake.row_hashes(tmp_path, "t", "event_date")
+    assert days_of(tmp_path, "t") == before
+    assert lake.last_day(tmp_path, "t") == day(30)
+    assert lake.has_days(tmp_path, "t", day(30), day(31))
+    assert not lake.has_days(tmp_path, "t", day(31), dt.date(2024, 2, 9))
+    lake.replace_days(tmp_path, "t", old.slice(4, 1), day(3), day(4), schema=schema)
+    assert len(lake.files(tmp_path, "t")) <= 2
+    assert lake.open_table(tmp_path, "t").metadata().partition_columns == []
+    after = days_of(tmp_path, "t")
+    assert after.pop("2024-01-03")[0] == 1
+    assert after == {k: v for k, v in before.items() if k != "2024-01-03"}
+    assert lake.days_of_file(lake.files(tmp_path, "t")[0])[0] == day(1)
+    stats = [
+        json.loads(json.loads(line)["add"]["stats"])["maxValues"].keys()
+        for path in (tmp_path / "t" / "_delta_log").glob("*.json")
+        for line in path.read_text().splitlines()
+        if '"add"' in line
+    ]
+    assert {name for names in stats for name in names} == {"event_date", "at"}
+    con = lake.connect()
+    lake.view(con, "earlier", tmp_path, "t", before_that)
+    assert con.execute("SELECT count(*), count(DISTINCT event_date) FROM earlier").fetchone() == (60, 30)
+
+
+def test_files_follow_the_amount_of_data_however_often_it_is_written(tmp_path: Path) -> None:
+    """A day at a time for a long while: one commit each, and seldom one more that writes small files together."""
+    for i in range(3 * lake.SMALL_FILES):
+        date = day(1) + dt.timedelta(days=i)
+        one = pa.table([pa.array([date]), pa.array(["a"]), pa.array([i])], schema=SCHEMA)
+        before = lake.version(tmp_path, "t") if lake.exists(tmp_path, "t") else 0
+        after = lake.replace_days(tmp_path, "t", one, date, date + dt.timedelta(days=1), schema=SCHEMA)
+        assert after - before <= 2
+        assert len(lake.files(tmp_path, "t")) <= lake.SMALL_FILES
+    assert lake.version(tmp_path, "t") <= 3 * lake.SMALL_FILES + 3
+    assert [n for n, _ in days_of(tmp_path, "t").values()] == [1] * 3 * lake.SMALL_FILES
+
+
+def test_a_day_that_is_replaced_within_a_larger_file_leaves_the_others(tmp_path: Path) -> None:
+    lake.replace_days(tmp_path, "t", rows((1, "a", 1), (2, "a", 2), (3, "a", 3)), day(1), day(4), schema=SCHEMA)
+    assert len(lake.files(tmp_path, "t")) == 1
+    lake.replace_days(tmp_path, "t", rows((2, "b", 5)), day(2), day(3), schema=SCHEMA)
+    lake.replace_days(tmp_path, "t", SCHEMA.empty_table(), day(3), day(4), schema=SCHEMA)
+    assert sorted(lake.read(tmp_path, "t")["n"].to_pylist()) == [1, 5]
+    assert lake.last_day(tmp_path, "t") == day(2)

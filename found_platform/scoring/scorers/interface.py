@@ -9,7 +9,7 @@ from found_platform.index.past import Past
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import Weighed
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Replayed
+from found_platform.scoring.replayed import Replayed
 
 
 @dataclass(frozen=True)

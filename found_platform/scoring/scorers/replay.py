@@ -4,11 +4,11 @@ import numpy as np
 
 from found_platform.index.past import Past
 from found_platform.outcomes import Outcome, in_full
-from found_platform.scoring import replay, stated
+from found_platform.scoring import stated, texts
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import HABITS, Evidence, Weighed
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Replayed
+from found_platform.scoring.replayed import PastTooShort, Replayed
 from found_platform.scoring.scorers import habit, late
 from found_platform.scoring.scorers.interface import Carried, Ranking
 
@@ -24,8 +24,8 @@ class Replay:
             return self._of_outcome(population, demand, demand.stated, horizon_days)
         matching = demand.matched(population)
         try:
-            replayed = replay.answer(population, matching, horizon_days)
-        except replay.PastTooShort as why:
+            replayed = texts.answer(population, matching, horizon_days)
+        except PastTooShort as why:
             return late.SCORER.rank(population, demand, horizon_days, reason=f"late interaction instead of replay: {why}")
         newest, before = replayed.matched
         reasons = [
@@ -43,7 +43,7 @@ class Replay:
     def _of_outcome(self, population: Population, demand: Demand, outcome: Outcome, horizon_days: int) -> Ranking:
         try:
             replayed = stated.answer(population, outcome, horizon_days)
-        except replay.PastTooShort as why:
+        except PastTooShort as why:
             return habit.SCORER.rank(population, demand, horizon_days, reason=f"habits so far instead of replay: {why}")
         newest, before = replayed.matched
         reasons = [

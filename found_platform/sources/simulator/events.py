@@ -53,7 +53,7 @@ def _skewed(g: np.random.Generator, size: int, n: int) -> np.ndarray:
     return np.minimum((g.random(size) ** 2.2 * n).astype(np.int64), n - 1)
 
 
-def _texts(g: np.random.Generator, user: np.ndarray, leaf: np.ndarray, channel: np.ndarray) -> pa.Array:
+def texts_of(g: np.random.Generator, user: np.ndarray, leaf: np.ndarray, channel: np.ndarray) -> pa.Array:
     texts, offsets, sizes = vocabulary()
     dims = np.array([[sizes[i][c] for c in range(EXPOSURE + 1)] for i in range(len(sizes))])[leaf, channel]  # (N, 5)
     n = len(leaf)
@@ -82,7 +82,7 @@ def _shown(g: np.random.Generator, seed: int, block: int, today: Wishes) -> tupl
     return user, np.where(stray, g.integers(len(w.leaves), size=len(leaf)), leaf), channel
 
 
-def _paid(seed: int, block: int, start: dt.date, day: int) -> tuple[np.ndarray, np.ndarray]:
+def paid(seed: int, block: int, start: dt.date, day: int) -> tuple[np.ndarray, np.ndarray]:
     """User and leaf of the payments of a day."""
     p = people(seed, block)
     users, leaves = [], []
@@ -98,15 +98,21 @@ def _paid(seed: int, block: int, start: dt.date, day: int) -> tuple[np.ndarray, 
 
 def day_of_block(seed: int, block: int, start: dt.date, day: int, users: int) -> tuple[pa.Table, pa.Table]:
     """The events of a block on a day, and its outcomes (user_id, scenario, event_time). Users from `users` on do not exist."""
+    events, leaf, channel = rows_of_block(seed, block, start, day, users)
+    return events, _outcomes(events["user_id"].combine_chunks(), events["event_time"].combine_chunks(), leaf, channel)
+
+
+def rows_of_block(seed: int, block: int, start: dt.date, day: int, users: int) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """The events (N rows) of a block on a day, the leaf (N,) of each and its channel (N,), exposures with a code of their own."""
     p, g = people(seed, block), rng(seed, EVENT, block, day)
     today, exposed = wishes(seed, block, start, day)
     user, leaf, channel = _shown(g, seed, block, today)
-    payer, bought = _paid(seed, block, start, day)
+    payer, bought = paid(seed, block, start, day)
     ordered = g.random(len(payer)) < p.apps[payer] * 0.5
     user = np.concatenate([user, payer, payer[ordered], exposed])
     leaf = np.concatenate([leaf, bought, bought[ordered], np.full(len(exposed), campaign(start, day).leaf)])
     channel = np.concatenate([channel, np.full(len(payer), PAY), np.full(int(ordered.sum()), APP), np.full(len(exposed), EXPOSURE)])
-    text = _texts(g, user, leaf, channel)
+    text = texts_of(g, user, leaf, channel)
     second = np.clip(g.normal(15 * 3600, 4 * 3600, len(user)), 0, 86_399).astype(np.int64)
     amount = np.round(world().price[leaf] * p.budget[user] * np.exp(g.normal(0, 0.4, len(user))), 2)
     departments = np.array([spec["department"] for spec in world().raw["leaves"].values()])
@@ -133,7 +139,7 @@ def day_of_block(seed: int, block: int, start: dt.date, day: int, users: int) ->
             "event_id": pc.binary_join_element_wise(f"{day}.{block}", pa.array(np.arange(len(keep))).cast(pa.string()), "."),
         }
     )
-    return events, _outcomes(ids, time, leaf[keep], channel[keep])
+    return events, leaf[keep], channel[keep]
 
 
 def _outcomes(ids: pa.Array, time: pa.Array, leaf: np.ndarray, channel: np.ndarray) -> pa.Table:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from found_platform.contract import CHANNELS
 from found_platform.settings import Settings
 from found_platform.sources.config import ChannelEntry, ProfileEntry, Simulation, SourceConfig, Span
+from found_platform.sources.simulator import acts
 from found_platform.sources.simulator import oracle as truth
 from found_platform.sources.simulator.drifts import DRIFTS
 from found_platform.sources.simulator.events import day_of_block
@@ -22,6 +23,8 @@ from found_platform.sources.simulator.people import BLOCK, known_attributes
 from found_platform.sources.simulator.world import BANDS, VERSION, scenarios, world
 
 ATTRIBUTES = {**dict.fromkeys(BANDS, "string"), "account_age_days": "int", "balance": "float", "irregularities": "int"}
+TRUTHS = {VERSION: "outcomes", acts.VERSION: "payments"}
+"""By world, the folder of what really happened: who did what a scenario asks; or all that was paid and sent back."""
 GROUP = 8
 """Blocks whose events of a day share a file."""
 HARD_SHARE = 0.2
@@ -43,18 +46,23 @@ def generate(settings: Settings, source: SourceConfig) -> SourceConfig:
     assert simulation is not None
     folder = settings.home / "simulated"
     record = folder / "made.json"
-    parameters = json.dumps({"version": VERSION, "world": world().fingerprint, **simulation.model_dump(mode="json")})
+    version = {"version": VERSION, "world": world().fingerprint}
+    if simulation.world == acts.VERSION:
+        version = {"version": acts.VERSION, "world": acts.fingerprint()}
+    parameters = json.dumps({**simulation.model_dump(mode="json"), **version})
     if not (record.exists() and record.read_text() == parameters):
         (folder / "events").mkdir(parents=True, exist_ok=True)
-        (settings.truth / "outcomes").mkdir(parents=True, exist_ok=True)
-        work = [(simulation, group, str(folder / "events"), str(settings.truth / "outcomes")) for group in groups(simulation)]
+        truths = settings.truth / TRUTHS[simulation.world]
+        truths.mkdir(parents=True, exist_ok=True)
+        work = [(simulation, group, str(folder / "events"), str(truths)) for group in groups(simulation)]
         with ProcessPoolExecutor(min(len(work), os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
             shards = pool.map(_write_group, work) if len(work) > 1 else map(_write_group, work)
             list(tqdm(shards, total=len(work), desc="simulating", unit="shard", disable=None, leave=False))
         pq.write_table(profile(simulation), folder / "profile.parquet")
-        (settings.truth / "scenarios.json").write_text(json.dumps({"scenarios": scenarios()}, indent=1))
+        specs = acts.scenarios() if simulation.world == acts.VERSION else scenarios()
+        (settings.truth / "scenarios.json").write_text(json.dumps({"scenarios": specs}, indent=1))
         record.write_text(parameters)
-    return source.model_copy(update={"simulator": None, "channels": _entries(folder), "profile": _profile(folder)})
+    return source.model_copy(update={"simulator": None, "channels": _entries(folder, simulation), "profile": _profile(folder)})
 
 
 def blocks(simulation: Simulation) -> range:
@@ -69,14 +77,15 @@ def groups(simulation: Simulation) -> list[list[int]]:
 
 def _write_group(work: tuple[Simulation, list[int], str, str]) -> None:
     """All days of a group of blocks: a block at a time, so that its memory of wishes and hobbies serves the next day."""
-    simulation, group, events, outcomes = work
+    simulation, group, events, truths = work
+    draw = acts.day_of_block if simulation.world == acts.VERSION else day_of_block
     days: list[list[tuple[pa.Table, pa.Table]]] = [[] for _ in range(simulation.days)]
     for block in group:
         for day in range(simulation.days):
-            day_events, day_outcomes = day_of_block(simulation.seed, block, simulation.start, day, simulation.users)
-            days[day].append((drifted(day_events, simulation, day), day_outcomes))
+            day_events, day_truth = draw(simulation.seed, block, simulation.start, day, simulation.users)
+            days[day].append((drifted(day_events, simulation, day), day_truth))
     for day, parts in enumerate(days):
-        for folder, tables in zip((events, outcomes), zip(*parts, strict=True), strict=True):
+        for folder, tables in zip((events, truths), zip(*parts, strict=True), strict=True):
             name = f"{simulation.start + dt.timedelta(days=day)}.{group[0]:05d}.parquet"
             pq.write_table(pa.concat_tables(tables), Path(folder) / name)
 
@@ -123,10 +132,12 @@ def oracle(simulation: Simulation, cutoff: dt.date, horizon_days: int) -> pa.Tab
     return pa.concat_tables(tables)
 
 
-def _entries(folder: Path) -> dict[str, list[ChannelEntry]]:
+def _entries(folder: Path, simulation: Simulation) -> dict[str, list[ChannelEntry]]:
     columns = {c: c for c in ("user_id", "event_time", "text", "category", "amount", "event_id")}
     path = str(folder / "events" / "*.parquet")
     entries = {c: [ChannelEntry(path=path, columns=columns, where=f"channel = '{c}' AND NOT exposure")] for c in CHANNELS}
+    if simulation.world == acts.VERSION:
+        entries["pay_bill"] = [entry.model_copy(update={"returns": "returned"}) for entry in entries["pay_bill"]]
     entries["spm"].append(ChannelEntry(path=path, columns=columns, where="exposure", exposure=True))
     return entries
 

@@ -18,7 +18,8 @@ from found_platform.audiences import lookup, membership, preview, sizing, specif
 from found_platform.audiences.lookup import Question
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.privacy import audit, keys, suppression
-from found_platform.scoring import replay, scorers
+from found_platform.scoring import matching, replay, scorers
+from found_platform.scoring import texts as task
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.scoring.scorers import late as late_interaction
@@ -42,7 +43,7 @@ def apart(settings: Settings, tmp_path: Path) -> Settings:
 @pytest.fixture
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """In so small a population, few did it."""
-    monkeypatch.setattr(replay, "MIN_MATCHED", 5)
+    monkeypatch.setattr(task, "MIN_MATCHED", 5)
 
 
 @pytest.mark.parametrize("asked", [Question(GOLD, mode="aligned"), Question(PETS)], ids=["index", "exact"])
@@ -115,12 +116,12 @@ def test_each_mode_says_what_it_does_not_heed(settings: Settings) -> None:
 @pytest.mark.usefixtures("few_are_enough")
 def test_an_amount_that_is_asked_for_is_counted_in_the_past(population: Population, settings: Settings) -> None:
     some = Demand(PETS, ("cat food", "dog food"), channels=("pay_bill",)).matched(population)
-    own = population.past.of_texts(some.closeness > replay.SAME)
+    own = population.past.of_texts(some.closeness > matching.SAME)
     middle = float(np.median(own.amount[own.amount > 0]))
     much = replace(some, min_amount=middle)
     np.testing.assert_array_equal(much.as_asked(own), some.as_asked(own) & (own.amount >= middle))
     assert not much.anyhow
-    texts = replay.Texts(replay.Replay(population, settings.horizon_days), some)
+    texts = task.Texts(replay.Replay(population, settings.horizon_days), some)
     any_amount, dear = (texts._labels_of(matching, own.day - 28) for matching in (some, much))
     did, paid = any_amount >= 0.5, dear >= 0.5
     assert paid.sum() < did.sum()

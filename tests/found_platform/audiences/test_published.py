@@ -24,6 +24,7 @@ from found_platform.errors import BadInput
 from found_platform.index import snapshot
 from found_platform.privacy import keys, suppression, vault
 from found_platform.scoring import replay, scorers
+from found_platform.scoring import texts as task
 from found_platform.settings import Settings
 
 GOLD = "people who will soon buy gold"
@@ -41,7 +42,7 @@ def apart(settings: Settings, tmp_path: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """In so small a population few did it, and few match a filter."""
-    monkeypatch.setattr(replay, "MIN_MATCHED", 5)
+    monkeypatch.setattr(task, "MIN_MATCHED", 5)
     monkeypatch.setattr(lookup, "FEW_MATCHES", 1)
 
 

@@ -1,6 +1,7 @@
 """The command line: what it prints, and one clear sentence with exit status 2 for every kind of bad input."""
 
 import csv
+import datetime as dt
 import io
 import json
 import subprocess
@@ -210,15 +211,34 @@ def test_find_prints_csv_and_a_table_of_the_same_users(settings: Settings) -> No
     assert "every" not in table
 
 
-def test_benchmark_prints_a_table_that_fits_and_the_documented_json(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audience_is_shown_before_what_nobody_waits_for(settings: Settings) -> None:
+    lines = call_found("demo", "--home", settings.home).out.splitlines()
+    first = {word: next(i for i, line in enumerate(lines) if word in line) for word in ("user_index", "“", "benchmark_results")}
+    assert list(first) == sorted(first, key=lambda word: first[word])
+
+
+def test_benchmark_prints_a_table_that_fits_and_the_documented_json(
+    apart: Settings, cutoff: dt.date, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    table = call_found("benchmark", "run", "--home", settings.home)
+    demands = {"gold": "people who will soon buy gold", "pets": "pet owners"}
+    rows = [
+        {"user_id": f"user-0-{i:06d}", "scenario": name, "cutoff": at(str(cutoff), "00:00:00"), "label": int(i % 3 == 0)}
+        for name in demands
+        for i in range(90)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "labels.parquet")
+    scenarios = [{"scenario": name, "demand": demand, "paraphrases": [demand.upper()]} for name, demand in demands.items()]
+    (tmp_path / "scenarios.json").write_text(json.dumps({"scenarios": scenarios}))
+    files = ["--labels", tmp_path / "labels.parquet", "--scenarios", tmp_path / "scenarios.json"]
+    table = call_found("benchmark", "run", "--home", apart.home, *files)
     assert table.status == 0, table.err
     assert max(map(len, table.out.splitlines())) <= 80
     for word in ("replay", "reworded", "AUC, zero-shot", "AUC, few-shot", "AUC, probes", "prec 50"):
         assert word in table.out
-    document = json.loads(call_found("benchmark", "run", "--home", settings.home, "--format", "json").out)
-    assert {r["scenario"] for r in document["results"]} >= {"mean"}
+    document = json.loads(call_found("benchmark", "run", "--quick", "--home", apart.home, "--format", "json").out)
+    assert {r["scenario"] for r in document["results"]} == {"gold", "pets", "mean"}
+    assert {r["task"] for r in document["results"]} == {"zero_shot", "linear_probe"}
 
 
 def test_source_check_says_what_is_there_and_what_is_missing(tmp_path: Path) -> None:

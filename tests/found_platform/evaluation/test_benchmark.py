@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,10 @@ import pytest
 
 from found_platform import lake, registry
 from found_platform.errors import BadInput
-from found_platform.evaluation import run, scenarios
-from found_platform.evaluation.methods import Probe, logistic
+from found_platform.evaluation import methods, run, scenarios, tables
+from found_platform.evaluation.classifiers import boosting, logistic
 from found_platform.evaluation.metrics import METRICS, evaluate
+from found_platform.evaluation.population import Population
 from found_platform.privacy import keys
 from found_platform.scoring import scorers
 from found_platform.settings import Settings
@@ -69,24 +71,42 @@ def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: d
     assert {u for u, label in zip(scenario.user_keys, scenario.labels, strict=True) if label} == doers & set(scenario.user_keys)
 
 
-def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings, cutoff: dt.date) -> None:
-    rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
-    zero_shot = {(m, "zero_shot") for m in (*scorers.modes(), "frozen_text", "activity_count", "recency", "tfidf", "oracle")}
-    beside_activity = {f"{m}_activity" for m in ("frozen_text", "tfidf", "untrained", "stage1", "concatenation", "aligned")}
-    probes = {(m, "linear_probe") for m in {"activity", "frozen_text", "gbdt_aggregates", "found"} | beside_activity}
-    found = {(r["method"], r["task"]) for r in rows}
+EVERY_ZERO_SHOT = {(m, "zero_shot") for m in (*scorers.modes(), "frozen_text", "activity_count", "recency", "tfidf", "oracle")}
+EVERY_PROBE = {
+    (m, "linear_probe")
+    for m in (
+        *("activity", "frozen_text", "gbdt_aggregates", "found"),
+        *(f"{m}_activity" for m in ("frozen_text", "tfidf", "untrained", "stage1", "concatenation", "aligned")),
+    )
+}
+
+
+CEILING = ("labelled_ceiling", "most_labels")
+
+
+@pytest.fixture(scope="module")
+def full(settings: Settings, cutoff: dt.date) -> pa.Table:
+    """The whole benchmark on the two scenarios with the most positives."""
+    tasks = sorted(scenarios.load(settings, cutoff)[0], key=lambda s: -s.labels.sum())[:2]
+    version = registry.of_cutoff(settings, str(cutoff))
+    population = Population.stored(settings, version, cutoff)
+    common = {"cutoff": cutoff, "dataset": "simulated", "model_version": version}
+    return scenarios.as_table(list(run.evaluated(population, tasks, common)))
+
+
+def test_the_result_has_every_method_metric_and_a_mean(full: pa.Table) -> None:
+    rows = full.to_pylist()
+    kinds = {(r["method"], r["task"]) for r in rows}
     few_shot = {f"{head}_5" for head in ("sentence", "prompt", "prototype", "logistic", "lp++", "chosen")}
-    assert found == zero_shot | probes | {(m, t) for m, t in found if t == "few_shot"}
-    assert {m for m, t in found if t == "few_shot"} >= few_shot
+    assert kinds == EVERY_ZERO_SHOT | EVERY_PROBE | {CEILING} | {(m, t) for m, t in kinds if t == "few_shot"}
+    assert {m for m, t in kinds if t == "few_shot"} >= few_shot
     names = {r["scenario"] for r in rows}
     everywhere = {*METRICS, "oracle_share"}
-    for method, task in zero_shot | probes:
+    for method, task in EVERY_ZERO_SHOT | EVERY_PROBE:
         for name in names:
-            said = {r["metric"] for r in rows if (r["method"], r["task"], r["scenario"]) == (method, task, name)}
+            metrics = {r["metric"] for r in rows if (r["method"], r["task"], r["scenario"]) == (method, task, name)}
             reworded = {"auc_paraphrases"} if task == "zero_shot" and method != "oracle" else set()
-            assert said - {"auc_hard"} == everywhere | reworded
-    hard = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc_hard")}
-    assert hard["oracle"] > 0.9 > hard["activity_count"]
+            assert metrics - {"auc_hard"} == everywhere | reworded
     counts = [r for r in rows if r["method"] == "activity_count" and r["scenario"] != "mean"]
     plain, other = ({r["scenario"]: r["value"] for r in counts if r["metric"] == m} for m in ("auc", "auc_paraphrases"))
     assert other == pytest.approx(plain)  # what does not read the demand does not care how it is worded
@@ -100,11 +120,51 @@ def test_the_stored_result_has_every_method_metric_and_a_mean(settings: Settings
             assert row["value"] == pytest.approx(np.mean([r["value"] for r in parts]))
             assert (row["users"], row["seeds"]) == (sum(r["users"] for r in parts), min(r["seeds"] for r in parts))
     draws = {r["method"]: r["seeds"] for r in rows if r["scenario"] == "mean" and r["task"] == "few_shot"}
-    assert {n for method, n in draws.items() if method.startswith("prompt")} == {1}, "prompts are tuned once: see methods.few_shot"
+    assert {n for method, n in draws.items() if method.startswith("prompt")} == {1}, "prompts are tuned once: see heads.scores"
     assert {n for method, n in draws.items() if not method.startswith("prompt")} == {run.DRAWS}
-    document = run.as_document(lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff))
+    document = tables.as_document(full)
     assert set(document) == {"dataset", "cutoff", "model_version", "results"}
     assert set(document["results"][0]) == {"method", "task", "scenario", "metric", "value", "std", "users", "positives", "seeds"}
+
+
+def test_the_page_names_every_method_task_and_metric() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "benchmark.md").read_text()
+    for method in methods.registry():
+        task = {methods.ZeroShot: "zero_shot", methods.Probe: "linear_probe", methods.MostLabels: "most_labels"}[type(method)]
+        assert f"| `{method.name}` | `{task}` | {method.about} |" in page
+    for word in (*METRICS, "auc_paraphrases", "auc_hard", "oracle_share", *tables.TITLES):
+        assert f"`{word}`" in page
+
+
+def test_a_full_run_leaves_the_quick_table_of_every_scenario(settings: Settings, cutoff: dt.date, full: pa.Table) -> None:
+    rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
+    assert {(r["method"], r["task"]) for r in rows} == EVERY_ZERO_SHOT | EVERY_PROBE | {CEILING}
+    assert {r["scenario"] for r in rows} == {"mean", *(s.name for s in scenarios.load(settings, cutoff)[0])}
+    assert {r["seeds"] for r in rows if r["task"] == "linear_probe"} == {run.QUICK.splits}
+    assert not any(r["metric"] == "auc_paraphrases" for r in rows)
+    hard = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc_hard")}
+    assert hard["oracle"] > 0.9 > hard["activity_count"]
+    values = {(r["method"], r["scenario"]): r["value"] for r in rows if (r["metric"], r["task"]) == ("auc", "zero_shot")}
+    for row in full.to_pylist():
+        if (row["metric"], row["task"]) == ("auc", "zero_shot") and row["scenario"] != "mean":
+            assert row["value"] == pytest.approx(values[row["method"], row["scenario"]]), "quick leaves out, and changes nothing"
+
+
+def test_processes_side_by_side_judge_probes_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(200, 6))
+    labels = (features[:, 1] + rng.normal(size=200) > 0.8).astype(int)
+    scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(200)], labels, [])
+    task = run.Task(scenario, np.arange(200), np.ones(200, bool))
+    probes = tuple(methods.Probe(name, "", lambda _: features, classifier) for name, classifier in CLASSIFIERS.items())
+    monkeypatch.setattr(methods, "probes", lambda: probes)
+    population: Any = None  # these probes ask it nothing
+    alone = run._probes(population, [task], run.QUICK)
+    monkeypatch.setattr(run, "FITS_APART", 0)
+    assert run._probes(population, [task], run.QUICK) == alone
+
+
+CLASSIFIERS = {"logistic": logistic, "boosting": boosting}
 
 
 def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> None:
@@ -118,10 +178,9 @@ def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> N
 
 def probe_auc(features: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> float:
     """Mean AUC of the logistic probe over five splits."""
-    everybody, users = np.arange(len(labels)), [str(i) for i in range(len(labels))]
-    scenario = scenarios.Scenario("s", "demand", users, labels, [])
-    known = np.ones(len(labels), bool) if known is None else known
-    return float(np.mean([run._probe(Probe(features, logistic), scenario, everybody, known, seed)["auc"] for seed in range(5)]))
+    scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(len(labels))], labels, [])
+    task = run.Task(scenario, np.arange(len(labels)), np.ones(len(labels), bool) if known is None else known)
+    return float(np.mean([figures["auc"] for figures in run.judge_probe(logistic, features, [task], 5)[0]]))
 
 
 def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:

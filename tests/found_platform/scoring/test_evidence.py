@@ -9,7 +9,8 @@ import pytest
 
 from found_platform import lake, registry
 from found_platform.contract import midnight
-from found_platform.scoring import evidence, replay, scorers
+from found_platform.scoring import evidence, scorers
+from found_platform.scoring import texts as task
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import REST, Evidence
 from found_platform.scoring.population import Population
@@ -29,7 +30,7 @@ def population(settings: Settings, cutoff: dt.date) -> Population:
 def few_are_enough() -> Iterator[None]:
     """In so small a population, few did it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay, "MIN_MATCHED", 5)
+        patch.setattr(task, "MIN_MATCHED", 5)
         yield
 
 
@@ -91,7 +92,7 @@ def test_late_interaction_gives_each_text_what_the_score_loses_without_it(popula
 
 
 def test_replay_gives_each_group_what_the_log_odds_lose_without_it(population: Population, settings: Settings) -> None:
-    replayed = replay.answer(population, CAT.matched(population), settings.horizon_days)
+    replayed = task.answer(population, CAT.matched(population), settings.horizon_days)
     ranking = Ranking("replay", "", replayed.scores, replayed=replayed)
     basis, rows = replayed.basis, best(population, ranking, 10)
     found = scorers.explain(population, ranking, CAT, rows)

@@ -79,3 +79,17 @@ def test_a_residual_of_noise_gets_no_weight_and_one_that_knows_gets_some(rng: np
     noise = [heads.worth(np.zeros(2000), rng.normal(size=2000) * 0.3, did) for _ in range(20)]
     assert np.mean(np.array(noise) > 0) <= 0.2
     assert heads.worth(np.zeros(2000), truth, did) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_trees_asked_a_column_at_a_time_say_what_scikit_learn_says(dtype: type, rng: np.random.Generator) -> None:
+    """Ties with a threshold, and a column of few values, go the same way."""
+    features = np.stack([rng.normal(size=5000), rng.integers(0, 5, 5000), np.log1p(rng.poisson(2, 5000))], 1).astype(dtype)
+    labels = (rng.random(5000) < heads.chance(features[:, 0] + features[:, 1] - 3)).astype(float)
+    head = heads.Head.fit(features, labels)
+    np.testing.assert_allclose(heads.boosted(head.trees, features), head.trees.predict(features), rtol=1e-12)
+
+
+def test_trees_that_learned_nothing_say_the_mean() -> None:
+    features, labels = np.zeros((100, 2), np.float32), np.repeat([0.0, 1.0], 50)
+    assert heads.boosted(heads.Head.fit(features, labels).trees, features) == pytest.approx(0.5)

@@ -21,9 +21,11 @@ from found_platform.errors import BadInput
 from found_platform.index import past
 from found_platform.index.states import LakeStates
 from found_platform.scoring import heads, matching, replay, scorers
+from found_platform.scoring import texts as task
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
+from found_platform.scoring.replayed import PastTooShort
 from found_platform.scoring.scorers import late
 from found_platform.settings import Settings
 from found_platform.training_data import export
@@ -68,7 +70,7 @@ def test_the_past_is_what_was_known_before_the_cutoff(settings: Settings, popula
 def test_replay_tells_who_will_do_it_and_how_likely(settings: Settings, population: Population, cutoff: dt.date) -> None:
     word = common_word(population)
     wanted = about(population, word)
-    replayed = replay.answer(population, wanted, settings.horizon_days)
+    replayed = task.answer(population, wanted, settings.horizon_days)
     until = cutoff + dt.timedelta(days=replayed.days)
     rows = lake.read(settings.lake, "raw_events", lake.days_where(cutoff, until))
     rows = rows.filter(pc.and_(pc.match_substring(pc.utf8_lower(rows["text"]), word), pc.invert(rows["exposure"])))
@@ -77,7 +79,7 @@ def test_replay_tells_who_will_do_it_and_how_likely(settings: Settings, populati
     assert roc_auc_score(did[known], replayed.scores[known]) > 0.6
     error = 3 * np.sqrt(0.25 / known.sum())
     assert abs(replayed.probabilities[known].mean() - did[known].mean()) < error + 0.05
-    assert min(replayed.matched) >= replay.MIN_MATCHED
+    assert min(replayed.matched) >= task.MIN_MATCHED
     curve = replayed.backtest.curve()
     assert curve[0].precision >= curve[-1].precision
     assert all(m + dt.timedelta(days=replayed.days) <= cutoff for m in replayed.moments)
@@ -87,7 +89,7 @@ def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date,
     copy = shutil.copytree(settings.home, tmp_path / "home")
     changed = Settings.load(copy)
     wanted = about(population, common_word(population))
-    before = replay.answer(population, wanted, settings.horizon_days)
+    before = task.answer(population, wanted, settings.horizon_days)
     events = lake.read(changed.lake, "raw_events")
     end = max(events["event_date"].to_pylist()) + dt.timedelta(days=1)
     future = events.filter(pc.greater_equal(events["event_date"], cutoff))
@@ -106,16 +108,16 @@ def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date,
         partition_by=("event_date", "channel"),
     )
     again = Population.stored(changed, str(population.version), cutoff)
-    np.testing.assert_array_equal(replay.answer(again, wanted, settings.horizon_days).scores, before.scores)
+    np.testing.assert_array_equal(task.answer(again, wanted, settings.horizon_days).scores, before.scores)
     np.testing.assert_array_equal(late.scores(again, Demand("gold")), late.scores(population, Demand("gold")))
 
 
 def test_what_nobody_did_is_not_replayed_and_late_interaction_takes_over(settings: Settings, population: Population) -> None:
     nobody = Matching(np.zeros(len(population.past.texts)))
-    with pytest.raises(replay.PastTooShort, match="0 and 0 users did it"):
-        replay.answer(population, nobody, settings.horizon_days)
-    with pytest.raises(replay.PastTooShort, match="too short to learn from"):
-        replay.answer(population, nobody, 3)
+    with pytest.raises(PastTooShort, match="0 and 0 users did it"):
+        task.answer(population, nobody, settings.horizon_days)
+    with pytest.raises(PastTooShort, match="too short to learn from"):
+        task.answer(population, nobody, 3)
     ranking = scorers.rank(population, Demand("gold"), "replay", 3)
     assert ranking.mode == "late"
     assert "late interaction instead of replay" in ranking.reason
@@ -161,15 +163,15 @@ def test_a_category_speaks_for_texts_that_do_not(settings: Settings, population:
 def test_looking_is_no_buying_where_buying_is_asked_for(settings: Settings, population: Population) -> None:
     anyhow = about(population, common_word(population))
     payments = Matching(anyhow.closeness, np.array([c == "pay_bill" for c in CHANNELS]))
-    asked = replay.answer(population, anyhow, settings.horizon_days)
-    bought = replay.answer(population, payments, settings.horizon_days)
+    asked = task.answer(population, anyhow, settings.horizon_days)
+    bought = task.answer(population, payments, settings.horizon_days)
     day = past.day_of(bought.moments[0])
     own = population.past.of_texts(anyhow.closeness > 0)
     window = own.at((own.happened >= day) & (own.happened < day + bought.days) & ~own.exposed)
     paid = len(np.unique(window.user[window.channel == CHANNELS.index("pay_bill")]))
     assert asked.matched[0] == len(np.unique(window.user))
     assert asked.matching.anyhow
-    assert bought.matching.anyhow == (paid < replay.MIN_MATCHED or bought.matched == asked.matched)
+    assert bought.matching.anyhow == (paid < task.MIN_MATCHED or bought.matched == asked.matched)
     if not bought.matching.anyhow:
         assert bought.matched[0] == paid
 
@@ -226,7 +228,7 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
     scores = []
     for weight in (0.0, 1.0):
         monkeypatch.setattr(heads, "worth", lambda *_, weight=weight: weight)
-        scores.append(replay.answer(shuffled, wanted, home.horizon_days).scores)
+        scores.append(task.answer(shuffled, wanted, home.horizon_days).scores)
     end = cutoff + dt.timedelta(days=home.horizon_days)
     happened = lake.read(home.lake, "raw_events", lake.days_where(cutoff, end))
     happened = happened.filter(pc.invert(happened["exposure"]))
@@ -273,7 +275,7 @@ def test_the_command_line_runs_each_mode(settings: Settings) -> None:
     assert json.loads(done.stdout)["mode"] == "late"
 
 
-class AnyLabels(replay.Texts):
+class AnyLabels(task.Texts):
     """A task of which nothing but its head is asked."""
 
     def __init__(self) -> None:

@@ -63,10 +63,10 @@ def by_hand(events: pd.DataFrame, user: int, day: int) -> dict[str, float]:
 def test_features_are_what_their_names_say(day: int, events: pd.DataFrame, tmp_path: Path) -> None:
     values = np.expm1(rhythm.features(doing_of(events, tmp_path), day, WINDOW, DAY - LENGTH).astype(np.float64))
     known = events[events.known < DAY]
-    assert values.shape == (USERS, len(rhythm.FEATURES))
+    assert values.shape == (USERS, len(rhythm.names()))
     for user in range(USERS):
         expected = by_hand(known, user, day)
-        for name, value in zip(rhythm.FEATURES, values[user], strict=True):
+        for name, value in zip(rhythm.names(), values[user], strict=True):
             assert value == pytest.approx(expected[name], rel=1e-4, abs=1e-4), (user, name)
 
 
@@ -74,7 +74,7 @@ def test_an_act_of_a_kind_has_a_rhythm_of_its_own(events: pd.DataFrame, tmp_path
     values = np.expm1(rhythm.features(doing_of(events, tmp_path, categories=["tea"]), DAY, WINDOW, DAY - LENGTH))
     tea = events[(events.known < DAY) & (events.text == "tea")]
     for user in range(USERS):
-        assert values[user, rhythm.FEATURES.index("recency")] == pytest.approx(by_hand(tea, user, DAY)["recency"], rel=1e-4)
+        assert values[user, rhythm.names().index("recency")] == pytest.approx(by_hand(tea, user, DAY)["recency"], rel=1e-4)
 
 
 def twisted(events: pd.DataFrame) -> pd.DataFrame:
@@ -107,3 +107,12 @@ def test_taste_is_found_in_what_was_known(events: pd.DataFrame, tmp_path: Path) 
     everybody = np.arange(USERS)
     for one, other in zip(before.features(MOMENT, everybody), after.features(MOMENT, everybody), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_log_shorter_than_a_span_back_has_no_column_of_it() -> None:
+    """Counts of the last year are those of all time where the log is half a year long."""
+    assert rhythm.backs(180) == (14, 28, 60, 91, 100_000)
+    assert rhythm.backs(5000) == rhythm.BACK
+    assert [name for name in rhythm.names() if name not in rhythm.names(rhythm.backs(180))] == [
+        f"{what}_{back}" for back in (182, 365) for what in ("events", "amount", "days")
+    ]

@@ -1,0 +1,35 @@
+"""The methods that are compared: each is a module of this package, and a new one is one file more.
+
+Each sees the same users and only what was known before the cutoff.
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+
+from found_platform.evaluation.methods.interface import Method, MostLabels, Probe, Question, ZeroShot
+
+__all__ = ["Method", "MostLabels", "Probe", "Question", "ZeroShot", "most_labels", "probes", "registry", "zero_shot"]
+
+
+@cache
+def registry() -> tuple[Method, ...]:
+    """Every method: those that FOUND is compared with first, in the order of their modules."""
+    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    methods = [method for module in modules for method in getattr(module, "METHODS", ())]
+    return tuple(sorted(methods, key=lambda method: method.own))
+
+
+def zero_shot() -> tuple[ZeroShot, ...]:
+    """The methods that score a demand without labels."""
+    return tuple(method for method in registry() if isinstance(method, ZeroShot))
+
+
+def probes() -> tuple[Probe, ...]:
+    """The methods that a classifier is fitted for."""
+    return tuple(method for method in registry() if isinstance(method, Probe))
+
+
+def most_labels() -> tuple[MostLabels, ...]:
+    """The methods that see most of the labels."""
+    return tuple(method for method in registry() if isinstance(method, MostLabels))

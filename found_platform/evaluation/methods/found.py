@@ -1,0 +1,57 @@
+"""FOUND's vector, whole and in parts, each beside the activity aggregates."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from found_platform.evaluation.methods.interface import Probe
+from found_platform.evaluation.population import Population
+
+if TYPE_CHECKING:
+    from models.found import Found
+
+
+def _beside_activity(part: "Callable[[Population, Found], np.ndarray]") -> Callable[[Population], np.ndarray | None]:
+    """Features from a part of the vector; None where another model than FOUND made it."""
+
+    def features(population: Population) -> np.ndarray | None:
+        from models.found import Found
+
+        model = population.model
+        if not isinstance(model, Found):
+            return None
+        return population.standard(part(population, model), population.standard_activity)
+
+    return features
+
+
+def _stage1(model: "Found") -> slice:
+    """The places of a stored vector that stage 1 fills."""
+    width = model.config.behavior.width if model.config.behavior else 0
+    return slice(model.config.dim, model.config.dim + width)
+
+
+def _untrained(population: Population, model: "Found") -> np.ndarray:
+    import torch
+
+    from models.found import Found
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        untrained = Found(model.config).eval()
+    return population.by_model(untrained.users)[:, _stage1(model)]
+
+
+METHODS = (
+    Probe("untrained_activity", "stage 1 with random weights", _beside_activity(_untrained), own=True),
+    Probe("stage1_activity", "stage 1", _beside_activity(lambda p, m: p.vectors[:, _stage1(m)]), own=True),
+    Probe(
+        "concatenation_activity",
+        "the modalities side by side, without alignment",
+        _beside_activity(lambda p, m: p.by_model(m.concatenation)),
+        own=True,
+    ),
+    Probe("aligned_activity", "the aligned part", _beside_activity(lambda p, m: p.vectors[:, : m.config.dim]), own=True),
+    Probe("found", "the whole vector", _beside_activity(lambda p, m: p.vectors[:, : _stage1(m).stop]), own=True),
+)

@@ -1,0 +1,60 @@
+"""What a method of the benchmark is: a name, one line about it, and what it makes of a population and a question."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from found_platform.evaluation.classifiers import Classifier, logistic
+from found_platform.evaluation.population import Population
+from found_platform.evaluation.scenario import Scenario
+from found_platform.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a scenario asks: a demand in one or more wordings, its horizon, and the outcome and ranking that a person stated."""
+
+    demands: list[str]
+    horizon_days: int
+    outcome: Outcome | None = None
+    rank: str | None = None
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """Scores (D, U) of each wording without a label; None where the question cannot be put to it.
+
+    `own` is a method of FOUND, not one that it is compared with.
+    """
+
+    name: str
+    about: str
+    scores: Callable[[Population, Question], np.ndarray | None]
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Features (U, F), dense or sparse, of everybody, on some rows of which a classifier is fitted; None where there are none."""
+
+    name: str
+    about: str
+    features: Callable[[Population], Any]
+    classifier: Classifier = logistic
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class MostLabels:
+    """Scores (N,) of a scenario's users at their rows (N,), each made from the labels of most others; None where it has none."""
+
+    name: str
+    about: str
+    scores: Callable[[Population, Scenario, np.ndarray], np.ndarray | None]
+    own: bool = False
+
+
+Method = ZeroShot | Probe | MostLabels
+"""What can be compared; the kind of a method says what it is shown."""

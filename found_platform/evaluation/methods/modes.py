@@ -1,0 +1,60 @@
+"""The look-up modes as a person gets them.
+
+Each but `auto` and `outcome` sees the demand as it is written; `auto` is what a look-up does: it rewrites, and chooses a mode;
+`outcome` is asked what a person stated.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from found_platform import outcomes, rewriting
+from found_platform.evaluation.methods.interface import Question, ZeroShot
+from found_platform.evaluation.population import Population
+from found_platform.outcomes import document
+from found_platform.scoring import scorers
+from found_platform.scoring.demand import Demand
+
+
+def _ranked(population: Population, demands: Iterable[Demand], mode: str, horizon_days: int) -> np.ndarray:
+    return np.stack([scorers.rank(population, demand, mode, horizon_days).of(population.vectors) for demand in demands])
+
+
+def _as_written(mode: str, population: Population, question: Question) -> np.ndarray:
+    return _ranked(population, map(Demand, question.demands), mode, question.horizon_days)
+
+
+def _auto(population: Population, question: Question) -> np.ndarray:
+    rewriter = rewriting.chosen(population.settings, population.cutoff)
+    demands = [_ranked_by(Demand.of(rewriter.rewrite(demand)), question.rank) for demand in question.demands]
+    return _ranked(population, demands, "auto", question.horizon_days)
+
+
+def _outcome(population: Population, question: Question) -> np.ndarray | None:
+    if question.outcome is None:
+        return None
+    demand = _ranked_by(Demand.of_outcome(question.outcome), question.rank)
+    scores = _ranked(population, [demand], "auto", question.horizon_days)
+    return np.repeat(scores, len(question.demands), 0)
+
+
+def _ranked_by(demand: Demand, rank: str | None) -> Demand:
+    """The demand, ranked as a scenario asks; a demand that was not understood stays as it is."""
+    if rank is None or demand.outcome is None:
+        return demand
+    return replace(demand, outcome=outcomes.parse({**document.as_data(demand.outcome), "rank": rank}))
+
+
+ABOUT = {
+    "aligned": "cosine of the demand and the part of a user's vector that is aligned with descriptions of the future",
+    "late": "late interaction: the best match of the demand among a user's events",
+    "replay": "past windows answer: who did it before, by what was known then",
+}
+
+METHODS = (
+    *(ZeroShot(mode, about, partial(_as_written, mode), own=True) for mode, about in ABOUT.items()),
+    ZeroShot("auto", "what a look-up does: the demand rewritten, the mode chosen", _auto, own=True),
+    ZeroShot("outcome", "what a look-up does with the outcome that the scenario states", _outcome, own=True),
+)

@@ -1,0 +1,49 @@
+"""Categories, statuses and ways to pay that a demand names as such: "by card", "cancelled orders", "from the pets category".
+
+They are values of this lake, found by patterns of the language around them; texts are no part of this, see `retrieval`.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.language import Language, languages
+
+
+@dataclass(frozen=True)
+class Values:
+    """By the key of an act, the values that are asked of what will be done, and of what was done before."""
+
+    wanted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    before: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str, Values]:
+    """A demand in lower case without the values that it names, and those; `clause` is the part of it about what was done before."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    before: dict[str, tuple[str, ...]] = {}
+    for key, existing in (
+        ("payment_methods", lake.payment_methods),
+        ("statuses", lake.statuses),
+        ("categories", lake.items[lake.texts :]),
+    ):
+        spelled = {value.lower(): value for value in existing}
+        for pattern in _patterns(language.code, key, tuple(spelled)):
+            while match := pattern.search(text):
+                side = before if clause and match[0].strip() in clause else wanted
+                value = spelled[match["value"]]
+                side[key] = tuple(dict.fromkeys((*side.get(key, ()), value)))
+                kept = match.groupdict().get("object") or ""
+                text = f"{text[: match.start()]} {kept} {text[match.end() :]}"
+    return text, Values(wanted, before)
+
+
+@lru_cache(maxsize=64)
+def _patterns(code: str, key: str, values: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    """The patterns of a language around any of some values, the longest first."""
+    if not values:
+        return ()
+    alternatives = "|".join(re.escape(value) for value in sorted(values, key=len, reverse=True))
+    value = rf"[\"'“”„»«]?(?P<value>{alternatives})[\"'“”»«]?(?!\w)"
+    return tuple(re.compile(pattern.replace("{value}", value)) for pattern in languages()[code].at("values", key))

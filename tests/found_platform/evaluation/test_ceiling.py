@@ -1,0 +1,62 @@
+"""The labelled ceiling: what most of the labels make of replay's features, and no more than they hold."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_log import DAY, HORIZON, PEOPLE, people, population
+
+from found_platform.evaluation.methods import ceiling
+from found_platform.evaluation.scenario import Scenario
+from found_platform.metrics import auc
+from found_platform.outcomes import parse
+from found_platform.scoring import stated
+from found_platform.scoring.population import Population
+
+LEAVES = {"will": {"negated": True}}
+GOLD = {"will": {"do": {"categories": ["jewellery"]}}, "rank": "affinity"}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[Population, np.ndarray, np.ndarray]:
+    """A population, how much of anything each of its people does in the HORIZON days after the cutoff, and how much gold."""
+    events, _ = people()
+    after = events[(events.happened >= DAY) & events.status.isna()]
+    everything = np.bincount(after.user, minlength=PEOPLE)
+    gold = np.bincount(after.user[after.category == "jewellery"], minlength=PEOPLE)
+    return population(events, PEOPLE, tmp_path_factory.mktemp("home")), everything, gold
+
+
+def scenario(content: dict, labels: np.ndarray, **more: object) -> Scenario:
+    return Scenario("s", "people who will not come", [], labels, [], HORIZON, outcome=parse(content), **more)  # pyright: ignore
+
+
+def test_with_labels_replays_features_say_at_least_what_replay_says_without(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
+    population, everything, _ = log
+    left = (everything == 0).astype(int)
+    scores = ceiling.scores(population, scenario(LEAVES, left), np.arange(PEOPLE))
+    assert scores is not None
+    assert auc(scores, left) > auc(stated.answer(population, parse(LEAVES), HORIZON).scores, left) - 0.01
+
+
+def test_an_affinity_is_told_by_its_own_features(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
+    population, everything, gold = log
+    rows = np.flatnonzero(everything >= 3)
+    labels = (gold[rows] >= 0.3 * everything[rows]).astype(int)
+    scores = ceiling.scores(population, scenario(GOLD, labels), rows)
+    assert scores is not None
+    assert auc(scores, labels) > 0.8
+
+
+def test_meaningless_labels_are_at_chance(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
+    labels = (np.random.default_rng(9).random(PEOPLE) < 0.3).astype(int)
+    scores = ceiling.scores(log[0], scenario(LEAVES, labels), np.arange(PEOPLE))
+    assert scores is not None
+    assert abs(auc(scores, labels) - 0.5) < 0.08
+
+
+def test_where_the_past_is_too_short_for_replay_there_is_no_ceiling(tmp_path: Path) -> None:
+    events, _ = people(days=60, users=60)
+    labels = np.arange(60) % 2
+    short = population(events[events.happened >= DAY - 20], 60, tmp_path)
+    assert ceiling.scores(short, scenario(LEAVES, labels), np.arange(60)) is None
