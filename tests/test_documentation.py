@@ -33,8 +33,8 @@ NOT_RUN = {
     "make": "it installs, or runs all of this: the target is looked up in the Makefile",
     "python": "tests within a test: the file, and the name that is looked for, have to be there",
     "dagster": "a program of another project, twenty seconds to start: its module and assets are looked up",
-    "feast": "a program of another project, twenty seconds to start: its command is looked up",
-    "mlflow": "a server that stays: its options are looked up",
+    "feast": "a program of another project, twenty seconds to start, which the documentation only points at",
+    "mlflow": "a server of another project that stays, which the documentation only points at",
 }
 """Beginnings of commands that are not run, and what runs or checks them; `…` stands for any words."""
 
