@@ -30,12 +30,16 @@ def install(instance: dg.DagsterInstance) -> None:
 
 def _store(storage: SqliteEventLogStorage, events: Sequence[EventLogEntry]) -> None:
     """What `store_event` does for each event, in one transaction of the run's log and one of the log across runs."""
-    if any(e.dagster_event_type not in OF_ASSETS for e in events) or len({e.run_id for e in events}) > 1:
-        for event in events:
-            storage.store_event(event)
-        return
+    others = [event for event in events if event.dagster_event_type not in OF_ASSETS]
+    for event in others:  # one planned check a run
+        storage.store_event(event)
+    for run_id in dict.fromkeys(event.run_id for event in events if event.dagster_event_type in OF_ASSETS):
+        _store_of_run(storage, run_id, [e for e in events if e.run_id == run_id and e.dagster_event_type in OF_ASSETS])
+
+
+def _store_of_run(storage: SqliteEventLogStorage, run_id: str, events: Sequence[EventLogEntry]) -> None:
     rows = [storage._event_to_row(event) for event in events]
-    with storage.run_connection(events[0].run_id) as con:
+    with storage.run_connection(run_id) as con:
         con.execute(SqlEventLogStorageTable.insert(), rows)
     with storage.index_transaction() as con:
         inserted = (con.execute(SqlEventLogStorageTable.insert(), row).inserted_primary_key for row in rows)

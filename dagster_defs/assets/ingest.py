@@ -31,7 +31,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
 
     @asset(graph, "raw_events", kinds={"deltalake"})
     def raw_events(run: AssetRun) -> dg.MaterializeResult:
-        """The lake's events: one row an event, by UTC day and channel, under pseudonymous keys."""
+        """The lake's events: one row an event, in the order of UTC days and channels, under pseudonymous keys."""
         return run.written(write.raw_events(settings, *run.days), contract.EVENTS)
 
     @asset(graph, "raw_profile", kinds={"deltalake"})
