@@ -28,8 +28,8 @@ def ask(shop: Settings) -> Callable[[str], Rewriting]:
     return lambda demand: retrieval.on(known, demand, 28)
 
 
-def bought(days: int, **much: Any) -> dict[str, Any]:
-    return {"did": PAY, "last_days": days, **much}
+def bought(last: int, **much: Any) -> dict[str, Any]:
+    return {"did": PAY, "last_days": last, **much}
 
 
 OUTCOMES: list[tuple[str, dict[str, Any]]] = [

@@ -1,5 +1,6 @@
 """Replay of any outcome on a log whose law is known: its ranks and chances come true, and it says what it cannot."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -116,6 +117,20 @@ def test_of_whom_it_is_asked_is_heeded_now(world: World) -> None:
     np.testing.assert_array_equal(did_not, (before(world) > 0) & ~did)
 
 
+@pytest.mark.parametrize(("much", "of"), [({"times": 3}, None), ({"total": 100}, "amount")])
+def test_among_whom_heeds_how_much_they_did(much: dict, of: str | None, world: World) -> None:
+    """Only who bought so often, or for so much, in the last 60 days: at the cutoff, and the others with `negated`."""
+    least = next(iter(much.values()))
+    did = world.count(start=DAY - 60, days=60, of=of) >= least
+    among = {"did": {}, "last_days": 60, **much}
+    about = world.answer({"will": {"negated": True}, "among": among}).about
+    assert about is not None
+    assert (about == did).mean() > 0.99  # minutes and rounded amounts aside
+    denied = world.answer({"will": {"negated": True}, "among": {**among, "negated": True}}).about
+    assert denied is not None
+    np.testing.assert_array_equal(denied, ~about & (before(world) > 0))
+
+
 @pytest.mark.parametrize("tier", ["half", "few", "nobody"])
 def test_a_filter_of_few_users_or_none_is_answered_too(tier: str, world: World) -> None:
     replayed = world.answer({"will": {}, "among": {"where": f"tier = '{tier}'"}})
@@ -185,6 +200,14 @@ def test_where_the_past_holds_too_few_of_a_class_habits_answer_and_say_so(conten
     assert why in ranking.reason
     assert ranking.everybody is not None
     assert np.isfinite(ranking.everybody).all()
+
+
+def test_users_whom_the_filter_does_not_select_are_not_counted_where_the_past_is_too_short(world: World) -> None:
+    with pytest.raises(PastTooShort) as refused:
+        world.answer({"will": {"total": 1_000_000}, "among": {"where": "tier = 'half'"}})
+    counted = re.search(r"it came true for 0 of the ([\d,]+) users it is asked of", str(refused.value))
+    assert counted is not None
+    assert 100 < int(counted[1].replace(",", "")) < PEOPLE // 2
 
 
 def test_shares_of_a_few_acts_teach_nothing(world: World) -> None:
