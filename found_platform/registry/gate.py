@@ -80,7 +80,8 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
     has_vector = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
     users = int((has_vector & did).sum())
     if users < MIN_HELD_OUT:
-        why = f"only {users} held-out user{'' if users == 1 else 's'} acted both before {t1} and in the window after it, {MIN_HELD_OUT} are needed"
+        who = "user" if users == 1 else "users"
+        why = f"only {users} held-out {who} acted both before {t1} and in the window after it, {MIN_HELD_OUT} are needed"
         return Verdict(False, why, {"users": users}, judged=False)
     phrases, will = _phrases(settings, loaded.model, pairs, cutoff)
 
