@@ -1,10 +1,11 @@
 """How long a warm replay takes: many users, many events, one demand.
 
-    .venv/bin/python benchmarks/replay.py [--users N] [--events N]
+    .venv/bin/python benchmarks/replay.py [--users N] [--events N] [--outcome FILE]
     .venv/bin/python benchmarks/replay.py --home HOME
 
 Without a home, users, events and attributes are drawn at random, and what is timed is what a look-up does once past states are in
-memory: it counts matches at every moment, fits the head twice and scores everybody. In a home with a published index whole look-ups
+memory: it counts matches at every moment, fits the head twice and scores everybody; with an outcome (about acts, not texts: see
+docs/outcomes.md) it labels past windows by it. In a home with a published index whole look-ups
 are timed, `lookup.find` with demands that were not asked before: each reads its sentence, finds its texts, replays, names the users
 and leaves a row in the audit. The first one, which also reads the home, is told apart.
 """
@@ -18,12 +19,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
+from found_platform import outcomes
 from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
-from found_platform.index.past import Past, day_of
+from found_platform.index.past import VALUES, Past, day_of
 from found_platform.index.states import LakeStates, PastState
 from found_platform.index.user_keys import UserKeys
-from found_platform.scoring import texts
+from found_platform.scoring import stated, texts
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
@@ -68,7 +70,10 @@ def population(count: int, events: int, rng: np.random.Generator, home: Path) ->
     keys = UserKeys.of([f"{i:07d}" for i in range(count)])
     model = FrozenText(FrozenTextConfig("none", "none", 8))
     states = MadeUp(Settings(home=home), model, None, CUTOFF, keys)
-    vars(states).update(past=past, attributes=pa.table(columns), moments=MOMENTS)
+    nothing = past.at(np.zeros(0, np.int64))
+    vars(states).update(
+        past=past, attributes=pa.table(columns), moments=MOMENTS, returned=nothing, values={name: [] for name in VALUES}
+    )
     vectors = np.zeros((count, 8), np.float32)
     return Population(Settings(home=home), model, None, CUTOFF, keys, vectors, np.ones(count), states)
 
@@ -101,6 +106,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--outcome", type=Path, help="answer this outcome about acts, in place of a demand about texts")
     parser.add_argument("--home", type=Path, help="time whole look-ups in this home")
     options = parser.parse_args()
     if options.home:
@@ -109,13 +115,21 @@ def main() -> None:
     with TemporaryDirectory() as home:
         everybody = population(options.users, options.events, np.random.default_rng(0), Path(home))
         matching = Matching(np.where(np.arange(TEXTS) < ABOUT, 1.0, 0.0))
+        outcome = outcomes.load(options.outcome) if options.outcome else None
+
+        def answer() -> None:
+            if outcome is None:
+                texts.answer(everybody, matching, HORIZON)
+            else:
+                stated.answer(everybody, outcome, outcome.within_days or HORIZON)
+
         began = time.perf_counter()
-        texts.answer(everybody, matching, HORIZON)
+        answer()
         print(f"{options.users:,} users, {options.events:,} events: first {time.perf_counter() - began:.2f} s", flush=True)
         walls, cpus = [], []
         for _ in range(options.rounds):
             began, used = time.perf_counter(), time.process_time()
-            texts.answer(everybody, matching, HORIZON)
+            answer()
             walls.append(time.perf_counter() - began)
             cpus.append(time.process_time() - used)
         print(f"warm: median {np.median(walls):.2f} s, best {min(walls):.2f} s; CPU {np.median(cpus):.2f} s")

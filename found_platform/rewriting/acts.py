@@ -140,8 +140,9 @@ class _Reader:
         quantities: tuple[Literal["total", "times"], ...] = ("total", "times")
         for quantity in quantities:
             if match := self._take("acts", name, quantity):
-                unit = match.groupdict().get("unit")
-                self.span = self.language.at("days")[unit] if unit else None
+                unit, number = (match.groupdict().get(name) for name in ("unit", "number"))
+                count = self.language.value(number.strip()) if number else 1
+                self.span = count * self.language.at("days")[unit] if unit else None
                 return quantity
         return None
 

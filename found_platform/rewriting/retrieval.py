@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -208,13 +209,21 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     in_data = tuple(named for named in read.attributes if condition(lake, named))
     clause = read.acts.before.clause if read.acts.before else ""
     rest, named_values = values.take(lake, spoken.plain(demand), clause, spoken)
-    for named in in_data:
-        rest = re.sub(rf"(?<!\w){re.escape(named.words)}(?!\w)", " ", rest, count=1)
+    rest = _cut(rest, [named.words for named in in_data])
     again = reading.read(rest) if in_data or named_values != Values() else read
-    words = [named.words for named in read.attributes if named not in in_data]
-    unknown = [word for word in words if word not in (*read.parts, *read.before_parts)]
-    notes = [f"the data does not tell who is “{', '.join(unknown)}”"] if unknown else []
+    unknown = [named.words for named in read.attributes if named not in in_data]
+    if again.parts and set(again.parts) <= set(unknown):  # "men who will buy", where the data knows no men
+        again = reading.read(_cut(rest, unknown))
+    untold = [word for word in unknown if word not in (*again.parts, *again.before_parts)]
+    notes = [f"the data does not tell who is “{', '.join(untold)}”"] if untold else []
     return replace(again, language=read.language, attributes=in_data, notes=(*again.notes, *notes)), named_values
+
+
+def _cut(text: str, words: Sequence[str]) -> str:
+    """A text without the first place of each of some words."""
+    for word in words:
+        text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", " ", text, count=1)
+    return text
 
 
 def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:

@@ -45,6 +45,10 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
         "Kunden, die im letzten Monat mehr als 100 Euro ausgegeben haben und wieder kaufen",
         {"history": "again", "among": bought(30, total=100.0)},
     ),
+    # more or less than in several spans of time
+    ("customers who will spend more than in the last three weeks", {"more_than_before": "total", "within_days": 21}),
+    ("who will buy less often than in the past two months", {"less_than_before": "times", "within_days": 60}),
+    ("Kunden, die mehr ausgeben als in den letzten drei Wochen", {"more_than_before": "total", "within_days": 21}),
     # values of the data
     ("people who will pay by card", {"do": {**PAY, "payment_methods": ["Card"]}}),
     ("users whose orders will be cancelled", {"do": {**PAY, "statuses": ["cancelled"]}}),
@@ -73,7 +77,8 @@ def test_what_a_demand_says_of_the_past_and_of_values_is_heeded(
     (statement,), among = content["will"], content.get("among", {})
     for key, value in expected.get("among", {}).items():
         assert among[key] == value
-    for key in expected.keys() - {"among"}:
+    assert content.get("within_days") == expected.get("within_days")
+    for key in expected.keys() - {"among", "within_days"}:
         assert statement[key] == expected[key]
 
 

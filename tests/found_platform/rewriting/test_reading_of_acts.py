@@ -233,7 +233,7 @@ def test_the_documented_demands_become_what_is_written(demand: str, written: str
 
 
 def test_thirty_demands_are_documented() -> None:
-    assert len(documented(0)) == 30
+    assert len(documented(0)) >= 30
 
 
 def test_the_example_of_the_documentation_is_what_its_sentence_becomes(ask: Callable[[str], Rewriting]) -> None:

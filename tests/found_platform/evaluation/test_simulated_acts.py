@@ -1,0 +1,41 @@
+"""The scenarios of a home of world 2: what is asked is in them, of whom and with which probability."""
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import yaml
+from conftest import lake_of
+
+from found_platform import lake
+from found_platform.contract import RETURN
+from found_platform.evaluation import scenarios
+from found_platform.sources.simulator import acts
+
+CUTOFF = dt.date(2026, 1, 23)
+
+
+def test_scenarios_of_acts_carry_their_outcome_rank_and_oracle(tmp_path: Path) -> None:
+    source = tmp_path / "source.yaml"
+    source.write_text(yaml.safe_dump({"name": "simulated", "simulator": {"users": 300, "days": 30, "seed": 50, "world": 2}}))
+    settings = lake_of(tmp_path / "home", source)
+    events = lake.read(settings.lake, "raw_events").to_pandas()
+    back = events[events.status == RETURN]
+    assert 0 < len(back) < 0.2 * (events.channel == "pay_bill").sum()
+    loaded, why = scenarios.load(settings, CUTOFF)
+    assert why == ""
+    by_name = {scenario.name: scenario for scenario in loaded}
+    assert {"buy_again", "lapse", "often", "spend_more"} <= set(by_name) <= {spec["scenario"] for spec in acts.scenarios()}
+    for scenario in loaded:
+        assert scenario.outcome is not None
+        assert scenario.rank in (None, scenario.outcome.rank)
+        assert scenario.oracle is not None
+        assert scenario.horizon_days == settings.horizon_days
+        assert len(scenario.user_keys) == len(scenario.labels) == len(scenario.oracle)
+        assert abs(scenario.labels.mean() - scenario.oracle.mean()) < 4 * np.sqrt(0.25 / len(scenario.labels))
+    paid = events[(events.channel == "pay_bill") & (events.status != RETURN) & (events.event_date < CUTOFF)]
+    assert set(by_name["buy_again"].user_keys) == set(paid.user_key)
+    after = events[(events.channel == "pay_bill") & (events.status != RETURN) & (events.event_date >= CUTOFF)]
+    after = set(after[after.event_date < CUTOFF + dt.timedelta(days=settings.horizon_days)].user_key)
+    lapse = by_name["lapse"]
+    assert [bool(label) for label in lapse.labels] == [user not in after for user in lapse.user_keys]
