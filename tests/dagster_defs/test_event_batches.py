@@ -43,6 +43,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_range_of_days_is_written_with_few_connections_and_says_the_same(tmp_path: Path, connections: list[str]) -> None:
     events, opened = {}, {}
     for name in ("single", "together"):
+        (tmp_path / name).mkdir()
         with dg.DagsterInstance.local_temp(str(tmp_path / name)) as instance:
             if name == "together":
                 event_batches.install(instance)
@@ -70,6 +71,7 @@ def test_what_an_event_says_is_read_once_and_never_taken_from_another_log(tmp_pa
     events = records._events
     monkeypatch.setattr(records, "_events", lambda i, k, numbers: fetched.append(len(numbers)) or events(i, k, numbers))
     for mark in ("first", "second"):  # the second log counts from 1 again
+        (tmp_path / mark).mkdir()
         with dg.DagsterInstance.local_temp(str(tmp_path / mark)) as instance:
             event_batches.install(instance)
             assert records.newest(tmp_path, instance, "never made") == {}
