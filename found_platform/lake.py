@@ -29,8 +29,9 @@ from found_platform.errors import BadInput
 LONG_ROWS, SHORT_ROWS = 8192, 131_072
 """Rows that a row group holds: with lists, and without. A query of one day reads whole groups, and writing one takes memory."""
 
-SMALL_FILE, SMALL_FILES = 32 * 2**20, 32
-"""Bytes of a small file, and how many of those a daily table may have: more are written together, into files of that size."""
+FILE_SIZE, SMALL_FILES = 16 * 2**20, 32
+"""Bytes of a file of a daily table: to replace a day rewrites the files that it lies in. And how many files of less than half of
+that there may be: more are written together."""
 
 FEW_AT_ONCE = {
     "batch_size": 16_384,
@@ -244,6 +245,7 @@ def replace(
     schema: pa.Schema,
     partition_by: Iterable[str] = (),
     predicate: str | None = None,
+    file_size: int | None = None,
 ) -> int:
     """Replaces the rows that `predicate` selects (all rows without one) in one commit and returns the new version.
 
@@ -260,6 +262,7 @@ def replace(
             mode="overwrite",
             predicate=predicate,
             schema_mode="overwrite" if predicate is None else None,
+            target_file_size=file_size,
             writer_properties=_properties(schema),
         )
         return DeltaTable(str(path(lake, table))).version()
@@ -320,7 +323,7 @@ def replace_days(
     """
     _unpartition(lake, table)
     predicate = f"event_date >= '{start.isoformat()}' AND event_date < '{end.isoformat()}'"
-    version = replace(lake, table, data, schema=schema, predicate=predicate)
+    version = replace(lake, table, data, schema=schema, predicate=predicate, file_size=FILE_SIZE)
     return _compact(lake, table, schema) or version
 
 
@@ -356,6 +359,7 @@ def _unpartition(lake: Path, table: str) -> None:
             mode="overwrite",
             schema_mode="overwrite",
             partition_by=[],
+            target_file_size=FILE_SIZE,
             writer_properties=_properties(schema),
         )
 
@@ -364,9 +368,9 @@ def _compact(lake: Path, table: str, schema: pa.Schema) -> int | None:
     """Writes small files together where there are many, in one commit, and returns its version; None where there are few."""
     with _turn(lake, table):
         about = DeltaTable(str(path(lake, table)))
-        if sum(f["size_bytes"] < SMALL_FILE / 2 for f in _files(about)) <= SMALL_FILES:
+        if sum(f["size_bytes"] < FILE_SIZE / 2 for f in _files(about)) <= SMALL_FILES:
             return None
-        about.optimize.compact(target_size=SMALL_FILE, writer_properties=_properties(schema))
+        about.optimize.compact(target_size=FILE_SIZE, writer_properties=_properties(schema))
         return about.version()
 
 

@@ -1,6 +1,7 @@
 """Writing Delta: atomic slices, private statistics, row hashes."""
 
 import datetime as dt
+import itertools
 import json
 from pathlib import Path
 
@@ -197,6 +198,17 @@ def test_files_follow_the_amount_of_data_however_often_it_is_written(tmp_path: P
         assert len(lake.files(tmp_path, "t")) <= lake.SMALL_FILES
     assert lake.version(tmp_path, "t") <= 3 * lake.SMALL_FILES + 3
     assert [n for n, _ in days_of(tmp_path, "t").values()] == [1] * 3 * lake.SMALL_FILES
+
+
+def test_a_large_write_is_several_files_of_days_that_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake, "FILE_SIZE", 2**16)
+    days = [day(1) + dt.timedelta(days=i) for i in range(300) for _ in range(1000)]
+    users = [f"{i * 7919 % 100_003:032x}" for i in range(len(days))]
+    table = pa.table([pa.array(days), pa.array(users), pa.array(range(len(days)))], schema=SCHEMA)
+    lake.replace_days(tmp_path, "t", table, days[0], days[-1] + dt.timedelta(days=1), schema=SCHEMA)
+    spans = sorted(map(lake.days_of_file, lake.files(tmp_path, "t")))
+    assert len(spans) > 1
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
 
 
 def test_a_day_that_is_replaced_within_a_larger_file_leaves_the_others(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class Spark(Config):
 
 
 ENGINES = {"trino": write.TABLES, "pyspark": ("behavior_text", "user_tabular")}
-"""By engine the tables that compile for it. Ibis' compiler for Spark cannot take the microseconds of a time, which sequences keep."""
+"""By engine the tables that compile for it. The compiler for Spark takes no microseconds of a time, which sequences keep."""
 
 
 @pytest.mark.parametrize("engine", ENGINES)
