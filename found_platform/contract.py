@@ -25,6 +25,9 @@ HELD_OUT_FOLD = 0
 MIN_HELD_OUT = 10
 """Held-out users who must act both before a window and in it: on fewer, nobody can judge whether a model has learned anything."""
 
+MAX_AMOUNT = 10**15
+"""Amounts from here on, either way, are a slip: no sum of a user's real ones comes near, and sums are exact decimals."""
+
 MAX_TEXT = 4096
 MAX_PARTITIONS = 25_000
 FEATURE_SERVICE = "found_user_v2"

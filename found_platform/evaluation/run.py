@@ -18,6 +18,7 @@ from found_platform.evaluation.population import Population
 from found_platform.evaluation.scenarios import RESULTS, Scenario, as_table
 from found_platform.lake import Written
 from found_platform.metrics import auc
+from found_platform.scoring import threads
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 
@@ -71,11 +72,9 @@ def run(
 
 
 def _rows(settings: Settings, cutoff: dt.date, version: str, scenarios: list[Scenario], extent: Extent) -> Iterator[dict[str, Any]]:
-    from threadpoolctl import threadpool_limits
-
     population = Population.stored(settings, version, cutoff)
     common = {"cutoff": cutoff, "dataset": source_config.of_home(settings).name, "model_version": version}
-    with threadpool_limits(1):  # thousands of small fits: threads would wait for each other
+    with threads.one_each():  # thousands of small fits: threads would wait for each other
         yield from evaluated(population, scenarios, common, extent)
 
 

@@ -4,7 +4,7 @@ What belongs here: the checks of a row and their order, the normal form of a tex
 (`values`, `times`).
 """
 
-from found_platform.contract import MAX_TEXT, RETURN
+from found_platform.contract import MAX_AMOUNT, MAX_TEXT, RETURN
 from found_platform.lake import literal
 from found_platform.sources import times, values
 from found_platform.sources.entries import Entry
@@ -25,6 +25,7 @@ SEPARATOR = "\x1f"  # between remarks on a row
 
 
 LOST_DIGITS = "user_id is a float without its last digits"
+TOO_LARGE = f"amount of {MAX_AMOUNT:.0e} or more".replace("e+", "e")
 
 
 def in_order(entry: Entry, part: Part) -> bool:
@@ -102,7 +103,8 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
         INSERT INTO scan_rows BY NAME
         SELECT * EXCLUDE (raw_user, raw_time, raw_amount, raw_arrived), CASE reason
                 WHEN 'unparsable event_time' THEN raw_time WHEN 'amount is not a number' THEN raw_amount
-                WHEN 'amount is not finite' THEN raw_amount WHEN 'unparsable arrived_at' THEN raw_arrived
+                WHEN 'amount is not finite' THEN raw_amount WHEN '{TOO_LARGE}' THEN raw_amount
+                WHEN 'unparsable arrived_at' THEN raw_arrived
                 WHEN '{LOST_DIGITS}' THEN raw_user END AS value
         FROM (SELECT {number} AS part, row_number, keep, user_id, event_time, text, {TEXT_ID} AS text_id, category, amount,
             CASE WHEN {back} THEN '{RETURN}' ELSE status END AS status, payment_method, event_id,
@@ -121,6 +123,7 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
                  WHEN length(text) > {MAX_TEXT} THEN 'text over {MAX_TEXT} characters'
                  WHEN has_amount AND amount IS NULL THEN 'amount is not a number'
                  WHEN NOT isfinite(amount) THEN 'amount is not finite'
+                 WHEN abs(amount) >= {MAX_AMOUNT} THEN '{TOO_LARGE}'
                  WHEN has_arrived AND arrived_at IS NULL THEN 'unparsable arrived_at'
             END AS reason
         FROM (SELECT * REPLACE ({NORMALISED} AS text) FROM ({event})))"""

@@ -42,6 +42,7 @@ BAD = {
     f"u1,2024-01-05,{'x' * 4097},1": "text over 4096 characters",
     "u1,2024-01-05,tea,cheap": "amount is not a number",
     "u1,2024-01-05,tea,inf": "amount is not finite",
+    "u1,2024-01-05,tea,-1e15": "amount of 1e15 or more",
     "u1,2024-01-05": "wrong number of columns",
 }
 
