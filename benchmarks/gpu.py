@@ -159,10 +159,10 @@ class Tokens:
             self.windows += inputs[0].shape[0] * inputs[0].shape[1]
 
 
-def stage(name: str, task: Any, asked: dict[str, Any], folder: Path, device: str, tiny: bool, minutes: float) -> dict[str, Any]:
+def stage(name: str, task: Any, config: dict[str, Any], folder: Path, device: str, tiny: bool, minutes: float) -> dict[str, Any]:
     """Trains a stage for some minutes and says how it went."""
     warm = SIZES[tiny]["warm"]
-    fixed = {**asked, "evaluate_every": 10**9, "checkpoint_minutes": 1e9, "log_every": 1}
+    fixed = {**config, "evaluate_every": 10**9, "checkpoint_minutes": 1e9, "log_every": 1}
     needs = machine.check(task.model, Options(**{**fixed, "steps": warm}), device)
     print(f"{name}: {needs.sentence()}", flush=True)
     flops = model_flops(task, Options(**{**fixed, "steps": warm}), device)
@@ -180,8 +180,8 @@ def stage(name: str, task: Any, asked: dict[str, Any], folder: Path, device: str
         "parameters": needs.parameters,
         "trained": needs.trained,
         "steps": steps,
-        "batch": asked["batch"],
-        "micro_batch": asked["micro_batch"],
+        "batch": config["batch"],
+        "micro_batch": config["micro_batch"],
         "step_seconds": step,
         "text_tokens_per_second": tokens.text / steps / step,
         "window_tokens_per_second": tokens.windows / steps / step,

@@ -298,8 +298,8 @@ def concurrent(settings: Settings, versions: list[str], times: int, threads: int
     seen: set[str] = set()
     seconds: list[float] = []
 
-    def look_up(searcher: index.Searcher, done: threading.Event) -> None:
-        while not done.is_set():
+    def look_up(searcher: index.Searcher, finished: threading.Event) -> None:
+        while not finished.is_set():
             start = time.perf_counter()
             try:
                 published = index.live(settings)
@@ -319,8 +319,8 @@ def concurrent(settings: Settings, versions: list[str], times: int, threads: int
             counts["mixed"] += answer != best[published.model_version]
 
     index.publish(settings, versions[-1], AS_OF)
-    with index.Searcher(settings) as searcher, publishing(settings, versions, times) as done:
-        lookers = [threading.Thread(target=look_up, args=(searcher, done)) for _ in range(threads)]
+    with index.Searcher(settings) as searcher, publishing(settings, versions, times) as finished:
+        lookers = [threading.Thread(target=look_up, args=(searcher, finished)) for _ in range(threads)]
         for thread in lookers:
             thread.start()
         for thread in lookers:

@@ -112,7 +112,7 @@ def main() -> None:
     variants = options.only or ABLATIONS if options.ablations else ["as it is"]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     kept = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
-    found: dict[str, list[dict[str, float]]] = {}
+    by_variant: dict[str, list[dict[str, float]]] = {}
     jobs = [(seed, variant, home) for seed in range(options.seeds) for variant in variants for home in options.homes]
     for seed, variant, path in tqdm(jobs, unit="model", disable=None):
         home = Home.at(path)
@@ -124,10 +124,10 @@ def main() -> None:
             line = {**key, "variant": variant, "seed": seed, "figures": figures}
             with options.out.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-        found.setdefault(variant, []).append(line["figures"])
+        by_variant.setdefault(variant, []).append(line["figures"])
         if options.ablations:
-            print(_row(variant, found[variant]), flush=True)
-    print(as_markdown(found, rows=not options.ablations))
+            print(_row(variant, by_variant[variant]), flush=True)
+    print(as_markdown(by_variant, rows=not options.ablations))
 
 
 @dataclass(frozen=True)

@@ -262,10 +262,10 @@ def texts_encoded(folder: Path, users: int, days: int) -> dict[str, int]:
     from found_platform.training_data import text_vectors
 
     model = text_vectors.encoder(Settings.load(folder, profile="tiny").text_encoder)
-    encode, given = model.encode, []
+    encode, encoded = model.encode, []
 
     def counted(texts: Any, *rest: Any) -> Any:
-        given.extend(texts)
+        encoded.extend(texts)
         return encode(texts, *rest)
 
     model.encode = counted  # type: ignore[method-assign]
@@ -275,7 +275,7 @@ def texts_encoded(folder: Path, users: int, days: int) -> dict[str, int]:
     con = lake.connect()
     lake.view(con, "e", settings.lake, "raw_events")
     events, distinct = con.execute("SELECT count(*), count(DISTINCT text_id) FROM e").fetchone() or (0, 0)
-    return {"users": users, "events": events, "distinct_texts": distinct, "encoded": len(given)}
+    return {"users": users, "events": events, "distinct_texts": distinct, "encoded": len(encoded)}
 
 
 def embed_home(folder: Path, day: dt.date) -> None:

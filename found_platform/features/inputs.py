@@ -92,7 +92,7 @@ class Inputs:
         )
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW seen AS FROM user_days WHERE event_date <= DATE '{last}'")
         # of an event that was known by the first of the days, nobody asks when that was
-        late = any(day <= last and known > max(day, first) for day, known in self._late.items())
+        late = any(day <= last and newest_arrival > max(day, first) for day, newest_arrival in self._late.items())
         length = settings.search_length if self.table == "search_text" else settings.sequence_length
         profile = tuple((f.name, str(f.type)) for f in contract.profile_schema(settings.home))
         query = sql(self.table, length, settings.lookback_days, late, profile if self.table == "user_tabular" else ())

@@ -145,14 +145,14 @@ def _states(changes: ir.Table) -> ir.Table:
 def _windows(states: ir.Table, daily: ir.Table) -> ir.Table:
     """The states with the features of their windows: what the user did until now, less what was done until the window began."""
     totals = ("amount", *CHANNELS)
-    now = daily.select(
+    to_date = daily.select(
         "user",
         number="number",
         last_own="event_date",
         **{f"now_{c}": daily[c] for c in totals},
         **{f"last_{c}": daily[f"last_{c}"] for c in CHANNELS},
     )
-    rows = states.left_join(now, [states.user == now.user, states[ENTERED] == now.number]).drop("user_right", "number")
+    rows = states.left_join(to_date, [states.user == to_date.user, states[ENTERED] == to_date.number]).drop("user_right", "number")
     for window, left in LEFT.items():
         gone = daily.select("user", "number", **{f"{c}_gone": daily[c] for c in totals})
         rows = rows.left_join(gone, [rows.user == gone.user, rows[left] == gone.number])

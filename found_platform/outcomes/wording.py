@@ -10,12 +10,12 @@ LESS = {"times": "less often", "days": "on fewer days", "total": "for less in to
 def describe(outcome: Outcome, horizon_days: int) -> str:
     """What is asked, in words; `horizon_days` is the home's, for an outcome that does not say when."""
     days = outcome.within_days or horizon_days
-    said = f" {outcome.join} ".join(map(_statement, outcome.will))
+    statements = f" {outcome.join} ".join(map(_statement, outcome.will))
     among = []
     if outcome.among.did is not None:
         verb = "did not " if outcome.among.negated else ""
-        done = f"{_act(outcome.among.did, past=not verb)}{_much(outcome.among)}"
-        among.append(f"those who {verb}{done} in the last {outcome.among.last_days} days")
+        past_act = f"{_act(outcome.among.did, past=not verb)}{_much(outcome.among)}"
+        among.append(f"those who {verb}{past_act} in the last {outcome.among.last_days} days")
     if outcome.among.where:
         among.append(f"users with {outcome.among.where}")
     whom = f", among {' and '.join(among)}" if among else ""
@@ -24,7 +24,7 @@ def describe(outcome: Outcome, horizon_days: int) -> str:
         "affinity": "; ranked by the share of what they do",
         "value": "; ranked by the expected amount",
     }[outcome.rank]
-    return f"{said} in the next {days} days{whom}{rank}"
+    return f"{statements} in the next {days} days{whom}{rank}"
 
 
 def _statement(statement: Statement) -> str:

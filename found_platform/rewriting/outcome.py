@@ -37,48 +37,48 @@ def build(
         horizon_days: how far ahead, where the demand does not say.
     """
     notes: list[str] = []
-    said, days = read.acts, read.horizon_days or horizon_days
+    acts, days = read.acts, read.horizon_days or horizon_days
     before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, notes))
-    if read.is_general and said.before and not said.is_anything and not read.kinds and not before.is_anything:
+    if read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
         act = before  # "who bought coffee and will stop"
-    elif read.is_general and before_phrases and not said.is_anything:
+    elif read.is_general and before_phrases and not acts.is_anything:
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
         channels = _channels(lake, read.kinds, notes)
         act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels)
-    if said.returned:
+    if acts.returned:
         act = act.model_copy(update={"returned": True, "channels": ()})
     act = act.model_copy(update={"min_amount": read.min_amount or 0.0, **values.wanted})
     before = before.model_copy(update={"min_amount": read.before_min_amount or 0.0, **values.before})
-    compared = said.more or said.less
+    compared = acts.more or acts.less
     measure = {
         "total": read.total if not compared else None,
-        "days": said.days if not (compared or read.total) else None,
-        "times": _times(said, days) if not (compared or read.total or said.days) else None,
-        "share": said.share if not (compared or read.total or said.days or said.times) else None,
-        "more_than_before": said.more,
-        "less_than_before": said.less if not said.more else None,
+        "days": acts.days if not (compared or read.total) else None,
+        "times": _times(acts, days) if not (compared or read.total or acts.days) else None,
+        "share": acts.share if not (compared or read.total or acts.days or acts.times) else None,
+        "more_than_before": acts.more,
+        "less_than_before": acts.less if not acts.more else None,
     }
-    if said.every and not any(value is not None for value in measure.values()):
-        measure["days"] = max(1, days // said.every)
-    statement = Statement(do=act, negated=said.negated, history=said.history, **measure)
+    if acts.every and not any(value is not None for value in measure.values()):
+        measure["days"] = max(1, days // acts.every)
+    statement = Statement(do=act, negated=acts.negated, history=acts.history, **measure)
     where = " AND ".join(filter(None, (condition(lake, named) for named in read.attributes))) or None
     among = Among(where=where)
-    if said.before:
-        last = said.before.days or max(ACTIVE_DAYS, days)
-        did = Act() if said.before.is_anything else before if said.before.clause else act.model_copy(update={"min_amount": 0.0})
+    if acts.before:
+        last = acts.before.days or max(ACTIVE_DAYS, days)
+        did = Act() if acts.before.is_anything else before if acts.before.clause else act.model_copy(update={"min_amount": 0.0})
         among = Among(
             where=where,
             did=did,
             last_days=last,
             total=read.before_total,
-            days=said.before.on_days if not read.before_total else None,
-            times=said.before.times if not (read.before_total or said.before.on_days) else None,
-            negated=said.before.negated,
+            days=acts.before.on_days if not read.before_total else None,
+            times=acts.before.times if not (read.before_total or acts.before.on_days) else None,
+            negated=acts.before.negated,
         )
-        if said.before.is_anything and statement == Statement():
+        if acts.before.is_anything and statement == Statement():
             notes.append("the demand says who they are and nothing of what they will do: it is read as who will do anything")
-    rank = said.rank or "chance"
+    rank = acts.rank or "chance"
     if rank == "affinity" and act.is_anything:
         rank = "chance"
     if rank != "chance" and (statement.negated or not statement.is_at_all):
@@ -123,16 +123,16 @@ def meant(outcomes: Sequence[Outcome], clauses: Sequence[str]) -> list[Outcome]:
     return resolved
 
 
-def _times(said: Acts, days: int) -> int | None:
+def _times(acts: Acts, days: int) -> int | None:
     """How many times within so many days."""
-    return max(1, said.times * days // said.per) if said.times and said.per else said.times
+    return max(1, acts.times * days // acts.per) if acts.times and acts.per else acts.times
 
 
 def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     """The channels of kinds of acts; any, where this lake has none of them."""
-    asked = [template_kinds()[kind]["channel"] for kind in kinds if "channel" in template_kinds()[kind]]
+    named = [template_kinds()[kind]["channel"] for kind in kinds if "channel" in template_kinds()[kind]]
     present = tuple(template_kinds()[kind]["channel"] for kind in kinds if kind in lake.kinds and lake.kinds[kind].sum() > 0)
-    if asked and not present:
+    if named and not present:
         notes.append(f"the data has nothing of the kind “{', '.join(kinds)}”: any act counts")
     return present
 

@@ -56,9 +56,9 @@ class Reading:
     @property
     def is_measured(self) -> bool:
         """Whether it is said how much of it, that it is not done, or that it is done as it was or was not before."""
-        said = self.acts
-        counts = (said.times, said.days, said.share, said.more, said.less, said.every, said.history, self.total)
-        return said.negated or said.returned or any(value is not None for value in counts)
+        acts = self.acts
+        counts = (acts.times, acts.days, acts.share, acts.more, acts.less, acts.every, acts.history, self.total)
+        return acts.negated or acts.returned or any(value is not None for value in counts)
 
     @property
     def has_verb(self) -> bool:

@@ -21,7 +21,7 @@ class Values:
 
 def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str, Values]:
     """A demand in lower case without the values that it names, and those; `clause` is the part of it about what was done before."""
-    wanted: dict[str, tuple[str, ...]] = {}
+    values_of: dict[str, tuple[str, ...]] = {}
     before: dict[str, tuple[str, ...]] = {}
     for key, existing in (
         ("payment_methods", lake.payment_methods),
@@ -31,12 +31,12 @@ def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str,
         spelled = {value.lower(): value for value in existing}
         for pattern in _patterns(language.code, key, tuple(spelled)):
             while match := pattern.search(text):
-                side = before if clause and match[0].strip() in clause else wanted
+                side = before if clause and match[0].strip() in clause else values_of
                 value = spelled[match["value"]]
                 side[key] = tuple(dict.fromkeys((*side.get(key, ()), value)))
                 kept = match.groupdict().get("object") or ""
                 text = f"{text[: match.start()]} {kept} {text[match.end() :]}"
-    return text, Values(wanted, before)
+    return text, Values(values_of, before)
 
 
 @lru_cache(maxsize=64)

@@ -59,8 +59,8 @@ class Doing:
         base = self.kept.user[(self.kept.happened >= start) & (self.kept.happened < end)]
         acts = np.bincount(base, minlength=self.kept.users)
         rows = (self.events.happened >= start) & (self.events.happened < end)
-        done = np.bincount(self.events.user[rows], weights=self.weights[rows], minlength=self.events.users)
-        return done / np.maximum(acts, 1), acts
+        weight_of_act = np.bincount(self.events.user[rows], weights=self.weights[rows], minlength=self.events.users)
+        return weight_of_act / np.maximum(acts, 1), acts
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +76,9 @@ class Window:
 
     def at_all(self) -> np.ndarray:
         """(U,) bool: who did it."""
-        done = np.zeros(self.doing.events.users, bool)
-        done[self._user] = True
-        return done
+        did = np.zeros(self.doing.events.users, bool)
+        did[self._user] = True
+        return did
 
     def times(self) -> np.ndarray:
         """(U,) distinct minutes in which it was done."""
@@ -192,19 +192,19 @@ def measured(statement: Statement, doing: Doing, day: int, days: int, horizon_da
     return measured_in(statement, window, min(1.0, days / horizon_days))
 
 
-def measured_in(asked: Statement | Among, window: Window, part: float = 1.0) -> np.ndarray:
+def measured_in(statement: Statement | Among, window: Window, part: float = 1.0) -> np.ndarray:
     """(U,) bool: who did as much of it in a window as is asked; a number is asked for this `part` of it."""
-    if asked.times is not None:
-        return window.times() >= max(1, round(asked.times * part))
-    if asked.days is not None:
-        return window.days() >= max(1, round(asked.days * part))
-    if asked.total is not None:
-        return window.total() >= asked.total * part
+    if statement.times is not None:
+        return window.times() >= max(1, round(statement.times * part))
+    if statement.days is not None:
+        return window.days() >= max(1, round(statement.days * part))
+    if statement.total is not None:
+        return window.total() >= statement.total * part
     return window.at_all()
 
 
 def earlier(doing: Doing, day: int) -> np.ndarray:
     """(U,) bool: who had done it before a day, as far as was known then."""
-    done = np.zeros(doing.events.users, bool)
-    done[doing.events.user[(doing.events.known < day) & doing.sure]] = True
-    return done
+    did = np.zeros(doing.events.users, bool)
+    did[doing.events.user[(doing.events.known < day) & doing.sure]] = True
+    return did

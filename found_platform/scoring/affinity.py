@@ -32,19 +32,19 @@ FADE = 180.0
 
 def shares(doing: Doing, day: int) -> np.ndarray:
     """(U, S) float32, logs: which share of the acts known by a day was of the kind, shrunk."""
-    known = np.flatnonzero(doing.events.known < day)
-    events, weights = doing.events.at(known), doing.weights[known]
+    before = np.flatnonzero(doing.events.known < day)
+    events, weights = doing.events.at(before), doing.weights[before]
     base = doing.kept.at(np.flatnonzero(doing.kept.known < day))
     age, base_age = day - events.happened, day - base.happened
     usual = float(weights.sum()) / max(1, len(base.user))
     columns = []
     for back in BACK:
-        done = events.sum_by_user(weights * (age <= back))
+        weight_of_act = events.sum_by_user(weights * (age <= back))
         acts = np.bincount(base.user[base_age <= back], minlength=base.users)
-        columns += [(done + prior * usual) / (acts + prior) for prior in (FEW, MANY)]
+        columns += [(weight_of_act + prior * usual) / (acts + prior) for prior in (FEW, MANY)]
     for decay in DECAYS:
-        done = events.sum_by_user(weights * np.exp(-age / decay))
-        columns.append((done + FEW * usual) / (base.sum_by_user(np.exp(-base_age / decay)) + FEW))
+        weight_of_act = events.sum_by_user(weights * np.exp(-age / decay))
+        columns.append((weight_of_act + FEW * usual) / (base.sum_by_user(np.exp(-base_age / decay)) + FEW))
     return np.log(np.maximum(np.stack(columns, 1), 1e-9)).astype(np.float32)
 
 
@@ -54,10 +54,10 @@ class Taste:
     def __init__(self, population: Population, day: int):
         past = population.past
         self._own = past.at(np.flatnonzero(~past.exposed))
-        known = self._own.at(np.flatnonzero(self._own.known < day))
-        self._texts = _principal(population.states.frozen_texts, np.bincount(known.text, minlength=len(past.texts)))
+        before = self._own.at(np.flatnonzero(self._own.known < day))
+        self._texts = _principal(population.states.frozen_texts, np.bincount(before.text, minlength=len(past.texts)))
         self._categories = len(population.states.values["category"])
-        self._mix = _directions(self._counts(known, day)) if self._categories > DIRECTIONS else None
+        self._mix = _directions(self._counts(before, day)) if self._categories > DIRECTIONS else None
 
     def features(self, day: int, rows: np.ndarray | None) -> list[np.ndarray]:
         """Two arrays (N, K) float32: the mean of the texts of a user's acts, shrunk towards everybody's, and the mix of categories,
@@ -74,21 +74,21 @@ class Taste:
     def _current(self) -> list[np.ndarray]:
         return self._of(self._own, self._own.day)
 
-    def _of(self, known: Past, day: int) -> list[np.ndarray]:
-        acts = np.bincount(known.user, minlength=known.users) + FEW
-        texts = np.stack([known.sum_by_user(column[known.text]) / acts for column in self._texts.T], 1).astype(np.float32)
+    def _of(self, before: Past, day: int) -> list[np.ndarray]:
+        acts = np.bincount(before.user, minlength=before.users) + FEW
+        texts = np.stack([before.sum_by_user(column[before.text]) / acts for column in self._texts.T], 1).astype(np.float32)
         if self._mix is None:
-            return [texts, np.empty((known.users, 0), np.float32)]
-        counts = self._counts(known, day)
+            return [texts, np.empty((before.users, 0), np.float32)]
+        counts = self._counts(before, day)
         return [texts, (np.asarray(counts @ self._mix.T) / (_lengths(counts) + 1.0)[:, None]).astype(np.float32)]
 
     def _counts(self, events: Past, day: int):
         """(U, C) sparse: how much everybody did of each category, newer acts more, on a log scale."""
         from scipy.sparse import csr_matrix
 
-        told = events.at(np.flatnonzero(events.category >= 0))
-        weights = np.exp((told.happened - day) / FADE)
-        counts = csr_matrix((weights, (told.user, told.category)), shape=(told.users, self._categories))
+        categorised = events.at(np.flatnonzero(events.category >= 0))
+        weights = np.exp((categorised.happened - day) / FADE)
+        counts = csr_matrix((weights, (categorised.user, categorised.category)), shape=(categorised.users, self._categories))
         counts.data = np.log1p(counts.data)
         return counts
 

@@ -59,8 +59,8 @@ class Demand:
     @classmethod
     def of_dict(cls, content: dict[str, Any]) -> Self:
         """What `as_dict` gave, also before there were outcomes or amounts."""
-        known = {f.name for f in fields(cls)}
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k in known}
+        names = {f.name for f in fields(cls)}
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k in names}
         values["min_amount"] = content.get("min_amount", content.get("least", 0.0))
         outcome = content.get("outcome")
         return cls(**{**values, "outcome": outcomes.parse(outcome) if outcome else None})

@@ -50,7 +50,7 @@ class Task(Protocol):
         """(b, K) what rows of the whole batch are asked for inside the model, by a micro-batch's; None where nothing is."""
         ...
 
-    def outputs(self, rows: Tensor, asked: Asked | None = None, /) -> Outputs:
+    def outputs(self, rows: Tensor, requested: Asked | None = None, /) -> Outputs:
         """Of a micro-batch. `asked` are its own and, in the order of the batch, everybody's; None: the micro-batch is all."""
         ...
 

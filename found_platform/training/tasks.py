@@ -191,9 +191,9 @@ class AlignTask:
             return self.model.describe([self.data.descriptions[i] for i in rows.tolist()])
         return self.model.sentences(self.data.futures(rows).to(self.model.scale.device))
 
-    def outputs(self, rows: Tensor, asked: Asked | None = None, /) -> Outputs:
+    def outputs(self, rows: Tensor, requested: Asked | None = None, /) -> Outputs:
         model, training = self.model, self.model.training
-        sentences, everyones = asked or (self.asked(rows),) * 2
+        sentences, everyones = requested or (self.asked(rows),) * 2
         histories, used = self.data.histories(rows, self.weights.event_dropout if training else 0.0)
         histories = histories.to(model.scale.device)
         if model.event_tower is not None:

@@ -42,14 +42,14 @@ def _features(population: Population, scenario: Scenario) -> np.ndarray | None:
     if outcome is None:
         return None
     plain = Outcome(will=outcome.will, join=outcome.join)
-    asked = [plain]
+    rankings = [plain]
     if "affinity" in (scenario.rank, outcome.rank) and not outcome.will[0].do.is_anything:
-        asked.append(plain.model_copy(update={"rank": "affinity"}))
+        rankings.append(plain.model_copy(update={"rank": "affinity"}))
     try:
         replay = prepared(population, scenario.horizon_days)
     except PastTooShort:
         return None
-    return np.hstack([replay.known(TASKS[each.rank](replay, each, scenario.horizon_days)) for each in asked])
+    return np.hstack([replay.known(TASKS[each.rank](replay, each, scenario.horizon_days)) for each in rankings])
 
 
 METHODS = (

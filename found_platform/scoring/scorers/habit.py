@@ -40,8 +40,8 @@ class Habit:
     ) -> Carried:
         """See `Scorer`: the acts of what is asked, newer ones more."""
         statement = _outcome(demand).will[0]
-        found = acts.match(population, statement.do)
-        weights = np.ones(len(events.text)) if found is None else found.weights()[events.text]
+        matching = acts.match(population, statement.do)
+        weights = np.ones(len(events.text)) if matching is None else matching.weights()[events.text]
         faded = weights * np.exp((events.happened - events.day) / FADE) * ~events.exposed
         return Carried(np.zeros(len(faded)) if statement.negated or statement.do.returned else faded)
 
@@ -54,11 +54,11 @@ def _habit(doing: Doing, statement: Statement, outcome: Outcome) -> np.ndarray:
     """(U,) how much of it everybody did, on a log scale; for affinity, its share."""
     fade = np.exp((doing.events.happened - doing.events.day) / FADE)
     amounts = doing.events.amount if outcome.rank == "value" or statement.total is not None else 1.0
-    done = doing.events.sum_by_user(doing.weights * fade * amounts)
+    amount_of_act = doing.events.sum_by_user(doing.weights * fade * amounts)
     if outcome.rank == "affinity":
         base = doing.kept.sum_by_user(np.exp((doing.kept.happened - doing.kept.day) / FADE))
-        return np.log((done + 0.01) / (base + FEW))
-    return np.log1p(done)
+        return np.log((amount_of_act + 0.01) / (base + FEW))
+    return np.log1p(amount_of_act)
 
 
 SCORER = Habit()

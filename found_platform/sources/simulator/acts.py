@@ -170,17 +170,17 @@ def came_true(spec: dict, before: Ledger, after: Ledger, owners: int, horizon: i
         mine = rows.of(np.isin(rows.leaf, [world().index[name] for name in spec["leaves"]])).counts(owners)
         return mine >= spec["share"] * np.maximum(payments, 1), payments >= spec["least"] * part
     if will.total is not None:
-        done = np.bincount(rows.owner, rows.amount, owners) >= will.total * part
+        comes_true = np.bincount(rows.owner, rows.amount, owners) >= will.total * part
     elif will.days is not None:
         owner = np.unique(rows.owner.astype(np.int64) * horizon + rows.day) // horizon
-        done = np.bincount(owner, minlength=owners) >= max(1, round(will.days * part))
+        comes_true = np.bincount(owner, minlength=owners) >= max(1, round(will.days * part))
     elif will.more_than_before is not None:
         earlier = before.of(before.returned == will.do.returned)
         amounts = np.bincount(earlier.owner, earlier.amount, BLOCK)
-        done = np.bincount(rows.owner, rows.amount, owners) > np.tile(amounts, owners // BLOCK)
+        comes_true = np.bincount(rows.owner, rows.amount, owners) > np.tile(amounts, owners // BLOCK)
     else:
-        done = rows.counts(owners) > 0
-    return done != will.negated, everybody
+        comes_true = rows.counts(owners) > 0
+    return comes_true != will.negated, everybody
 
 
 def asked_of(spec: dict, past: Ledger, users: int) -> np.ndarray:

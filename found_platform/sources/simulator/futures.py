@@ -54,9 +54,9 @@ Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def _wished(seed: int, block: int, start: dt.date, cutoff: int, horizon: int, count: int, g: np.random.Generator) -> Iterator[Rows]:
     """Wishes after the cutoff that will be paid: of what is there, of life events and hobbies that begin, of exposures to come."""
     w, p = world(), people(seed, block)
-    known = (known_rates(seed, block, start, cutoff, horizon) * p.pays).cumsum()  # over day, user and leaf
-    place = np.searchsorted(known, g.random(g.poisson(known[-1] * count)) * known[-1], side="right")
-    day, user, leaf = np.unravel_index(np.minimum(place, len(known) - 1), (horizon, BLOCK, len(w.leaves)))
+    bounds = (known_rates(seed, block, start, cutoff, horizon) * p.pays).cumsum()  # over day, user and leaf
+    place = np.searchsorted(bounds, g.random(g.poisson(bounds[-1] * count)) * bounds[-1], side="right")
+    day, user, leaf = np.unravel_index(np.minimum(place, len(bounds) - 1), (horizon, BLOCK, len(w.leaves)))
     yield g.integers(count, size=len(place)), user, leaf, day
     paid = p.pays * (p.window_shopper * 0.5 + 1) * p.energy[:, None]
     days = np.arange(horizon)
