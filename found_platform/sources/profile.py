@@ -4,6 +4,7 @@ What belongs here: names, types and checks of the profile table. What does not: 
 """
 
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -102,12 +103,22 @@ def _attribute_type(kind: str) -> str:
     return "string"
 
 
+SPELT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"}
+    | {"æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "ł": "l"}
+)
+"""How letters are spelt that Unicode does not decompose, and those that German spells with two."""
+
+
 def attribute_name(column: str) -> str:
     """A profile column as an attribute: letters, digits and underscores, as filters and the index need it.
 
-    A name that means something else in the platform or its index gets the prefix `profile_`.
+    Letters beyond ASCII are spelt with those of ASCII where there is a usual way. A name that means something else in the platform
+    or its index gets the prefix `profile_`.
     """
-    name = re.sub(r"\W", "_", column.strip(), flags=re.ASCII) or "_"
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFC", column.strip()).translate(SPELT))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    name = re.sub(r"\W", "_", plain, flags=re.ASCII) or "_"
     name = f"_{name}" if name[:1].isdigit() else name
     return f"profile_{name}" if name.lower() in RESERVED else name
 

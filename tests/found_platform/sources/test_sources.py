@@ -17,7 +17,7 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, discovery, scan, staging
+from found_platform.sources import config, counts, discovery, profile, scan, staging
 
 SPAN = {"start": dt.date(2024, 1, 1), "end": dt.date(2024, 2, 1)}
 
@@ -127,6 +127,13 @@ def test_profile_columns_become_typed_attributes_with_names_a_filter_can_use(tmp
     rows = [{"id": "u1", "Age (years)": 30, "1st city": "Ulm", "vip": True, "spend": 2.5, "born": dt.date(1990, 1, 1)}]
     found = staging.check(profile_source(tmp_path, rows))[0]
     assert found.profile_schema == {"Age__years_": "int", "_1st_city": "string", "vip": "bool", "spend": "float", "born": "string"}
+
+
+def test_letters_beyond_ascii_are_spelt_in_the_names_of_attributes(tmp_path: Path) -> None:
+    names = ["Größe", "Gro\u0308ße", "Ville préférée", "Straße", "Płeć", "年齢"]
+    assert [profile.attribute_name(name) for name in names] == ["Groesse", "Groesse", "Ville_preferee", "Strasse", "Plec", "__"]
+    found = staging.check(profile_source(tmp_path, [{"id": "u1", "Größe": 44}]))[0]
+    assert found.profile_schema == {"Groesse": "int"}
 
 
 def test_bad_profile_rows_are_quarantined(tmp_path: Path) -> None:
