@@ -71,7 +71,9 @@ def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: d
     assert {u for u, label in zip(scenario.user_keys, scenario.labels, strict=True) if label} == doers & set(scenario.user_keys)
 
 
-EVERY_ZERO_SHOT = {(m, "zero_shot") for m in (*scorers.modes(), "frozen_text", "activity_count", "recency", "tfidf", "oracle")}
+EVERY_ZERO_SHOT = {
+    (m, "zero_shot") for m in (*scorers.modes(), "frozen_text", "activity_count", "arallm_grounded", "recency", "tfidf", "oracle")
+}
 EVERY_PROBE = {
     (m, "linear_probe")
     for m in (

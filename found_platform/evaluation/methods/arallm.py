@@ -1,0 +1,63 @@
+"""ARALLM (arXiv 2401.04319) without a language model: a demand as an expression over tags, and the users whose tags fulfil it.
+
+Faithful: the demand becomes conditions on tags (what is liked and what is not, who they are, how much), and users are chosen by
+evaluating them. Reduced: where ARALLM has a language model write the expression in four steps, here the grounded rewriter fills its
+slots, and each phrase stands for the tags that are nearest to it. A tag is a category of the source, held by whoever has an event
+of it; users who fulfil an expression alike are ordered by how often.
+"""
+
+import numpy as np
+
+from found_platform import rewriting
+from found_platform.evaluation.methods.interface import Question, ZeroShot
+from found_platform.evaluation.population import Population
+from found_platform.outcomes import Outcome
+from found_platform.rewriting.ground import Ground
+from found_platform.scoring import filters
+
+NEAREST = 3
+"""Tags that a phrase stands for: phrases are narrower than categories, and the nearest one is not always the one that is meant."""
+
+
+def _scores(population: Population, question: Question) -> np.ndarray | None:
+    ground = population.states.ground
+    if ground.texts == len(ground.items):
+        return None  # a source without categories has no tags
+    rewriter = rewriting.chosen(population.settings, population.cutoff, ground)
+    outcomes = [rewriter.rewrite(demand).outcome for demand in question.demands]
+    return np.stack([np.zeros(len(population.keys)) if o is None else fulfilled(population, ground, o) for o in outcomes])
+
+
+def fulfilled(population: Population, ground: Ground, outcome: Outcome) -> np.ndarray:
+    """(U,) 1 and more for whoever fulfils the expression, the more the oftener; below 1 for all others."""
+    statement, own = outcome.will[0], population.past.at(~population.past.exposed)
+    act = statement.do
+    own = own.at(own.amount >= act.min_amount)
+    liked = [*_tags(ground, act.about), *act.categories]
+    often = own.sum_by_user(_is_one_of(population, own.category, liked)) if liked else own.sum_by_user(np.ones(len(own.user)))
+    disliked = own.sum_by_user(_is_one_of(population, own.category, [t for t in _tags(ground, act.not_about) if t not in liked]))
+    chosen = ((often > 0) != statement.negated) & (disliked == 0)
+    if outcome.among.where:
+        where = filters.parse(outcome.among.where, population.attributes.schema)
+        chosen &= filters.selected(where, population.attributes, population.settings.duckdb_memory)
+    degree = often / (1 + often)
+    return chosen + (1 - degree if statement.negated else degree)
+
+
+def _tags(ground: Ground, phrases: tuple[str, ...]) -> list[str]:
+    """The tags that phrases stand for."""
+    if not phrases:
+        return []
+    similar = ground.ask(list(phrases)) @ ground.vectors[ground.texts :].T
+    nearest = np.argsort(-similar, axis=1, kind="stable")[:, :NEAREST]
+    return [ground.items[ground.texts + int(place)] for place in np.unique(nearest)]
+
+
+def _is_one_of(population: Population, category: np.ndarray, tags: list[str]) -> np.ndarray:
+    """(N,) 1.0 where an event's category is one of the tags, in any case of letters."""
+    lowered = {tag.lower() for tag in tags}
+    places = [place for place, name in enumerate(population.states.values["category"]) if name.lower() in lowered]
+    return np.isin(category, places).astype(float)
+
+
+METHODS = (ZeroShot("arallm_grounded", "an expression over the categories nearest to the demand, and who fulfils it", _scores),)
