@@ -93,6 +93,20 @@ def test_an_age_in_years_is_a_filter_of_a_number(ask: Callable[[str], Rewriting]
         assert outcome.among.where == where
 
 
+def test_an_attribute_whose_name_only_begins_like_an_age_is_none(shop: Settings) -> None:
+    known = replace(ground.of(shop, CUTOFF), numbers=["agency_id", "alternatives"])
+    for demand in ("people over 50 who will buy again", "Kunden über 50, die wieder kaufen"):
+        outcome = retrieval.on(known, demand, 28).outcome
+        assert outcome is None or outcome.among.where is None
+
+
+def test_a_value_that_the_data_spells_in_two_ways_is_asked_in_both(shop: Settings) -> None:
+    known = replace(ground.of(shop, CUTOFF), payment_methods=["CARD", "Card", "cash"])
+    outcome = retrieval.on(known, "people who will pay by card", 28).outcome
+    assert outcome is not None
+    assert outcome.will[0].do.payment_methods == ("CARD", "Card")
+
+
 def test_an_attribute_that_the_data_does_not_have_is_told(shop: Settings) -> None:
     rewriting = retrieval.on(ground.of(shop, CUTOFF), "young women who will buy again", 28)
     assert "does not tell who is" in rewriting.note
