@@ -29,9 +29,7 @@ def home(tmp_path: Path) -> Settings:
     row |= {"audience": NAME, "refresh": 1, "user_key": "somebody", "as_of": dt.date(2026, 3, 1), "holdout": False}
     row |= {"refreshed_at": dt.datetime(2026, 3, 1, tzinfo=dt.UTC)}
     table = pa.Table.from_pylist([row], membership.MEMBERS_SCHEMA)
-    lake.append(
-        settings.lake, membership.MEMBERS, table, schema=membership.MEMBERS_SCHEMA, partition_by=("audience", "refresh")
-    )
+    lake.append(settings.lake, membership.MEMBERS, table, schema=membership.MEMBERS_SCHEMA, partition_by=("audience", "refresh"))
     return settings
 
 
