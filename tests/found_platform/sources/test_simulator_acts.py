@@ -49,7 +49,7 @@ def test_world_2_is_frozen() -> None:
 
 
 def test_a_population_of_world_1_that_an_earlier_version_wrote_is_not_written_again(tmp_path: Path) -> None:
-    simulation = Simulation(users=300, days=30)
+    simulation = Simulation.model_validate({"users": 300, "days": 30})
     settings, folder = Settings.load(tmp_path), tmp_path / "simulated"
     folder.mkdir()
     dump = simulation.model_dump(mode="json")
