@@ -42,9 +42,11 @@ def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str,
 
 @lru_cache(maxsize=64)
 def _patterns(code: str, key: str, values: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    """The patterns of a language around any of some values, the longest first."""
+    """The patterns of a language around any of some values, the longest first. An ending may follow where it says `{stem}`."""
     if not values:
         return ()
     alternatives = "|".join(re.escape(value) for value in sorted(values, key=len, reverse=True))
-    value = rf"[\"'“”„»«]?(?P<value>{alternatives})[\"'“”»«]?(?!\w)"
-    return tuple(re.compile(pattern.replace("{value}", value)) for pattern in languages()[code].at("values", key))
+    stem = rf"[\"'“”„»«]?(?P<value>{alternatives})"
+    value = rf"{stem}[\"'“”»«]?(?!\w)"
+    patterns: list[str] = languages()[code].at("values", key)
+    return tuple(re.compile(pattern.replace("{value}", value).replace("{stem}", stem)) for pattern in patterns)
