@@ -14,7 +14,7 @@ from dagster_defs import locks
 from dagster_defs.graph import AUDIENCES, PROMPTS, SERVICE, AssetGraph
 from dagster_defs.materialization import asked_by
 from found_platform import index, registry
-from found_platform.audiences import membership, prompts
+from found_platform.audiences import membership, prompts, specification
 from found_platform.index import champion
 from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication, publication
@@ -102,8 +102,10 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
     @dg.op(name=OPS[FORGET], out=dg.Out(dg.Nothing))
     def forget(context: dg.OpExecutionContext, config: Forget) -> dg.Output[None]:
         with acting(asked_by(context.run)), locks.hold(settings, locks.names(graph, "audience_members", [config.audience])):
-            membership.forget(settings, config.audience)
+            specification.check_unused(settings, config.audience)
+            # before the audience: whoever is interrupted can ask for the rest by its name
             context.instance.delete_dynamic_partition(AUDIENCES, config.audience)
+            membership.forget(settings, config.audience)
         return dg.Output(None, metadata={"audience": config.audience})
 
     @dg.job(name=FORGET, description="Removes a saved audience, its members and its partition.")

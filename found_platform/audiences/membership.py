@@ -277,12 +277,16 @@ def moved(settings: Settings, audience: str, number: int) -> tuple[list[str], li
 
 
 def forget(settings: Settings, audience: str) -> None:
-    """Removes an audience: its specifications and its members at every refresh. What was done with it stays in the audit."""
+    """Removes an audience: its members at every refresh, and its specifications. What was done with it stays in the audit.
+
+    The specifications go last: whoever is interrupted can ask for the rest by the audience's name.
+    """
     with _turn(settings, audience):
-        specification.forget(settings, audience)
-        for table, schema in ((REFRESHES, REFRESHES_SCHEMA), (MEMBERS, MEMBERS_SCHEMA)):
+        specification.check_unused(settings, audience)
+        for table, schema in ((MEMBERS, MEMBERS_SCHEMA), (REFRESHES, REFRESHES_SCHEMA)):
             if lake.exists(settings.lake, table):
                 lake.replace(settings.lake, table, schema.empty_table(), schema=schema, predicate=f"audience = '{audience}'")
+        specification.forget(settings, audience)
     audit.record(settings, "forget", audience=audience)
 
 

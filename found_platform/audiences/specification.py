@@ -147,12 +147,17 @@ def in_order(settings: Settings) -> list[str]:
     return _order(_without(settings, names(settings)))
 
 
-def forget(settings: Settings, audience: str) -> None:
-    """Removes every version. Raises BadInput while another audience leaves this one out."""
+def check_unused(settings: Settings, audience: str) -> None:
+    """Raises BadInput where there is no audience of that name, and while another one leaves it out."""
     newest(settings, audience)
-    users = [other for other, left_out in _without(settings, names(settings)).items() if audience in left_out]
-    if users:
-        raise BadInput(f"The audience {audience!r} is left out of {', '.join(users)}: save {users[0]} without that first.")
+    others = [other for other, left_out in _without(settings, names(settings)).items() if audience in left_out]
+    if others:
+        raise BadInput(f"The audience {audience!r} is left out of {', '.join(others)}: save {others[0]} without that first.")
+
+
+def forget(settings: Settings, audience: str) -> None:
+    """Removes every version. Raises BadInput as `check_unused`."""
+    check_unused(settings, audience)
     lake.replace(settings.lake, TABLE, SCHEMA.empty_table(), schema=SCHEMA, predicate=f"audience = '{audience}'")
 
 

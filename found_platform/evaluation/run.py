@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,14 @@ class Task:
         rows = population.keys.rows(scenario.user_keys)
         return cls(scenario, np.maximum(rows, 0), rows >= 0)
 
+    def of_home(self) -> "Task":
+        """The same task of those users alone who are in the home: nothing is known of the others, so they teach nothing."""
+        places, scenario = np.flatnonzero(self.in_home), self.scenario
+        oracle, hard = (None if part is None else part[places] for part in (scenario.oracle, scenario.hard))
+        users = [scenario.user_keys[place] for place in places]
+        alone = replace(scenario, user_keys=users, labels=scenario.labels[places], oracle=oracle, hard=hard)
+        return Task(alone, self.rows[places], self.in_home[places])
+
     def ranked(self, scores: np.ndarray) -> np.ndarray:
         """(..., N) the scores (..., U) of its users; whoever is not in the home is last."""
         return np.where(self.in_home, scores[..., self.rows], scores.min() - 1)
@@ -146,9 +154,11 @@ def _draws(population: Population, task: Task, extent: Extent) -> tuple[Figures,
     if scenario.oracle is not None:
         figures[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
     for method in methods.most_labels():
-        scores = method.scores(population, scenario, task.rows) if extent.includes(method.name) else None
+        of_home = task.of_home()
+        scores = method.scores(population, of_home.scenario, of_home.rows) if extent.includes(method.name) else None
         if scores is not None:
-            ranked = np.where(task.in_home, scores, scores.min() - 1)
+            ranked = np.full(len(task.rows), scores.min() - 1)
+            ranked[task.in_home] = scores
             figures[method.name, "most_labels"] = [evaluate(ranked, scenario.labels, hard=scenario.hard)]
     if extent.few_shot:
         figures |= _few_shot(population, task, scores_of["auto"][0])

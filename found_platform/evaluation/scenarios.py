@@ -142,13 +142,17 @@ def _specs(path: Path) -> list[dict]:
 
 
 def _scenario(settings: Settings, spec: dict, users: list[str], labels: np.ndarray) -> Scenario:
-    days = int(spec.get("horizon_days") or settings.horizon_days)
     name, rank = spec["scenario"], spec.get("rank")
+    days, paraphrases = spec.get("horizon_days") or settings.horizon_days, spec.get("paraphrases") or []
+    if type(days) is not int or days < 1:
+        raise BadInput(f"The scenario {name!r} has the horizon_days {days!r}: write a whole number of days.")
+    if not isinstance(paraphrases, list):
+        raise BadInput(f"The scenario {name!r} has the paraphrases {paraphrases!r}: write a list of texts.")
     if rank is not None and rank not in RANKS:
         raise BadInput(f"The scenario {name!r} has the rank {rank!r}: choose {', '.join(RANKS)}.")
     stated = outcomes.parse(spec["outcome"], f"the scenario {name!r}") if spec.get("outcome") else None
-    paraphrases = [str(p) for p in spec.get("paraphrases") or []]
-    return Scenario(name, spec["demand"], users, labels, paraphrases, days, outcome=stated, rank=rank)
+    wordings = [str(paraphrase) for paraphrase in paraphrases]
+    return Scenario(name, spec["demand"], users, labels, wordings, days, outcome=stated, rank=rank)
 
 
 def as_table(rows: list[dict]) -> pa.Table:

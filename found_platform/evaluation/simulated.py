@@ -1,7 +1,9 @@
 """The scenarios of a simulated source: who really did it, and how probable that was. Only the benchmark reads `HOME/truth`."""
 
 import datetime as dt
+import io
 import json
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 from found_platform import lake, outcomes
 from found_platform.contract import midnight
 from found_platform.evaluation.scenario import MIN_CLASS, Scenario
+from found_platform.home import write_whole
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
@@ -87,16 +90,24 @@ def _of_acts(settings: Settings, cutoff: dt.date) -> list[Scenario]:
 
 
 def _judgement(settings: Settings, cutoff: dt.date) -> pa.Table:
-    """What came true and how probable it was, computed once and kept in `HOME/truth`."""
-    path = settings.truth / f"acts-{cutoff}-{settings.horizon_days}.parquet"
-    if not path.exists():
-        pq.write_table(simulator.judgement(_simulation(settings), settings.truth / "payments", cutoff, settings.horizon_days), path)
-    return pq.read_table(path)
+    """What came true and how probable it was."""
+    horizon, payments = settings.horizon_days, settings.truth / "payments"
+    name = f"acts-{cutoff}-{horizon}.parquet"
+    return _kept(settings, name, lambda: simulator.judgement(_simulation(settings), payments, cutoff, horizon))
 
 
 def _oracle(settings: Settings, cutoff: dt.date) -> pa.Table:
-    """The true probabilities at a cutoff, computed once and kept in `HOME/truth`."""
-    path = settings.truth / f"oracle-{cutoff}-{settings.horizon_days}.parquet"
+    """The true probabilities at a cutoff."""
+    horizon = settings.horizon_days
+    name = f"oracle-{cutoff}-{horizon}.parquet"
+    return _kept(settings, name, lambda: simulator.oracle(_simulation(settings), cutoff, horizon))
+
+
+def _kept(settings: Settings, name: str, compute: Callable[[], pa.Table]) -> pa.Table:
+    """A table that is computed once and kept in `HOME/truth`, whole or not at all."""
+    path = settings.truth / name
     if not path.exists():
-        pq.write_table(simulator.oracle(_simulation(settings), cutoff, settings.horizon_days), path)
+        buffer = io.BytesIO()
+        pq.write_table(compute(), buffer)
+        write_whole(path, buffer.getvalue())
     return pq.read_table(path)

@@ -24,7 +24,7 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.outcomes import Act
-from found_platform.scoring import heads, rhythm
+from found_platform.scoring import acts, heads, rhythm
 from found_platform.scoring.acts import Doing
 from found_platform.scoring.heads import Committee, Head, Residual
 from found_platform.scoring.matching import Matching
@@ -91,15 +91,9 @@ def prepared(population: Population, horizon_days: int) -> "Replay":
     return Replay(population, horizon_days)
 
 
-RHYTHMS = 128
-"""Rhythms of acts that are about no texts, one a moment and act: kept, since most demands ask for the same few."""
-
-
-@single_flight(RHYTHMS)
-def _kept_rhythm(replay: "Replay", _act: Act, doing: Doing, day: int) -> np.ndarray:
-    """(N, R) the rhythm of an act by a moment, of its users; or (U, R) at the cutoff, of everybody."""
-    moment = next((m for m in replay.moments if m.day == day), None)
-    return replay.rhythm_of(doing if moment is None else doing.of_users(moment.rows), day)
+ACTS = 6
+"""Acts that are about no texts whose rhythms a replay keeps, since most demands ask for the same few: each takes some 150 bytes of
+everybody."""
 
 
 def window_days(past: Past, horizon_days: int) -> int:
@@ -125,6 +119,8 @@ class Replay:
         self.backs = rhythm.backs(span)
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
+        # kept here and nowhere else: what is kept of a population goes with it
+        self._kept_rhythm = single_flight(ACTS * (len(days) + 1))(self._rhythm_of_act)
 
     def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
@@ -193,11 +189,17 @@ class Replay:
         """
         if act is None:
             return self.rhythm_of(doing if rows is None else doing.of_users(rows), day)
-        kept = _kept_rhythm(self, act, doing, day)
+        kept = self._kept_rhythm(act, day)
         if rows is None:
             return kept
         moment = next(m for m in self.moments if m.day == day)
         return kept[np.searchsorted(moment.rows, rows)]
+
+    def _rhythm_of_act(self, act: Act, day: int) -> np.ndarray:
+        """(N, R) the rhythm of an act that is about no texts by a moment, of its users; or (U, R) at the cutoff, of everybody."""
+        doing = acts.resolve(self.population, act, None)
+        moment = next((m for m in self.moments if m.day == day), None)
+        return self.rhythm_of(doing if moment is None else doing.of_users(moment.rows), day)
 
     def rhythm_of(self, doing: Doing, day: int) -> np.ndarray:
         """(U, R) the rhythm of a doing by a day."""

@@ -32,7 +32,8 @@ def tables(file: Path) -> list[Table]:
             names = [
                 row[0]
                 for row in con.execute(
-                    "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%' ORDER BY name"
+                    "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite!_%' ESCAPE '!' "
+                    "ORDER BY name"
                 )
             ]
             samples = [_sample(con, file, name) for name in names]

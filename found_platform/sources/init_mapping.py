@@ -163,7 +163,8 @@ def _amount(rest: Mapping[str, Column]) -> Line | None:
     others = [c.name for c in amounts if c is not chosen]
     if chosen.money:
         reason = f"a currency stands beside the numbers, as in {chosen.values[0]}"
-        return Line("amount", f"regexp_replace({of_column(chosen.name)}, '[^-0-9.,]', '', 'g')", reason)
+        # with the point of an abbreviation: `kr. 100` must not become .100
+        return Line("amount", f"regexp_replace({of_column(chosen.name)}, '[A-Za-z]+[.]|[^-0-9.,]', '', 'g')", reason)
     return Line("amount", chosen.name, negative, (f"{', '.join(others)} may be meant instead",) if others and not whole else ())
 
 

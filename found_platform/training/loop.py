@@ -51,7 +51,7 @@ class Task(Protocol):
         ...
 
     def outputs(self, rows: Tensor, requested: Asked | None = None, /) -> Outputs:
-        """Of a micro-batch. `asked` are its own and, in the order of the batch, everybody's; None: the micro-batch is all."""
+        """Of a micro-batch. `requested` are its own and, in the order of the batch, everybody's; None: the micro-batch is all."""
         ...
 
     def losses(self, outputs: Outputs, rows: Tensor) -> dict[str, Tensor]:

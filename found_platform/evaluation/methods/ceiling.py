@@ -21,10 +21,15 @@ TREES = {"learning_rate": 0.08, "max_iter": 80, "max_leaf_nodes": 8, "min_sample
 
 
 def scores(population: Population, scenario: Scenario, rows: np.ndarray) -> np.ndarray | None:
-    """(N,) of each of the users at `rows` (N,), by trees that were fitted on the labels of the others."""
+    """(N,) of each of the users at `rows` (N,), by trees that were fitted on the labels of the others.
+
+    None where there are fewer users of either kind than FOLDS, or where replay has no features.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold
 
+    if np.bincount(scenario.labels, minlength=2).min() < FOLDS:
+        return None
     features = _features(population, scenario)
     if features is None:
         return None

@@ -49,7 +49,8 @@ def generate(settings: Settings, source: SourceConfig) -> SourceConfig:
     version = {"version": VERSION, "world": world().fingerprint}
     if simulation.world == acts.VERSION:
         version = {"version": acts.VERSION, "world": acts.fingerprint()}
-    parameters = json.dumps({**simulation.model_dump(mode="json"), **version})
+    # the version comes first, as in homes of before, and `world` is its hash, not its number
+    parameters = json.dumps({**version, **simulation.model_dump(mode="json"), **version})
     if not (record.exists() and record.read_text() == parameters):
         (folder / "events").mkdir(parents=True, exist_ok=True)
         truths = settings.truth / TRUTHS[simulation.world]

@@ -266,6 +266,19 @@ def test_files_that_are_missing_or_no_scenarios_are_named(settings: Settings, cu
             scenarios.from_files(settings, cutoff, labels, specs)
 
 
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"horizon_days": "a month"}, r"the horizon_days 'a month': write a whole number of days\."),
+        ({"horizon_days": -7}, "the horizon_days -7"),
+        ({"paraphrases": "who will buy gold"}, "the paraphrases 'who will buy gold': write a list of texts"),
+    ],
+)
+def test_a_scenario_with_a_field_that_cannot_be_read_is_named(tmp_path: Path, spec: dict, message: str) -> None:
+    with pytest.raises(BadInput, match=f"The scenario 's' has {message}"):
+        scenarios._scenario(Settings.load(tmp_path), {"scenario": "s", "demand": "gold", **spec}, [], np.empty(0, int))
+
+
 def test_without_enough_future_there_is_nothing_to_compare_and_it_says_so(settings: Settings, cutoff: dt.date) -> None:
     found, why = scenarios.load(settings, cutoff + dt.timedelta(days=1))
     assert found == []

@@ -1,12 +1,14 @@
 """The labelled ceiling: what most of the labels make of replay's features, and no more than they hold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_log import DAY, HORIZON, PEOPLE, people, population
 
-from found_platform.evaluation.methods import ceiling
+from found_platform.evaluation import run
+from found_platform.evaluation.methods import MostLabels, ceiling
 from found_platform.evaluation.scenario import Scenario
 from found_platform.metrics import auc
 from found_platform.outcomes import parse
@@ -60,3 +62,32 @@ def test_where_the_past_is_too_short_for_replay_there_is_no_ceiling(tmp_path: Pa
     labels = np.arange(60) % 2
     short = population(events[events.happened >= DAY - 20], 60, tmp_path)
     assert ceiling.scores(short, scenario(LEAVES, labels), np.arange(60)) is None
+
+
+def test_who_is_not_in_the_home_teaches_no_method_that_sees_labels(
+    log: tuple[Population, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    population, everything, _ = log
+    labels = np.concatenate([(everything == 0).astype(int), np.ones(40, int)])
+    users = [*population.keys, *(f"stranger-{i}" for i in range(40))]
+    labelled = replace(scenario(LEAVES, labels), user_keys=users)
+    lessons: list[tuple[Scenario, np.ndarray]] = []
+
+    def remember(_population: object, asked: Scenario, rows: np.ndarray) -> np.ndarray:
+        lessons.append((asked, rows))
+        return asked.labels.astype(float)
+
+    method = MostLabels("remembers", "keeps what it is shown", remember)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr(run.methods, "most_labels", lambda: (method,))
+    extent = run.Extent(methods={"remembers"}, few_shot=False)
+    rows = list(run.evaluated(population, [labelled], {}, extent))  # pyright: ignore[reportArgumentType]
+    ((asked, places),) = lessons
+    assert asked.user_keys == list(population.keys)
+    assert asked.labels.tolist() == labels[:PEOPLE].tolist()
+    assert sorted(places) == list(range(PEOPLE))
+    assert next(r for r in rows if r["metric"] == "auc")["users"] == PEOPLE + 40
+
+
+def test_without_enough_users_of_either_kind_there_is_no_ceiling(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
+    few = (np.arange(PEOPLE) < ceiling.FOLDS - 1).astype(int)
+    assert ceiling.scores(log[0], scenario(LEAVES, few), np.arange(PEOPLE)) is None

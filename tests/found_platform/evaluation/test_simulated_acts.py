@@ -2,14 +2,19 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 import yaml
 from conftest import lake_of
 
 from found_platform import lake
 from found_platform.contract import RETURN
-from found_platform.evaluation import scenarios
+from found_platform.evaluation import scenarios, simulated
+from found_platform.settings import Settings
 from found_platform.sources.simulator import acts
 
 CUTOFF = dt.date(2026, 1, 23)
@@ -39,3 +44,25 @@ def test_scenarios_of_acts_carry_their_outcome_rank_and_oracle(tmp_path: Path) -
     after = set(after[after.event_date < CUTOFF + dt.timedelta(days=settings.horizon_days)].user_key)
     lapse = by_name["lapse"]
     assert [bool(label) for label in lapse.labels] == [user not in after for user in lapse.user_keys]
+
+
+def test_a_crash_while_the_truth_is_written_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings.load(tmp_path)
+    settings.truth.mkdir(parents=True)
+    table = pa.table({"user_id": ["a"], "probability": [0.5]})
+    write_table = pq.write_table
+
+    def half(*arguments: Any, **options: Any) -> None:
+        write_table(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulated, "_simulation", lambda _: None)
+    monkeypatch.setattr(simulated.simulator, "oracle", lambda *_: table)
+    monkeypatch.setattr(pq, "write_table", half)
+    with pytest.raises(KeyboardInterrupt):
+        simulated._oracle(settings, CUTOFF)
+    assert not any(settings.truth.iterdir())
+    monkeypatch.setattr(pq, "write_table", write_table)
+    assert simulated._oracle(settings, CUTOFF).equals(table)
+    monkeypatch.setattr(simulated.simulator, "oracle", lambda *_: pytest.fail("it is computed once"))
+    assert simulated._oracle(settings, CUTOFF).equals(table)

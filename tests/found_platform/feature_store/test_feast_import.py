@@ -1,15 +1,16 @@
-"""Feast is imported without rewriting its source, and typeguard is left as it was."""
+"""Feast is imported without rewriting its source, and typeguard is left as it was, whichever threads import it."""
 
 import subprocess
 import sys
 
 CODE = """
-import typeguard, typeguard._decorators as decorators
+import threading, typeguard, typeguard._decorators as decorators
 kept, compiled = typeguard.typechecked, []
 instrument = decorators.instrument
 decorators.instrument = lambda function: compiled.append(function) or instrument(function)
 from found_platform.feature_store import feast_import
-feast_import.load()
+threads = [threading.Thread(target=feast_import.load) for _ in range(4)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
 import feast
 assert feast.FeatureView
 print(len(compiled), typeguard.typechecked is kept)

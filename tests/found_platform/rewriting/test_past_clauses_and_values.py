@@ -8,7 +8,8 @@ import pytest
 from small_shop import CUTOFF
 
 from found_platform.outcomes import document
-from found_platform.rewriting import Rewriting, ground, retrieval
+from found_platform.rewriting import Rewriting, ground, retrieval, values
+from found_platform.rewriting.language import languages
 from found_platform.rewriting.language_model import LanguageModelRewriter
 from found_platform.settings import Settings
 
@@ -91,6 +92,36 @@ def test_an_age_in_years_is_a_filter_of_a_number(ask: Callable[[str], Rewriting]
         outcome = retrieval.on(known, demand, 28).outcome
         assert outcome is not None
         assert outcome.among.where == where
+
+
+def test_an_attribute_whose_name_only_begins_like_an_age_is_none(shop: Settings) -> None:
+    known = replace(ground.of(shop, CUTOFF), numbers=["agency_id", "alternatives"])
+    for demand in ("people over 50 who will buy again", "Kunden über 50, die wieder kaufen"):
+        outcome = retrieval.on(known, demand, 28).outcome
+        assert outcome is None or outcome.among.where is None
+
+
+def test_a_value_that_the_data_spells_in_two_ways_is_asked_in_both(shop: Settings) -> None:
+    known = replace(ground.of(shop, CUTOFF), payment_methods=["CARD", "Card", "cash"])
+    outcome = retrieval.on(known, "people who will pay by card", 28).outcome
+    assert outcome is not None
+    assert outcome.will[0].do.payment_methods == ("CARD", "Card")
+
+
+@pytest.mark.parametrize(
+    ("demand", "statuses"),
+    [
+        ("kunden mit stornierten bestellungen", ("storniert",)),
+        ("wer eine stornierte zahlung hat", ("storniert",)),
+        ("kunden mit „offen“ bestellungen", ("offen",)),
+        ("kunden mit bestellungen", ()),
+    ],
+)
+def test_a_status_is_read_with_its_ending(demand: str, statuses: tuple[str, ...], shop: Settings) -> None:
+    known = replace(ground.of(shop, CUTOFF), statuses=["offen", "storniert"])
+    rest, named = values.take(known, demand, "", languages()["de"])
+    assert named.wanted.get("statuses", ()) == statuses
+    assert "bestellung" in rest or "zahlung" in rest
 
 
 def test_an_attribute_that_the_data_does_not_have_is_told(shop: Settings) -> None:

@@ -1,5 +1,7 @@
 """Recency, frequency, amounts and rhythm, held against a plain loop over the events; nothing known later counts."""
 
+import gc
+import weakref
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,9 +10,10 @@ import pandas as pd
 import pytest
 from small_log import DAY, log, population
 
-from found_platform.outcomes import parse
+from found_platform.outcomes import Act, parse
 from found_platform.scoring import acts, affinity, rhythm
 from found_platform.scoring.acts import Doing
+from found_platform.scoring.replay import Replay
 
 USERS, WINDOW, LENGTH = 30, 7, 200
 MOMENT = DAY - 20
@@ -75,6 +78,27 @@ def test_an_act_of_a_kind_has_a_rhythm_of_its_own(events: pd.DataFrame, tmp_path
     tea = events[(events.known < DAY) & (events.text == "tea")]
     for user in range(USERS):
         assert values[user, rhythm.names().index("recency")] == pytest.approx(by_hand(tea, user, DAY)["recency"], rel=1e-4)
+
+
+def test_rhythms_are_kept_with_their_replay_and_go_with_it(
+    events: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = population(events, USERS, tmp_path)
+    replay = Replay(users, WINDOW)
+    computed: list[int] = []
+    compute = rhythm.features
+    monkeypatch.setattr(rhythm, "features", lambda doing, day, *more: computed.append(day) or compute(doing, day, *more))
+    act = Act(categories=("tea",))
+    for _ in range(2):
+        doing = acts.resolve(users, act, None)
+        kept = replay.rhythm(act, doing, DAY, None)
+        np.testing.assert_array_equal(kept, compute(doing, DAY, replay.days, replay.past.first_day, replay.backs))
+        acts._of_anything.cache_clear()  # as after demands for other acts
+    assert computed == [DAY]
+    gone = weakref.ref(replay)
+    del replay
+    gc.collect()
+    assert gone() is None
 
 
 def twisted(events: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import re
 import sqlite3
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,7 @@ from reading import column
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, init, init_files, init_sample, scan, staging
+from found_platform.sources import config, init, init_databases, init_files, init_sample, scan, staging
 
 
 def write(folder: Path, name: str, rows: list[str], encoding: str = "utf-8") -> Path:
@@ -310,6 +311,13 @@ def test_the_tables_of_a_sqlite_database_are_events_names_and_profile_whatever_i
     assert (channel.users, channel.texts, channel.bad, profile.rows) == (9, 5, {}, 9)
 
 
+def test_a_table_whose_name_begins_with_sqlite_is_read(tmp_path: Path) -> None:
+    path = shop_database(tmp_path / "shop.db")
+    with contextlib.closing(sqlite3.connect(path)) as con:
+        con.execute("ALTER TABLE orders RENAME TO sqlite2024")
+    assert "sqlite2024" in [table.name for table in init_databases.tables(path)]
+
+
 def test_an_id_of_a_row_is_no_key_to_names_and_that_of_a_thing_is(tmp_path: Path) -> None:
     rows = [f"{i},u{i % 3},2024-03-01T10:00:00Z,{i % 4},1" for i in range(12)]
     orders = write(tmp_path, "orders.csv", ["id,customer_id,created_at,product_id,price", *rows])
@@ -367,10 +375,19 @@ def test_a_source_file_that_is_there_is_overwritten_only_when_told(tmp_path: Pat
     assert yaml.safe_load(out.read_text())["name"] == "my shop"
 
 
+@pytest.mark.parametrize("written", ["kr. {}", "Fr. {}", "{} kr.", "{} zł", "EUR {}", "$ {}"])
+def test_the_point_of_an_abbreviated_currency_is_no_decimal_point(tmp_path: Path, written: str) -> None:
+    rows = [f"u{i % 3},2024-03-{1 + i % 28:02d},tea,{written.format(100 + i)}" for i in range(40)]
+    path = write(tmp_path, "sales.csv", ["customer_id,order_date,product_name,sales", *rows])
+    expression = entry(tmp_path, path)["columns"]["amount"]
+    (amount,) = duckdb.sql(f"SELECT CAST({expression} AS DOUBLE) FROM (SELECT '{written.format(107)}' AS sales)").fetchall()[0]
+    assert amount == 107.0
+
+
 def test_a_currency_beside_an_amount_and_signs_between_thousands_are_read(tmp_path: Path) -> None:
     rows = [f'c{i % 3},2024-03-{1 + i:02d},{"09" if i % 2 else "21"}:30,tea {i % 2},"$1,{100 + i}.50"' for i in range(20)]
     content = entry(tmp_path, write(tmp_path, "orders.csv", ["customer,date,time,item,sales", *rows]))
-    assert (content["decimal"], content["columns"]["amount"]) == (".", "regexp_replace(sales, '[^-0-9.,]', '', 'g')")
+    assert (content["decimal"], content["columns"]["amount"]) == (".", "regexp_replace(sales, '[A-Za-z]+[.]|[^-0-9.,]', '', 'g')")
     assert content["columns"]["event_time"] == "date || ' ' || time"
     con = lake.connect()
     scan.scan(con, config.load(tmp_path / "shop.yaml"))

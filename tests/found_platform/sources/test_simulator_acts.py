@@ -20,7 +20,7 @@ from found_platform.sources.simulator import scenarios as scenarios_of_leaves
 from found_platform.sources.simulator.days import alive
 from found_platform.sources.simulator.oracle import probability
 from found_platform.sources.simulator.people import BLOCK, people
-from found_platform.sources.simulator.world import world
+from found_platform.sources.simulator.world import VERSION, world
 
 START = dt.date(2026, 1, 1)
 ASKED = Simulation(users=BLOCK, days=120, seed=7, world=2)
@@ -46,6 +46,18 @@ def test_world_2_is_frozen() -> None:
     drawn = hashlib.sha256(json.dumps([rows.to_pydict(), truth.to_pydict()], default=str).encode()).hexdigest()[:16]
     assert (acts.VERSION, acts.fingerprint(), drawn) == (2, "06edd95344822ab3", "e63564033f5e5062")
     assert acts.fingerprint() in (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+
+
+def test_a_population_of_world_1_that_an_earlier_version_wrote_is_not_written_again(tmp_path: Path) -> None:
+    simulation = Simulation.model_validate({"users": 300, "days": 30})
+    settings, folder = Settings.load(tmp_path), tmp_path / "simulated"
+    folder.mkdir()
+    dump = simulation.model_dump(mode="json")
+    assert "world" not in dump
+    before = json.dumps({"version": VERSION, "world": world().fingerprint, **dump})
+    (folder / "made.json").write_text(before)
+    write.generate(settings, SourceConfig(name="simulated", simulator=simulation))
+    assert [file.name for file in folder.iterdir()] == ["made.json"]
 
 
 def test_world_2_has_every_row_of_world_1_and_returns_beside_them() -> None:
