@@ -4,7 +4,9 @@ What belongs here: the check when a home is opened, and one function for each st
 table holds (`lake` refuses a table of another schema).
 
 The number is `format` in `HOME/settings.yaml`. Format 1 had no number; MLflow's database held the absolute path of the home, and
-files could be read by everybody. Since format 2 everything in a home is relative to it and only its owner can read it.
+files could be read by everybody. Since format 2 everything in a home is relative to it and only its owner can read it. Since format
+3 daily tables of the lake have no folder a day (`docs/adr/0017`): each is converted when it is written next, and read as it is till
+then.
 """
 
 import contextlib
@@ -17,7 +19,7 @@ import yaml
 from found_platform.errors import BadInput
 from found_platform.home import is_private, lock, make_all_private, make_private, write_whole
 
-FORMAT = 2
+FORMAT = 3
 
 SETTINGS = "settings.yaml"
 ARTIFACTS = "mlflow-artifacts:/"
@@ -71,9 +73,11 @@ def _read(home: Path) -> dict[str, Any]:
 def _bring_up_to_date(home: Path) -> None:
     with lock(home, "format"):
         kept = _read(home)
-        if kept.pop("format", 1) == 1:  # nobody else did it meanwhile
+        number = kept.pop("format", 1)
+        if number == 1:
             _make_mlflow_relative(home)
             make_all_private(home)
+        if number < FORMAT:  # nobody else did it meanwhile
             keep(home, kept)
 
 

@@ -121,7 +121,7 @@ def evaluated(
         figures |= {(method, "linear_probe"): by_task[number] for method, by_task in probes.items()}
         lift = figures[ORACLE][0]["auc"] - 0.5 if ORACLE in figures else None
         for key, draws in figures.items():
-            if lift is not None:
+            if lift is not None and lift > 0:
                 draws = [f | {"oracle_share": (f["auc"] - 0.5) / lift} for f in draws]
             summary = {metric: _mean_and_spread([f[metric] for f in draws]) for metric in draws[0]}
             if paraphrased := reworded.get(key):
@@ -160,7 +160,7 @@ def _draws(population: Population, task: Task, extent: Extent) -> tuple[Figures,
             ranked = np.full(len(task.rows), scores.min() - 1)
             ranked[task.in_home] = scores
             figures[method.name, "most_labels"] = [evaluate(ranked, scenario.labels, hard=scenario.hard)]
-    if extent.few_shot:
+    if extent.few_shot and "auto" in scores_of:
         figures |= _few_shot(population, task, scores_of["auto"][0])
     return figures, reworded
 

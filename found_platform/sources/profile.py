@@ -117,8 +117,11 @@ def attribute_name(column: str) -> str:
     or its index gets the prefix `profile_`.
     """
     letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFC", column.strip()).translate(SPELT))
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    name = re.sub(r"\W", "_", plain, flags=re.ASCII) or "_"
+    return _name("".join(letter for letter in letters if not unicodedata.combining(letter)))
+
+
+def _name(column: str) -> str:
+    name = re.sub(r"\W", "_", column.strip(), flags=re.ASCII) or "_"
     name = f"_{name}" if name[:1].isdigit() else name
     return f"profile_{name}" if name.lower() in RESERVED else name
 
@@ -142,7 +145,10 @@ def read_profile(
     without a column is null, and a cell that is not of its type is null and counted, for the row's other cells are good.
     """
     files = parts(con, entry, WHERE)
-    columns = {attribute_name(column): column for column in _columns(con, entry, files)}
+    own = _columns(con, entry, files)
+    # homes of before lost the letters beyond ASCII: an attribute that one keeps under such a name has its column still
+    earlier = {_name(column): column for column in own if _name(column) in schema}
+    columns = earlier | {attribute_name(column): column for column in own}
     con.execute("CREATE OR REPLACE TEMP TABLE profile_unread (file VARCHAR, row_number BIGINT, reason VARCHAR)")
     has_table = False
     for part in files:

@@ -132,8 +132,12 @@ def test_profile_columns_become_typed_attributes_with_names_a_filter_can_use(tmp
 def test_letters_beyond_ascii_are_spelt_in_the_names_of_attributes(tmp_path: Path) -> None:
     names = ["Größe", "Gro\u0308ße", "Ville préférée", "Straße", "Płeć", "年齢"]
     assert [profile.attribute_name(name) for name in names] == ["Groesse", "Groesse", "Ville_preferee", "Strasse", "Plec", "__"]
-    found = staging.check(profile_source(tmp_path, [{"id": "u1", "Größe": 44}]))[0]
-    assert found.profile_schema == {"Groesse": "int"}
+    source = profile_source(tmp_path, [{"id": "u1", "Größe": 44}])
+    assert staging.check(source)[0].profile_schema == {"Groesse": "int"}
+    assert source.profile is not None
+    con = lake.connect()
+    good, _, _ = profile.read_profile(con, source.profile, {"Gr__e": "int", "Groesse": "int"})
+    assert good.select(["Gr__e", "Groesse"]).to_pylist() == [{"Gr__e": 44, "Groesse": 44}], "a home of before keeps its attribute"
 
 
 def test_bad_profile_rows_are_quarantined(tmp_path: Path) -> None:
