@@ -66,7 +66,7 @@ def late_events(settings: Settings, as_of: dt.date) -> None:
     changed = changed.set_column(place("text"), "text", pa.array([f"a text that came late {i % 3}" for i in range(len(changed))]))
     changed = changed.set_column(place("text_id"), "text_id", pa.array([-1 - i % 3 for i in range(len(changed))], pa.int64()))
     schema = pa.schema(lake.open_table(settings.lake, "raw_events").schema().to_arrow())
-    lake.append(settings.lake, "raw_events", changed.cast(schema), schema=schema, partition_by=("event_date", "channel"))
+    lake.append(settings.lake, "raw_events", changed.cast(schema), schema=schema)
 
 
 def test_what_was_published_serves_as_it_was_published_whatever_happens_to_the_lake(apart: Settings) -> None:

@@ -238,7 +238,7 @@ def test_benchmark_prints_a_table_that_fits_and_the_documented_json(
         assert word in table.out
     document = json.loads(call_found("benchmark", "run", "--quick", "--home", apart.home, "--format", "json").out)
     assert {r["scenario"] for r in document["results"]} == {"gold", "pets", "mean"}
-    assert {r["task"] for r in document["results"]} == {"zero_shot", "linear_probe"}
+    assert {r["task"] for r in document["results"]} == {"zero_shot", "linear_probe", "most_labels"}
 
 
 def test_source_check_says_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
