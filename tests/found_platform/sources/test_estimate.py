@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import at, call_found, write_source
 
+from found_platform.errors import JobFailed
 from found_platform.sources import config, estimate
 
 COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
@@ -61,8 +62,13 @@ def test_events_are_counted_from_footers_and_first_lines_each_file_once(tmp_path
 def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The events are all bad, so that the run ends early."""
-    events = [{"user_id": "u", "event_time": at(f"2024-01-{d:02d}"), "text": " "} for d in range(1, 31)]
+    """The graph is not run: what is said comes before it."""
+    events = [{"user_id": "u", "event_time": at(f"2024-01-{d:02d}"), "text": "tea"} for d in range(1, 31)]
+
+    def end(*_: object, **__: object) -> None:
+        raise JobFailed("it ends here.")
+
+    monkeypatch.setattr("dagster_defs.runs.run", end)
     demo = [
         "demo",
         "--source",
