@@ -55,7 +55,7 @@ def test_a_handful_of_users_is_served_by_the_frozen_text_model_and_it_is_said(fo
     assert first.status == 0, first.err
     document = json.loads(first.out)
     assert any("none is trained, and the frozen-text model with replay serves" in note for note in document["notes"])
-    assert "held-out users acted both before 2024-03-12" in document["frozen_text_serves"]
+    assert "held-out user acted both before 2024-03-12" in document["frozen_text_serves"]
     assert document["audience"]["count"] > 0
     settings = Settings.load(folder / "home")
     (version,) = registry.versions(settings)
