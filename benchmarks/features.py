@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.parquet as pq
 
-from found_platform import contract, lake
+from found_platform import contract, daily, lake
 from found_platform.contract import midnight
 from found_platform.settings import Settings
 
@@ -62,7 +62,7 @@ def make_snapshots(folder: Path, users: int, days: int, length: int) -> None:
         items = pa.ListArray.from_arrays(offsets, pa.array(rng.integers(0, 1 << 40, users * length)))
         number = pa.array(rng.integers(0, 100, users))
         table = pa.table([pa.array([day] * users, pa.date32()), keys, moment, moment, number, items], schema=SNAPSHOTS)
-        lake.replace_days(folder / "lake", "snapshots", table, day, day + DAY, schema=SNAPSHOTS)
+        daily.replace_days(folder / "lake", "snapshots", table, day, day + DAY, schema=SNAPSHOTS)
         pq.write_table(table.drop(["event_date"]), folder / "parquet" / f"{day}.parquet")
 
 
@@ -86,7 +86,7 @@ def make_events(folder: Path, events: int, users: int, days: int) -> None:
             {"day": day, "d": i, "channels": list(contract.CHANNELS), "users": users, "start": midnight(day), "n": events // days},
         ).to_arrow_table()
         data = data.cast(contract.EVENTS)
-        lake.replace_days(folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS)
+        daily.replace_days(folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS)
         write.user_days(folder / "lake", day, day + DAY)
     keys = pa.schema([("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)])
     lake.replace(folder / "lake", "raw_profile", keys.empty_table(), schema=keys)

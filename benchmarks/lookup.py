@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from found_platform import contract, index, lake, registry
+from found_platform import contract, daily, index, lake, registry
 from found_platform.audiences import lookup
 from found_platform.embedding import users
 from found_platform.index import milvus
@@ -70,7 +70,7 @@ def make_home(
         own |= {"event_date": pa.array([day] * count, pa.date32()), "user_key": named["user_key"]}
         own |= {"event_timestamp": snapshot_times, "created_timestamp": snapshot_times}
         table = pa.table({field.name: own[field.name] for field in schema}, schema=schema)
-        lake.replace_days(settings.lake, "user_tabular", table, day, moment, schema=schema)
+        daily.replace_days(settings.lake, "user_tabular", table, day, moment, schema=schema)
     _add_events(settings, named, rng, events * count // days, days, [f"text {i} of things to buy" for i in range(texts)])
     return settings
 

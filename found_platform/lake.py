@@ -29,10 +29,6 @@ from found_platform.errors import BadInput
 LONG_ROWS, SHORT_ROWS = 8192, 131_072
 """Rows that a row group holds: with lists, and without. A query of one day reads whole groups, and writing one takes memory."""
 
-FILE_SIZE, SMALL_FILES = 16 * 2**20, 32
-"""Bytes of a file of a daily table: to replace a day rewrites the files that it lies in. And how many files of less than half of
-that there may be: more are written together."""
-
 FEW_AT_ONCE = {
     "batch_size": 16_384,
     "batch_readahead": 2,
@@ -133,10 +129,10 @@ def as_arrow(table: DeltaTable) -> pad.Dataset:
 
 def files(lake: Path, table: str, version: int | None = None) -> list[dict]:
     """The live files of a table: `path` below the table's folder, and `min.COLUMN`, `max.COLUMN` of the columns with statistics."""
-    return _files(open_table(lake, table, version))
+    return files_of(open_table(lake, table, version))
 
 
-def _files(about: DeltaTable) -> list[dict]:
+def files_of(about: DeltaTable) -> list[dict]:
     actions = pa.table(about.get_add_actions(flatten=True)).to_pylist()
     return sorted(({**a, "path": unquote(a["path"])} for a in actions), key=lambda a: a["path"])
 
@@ -147,10 +143,10 @@ def scan(lake: Path, table: str, paths: Iterable[str], version: int | None = Non
     DuckDB reads Parquet itself about twice as fast as through an Arrow dataset, and opens no file of a partition that a filter
     excludes.
     """
-    return _scan(open_table(lake, table, version), path(lake, table), paths)
+    return scan_of(open_table(lake, table, version), path(lake, table), paths)
 
 
-def _scan(about: DeltaTable, folder: Path, paths: Iterable[str]) -> str:
+def scan_of(about: DeltaTable, folder: Path, paths: Iterable[str]) -> str:
     fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
     listed = ", ".join(literal(str(folder / p)) for p in paths)
     types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)
@@ -167,13 +163,13 @@ HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE"}
 def view(con: duckdb.DuckDBPyConnection, name: str, lake: Path, table: str, version: int | None = None) -> None:
     """Makes a table a view of a connection, at a version if given."""
     about = open_table(lake, table, version)
-    live = [f["path"] for f in _files(about)]
+    live = [f["path"] for f in files_of(about)]
     schema = pa.schema(about.schema().to_arrow())
     if not live:
         con.register(name, schema.empty_table())
         return
     columns = ", ".join(map(quote, schema.names))
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {_scan(about, path(lake, table), live)}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {scan_of(about, path(lake, table), live)}")
 
 
 def read(lake: Path, table: str, where: pad.Expression | None = None, columns: list[str] | None = None) -> pa.Table:
@@ -195,7 +191,7 @@ def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[st
         mode="ignore",
         partition_by=partition_by,
         configuration={
-            STATISTICS: _with_statistics(schema, partition_by),
+            STATISTICS: statistics(schema, partition_by),
             "delta.logRetentionDuration": "interval 7 days",
             "delta.deletedFileRetentionDuration": "interval 7 days",
         },
@@ -205,7 +201,7 @@ def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[st
 STATISTICS = "delta.dataSkippingStatsColumns"
 
 
-def _with_statistics(schema: pa.Schema, partition_by: Iterable[str]) -> str:
+def statistics(schema: pa.Schema, partition_by: Iterable[str]) -> str:
     """Statistics stay in the log when a row is gone: only times and our own ids may enter it, never what a person is or said."""
     left_out = set(partition_by)
     named = [f.name for f in schema if f.name not in left_out and (pa.types.is_temporal(f.type) or f.name == "text_id")]
@@ -216,7 +212,7 @@ def add_columns(lake: Path, table: str, schema: pa.Schema) -> None:
     """Adds the columns of a schema that a table has not, if there is such a table: null in the rows that are there."""
     if not exists(lake, table):
         return
-    with _turn(lake, table):
+    with turn(lake, table):
         about = open_table(lake, table)
         existing = {f.name for f in about.schema().fields}
         new = [DeltaField(f.name, DELTA_TYPES[f.type], nullable=True) for f in schema if f.name not in existing]
@@ -252,7 +248,7 @@ def replace(
     A rerun leaves the same rows; a crash leaves the old version. Rows of `data` outside the predicate are refused by delta-rs.
     Where all rows are replaced the table takes on the schema; else raises BadInput where it has another one.
     """
-    with _turn(lake, table):
+    with turn(lake, table):
         _ensure(lake, table, schema, partition_by)
         if predicate is not None:
             _check_schema(lake, table, schema)
@@ -263,17 +259,17 @@ def replace(
             predicate=predicate,
             schema_mode="overwrite" if predicate is None else None,
             target_file_size=file_size,
-            writer_properties=_properties(schema),
+            writer_properties=writer_properties(schema),
         )
         return DeltaTable(str(path(lake, table))).version()
 
 
 def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
     """Adds rows in one commit and returns the new version."""
-    with _turn(lake, table):
+    with turn(lake, table):
         _ensure(lake, table, schema, partition_by)
         _check_schema(lake, table, schema)
-        write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=_properties(schema))
+        write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=writer_properties(schema))
         return DeltaTable(str(path(lake, table))).version()
 
 
@@ -301,108 +297,26 @@ def _name(kind: DataType) -> str:
     return kind.type if isinstance(kind, PrimitiveType) else f"{kind.type} values"
 
 
-def _properties(schema: pa.Schema) -> WriterProperties:
+def writer_properties(schema: pa.Schema) -> WriterProperties:
     rows = LONG_ROWS if any(pa.types.is_list(f.type) for f in schema) else SHORT_ROWS
     return WriterProperties(max_row_group_size=rows, compression="SNAPPY")  # its default, but not where anything else is said
 
 
-def _turn(lake: Path, table: str) -> FileLock:
+def turn(lake: Path, table: str) -> FileLock:
     """Writers of one table take turns: Delta would refuse one of two commits at once, and a stream cannot be written again."""
     locks = lake.parent / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     return FileLock(locks / f"{table}.lock")
 
 
-def replace_days(
-    lake: Path, table: str, data: pa.Table | pa.RecordBatchReader, start: dt.date, end: dt.date, *, schema: pa.Schema
-) -> int:
-    """Replaces the days `[start, end)` of a daily table in one commit and returns the new version.
-
-    A daily table has the column `event_date` and no partitions: how many files it has follows from how much is in it. Files hold
-    days that follow each other as far as they were written so; their statistics say which.
-    """
-    _unpartition(lake, table)
-    predicate = f"event_date >= '{start.isoformat()}' AND event_date < '{end.isoformat()}'"
-    version = replace(lake, table, data, schema=schema, predicate=predicate, file_size=FILE_SIZE)
-    return _compact(lake, table, schema) or version
-
-
 def create(lake: Path, table: str, schema: pa.Schema) -> int:
     """Makes a table without rows, where there is none, and returns its version."""
-    with _turn(lake, table):
+    with turn(lake, table):
         _ensure(lake, table, schema, ())
         return DeltaTable(str(path(lake, table))).version()
 
 
-def _unpartition(lake: Path, table: str) -> None:
-    """Gives a table that an earlier version of the platform has made, a folder for each day, the layout of `replace_days`.
-
-    Its versions before stay as they are.
-    """
-    if not exists(lake, table) or not DeltaTable(str(path(lake, table))).metadata().partition_columns:
-        return
-    with _turn(lake, table):
-        about = DeltaTable(str(path(lake, table)))
-        if not about.metadata().partition_columns:
-            return  # somebody else did it meanwhile
-        schema = pa.schema(about.schema().to_arrow())
-        con = connect()
-        if live := [f["path"] for f in _files(about)]:  # in the order of their days
-            columns = ", ".join(map(quote, schema.names))
-            data = con.execute(f"SELECT {columns} FROM {_scan(about, path(lake, table), live)}").to_arrow_reader(LONG_ROWS)
-        else:
-            data = schema.empty_table()
-        about.alter.set_table_properties({STATISTICS: _with_statistics(schema, ())})
-        write_deltalake(
-            str(path(lake, table)),
-            data if isinstance(data, pa.Table) else data.cast(schema),
-            mode="overwrite",
-            schema_mode="overwrite",
-            partition_by=[],
-            target_file_size=FILE_SIZE,
-            writer_properties=_properties(schema),
-        )
-
-
-def _compact(lake: Path, table: str, schema: pa.Schema) -> int | None:
-    """Writes small files together where there are many, in one commit, and returns its version; None where there are few."""
-    with _turn(lake, table):
-        about = DeltaTable(str(path(lake, table)))
-        if sum(f["size_bytes"] < FILE_SIZE / 2 for f in _files(about)) <= SMALL_FILES:
-            return None
-        about.optimize.compact(target_size=FILE_SIZE, writer_properties=_properties(schema))
-        return about.version()
-
-
-def days_of_file(file: dict) -> tuple[dt.date, dt.date]:
-    """The first and the last day in a file of a daily table, of those that `files` gives."""
-    if (day := file.get("partition.event_date")) is not None:  # the layout of an earlier version
-        return dt.date.fromisoformat(str(day)), dt.date.fromisoformat(str(day))
-    return file["min.event_date"], file["max.event_date"]
-
-
-def has_days(lake: Path, table: str, start: dt.date, end: dt.date) -> bool:
-    """Whether a daily table may have rows of the days `[start, end)`, by its log alone."""
-    return any(first < end and last >= start for first, last in map(days_of_file, files(lake, table)))
-
-
-def last_day(lake: Path, table: str) -> dt.date | None:
-    """The last day of which a daily table has rows, by its log alone."""
-    return max((days_of_file(file)[1] for file in files(lake, table)), default=None)
-
-
-def day_hashes(lake: Path, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
-    """Row count and row hash of each of the days `[start, end)` of a daily table, as `row_hashes`; none of a day without rows."""
-    con = connect()
-    view(con, "t", lake, table)
-    fields = ", ".join(map(quote, pa.schema(open_table(lake, table).schema().to_arrow()).names))
-    rows = con.execute(
-        f"{_HASHED.format(key='event_date', fields=fields)} WHERE event_date >= ? AND event_date < ? GROUP BY 1", [start, end]
-    )
-    return {k: (n, f"{int(h):016x}") for k, n, h in rows.fetchall()}
-
-
-_HASHED = 'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t'
+HASHED = 'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t'
 
 
 def row_hashes(
@@ -417,7 +331,7 @@ def row_hashes(
     con = connect()
     con.register("t", data.scanner(columns=columns, filter=where, **FEW_AT_ONCE))
     fields = ", ".join(map(quote, columns))
-    rows = con.execute(f"{_HASHED.format(key=key, fields=fields)} GROUP BY 1").fetchall()
+    rows = con.execute(f"{HASHED.format(key=key, fields=fields)} GROUP BY 1").fetchall()
     return {k: (n, f"{int(h):016x}") for k, n, h in rows}
 
 
@@ -441,12 +355,6 @@ def size_by(lake: Path, table: str, key: str) -> dict[str, int]:
     for value, size in zip(actions[f"partition.{key}"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True):
         sizes[str(value)] = sizes.get(str(value), 0) + size
     return sizes
-
-
-def size_of_days(lake: Path, table: str, start: dt.date, end: dt.date) -> int:
-    """Bytes of the live files of a daily table that hold days of `[start, end)`, among others perhaps."""
-    about = files(lake, table)
-    return sum(f["size_bytes"] for f in about for first, last in [days_of_file(f)] if first < end and last >= start)
 
 
 def size(lake: Path, table: str) -> int:

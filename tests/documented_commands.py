@@ -47,10 +47,10 @@ def commands() -> list[Command]:
             for number, line in enumerate(lines):
                 if (match := COMMAND.fullmatch(line.strip())) is None:
                     continue
-                shown: list[str] = []
+                output: list[str] = []
                 if match[1]:
                     rest = lines[number + 1 :]
-                    shown = rest[: next((i for i, other in enumerate(rest) if other.startswith("$ ")), len(rest))]
+                    output = rest[: next((i for i, other in enumerate(rest) if other.startswith("$ ")), len(rest))]
                 name = str(page.relative_to(ROOT))
-                lines_of_pages.append(Command(name, match[3].strip(), tuple(match[2].split()), tuple(shown)))
+                lines_of_pages.append(Command(name, match[3].strip(), tuple(match[2].split()), tuple(output)))
     return lines_of_pages

@@ -6,7 +6,7 @@ from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
 from found_platform import contract, lake
 from found_platform.features import write
-from found_platform.sources import staging
+from found_platform.sources import stage_report, staging
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
@@ -16,7 +16,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     def quarantine(run: AssetRun) -> dg.MaterializeResult:
         """Every refused row of the source, with file, row and reason. Scans the source once and stages the good rows by day."""
         report = staging.stage(settings)
-        sentence = "" if report.staged else staging.threshold_sentence(settings, report)
+        sentence = "" if report.staged else stage_report.threshold_sentence(settings, report)
         return run.result(
             hashes={"": lake.table_hash(settings.lake, "quarantine")},
             rows=report.bad_rows,
@@ -24,7 +24,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             metadata={
                 "bad_share": report.bad_share,
                 "equal_rows_kept": report.equal_rows,
-                "channels": staging.as_metadata(report)["channels"],
+                "channels": stage_report.as_metadata(report)["channels"],
                 "seconds": report.seconds,
             },
         )

@@ -292,9 +292,7 @@ class Forgotten:
 def forget(context: Context, name: str) -> Forgotten:
     """Removes an audience and its members at every refresh; the audit keeps what was done with it."""
     from dagster_defs import runs
-    from found_platform.audiences import specification
 
-    specification.newest(context.settings, name)
     runs.forget(context.settings, name)
     return Forgotten(name)
 

@@ -56,6 +56,7 @@ def run(context: Context, request: Run) -> Results:
     import pyarrow.dataset as pad
 
     from dagster_defs import runs
+    from dagster_defs.assets.evaluate import QUICK
     from found_platform import index, lake
     from found_platform.evaluation import run as evaluation
     from found_platform.evaluation import scenarios
@@ -72,7 +73,7 @@ def run(context: Context, request: Run) -> Results:
     elif not config.simulator and not scenarios.label_files(settings):
         raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     audit.record(settings, "benchmark", question={"cutoff": str(day), "labels": request.labels and request.labels.name})
-    runs.materialize(settings, "benchmark_results", str(day), {"quick": request.quick})
+    runs.materialize(settings, "benchmark_results", str(day), {QUICK: request.quick})
     rows = lake.read(settings.lake, evaluation.TABLE, pad.field("cutoff") == day)
     if not rows.num_rows:
         raise BadInput(f"There is nothing to compare: {scenarios.load(settings, day)[1]}.")

@@ -104,7 +104,7 @@ def run(context: Context, request: Run) -> Ran:
         import_seconds = timer.seconds
 
     finished: list[AssetDone] = []
-    published = Published("", None, None)
+    published: Published | None = None
     for event in runs.run(settings, cutoff, force=request.force, prepare=load_libraries):
         if isinstance(event, str):
             context.tell(Working(event))
@@ -114,6 +114,7 @@ def run(context: Context, request: Run) -> Ran:
             if event.asset == "user_index":
                 published = _published(settings, config, cutoff)
                 context.tell(published)
+    assert published is not None, "the index is an asset of every run"
     return Ran(
         home=settings.home,
         cutoff=cutoff,

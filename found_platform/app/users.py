@@ -95,9 +95,9 @@ def show(context: Context, request: Show) -> UserPage:
 
 
 def _newest(settings: "Settings") -> dt.datetime:
-    from found_platform import contract, lake
+    from found_platform import contract, daily
 
-    last = lake.last_day(settings.lake, "user_tabular")
+    last = daily.last_day(settings.lake, "user_tabular")
     if last is None:
         raise BadInput(f"user_tabular has no rows in {settings.home}: run `found demo` or `found backfill` first.")
     return contract.snapshot_time(last)

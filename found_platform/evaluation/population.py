@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from found_platform import contract, feature_store, index, lake
+from found_platform import contract, feature_store, index, lake, rewriting
 from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
 from found_platform.scoring import population
@@ -19,6 +19,7 @@ from found_platform.training_data import text_vectors
 if TYPE_CHECKING:
     import torch
 
+    from found_platform.rewriting import Rewriting
     from models.frozen_text import FrozenText
     from models.histories import Histories
 
@@ -34,6 +35,17 @@ class Population(population.Population):
     def history(self) -> pa.Table:
         """What the feature service knew of everybody at the cutoff."""
         return feature_store.history(self.settings, list(self.keys), [midnight(self.cutoff)] * len(self.keys))
+
+    @cached_property
+    def _rewritings(self) -> "dict[str, Rewriting]":
+        return {}
+
+    def rewritten(self, demand: str) -> "Rewriting":
+        """What the home's rewriter makes of a demand; several methods ask for the same."""
+        if demand not in self._rewritings:
+            rewriter = rewriting.chosen(self.settings, self.cutoff, self.states.ground)
+            self._rewritings[demand] = rewriter.rewrite(demand)
+        return self._rewritings[demand]
 
     def by_model(self, method: "Callable[[Histories], torch.Tensor]") -> np.ndarray:
         """(U, ...) what a method of a model says of everybody's history, a batch at a time."""

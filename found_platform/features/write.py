@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from tqdm import tqdm
 
-from found_platform import contract, lake
+from found_platform import contract, daily, lake
 from found_platform.errors import JobFailed
 from found_platform.features.inputs import ROWS_AT_ONCE, Inputs
 from found_platform.lake import Written
@@ -50,7 +50,7 @@ def raw_events(settings: Settings, start: dt.date, end: dt.date) -> Written:
         "ORDER BY event_date, channel, user_key, event_time",
         [start, end],
     ).to_arrow_reader(ROWS_AT_ONCE)
-    version = lake.replace_days(settings.lake, "raw_events", data.cast(contract.EVENTS), start, end, schema=contract.EVENTS)
+    version = daily.replace_days(settings.lake, "raw_events", data.cast(contract.EVENTS), start, end, schema=contract.EVENTS)
     con.close()
     user_days(settings.lake, start, end, settings.duckdb_memory)
     return _written(settings, "raw_events", version, start, end, timer, {})
@@ -66,7 +66,7 @@ def user_days(folder: Path, start: dt.date, end: dt.date, memory: str = "4GB") -
         "AS known_day FROM events WHERE event_date >= ? AND event_date < ? ORDER BY ALL",
         [start, end],
     ).to_arrow_reader(ROWS_AT_ONCE)
-    lake.replace_days(folder, "user_days", data.cast(contract.USER_DAYS), start, end, schema=contract.USER_DAYS)
+    daily.replace_days(folder, "user_days", data.cast(contract.USER_DAYS), start, end, schema=contract.USER_DAYS)
     con.close()
 
 
@@ -122,11 +122,11 @@ def _replace(
     if days:
         data = inputs.read(days)
         data = pa.RecordBatchReader.from_batches(target, (_cast(batch, target) for batch in data))
-    elif lake.has_days(settings.lake, inputs.table, start, end):
+    elif daily.has_days(settings.lake, inputs.table, start, end):
         data = target.empty_table()
     else:
         return None
-    return lake.replace_days(settings.lake, inputs.table, data, start, end, schema=target)
+    return daily.replace_days(settings.lake, inputs.table, data, start, end, schema=target)
 
 
 def _cast(batch: pa.RecordBatch, target: pa.Schema) -> pa.RecordBatch:
@@ -144,7 +144,7 @@ def _row_bytes(settings: Settings, target: pa.Schema) -> int:
 def _written(
     settings: Settings, table: str, version: int, start: dt.date, end: dt.date, timer: lake.Timer, versions: dict[str, int]
 ) -> Written:
-    hashes = lake.day_hashes(settings.lake, table, start, end)
+    hashes = daily.day_hashes(settings.lake, table, start, end)
     days = {str(d): hashes.get(str(d), (0, "0" * 16)) for d in contract.days_between(start, end)}
-    size = lake.size_of_days(settings.lake, table, start, end)
+    size = daily.size_of_days(settings.lake, table, start, end)
     return Written(table, version, sum(n for n, _ in days.values()), size, timer.seconds, versions, days)

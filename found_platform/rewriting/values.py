@@ -21,7 +21,7 @@ class Values:
 
 def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str, Values]:
     """A demand in lower case without the values that it names, and those; `clause` is the part of it about what was done before."""
-    wanted: dict[str, tuple[str, ...]] = {}
+    values_of: dict[str, tuple[str, ...]] = {}
     before: dict[str, tuple[str, ...]] = {}
     for key, existing in (
         ("payment_methods", lake.payment_methods),
@@ -33,11 +33,11 @@ def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str,
             spellings.setdefault(value.lower(), []).append(value)
         for pattern in _patterns(language.code, key, tuple(spellings)):
             while match := pattern.search(text):
-                side = before if clause and match[0].strip() in clause else wanted
+                side = before if clause and match[0].strip() in clause else values_of
                 side[key] = tuple(dict.fromkeys((*side.get(key, ()), *spellings[match["value"]])))
                 kept = match.groupdict().get("object") or ""
                 text = f"{text[: match.start()]} {kept} {text[match.end() :]}"
-    return text, Values(wanted, before)
+    return text, Values(values_of, before)
 
 
 @lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ What belongs here: questions to the tables that a scan leaves. What does not: ma
 """
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,15 +18,15 @@ from found_platform.sources.files import with_hashes
 from found_platform.sources.rows import ASIDE, SEPARATOR
 
 
-class Refusals:
+class Refusals(ABC):
     """What reports of events and of a profile have in common: refused rows by reason, and their share of `judged` rows."""
 
     bad: dict[str, int]
 
     @property
+    @abstractmethod
     def judged(self) -> int:
         """Rows that are good or bad."""
-        raise NotImplementedError
 
     @property
     def bad_rows(self) -> int:

@@ -1,11 +1,11 @@
 """The share of bad rows over which a source is refused, asked of a scan that waits before a home is made for it.
 
-What belongs here: the question. What does not: the scan and its sentence (`staging`), counting (`counts`, `profile`).
+What belongs here: the question. What does not: the scan and its sentence (`staging`, `stage_report`), counts (`counts`, `profile`).
 """
 
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import counts, folders, pulls, staging
+from found_platform.sources import counts, folders, pulls, stage_report, staging
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.profile import ProfileReport, read_profile
 
@@ -24,6 +24,6 @@ def check(settings: Settings, source: SourceConfig) -> None:
             profile = read_profile(con, entry, source.profile_schema or {})[2]
     finally:
         con.close()
-    report = staging.StageReport(channels, 0, profile, round(counts.bad_share(channels), 6), False, 0.0)
+    report = stage_report.StageReport(channels, 0, profile, round(counts.bad_share(channels), 6), False, 0.0)
     if max(report.bad_share, profile.bad_share) > settings.quarantine_threshold:
-        raise BadInput(staging.threshold_sentence(settings, report))
+        raise BadInput(stage_report.threshold_sentence(settings, report))

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import DeltaError
 
-from found_platform import lake, spill
+from found_platform import daily, lake, spill
 from found_platform.errors import BadInput
 
 SCHEMA = pa.schema([("event_date", pa.date32()), ("user_key", pa.string()), ("n", pa.int64())])
@@ -28,22 +28,22 @@ def day(d: int) -> dt.date:
 
 
 def test_replacing_a_day_leaves_the_others_and_a_rerun_changes_nothing(tmp_path: Path) -> None:
-    lake.replace_days(tmp_path, "t", rows((1, "a", 1), (2, "a", 2), (3, "a", 3)), day(1), day(4), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", rows((1, "a", 1), (2, "a", 2), (3, "a", 3)), day(1), day(4), schema=SCHEMA)
     before = lake.row_hashes(tmp_path, "t", "event_date")
     for _ in range(2):
-        lake.replace_days(tmp_path, "t", rows((2, "b", 5), (2, "c", 6)), day(2), day(3), schema=SCHEMA)
+        daily.replace_days(tmp_path, "t", rows((2, "b", 5), (2, "c", 6)), day(2), day(3), schema=SCHEMA)
         after = lake.row_hashes(tmp_path, "t", "event_date")
         assert after["2024-01-01"] == before["2024-01-01"]
         assert after["2024-01-03"] == before["2024-01-03"]
         assert after["2024-01-02"][0] == 2
-    lake.replace_days(tmp_path, "t", rows((2, "a", 2)), day(2), day(3), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", rows((2, "a", 2)), day(2), day(3), schema=SCHEMA)
     assert lake.row_hashes(tmp_path, "t", "event_date") == before
 
 
 def test_arrow_opens_the_files_of_a_dataset_itself_whatever_the_folder_is_called(tmp_path: Path) -> None:
     """File objects of Python's in reading threads abort a process that ends."""
     home = tmp_path / "a b%c é"
-    lake.replace_days(home, "t", rows((1, "a", 1), (2, "a", 2)), day(1), day(3), schema=SCHEMA)
+    daily.replace_days(home, "t", rows((1, "a", 1), (2, "a", 2)), day(1), day(3), schema=SCHEMA)
     read = lake.dataset(home, "t")
     assert isinstance(read, pad.FileSystemDataset)
     assert isinstance(read.filesystem, fs.SubTreeFileSystem)
@@ -52,10 +52,10 @@ def test_arrow_opens_the_files_of_a_dataset_itself_whatever_the_folder_is_called
 
 
 def test_rows_outside_the_slice_are_refused_and_the_table_stays(tmp_path: Path) -> None:
-    lake.replace_days(tmp_path, "t", rows((1, "a", 1)), day(1), day(2), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", rows((1, "a", 1)), day(1), day(2), schema=SCHEMA)
     before = lake.table_hash(tmp_path, "t")
     with pytest.raises(DeltaError):
-        lake.replace_days(tmp_path, "t", rows((1, "a", 2), (2, "a", 2)), day(1), day(2), schema=SCHEMA)
+        daily.replace_days(tmp_path, "t", rows((1, "a", 2), (2, "a", 2)), day(1), day(2), schema=SCHEMA)
     assert lake.table_hash(tmp_path, "t") == before
 
 
@@ -69,7 +69,7 @@ def test_a_row_hash_knows_repeats_but_not_order(tmp_path: Path) -> None:
 
 
 def test_no_user_key_reaches_the_delta_log(tmp_path: Path) -> None:
-    lake.replace_days(tmp_path, "t", rows((1, "secret-key", 41)), day(1), day(2), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", rows((1, "secret-key", 41)), day(1), day(2), schema=SCHEMA)
     paths = list((tmp_path / "t" / "_delta_log").glob("*.json"))
     log = "".join(p.read_text() for p in paths)
     assert "secret-key" not in log
@@ -133,10 +133,10 @@ def changed(**columns: pa.DataType | None) -> pa.Table:
     ],
 )
 def test_a_table_of_another_schema_is_refused_in_a_sentence_and_stays(tmp_path: Path, columns: dict, message: str) -> None:
-    lake.replace_days(tmp_path, "t", rows((1, "a", 1)), day(1), day(2), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", rows((1, "a", 1)), day(1), day(2), schema=SCHEMA)
     new = changed(**columns)
     for write in (
-        lambda: lake.replace_days(tmp_path, "t", new, day(3), day(4), schema=new.schema),
+        lambda: daily.replace_days(tmp_path, "t", new, day(3), day(4), schema=new.schema),
         lambda: lake.append(tmp_path, "t", new, schema=new.schema),
     ):
         with pytest.raises(BadInput, match=f"The table 't' under .* {message}: .* Make a new home"):
@@ -152,7 +152,7 @@ def test_a_table_that_is_replaced_whole_takes_on_another_schema(tmp_path: Path) 
 
 
 def days_of(lake_folder: Path, table: str) -> dict[str, tuple[int, str]]:
-    return lake.day_hashes(lake_folder, table, dt.date.min, dt.date.max)
+    return daily.day_hashes(lake_folder, table, dt.date.min, dt.date.max)
 
 
 def test_a_table_with_a_folder_for_each_day_is_read_as_it_is_and_gets_few_files_when_it_is_written(tmp_path: Path) -> None:
@@ -165,16 +165,16 @@ def test_a_table_with_a_folder_for_each_day_is_read_as_it_is_and_gets_few_files_
     assert len(lake.files(tmp_path, "t")) == 30
     before = lake.row_hashes(tmp_path, "t", "event_date")
     assert days_of(tmp_path, "t") == before
-    assert lake.last_day(tmp_path, "t") == day(30)
-    assert lake.has_days(tmp_path, "t", day(30), day(31))
-    assert not lake.has_days(tmp_path, "t", day(31), dt.date(2024, 2, 9))
-    lake.replace_days(tmp_path, "t", old.slice(4, 1), day(3), day(4), schema=schema)
+    assert daily.last_day(tmp_path, "t") == day(30)
+    assert daily.has_days(tmp_path, "t", day(30), day(31))
+    assert not daily.has_days(tmp_path, "t", day(31), dt.date(2024, 2, 9))
+    daily.replace_days(tmp_path, "t", old.slice(4, 1), day(3), day(4), schema=schema)
     assert len(lake.files(tmp_path, "t")) <= 2
     assert lake.open_table(tmp_path, "t").metadata().partition_columns == []
     after = days_of(tmp_path, "t")
     assert after.pop("2024-01-03")[0] == 1
     assert after == {k: v for k, v in before.items() if k != "2024-01-03"}
-    assert lake.days_of_file(lake.files(tmp_path, "t")[0])[0] == day(1)
+    assert daily.days_of_file(lake.files(tmp_path, "t")[0])[0] == day(1)
     stats = [
         json.loads(json.loads(line)["add"]["stats"])["maxValues"].keys()
         for path in (tmp_path / "t" / "_delta_log").glob("*.json")
@@ -189,32 +189,32 @@ def test_a_table_with_a_folder_for_each_day_is_read_as_it_is_and_gets_few_files_
 
 def test_files_follow_the_amount_of_data_however_often_it_is_written(tmp_path: Path) -> None:
     """A day at a time for a long while: one commit each, and seldom one more that writes small files together."""
-    for i in range(3 * lake.SMALL_FILES):
+    for i in range(3 * daily.SMALL_FILES):
         date = day(1) + dt.timedelta(days=i)
         one = pa.table([pa.array([date]), pa.array(["a"]), pa.array([i])], schema=SCHEMA)
         before = lake.version(tmp_path, "t") if lake.exists(tmp_path, "t") else 0
-        after = lake.replace_days(tmp_path, "t", one, date, date + dt.timedelta(days=1), schema=SCHEMA)
+        after = daily.replace_days(tmp_path, "t", one, date, date + dt.timedelta(days=1), schema=SCHEMA)
         assert after - before <= 2
-        assert len(lake.files(tmp_path, "t")) <= lake.SMALL_FILES
-    assert lake.version(tmp_path, "t") <= 3 * lake.SMALL_FILES + 3
-    assert [n for n, _ in days_of(tmp_path, "t").values()] == [1] * 3 * lake.SMALL_FILES
+        assert len(lake.files(tmp_path, "t")) <= daily.SMALL_FILES
+    assert lake.version(tmp_path, "t") <= 3 * daily.SMALL_FILES + 3
+    assert [n for n, _ in days_of(tmp_path, "t").values()] == [1] * 3 * daily.SMALL_FILES
 
 
 def test_a_large_write_is_several_files_of_days_that_follow_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake, "FILE_SIZE", 2**16)
+    monkeypatch.setattr(daily, "FILE_SIZE", 2**16)
     days = [day(1) + dt.timedelta(days=i) for i in range(300) for _ in range(1000)]
     users = [f"{i * 7919 % 100_003:032x}" for i in range(len(days))]
     table = pa.table([pa.array(days), pa.array(users), pa.array(range(len(days)))], schema=SCHEMA)
-    lake.replace_days(tmp_path, "t", table, days[0], days[-1] + dt.timedelta(days=1), schema=SCHEMA)
-    spans = sorted(map(lake.days_of_file, lake.files(tmp_path, "t")))
+    daily.replace_days(tmp_path, "t", table, days[0], days[-1] + dt.timedelta(days=1), schema=SCHEMA)
+    spans = sorted(map(daily.days_of_file, lake.files(tmp_path, "t")))
     assert len(spans) > 1
     assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
 
 
 def test_a_day_that_is_replaced_within_a_larger_file_leaves_the_others(tmp_path: Path) -> None:
-    lake.replace_days(tmp_path, "t", rows((1, "a", 1), (2, "a", 2), (3, "a", 3)), day(1), day(4), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", rows((1, "a", 1), (2, "a", 2), (3, "a", 3)), day(1), day(4), schema=SCHEMA)
     assert len(lake.files(tmp_path, "t")) == 1
-    lake.replace_days(tmp_path, "t", rows((2, "b", 5)), day(2), day(3), schema=SCHEMA)
-    lake.replace_days(tmp_path, "t", SCHEMA.empty_table(), day(3), day(4), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", rows((2, "b", 5)), day(2), day(3), schema=SCHEMA)
+    daily.replace_days(tmp_path, "t", SCHEMA.empty_table(), day(3), day(4), schema=SCHEMA)
     assert sorted(lake.read(tmp_path, "t")["n"].to_pylist()) == [1, 5]
-    assert lake.last_day(tmp_path, "t") == day(2)
+    assert daily.last_day(tmp_path, "t") == day(2)

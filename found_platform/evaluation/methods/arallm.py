@@ -8,7 +8,6 @@ of it; users who fulfil an expression alike are ordered by how often.
 
 import numpy as np
 
-from found_platform import rewriting
 from found_platform.evaluation.methods.interface import Question, ZeroShot
 from found_platform.evaluation.population import Population
 from found_platform.outcomes import Outcome
@@ -23,8 +22,7 @@ def _scores(population: Population, question: Question) -> np.ndarray | None:
     ground = population.states.ground
     if ground.texts == len(ground.items):
         return None  # a source without categories has no tags
-    rewriter = rewriting.chosen(population.settings, population.cutoff, ground)
-    outcomes = [rewriter.rewrite(demand).outcome for demand in question.demands]
+    outcomes = [population.rewritten(demand).outcome for demand in question.demands]
     return np.stack([np.zeros(len(population.keys)) if o is None else fulfilled(population, ground, o) for o in outcomes])
 
 

@@ -7,11 +7,10 @@ and what this row lacks to the oracle is not in them.
 
 import numpy as np
 
-from found_platform import rewriting
 from found_platform.evaluation.methods.interface import MostLabels
+from found_platform.evaluation.population import Population
 from found_platform.evaluation.scenario import Scenario
 from found_platform.outcomes import Outcome
-from found_platform.scoring.population import Population
 from found_platform.scoring.replay import prepared
 from found_platform.scoring.replayed import PastTooShort
 from found_platform.scoring.stated import TASKS
@@ -43,7 +42,7 @@ def scores(population: Population, scenario: Scenario, rows: np.ndarray) -> np.n
 
 def _features(population: Population, scenario: Scenario) -> np.ndarray | None:
     """(U, F) what replay knows of everybody at the cutoff: of the outcome that is stated, or that the demand is read as."""
-    outcome = scenario.outcome or rewriting.chosen(population.settings, population.cutoff).rewrite(scenario.demand).outcome
+    outcome = scenario.outcome or population.rewritten(scenario.demand).outcome
     if outcome is None:
         return None
     plain = Outcome(will=outcome.will, join=outcome.join)

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from found_platform import outcomes, rewriting
+from found_platform import outcomes
 from found_platform.evaluation.methods.interface import Question, ZeroShot
 from found_platform.evaluation.population import Population
 from found_platform.outcomes import document
@@ -27,8 +27,7 @@ def _as_written(mode: str, population: Population, question: Question) -> np.nda
 
 
 def _auto(population: Population, question: Question) -> np.ndarray:
-    rewriter = rewriting.chosen(population.settings, population.cutoff)
-    demands = [_ranked_by(Demand.of(rewriter.rewrite(demand)), question.rank) for demand in question.demands]
+    demands = [_ranked_by(Demand.of(population.rewritten(demand)), question.rank) for demand in question.demands]
     return _ranked(population, demands, "auto", question.horizon_days)
 
 

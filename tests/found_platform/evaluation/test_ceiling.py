@@ -73,17 +73,17 @@ def test_who_is_not_in_the_home_teaches_no_method_that_sees_labels(
     labelled = replace(scenario(LEAVES, labels), user_keys=users)
     lessons: list[tuple[Scenario, np.ndarray]] = []
 
-    def remember(_population: object, asked: Scenario, rows: np.ndarray) -> np.ndarray:
-        lessons.append((asked, rows))
-        return asked.labels.astype(float)
+    def remember(_population: object, task: Scenario, rows: np.ndarray) -> np.ndarray:
+        lessons.append((task, rows))
+        return task.labels.astype(float)
 
     method = MostLabels("remembers", "keeps what it is shown", remember)  # pyright: ignore[reportArgumentType]
     monkeypatch.setattr(run.methods, "most_labels", lambda: (method,))
     extent = run.Extent(methods={"remembers"}, few_shot=False)
     rows = list(run.evaluated(population, [labelled], {}, extent))  # pyright: ignore[reportArgumentType]
-    ((asked, places),) = lessons
-    assert asked.user_keys == list(population.keys)
-    assert asked.labels.tolist() == labels[:PEOPLE].tolist()
+    ((task, places),) = lessons
+    assert task.user_keys == list(population.keys)
+    assert task.labels.tolist() == labels[:PEOPLE].tolist()
     assert sorted(places) == list(range(PEOPLE))
     assert next(r for r in rows if r["metric"] == "auc")["users"] == PEOPLE + 40
 

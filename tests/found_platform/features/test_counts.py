@@ -7,7 +7,7 @@ import pytest
 from conftest import at, lake_of, write_source
 from ibis.config import Config
 
-from found_platform import lake
+from found_platform import daily, lake
 from found_platform.features import inputs, write
 from found_platform.features.inputs import Inputs
 from found_platform.settings import Settings
@@ -31,15 +31,15 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Each query of a feature table: its name and for how many days it is."""
-    asked: list[tuple[str, int]] = []
+    statements: list[tuple[str, int]] = []
     read = Inputs.read
 
     def counted(self: Inputs, days: list[dt.date]) -> object:
-        asked.append((self.table, len(days)))
+        statements.append((self.table, len(days)))
         return read(self, days)
 
     monkeypatch.setattr(Inputs, "read", counted)
-    return asked
+    return statements
 
 
 def test_sixty_days_are_one_file_and_one_commit_a_table(sparse: Settings) -> None:
@@ -79,7 +79,7 @@ def test_rows_that_no_event_asks_for_any_more_go_without_a_query(sparse: Setting
     schema = write.schema(sparse, "search_text")
     stale = lake.read(sparse.lake, "behavior_sequence", lake.days_where(day, day + dt.timedelta(days=1)))
     rows = stale.select(["event_date", "user_key", "event_timestamp", "created_timestamp", "text_ids", "times"])
-    lake.replace_days(
+    daily.replace_days(
         sparse.lake, "search_text", rows.rename_columns(schema.names).cast(schema), day, day + dt.timedelta(days=1), schema=schema
     )
     assert write.feature(sparse, "search_text", day, day + dt.timedelta(days=1)).rows == 0

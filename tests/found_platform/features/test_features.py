@@ -13,7 +13,7 @@ import pytest
 from conftest import at, lake_of, write_source
 from random_events import random_events
 
-from found_platform import contract, feature_store, lake
+from found_platform import contract, daily, feature_store, lake
 from found_platform.contract import CHANNELS, WINDOWS
 from found_platform.errors import JobFailed
 from found_platform.features import checks, write
@@ -368,7 +368,7 @@ def test_the_feature_checks_see_what_is_wrong(tmp_path: Path) -> None:
             wrong = rows.set_column(rows.column_names.index("times"), "times", pa.array(future))
         else:
             wrong = pa.concat_tables([rows, rows.slice(0, 1)])
-        lake.replace_days(made.lake, name, wrong, *day, schema=rows.schema)
+        daily.replace_days(made.lake, name, wrong, *day, schema=rows.schema)
         passed, why = check(made, *span)
         assert not passed
         assert why[0] != "0"

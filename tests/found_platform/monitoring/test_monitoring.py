@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 from conftest import at, lake_of, write_source
 
-from found_platform import lake
+from found_platform import daily, lake
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.features import write
@@ -74,7 +74,7 @@ def test_a_shifted_population_is_seen(calm: Settings, tmp_path: Path) -> None:
     rows = lake.read(made.lake, "user_tabular", lake.days_where(LAST, LAST + dt.timedelta(days=1)))
     column = pc.if_else(pc.greater(rows["events_28d"], 0), pc.add(pc.multiply(rows["events_28d"], 6), 40), 0)
     shifted = rows.set_column(rows.column_names.index("events_28d"), "events_28d", column.cast(pa.int64()))
-    lake.replace_days(made.lake, "user_tabular", shifted, LAST, LAST + dt.timedelta(days=1), schema=rows.schema)
+    daily.replace_days(made.lake, "user_tabular", shifted, LAST, LAST + dt.timedelta(days=1), schema=rows.schema)
     moved = drift.report(made, LAST)
     assert (moved.state, moved.drifted) == (figures.DRIFTED, ["events_28d"])
     assert moved.sentence == "drifted: events_28d"

@@ -19,14 +19,14 @@ PAY = {"channels": ["pay_bill"]}
 @pytest.fixture(scope="module")
 def ask(shop: Settings) -> Callable[[str], Rewriting]:
     """Demands to a shop with ways to pay, statuses, returns, and attributes of its users."""
-    known = replace(
+    values = replace(
         ground.of(shop, CUTOFF),
         returns=9,
         payment_methods=["bank transfer", "Card"],
         statuses=["cancelled", "pending"],
         attributes={"gender": ["female", "male"], "age_band": ["18-24", "25-34", "35-44", "45-54", "55-64", "65+"]},
     )
-    return lambda demand: retrieval.on(known, demand, 28)
+    return lambda demand: retrieval.on(values, demand, 28)
 
 
 def bought(last: int, **much: Any) -> dict[str, Any]:
@@ -84,26 +84,26 @@ def test_what_a_demand_says_of_the_past_and_of_values_is_heeded(
 
 
 def test_an_age_in_years_is_a_filter_of_a_number(ask: Callable[[str], Rewriting], shop: Settings) -> None:
-    known = replace(ground.of(shop, CUTOFF), numbers=["age"])
+    items = replace(ground.of(shop, CUTOFF), numbers=["age"])
     for demand, where in (
         ("people over 50 who will buy again", "age >= 51"),
         ("men aged 30 to 40 who will buy", "age >= 30 AND age <= 40"),
     ):
-        outcome = retrieval.on(known, demand, 28).outcome
+        outcome = retrieval.on(items, demand, 28).outcome
         assert outcome is not None
         assert outcome.among.where == where
 
 
 def test_an_attribute_whose_name_only_begins_like_an_age_is_none(shop: Settings) -> None:
-    known = replace(ground.of(shop, CUTOFF), numbers=["agency_id", "alternatives"])
+    items = replace(ground.of(shop, CUTOFF), numbers=["agency_id", "alternatives"])
     for demand in ("people over 50 who will buy again", "Kunden über 50, die wieder kaufen"):
-        outcome = retrieval.on(known, demand, 28).outcome
+        outcome = retrieval.on(items, demand, 28).outcome
         assert outcome is None or outcome.among.where is None
 
 
 def test_a_value_that_the_data_spells_in_two_ways_is_asked_in_both(shop: Settings) -> None:
-    known = replace(ground.of(shop, CUTOFF), payment_methods=["CARD", "Card", "cash"])
-    outcome = retrieval.on(known, "people who will pay by card", 28).outcome
+    items = replace(ground.of(shop, CUTOFF), payment_methods=["CARD", "Card", "cash"])
+    outcome = retrieval.on(items, "people who will pay by card", 28).outcome
     assert outcome is not None
     assert outcome.will[0].do.payment_methods == ("CARD", "Card")
 
@@ -118,8 +118,8 @@ def test_a_value_that_the_data_spells_in_two_ways_is_asked_in_both(shop: Setting
     ],
 )
 def test_a_status_is_read_with_its_ending(demand: str, statuses: tuple[str, ...], shop: Settings) -> None:
-    known = replace(ground.of(shop, CUTOFF), statuses=["offen", "storniert"])
-    rest, named = values.take(known, demand, "", languages()["de"])
+    items = replace(ground.of(shop, CUTOFF), statuses=["offen", "storniert"])
+    rest, named = values.take(items, demand, "", languages()["de"])
     assert named.wanted.get("statuses", ()) == statuses
     assert "bestellung" in rest or "zahlung" in rest
 

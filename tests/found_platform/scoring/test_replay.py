@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from found_platform import lake, registry
+from found_platform import daily, lake, registry
 from found_platform.audiences import lookup
 from found_platform.contract import CHANNELS
 from found_platform.embedding import texts, users
@@ -98,7 +98,7 @@ def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date,
         "user_key",
         future["user_key"].take(np.random.default_rng(0).permutation(future.num_rows)),
     )
-    lake.replace_days(changed.lake, "raw_events", twisted.cast(events.schema), cutoff, end, schema=events.schema)
+    daily.replace_days(changed.lake, "raw_events", twisted.cast(events.schema), cutoff, end, schema=events.schema)
     again = Population.stored(changed, str(population.version), cutoff)
     np.testing.assert_array_equal(task.answer(again, wanted, settings.horizon_days).scores, before.scores)
     np.testing.assert_array_equal(late.scores(again, Demand("gold")), late.scores(population, Demand("gold")))

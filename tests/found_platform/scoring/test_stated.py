@@ -14,7 +14,7 @@ import pytest
 from conftest import at, lake_of, write_source
 from small_log import CUTOFF, DAY, HORIZON, PEOPLE, people, population
 
-from found_platform import lake
+from found_platform import daily, lake
 from found_platform.contract import RETURN
 from found_platform.errors import BadInput
 from found_platform.metrics import auc
@@ -271,7 +271,7 @@ def test_changing_the_future_changes_nothing(tmp_path: Path) -> None:
     schema = lake.read(settings.lake, "raw_events").schema
     table = pa.Table.from_pandas(changed, schema=schema, preserve_index=False)
     end = CUTOFF + timedelta(days=HORIZON + 2)
-    lake.replace_days(settings.lake, "raw_events", table, CUTOFF, end, schema=schema)
+    daily.replace_days(settings.lake, "raw_events", table, CUTOFF, end, schema=schema)
     assert 1e6 in lake.read(settings.lake, "raw_events")["amount"].to_pylist()
     for one, other in zip(as_it_was, answers(), strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)

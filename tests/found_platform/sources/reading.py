@@ -14,6 +14,13 @@ from found_platform.sources.counts import ChannelReport
 COLUMNS = {"user_id": "id", "event_time": "at", "text": "what"}
 
 
+def write(folder: Path, name: str, rows: list[str], encoding: str = "utf-8") -> Path:
+    """A text file of these lines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("\n".join(rows) + "\n", encoding=encoding)
+    return folder / name
+
+
 def source(folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None = None, channel: str = "pay_bill") -> Path:
     """A source file with one entry."""
     content: dict[str, Any] = {"name": "s", "channels": {channel: {"columns": COLUMNS, **entry}}}

@@ -15,7 +15,7 @@ from found_platform.app.context import Actor, Context
 from found_platform.app.progress import Opened
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import staging
+from found_platform.sources import stage_report, staging
 
 Entry = dict[str, Any]
 
@@ -103,7 +103,7 @@ def test_a_home_keeps_what_it_has_where_a_new_file_has_too_many_bad_rows(tmp_pat
     run(tmp_path / "home", file)
     report = staging.stage(settings)
     assert (report.staged, lake.read(settings.lake, "quarantine").num_rows) == (False, 30)
-    assert staging.threshold_sentence(settings, report) in sources.check(context(tmp_path / "none"), file).refusals
+    assert stage_report.threshold_sentence(settings, report) in sources.check(context(tmp_path / "none"), file).refusals
     assert staging.is_staged(settings)
     csv(tmp_path, rows())
     run(tmp_path / "home", file)

@@ -101,14 +101,14 @@ def test_futures_agree_with_the_probabilities_in_closed_form() -> None:
     """Over users, the part of futures in which somebody pays for a leaf is the oracle's probability, within its own chance."""
     day, count = (CUTOFF - START).days, 300
     drawn = futures.draw(7, 0, START, day, HORIZON, count)
-    here = alive(people(7, 0), day - 1) & (people(7, 0).joins < day)
+    is_alive = alive(people(7, 0), day - 1) & (people(7, 0).joins < day)
     for spec in scenarios_of_leaves():
         if spec["outcome"] != "pay_bill":
             continue
-        exact = probability(7, 0, START, day, spec)[here]
+        exact = probability(7, 0, START, day, spec)[is_alive]
         leaves = [world().index[name] for name in spec["leaves"]]
         rows = drawn.of(np.isin(drawn.leaf, leaves) & ~drawn.returned)
-        share = (rows.counts(count * BLOCK) > 0).reshape(count, BLOCK).mean(0)[here]
+        share = (rows.counts(count * BLOCK) > 0).reshape(count, BLOCK).mean(0)[is_alive]
         error = np.sqrt(np.maximum(exact * (1 - exact), 1e-4) / count)
         assert np.abs((share - exact) / error).max() < 6, spec["scenario"]
         assert abs(share.mean() - exact.mean()) < 4 * np.sqrt((error**2).sum()) / len(exact), spec["scenario"]

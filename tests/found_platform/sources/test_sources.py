@@ -17,7 +17,7 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, discovery, profile, scan, staging
+from found_platform.sources import config, counts, discovery, profile, scan, stage_report, staging
 
 SPAN = {"start": dt.date(2024, 1, 1), "end": dt.date(2024, 2, 1)}
 
@@ -146,7 +146,7 @@ def test_bad_profile_rows_are_quarantined(tmp_path: Path) -> None:
     staging.open_home(made, staging.discover(made, profile_source(tmp_path / "a", rows)))
     report = staging.stage(made)
     assert (report.profile.rows, report.bad_rows, report.staged) == (3, 2, False)
-    assert staging.threshold_sentence(made, report).startswith("66.7% of the profile's rows are bad")
+    assert stage_report.threshold_sentence(made, report).startswith("66.7% of the profile's rows are bad")
     refused = lake.read(made.lake, "quarantine").to_pylist()
     assert sorted((r["row_number"], r["reason"]) for r in refused) == [(2, "no user_id"), (3, "repeated profile row")]
     assert {r["file"] for r in refused} == {str(tmp_path / "a" / "people.parquet")}
@@ -310,7 +310,7 @@ def test_too_many_bad_rows_leave_the_last_good_staging(tmp_path: Path) -> None:
     assert report.bad_share == pytest.approx(4 / 12)
     assert staging.manifest(made) == before
     assert lake.read(made.lake, "quarantine").num_rows == 4
-    assert "33.3% of the source's rows are bad" in staging.threshold_sentence(made, report)
+    assert "33.3% of the source's rows are bad" in stage_report.threshold_sentence(made, report)
 
 
 def test_staging_again_gives_the_same_rows_and_keys(tmp_path: Path) -> None:
