@@ -71,7 +71,8 @@ class Past:
         """(M,) places of all events of some users, by row. Events are in the order of users, so nobody else's are read."""
         rows = np.sort(rows).astype(self.user.dtype)  # of another type the whole array would be converted
         starts, ends = np.searchsorted(self.user, rows), np.searchsorted(self.user, rows, "right")
-        return np.concatenate([np.arange(a, b) for a, b in zip(starts, ends, strict=True)]) if len(rows) else np.empty(0, np.int64)
+        counts = ends - starts
+        return np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
 
     def of_only(self, rows: np.ndarray) -> "Past":
         """The past of the users at `rows` (R,) alone, ascending, who are users 0 to R - 1 of it."""

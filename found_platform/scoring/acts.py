@@ -31,43 +31,48 @@ PLURALS = {"category": "categories", "status": "statuses", "payment_method": "pa
 
 
 @dataclass(frozen=True, eq=False)
-class Doing:
-    """An act as events: of the user's own, each (N,) with the weight, 0 to 1, with which it counts.
-
-    `kept` is the base of shares: all own events of the channels in which the act is done.
-    """
+class WeightedEvents:
+    """Events of the users' own, each (N,) with the weight, 0 to 1, with which it counts."""
 
     events: Past
     weights: np.ndarray
-    kept: Past
 
     @cached_property
     def sure(self) -> np.ndarray:
         """(N,) bool: which events count as doing it."""
         return self.weights >= COUNTS
 
-    def of_users(self, rows: np.ndarray) -> "Doing":
+    def of_users(self, rows: np.ndarray) -> "WeightedEvents":
         """The events of the users at `rows` (R,), ascending, who are users 0 to R - 1 of it. Nobody else's are read."""
-        return Doing(self.events.of_only(rows), self.weights[self.events.of_users(rows)], self.kept.of_only(rows))
+        return WeightedEvents(self.events.of_only(rows), self.weights[self.events.of_users(rows)])
 
     def between(self, start: int, end: int) -> "Window":
         """What was done on the days from `start` to before `end`."""
         return Window(self, np.flatnonzero((self.events.happened >= start) & (self.events.happened < end) & self.sure))
 
+    def weight_between(self, start: int, end: int) -> np.ndarray:
+        """(U,) the weights of what was done on the days from `start` to before `end`."""
+        rows = np.flatnonzero((self.events.happened >= start) & (self.events.happened < end))
+        return np.bincount(self.events.user[rows], weights=self.weights[rows], minlength=self.events.users)
+
+
+@dataclass(frozen=True, eq=False)
+class Doing(WeightedEvents):
+    """An act as weighted events. `kept` is the base of shares: all own events of the channels in which the act is done."""
+
+    kept: Past
+
     def share(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """(U,) which share of the acts of these days it was, 0 without any, and (U,) how many acts there were."""
-        base = self.kept.user[(self.kept.happened >= start) & (self.kept.happened < end)]
-        acts = np.bincount(base, minlength=self.kept.users)
-        rows = (self.events.happened >= start) & (self.events.happened < end)
-        weight_of_act = np.bincount(self.events.user[rows], weights=self.weights[rows], minlength=self.events.users)
-        return weight_of_act / np.maximum(acts, 1), acts
+        acts = count_between(self.kept, start, end)
+        return self.weight_between(start, end) / np.maximum(acts, 1), acts
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """The events at `rows` (M,) of a doing, which all count: what was done in some days. Columns are read as they are asked."""
 
-    doing: Doing
+    doing: WeightedEvents
     rows: np.ndarray
 
     @property
@@ -93,6 +98,11 @@ class Window:
     def total(self) -> np.ndarray:
         """(U,) the sum of the amounts."""
         return np.bincount(self._user, weights=self.doing.events.amount[self.rows], minlength=self.doing.events.users)
+
+
+def count_between(events: Past, start: int, end: int) -> np.ndarray:
+    """(U,) how many events there were on the days from `start` to before `end`."""
+    return np.bincount(events.user[(events.happened >= start) & (events.happened < end)], minlength=events.users)
 
 
 def distinct(user: np.ndarray, moments: np.ndarray, users: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,6 +143,11 @@ def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
     return Doing(events, by_text[events.text], base.kept)
 
 
+def base_of(act: Act) -> Act:
+    """What an act is a share of: all that is done in its channels."""
+    return Act() if act.returned else Act(channels=act.channels)
+
+
 @single_flight(8)
 def _of_anything(population: Population, act: Act) -> Doing:
     """The events of an act that is about no texts, kept for the demands that follow."""
@@ -140,7 +155,7 @@ def _of_anything(population: Population, act: Act) -> Doing:
     source = states.returned if act.returned else states.past
     rows = ~source.exposed & _as_asked(population, source, act)
     events = source if rows.all() else source.at(np.flatnonzero(rows))
-    base = Act() if act.returned else Act(channels=act.channels)
+    base = base_of(act)
     kept = events if act == base else _of_anything(population, base).events
     return Doing(events, np.ones(len(events.user)), kept)
 

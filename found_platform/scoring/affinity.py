@@ -11,7 +11,7 @@ import numpy as np
 
 from found_platform.cache import single_flight
 from found_platform.index.past import Past
-from found_platform.scoring.acts import Doing
+from found_platform.scoring.acts import WeightedEvents
 from found_platform.scoring.population import Population
 
 BACK = (28, 91, 100_000)
@@ -30,21 +30,29 @@ FADE = 180.0
 """Days over which an act fades in the mix of categories."""
 
 
-def shares(doing: Doing, day: int) -> np.ndarray:
-    """(U, S) float32, logs: which share of the acts known by a day was of the kind, shrunk."""
+def bases(kept: Past, day: int) -> np.ndarray:
+    """(U, B) how many acts known by a day each user did in each of BACK, and how many are left of them after each of DECAYS."""
+    rows = np.flatnonzero(kept.known < day)
+    user, age = kept.user[rows], day - kept.happened[rows]
+    counts = [np.bincount(user[age <= back], minlength=kept.users) for back in BACK]
+    faded = [np.bincount(user, weights=np.exp(-age / decay), minlength=kept.users) for decay in DECAYS]
+    return np.stack([*counts, *faded], 1)
+
+
+def shares(doing: WeightedEvents, day: int, base: np.ndarray) -> np.ndarray:
+    """(U, S) float32, logs: which share of the acts known by a day, `base` (U, B), was of the kind, shrunk."""
     before = np.flatnonzero(doing.events.known < day)
     events, weights = doing.events.at(before), doing.weights[before]
-    base = doing.kept.at(np.flatnonzero(doing.kept.known < day))
-    age, base_age = day - events.happened, day - base.happened
-    usual = float(weights.sum()) / max(1, len(base.user))
+    age = day - events.happened
+    counts, faded = np.split(base.T, [len(BACK)])
+    usual = float(weights.sum()) / max(1.0, counts[-1].sum())
     columns = []
-    for back in BACK:
+    for back, acts in zip(BACK, counts, strict=True):
         weight_of_act = events.sum_by_user(weights * (age <= back))
-        acts = np.bincount(base.user[base_age <= back], minlength=base.users)
         columns += [(weight_of_act + prior * usual) / (acts + prior) for prior in (FEW, MANY)]
-    for decay in DECAYS:
+    for decay, acts in zip(DECAYS, faded, strict=True):
         weight_of_act = events.sum_by_user(weights * np.exp(-age / decay))
-        columns.append((weight_of_act + FEW * usual) / (base.sum_by_user(np.exp(-base_age / decay)) + FEW))
+        columns.append((weight_of_act + FEW * usual) / (acts + FEW))
     return np.log(np.maximum(np.stack(columns, 1), 1e-9)).astype(np.float32)
 
 

@@ -24,8 +24,8 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.outcomes import Act
-from found_platform.scoring import acts, heads, rhythm
-from found_platform.scoring.acts import Doing
+from found_platform.scoring import acts, affinity, heads, rhythm
+from found_platform.scoring.acts import WeightedEvents
 from found_platform.scoring.heads import Committee, Head, Residual
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
@@ -95,6 +95,9 @@ ACTS = 6
 """Acts that are about no texts whose rhythms a replay keeps, since most demands ask for the same few: each takes some 150 bytes of
 everybody."""
 
+BASES = 2
+"""Sets of channels of which shares are counted and kept: each takes some 80 bytes of everybody."""
+
 
 def window_days(past: Past, horizon_days: int) -> int:
     """Length of the windows: the horizon, shortened until the past holds two to learn from, one to test the answer on, and as much
@@ -121,6 +124,8 @@ class Replay:
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
         # kept here and nowhere else: what is kept of a population goes with it
         self._kept_rhythm = single_flight(ACTS * (len(days) + 1))(self._rhythm_of_act)
+        self._kept_bases = single_flight(BASES * (len(days) + 1))(self._bases_of_act)
+        self._kept_counts = single_flight(BASES * len(days))(self._counts_of_act)
 
     def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
@@ -181,7 +186,7 @@ class Replay:
     def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
-    def rhythm(self, act: Act | None, doing: Doing, day: int, rows: np.ndarray | None) -> np.ndarray:
+    def rhythm(self, act: Act | None, doing: WeightedEvents, day: int, rows: np.ndarray | None) -> np.ndarray:
         """How often and how much the users at `rows` (N,) of a moment did an act, by its day: (N, R), or (U, R) of everybody at the
         cutoff.
 
@@ -189,19 +194,39 @@ class Replay:
         """
         if act is None:
             return self.rhythm_of(doing if rows is None else doing.of_users(rows), day)
-        kept = self._kept_rhythm(act, day)
-        if rows is None:
-            return kept
-        moment = next(m for m in self.moments if m.day == day)
-        return kept[np.searchsorted(moment.rows, rows)]
+        return self._of_rows(self._kept_rhythm(act, day), day, rows)
+
+    def bases(self, act: Act, day: int, rows: np.ndarray | None) -> np.ndarray:
+        """What an act is a share of, counted by a day, see `affinity.bases`: of the users at `rows` (N,) of a moment, or of all
+        at the cutoff."""
+        return self._of_rows(self._kept_bases(acts.base_of(act), day), day, rows)
+
+    def base_counts(self, act: Act, day: int) -> np.ndarray:
+        """(U,) of how many acts an act is a share in the window from a day on."""
+        return self._kept_counts(acts.base_of(act), day)
+
+    def _of_rows(self, kept: np.ndarray, day: int, rows: np.ndarray | None) -> np.ndarray:
+        return kept if rows is None else kept[np.searchsorted(self._moment_of(day).rows, rows)]
+
+    def _moment_of(self, day: int) -> Moment:
+        return next(m for m in self.moments if m.day == day)
+
+    def _of_whom(self, doing: WeightedEvents, day: int) -> WeightedEvents:
+        """What the users of a moment do, or everybody at the cutoff."""
+        return doing if day == self.past.day else doing.of_users(self._moment_of(day).rows)
 
     def _rhythm_of_act(self, act: Act, day: int) -> np.ndarray:
         """(N, R) the rhythm of an act that is about no texts by a moment, of its users; or (U, R) at the cutoff, of everybody."""
-        doing = acts.resolve(self.population, act, None)
-        moment = next((m for m in self.moments if m.day == day), None)
-        return self.rhythm_of(doing if moment is None else doing.of_users(moment.rows), day)
+        return self.rhythm_of(self._of_whom(acts.resolve(self.population, act, None), day), day)
 
-    def rhythm_of(self, doing: Doing, day: int) -> np.ndarray:
+    def _bases_of_act(self, base: Act, day: int) -> np.ndarray:
+        return affinity.bases(self._of_whom(acts.resolve(self.population, base, None), day).events, day)
+
+    def _counts_of_act(self, base: Act, day: int) -> np.ndarray:
+        events = acts.resolve(self.population, base, None).events
+        return acts.count_between(events, day, day + self.days).astype(np.int32)
+
+    def rhythm_of(self, doing: WeightedEvents, day: int) -> np.ndarray:
         """(U, R) the rhythm of a doing by a day."""
         return rhythm.features(doing, day, self.days, self.past.first_day, self.backs)
 

@@ -6,7 +6,7 @@ before went that are as long as the one asked for. Only what was known by the mo
 
 import numpy as np
 
-from found_platform.scoring.acts import COUNTS, Doing, distinct
+from found_platform.scoring.acts import COUNTS, WeightedEvents, distinct
 
 BACK = (14, 28, 60, 91, 182, 365, 100_000)
 """Days back over which is counted."""
@@ -29,7 +29,7 @@ def names(among: tuple[int, ...] = BACK) -> tuple[str, ...]:
     )
 
 
-def features(doing: Doing, day: int, days: int, first_day: int, among: tuple[int, ...] = BACK) -> np.ndarray:
+def features(doing: WeightedEvents, day: int, days: int, first_day: int, among: tuple[int, ...] = BACK) -> np.ndarray:
     """(U, len(names(among))) float32, on a log scale, of everybody at 00:00 of a day, for a window of `days`.
 
     Who never did it has a recency and a gap as long as the log, which begins on `first_day`.

@@ -86,6 +86,7 @@ class ByChance:
         for statement, doing in zip(outcome.will, self._doings, strict=True):
             if statement.do not in [act for act, _ in acted]:
                 acted.append((statement.do, doing))
+        self._generous = [None if m is None else self._replay.past.of_texts(m.weights() > acts.TRACE) for m in self._matchings]
         self._rhythms = [(None if act.about else act, doing) for act, doing in acted]
         self._whom = Whom(population, outcome, self._doings)
         self.matching = next((texts for texts in self._matchings if texts is not None), nothing(population))
@@ -147,9 +148,8 @@ class ByChance:
         replay = self._replay
         columns = [replay.rhythm(act, doing, day, rows) for act, doing in self._rhythms]
         volume = self._population.states.volume(day)
-        for texts in self._matchings:
-            if texts is not None:
-                generous = replay.past.of_texts(texts.weights() > acts.TRACE)
+        for texts, generous in zip(self._matchings, self._generous, strict=True):
+            if texts is not None and generous is not None:
                 columns.append(matches.features(generous, texts, day, volume, rows))
         return np.hstack(columns)
 
@@ -180,19 +180,27 @@ class ByAffinity(ByChance):
 
     asked_of = f"users who did {FEW_ACTS} things or more in it"
 
+    @property
+    def _act(self) -> Act:
+        return self._outcome.will[0].do
+
     def labels(self, day: int) -> np.ndarray:
         """See `Task`."""
-        return np.sqrt(np.minimum(self._doings[0].share(day, day + self._replay.days)[0], 1.0))
+        weight = self._doings[0].weight_between(day, day + self._replay.days)
+        return np.sqrt(np.minimum(weight / np.maximum(self._acts(day), 1), 1.0))
+
+    def _acts(self, day: int) -> np.ndarray:
+        return self._replay.base_counts(self._act, day)
 
     def _who(self, day: int) -> np.ndarray:
         """See `ByChance`: of a few acts a share says nothing."""
-        return super()._who(day) & (self._doings[0].share(day, day + self._replay.days)[1] >= FEW_ACTS)
+        return super()._who(day) & (self._acts(day) >= FEW_ACTS)
 
     def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
         """See `Task`: shares so far, and taste; nothing of how much is done."""
         taste = affinity.taste(self._population, self._replay.ended[0])
         some = self._doings[0] if rows is None else self._doings[0].of_users(rows)
-        parts = [affinity.shares(some, day), *taste.features(day, rows)]
+        parts = [affinity.shares(some, day, self._replay.bases(self._act, day, rows)), *taste.features(day, rows)]
         self._parts = [part.shape[1] for part in parts]
         return np.hstack(parts)
 
