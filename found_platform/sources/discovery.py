@@ -29,7 +29,7 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
         rows, days, unread = 0, [], []
         for part in entry.files:
             read = _event_times(con, entry, part)
-            with progress.file(part.file):
+            with progress.files(part.names):
                 row = run(
                     con,
                     entry,
@@ -74,9 +74,14 @@ def _event_times(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, numbe
 
 def _unreadable(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part) -> BadInput:
     """The error of an entry none of whose times can be read: with a value, its row, and what would read it."""
-    column, read = entry.texts["event_time"], _event_times(con, entry, part, numbered=True)
-    rows = con.execute(f"SELECT _row, CAST(raw_time AS VARCHAR) FROM ({read}) WHERE raw_time IS NOT NULL LIMIT 1000").fetchall()
-    forget_rejects(con)
+    column, rows = entry.texts["event_time"], []
+    for file in part.single:
+        read = _event_times(con, entry, file, numbered=True)
+        rows = con.execute(f"SELECT _row, CAST(raw_time AS VARCHAR) FROM ({read}) WHERE raw_time IS NOT NULL LIMIT 1000").fetchall()
+        forget_rejects(con)
+        if rows:
+            part = file
+            break
     if not rows:
         return BadInput(f"{entry.where}: no row of {part.file} has an event_time: {column!r} is empty everywhere.")
     number, value = min(rows)

@@ -12,7 +12,7 @@ import duckdb
 from found_platform.errors import BadInput
 from found_platform.sources import expressions, mapping, times, values
 from found_platform.sources.config import ChannelEntry, SourceConfig
-from found_platform.sources.files import Part, first_line, parts
+from found_platform.sources.files import Part, first_line, parts, united
 from found_platform.sources.mapping import Cells, Value
 from found_platform.sources.options import TimeColumn
 from found_platform.sources.origins import Lookup
@@ -62,12 +62,12 @@ def open_entry(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry:
             texts[name] = column.column if isinstance(column, TimeColumn) else column
     texts |= {name: text for name, text in (("where", entry.where), ("returns", entry.returns)) if text}
     columns = []
-    for part in files:
+    for part in united(files):
         cells = Cells(con, part, entry, where)
         parsed = mapping.expressions_in(con, cells, texts)
         columns = [path for expression in parsed.values() for path in expression.columns] or columns
     types = mapping.text_types(con, entry, files, where, columns)
-    return Entry(number, channel, entry, files, texts, tables, types, tuple(dict.fromkeys(notes)))
+    return Entry(number, channel, entry, united(files), texts, tables, types, tuple(dict.fromkeys(notes)))
 
 
 def values_in(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part) -> tuple[Cells, dict[str, Value]]:
@@ -128,7 +128,7 @@ def _check_time(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, cells:
 def run(
     con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, sql: str, parameters: list[Any] | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Runs SQL over one file. Raises BadInput that names the file for what only reading shows."""
+    """Runs SQL over one part. Raises BadInput that names the file for what only reading shows."""
     try:
         return con.execute(sql, parameters or [])
     except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:

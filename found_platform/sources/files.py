@@ -8,6 +8,8 @@ import csv
 import hashlib
 import io
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +33,9 @@ JSON_SAMPLE = 20_000  # rows whose keys are the columns of a JSON file, until on
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a location, or a Delta table as a whole."""
+    """One file of a location, a Delta table as a whole, or several Parquet files whose columns are the same (`united`)."""
 
-    file: str  # as errors and the quarantine name it
+    file: str  # as errors and the quarantine name it; of several the first one
     relation: str  # what stands after FROM
     columns: dict[str, str]  # DuckDB types by name; of JSON the keys of its objects
     number: str  # SQL of the row number from 1; `row_number() OVER ()` where the order of reading says it
@@ -45,23 +47,49 @@ class Part:
     copy: Any = field(default=None, repr=False)
     sieved: Sieved | None = None
     signs: dict[str, Any] = field(default_factory=dict)  # of a CSV file, as the `csv` module calls them
+    each: "tuple[Part, ...]" = ()  # where it stands for several files, those
+    place: str = "0"  # SQL of which of them a row is of
+
+    @property
+    def single(self) -> "tuple[Part, ...]":
+        """Its files, one by one."""
+        return self.each or (self,)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its files."""
+        return [part.file for part in self.single]
 
 
 IN_ORDER = "row_number() OVER ()"
+ROW_OF_FILE = "file_row_number + 1"
+MOST = 256  # files that are read as one: progress and errors stay near them
 SERIAL = "parallel=false, "  # several threads may lose rows, see `sieve`
 
 
 def parts(con: duckdb.DuckDBPyConnection, location: Location, where: str) -> list[Part]:
     """The files of a location. Raises BadInput that begins with `where` when one cannot be read."""
-    files = location.files()
-    try:
-        if location.is_delta():
+    if location.is_delta():
+        with _naming(location.path, where):
             return [_delta(con, location)]
-        kind = location.kind_of(files[0])
-        read = {"csv": _csv, "jsonl": _json, "parquet": _parquet}[kind]
-        return [read(con, file, location) for file in files]
+    files = location.files()
+    kind = location.kind_of(files[0])
+    if kind == "parquet":
+        return _parquet(con, files, where)
+    read, made = {"csv": _csv, "jsonl": _json}[kind], []
+    for file in files:
+        with _naming(file, where):
+            made.append(read(con, file, location))
+    return made
+
+
+@contextmanager
+def _naming(file: Path | str, where: str) -> Iterator[None]:
+    """Raises BadInput that names the file for what an engine says of it."""
+    try:
+        yield
     except (duckdb.Error, DeltaError, pa.ArrowException) as error:
-        raise BadInput(f"{where}: {files[0]} cannot be read: {first_line(error)}.") from None
+        raise BadInput(f"{where}: {file} cannot be read: {first_line(error)}.") from None
 
 
 def _delta(con: duckdb.DuckDBPyConnection, location: Location) -> Part:
@@ -70,12 +98,44 @@ def _delta(con: duckdb.DuckDBPyConnection, location: Location) -> Part:
     return Part(location.path, name, _types(con, name), IN_ORDER)
 
 
-def _parquet(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
-    relation = f"read_parquet({literal(str(file))}, file_row_number=true)"
-    columns = _types(con, relation)
-    columns.pop("file_row_number", None)
-    check_distinct(file, pq.read_schema(file).names)  # DuckDB gives the second of two names another one
-    return Part(str(file), relation, columns, "file_row_number + 1")
+def _parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) -> list[Part]:
+    """Parquet files. What their columns are is asked once for files that have the same ones."""
+    made: list[Part] = []
+    before: Any = None
+    for file in files:
+        with _naming(file, where):
+            relation = _read_parquet([str(file)])
+            schema = pq.read_metadata(file).schema
+            if before is None or not schema.equals(before):
+                columns, before = _types(con, relation), schema
+                columns.pop("file_row_number", None)
+                # DuckDB gives the second of two names another one
+                check_distinct(file, schema.to_arrow_schema().names)
+        made.append(Part(str(file), relation, columns, ROW_OF_FILE))
+    return made
+
+
+def _read_parquet(files: Sequence[str]) -> str:
+    return f"read_parquet([{', '.join(map(literal, files))}], file_row_number=true)"
+
+
+def united(files: Sequence[Part]) -> list[Part]:
+    """The same files, with neighbours among Parquet files of the same columns as one: each query costs as much as many rows."""
+    groups: list[list[Part]] = []
+    for part in files:
+        together = part.number == ROW_OF_FILE and "file_index" not in map(str.lower, part.columns)
+        if together and groups and len(groups[-1]) < MOST and groups[-1][0].columns == part.columns:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return [_as_one(group) for group in groups]
+
+
+def _as_one(group: list[Part]) -> Part:
+    if len(group) == 1:
+        return group[0]
+    relation = _read_parquet([part.file for part in group])
+    return replace(group[0], relation=relation, each=tuple(group), place="CAST(file_index AS INTEGER)")
 
 
 def _types(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:

@@ -124,7 +124,8 @@ class Cells:
         return BadInput(f"{self.where}: {self.part.file} has no column {name!r}{what}; it has {', '.join(self.columns())}{remedy}.")
 
     def relation(self, keep_empty: int | None = None, numbered: bool = False) -> str:
-        """The cells as SQL: `r`, `c` and `v`, the row's number `_row`, whether a line is JSON (`_json`) or empty (`_blank`).
+        """The cells as SQL: `r`, `c` and `v`, the row's number `_row`, which of the files it is of (`_file`), whether a line is
+        JSON (`_json`) or empty (`_blank`).
 
         Args:
             keep_empty: of this cell, an empty text is no placeholder.
@@ -139,10 +140,10 @@ class Cells:
                 f"json_valid({JSON_LINE}) THEN json_extract_string({JSON_LINE}, [{listed}]) END AS _j FROM {self.part.relation})"
             )
             raw = [f"_j[{i + 1}] AS r{i}" for i in range(len(self.paths))]
-            first = f"(SELECT {', '.join(['_row', '_json', '_blank', JSON_LINE, *raw])} FROM {inner})"
+            first = f"(SELECT {', '.join(['_row', '0 AS _file', '_json', '_blank', JSON_LINE, *raw])} FROM {inner})"
         else:
             raw = [f"{self._sql(path)} AS r{i}" for i, path in enumerate(self.paths)]
-            columns = [f"{number} AS _row", "true AS _json", "false AS _blank", *raw]
+            columns = [f"{number} AS _row", f"{self.part.place} AS _file", "true AS _json", "false AS _blank", *raw]
             first = f"(SELECT {', '.join(columns)} FROM {self.part.relation})"
         clean = []
         for i, kind in enumerate(self.kinds):

@@ -45,9 +45,9 @@ class Progress:
         )
 
     @contextmanager
-    def file(self, name: str) -> Iterator[None]:
-        """Moves the bar while one file is read."""
-        size = Path(name).stat().st_size if Path(name).is_file() else 0
+    def files(self, names: Sequence[str]) -> Iterator[None]:
+        """Moves the bar while some files are read."""
+        size = sum(Path(name).stat().st_size for name in names if Path(name).is_file())
         if self._bar.disable:
             yield
             return

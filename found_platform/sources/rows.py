@@ -34,10 +34,15 @@ def in_order(entry: Entry, part: Part) -> bool:
 
 
 def _raw(entry: Entry, cells: Cells, columns_of_row: dict[str, Value]) -> str:
-    """SQL of one file: `_row`, `keep` (null: no row at all), and `x_` of each contract column, as `wanted` has it."""
+    """SQL of one part: `_row`, `_file`, `keep` (null: no row at all), and `x_` of each contract column, as `wanted` has it."""
     keep = f"coalesce({columns_of_row['where'].sql}, false)" if "where" in columns_of_row else "true"
     user = columns_of_row["user_id"].cell
-    columns = [f"CASE WHEN _blank THEN NULL WHEN NOT coalesce(_json, false) THEN true ELSE {keep} END AS keep", "_json", "_row"]
+    columns = [
+        f"CASE WHEN _blank THEN NULL WHEN NOT coalesce(_json, false) THEN true ELSE {keep} END AS keep",
+        "_json",
+        "_row",
+        "_file",
+    ]
     columns += [f"CASE WHEN {keep} THEN {value.sql} END AS x_{name}" for name, value in columns_of_row.items() if name != "where"]
     remarks = [
         cells.placeholder(name, value.cell)
@@ -76,7 +81,7 @@ def _event(entry: Entry, part: Part, columns: dict[str, Value], raw: str) -> str
         for name, (_, table) in entry.lookups.items()
     )
     return f"""
-        SELECT keep, {"CAST(NULL AS BIGINT)" if in_order(entry, part) else "_row"} AS row_number,
+        SELECT keep, _file, {"CAST(NULL AS BIGINT)" if in_order(entry, part) else "_row"} AS row_number,
             coalesce(_json, false) AS readable,
             {text("user_id")} AS user_id, {cell("user_id")} AS raw_user,
             {values.lost_digits("x_user_id", columns["user_id"].kind)} AS lost_digits,
@@ -92,7 +97,10 @@ def _event(entry: Entry, part: Part, columns: dict[str, Value], raw: str) -> str
 
 
 def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value], number: int) -> str:
-    """SQL that inserts one file; its parameters are the first day of the span and the day after the last one."""
+    """SQL that inserts one part, whose files are numbered from `number` on.
+
+    Its parameters are the first day of the span and the day after the last one.
+    """
     event = _event(entry, part, columns, _raw(entry, cells, columns))
     back = "returned OR coalesce(amount < 0, false)" if entry.channel == "pay_bill" and not entry.entry.exposure else "returned"
     unmatched = "text"
@@ -106,7 +114,7 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
                 WHEN 'amount is not finite' THEN raw_amount WHEN '{TOO_LARGE}' THEN raw_amount
                 WHEN 'unparsable arrived_at' THEN raw_arrived
                 WHEN '{LOST_DIGITS}' THEN raw_user END AS value
-        FROM (SELECT {number} AS part, row_number, keep, user_id, event_time, text, {TEXT_ID} AS text_id, category, amount,
+        FROM (SELECT {number} + _file AS part, row_number, keep, user_id, event_time, text, {TEXT_ID} AS text_id, category, amount,
             CASE WHEN {back} THEN '{RETURN}' ELSE status END AS status, payment_method, event_id,
             greatest(event_time, coalesce(arrived_at, event_time)) AS arrived_at, {str(entry.entry.exposure).lower()} AS exposure,
             raw_user, raw_time, raw_amount, raw_arrived, remarks,

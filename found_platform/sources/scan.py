@@ -52,13 +52,16 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         entry = open_entry(con, number, channel, channel_entry)
         con.executemany("INSERT INTO scan_notes VALUES (?, ?)", [[channel, note] for note in entry.notes]) if entry.notes else None
         for part in entry.files:
-            con.execute("INSERT INTO scan_parts VALUES (?, ?, ?, ?, ?)", [count, number, channel, part.file, first])
-            with progress.file(part.file):
+            con.execute(
+                "INSERT INTO scan_parts SELECT ? + unnest(range(len(files))), ?, ?, unnest(files), ? FROM (SELECT ? AS files)",
+                [count, number, channel, first, part.names],
+            )
+            with progress.files(part.names):
                 inserted = _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
             _refuse(con, entry, part, count, inserted)
             first += inserted
             progress.rows(first)
-            count += 1
+            count += len(part.names)
     progress.close()
     con.execute(SCANNED.format(reason="r.reason", joins=""))
     _mark_repeats(con)
@@ -70,23 +73,29 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
 
 
 def _take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, span: list[Any]) -> int:
-    """Inserts one file, and returns how many rows it has that could be read."""
+    """Inserts one part, and returns how many rows it has that could be read. Of several files an error names the one it is in."""
     read = in_parallel(part) if in_order(entry, part) else part
     forget_rejects(con)
-    inserted = run(con, entry, part, insertion(entry, read, *values_in(con, entry, read), number), span).fetchone()
+    sql = insertion(entry, read, *values_in(con, entry, read), number)
+    try:
+        inserted = run(con, entry, part, sql, span).fetchone()
+    except BadInput:
+        if not part.each:
+            raise
+        return sum(_take(con, entry, single, number + place, span) for place, single in enumerate(part.each))
     return int(inserted[0]) if inserted else 0
 
 
 def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, inserted: int) -> None:
-    """Adds the faulty rows of one file to `refused`: those of the `taken` that were read, and those that could not be.
+    """Adds the faulty rows of one part to `refused`: those of the `inserted` that were read, and those that could not be.
 
     A row that could not be read belongs to no channel; it is counted once, in the first entry that reads its file.
     """
     aside = ", ".join(map(literal, ASIDE))
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE refused_here AS SELECT coalesce(r.row_number, r.rowid - p.first + 1) AS row_number, "
-        f"reason, value FROM scan_rows r JOIN scan_parts p USING (part) WHERE r.part = {number} AND keep AND reason "
-        f"NOT IN ({aside})"
+        "CREATE OR REPLACE TEMP TABLE refused_here AS SELECT p.file, coalesce(r.row_number, r.rowid - p.first + 1) AS row_number, "
+        f"reason, value FROM scan_rows r JOIN scan_parts p USING (part) WHERE r.part BETWEEN {number} AND "
+        f"{number + len(part.names) - 1} AND keep AND reason NOT IN ({aside})"
     )
     if part.rejects:
         take_rejects(con, part, entry.where)
@@ -94,8 +103,7 @@ def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: in
         check_whole(part, inserted + unread, entry.where)
         number_refused(con, "refused_here", part)
     con.execute(
-        "INSERT INTO refused SELECT ?, ?, ?, row_number, reason, value, false FROM refused_here",
-        [entry.number, entry.channel, part.file],
+        "INSERT INTO refused SELECT ?, ?, file, row_number, reason, value, false FROM refused_here", [entry.number, entry.channel]
     )
     if part.rejects:
         con.execute(

@@ -180,7 +180,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "nothing in it": ("events.csv", b"", "events.csv is empty: a text file starts with its column names"),
     "Excel under another name": ("events.csv", b"PK\x03\x04" + bytes(range(256)), "is an Excel or ZIP file, whatever its name"),
     "Parquet under another name": ("events.csv", b"PAR1" + bytes(9), "is a Parquet file, whatever its name"),
-    "no Parquet": ("events.parquet", b"hello", "events.parquet cannot be read: File"),
+    "no Parquet": ("events.parquet", b"hello", "events.parquet cannot be read: Parquet file size is 5 bytes"),
     "a folder": ("folder/events.csv", rows().encode(), "name the files, for example"),
 }
 
