@@ -80,13 +80,14 @@ def test_late_interaction_gives_each_text_what_the_score_loses_without_it(popula
     ranking = Ranking("late", "", late.scores(population, CAT))
     values = late.event_values(population, CAT)
     past, rows = population.past, best(population, ranking, 5)
+    text_of_event = np.array(population.words)[past.text]
     for row, (key, reasons) in zip(rows, scorers.explain(population, ranking, CAT, rows).items(), strict=True):
         assert key == population.keys[row]
         whole = np.exp(ranking.of(population.vectors)[row]) - 0.05
         for e in reasons:
             if e.kind == REST:
                 continue
-            gone = (past.user == row) & np.array([population.words[t] == e.text for t in past.text])
+            gone = (past.user == row) & (text_of_event == e.text)
             without = past.sum_by_user(np.where(gone, 0.0, values))[row]
             assert 1 - without / whole == pytest.approx(e.share, abs=0.002)
 
