@@ -3,7 +3,8 @@
 At t1, one horizon before the cutoff, each held-out user's vector is compared with what that user and the others did in
 `[t1, cutoff)`. A version passes when a user's own future is nearer than another's more often than chance allows. Where anything
 was learned, it must not be worse than the frozen-text model it started from, beyond chance: neither at finding own futures nor at
-ranking users for phrases, which is what a model is for.
+ranking users for phrases, which is what a model is for. Where nothing was learned there is nothing that could be wrong: the
+frozen-text model passes, or it is not judged, and then it serves where no other version does.
 """
 
 import datetime as dt
@@ -101,8 +102,12 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
         f"({users} users, 95 % lower bound {figures['future_auc_low']:.1%}, chance 50 %)"
     )
     passed = figures["future_auc_low"] > 0.5
-    if not passed and users < FEW_USERS and figures["future_auc"] + SIGMAS * _error(ranks) > 0.5:
+    maybe_chance = figures["future_auc"] + SIGMAS * _error(ranks) > 0.5
+    if not passed and maybe_chance and users < FEW_USERS:
         return Verdict(False, f"{reason}, which so few users cannot tell from chance", figures, judged=False)
+    if not passed and frozen is loaded.model:
+        why = "which is no more than chance" if maybe_chance else "which is less than chance"
+        return Verdict(False, f"{reason}, {why}: texts of the past say little here of those to come", figures, judged=False)
     if frozen is not loaded.model:
         ranks_then, shares_then, at_start = figures_of(frozen)
         figures |= {f"frozen_{name}": value for name, value in at_start.items()}

@@ -354,12 +354,16 @@ def reason_to_wait(settings: Settings, version: str) -> str | None:
     """Why a version does not take service by itself, as the end of a sentence; None where it may.
 
     It waits behind a champion that a person chose after it was made, and behind one of a newer cutoff: a model of an older cutoff
-    knows less. `found promote --version` overrules both.
+    knows less. One that was not judged waits behind one that passed. `found promote --version` overrules all three.
     """
     champion = version_of(settings, CHAMPION)
     if champion is None or champion == version:
         return None
     if held(settings, version):
         return f"a person chose version {champion}"
-    own, serves = (next(v.tags["cutoff"] for v in versions(settings) if v.version == n) for n in (version, champion))
-    return f"version {champion} of the newer cutoff {serves} keeps serving" if own < serves else None
+    own, serves = (next(v.tags for v in versions(settings) if v.version == n) for n in (version, champion))
+    if own["cutoff"] < serves["cutoff"]:
+        return f"version {champion} of the newer cutoff {serves['cutoff']} keeps serving"
+    if own.get("gate") == NOT_JUDGED and serves.get("gate") == "passed":
+        return f"version {champion}, which passed the gate, keeps serving"
+    return None

@@ -94,6 +94,8 @@ def test_two_cutoffs_do_not_take_service_from_each_other(
 
     new = version_of_cutoff(copy, newer)
     assert registry.reason_to_wait(copy, new) is None, "a newer cutoff takes over by itself"
+    registry.store_verdict(copy, new, Verdict(False, "nobody can tell", {}, judged=False))
+    assert registry.reason_to_wait(copy, new) == f"version {first}, which passed the gate, keeps serving"
     registry.store_verdict(copy, new, Verdict(True, "fine", {}))
     registry.promote(copy, new)
     assert str(registry.reason_to_wait(copy, first)).startswith(f"version {new} of the newer cutoff {newer}")

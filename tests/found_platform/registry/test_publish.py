@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as pad
 import pytest
 from conftest import at, lake_of, write_source
@@ -268,6 +269,26 @@ def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: d
     assert sum(b.passed for b in blind) <= 4  # one in forty passes a bound of 95 %, by luck, and who is held out differs by home
     for name in ("future_auc", "phrase_auc"):
         assert abs(np.mean([b.figures[name] for b in blind]) - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_frozen_text_model_is_not_judged_where_its_texts_say_nothing_or_the_contrary(
+    settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch, sign: int
+) -> None:
+    """Nothing was learned in it that could be wrong: a home that answers by acts alone is of more use than none."""
+    frozen = next(v.version for v in registry.versions(settings) if v.tags["kind"] == registry.FROZEN_TEXT)
+    own, rng = gate.vectors_of, np.random.default_rng(0)
+
+    def blind(s: Settings, m: object, rows: pa.Table, texts: object) -> np.ndarray:
+        vectors = own(s, m, rows, texts)  # pyright: ignore[reportArgumentType]
+        return -vectors if sign < 0 else rng.normal(size=vectors.shape)
+
+    monkeypatch.setattr(gate, "FEW_USERS", 0)
+    monkeypatch.setattr(gate, "vectors_of", blind)
+    verdicts = [gate.judge(settings, frozen, cutoff) for _ in range(5)]
+    assert any(not verdict.passed for verdict in verdicts)
+    assert all(verdict.passed or not verdict.judged for verdict in verdicts)
+    assert ("less than chance" in verdicts[0].reason) == (sign < 0)
 
 
 def test_the_gate_fails_a_model_that_ranks_users_for_phrases_worse_than_it_began(
