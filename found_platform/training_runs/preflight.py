@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from found_platform.contract import ACTIVITY_FEATURES
@@ -43,7 +44,8 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
         say(f"The profile {settings.profile} is made for a GPU, and there is no CUDA here: its training will be slow.")
     say(f"  {'stage':<10}{'parameters':>15}{'trained':>15}{'weights':>13}{'activations':>13}  ({_size(free)} free)")
     refused = []
-    for name, needs in _needs(settings, columns, device).items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
+    anywhere = settings.model_copy(update={"home": Path()})  # needs are those of any home with these settings
+    for name, needs in _needs(anywhere, columns, device).items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
         weights, activations = _size(needs.bytes), _size(needs.activations)
         say(f"  {name:<10}{needs.parameters:>15,}{needs.trained:>15,}{weights:>13}{activations:>13}")
         if needs.bytes + needs.activations > free:
@@ -57,7 +59,7 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
         )
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _needs(settings: Settings, columns: int, device: str) -> "dict[str, Needs]":
     """By stage. Histories are taken to be as long as the settings allow; a tower without weights here is sized by its config."""
     from found_platform.training.loop import Options
