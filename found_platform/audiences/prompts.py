@@ -148,12 +148,15 @@ def tuner(model: "Model", demand: str) -> Tuner:
     """Prompt tuning of a demand by a model, as `few_shot.fit` calls it."""
     import torch
 
-    from models import prompt_tuning
+    from models import prompt_tuning, text_encoder
+
+    # gradients need the weights as they were published
+    encoder = text_vectors.encoder(text_encoder.whole(model.config.encoder))
 
     def tuned(seeds: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         width = model.config.dim
         aligned = [(torch.from_numpy(near[:, :width]), torch.from_numpy(far[:, :width])) for near, far in seeds]
-        prompts = prompt_tuning.tune(model, text_vectors.encoder(model.config.encoder), demand, aligned)
+        prompts = prompt_tuning.tune(model, encoder, demand, aligned)
         return np.stack([prompt.query.numpy() for prompt in prompts])
 
     return tuned

@@ -58,7 +58,10 @@ class Floors:
 
 @cache
 def floors(revision: str) -> Floors:
-    """The floors of an encoder; where nobody measured them, those of the default encoder."""
+    """The floors of an encoder, in any precision; where nobody measured them, those of the default encoder."""
+    from models.text_encoder import whole
+
+    revision = whole(revision)
     measured = yaml.safe_load((resources.files(language.PACKAGE) / "floors.yaml").read_text())
     return Floors(**measured[revision]) if revision in measured else Floors(**next(iter(measured.values())), measured=False)
 

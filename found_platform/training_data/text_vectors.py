@@ -51,6 +51,7 @@ def encoder(name: str) -> "TextEncoder":
 
 def check_available(name: str) -> None:
     """Raises BadInput, before any long work, when an encoder that should be on this machine is not."""
+    name = name.removesuffix(":bfloat16")
     if "/" in name and not name.startswith(("/", ".", "~")):
         from models.text_encoder import EncoderNotFound, architecture
 

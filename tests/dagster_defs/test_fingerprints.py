@@ -35,6 +35,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "quarantine_threshold": (0.1, {"quarantine"}),
     "consent_column": ("consent", {"tuned_prompts", "audience_members"}),
     "encoder": ("another-encoder", TEXTS | PUBLISHED),
+    "encoder_precision": ("bfloat16", TEXTS | PUBLISHED),
     "duckdb_memory": ("1GB", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),

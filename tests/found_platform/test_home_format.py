@@ -13,6 +13,7 @@ import yaml
 from conftest import call_found
 
 from found_platform import home_format, registry
+from found_platform import settings as settings_module
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
@@ -157,3 +158,18 @@ def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path, content: s
     (tmp_path / "settings.yaml").write_text(content, encoding="latin-1")
     with pytest.raises(BadInput, match=r"settings\.yaml"):
         Settings.load(tmp_path)
+
+
+def test_a_home_keeps_the_precision_of_the_machine_it_was_made_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors of one precision are compared with each other alone: a home that is moved, or from before, encodes as it did."""
+    monkeypatch.setattr(settings_module, "precision_of_this_machine", lambda: "bfloat16")
+    made = Settings.load(tmp_path / "new")
+    made.keep()
+    assert made.text_encoder == "offline-text:bfloat16"
+    assert Settings.load(tmp_path / "tiny", profile="tiny").text_encoder == "random-bert"
+    monkeypatch.setattr(settings_module, "precision_of_this_machine", lambda: "float32")
+    assert Settings.load(tmp_path / "new").encoder_precision == "bfloat16"
+    file = tmp_path / "new" / "settings.yaml"
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if "precision" not in line))
+    monkeypatch.setattr(settings_module, "precision_of_this_machine", lambda: "bfloat16")
+    assert Settings.load(tmp_path / "new").encoder_precision == "float32"

