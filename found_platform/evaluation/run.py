@@ -13,6 +13,7 @@ from tqdm import tqdm
 from found_platform import lake
 from found_platform.evaluation import heads, methods
 from found_platform.evaluation.classifiers import Classifier
+from found_platform.evaluation.methods import Method, Probe
 from found_platform.evaluation.metrics import evaluate
 from found_platform.evaluation.population import Population
 from found_platform.evaluation.scenarios import RESULTS, Scenario, as_table
@@ -41,19 +42,22 @@ class Extent:
         few_shot: heads of a few users too; they start from the scores of `auto`.
         splits: of the users of a probe.
         paraphrases: the demands in other words too.
+        slow: methods that are trained before they can be asked, too.
     """
 
     methods: Collection[str] | None = None
     few_shot: bool = True
     splits: int = SEEDS
     paraphrases: bool = True
+    slow: bool = True
 
-    def includes(self, method: str) -> bool:
-        return self.methods is None or method in self.methods
+    def includes(self, method: Method) -> bool:
+        is_slow = isinstance(method, Probe) and method.slow
+        return (self.slow or not is_slow) and (self.methods is None or method.name in self.methods)
 
 
 FULL = Extent()
-QUICK = Extent(few_shot=False, splits=3, paraphrases=False)
+QUICK = Extent(few_shot=False, splits=3, paraphrases=False, slow=False)
 """What a person who waits gets: a third of the time."""
 
 
@@ -144,7 +148,7 @@ def _draws(population: Population, task: Task, extent: Extent) -> tuple[Figures,
     reworded: dict[tuple[str, str], list[float]] = {}
     scores_of: dict[str, np.ndarray] = {}
     for method in methods.zero_shot():
-        scores = method.scores(population, question) if extent.includes(method.name) else None
+        scores = method.scores(population, question) if extent.includes(method) else None
         if scores is None:
             continue
         scores_of[method.name] = np.where(population.has_history, scores, scores.min() - 1)
@@ -155,7 +159,7 @@ def _draws(population: Population, task: Task, extent: Extent) -> tuple[Figures,
         figures[ORACLE] = [evaluate(scenario.oracle, scenario.labels, hard=scenario.hard)]
     for method in methods.most_labels():
         of_home = task.of_home()
-        scores = method.scores(population, of_home.scenario, of_home.rows) if extent.includes(method.name) else None
+        scores = method.scores(population, of_home.scenario, of_home.rows) if extent.includes(method) else None
         if scores is not None:
             ranked = np.full(len(task.rows), scores.min() - 1)
             ranked[task.in_home] = scores
@@ -235,7 +239,7 @@ def _probes(population: Population, tasks: list[Task], extent: Extent) -> dict[s
     """Metrics of each probe by task and split. Probes are fitted side by side: scikit-learn's own work keeps a thread busy."""
     from joblib import Parallel, delayed
 
-    features = {p.name: p.features(population) for p in methods.probes() if extent.includes(p.name)}
+    features = {p.name: p.features(population) for p in methods.probes() if extent.includes(p)}
     kept = [p for p in methods.probes() if features.get(p.name) is not None]
     apart = len(kept) * len(tasks) * extent.splits >= FITS_APART
     workers = Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)

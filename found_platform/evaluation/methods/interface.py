@@ -36,14 +36,28 @@ class ZeroShot:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a method comes from that others published: what of it is as there, what is smaller here, and what data it reads."""
+
+    faithful: str
+    reduced: str
+    needs: str
+
+
+@dataclass(frozen=True)
 class Probe:
-    """Features (U, F), dense or sparse, of everybody, on some rows of which a classifier is fitted; None where there are none."""
+    """Features (U, F), dense or sparse, of everybody, on some rows of which a classifier is fitted; None where there are none.
+
+    `slow` is one that is trained, or read user by user, before it can be asked: quick tables leave it out.
+    """
 
     name: str
     about: str
     features: Callable[[Population], Any]
     classifier: Classifier = logistic
     own: bool = False
+    slow: bool = False
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -58,3 +72,26 @@ class MostLabels:
 
 Method = ZeroShot | Probe | MostLabels
 """What can be compared; the kind of a method says what it is shown."""
+
+
+def rows_of(
+    name: str,
+    about: str,
+    vectors: Callable[[Population], np.ndarray],
+    *,
+    faithful: str,
+    reduced: str,
+    needs: str = "texts, channels, times, categories and amounts of events",
+    classifier: Classifier = logistic,
+) -> tuple[Probe, Probe]:
+    """A published system's two rows: its vectors (U, D) alone, as published, and beside the activity aggregates, as FOUND's are."""
+    source = Source(faithful, reduced, needs)
+    alone = Probe(name, about, lambda population: population.standard(vectors(population)), classifier, slow=True, source=source)
+    beside = Probe(
+        f"{name}_activity",
+        f"{about}, beside the activity aggregates",
+        lambda population: population.standard(vectors(population), population.standard_activity),
+        classifier,
+        slow=True,
+    )
+    return alone, beside
