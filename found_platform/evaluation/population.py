@@ -38,15 +38,21 @@ class Population(population.Population):
         return feature_store.history(self.settings, list(self.keys), [midnight(self.cutoff)] * len(self.keys))
 
     @cached_property
-    def _rewritings(self) -> "dict[str, Rewriting]":
+    def _rewritings(self) -> "dict[tuple[str, bool], Rewriting]":
         return {}
 
-    def rewritten(self, demand: str) -> "Rewriting":
-        """What the home's rewriter makes of a demand; several methods ask for the same."""
-        if demand not in self._rewritings:
-            rewriter = rewriting.chosen(self.settings, self.cutoff, self.states.ground)
-            self._rewritings[demand] = rewriter.rewrite(demand)
-        return self._rewritings[demand]
+    @property
+    def has_language_model(self) -> bool:
+        """Whether the home names a language model that rewrites demands."""
+        return self.settings.rewriter is not None or self.settings.rewriter_endpoint is not None
+
+    def rewritten(self, demand: str, *, grounded: bool = False) -> "Rewriting":
+        """What the home's rewriter makes of a demand, or the grounded one; several methods ask for the same."""
+        grounded = grounded or not self.has_language_model
+        if (demand, grounded) not in self._rewritings:
+            make = rewriting.grounded if grounded else rewriting.chosen
+            self._rewritings[demand, grounded] = make(self.settings, self.cutoff, self.states.ground).rewrite(demand)
+        return self._rewritings[demand, grounded]
 
     @cached_property
     def _trained(self) -> dict[str, np.ndarray]:

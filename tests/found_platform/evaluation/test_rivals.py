@@ -74,3 +74,12 @@ def test_sequences_are_what_each_user_did_in_its_order(shop: Population) -> None
         kinds = sequences.kind[row][sequences.mask[row]].tolist()
         assert all((text in WARES["food"]) == (kind == 0) for text, kind in zip(texts, kinds, strict=True))
         assert text_alone.documents(shop)[row] == "; ".join(reversed(texts))
+
+
+def test_a_home_without_a_language_model_has_no_row_of_a_fine_tuned_arallm(shop: Population) -> None:
+    methods_by_name = {method.name: method for method in methods.zero_shot()}
+    question = methods.Question(["people who will buy tools"], 7)
+    assert methods_by_name["arallm_finetuned"].scores(shop, question) is None
+    scores = methods_by_name["arallm_grounded"].scores(shop, question)
+    assert scores is not None
+    assert scores.shape == (1, USERS)
