@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 
@@ -10,25 +11,33 @@ from dagster_defs.materialization import AssetRun, asset
 from found_platform import registry
 from found_platform.evaluation import run as benchmark
 from found_platform.evaluation import scenarios, tables
+from found_platform.evaluation.extent import FULL
+from found_platform.evaluation.extent import QUICK as QUICK_EXTENT
 from found_platform.monitoring import drift, figures
 
-QUICK = "quick"
-"""Name of the configuration of `benchmark_results`."""
+QUICK, METHODS, SCENARIOS = "quick", "methods", "scenarios"
+"""Names of the configuration of `benchmark_results`."""
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = graph.settings
 
-    about = "No few-shot heads, fewer splits, no other wordings: a third of the time."
-    quick = dg.Field(bool, default_value=False, description=about)
+    about = "No few-shot heads, no trained rivals, fewer splits, no other wordings: a third of the time."
+    config = {
+        QUICK: dg.Field(bool, default_value=False, description=about),
+        METHODS: dg.Field([str], default_value=[], description="Methods by name; none takes all."),
+        SCENARIOS: dg.Field([str], default_value=[], description="Scenarios by name; none takes all."),
+    }
 
-    @asset(graph, "benchmark_results", kinds={"scikitlearn", "deltalake"}, config={QUICK: quick})
+    @asset(graph, "benchmark_results", kinds={"scikitlearn", "deltalake"}, config=config)
     def benchmark_results(run: AssetRun) -> dg.MaterializeResult:
-        """One row a method, task, scenario and metric. Without labels it has no rows, and says why."""
+        """One row a method, task, scenario and metric. Without labels it has no rows, and says why. A run that was killed is gone
+        on with, as long as its inputs are the same."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         tasks, why = scenarios.load(settings, run.cutoff)
-        extent = benchmark.QUICK if run.config[QUICK] else benchmark.FULL
-        written, table = benchmark.run(settings, run.cutoff, version, tasks, extent)
+        part = {"methods": run.config[METHODS] or None, "scenarios": run.config[SCENARIOS] or None}
+        extent = replace(QUICK_EXTENT if run.config[QUICK] else FULL, **part)
+        written, table = benchmark.run(settings, run.cutoff, version, tasks, extent, run.fingerprint)
         results = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
         return run.written(written, scenarios.RESULTS, metadata={"model_version": version, **results})
 

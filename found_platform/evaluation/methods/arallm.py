@@ -1,16 +1,16 @@
 """ARALLM (arXiv 2401.04319): a demand as an expression over tags, and the users whose tags fulfil it.
 
 Faithful: the demand becomes conditions on tags (what is liked and what is not, who they are, how much), and users are chosen by
-evaluating them. Reduced: where ARALLM has a language model write the expression in four steps, here the grounded rewriter fills its
-slots, or the language model that the home names, as `found rewriter train` tunes one, states the outcome; and each phrase stands for
-the tags that are nearest to it. A tag is a category of the source, held by whoever has an event
-of it; users who fulfil an expression alike are ordered by how often.
+evaluating them. Reduced: where ARALLM has a language model write the expression in four steps, here the grounded rewriter fills
+its slots, or the language model that the home names states the outcome; and each phrase stands for the tags that are nearest to it.
+A tag is a category of the source, held by whoever has an event of it; those who fulfil an expression are ordered by how often.
 """
 
 import numpy as np
 
 from found_platform.evaluation.methods.interface import Question, ZeroShot
 from found_platform.evaluation.population import Population
+from found_platform.evaluation.thresholds import fulfilled as fulfilling
 from found_platform.outcomes import Outcome
 from found_platform.rewriting.ground import Ground
 from found_platform.scoring import filters
@@ -68,6 +68,16 @@ def _is_one_of(population: Population, category: np.ndarray, tags: list[str]) ->
 
 
 METHODS = (
-    ZeroShot("arallm_grounded", "an expression over the categories nearest to the demand, and who fulfils it", _grounded),
-    ZeroShot("arallm_finetuned", "the same, the expression written by the home's language model", _by_language_model),
+    ZeroShot(
+        "arallm_grounded",
+        "an expression over the categories nearest to the demand, and who fulfils it",
+        _grounded,
+        threshold=fulfilling,
+    ),
+    ZeroShot(
+        "arallm_finetuned",
+        "the same, the expression written by the home's language model",
+        _by_language_model,
+        threshold=fulfilling,
+    ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from found_platform.evaluation import thresholds
 from found_platform.evaluation.classifiers import Classifier, logistic
 from found_platform.evaluation.population import Population
 from found_platform.evaluation.scenario import Scenario
@@ -26,13 +27,15 @@ class Question:
 class ZeroShot:
     """Scores (D, U) of each wording without a label; None where the question cannot be put to it.
 
-    `own` is a method of FOUND, not one that it is compared with.
+    `own` is a method of FOUND, not one that it is compared with. `threshold` draws its line, from the scores (N,) of the users who
+    are asked about, see `thresholds`.
     """
 
     name: str
     about: str
     scores: Callable[[Population, Question], np.ndarray | None]
     own: bool = False
+    threshold: Callable[[np.ndarray], float] = thresholds.average
 
 
 @dataclass(frozen=True)
