@@ -9,8 +9,8 @@ import dagster as dg
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
 from found_platform import registry
+from found_platform.evaluation import report, scenarios, tables
 from found_platform.evaluation import run as benchmark
-from found_platform.evaluation import scenarios, tables
 from found_platform.evaluation.extent import FULL
 from found_platform.evaluation.extent import QUICK as QUICK_EXTENT
 from found_platform.monitoring import drift, figures
@@ -41,6 +41,22 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         results = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
         return run.written(written, scenarios.RESULTS, metadata={"model_version": version, **results})
 
+    @asset(graph, "benchmark_report", kinds={"evidently", "matplotlib"})
+    def benchmark_report(run: AssetRun) -> dg.MaterializeResult:
+        """The benchmark as one page that is read offline: what has to be beaten on top, whether a difference is chance, curves; and
+        Evidently's classification report of each scenario."""
+        page = report.write(settings, run.cutoff)
+        key = str(run.cutoff)
+        if page is None:
+            return run.result(hashes={key: "0" * 16}, metadata={"why_no_page": "the benchmark has no rows at this cutoff"})
+        findings = "\n".join(f"- {sentence}" for sentence in page.sentences)
+        about = {
+            "report": dg.MetadataValue.path(str(page.html)),
+            "open_report": dg.MetadataValue.url(page.html.resolve().as_uri()),
+            "findings": dg.MetadataValue.md(findings),
+        }
+        return run.result(hashes={key: page.content}, metadata=about)
+
     @asset(graph, "feature_drift", kinds={"evidently"})
     def feature_drift(run: AssetRun) -> dg.MaterializeResult:
         """What moved: an Evidently report on a dozen activity features, the day's snapshot against that of 28 days earlier, and
@@ -66,7 +82,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             },
         )
 
-    return [benchmark_results, feature_drift]
+    return [benchmark_results, benchmark_report, feature_drift]
 
 
 def _table(judged: Sequence[figures.Figure]) -> dg.TableMetadataValue:

@@ -34,9 +34,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Results:
-    """The rows of `benchmark_results` at a cutoff."""
+    """The rows of `benchmark_results` at a cutoff, and the page about them, where it was made."""
 
     rows: "pa.Table"
+    page: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
         from found_platform.evaluation import tables
@@ -81,6 +82,7 @@ def run(context: Context, request: Run) -> Results:
     extent.check_scenarios(request.only_scenarios, loaded)
     part = {METHODS: list(request.methods), SCENARIOS: list(request.only_scenarios)}
     runs.materialize(settings, "benchmark_results", str(day), {QUICK: request.quick, **part})
+    runs.materialize(settings, "benchmark_report", str(day))
     return _results(context, day)
 
 
@@ -138,7 +140,9 @@ def compare(context: Context, request: Compare) -> Comparison:
         known = dict.fromkeys(rows[column].to_pylist())
         if value is not None and value not in known:
             raise BadInput(f"{name} {value!r} has no rows at the cutoff {day}: choose among {', '.join(known)}.")
+    methods = set(zip(rows["task"].to_pylist(), rows["method"].to_pylist(), strict=True))
     pairs = bootstrap.differences(scores.read(context.settings, day))
+    pairs = [pair for pair in pairs if {(pair.task, pair.method), (pair.task, pair.other)} <= methods]
     tasks = dict.fromkeys(pair.task for pair in pairs)
     beside = [bootstrap.against(pairs, task, request.scenario, request.against) for task in tasks]
     return Comparison(day, pairs, [differences for differences in beside if differences])
@@ -157,11 +161,13 @@ def _results(context: Context, day: dt.date) -> Results:
     import pyarrow.dataset as pad
 
     from found_platform import lake
+    from found_platform.evaluation import report
     from found_platform.evaluation import run as evaluation
 
     settings = context.settings
     if lake.exists(settings.lake, evaluation.TABLE):
         rows = lake.read(settings.lake, evaluation.TABLE, pad.field("cutoff") == day)
         if rows.num_rows:
-            return Results(rows)
+            page = report.path(settings, day)
+            return Results(rows, page if page.exists() else None)
     raise BadInput(f"No benchmark has run at the cutoff {day}: run `found benchmark run` first.")

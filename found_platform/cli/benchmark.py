@@ -84,3 +84,5 @@ def _print(place: Place, results: "Results") -> None:
         "positives. Probes: fitted on one fifth, judged on four fifths, ± over splits. Users without history rank last. "
         + "; ".join(f"{r['scenario']}: {r['users']:,} users, {r['positives']:,} positives" for r in results.counts())
     )
+    if results.page is not None:
+        console.print(f"The same as a page, with curves and what is chance: {results.page}", soft_wrap=True)

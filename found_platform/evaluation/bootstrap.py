@@ -81,12 +81,8 @@ class Drawn:
     @classmethod
     def of(cls, rows: pa.Table, weights: np.ndarray) -> "Drawn":
         """From the rows of N users and how often each was drawn, (B, N)."""
-        labels = rows["label"].to_numpy()
-        values = placed(_by_draw(rows), labels)
-        auc = float(np.nanmean(values[labels == 1]))
-        sides = [_weighted(values[labels == label], weights[:, labels == label]) for label in (1, 0)]
-        whole = [float(np.nanmean(values[labels == label])) for label in (1, 0)]
-        return cls(auc, auc + (sides[0] - whole[0]) + (sides[1] - whole[1]))
+        auc, influence = influences(_by_draw(rows), rows["label"].to_numpy())
+        return cls(auc, auc + weights @ influence.astype(np.float32))
 
 
 def _by_draw(rows: pa.Table) -> np.ndarray:
@@ -95,23 +91,21 @@ def _by_draw(rows: pa.Table) -> np.ndarray:
     return flat.astype(np.float64).reshape(rows.num_rows, -1)
 
 
-def placed(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) what users add to the AUC: the share of the other kind that a user is on the right side of, mean over draws (N, D)."""
-    values = np.full(scores.shape, np.nan)
-    for draw, column in enumerate(scores.T):
+def influences(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """The AUC as the mean over draws (N, D), and (N,) by how much it changes where a user counts once more.
+
+    A user changes the mean over their own kind, of which they are one of so many: by the share of the other kind that they are on
+    the right side of, less the AUC.
+    """
+    aucs, influence = [], np.zeros(len(labels))
+    for column in scores.T:
         positive, negative = (np.flatnonzero((labels == label) & ~np.isnan(column)) for label in (1, 0))
         if len(positive) and len(negative):
-            values[positive, draw] = placements(column[positive], column[negative])
-            values[negative, draw] = placements(-column[negative], -column[positive])
-    counts = (~np.isnan(values)).sum(1)
-    return np.where(counts > 0, np.nansum(values, 1) / np.maximum(counts, 1), np.nan)
-
-
-def _weighted(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(B,) the mean of values (N,) by weights (B, N), of those that are there."""
-    known = ~np.isnan(values)
-    total = weights[:, known].sum(1)
-    return np.where(total > 0, weights[:, known] @ values[known].astype(np.float32) / np.maximum(total, 1), values[known].mean())
+            above = placements(column[positive], column[negative])
+            aucs.append(above.mean())
+            influence[positive] += (above - aucs[-1]) / len(positive)
+            influence[negative] += (placements(-column[negative], -column[positive]) - aucs[-1]) / len(negative)
+    return (float(np.mean(aucs)), influence / len(aucs)) if aucs else (0.5, influence)
 
 
 def _pairs(task: str, methods: dict[str, dict[str, Drawn]]) -> Iterator[Difference]:

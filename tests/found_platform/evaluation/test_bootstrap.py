@@ -62,10 +62,20 @@ def test_bounds_are_as_wide_as_samples_of_other_users_spread() -> None:
     assert width == pytest.approx(np.std(leads), rel=0.25)
 
 
-def test_a_user_who_was_shown_counts_in_no_draw_of_that_kind() -> None:
-    labels = np.array([1, 1, 0, 0])
-    values = bootstrap.placed(np.array([[3.0, np.nan], [np.nan, 0.0], [2.0, 1.0], [4.0, np.nan]]), labels)
-    assert values.tolist() == [0.5, 0.0, (1.0 + 0.0) / 2, 0.0]
+def test_a_user_changes_the_auc_by_what_counting_them_once_more_does() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(200) < 0.3).astype(int)
+    scores = np.stack([labels + rng.normal(size=200) for _ in range(2)], 1)
+    scores[:50, 0] = np.nan  # shown in the first draw
+    whole, influence = bootstrap.influences(scores, labels)
+
+    def mean_auc(users: np.ndarray) -> float:
+        columns = ((scores[users, d], labels[users]) for d in range(2))
+        return float(np.mean([auc(c[~np.isnan(c)], own[~np.isnan(c)]) for c, own in columns]))
+
+    assert whole == pytest.approx(mean_auc(np.arange(200)))
+    for user in (3, 120):
+        assert mean_auc(np.append(np.arange(200), user)) - whole == pytest.approx(influence[user], rel=0.1)
 
 
 def test_forty_methods_and_ten_scenarios_take_seconds() -> None:
