@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from found_platform.errors import BadInput
 from found_platform.evaluation import methods
-from found_platform.evaluation.methods import Method, Probe
+from found_platform.evaluation.methods import Method, MostLabels
 from found_platform.evaluation.scenario import Scenario
 
 SEEDS = 5
@@ -38,7 +38,7 @@ class Extent:
         """Whether a method of the registry is run: where it is named, or where all are and it is not left out as slow."""
         if self.methods is not None:
             return method.name in self.methods
-        return self.slow or not (isinstance(method, Probe) and method.slow)
+        return self.slow or not (not isinstance(method, MostLabels) and method.slow)
 
     @property
     def has_few_shot(self) -> bool:

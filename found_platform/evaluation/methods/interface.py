@@ -27,14 +27,15 @@ class Question:
 class ZeroShot:
     """Scores (D, U) of each wording without a label; None where the question cannot be put to it.
 
-    `own` is a method of FOUND, not one that it is compared with. `threshold` draws its line, from the scores (N,) of the users who
-    are asked about, see `thresholds`.
+    `own` is a method of FOUND, not one that it is compared with; quick tables leave out what is `slow`. `threshold` draws its line,
+    from the scores (N,) of the users who are asked about, see `thresholds`.
     """
 
     name: str
     about: str
     scores: Callable[[Population, Question], np.ndarray | None]
     own: bool = False
+    slow: bool = False
     threshold: Callable[[np.ndarray], float] = thresholds.average
 
 

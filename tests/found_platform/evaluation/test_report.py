@@ -1,6 +1,7 @@
 """The page of a benchmark: what is on it, in which order, and that it is read offline and names nobody."""
 
 import datetime as dt
+import html
 import re
 
 import pytest
@@ -17,7 +18,7 @@ def page(settings: Settings, cutoff: dt.date) -> str:
 def test_the_page_says_what_every_method_is_and_has_the_honest_rows_on_top(page: str, settings: Settings, cutoff: dt.date) -> None:
     answered = set(scores.read(settings, cutoff, ["method"])["method"].to_pylist())
     for method in methods.registry():
-        assert (f"<td>{method.about}</td>" in page) == (method.name in answered)
+        assert (f"<td>{html.escape(method.about)}</td>" in page) == (method.name in answered)
     tables = page.split("<h2>")[1:]
     first = {
         heading: re.findall(r'<tr class="(\w*)"><td>([^<]+)</td>', table) for table in tables for heading in [table.split("<")[0]]
