@@ -11,7 +11,7 @@ from dagster_defs.materialization import AssetRun, asset
 from found_platform import registry
 from found_platform.evaluation import report, scenarios, tables
 from found_platform.evaluation import run as benchmark
-from found_platform.evaluation.extent import FULL
+from found_platform.evaluation.extent import FULL, check_scenarios
 from found_platform.evaluation.extent import QUICK as QUICK_EXTENT
 from found_platform.monitoring import drift, figures
 
@@ -35,6 +35,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         on with, as long as its inputs are the same."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         tasks, why = scenarios.load(settings, run.cutoff)
+        check_scenarios(run.config[SCENARIOS], tasks)
         part = {"methods": run.config[METHODS] or None, "scenarios": run.config[SCENARIOS] or None}
         extent = replace(QUICK_EXTENT if run.config[QUICK] else FULL, **part)
         written, table = benchmark.run(settings, run.cutoff, version, tasks, extent, run.fingerprint)

@@ -34,7 +34,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Results:
-    """The rows of `benchmark_results` at a cutoff, and the page about them, where it was made."""
+    """The rows of `benchmark_results` at a cutoff, and the page about them in the home, where it was made."""
 
     rows: "pa.Table"
     page: Path | None = None
@@ -76,12 +76,10 @@ def run(context: Context, request: Run) -> Results:
     elif not config.simulator and not scenarios.label_files(settings):
         raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     audit.record(settings, "benchmark", question={"cutoff": str(day), "labels": request.labels and request.labels.name})
-    loaded, why = scenarios.load(settings, day)
-    if not loaded:
-        raise BadInput(f"There is nothing to compare: {why}.")
-    extent.check_scenarios(request.only_scenarios, loaded)
     part = {METHODS: list(request.methods), SCENARIOS: list(request.only_scenarios)}
     runs.materialize(settings, "benchmark_results", str(day), {QUICK: request.quick, **part})
+    if not _rows(context, day).num_rows:
+        raise BadInput(f"There is nothing to compare: {scenarios.load(settings, day)[1]}.")
     runs.materialize(settings, "benchmark_report", str(day))
     return _results(context, day)
 
@@ -158,16 +156,23 @@ def _cutoff(context: Context, cutoff: str | None) -> dt.date:
 
 
 def _results(context: Context, day: dt.date) -> Results:
+    from found_platform.evaluation import report
+
+    rows = _rows(context, day)
+    if not rows.num_rows:
+        raise BadInput(f"No benchmark has run at the cutoff {day}: run `found benchmark run` first.")
+    page = report.path(context.settings, day)
+    return Results(rows, page.relative_to(context.settings.home) if page.exists() else None)
+
+
+def _rows(context: Context, day: dt.date) -> "pa.Table":
     import pyarrow.dataset as pad
 
     from found_platform import lake
-    from found_platform.evaluation import report
     from found_platform.evaluation import run as evaluation
+    from found_platform.evaluation import scenarios
 
     settings = context.settings
-    if lake.exists(settings.lake, evaluation.TABLE):
-        rows = lake.read(settings.lake, evaluation.TABLE, pad.field("cutoff") == day)
-        if rows.num_rows:
-            page = report.path(settings, day)
-            return Results(rows, page if page.exists() else None)
-    raise BadInput(f"No benchmark has run at the cutoff {day}: run `found benchmark run` first.")
+    if not lake.exists(settings.lake, evaluation.TABLE):
+        return scenarios.RESULTS.empty_table()
+    return lake.read(settings.lake, evaluation.TABLE, pad.field("cutoff") == day)

@@ -85,4 +85,4 @@ def _print(place: Place, results: "Results") -> None:
         + "; ".join(f"{r['scenario']}: {r['users']:,} users, {r['positives']:,} positives" for r in results.counts())
     )
     if results.page is not None:
-        console.print(f"The same as a page, with curves and what is chance: {results.page}", soft_wrap=True)
+        console.print(f"With curves and what is chance: {results.page} in the home.")

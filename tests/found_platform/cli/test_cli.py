@@ -251,6 +251,7 @@ def test_benchmark_prints_a_table_that_fits_and_the_documented_json(
     assert {r["method"] for r in document["results"]} == {"activity_count", "recency"}
     assert {r["scenario"] for r in document["results"]} == {"pets", "mean"}
     refused(call_found("benchmark", "run", "--home", apart.home, "--methods", "fund"), "There is no method 'fund'")
+    refused(call_found("benchmark", "run", "--home", apart.home, "--only-scenarios", "gould"), "There is no scenario 'gould'")
 
 
 def test_source_check_says_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
