@@ -1,5 +1,6 @@
 """The classifiers of probes: from features and labels of some users to scores of others."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -42,10 +43,13 @@ def boosting(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np
 
 def perceptron(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np.ndarray]:
     """A multilayer perceptron on a frozen vector: the U-MLP of ShopperBERT (arXiv 2106.00573)."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     layers = MLPClassifier((64,), alpha=1.0, max_iter=200, random_state=seed)
-    fitted = layers.fit(features, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 200 steps are what it gets
+        fitted = layers.fit(features, labels)
 
     def log_odds(rows: Any) -> np.ndarray:
         chance = np.asarray(fitted.predict_proba(rows), float)

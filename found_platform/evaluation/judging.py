@@ -180,11 +180,22 @@ class Judge:
                 drawn = [rng.choice(group, count, replace=False) for group in groups]
                 near, far = (rows[d] for d in drawn)
                 by_head = heads.scores(self.population, scenario.demand, demand_scores, near, far, seed)
-                for head, scores in by_head.items():
+                for head, scores in {**by_head, **self._rival_heads(near, far, seed)}.items():
                     ranked = task.ranked(scores)
                     threshold = thresholds.between(ranked[drawn[0]], ranked[drawn[1]])
                     ranked[np.concatenate(drawn)] = np.nan
                     yield f"{head}_{count}", Draw(ranked, threshold, seed)
+
+    def _rival_heads(self, near: np.ndarray, far: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """Scores (U,) of the probes that are fitted on a few users too, at rows (P,) and (N,)."""
+        labels = np.repeat([1, 0], [len(near), len(far)])
+        scores_by_head: dict[str, np.ndarray] = {}
+        for probe in methods.probes():
+            if probe.few_shot and self.extent.includes(probe):
+                features = probe.features(self.population)
+                scores = probe.classifier(features[np.concatenate([near, far])], labels, seed)(features)
+                scores_by_head[probe.name] = np.where(self.population.has_history, scores, scores.min() - 1)
+        return scores_by_head
 
     def _probes(self, probes: dict[Unit, methods.Probe], about: str) -> Iterator[tuple[Unit, list[Answered]]]:
         """Each probe's draws. Probes are fitted side by side: scikit-learn's own work keeps a thread busy."""

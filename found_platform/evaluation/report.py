@@ -151,10 +151,13 @@ class Results:
         return sorted(self.methods[task], key=lambda name: -(self.value(task, name, "auc") or 0))
 
     def rival(self, task: str) -> str | None:
-        """The best row of a task that is not ours and no oracle."""
-        own = {method.name for method in methods.registry() if method.own}
-        others = [name for name in self.ranked(task) if name not in own and name != ORACLE]
-        return others[0] if others and task != "few_shot" else None
+        """The best row of a task that is not ours and no oracle; of few users, of as many as ours."""
+        rivals = {method.name for method in methods.registry() if not method.own}
+        ranked, ours = self.ranked(task), self.ours(task)
+        if task == "few_shot":
+            users = ours.rpartition("_")[2] if ours else ""
+            rivals = {f"{name}_{users}" for name in rivals}
+        return next((name for name in ranked if name in rivals), None)
 
 
 def _verdicts(task: str, results: Results, differences: list[Difference]) -> dict[str, Difference]:

@@ -52,7 +52,8 @@ class Source:
 class Probe:
     """Features (U, F), dense or sparse, of everybody, on some rows of which a classifier is fitted; None where there are none.
 
-    `slow` is one that is trained, or read user by user, before it can be asked: quick tables leave it out.
+    `slow` is one that is trained, or read user by user, before it can be asked: quick tables leave it out. `few_shot` is one whose
+    classifier is also fitted on a few users of either kind, as its paper has it.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Probe:
     classifier: Classifier = logistic
     own: bool = False
     slow: bool = False
+    few_shot: bool = False
     source: Source | None = None
 
 
@@ -87,10 +89,19 @@ def rows_of(
     reduced: str,
     needs: str = "texts, channels, times, categories and amounts of events",
     classifier: Classifier = logistic,
+    few_shot: bool = False,
 ) -> tuple[Probe, Probe]:
     """A published system's two rows: its vectors (U, D) alone, as published, and beside the activity aggregates, as FOUND's are."""
     source = Source(faithful, reduced, needs)
-    alone = Probe(name, about, lambda population: population.standard(vectors(population)), classifier, slow=True, source=source)
+    alone = Probe(
+        name,
+        about,
+        lambda population: population.standard(vectors(population)),
+        classifier,
+        slow=True,
+        few_shot=few_shot,
+        source=source,
+    )
     beside = Probe(
         f"{name}_activity",
         f"{about}, beside the activity aggregates",

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ import pytest
 from found_platform import lake, registry
 from found_platform.errors import BadInput
 from found_platform.evaluation import judging, methods, run, scenarios, tables, thresholds
-from found_platform.evaluation.classifiers import boosting, logistic
+from found_platform.evaluation.classifiers import boosting, logistic, perceptron
 from found_platform.evaluation.extent import QUICK, Extent
 from found_platform.evaluation.metrics import METRICS, evaluate
 from found_platform.evaluation.population import Population
+from found_platform.metrics import auc
 from found_platform.privacy import keys
 from found_platform.scoring import scorers
 from found_platform.settings import Settings
@@ -197,6 +199,21 @@ def test_processes_side_by_side_judge_probes_as_one_does(monkeypatch: pytest.Mon
     monkeypatch.setattr(judging, "FITS_APART", 0)
     assert len(alone) == len(CLASSIFIERS) * QUICK.splits
     assert all(np.array_equal(one, other, equal_nan=True) for one, other in zip(alone, scores(), strict=True))
+
+
+def test_a_rival_is_fitted_on_the_few_users_that_heads_are_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    labels = (np.arange(200) % 2 == 0).astype(int)
+    features = labels[:, None] + 0.5 * rng.normal(size=(200, 4))
+    few, none = (methods.Probe(name, "", lambda _: features, perceptron, few_shot=name == "few") for name in ("few", "none"))
+    monkeypatch.setattr(methods, "probes", lambda: (few, none))
+    judge = object.__new__(judging.Judge)
+    known: Any = SimpleNamespace(has_history=np.arange(200) != 7)
+    judge.population, judge.extent = known, Extent()
+    scores = judge._rival_heads(np.array([0, 2, 4, 6, 8]), np.array([1, 3, 5, 9, 11]), 0)
+    assert list(scores) == ["few"]
+    assert auc(scores["few"][12:], labels[12:]) > 0.9
+    assert scores["few"].argmin() == 7, "nobody knows anything of them"
 
 
 CLASSIFIERS = {"logistic": logistic, "boosting": boosting}
