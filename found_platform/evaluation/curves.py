@@ -69,7 +69,7 @@ def calibration(panels: list[Panel]) -> bytes:
     from found_platform.metrics import wilson
 
     def draw(axes: Any, line: Line) -> None:
-        if line.chance is None:
+        if line.chance is None or np.ptp(line.chance) == 0:  # one chance for everybody: nothing was learned
             return
         groups = [g for g in np.array_split(np.argsort(line.chance, kind="stable"), TENTHS) if len(g)]
         predicted = np.array([line.chance[g].mean() for g in groups])

@@ -102,7 +102,8 @@ NOTES = {
     "ROC": "The farther towards the upper left, the better; the dotted line is chance.",
     "Precision by reach": "Of those who are called, how many do it; the dotted line is the share of positives among all.",
     "Calibration": "Tenths of the users by predicted chance: what was predicted, and the share who then did it, with its 95 % "
-    "interval. On the dotted line, chances are true. Probes are drawn from their first split.",
+    "interval. On the dotted line, chances are true. Probes are of their first split. Where the past was too short for replay, scores "
+    "are those of late interaction, which are no calibrated chances.",
 }
 EVIDENTLY = "Evidently's classification report of the row that speaks for FOUND without labels, at the method's own line."
 READING = [
