@@ -135,9 +135,9 @@ def compare(context: Context, request: Compare) -> Comparison:
     day = _cutoff(context, request.cutoff)
     rows = _results(context, day).rows
     for name, column, value in (("--against", "method", request.against), ("--scenario", "scenario", request.scenario)):
-        known = dict.fromkeys(rows[column].to_pylist())
-        if value is not None and value not in known:
-            raise BadInput(f"{name} {value!r} has no rows at the cutoff {day}: choose among {', '.join(known)}.")
+        names = dict.fromkeys(rows[column].to_pylist())
+        if value is not None and value not in names:
+            raise BadInput(f"{name} {value!r} has no rows at the cutoff {day}: choose among {', '.join(names)}.")
     methods = set(zip(rows["task"].to_pylist(), rows["method"].to_pylist(), strict=True))
     pairs = bootstrap.differences(scores.read(context.settings, day))
     pairs = [pair for pair in pairs if {(pair.task, pair.method), (pair.task, pair.other)} <= methods]

@@ -43,9 +43,9 @@ class Difference:
         return "chance" if self.chance else "ahead" if self.difference > 0 else "behind"
 
 
-def against(found: list[Difference], task: str, scenario: str = MEAN, method: str | None = None) -> list[Difference]:
+def against(pairs: list[Difference], task: str, scenario: str = MEAN, method: str | None = None) -> list[Difference]:
     """The differences of every method of a task to one of them, the best first; by default to the one that leads."""
-    both = [d for pair in found if (pair.task, pair.scenario) == (task, scenario) for d in (pair, pair.turned)]
+    both = [d for pair in pairs if (pair.task, pair.scenario) == (task, scenario) for d in (pair, pair.turned)]
     if method is None:
         wins: dict[str, float] = {}
         for d in both:

@@ -62,15 +62,15 @@ QUICK = Extent(few_shot=False, splits=3, paraphrases=False, slow=False)
 
 def check_methods(names: Collection[str]) -> None:
     """Raises BadInput for the name of a method that there is not."""
-    known = dict.fromkeys([*(method.name for method in methods.registry()), ORACLE, FEW_SHOT])
+    choices = dict.fromkeys([*(method.name for method in methods.registry()), ORACLE, FEW_SHOT])
     for name in names:
-        if name not in known:
-            raise BadInput(f"There is no method {name!r} to compare: choose among {', '.join(known)}.")
+        if name not in choices:
+            raise BadInput(f"There is no method {name!r} to compare: choose among {', '.join(choices)}.")
 
 
 def check_scenarios(names: Collection[str], scenarios: list[Scenario]) -> None:
     """Raises BadInput for the name of a scenario that there is not."""
-    known = [scenario.name for scenario in scenarios]
+    choices = [scenario.name for scenario in scenarios]
     for name in names:
-        if name not in known:
-            raise BadInput(f"There is no scenario {name!r} with labels at this cutoff: choose among {', '.join(known)}.")
+        if name not in choices:
+            raise BadInput(f"There is no scenario {name!r} with labels at this cutoff: choose among {', '.join(choices)}.")

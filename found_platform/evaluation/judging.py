@@ -94,22 +94,22 @@ class Judge:
         self.population, self.extent = population, extent
         self.tasks = [Task.of(population, scenario) for scenario in extent.chosen(scenarios)]
 
-    def answers(self, done: Iterable[Unit] = ()) -> Iterator[tuple[Unit, list[Answered]]]:
-        """What each unit answers, the quick ones first; those that are `done` are left out."""
-        done = set(done)
+    def answers(self, finished: Iterable[Unit] = ()) -> Iterator[tuple[Unit, list[Answered]]]:
+        """What each unit answers, the quick ones first; those that are `finished` are left out."""
+        finished = set(finished)
         extent = self.extent
         for method in self._bar([m for m in methods.zero_shot() if extent.includes(m)], "look-ups"):
-            if (unit := f"{ZERO_SHOT} {method.name}") not in done:
+            if (unit := f"{ZERO_SHOT} {method.name}") not in finished:
                 yield unit, [self._zero_shot(method)]
-        if (unit := f"{ZERO_SHOT} {ORACLE}") not in done:
+        if (unit := f"{ZERO_SHOT} {ORACLE}") not in finished:
             yield unit, [self._oracle()]
         for method in self._bar([m for m in methods.most_labels() if extent.includes(m)], "ceilings"):
-            if (unit := f"{MOST_LABELS} {method.name}") not in done:
+            if (unit := f"{MOST_LABELS} {method.name}") not in finished:
                 yield unit, [self._most_labels(method)]
-        if extent.has_few_shot and FEW_SHOT not in done:
+        if extent.has_few_shot and FEW_SHOT not in finished:
             yield FEW_SHOT, self._few_shot()
         probes = {f"{PROBES} {p.name}": p for p in methods.probes() if extent.includes(p)}
-        missing = {unit: probe for unit, probe in probes.items() if unit not in done}
+        missing = {unit: probe for unit, probe in probes.items() if unit not in finished}
         quick = {unit: probe for unit, probe in missing.items() if not probe.slow}
         yield from self._probes(quick, "probes")
         for unit, probe in self._bar([m for m in missing.items() if m[1].slow], "trained rivals"):
@@ -142,8 +142,8 @@ class Judge:
         return task.in_home & self.population.has_history[task.rows]
 
     def _oracle(self) -> Answered:
-        known = {t.scenario.name: t.scenario.oracle for t in self.tasks if t.scenario.oracle is not None}
-        answers = {name: Answer([Draw(chance, thresholds.average(chance))]) for name, chance in known.items()}
+        chances = {t.scenario.name: t.scenario.oracle for t in self.tasks if t.scenario.oracle is not None}
+        answers = {name: Answer([Draw(chance, thresholds.average(chance))]) for name, chance in chances.items()}
         return Answered(ORACLE, ZERO_SHOT, answers)
 
     def _most_labels(self, method: methods.MostLabels) -> Answered:

@@ -102,8 +102,8 @@ NOTES = {
     "ROC": "The farther towards the upper left, the better; the dotted line is chance.",
     "Precision by reach": "Of those who are called, how many do it; the dotted line is the share of positives among all.",
     "Calibration": "Tenths of the users by predicted chance: what was predicted, and the share who then did it, with its 95 % "
-    "interval. On the dotted line, chances are true. Probes are of their first split. Where the past was too short for replay, scores "
-    "are those of late interaction, which are no calibrated chances.",
+    "interval. On the dotted line, chances are true. Probes are of their first split. Where the past was too short for replay, "
+    "scores are those of late interaction, which are no calibrated chances.",
 }
 EVIDENTLY = "Evidently's classification report of the row that speaks for FOUND without labels, at the method's own line."
 READING = [
@@ -170,10 +170,10 @@ def _verdicts(task: str, results: Results, differences: list[Difference]) -> dic
 def _sentence(task: str, results: Results, differences: list[Difference]) -> str:
     """Who leads a task, and whether by more than chance."""
     ours, rival = results.ours(task), results.rival(task)
-    found = _verdicts(task, results, differences).get(rival or "")
-    if ours is None or rival is None or found is None:
+    difference = _verdicts(task, results, differences).get(rival or "")
+    if ours is None or rival is None or difference is None:
         return ""
-    lead = found.turned
+    lead = difference.turned
     words = {"ahead": "ahead of", "behind": "behind", "chance": "level with"}[lead.verdict]
     return (
         f"{TITLES[task].capitalize()}: {ours} ({results.value(task, ours, 'auc'):.3f}) is {words} the best of the others, {rival} "

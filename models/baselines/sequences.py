@@ -99,11 +99,11 @@ class EventEncoder(nn.Module):
             "weekday": weekday(sequences),
             "gap": gap(sequences),
         }
-        shown = {name: self.tables[name](code.long()) for name, code in codes.items()}
-        what = self.text(sequences.texts[sequences.text.long()]) + shown["kind"] + shown["channel"] + shown["amount"]
+        parts = {name: self.tables[name](code.long()) for name, code in codes.items()}
+        what = self.text(sequences.texts[sequences.text.long()]) + parts["kind"] + parts["channel"] + parts["amount"]
         if hidden is not None:
             what = what.masked_fill(hidden[..., None], 0.0)
-        return self.norm(what + shown["weekday"] + shown["gap"])
+        return self.norm(what + parts["weekday"] + parts["gap"])
 
 
 def weekday(sequences: Sequences) -> Tensor:

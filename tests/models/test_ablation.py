@@ -26,10 +26,10 @@ CONFIG = {
 def model() -> Found:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = Found(rebuild(CONFIG)).eval()
-        torch.nn.init.normal_(made.fused.weight)
-        made.activity_mean.normal_()
-    return made
+        found_model = Found(rebuild(CONFIG)).eval()
+        torch.nn.init.normal_(found_model.fused.weight)
+        found_model.activity_mean.normal_()
+    return found_model
 
 
 def users(model: Found, events: list[int], searches: list[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -208,8 +208,8 @@ def test_a_rival_is_fitted_on_the_few_users_that_heads_are_made_from(monkeypatch
     few, none = (methods.Probe(name, "", lambda _: features, perceptron, few_shot=name == "few") for name in ("few", "none"))
     monkeypatch.setattr(methods, "probes", lambda: (few, none))
     judge = object.__new__(judging.Judge)
-    known: Any = SimpleNamespace(has_history=np.arange(200) != 7)
-    judge.population, judge.extent = known, Extent()
+    population: Any = SimpleNamespace(has_history=np.arange(200) != 7)
+    judge.population, judge.extent = population, Extent()
     scores = judge._rival_heads(np.array([0, 2, 4, 6, 8]), np.array([1, 3, 5, 9, 11]), 0)
     assert list(scores) == ["few"]
     assert auc(scores["few"][12:], labels[12:]) > 0.9

@@ -19,22 +19,22 @@ def table(signals: dict[str, float], users: int = 400, scenarios: int = 2, draws
     """Scores of methods that know so much each; a twin sees what another does."""
     rng = np.random.default_rng(seed)
     answered = {name: Answered(name, "zero_shot", {}) for name in signals}
-    made = []
+    tasks = []
     for number in range(scenarios):
         labels = (rng.random(users) < 0.2).astype(int)
         noise = rng.normal(size=users)
-        made.append(Scenario(f"s{number}", "demand", [f"u{i}" for i in range(users)], labels, []))
+        tasks.append(Scenario(f"s{number}", "demand", [f"u{i}" for i in range(users)], labels, []))
         for name, signal in signals.items():
             own = [Draw(signal * labels + noise + 0.5 * rng.normal(size=users), 0.0, d) for d in range(draws)]
             answered[name].answers[f"s{number}"] = Answer(own)
-    return scores.as_table(CUTOFF, answered.values(), made)
+    return scores.as_table(CUTOFF, answered.values(), tasks)
 
 
 def test_a_clear_lead_is_no_chance_and_twins_differ_by_chance() -> None:
-    found = bootstrap.differences(table({"strong": 2.0, "weak": 0.5, "twin": 0.5}))
-    by_pair = {(d.method, d.other, d.scenario): d for d in found}
-    assert {d.scenario for d in found} == {"s0", "s1", "mean"}
-    assert len(found) == 3 * 3
+    pairs = bootstrap.differences(table({"strong": 2.0, "weak": 0.5, "twin": 0.5}))
+    by_pair = {(d.method, d.other, d.scenario): d for d in pairs}
+    assert {d.scenario for d in pairs} == {"s0", "s1", "mean"}
+    assert len(pairs) == 3 * 3
     lead, level = by_pair["strong", "weak", "mean"], by_pair["weak", "twin", "mean"]
     assert not lead.chance
     assert 0 < lead.low < lead.difference < lead.high
@@ -81,6 +81,6 @@ def test_a_user_changes_the_auc_by_what_counting_them_once_more_does() -> None:
 def test_forty_methods_and_ten_scenarios_take_seconds() -> None:
     rows = table({f"m{i}": 0.5 for i in range(20)}, users=1000, scenarios=5)
     begun = time.perf_counter()
-    found = bootstrap.differences(rows)
-    assert len(found) == 20 * 19 // 2 * 6
+    pairs = bootstrap.differences(rows)
+    assert len(pairs) == 20 * 19 // 2 * 6
     assert time.perf_counter() - begun < 20

@@ -56,10 +56,10 @@ def vectors(population: Population) -> dict[str, np.ndarray]:
 def test_another_future_leaves_the_vectors_of_every_rival_as_they_are(shop: Population, tmp_path: Path) -> None:
     before, after = vectors(shop), vectors(home(tmp_path, "zeppelin"))
     assert set(before) == set(RIVALS)
-    for name, known in before.items():
-        assert known.shape[0] == USERS
-        assert np.isfinite(known).all()
-        assert np.array_equal(known, after[name]), name
+    for name, vector in before.items():
+        assert vector.shape[0] == USERS
+        assert np.isfinite(vector).all()
+        assert np.array_equal(vector, after[name]), name
 
 
 def test_sequences_are_what_each_user_did_in_its_order(shop: Population) -> None:
