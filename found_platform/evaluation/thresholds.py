@@ -21,11 +21,6 @@ def average_chance(log_odds: np.ndarray) -> float:
     return _log_odds(average(chances(log_odds)))
 
 
-def fulfilled(_: np.ndarray) -> float:
-    """Of an expression, where whoever fulfils it has 1 and more."""
-    return float(np.nextafter(1.0, 0.0))
-
-
 def fitted(labels: np.ndarray) -> float:
     """Of a classifier's log-odds: those of the share of positives among its fitted users, labels (N,) 0/1."""
     return _log_odds(float(np.mean(labels)))

@@ -10,7 +10,6 @@ import numpy as np
 
 from found_platform.evaluation.methods.interface import Question, ZeroShot
 from found_platform.evaluation.population import Population
-from found_platform.evaluation.thresholds import fulfilled as fulfilling
 from found_platform.outcomes import Outcome
 from found_platform.rewriting.ground import Ground
 from found_platform.scoring import filters

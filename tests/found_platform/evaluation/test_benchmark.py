@@ -55,7 +55,6 @@ def test_lines_are_drawn_without_the_labels_that_are_judged() -> None:
     assert thresholds.average_chance(np.log(chances / (1 - chances))) == pytest.approx(np.log(0.3 / 0.7))
     assert thresholds.fitted(np.array([1, 0, 0, 0])) == pytest.approx(np.log(1 / 3))
     assert thresholds.between(np.array([4.0, 6.0]), np.array([1.0])) == 3
-    assert 1.0 > thresholds.fulfilled(np.zeros(3)) > 0.99
 
 
 def test_a_perfect_and_a_reversed_ranking() -> None:
