@@ -71,12 +71,10 @@ METHODS = (
         "arallm_grounded",
         "an expression over the categories nearest to the demand, and who fulfils it",
         _grounded,
-        threshold=fulfilling,
     ),
     ZeroShot(
         "arallm_finetuned",
         "the same, the expression written by the home's language model",
         _by_language_model,
-        threshold=fulfilling,
     ),
 )
