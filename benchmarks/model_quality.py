@@ -31,6 +31,7 @@ from found_platform import feature_store, registry
 from found_platform.contract import midnight, parse_day
 from found_platform.embedding import users
 from found_platform.evaluation import run, scenarios
+from found_platform.evaluation.extent import Extent
 from found_platform.evaluation.population import Population
 from found_platform.settings import Settings
 from found_platform.training.__main__ import execute
@@ -203,7 +204,7 @@ def measure(home: Home, runs: dict[str, dict[str, Any]], work: Path, *, key_only
     population = home.population(found.load(folder / "model"))
     with threadpool_limits(1):
         names = {name.split(", ")[1] for name in KEY.values() if ", auc" in name} if key_only else ROWS
-        extent = run.Extent(names, few_shot=False)
+        extent = Extent(names, few_shot=False)
         for row in run.evaluated(population, home.scenarios, {}, extent):
             if row["scenario"] == "mean" and row["metric"] in ("auc", "auc_paraphrases"):
                 figures[f"{row['task'].replace('_', '-')}, {row['method']}, {row['metric']}"] = row["value"]

@@ -168,6 +168,7 @@ def table(settings: Settings) -> dict[str, Asset]:
             },
             pool="feast",
         ),
+        "benchmark_report": Asset("benchmark", CUTOFF, {"benchmark_results": None}),
         # texts that occurred on any day before are known
         "feature_drift": Asset(
             "monitor", DAILY, {"user_tabular": Read(-28, 0), "raw_events": Read(-34, 0), "behavior_text": Read(EVERYTHING, 0)}

@@ -48,6 +48,11 @@ class AssetRun:
     def cutoff(self) -> dt.date:
         return dt.date.fromisoformat(self.keys[0])
 
+    @property
+    def fingerprint(self) -> str:
+        """What a run of one key is made from, hashed, see `fingerprints`."""
+        return self._fingerprints[self.keys[0]]
+
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
         """Around the body: holds the locks of what it writes, and records what it reads.

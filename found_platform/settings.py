@@ -57,6 +57,7 @@ class Profile(BaseModel):
     behavior: Stage
     tabular: Stage
     align: Stage
+    rivals: dict[str, Any] = {}  # how much those are trained that a benchmark compares with: `models.baselines.training.Budget`
 
     @classmethod
     def load(cls, name: str) -> Self:

@@ -2,35 +2,61 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 
 import dagster as dg
 
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
 from found_platform import registry
+from found_platform.evaluation import report, scenarios, tables
 from found_platform.evaluation import run as benchmark
-from found_platform.evaluation import scenarios, tables
+from found_platform.evaluation.extent import FULL, check_scenarios
+from found_platform.evaluation.extent import QUICK as QUICK_EXTENT
 from found_platform.monitoring import drift, figures
 
-QUICK = "quick"
-"""Name of the configuration of `benchmark_results`."""
+QUICK, METHODS, SCENARIOS = "quick", "methods", "scenarios"
+"""Names of the configuration of `benchmark_results`."""
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = graph.settings
 
-    about = "No few-shot heads, fewer splits, no other wordings: a third of the time."
-    quick = dg.Field(bool, default_value=False, description=about)
+    about = "No few-shot heads, no trained rivals, fewer splits, no other wordings: a third of the time."
+    config = {
+        QUICK: dg.Field(bool, default_value=False, description=about),
+        METHODS: dg.Field([str], default_value=[], description="Methods by name; none takes all."),
+        SCENARIOS: dg.Field([str], default_value=[], description="Scenarios by name; none takes all."),
+    }
 
-    @asset(graph, "benchmark_results", kinds={"scikitlearn", "deltalake"}, config={QUICK: quick})
+    @asset(graph, "benchmark_results", kinds={"scikitlearn", "deltalake"}, config=config)
     def benchmark_results(run: AssetRun) -> dg.MaterializeResult:
-        """One row a method, task, scenario and metric. Without labels it has no rows, and says why."""
+        """One row a method, task, scenario and metric. Without labels it has no rows, and says why. A run that was killed is gone
+        on with, as long as its inputs are the same."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         tasks, why = scenarios.load(settings, run.cutoff)
-        extent = benchmark.QUICK if run.config[QUICK] else benchmark.FULL
-        written, table = benchmark.run(settings, run.cutoff, version, tasks, extent)
+        check_scenarios(run.config[SCENARIOS], tasks)
+        part = {"methods": run.config[METHODS] or None, "scenarios": run.config[SCENARIOS] or None}
+        extent = replace(QUICK_EXTENT if run.config[QUICK] else FULL, **part)
+        written, table = benchmark.run(settings, run.cutoff, version, tasks, extent, run.fingerprint)
         results = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
         return run.written(written, scenarios.RESULTS, metadata={"model_version": version, **results})
+
+    @asset(graph, "benchmark_report", kinds={"evidently", "matplotlib"})
+    def benchmark_report(run: AssetRun) -> dg.MaterializeResult:
+        """The benchmark as one page that is read offline: what has to be beaten on top, whether a difference is chance, curves; and
+        Evidently's classification report of each scenario."""
+        page = report.write(settings, run.cutoff)
+        key = str(run.cutoff)
+        if page is None:
+            return run.result(hashes={key: "0" * 16}, metadata={"why_no_page": "the benchmark has no rows at this cutoff"})
+        findings = "\n".join(f"- {sentence}" for sentence in page.sentences)
+        about = {
+            "report": dg.MetadataValue.path(str(page.html)),
+            "open_report": dg.MetadataValue.url(page.html.resolve().as_uri()),
+            "findings": dg.MetadataValue.md(findings),
+        }
+        return run.result(hashes={key: page.content}, metadata=about)
 
     @asset(graph, "feature_drift", kinds={"evidently"})
     def feature_drift(run: AssetRun) -> dg.MaterializeResult:
@@ -57,7 +83,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             },
         )
 
-    return [benchmark_results, feature_drift]
+    return [benchmark_results, benchmark_report, feature_drift]
 
 
 def _table(judged: Sequence[figures.Figure]) -> dg.TableMetadataValue:

@@ -57,7 +57,10 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
             "audit": saved.audit,
         },
     ),
-    "benchmark": ("Compare methods on labelled scenarios.", {"run": benchmark.run}),
+    "benchmark": (
+        "Compare methods on labelled scenarios.",
+        {"run": benchmark.run, "show": benchmark.show, "compare": benchmark.compare},
+    ),
     "rewriter": ("Teach a language model to rewrite demands.", {"train": rewriter.train}),
     "model": ("Look at the model versions.", {"list": model.list_versions, "show": model.show}),
     "rollback": (

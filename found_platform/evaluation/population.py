@@ -13,6 +13,7 @@ import pyarrow as pa
 from found_platform import contract, feature_store, index, lake, rewriting
 from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
+from found_platform.index.states import LakeStates
 from found_platform.scoring import population
 from found_platform.training_data import text_vectors
 
@@ -37,15 +38,31 @@ class Population(population.Population):
         return feature_store.history(self.settings, list(self.keys), [midnight(self.cutoff)] * len(self.keys))
 
     @cached_property
-    def _rewritings(self) -> "dict[str, Rewriting]":
+    def _rewritings(self) -> "dict[tuple[str, bool], Rewriting]":
         return {}
 
-    def rewritten(self, demand: str) -> "Rewriting":
-        """What the home's rewriter makes of a demand; several methods ask for the same."""
-        if demand not in self._rewritings:
-            rewriter = rewriting.chosen(self.settings, self.cutoff, self.states.ground)
-            self._rewritings[demand] = rewriter.rewrite(demand)
-        return self._rewritings[demand]
+    @property
+    def has_language_model(self) -> bool:
+        """Whether the home names a language model that rewrites demands."""
+        return self.settings.rewriter is not None or self.settings.rewriter_endpoint is not None
+
+    def rewritten(self, demand: str, *, grounded: bool = False) -> "Rewriting":
+        """What the home's rewriter makes of a demand, or the grounded one; several methods ask for the same."""
+        grounded = grounded or not self.has_language_model
+        if (demand, grounded) not in self._rewritings:
+            make = rewriting.grounded if grounded else rewriting.chosen
+            self._rewritings[demand, grounded] = make(self.settings, self.cutoff, self.states.ground).rewrite(demand)
+        return self._rewritings[demand, grounded]
+
+    @cached_property
+    def _trained(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def trained(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """(U, D) vectors that several rows of the table are made of, made once."""
+        if name not in self._trained:
+            self._trained[name] = make()
+        return self._trained[name]
 
     def by_model(self, method: "Callable[[Histories], torch.Tensor]") -> np.ndarray:
         """(U, ...) what a method of a model says of everybody's history, a batch at a time."""
@@ -66,6 +83,11 @@ class Population(population.Population):
         from models.found import Found
 
         return self.model.frozen_text() if isinstance(self.model, Found) else self.model
+
+    @cached_property
+    def frozen_event_texts(self) -> np.ndarray:
+        """(T, E) the frozen vectors of the texts of the past, in their order."""
+        return LakeStates(self.settings, self.frozen_text, None, self.cutoff, self.keys).text_vectors
 
     @cached_property
     def frozen_vectors(self) -> np.ndarray:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from found_platform.evaluation.bootstrap import Difference
+
 
 def as_document(table: pa.Table) -> dict[str, Any]:
     """The result as one JSON document."""
@@ -65,6 +67,13 @@ def scenarios_grid(table: pa.Table, metric: str, task: str, part: slice = slice(
     names = dict.fromkeys(r["scenario"] for r in rows)
     title = f"{metric.upper()}, {TITLES[task]}"
     return [title, *columns.values()], [[name, *(cells.get((name, *m), "") for m in columns)] for name in names]
+
+
+def differences_grid(differences: list[Difference]) -> Grid:
+    """Methods beside one of them: how far ahead each is, the bounds, and whether it is chance."""
+    first = differences[0]
+    rows = [[d.method, f"{d.difference:+.3f}", f"{d.low:+.3f}", f"{d.high:+.3f}", d.verdict] for d in differences]
+    return [f"AUC, {TITLES[first.task]}", f"to {first.other}", "from", "to", "verdict"], rows
 
 
 def _methods(table: pa.Table) -> list[tuple[str, str]]:

@@ -37,6 +37,7 @@ USER_TABLES: tuple[UserTable, ...] = (
     UserTable("training_set", CUTOFF),
     UserTable("user_text_pairs", CUTOFF),
     UserTable("user_embeddings", ("model_version", "as_of")),
+    UserTable("benchmark_scores", CUTOFF),
     UserTable("prompt_seeds", ("prompt",)),
     UserTable("suppressions"),
     UserTable("audience_members", ("audience", "refresh")),

@@ -32,6 +32,7 @@ GROUPS = {
     "tuned_prompts": "audience",
     "audience_members": "audience",
     "benchmark_results": "benchmark",
+    "benchmark_report": "benchmark",
     "feature_drift": "monitor",
 }
 

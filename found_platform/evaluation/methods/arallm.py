@@ -1,9 +1,9 @@
-"""ARALLM (arXiv 2401.04319) without a language model: a demand as an expression over tags, and the users whose tags fulfil it.
+"""ARALLM (arXiv 2401.04319): a demand as an expression over tags, and the users whose tags fulfil it.
 
 Faithful: the demand becomes conditions on tags (what is liked and what is not, who they are, how much), and users are chosen by
-evaluating them. Reduced: where ARALLM has a language model write the expression in four steps, here the grounded rewriter fills its
-slots, and each phrase stands for the tags that are nearest to it. A tag is a category of the source, held by whoever has an event
-of it; users who fulfil an expression alike are ordered by how often.
+evaluating them. Reduced: where ARALLM has a language model write the expression in four steps, here the grounded rewriter fills
+its slots, or the language model that the home names states the outcome; and each phrase stands for the tags that are nearest to it.
+A tag is a category of the source, held by whoever has an event of it; those who fulfil an expression are ordered by how often.
 """
 
 import numpy as np
@@ -18,11 +18,19 @@ NEAREST = 3
 """Tags that a phrase stands for: phrases are narrower than categories, and the nearest one is not always the one that is meant."""
 
 
-def _scores(population: Population, question: Question) -> np.ndarray | None:
+def _grounded(population: Population, question: Question) -> np.ndarray | None:
+    return _scores(population, question, grounded=True)
+
+
+def _by_language_model(population: Population, question: Question) -> np.ndarray | None:
+    return _scores(population, question, grounded=False) if population.has_language_model else None
+
+
+def _scores(population: Population, question: Question, *, grounded: bool) -> np.ndarray | None:
     ground = population.states.ground
     if ground.texts == len(ground.items):
         return None  # a source without categories has no tags
-    outcomes = [population.rewritten(demand).outcome for demand in question.demands]
+    outcomes = [population.rewritten(demand, grounded=grounded).outcome for demand in question.demands]
     return np.stack([np.zeros(len(population.keys)) if o is None else fulfilled(population, ground, o) for o in outcomes])
 
 
@@ -58,4 +66,15 @@ def _is_one_of(population: Population, category: np.ndarray, tags: list[str]) ->
     return np.isin(category, places).astype(float)
 
 
-METHODS = (ZeroShot("arallm_grounded", "an expression over the categories nearest to the demand, and who fulfils it", _scores),)
+METHODS = (
+    ZeroShot(
+        "arallm_grounded",
+        "an expression over the categories nearest to the demand, and who fulfils it",
+        _grounded,
+    ),
+    ZeroShot(
+        "arallm_finetuned",
+        "the same, the expression written by the home's language model",
+        _by_language_model,
+    ),
+)

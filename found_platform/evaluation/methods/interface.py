@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from found_platform.evaluation import thresholds
 from found_platform.evaluation.classifiers import Classifier, logistic
 from found_platform.evaluation.population import Population
 from found_platform.evaluation.scenario import Scenario
@@ -26,24 +27,43 @@ class Question:
 class ZeroShot:
     """Scores (D, U) of each wording without a label; None where the question cannot be put to it.
 
-    `own` is a method of FOUND, not one that it is compared with.
+    `own` is a method of FOUND, not one that it is compared with; quick tables leave out what is `slow`. `threshold` draws its line,
+    from the scores (N,) of the users who are asked about, see `thresholds`.
     """
 
     name: str
     about: str
     scores: Callable[[Population, Question], np.ndarray | None]
     own: bool = False
+    slow: bool = False
+    threshold: Callable[[np.ndarray], float] = thresholds.average
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a method comes from that others published: what of it is as there, what is smaller here, and what data it reads."""
+
+    faithful: str
+    reduced: str
+    needs: str
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Features (U, F), dense or sparse, of everybody, on some rows of which a classifier is fitted; None where there are none."""
+    """Features (U, F), dense or sparse, of everybody, on some rows of which a classifier is fitted; None where there are none.
+
+    `slow` is one that is trained, or read user by user, before it can be asked: quick tables leave it out. `few_shot` is one whose
+    classifier is also fitted on a few users of either kind, as its paper has it.
+    """
 
     name: str
     about: str
     features: Callable[[Population], Any]
     classifier: Classifier = logistic
     own: bool = False
+    slow: bool = False
+    few_shot: bool = False
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -58,3 +78,35 @@ class MostLabels:
 
 Method = ZeroShot | Probe | MostLabels
 """What can be compared; the kind of a method says what it is shown."""
+
+
+def rows_of(
+    name: str,
+    about: str,
+    vectors: Callable[[Population], np.ndarray],
+    *,
+    faithful: str,
+    reduced: str,
+    needs: str = "texts, channels, times, categories and amounts of events",
+    classifier: Classifier = logistic,
+    few_shot: bool = False,
+) -> tuple[Probe, Probe]:
+    """A published system's two rows: its vectors (U, D) alone, as published, and beside the activity aggregates, as FOUND's are."""
+    source = Source(faithful, reduced, needs)
+    alone = Probe(
+        name,
+        about,
+        lambda population: population.standard(vectors(population)),
+        classifier,
+        slow=True,
+        few_shot=few_shot,
+        source=source,
+    )
+    beside = Probe(
+        f"{name}_activity",
+        f"{about}, beside the activity aggregates",
+        lambda population: population.standard(vectors(population), population.standard_activity),
+        classifier,
+        slow=True,
+    )
+    return alone, beside

@@ -4,7 +4,7 @@ Each but `auto` and `outcome` sees the demand as it is written; `auto` is what a
 `outcome` is asked what a person stated.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +13,7 @@ import numpy as np
 from found_platform import outcomes
 from found_platform.evaluation.methods.interface import Question, ZeroShot
 from found_platform.evaluation.population import Population
+from found_platform.evaluation.thresholds import average, average_chance
 from found_platform.outcomes import document
 from found_platform.scoring import scorers
 from found_platform.scoring.demand import Demand
@@ -52,8 +53,16 @@ ABOUT = {
     "replay": "past windows answer: who did it before, by what was known then",
 }
 
+IN_LOG_ODDS = ("replay", "auto", "outcome")
+"""Methods whose scores are log-odds wherever past windows answer."""
+
+
+def _method(name: str, about: str, scores: Callable[[Population, Question], np.ndarray | None]) -> ZeroShot:
+    return ZeroShot(name, about, scores, own=True, threshold=average_chance if name in IN_LOG_ODDS else average)
+
+
 METHODS = (
-    *(ZeroShot(mode, about, partial(_as_written, mode), own=True) for mode, about in ABOUT.items()),
-    ZeroShot("auto", "what a look-up does: the demand rewritten, the mode chosen", _auto, own=True),
-    ZeroShot("outcome", "what a look-up does with the outcome that the scenario states", _outcome, own=True),
+    *(_method(mode, about, partial(_as_written, mode)) for mode, about in ABOUT.items()),
+    _method("auto", "what a look-up does: the demand rewritten, the mode chosen", _auto),
+    _method("outcome", "what a look-up does with the outcome that the scenario states", _outcome),
 )

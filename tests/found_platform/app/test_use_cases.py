@@ -145,6 +145,8 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "audit.entries": lambda: audit.entries(context),
         "audiences.list_saved": lambda: audiences.list_saved(context),
         "audiences.show": lambda: _refused(lambda: audiences.show(context, "nobody-saved-this")),
+        "benchmarks.show": lambda: benchmarks.show(context, benchmarks.At()),
+        "benchmarks.compare": lambda: benchmarks.compare(context, benchmarks.Compare()),
         "graph.status": lambda: graph.status(context),
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),

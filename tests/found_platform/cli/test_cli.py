@@ -236,9 +236,22 @@ def test_benchmark_prints_a_table_that_fits_and_the_documented_json(
     assert max(map(len, table.out.splitlines())) <= 80
     for word in ("replay", "reworded", "AUC, zero-shot", "AUC, few-shot", "AUC, probes", "prec 50"):
         assert word in table.out
+    assert call_found("benchmark", "show", "--home", apart.home).out == table.out
     document = json.loads(call_found("benchmark", "run", "--quick", "--home", apart.home, "--format", "json").out)
     assert {r["scenario"] for r in document["results"]} == {"gold", "pets", "mean"}
     assert {r["task"] for r in document["results"]} == {"zero_shot", "linear_probe", "most_labels"}
+    compared = call_found("benchmark", "compare", "--against", "found", "--home", apart.home)
+    assert "to found" in compared.out
+    pairs = json.loads(call_found("benchmark", "compare", "--home", apart.home, "--format", "json").out)["pairs"]
+    assert {p["verdict"] for p in pairs} <= {"ahead", "behind", "chance"}
+    assert {p["scenario"] for p in pairs} == {"gold", "pets", "mean"}
+    refused(call_found("benchmark", "compare", "--against", "fund", "--home", apart.home), "--against 'fund' has no rows")
+    part = ["--methods", "activity_count,recency", "--only-scenarios", "pets", "--format", "json"]
+    document = json.loads(call_found("benchmark", "run", "--home", apart.home, *part).out)
+    assert {r["method"] for r in document["results"]} == {"activity_count", "recency"}
+    assert {r["scenario"] for r in document["results"]} == {"pets", "mean"}
+    refused(call_found("benchmark", "run", "--home", apart.home, "--methods", "fund"), "There is no method 'fund'")
+    refused(call_found("benchmark", "run", "--home", apart.home, "--only-scenarios", "gould"), "There is no scenario 'gould'")
 
 
 def test_source_check_says_what_is_there_and_what_is_missing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ import pytest
 
 from found_platform import lake, registry
 from found_platform.errors import BadInput
-from found_platform.evaluation import methods, run, scenarios, tables
-from found_platform.evaluation.classifiers import boosting, logistic
+from found_platform.evaluation import judging, methods, run, scenarios, tables, thresholds
+from found_platform.evaluation.classifiers import boosting, logistic, perceptron
+from found_platform.evaluation.extent import QUICK, Extent
 from found_platform.evaluation.metrics import METRICS, evaluate
 from found_platform.evaluation.population import Population
+from found_platform.metrics import auc
 from found_platform.privacy import keys
 from found_platform.scoring import scorers
 from found_platform.settings import Settings
@@ -33,6 +36,25 @@ def test_metrics_by_hand() -> None:
     assert figures["ks"] == pytest.approx(1 - 2 / 7)  # at rank 5 every positive is found and two of seven negatives
     assert (figures["precision"], figures["recall"], figures["accuracy"]) == (1.0, pytest.approx(1 / 3), 0.8)
     assert figures["lift_at_10pct"] == pytest.approx(1 / 0.3)
+
+
+def test_at_even_odds_the_three_figures_say_three_things() -> None:
+    labels = np.array([1, 1, 0, 0, 1, 0, 0, 0, 0, 0])
+    figures = evaluate(np.arange(10, 0, -1).astype(float), labels, threshold=7.5)
+    # called are three: two of three positives, one of seven negatives
+    assert figures["recall_5050"] == pytest.approx(2 / 3)
+    assert figures["precision_5050"] == pytest.approx((2 / 3) / (2 / 3 + 1 / 7))
+    assert figures["accuracy_5050"] == pytest.approx((2 / 3 + 6 / 7) / 2)
+    nobody = evaluate(np.arange(10, 0, -1).astype(float), labels, threshold=99)
+    assert [nobody[f"{m}_5050"] for m in ("accuracy", "precision", "recall")] == [0.5, 0, 0]
+
+
+def test_lines_are_drawn_without_the_labels_that_are_judged() -> None:
+    assert thresholds.average(np.array([1.0, 2.0, 6.0])) == 3
+    chances = np.array([0.1, 0.2, 0.6])
+    assert thresholds.average_chance(np.log(chances / (1 - chances))) == pytest.approx(np.log(0.3 / 0.7))
+    assert thresholds.fitted(np.array([1, 0, 0, 0])) == pytest.approx(np.log(1 / 3))
+    assert thresholds.between(np.array([4.0, 6.0]), np.array([1.0])) == 3
 
 
 def test_a_perfect_and_a_reversed_ranking() -> None:
@@ -88,12 +110,12 @@ CEILING = ("labelled_ceiling", "most_labels")
 
 @pytest.fixture(scope="module")
 def full(settings: Settings, cutoff: dt.date) -> pa.Table:
-    """The whole benchmark on the two scenarios with the most positives."""
+    """All of the benchmark that is not trained for it, on the two scenarios with the most positives."""
     tasks = sorted(scenarios.load(settings, cutoff)[0], key=lambda s: -s.labels.sum())[:2]
     version = registry.of_cutoff(settings, str(cutoff))
     population = Population.stored(settings, version, cutoff)
     common = {"cutoff": cutoff, "dataset": "simulated", "model_version": version}
-    return scenarios.as_table(list(run.evaluated(population, tasks, common)))
+    return scenarios.as_table(list(run.evaluated(population, tasks, common, Extent(slow=False))))
 
 
 def test_the_result_has_every_method_metric_and_a_mean(full: pa.Table) -> None:
@@ -123,7 +145,7 @@ def test_the_result_has_every_method_metric_and_a_mean(full: pa.Table) -> None:
             assert (row["users"], row["seeds"]) == (sum(r["users"] for r in parts), min(r["seeds"] for r in parts))
     draws = {r["method"]: r["seeds"] for r in rows if r["scenario"] == "mean" and r["task"] == "few_shot"}
     assert {n for method, n in draws.items() if method.startswith("prompt")} == {1}, "prompts are tuned once: see heads.scores"
-    assert {n for method, n in draws.items() if not method.startswith("prompt")} == {run.DRAWS}
+    assert {n for method, n in draws.items() if not method.startswith("prompt")} == {judging.DRAWS}
     document = tables.as_document(full)
     assert set(document) == {"dataset", "cutoff", "model_version", "results"}
     assert set(document["results"][0]) == {"method", "task", "scenario", "metric", "value", "std", "users", "positives", "seeds"}
@@ -134,6 +156,8 @@ def test_the_page_names_every_method_task_and_metric() -> None:
     for method in methods.registry():
         task = {methods.ZeroShot: "zero_shot", methods.Probe: "linear_probe", methods.MostLabels: "most_labels"}[type(method)]
         assert f"| `{method.name}` | `{task}` | {method.about} |" in page
+        source = method.source if isinstance(method, methods.Probe) else None
+        assert source is None or f"| `{method.name}` | {source.faithful} | {source.reduced} | {source.needs} |" in page
     for word in (*METRICS, "auc_paraphrases", "auc_hard", "oracle_share", *tables.TITLES):
         assert f"`{word}`" in page
 
@@ -142,7 +166,7 @@ def test_a_full_run_leaves_the_quick_table_of_every_scenario(settings: Settings,
     rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
     assert {(r["method"], r["task"]) for r in rows} == EVERY_ZERO_SHOT | EVERY_PROBE | {CEILING}
     assert {r["scenario"] for r in rows} == {"mean", *(s.name for s in scenarios.load(settings, cutoff)[0])}
-    assert {r["seeds"] for r in rows if r["task"] == "linear_probe"} == {run.QUICK.splits}
+    assert {r["seeds"] for r in rows if r["task"] == "linear_probe"} == {QUICK.splits}
     assert not any(r["metric"] == "auc_paraphrases" for r in rows)
     hard = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc_hard")}
     assert hard["oracle"] > 0.9 > hard["activity_count"]
@@ -157,13 +181,38 @@ def test_processes_side_by_side_judge_probes_as_one_does(monkeypatch: pytest.Mon
     features = rng.normal(size=(200, 6))
     labels = (features[:, 1] + rng.normal(size=200) > 0.8).astype(int)
     scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(200)], labels, [])
-    task = run.Task(scenario, np.arange(200), np.ones(200, bool))
+    task = judging.Task(scenario, np.arange(200), np.ones(200, bool))
     probes = tuple(methods.Probe(name, "", lambda _: features, classifier) for name, classifier in CLASSIFIERS.items())
-    monkeypatch.setattr(methods, "probes", lambda: probes)
     population: Any = None  # these probes ask it nothing
-    alone = run._probes(population, [task], run.QUICK)
-    monkeypatch.setattr(run, "FITS_APART", 0)
-    assert run._probes(population, [task], run.QUICK) == alone
+    judge = object.__new__(judging.Judge)
+    judge.population, judge.extent, judge.tasks = population, QUICK, [task]
+
+    def scores() -> list[np.ndarray]:
+        return [
+            draw.scores
+            for _, (answered,) in judge._probes({probe.name: probe for probe in probes}, "probes")
+            for draw in answered.answers["s"].draws
+        ]
+
+    alone = scores()
+    monkeypatch.setattr(judging, "FITS_APART", 0)
+    assert len(alone) == len(CLASSIFIERS) * QUICK.splits
+    assert all(np.array_equal(one, other, equal_nan=True) for one, other in zip(alone, scores(), strict=True))
+
+
+def test_a_rival_is_fitted_on_the_few_users_that_heads_are_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    labels = (np.arange(200) % 2 == 0).astype(int)
+    features = labels[:, None] + 0.5 * rng.normal(size=(200, 4))
+    few, none = (methods.Probe(name, "", lambda _: features, perceptron, few_shot=name == "few") for name in ("few", "none"))
+    monkeypatch.setattr(methods, "probes", lambda: (few, none))
+    judge = object.__new__(judging.Judge)
+    population: Any = SimpleNamespace(has_history=np.arange(200) != 7)
+    judge.population, judge.extent = population, Extent()
+    scores = judge._rival_heads(np.array([0, 2, 4, 6, 8]), np.array([1, 3, 5, 9, 11]), 0)
+    assert list(scores) == ["few"]
+    assert auc(scores["few"][12:], labels[12:]) > 0.9
+    assert scores["few"].argmin() == 7, "nobody knows anything of them"
 
 
 CLASSIFIERS = {"logistic": logistic, "boosting": boosting}
@@ -181,8 +230,8 @@ def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> N
 def probe_auc(features: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> float:
     """Mean AUC of the logistic probe over five splits."""
     scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(len(labels))], labels, [])
-    task = run.Task(scenario, np.arange(len(labels)), np.ones(len(labels), bool) if known is None else known)
-    return float(np.mean([figures["auc"] for figures in run.judge_probe(logistic, features, [task], 5)[0]]))
+    task = judging.Task(scenario, np.arange(len(labels)), np.ones(len(labels), bool) if known is None else known)
+    return float(np.mean([draw.metrics(scenario)["auc"] for draw in judging.judge_probe(logistic, features, [task], 5)[0]]))
 
 
 def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings, cutoff: dt.date, tmp_path: Path) -> None:

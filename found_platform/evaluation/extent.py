@@ -1,0 +1,76 @@
+"""How much of a benchmark is run."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from found_platform.errors import BadInput
+from found_platform.evaluation import methods
+from found_platform.evaluation.methods import Method, MostLabels
+from found_platform.evaluation.scenario import Scenario
+
+SEEDS = 5
+FEW_SHOT = "few_shot"
+"""What all heads of few users are called where methods are chosen by name."""
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What is run.
+
+    Attributes:
+        methods: by name; `few_shot` is all heads of few users. None takes all.
+        scenarios: by name; None takes all.
+        few_shot: heads of a few users too; they start from the scores of `auto`.
+        splits: of the users of a probe.
+        paraphrases: the demands in other words too.
+        slow: methods that are trained before they can be asked, too.
+    """
+
+    methods: Collection[str] | None = None
+    scenarios: Collection[str] | None = None
+    few_shot: bool = True
+    splits: int = SEEDS
+    paraphrases: bool = True
+    slow: bool = True
+
+    def includes(self, method: Method) -> bool:
+        """Whether a method of the registry is run: where it is named, or where all are and it is not left out as slow."""
+        if self.methods is not None:
+            return method.name in self.methods
+        return self.slow or not (not isinstance(method, MostLabels) and method.slow)
+
+    @property
+    def has_few_shot(self) -> bool:
+        """Whether the heads of few users are run."""
+        return FEW_SHOT in self.methods if self.methods is not None else self.few_shot
+
+    @property
+    def has_oracle(self) -> bool:
+        """Whether the oracle has rows of its own."""
+        return self.methods is None or ORACLE in self.methods
+
+    def chosen(self, scenarios: list[Scenario]) -> list[Scenario]:
+        """The scenarios that are run."""
+        return [s for s in scenarios if self.scenarios is None or s.name in self.scenarios]
+
+
+FULL = Extent()
+QUICK = Extent(few_shot=False, splits=3, paraphrases=False, slow=False)
+"""What a person who waits gets: a third of the time."""
+
+
+def check_methods(names: Collection[str]) -> None:
+    """Raises BadInput for the name of a method that there is not."""
+    choices = dict.fromkeys([*(method.name for method in methods.registry()), ORACLE, FEW_SHOT])
+    for name in names:
+        if name not in choices:
+            raise BadInput(f"There is no method {name!r} to compare: choose among {', '.join(choices)}.")
+
+
+def check_scenarios(names: Collection[str], scenarios: list[Scenario]) -> None:
+    """Raises BadInput for the name of a scenario that there is not."""
+    choices = [scenario.name for scenario in scenarios]
+    for name in names:
+        if name not in choices:
+            raise BadInput(f"There is no scenario {name!r} with labels at this cutoff: choose among {', '.join(choices)}.")

@@ -1,0 +1,239 @@
+"""Asks the methods: what each makes of every scenario's users, once or over several draws, and where it draws its line.
+
+What belongs here: scores of users who are judged. What does not: the table they become (`run`), metrics of one ranking (`metrics`).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from found_platform.evaluation import heads, methods, thresholds
+from found_platform.evaluation.classifiers import Classifier
+from found_platform.evaluation.extent import FEW_SHOT, ORACLE, Extent
+from found_platform.evaluation.metrics import evaluate
+from found_platform.evaluation.population import Population
+from found_platform.evaluation.scenario import Scenario
+from found_platform.metrics import auc
+
+SHOTS, DRAWS = (5, 50), 3
+"""Users of either kind that few-shot heads are made from, and how often they are drawn."""
+PROBE_SHARE = 0.2
+"""The linear probe is fitted on one fifth of the users and judged on the other four (FOUND, section 5)."""
+ZERO_SHOT, PROBES, MOST_LABELS = "zero_shot", "linear_probe", "most_labels"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A scenario in one population: the rows (N,) of its users, and which of them (N,) bool are in the home at all."""
+
+    scenario: Scenario
+    rows: np.ndarray
+    in_home: np.ndarray
+
+    @classmethod
+    def of(cls, population: Population, scenario: Scenario) -> "Task":
+        rows = population.keys.rows(scenario.user_keys)
+        return cls(scenario, np.maximum(rows, 0), rows >= 0)
+
+    def of_home(self) -> "Task":
+        """The same task of those users alone who are in the home: nothing is known of the others, so they teach nothing."""
+        places, scenario = np.flatnonzero(self.in_home), self.scenario
+        oracle, hard = (None if part is None else part[places] for part in (scenario.oracle, scenario.hard))
+        users = [scenario.user_keys[place] for place in places]
+        alone = replace(scenario, user_keys=users, labels=scenario.labels[places], oracle=oracle, hard=hard)
+        return Task(alone, self.rows[places], self.in_home[places])
+
+    def ranked(self, scores: np.ndarray) -> np.ndarray:
+        """(..., N) the scores (..., U) of its users; whoever is not in the home is last."""
+        return np.where(self.in_home, scores[..., self.rows], scores.min() - 1)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a method made of a scenario's users once: scores (N,), NaN for those whom it was shown, and its line."""
+
+    scores: np.ndarray
+    threshold: float
+    seed: int = 0
+
+    def metrics(self, scenario: Scenario) -> dict[str, float]:
+        """See `metrics.evaluate`."""
+        judged = np.flatnonzero(~np.isnan(self.scores))
+        hard = None if scenario.hard is None else scenario.hard[judged]
+        return evaluate(self.scores[judged], scenario.labels[judged], self.seed, hard, self.threshold)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method made of one scenario: its draws, and the AUCs of other wordings."""
+
+    draws: list[Draw]
+    reworded: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A method of a task, and its answers by the scenario's name; without those that it could not be asked."""
+
+    method: str
+    task: str
+    answers: dict[str, Answer]
+
+
+Unit = str
+"""Name of what is answered at once, and is not answered again in a run that goes on: a task and a method, or all few-shot heads."""
+
+
+class Judge:
+    """Puts every method of an extent to every task of a population."""
+
+    def __init__(self, population: Population, scenarios: list[Scenario], extent: Extent):
+        self.population, self.extent = population, extent
+        self.tasks = [Task.of(population, scenario) for scenario in extent.chosen(scenarios)]
+
+    def answers(self, finished: Iterable[Unit] = ()) -> Iterator[tuple[Unit, list[Answered]]]:
+        """What each unit answers, the quick ones first; those that are `finished` are left out."""
+        finished = set(finished)
+        extent = self.extent
+        for method in self._bar([m for m in methods.zero_shot() if extent.includes(m)], "look-ups"):
+            if (unit := f"{ZERO_SHOT} {method.name}") not in finished:
+                yield unit, [self._zero_shot(method)]
+        if (unit := f"{ZERO_SHOT} {ORACLE}") not in finished:
+            yield unit, [self._oracle()]
+        for method in self._bar([m for m in methods.most_labels() if extent.includes(m)], "ceilings"):
+            if (unit := f"{MOST_LABELS} {method.name}") not in finished:
+                yield unit, [self._most_labels(method)]
+        if extent.has_few_shot and FEW_SHOT not in finished:
+            yield FEW_SHOT, self._few_shot()
+        probes = {f"{PROBES} {p.name}": p for p in methods.probes() if extent.includes(p)}
+        missing = {unit: probe for unit, probe in probes.items() if unit not in finished}
+        quick = {unit: probe for unit, probe in missing.items() if not probe.slow}
+        yield from self._probes(quick, "probes")
+        for unit, probe in self._bar([m for m in missing.items() if m[1].slow], "trained rivals"):
+            yield from self._probes({unit: probe}, probe.name)
+
+    @staticmethod
+    def _bar(items: list, about: str) -> Iterable[Any]:
+        return tqdm(items, desc=f"benchmark: {about}", unit="method", disable=None, leave=False)
+
+    def _zero_shot(self, method: methods.ZeroShot) -> Answered:
+        answers: dict[str, Answer] = {}
+        for task in self.tasks:
+            scores = self._demand_scores(method, task)
+            if scores is not None:
+                ranked = task.ranked(scores)  # (D, N)
+                threshold = method.threshold(ranked[0][self._has_history(task)])
+                reworded = tuple(auc(r, task.scenario.labels) for r in ranked[1:])
+                answers[task.scenario.name] = Answer([Draw(ranked[0], threshold)], reworded)
+        return Answered(method.name, ZERO_SHOT, answers)
+
+    def _demand_scores(self, method: methods.ZeroShot, task: Task) -> np.ndarray | None:
+        """(D, U) of each wording; whoever has no history is last."""
+        scenario = task.scenario
+        demands = [scenario.demand, *(scenario.paraphrases if self.extent.paraphrases else [])]
+        question = methods.Question(demands, scenario.horizon_days, scenario.outcome, scenario.rank)
+        scores = method.scores(self.population, question)
+        return None if scores is None else np.where(self.population.has_history, scores, scores.min() - 1)
+
+    def _has_history(self, task: Task) -> np.ndarray:
+        return task.in_home & self.population.has_history[task.rows]
+
+    def _oracle(self) -> Answered:
+        chances = {t.scenario.name: t.scenario.oracle for t in self.tasks if t.scenario.oracle is not None}
+        answers = {name: Answer([Draw(chance, thresholds.average(chance))]) for name, chance in chances.items()}
+        return Answered(ORACLE, ZERO_SHOT, answers)
+
+    def _most_labels(self, method: methods.MostLabels) -> Answered:
+        answers: dict[str, Answer] = {}
+        for task in self.tasks:
+            of_home = task.of_home()
+            scores = method.scores(self.population, of_home.scenario, of_home.rows)
+            if scores is not None:
+                ranked = np.full(len(task.rows), scores.min() - 1)
+                ranked[task.in_home] = scores
+                answers[task.scenario.name] = Answer([Draw(ranked, thresholds.fitted(of_home.scenario.labels))])
+        return Answered(method.name, MOST_LABELS, answers)
+
+    def _few_shot(self) -> list[Answered]:
+        """Heads made from a few users of either kind, drawn anew each time and judged on all others."""
+        draws: dict[str, dict[str, list[Draw]]] = {}
+        auto = next(method for method in methods.zero_shot() if method.name == "auto")
+        for task in self._bar(self.tasks, "few-shot heads"):
+            demand_scores = self._demand_scores(auto, task)
+            if demand_scores is None:
+                continue
+            for head, draw in self._heads(task, demand_scores[0]):
+                draws.setdefault(head, {}).setdefault(task.scenario.name, []).append(draw)
+        return [Answered(head, FEW_SHOT, {s: Answer(d) for s, d in by_scenario.items()}) for head, by_scenario in draws.items()]
+
+    def _heads(self, task: Task, demand_scores: np.ndarray) -> Iterator[tuple[str, Draw]]:
+        scenario, rows = task.scenario, task.rows
+        groups = [np.flatnonzero(self._has_history(task) & (scenario.labels == label)) for label in (1, 0)]
+        for count in SHOTS:
+            if min(map(len, groups)) < 2 * count:
+                continue
+            for seed in range(DRAWS):
+                rng = np.random.default_rng(seed)
+                drawn = [rng.choice(group, count, replace=False) for group in groups]
+                near, far = (rows[d] for d in drawn)
+                by_head = heads.scores(self.population, scenario.demand, demand_scores, near, far, seed)
+                for head, scores in {**by_head, **self._rival_heads(near, far, seed)}.items():
+                    ranked = task.ranked(scores)
+                    threshold = thresholds.between(ranked[drawn[0]], ranked[drawn[1]])
+                    ranked[np.concatenate(drawn)] = np.nan
+                    yield f"{head}_{count}", Draw(ranked, threshold, seed)
+
+    def _rival_heads(self, near: np.ndarray, far: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """Scores (U,) of the probes that are fitted on a few users too, at rows (P,) and (N,)."""
+        labels = np.repeat([1, 0], [len(near), len(far)])
+        scores_by_head: dict[str, np.ndarray] = {}
+        for probe in methods.probes():
+            if probe.few_shot and self.extent.includes(probe):
+                features = probe.features(self.population)
+                scores = probe.classifier(features[np.concatenate([near, far])], labels, seed)(features)
+                scores_by_head[probe.name] = np.where(self.population.has_history, scores, scores.min() - 1)
+        return scores_by_head
+
+    def _probes(self, probes: dict[Unit, methods.Probe], about: str) -> Iterator[tuple[Unit, list[Answered]]]:
+        """Each probe's draws. Probes are fitted side by side: scikit-learn's own work keeps a thread busy."""
+        from joblib import Parallel, delayed
+
+        features = {unit: probe.features(self.population) for unit, probe in probes.items()}
+        kept = {unit: probe for unit, probe in probes.items() if features[unit] is not None}
+        splits = self.extent.splits
+        apart = len(kept) * len(self.tasks) * splits >= FITS_APART
+        workers = Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)
+        calls = (delayed(judge_probe)(probe.classifier, features[unit], self.tasks, splits) for unit, probe in kept.items())
+        judged: Iterable[Any] = tqdm(
+            workers(calls), desc=f"benchmark: {about}", unit="probe", total=len(kept), disable=None, leave=False
+        )
+        for (unit, probe), by_task in zip(kept.items(), judged, strict=True):
+            names = (task.scenario.name for task in self.tasks)
+            yield unit, [Answered(probe.name, PROBES, {n: Answer(d) for n, d in zip(names, by_task, strict=True)})]
+
+
+FITS_APART = 100
+"""Fits from which on they are shared among processes: each takes .05 s, and a process seconds to start."""
+
+
+def judge_probe(classifier: Classifier, features: Any, tasks: list[Task], splits: int) -> list[list[Draw]]:
+    """The draws, by task and split, of a classifier on features (U, F), fitted on one fifth and judged on the other four."""
+    return [[_probe(classifier, features, task, seed) for seed in range(splits)] for task in tasks]
+
+
+def _probe(classifier: Classifier, features: Any, task: Task, seed: int) -> Draw:
+    from sklearn.model_selection import train_test_split
+
+    labels, in_home = task.scenario.labels, task.in_home
+    fit, test = train_test_split(np.arange(len(labels)), train_size=PROBE_SHARE, stratify=labels, random_state=seed)
+    fit = fit[in_home[fit]]
+    scores = np.full(len(labels), np.nan)
+    scores[test] = 0.0
+    if min(labels[fit].sum(), (1 - labels[fit]).sum()) < 2:
+        return Draw(scores, 0.0, seed)  # nothing to learn from: chance
+    predicted = classifier(features[task.rows[fit]], labels[fit], seed)(features[task.rows[test]])
+    scores[test] = np.where(in_home[test], predicted, predicted.min() - 1)
+    return Draw(scores, thresholds.fitted(labels[fit]), seed)
