@@ -49,10 +49,14 @@ IN_A_FULL_RUN = {"benchmark_results": {QUICK: True}}
 """Configuration of assets in a full run: who waits for one wants to see that it works, and asks for the whole table by itself."""
 
 
+NOT_IN_A_FULL_RUN = ("benchmark_report",)
+"""What `found benchmark run` makes beside the table: pages that nobody waits for."""
+
+
 def run(
     settings: Settings, cutoff: dt.date, *, force: bool = False, prepare: Callable[[], None] = lambda: None
 ) -> Iterator[Step | str]:
-    """Materialises the whole graph for a cutoff. Yields an asset's name when it starts and its Step when it is done.
+    """Materialises the graph for a cutoff. Yields an asset's name when it starts and its Step when it is done.
 
     A partition whose newest materialisation has the fingerprint it would get again is skipped, unless `force`. `prepare` is called
     once, before the first asset that has something to do. Raises BadInput or JobFailed; what was done before stays, and the next
@@ -65,7 +69,7 @@ def run(
             if asset == "raw_events":  # the scan may have found days that were not there before
                 runner.graph = AssetGraph(settings)
             keys = keys_of(runner.graph, asset, cutoff)
-            if not keys:
+            if not keys or asset in NOT_IN_A_FULL_RUN:
                 continue
             yield asset
             stale = _to_do(runner, asset, keys, forced)
