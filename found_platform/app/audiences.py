@@ -9,6 +9,7 @@ from found_platform.app.document import APART
 from found_platform.app.use_case import Effect, use_case
 from found_platform.audiences.question import Question, Size
 from found_platform.errors import BadInput, JobFailed
+from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
     from found_platform.audiences.export import Exported
@@ -26,24 +27,28 @@ class Draft:
     """An audience as a person describes it.
 
     Attributes:
-        exclude: files of users to leave out.
+        exclude: users to leave out: files, or lists of ids.
+        exclude_as_before: the users whom the newest version of the audience leaves out by name stay left out.
         without: saved audiences to leave out.
         holdout: share of the members to keep out of exports.
     """
 
     question: Question
     size: Size = BALANCED
-    exclude: tuple[Path, ...] = ()
+    exclude: tuple[Users, ...] = ()
     without: tuple[str, ...] = ()
     holdout: float = 0.0
+    exclude_as_before: bool = False
 
 
-def _specification(settings: "Settings", draft: Draft, name: str) -> "Specification":
+def specified(settings: "Settings", draft: Draft, name: str) -> "Specification":
     """Checked against the home."""
     from found_platform.audiences import specification
     from found_platform.privacy import keys
 
-    users = set().union(*(keys.read_users(settings, file) for file in draft.exclude))
+    users = set().union(*(keys.read_users(settings, users) for users in draft.exclude))
+    if draft.exclude_as_before:
+        users |= set(specification.newest(settings, name).without_users)
     return specification.draft(
         settings,
         audience=name,
@@ -90,12 +95,13 @@ def preview(context: Context, request: Previewing) -> Previewed:
     if request.plot is not None and not request.overwrite:
         refuse_existing(request.plot)
     if request.draft is not None:
-        described = _specification(settings, request.draft, request.name or specification.UNNAMED)
+        described = specified(settings, request.draft, request.name or specification.UNNAMED)
     elif request.name is not None:
         described = specification.newest(settings, request.name)
     else:
         raise BadInput("Ask with a sentence, or with the name of a tuned prompt.")
     seen = previewing.preview(settings, described)
+    seen = replace(seen, sample=[replace(member, user_id=context.shown(member.user_id)) for member in seen.sample])
     if request.plot is not None:
         try:
             request.plot.write_bytes(pictures.plot(seen.histogram, seen.curve))
@@ -141,10 +147,14 @@ class Refreshed(Listing):
 
 @dataclass(frozen=True)
 class Save:
-    """A draft to keep as the next version of the audience `name`, whose members are found at once."""
+    """A draft to keep as the next version of the audience `name`, whose members are found at once.
+
+    `after` is the version that it was edited from, 0 for a new audience; None keeps it whatever there is.
+    """
 
     name: str
     draft: Draft
+    after: int | None = None
 
 
 @use_case(Effect.CHANGES, "save", "refresh")
@@ -154,11 +164,11 @@ def save(context: Context, request: Save) -> Listing:
     from found_platform.audiences import lookup, specification
 
     settings, name = context.settings, request.name
-    described = _specification(settings, request.draft, name)
+    described = specified(settings, request.draft, name)
     if name == specification.UNNAMED:
         raise BadInput(f"No audience is called {name}: choose another name.")
     lookup.check_understood(settings, described.question)
-    saved = specification.save(settings, described)
+    saved = specification.save(settings, described, request.after)
     try:
         _refresh(context, name)
     except (BadInput, JobFailed) as error:

@@ -89,7 +89,7 @@ def show(context: Context, request: Show) -> UserPage:
         raise BadInput(
             f"Nothing is known of a user {request.user!r} as of {moment:%Y-%m-%d}: check the id, or choose another --as-of."
         )
-    page = _page(settings, request.user, moment, "online store" if request.online else "history", row)
+    page = _page(settings, context.shown(request.user), moment, "online store" if request.online else "history", row)
     audit.record(settings, "user show", question={"as_of": f"{moment:%Y-%m-%d}", "from": page.source}, rows=1)
     return page
 

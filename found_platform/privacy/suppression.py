@@ -112,18 +112,31 @@ def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.d
 
     Raises BadInput when `consent_column` is not a column of true and false.
     """
-    key_array = user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
-    mask = pc.invert(pc.is_in(key_array, current(settings)["user_key"].combine_chunks()))
-    if settings.consent_column is not None:
-        check_consent_column(settings, profile_schema(settings.home))
-        today = max(as_of, dt.datetime.now(dt.UTC).date())
-        table = _pinned(settings, "raw_profile")
-        if len(key_array) <= FEW:
-            consenting = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, key_array)
-        else:
-            consenting = _consenting(*table, settings.consent_column, today)
-        mask = pc.and_(mask, pc.is_in(key_array, consenting))
-    return mask.to_numpy(zero_copy_only=False)
+    return ~among_suppressed(settings, user_keys) & consenting(settings, user_keys, as_of)
+
+
+def among_suppressed(settings: Settings, user_keys: Sequence[str] | pa.Array) -> np.ndarray:
+    """Who of these is suppressed now: bool, (N,)."""
+    return pc.is_in(_array(user_keys), current(settings)["user_key"].combine_chunks()).to_numpy(zero_copy_only=False)
+
+
+def consenting(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date) -> np.ndarray:
+    """Who of these consents, everybody where no consent column is set: bool, (N,). As `allowed` has it."""
+    key_array = _array(user_keys)
+    if settings.consent_column is None:
+        return np.ones(len(key_array), bool)
+    check_consent_column(settings, profile_schema(settings.home))
+    today = max(as_of, dt.datetime.now(dt.UTC).date())
+    table = _pinned(settings, "raw_profile")
+    if len(key_array) <= FEW:
+        consent = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, key_array)
+    else:
+        consent = _consenting(*table, settings.consent_column, today)
+    return pc.is_in(key_array, consent).to_numpy(zero_copy_only=False)
+
+
+def _array(user_keys: Sequence[str] | pa.Array) -> pa.Array:
+    return user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
 
 
 def check_consent_column(settings: Settings, schema: pa.Schema) -> None:

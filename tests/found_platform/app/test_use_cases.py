@@ -22,7 +22,9 @@ from found_platform.app import (
     benchmarks,
     graph,
     lookups,
+    members,
     models,
+    offers,
     prompts,
     rewriting,
     sources,
@@ -87,6 +89,9 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "audiences.save": lambda c, seeds, user, out: audiences.save(
         c, audiences.Save("gold", audiences.Draft(GOLD, Size(top=20), (seeds,), holdout=0.5))
     ),
+    "members.why": lambda c, seeds, user, out: members.why(c, members.Why(user, name="gold")),
+    "members.page": lambda c, seeds, user, out: members.page(c, members.Page("gold")),
+    "members.moves": lambda c, seeds, user, out: members.moves(c, members.MovesOf("gold")),
     "audiences.refresh": lambda c, seeds, user, out: audiences.refresh(c, "gold"),
     "audiences.lift": lambda c, seeds, user, out: _lift_of_a_past_refresh(c),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
@@ -146,6 +151,8 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "audiences.list_saved": lambda: audiences.list_saved(context),
         "audiences.show": lambda: _refused(lambda: audiences.show(context, "nobody-saved-this")),
         "graph.status": lambda: graph.status(context),
+        "offers.published": lambda: offers.published(context),
+        "offers.demands": lambda: offers.demands(context),
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),
         "rewriting.rewrite": lambda: rewriting.rewrite(context, rewriting.Rewrite("people who will soon buy gold")),
