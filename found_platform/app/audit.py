@@ -32,13 +32,17 @@ class Audit:
 
 @dataclass(frozen=True)
 class Part:
-    """`limit` rows from place `start` on, of those of an actor (a part of the name) and an audience, where they are said."""
+    """`limit` rows from place `start` on, of those of an actor (a part of the name), an audience and an action where they are said.
+
+    `oldest` takes so many of the oldest rows alone, so that pages fit together whatever is added meanwhile.
+    """
 
     start: int = 0
     limit: int | None = None
     who: str | None = None
     audience: str | None = None
     action: str | None = None
+    oldest: int | None = None
 
 
 ALL = Part()
@@ -50,5 +54,5 @@ def entries(context: Context, request: Part = ALL) -> Audit:
     from found_platform.privacy import audit
 
     chosen = {"who": request.who, "audience": request.audience, "action": request.action}
-    count, rows = audit.part(context.settings, start=request.start, limit=request.limit, **chosen)
+    count, rows = audit.part(context.settings, start=request.start, limit=request.limit, oldest=request.oldest, **chosen)
     return Audit(count, [Entry(**row) for row in rows])

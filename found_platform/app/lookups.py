@@ -33,6 +33,7 @@ __all__ = [
     "export",
     "find",
     "load_outcome",
+    "parse_outcome",
 ]
 
 OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
@@ -41,6 +42,11 @@ OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 def load_outcome(path: Path) -> Outcome:
     """The outcome in a file. Raises BadInput where it cannot be used."""
     return outcomes.load(path)
+
+
+def parse_outcome(content: Any) -> Outcome:
+    """The outcome that plain data says. Raises BadInput where it cannot be used."""
+    return outcomes.parse(content)
 
 
 @dataclass(frozen=True)

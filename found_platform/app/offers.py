@@ -1,5 +1,6 @@
 """What a home offers to whoever builds an audience: columns of filters with values, and demands that its data can answer."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,16 @@ def published(context: Context) -> Published:
         prompts=tuple(prompts.names(settings)),
         columns=tuple(sorted(columns, key=lambda column: column.group != "profile")),
     )
+
+
+@use_case(Effect.READS)
+def warm(context: Context) -> None:
+    """Loads what a look-up needs, so that the first one of a process does not wait for it."""
+    from found_platform.audiences import lookup
+
+    for demand in _candidates(context.settings)[:1]:
+        with contextlib.suppress(BadInput):
+            lookup.score(context.settings, Question(demand))
 
 
 def _column(table: object, name: str, group: str) -> Column:
@@ -146,3 +157,15 @@ def _candidates(settings: "Settings") -> list[str]:
     names = list(dict.fromkeys(ground.items[i].lower() for i in [*categories[:6], *texts[:6]]))
     about = [f"people who will buy {name}" for name in names]
     return [*about[:3], "customers who will buy again", "customers likely to leave", *about[3:]]
+
+
+@use_case(Effect.READS)
+def serving(context: Context) -> dict[str, str | None]:
+    """As of when and by which versions look-ups are answered now; None where nothing is published."""
+    from found_platform import index
+
+    try:
+        live = index.live(context.settings)
+    except BadInput:
+        return {"as_of": None, "model_version": None, "index_version": None}
+    return {"as_of": live.as_of, "model_version": live.model_version, "index_version": live.name.removesuffix(".db")}

@@ -12,6 +12,7 @@ from found_platform.cli import (
     model,
     rewriter,
     saved,
+    serve,
     service,
     source,
     suppression,
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "rewrite": rewriter.rewrite,
     "publish": service.publish,
     "promote": service.promote,
+    "serve": serve.serve,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
@@ -56,6 +58,10 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
             "forget": saved.forget,
             "audit": saved.audit,
         },
+    ),
+    "token": (
+        "Who may use the console and the API.",
+        {"create": serve.create_token, "list": serve.list_tokens, "revoke": serve.revoke_token},
     ),
     "benchmark": ("Compare methods on labelled scenarios.", {"run": benchmark.run}),
     "rewriter": ("Teach a language model to rewrite demands.", {"train": rewriter.train}),

@@ -50,17 +50,17 @@ class Change:
     unknown: int
 
 
-def add(settings: Settings, path: Path, reason: str = "") -> Change:
-    """Suppresses the users of a file (as `keys.read_users`; its column `reason`, where it has one, outranks `reason`).
+def add(settings: Settings, users: keys.Users, reason: str = "") -> Change:
+    """Suppresses users, of a file or by ids (as `keys.read_users`; its column `reason`, where it has one, outranks `reason`).
 
     Raises BadInput that names the file and the row, and changes nothing then.
     """
-    return _change(settings, {key: why or reason for key, why in keys.read_user_rows(settings, path, "reason")}, active=True)
+    return _change(settings, {key: why or reason for key, why in keys.read_user_rows(settings, users, "reason")}, active=True)
 
 
-def lift(settings: Settings, path: Path, reason: str = "") -> Change:
-    """Lifts the suppression of the users of a file; what was stays in the history. Raises as `add`."""
-    return _change(settings, dict.fromkeys(keys.read_users(settings, path), reason), active=False)
+def lift(settings: Settings, users: keys.Users, reason: str = "") -> Change:
+    """Lifts the suppression of users; what was stays in the history. Raises as `add`."""
+    return _change(settings, dict.fromkeys(keys.read_users(settings, users), reason), active=False)
 
 
 def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
