@@ -243,12 +243,41 @@ class AudiencePage:
         return {**_described(self.specification), "refreshes": [asdict(refresh) for refresh in self.refreshes]}
 
 
+@dataclass(frozen=True)
+class AudienceVersion:
+    """One version of what an audience is, and by key what it changed: what was before and what is since."""
+
+    version: int
+    created_by: str
+    created_at: str
+    specification: dict[str, Any]
+    changes: dict[str, tuple[Any, Any]]
+
+
 @use_case(Effect.READS)
 def show(context: Context, name: str) -> AudiencePage:
     """One saved audience. Raises BadInput where there is none of that name."""
     from found_platform.audiences import membership, specification
 
     return AudiencePage(specification.newest(context.settings, name), membership.history(context.settings, name))
+
+
+@use_case(Effect.READS)
+def versions(context: Context, name: str) -> list[AudienceVersion]:
+    """Every version of an audience, newest first. Raises NotFound where there is none of that name."""
+    from found_platform.audiences import specification
+
+    saved = specification.versions(context.settings, name)
+    summaries = [each.summary() for each in saved]
+    return [
+        AudienceVersion(each.version, each.created_by, str(each.created_at), summary, _changed(summary, before))
+        for each, summary, before in zip(saved, summaries, [*summaries[1:], {}], strict=True)
+    ]
+
+
+def _changed(summary: dict[str, Any], before: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = [key for key in {**before, **summary} if summary.get(key) != before.get(key)]
+    return {key: (before.get(key), summary.get(key)) for key in keys}
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,12 @@ def newest(settings: Settings, audience: str) -> Specification:
     return _read(max(rows, key=lambda r: r["version"]))
 
 
+def versions(settings: Settings, audience: str) -> list[Specification]:
+    """Every version of an audience, newest first. Raises as `newest`."""
+    newest(settings, audience)
+    return [_read(row) for row in sorted(_rows(settings, audience), key=lambda r: -r["version"])]
+
+
 def version(settings: Settings, audience: str, number: int) -> Specification:
     """A version that was saved."""
     return next(_read(r) for r in _rows(settings, audience) if r["version"] == number)
