@@ -123,16 +123,14 @@ def sign_in(context: Context, request: SignIn) -> tuple[str, Grant] | None:
     from found_platform.privacy import access, actor, audit
 
     settings = context.settings
-    if request.link is not None:
-        grant = access.of_link(settings, request.link)
-    else:
-        grant = access.of_token(settings, request.token or "")
-    way = "by a link" if request.link is not None else "by a token"
+    by_link = request.link is not None
+    grant = access.of_link(settings, request.link or "") if by_link else access.of_token(settings, request.token or "")
+    way = "link" if by_link else "token"
     if grant is None:
-        audit.record(settings, "sign in", reason=f"refused: no such {way.removeprefix('by a ')}, or it is over")
+        audit.record(settings, "sign in", reason=f"refused: there is no such {way}, or it is over")
         return None
     with actor.acting(actor.Actor(grant.name, context.actor.way_in)):
-        audit.record(settings, "sign in", question={"role": grant.role}, reason=way)
+        audit.record(settings, "sign in", question={"role": grant.role}, reason=f"by a {way}")
     return access.open_session(settings, grant), grant
 
 

@@ -74,7 +74,7 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
     published = index.live(settings)
     population = _population(settings, published)
     _filter(population, question)
-    ranking, demand, rewritten = _rank(population, question)
+    ranking, demand, rewritten = _ranked(population, published, question)
     where = _filter(population, question, demand.outcome)
     return _score(population, published, question, where, exclude, ranking, demand, rewritten)
 
@@ -98,7 +98,7 @@ def find(
     published = index.live(settings)
     population = _population(settings, published)
     _filter(population, question)
-    ranking, demand, rewritten = _rank(population, question)
+    ranking, demand, rewritten = _ranked(population, published, question)
     where = _filter(population, question, demand.outcome)
     note: str | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
@@ -196,6 +196,18 @@ def _population(settings: Settings, published: Publication) -> Population:
 def _searcher(settings: Settings) -> index.Searcher:
     """The index, kept open between the look-ups of a process."""
     return index.Searcher(settings)
+
+
+def _ranked(population: Population, published: Publication, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:
+    """As `_rank`; the last few are kept, so that a changed filter or size does not wait for the past to be learned anew."""
+    if question.prompt is not None:  # which may be tuned anew under its name
+        return _rank(population, question)
+    return _kept_rank(population.settings, published, replace(question, where=None))
+
+
+@single_flight(4)
+def _kept_rank(settings: Settings, published: Publication, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:
+    return _rank(_population(settings, published), question)
 
 
 def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:

@@ -46,11 +46,11 @@ class Refused(Exception):
         self.problem, self.actor = problem, actor
 
 
-class Rejected(Exception):
+class Rejected(HTTPException):
     """A request that cannot be served as it was sent: its headers, its size."""
 
     def __init__(self, problem: Problem):
-        super().__init__(problem.detail)
+        super().__init__(problem.status, problem.detail)
         self.problem = problem
 
 

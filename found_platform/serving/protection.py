@@ -1,7 +1,8 @@
 """What every request passes before anything reads it, and the headers that every answer carries.
 
 A page of another site can make a browser send requests here: by a name that leads to this address (DNS rebinding), or by a form
-with the cookie of a person who is signed in. Both are told by the request's own headers. What does not belong here: who may (`doors`).
+with the cookie of a person who is signed in. Both are told by the request's own headers. What does not belong here: who may, which
+is in `doors`.
 """
 
 import asyncio

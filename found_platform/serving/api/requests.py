@@ -38,8 +38,8 @@ class QuestionBody(Body):
 class SizeBody(Body):
     """How many users, said in one way."""
 
-    top: int | None = Field(None, ge=1, le=1_000_000_000)
-    level: Text | None = Field(None, examples=["balanced"])
+    top: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    level: Text | None = Field(default=None, examples=["balanced"])
     min_score: float | None = None
 
     def size(self) -> Size:

@@ -22,7 +22,9 @@ Editor = Annotated[Visitor, Depends(needs(Scope.EDIT))]
 
 
 @router.get("/")
-async def show(request: Request, visitor: Finder, sentence: str = "", where: str = "", audience: str = "", demands: str = "") -> Response:
+async def show(
+    request: Request, visitor: Finder, sentence: str = "", where: str = "", audience: str = "", demands: str = ""
+) -> Response:
     """The form, empty, of a sentence, or of a saved audience that is edited."""
     form = BuildForm(sentence=sentence.strip(), where=where.strip())
     if audience:

@@ -1,4 +1,4 @@
-"""What charts draw: places in a box of user units, computed from figures. The shapes and their words are macros of the templates."""
+"""What charts draw: places in a box of user units, computed from figures. Shapes and words are macros of the templates."""
 
 import math
 from collections.abc import Sequence
@@ -103,7 +103,7 @@ def reliability(bins: Sequence[Any], is_chance: bool) -> dict[str, Any]:
     inner, floor, span = WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     write = (lambda v: f"{v:.0%}" if top >= 0.04 else f"{v:.1%}") if is_chance else _short
     dots = [(LEFT + inner * b.predicted / top, floor - span * b.observed / top) for b in bins]
-    places = [v for v in _nice(most)]
+    places = _nice(most)
     return {
         "dots": dots,
         "ticks": [Tick(LEFT + inner * v / top, write(v)) for v in places],

@@ -1,6 +1,7 @@
 """Pages and parts of pages: templates, how values are written, and problems as pages."""
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,6 +49,22 @@ def user(value: str) -> Markup:
     return Markup('<span class="user pseudonym" title="{0}">{1}…</span>').format(value, value[:10])
 
 
+def sentence(text: str) -> str:
+    """A text that begins with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def asked(question: str | None) -> str:
+    """What the audit has of a question, which is JSON, in words."""
+    parts = []
+    for key, value in (json.loads(question) if question else {}).items():
+        if key in ("sentence", "request"):
+            parts.insert(0, f"“{value}”" if key == "sentence" else str(value))
+        elif value not in (0, 0.0, False, "auto", [], {}):
+            parts.append(f"{key.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    return " · ".join(parts)
+
+
 def _environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -58,6 +75,7 @@ def _environment() -> Environment:
     )
     markdown = MarkdownIt("js-default", {"html": False}).enable("table")
     env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
+    env.filters.update(sentence=sentence, asked=asked)
     env.filters["markdown"] = lambda text: Markup(markdown.render(text))  # raw HTML in it is escaped
     env.globals.update(charts=charts, Scope=Scope)
     return env

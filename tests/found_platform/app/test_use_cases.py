@@ -17,6 +17,7 @@ from campaign_times import dated, midnight
 import found_platform.app
 from found_platform import registry
 from found_platform.app import (
+    access,
     audiences,
     audit,
     benchmarks,
@@ -24,6 +25,7 @@ from found_platform.app import (
     lookups,
     members,
     models,
+    monitoring,
     offers,
     prompts,
     rewriting,
@@ -83,6 +85,14 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "users.list_suppressed": lambda c, seeds, user, out: users.list_suppressed(c),
     "users.lift_suppression": lambda c, seeds, user, out: users.lift_suppression(c, users.Suppress(seeds)),
     "prompts.tune": lambda c, seeds, user, out: prompts.tune(c, prompts.Tune("gold", "people who will buy gold", seeds)),
+    "access.create_token": lambda c, seeds, user, out: _kept_secret(
+        access.create_token(c, access.NewToken("ann", "viewer")).secret
+    ),
+    "access.new_link": lambda c, seeds, user, out: access.new_link(c),
+    "access.sign_in": lambda c, seeds, user, out: access.sign_in(c, access.SignIn(token=SECRETS[-1])),
+    "access.sign_out": lambda c, seeds, user, out: access.sign_out(c, "nobody's session"),
+    "access.revoke_token": lambda c, seeds, user, out: access.revoke_token(c, "ann"),
+    "access.refuse": lambda c, seeds, user, out: access.refuse(c, access.Refusal("GET", "/api/v1/tokens", "no scope")),
     "audiences.preview": lambda c, seeds, user, out: audiences.preview(
         c, audiences.Previewing(audiences.Draft(GOLD, Size(top=9)), plot=out / "scores.png")
     ),
@@ -109,6 +119,13 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     ),
 }
 """A call of each use case that declares rows."""
+
+
+SECRETS: list[str] = []
+
+
+def _kept_secret(secret: str) -> None:
+    SECRETS.append(secret)
 
 
 def _lift_of_a_past_refresh(context: Context) -> None:
@@ -151,6 +168,15 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "audiences.list_saved": lambda: audiences.list_saved(context),
         "audiences.show": lambda: _refused(lambda: audiences.show(context, "nobody-saved-this")),
         "graph.status": lambda: graph.status(context),
+        "access.list_tokens": lambda: access.list_tokens(context),
+        "access.has_tokens": lambda: access.has_tokens(context),
+        "access.grant_of_token": lambda: access.grant_of_token(context, "fnd_0_0"),
+        "access.grant_of_session": lambda: access.grant_of_session(context, "0"),
+        "audiences.versions": lambda: _refused(lambda: audiences.versions(context, "nobody-saved-this")),
+        "monitoring.drift": lambda: monitoring.drift(context),
+        "monitoring.drift_page": lambda: _refused(lambda: monitoring.drift_page(context, dt.date(1999, 1, 1))),
+        "offers.serving": lambda: offers.serving(context),
+        "offers.warm": lambda: offers.warm(context),
         "offers.published": lambda: offers.published(context),
         "offers.demands": lambda: offers.demands(context),
         "models.list_versions": lambda: models.list_versions(context),
