@@ -20,17 +20,26 @@ def serve(
     ] = False,
     name: Annotated[list[str] | None, typer.Option(help="A name that browsers may know it by; may be repeated.")] = None,
     rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one token or session.")] = 1200,
+    everything: Annotated[bool, typer.Option("--all", help="Dagster's and MLflow's pages too, on 127.0.0.1.")] = False,
+    dagster_port: Annotated[int, typer.Option(min=1, max=65535, help="Of Dagster's pages, with --all.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Of MLflow's pages, with --all.")] = 5000,
 ) -> None:
     """Serve the console and the API of a home until it is stopped."""
+    from found_platform.serving import server, together
     from found_platform.serving.options import Options
-    from found_platform.serving.server import Started, run
 
-    def started(server: Started) -> None:
-        print(f"The console is at {server.address}, the API at {server.address}/api/v1 (its pages of reference: /api/v1/docs).")
-        print(f"Sign in once, within the hour: {server.link}")
-        print("Stop it with Ctrl-C.", flush=True)
+    def started(where: server.Started, others: tuple[together.Neighbour, ...] = ()) -> None:
+        print(f"The console is at {where.address}, the API at {where.address}/api/v1 (what it takes: /api/v1/docs).")
+        for other in others:
+            print(f"{other.name} is at {other.address}")
+        print(f"Sign in once, within the hour: {where.link}")
+        print("Ctrl-C stops it." if not others else "Ctrl-C stops all of them.", flush=True)
 
-    run(Options(home, host, port, allow_remote, tuple(name or ()), rate), started)
+    options = Options(home, host, port, allow_remote, tuple(name or ()), rate)
+    if everything:
+        together.run(options, dagster_port, mlflow_port, started)
+    else:
+        server.run(options, started)
 
 
 def create_token(

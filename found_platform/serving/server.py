@@ -28,10 +28,9 @@ class Started:
 
 def run(options: Options, started: Callable[[Started], None]) -> None:
     """Serves until it is stopped. Raises BadInput for a home where nothing has run, an address that others reach, a taken port."""
-    context = Context(options.home, Actor(account(), "cli"))
-    options.check(access.has_tokens(context))
+    check(options)
     sock = _bound(options)
-    link = access.new_link(context)
+    link = access.new_link(_context(options))
     config = uvicorn.Config(
         create_app(options),
         log_level="warning",
@@ -44,6 +43,15 @@ def run(options: Options, started: Callable[[Started], None]) -> None:
     )
     started(Started(options.address, f"{options.address}/sign-in?link={link}"))
     uvicorn.Server(config).run(sockets=[sock])
+
+
+def check(options: Options) -> None:
+    """Raises BadInput for a home where nothing has run, and for an address that others reach without being let in."""
+    options.check(access.has_tokens(_context(options)))
+
+
+def _context(options: Options) -> Context:
+    return Context(options.home, Actor(account(), "cli"))
 
 
 def _bound(options: Options) -> socket.socket:
