@@ -67,7 +67,9 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
         for other in others:
             processes.append(_start(other, home))
         ended: list[str] = []
-        threading.Thread(target=_watch, args=(others, processes, ended), daemon=True).start()
+        stopping = threading.Event()
+        stack.callback(stopping.set)
+        threading.Thread(target=_watch, args=(others, processes, ended, stopping), daemon=True).start()
         server.run(options, lambda where: started(where, others))
         if ended:
             name = ended[0]
@@ -123,12 +125,12 @@ def _log(home: Path, other: Neighbour) -> Path:
     return home / "tmp" / f"{other.name.lower()}.log"
 
 
-def _watch(others: tuple[Neighbour, ...], processes: list["subprocess.Popen[bytes]"], ended: list[str]) -> None:
-    """Stops everything once one of the others ends."""
-    while True:
-        for other, process in zip(others, processes, strict=True):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1)
-                ended.append(other.name)
-                os.kill(os.getpid(), signal.SIGINT)
-                return
+def _watch(
+    others: tuple[Neighbour, ...], processes: list["subprocess.Popen[bytes]"], ended: list[str], stopping: threading.Event
+) -> None:
+    """Stops everything once one of the others ends by itself."""
+    while not stopping.wait(1):
+        ended += [other.name for other, process in zip(others, processes, strict=True) if process.poll() is not None]
+        if ended and not stopping.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            return
