@@ -77,7 +77,7 @@ class Condition:
     """One row of the filter builder."""
 
     column: str = ""
-    operator: str = "="
+    operator: str = ""
     value: str = ""
 
 
