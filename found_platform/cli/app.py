@@ -9,6 +9,7 @@ from found_platform.cli import (
     backfill,
     benchmark,
     demo,
+    destinations,
     model,
     rewriter,
     saved,
@@ -54,10 +55,15 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
             "list": saved.list_saved,
             "show": saved.show,
             "export": saved.export,
+            "deliver": saved.deliver,
             "lift": saved.lift,
             "forget": saved.forget,
             "audit": saved.audit,
         },
+    ),
+    "destination": (
+        "Where members may be sent.",
+        {"add": destinations.add, "list": destinations.list_destinations, "remove": destinations.remove},
     ),
     "token": (
         "Who may use the console and the API.",

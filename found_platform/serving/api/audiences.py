@@ -12,12 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from found_platform.app import audiences, members
+from found_platform.app import audiences, deliveries, members
 from found_platform.app.access import Scope
 from found_platform.app.document import as_document
 from found_platform.serving import files
 from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
-from found_platform.serving.api.requests import DraftBody, ExportBody
+from found_platform.serving.api.requests import DeliverBody, DraftBody, ExportBody
 from found_platform.serving.doors import Visitor, needs
 from found_platform.serving.problems import Problem, Rejected
 
@@ -130,6 +130,18 @@ async def lift(request: Request, visitor: Reader, name: str, days: Annotated[int
 )
 async def export(visitor: Exporter, name: str, body: ExportBody) -> Response:
     return await run_in_threadpool(files.export, visitor.context, name, body.format, body.holdout)
+
+
+@router.post("/{name}/deliveries", summary="Send the members to a destination", responses=ACCEPTED)
+async def deliver(request: Request, visitor: Exporter, name: str, body: DeliverBody) -> Response:
+    """What was delivered there already is not sent again: it is answered with `repeated`."""
+    order = deliveries.Deliver(name, body.to, body.changes)
+    return await answer(request, visitor, "deliver", deliveries.deliver, order, changes=True)
+
+
+@router.get("/{name}/deliveries", summary="What was delivered where, newest first", responses=ACCEPTED)
+async def delivered(request: Request, visitor: Reader, name: str) -> Response:
+    return await answer(request, visitor, "deliveries", deliveries.history, name)
 
 
 def _first(listing: audiences.Listing) -> Any:

@@ -8,11 +8,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from found_platform.app import audit, graph, models, monitoring, users
+from found_platform.app import audit, deliveries, graph, models, monitoring, users
 from found_platform.app.access import Scope
 from found_platform.app.document import as_document
 from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
-from found_platform.serving.api.requests import BackfillBody, PromoteBody, PublishBody, RollbackBody, SuppressBody
+from found_platform.serving.api.requests import BackfillBody, DestinationBody, PromoteBody, PublishBody, RollbackBody, SuppressBody
 from found_platform.serving.doors import Visitor, needs
 
 router = APIRouter(tags=["models and data"])
@@ -84,6 +84,23 @@ async def suppress(request: Request, visitor: Operator, body: SuppressBody) -> R
 async def lift_suppression(request: Request, visitor: Operator, body: SuppressBody) -> Response:
     lifting = users.Suppress(tuple(body.users), body.reason)
     return await answer(request, visitor, "suppress lift", users.lift_suppression, lifting, changes=True)
+
+
+@router.get("/destinations", summary="Where members may be sent", responses=ACCEPTED)
+async def destinations(request: Request, visitor: Reader) -> Response:
+    return await answer(request, visitor, "destinations", deliveries.list_destinations)
+
+
+@router.put("/destinations/{name}", summary="Name a webhook; the answer has its secret, and nothing later has", responses=ACCEPTED)
+async def add_destination(request: Request, visitor: Admin, name: str, body: DestinationBody) -> Response:
+    destination = deliveries.NewDestination(name, body.address)
+    return await answer(request, visitor, "destination add", deliveries.add_destination, destination, changes=True)
+
+
+@router.delete("/destinations/{name}", summary="Forget a destination", responses=ACCEPTED)
+async def remove_destination(request: Request, visitor: Admin, name: str) -> Response:
+    removing = deliveries.remove_destination
+    return await answer(request, visitor, "destination remove", removing, name, changes=True, write=lambda _: {"removed": name})
 
 
 @router.get("/audit", summary="Who asked what, newest first, a page at a time", responses=ACCEPTED)

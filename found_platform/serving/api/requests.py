@@ -110,6 +110,19 @@ class ExportBody(Body):
     holdout: bool = Field(False, description="With the users of the holdout, marked.")
 
 
+class DeliverBody(Body):
+    """Where to, by the name that an admin gave it."""
+
+    to: Text
+    changes: bool = Field(False, description="Who joined and who left since the last delivery there.")
+
+
+class DestinationBody(Body):
+    """A webhook."""
+
+    address: Text
+
+
 class UserBody(Body):
     """A user, by the id of the source."""
 

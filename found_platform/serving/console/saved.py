@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from found_platform.app import audiences, audit, members
+from found_platform.app import audiences, audit, deliveries, members
 from found_platform.app.access import Scope
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.serving import files
 from found_platform.serving.console import forms, work
 from found_platform.serving.console.rendering import is_part, page, part
@@ -46,6 +46,8 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
     if shown.refreshes:
         users = await work.ask(request, visitor, members.page, members.Page(name, None, start, SHOWN))
         moves = await work.ask(request, visitor, members.moves, members.MovesOf(name, limit=SHOWN))
+    sent = await work.ask(request, visitor, deliveries.history, name)
+    places = await work.ask(request, visitor, deliveries.list_destinations)
     exports = await work.ask(request, visitor, audit.entries, audit.Part(limit=20, audience=name, action="export"))
     values = {
         "shown": shown,
@@ -53,6 +55,8 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
         "users": users,
         "moves": moves,
         "exports": exports,
+        "sent": sent,
+        "places": places,
         "standing": None,
         "user": "",
     }
@@ -100,6 +104,16 @@ async def export(request: Request, visitor: Exporter, name: str) -> Response:
     if format not in files.MEDIA_TYPES:
         raise BadInput(f"The format is {format!r}: choose csv or parquet.")
     return await work.ask(request, visitor, files.export, name, format, sent.get("holdout") == "yes")
+
+
+@router.post("/{name}/deliver")
+async def deliver(request: Request, visitor: Exporter, name: str) -> Response:
+    sent = await forms.read(request)
+    order = deliveries.Deliver(name, sent.get("to"), sent.get("changes") == "yes")
+    try:
+        return await work.change(request, visitor, "deliver", deliveries.deliver, order, then=f"/audiences/{name}")
+    except (BadInput, JobFailed) as refusal:
+        return await _page(request, visitor, name, status=422, error=str(refusal))
 
 
 @router.post("/{name}/forget")

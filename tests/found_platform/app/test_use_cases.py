@@ -21,6 +21,7 @@ from found_platform.app import (
     audiences,
     audit,
     benchmarks,
+    deliveries,
     graph,
     lookups,
     members,
@@ -38,7 +39,7 @@ from found_platform.app.lookups import Question, Size
 from found_platform.app.progress import AssetDone, DaysDone, Event, Opened, Working
 from found_platform.app.use_case import USE_CASES, Effect
 from found_platform.audiences import membership
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 
 for module in pkgutil.iter_modules(found_platform.app.__path__):
@@ -104,6 +105,11 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "members.moves": lambda c, seeds, user, out: members.moves(c, members.MovesOf("gold")),
     "audiences.refresh": lambda c, seeds, user, out: audiences.refresh(c, "gold"),
     "audiences.lift": lambda c, seeds, user, out: _lift_of_a_past_refresh(c),
+    "deliveries.add_destination": lambda c, seeds, user, out: deliveries.add_destination(
+        c, deliveries.NewDestination("crm", "http://127.0.0.1:9/hook")
+    ),
+    "deliveries.deliver": lambda c, seeds, user, out: _failed(lambda: deliveries.deliver(c, deliveries.Deliver("gold", "crm"))),
+    "deliveries.remove_destination": lambda c, seeds, user, out: deliveries.remove_destination(c, "crm"),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
@@ -133,6 +139,12 @@ def _lift_of_a_past_refresh(context: Context) -> None:
     assert refresh is not None
     dated(context.settings, refresh, midnight(refresh.as_of, -20))
     audiences.lift(context, audiences.Measure("gold", days=1, texts=("gold ring",)))
+
+
+def _failed(call: Callable[[], Any]) -> None:
+    """It is begun, and nobody takes it."""
+    with pytest.raises(JobFailed):
+        call()
 
 
 def _refused(call: Callable[[], Any]) -> None:
@@ -175,6 +187,8 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "audiences.versions": lambda: _refused(lambda: audiences.versions(context, "nobody-saved-this")),
         "monitoring.drift": lambda: monitoring.drift(context),
         "monitoring.drift_page": lambda: _refused(lambda: monitoring.drift_page(context, dt.date(1999, 1, 1))),
+        "deliveries.list_destinations": lambda: deliveries.list_destinations(context),
+        "deliveries.history": lambda: deliveries.history(context, "nobody-saved-this"),
         "offers.serving": lambda: offers.serving(context),
         "offers.warm": lambda: offers.warm(context),
         "offers.published": lambda: offers.published(context),
