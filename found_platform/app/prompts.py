@@ -48,7 +48,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
         raise BadInput("Give --demand and --seeds together; a prompt that is saved is tuned anew without either.")
     if demand is None and negatives is not None:
         raise BadInput("--negatives come with --demand and --seeds.")
-    files = {users: [key for key, _ in keys.read_user_rows(settings, users)] for users in (seeds, negatives) if users}
+    files = {users: [key for key, _ in keys.read_user_rows(settings, users)] for users in (seeds, negatives) if users is not None}
     if demand is not None and seeds is not None:
         made_from = demand, set(files[seeds]), set(files.get(negatives, ())) if negatives else None
     else:

@@ -28,9 +28,9 @@ async def show(
     """The form, empty, of a sentence, or of a saved audience that is edited."""
     form = BuildForm(sentence=sentence.strip(), where=where.strip())
     if audience:
-        form = _of_audience(await work.ask(request, visitor, audiences.show, audience))
-    published = await work.ask(request, visitor, offers.published)
-    saved = await work.ask(request, visitor, audiences.list_saved)
+        form = _of_audience(await work.read(visitor, audiences.show, audience))
+    published = await work.read(visitor, offers.published)
+    saved = await work.read(visitor, audiences.list_saved)
     shown: dict[str, Any] = {}
     if not form.is_empty:
         shown = await _seen(request, visitor, form, published)
@@ -46,14 +46,14 @@ NOTHING: dict[str, Any] = {"previewed": None, "error": None, "standing": None, "
 async def preview(request: Request, visitor: Finder) -> Response:
     """What the form describes: the part with the answer for a script, the whole page without one."""
     form = forms.of_build(await forms.read(request))
-    published = await work.ask(request, visitor, offers.published)
+    published = await work.read(visitor, offers.published)
     if form.is_empty and is_part(request):
         return part("_start.html", visitor=visitor)
     shown = {} if form.is_empty else await _seen(request, visitor, form, published)
     shown = {**NOTHING, **shown, "form": form, "published": published, "forms": forms}
     if is_part(request):
         return part("_preview.html", visitor=visitor, **shown)
-    saved = await work.ask(request, visitor, audiences.list_saved)
+    saved = await work.read(visitor, audiences.list_saved)
     return page(request, "build.html", visitor, saved=saved, **shown)
 
 
@@ -61,7 +61,7 @@ async def preview(request: Request, visitor: Finder) -> Response:
 async def conditions(request: Request, visitor: Finder) -> Response:
     """The rows of the filter builder, each with the input that its column takes, and an empty one."""
     form = forms.of_build(await forms.read(request))
-    return part("_conditions.html", form=form, published=await work.ask(request, visitor, offers.published), forms=forms)
+    return part("_conditions.html", form=form, published=await work.read(visitor, offers.published), forms=forms)
 
 
 @router.post("/build/why")
@@ -69,7 +69,7 @@ async def why(request: Request, visitor: Finder) -> Response:
     """Why a user is in what the form describes, or not."""
     sent = await forms.read(request)
     form, user = forms.of_build(sent), sent.get("user")
-    published = await work.ask(request, visitor, offers.published)
+    published = await work.read(visitor, offers.published)
     standing, error = None, None
     try:
         if not user:
@@ -80,7 +80,7 @@ async def why(request: Request, visitor: Finder) -> Response:
         error = str(refusal)
     if is_part(request):
         return part("_standing.html", standing=standing, error=error, user=user, visitor=visitor)
-    saved = await work.ask(request, visitor, audiences.list_saved)
+    saved = await work.read(visitor, audiences.list_saved)
     shown = {} if form.is_empty else await _seen(request, visitor, form, published)
     shown = {**NOTHING, **shown, "standing": standing, "user": user}
     shown["error"] = shown["error"] or error
@@ -91,7 +91,7 @@ async def why(request: Request, visitor: Finder) -> Response:
 async def save(request: Request, visitor: Editor) -> Response:
     """Keeps what the form describes, as a new audience or the next version of the one that is edited."""
     form = forms.of_build(await forms.read(request))
-    published = await work.ask(request, visitor, offers.published)
+    published = await work.read(visitor, offers.published)
     try:
         draft = form.draft(published.columns, published.users)
         saving = audiences.Save(form.name, draft, int(form.after) if form.after.isdecimal() else 0)
@@ -99,7 +99,7 @@ async def save(request: Request, visitor: Editor) -> Response:
             raise BadInput("Give the audience a name of small letters, digits, - and _.")
         return await work.change(request, visitor, "save", audiences.save, saving, then=f"/audiences/{form.name}")
     except BadInput as refusal:
-        saved = await work.ask(request, visitor, audiences.list_saved)
+        saved = await work.read(visitor, audiences.list_saved)
         shown = {**NOTHING, **(await _seen(request, visitor, form, published)), "error": str(refusal)}
         return page(request, "build.html", visitor, 422, form=form, published=published, saved=saved, forms=forms, **shown)
 

@@ -60,7 +60,7 @@ async def roll_back(request: Request, visitor: Admin) -> Response:
 @router.get("/data")
 async def data(request: Request, visitor: Reader) -> Response:
     state = await work.ask(request, visitor, graph.status)
-    drift = await work.ask(request, visitor, monitoring.drift)
+    drift = await work.read(visitor, monitoring.drift)
     return page(request, "data.html", visitor, state=state, drift=drift)
 
 
@@ -69,7 +69,7 @@ async def log(
     request: Request, visitor: Auditor, start: Annotated[int, Query(ge=0)] = 0, who: str = "", action: str = "", audience: str = ""
 ) -> Response:
     part = audit.Part(start, ROWS, who or None, audience or None, action or None)
-    entries = await work.ask(request, visitor, audit.entries, part)
+    entries = await work.read(visitor, audit.entries, part)
     return page(request, "audit.html", visitor, log=entries, start=start, rows=ROWS, who=who, action=action, audience=audience)
 
 

@@ -26,10 +26,9 @@ SHOWN = 25
 
 @router.get("")
 async def listing(request: Request, visitor: Reader) -> Response:
-    saved = await work.ask(request, visitor, audiences.list_saved)
+    saved = await work.read(visitor, audiences.list_saved)
     histories = {
-        row.specification.audience: await work.ask(request, visitor, audiences.show, row.specification.audience)
-        for row in saved.audiences
+        row.specification.audience: await work.read(visitor, audiences.show, row.specification.audience) for row in saved.audiences
     }
     return page(request, "audiences.html", visitor, saved=saved, histories=histories)
 
@@ -40,15 +39,15 @@ async def show(request: Request, visitor: Finder, name: str, start: Annotated[in
 
 
 async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, status: int = 200, **more: Any) -> Response:
-    shown = await work.ask(request, visitor, audiences.show, name)
-    versions = await work.ask(request, visitor, audiences.versions, name)
+    shown = await work.read(visitor, audiences.show, name)
+    versions = await work.read(visitor, audiences.versions, name)
     users, moves = None, None
     if shown.refreshes:
         users = await work.ask(request, visitor, members.page, members.Page(name, None, start, SHOWN))
         moves = await work.ask(request, visitor, members.moves, members.MovesOf(name, limit=SHOWN))
-    sent = await work.ask(request, visitor, deliveries.history, name)
-    places = await work.ask(request, visitor, deliveries.list_destinations)
-    exports = await work.ask(request, visitor, audit.entries, audit.Part(limit=20, audience=name, action="export"))
+    sent = await work.read(visitor, deliveries.history, name)
+    places = await work.read(visitor, deliveries.list_destinations)
+    exports = await work.read(visitor, audit.entries, audit.Part(limit=20, audience=name, action="export"))
     values = {
         "shown": shown,
         "versions": versions,

@@ -39,7 +39,7 @@ async def ask(request: Request, visitor: Visitor, use_case: Callable[..., R], *a
 
 
 async def read(visitor: Visitor, use_case: Callable[..., R], *arguments: Any) -> R:
-    """The result of what only reads small files."""
+    """The result of what only reads small files: it does not wait behind questions that score everybody."""
     return await run_in_threadpool(use_case, visitor.context, *arguments)
 
 

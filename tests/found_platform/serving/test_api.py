@@ -157,3 +157,9 @@ def test_health_needs_no_token_and_figures_do(api) -> None:
     assert api.client.get("/metrics").status_code == 401
     text = api.client.get("/metrics", headers={"authorization": f"Bearer {api.tokens['viewer']}"}).text
     assert 'found_request_seconds_count{method="GET",route="/healthz"' in text
+
+
+def test_a_prompt_without_users_is_refused_in_a_sentence(api) -> None:
+    answer = api("PUT", "/prompts/gold", "marketer", json={"demand": "people who will buy gold", "seeds": []})
+    assert answer.status_code == 422
+    assert "seed" in answer.json()["detail"]
