@@ -27,6 +27,13 @@ pytest_plugins = ["served_home"]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def rankings_made_anew() -> None:
+    """A test that changes how users are ranked changes nothing for the next one: rankings of the last questions are kept."""
+    if lookup := sys.modules.get("found_platform.audiences.lookup"):
+        lookup._kept_rank.cache_clear()
+
+
 @dataclass
 class Outcome:
     """What a command did: exit status, stdout, stderr."""

@@ -200,9 +200,11 @@ def _searcher(settings: Settings) -> index.Searcher:
 
 def _ranked(population: Population, published: Publication, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:
     """As `_rank`; the last few are kept, so that a changed filter or size does not wait for the past to be learned anew."""
-    if question.prompt is not None:  # which may be tuned anew under its name
+    settings = population.settings
+    asks_elsewhere = settings.rewriter is not None or settings.rewriter_endpoint is not None  # and may get another answer next time
+    if question.prompt is not None or asks_elsewhere:  # a prompt may be tuned anew under its name
         return _rank(population, question)
-    return _kept_rank(population.settings, published, replace(question, where=None))
+    return _kept_rank(settings, published, replace(question, where=None))
 
 
 @single_flight(4)
