@@ -80,7 +80,8 @@ def load(tokens: list[str], requests: int, pid: int) -> tuple[dict[str, list[flo
         while (turn := next(turns)) < requests:
             kind = kinds[turn % len(kinds)]
             begun = time.perf_counter()
-            status = ask(connection, *ASKED[kind], token)
+            method, path, body = ASKED[kind]
+            status = ask(connection, method, path, body, token)
             with lock:
                 seconds[kind].append(time.perf_counter() - begun)
                 statuses[status] = statuses.get(status, 0) + 1
