@@ -40,11 +40,9 @@ bench-lookup: $(STAMP)
 	$(BIN)/python benchmarks/lookup.py
 	$(BIN)/python benchmarks/replay.py
 
-# The Dagster UI on loopback, over the runs that `found demo` left.
+# The console, Dagster (webserver and daemon) and MLflow on loopback, over what `found demo` left; Ctrl-C stops all of them.
 ui: $(STAMP)
-	test -f $(HOME_DIR)/dagster/dagster.yaml || { echo "Nothing has run in $(HOME_DIR) yet: run 'make demo' first."; exit 2; }
-	umask 077; FOUND_HOME=$(abspath $(HOME_DIR)) DAGSTER_HOME=$(abspath $(HOME_DIR))/dagster PYTHONWARNINGS=ignore \
-		$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	$(BIN)/found serve --all --home $(HOME_DIR) --dagster-port $(PORT)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -22,7 +22,16 @@ from found_platform.settings import Settings
 if TYPE_CHECKING:
     from found_platform.rewriting import Rewriting
 
+pytest_plugins = ["served_home"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def rankings_made_anew() -> None:
+    """A test that changes how users are ranked changes nothing for the next one: rankings of the last questions are kept."""
+    if lookup := sys.modules.get("found_platform.audiences.lookup"):
+        lookup._kept_rank.cache_clear()
 
 
 @dataclass

@@ -29,6 +29,8 @@ NOT_RUN = {
     "found benchmark run": "it trains and asks every method: test_cli.py",
     "found rewrite … --llm": "it needs a language model: test_rewriter_language_model.py",
     "found rewrite … --endpoint": "it needs a server: test_rewriter_language_model.py",
+    "found serve": "it stays until it is stopped: tests/found_platform/serving",
+    "found audience deliver": "it needs a receiver: test_deliveries.py",
     "found rewriter train": "it needs a language model: test_rewriter_lessons.py",
     "make": "it installs, or runs all of this: the target is looked up in the Makefile",
     "python": "tests within a test: the file, and the name that is looked for, have to be there",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from found_platform.serving import together
+from found_platform.serving.options import Options
 from found_platform.settings import TELEMETRY_OFF, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +27,8 @@ def test_nothing_loads_or_writes_a_pickle() -> None:
 def test_nothing_listens_on_every_interface() -> None:
     everywhere = ".".join("0000")
     assert not any(everywhere in p.read_text() for p in [*SOURCES, ROOT / "Makefile", ROOT / "workspace.yaml"])
-    assert "-h 127.0.0.1" in (ROOT / "Makefile").read_text()
+    assert Options(ROOT).host == together.LOOPBACK == "127.0.0.1"
+    assert all(together.LOOPBACK in other.command for other in together.neighbours(ROOT, 3000, 5000))
 
 
 def test_dagster_is_quiet_and_pooled() -> None:

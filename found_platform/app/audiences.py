@@ -9,6 +9,7 @@ from found_platform.app.document import APART
 from found_platform.app.use_case import Effect, use_case
 from found_platform.audiences.question import Question, Size
 from found_platform.errors import BadInput, JobFailed
+from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
     from found_platform.audiences.export import Exported
@@ -26,24 +27,28 @@ class Draft:
     """An audience as a person describes it.
 
     Attributes:
-        exclude: files of users to leave out.
+        exclude: users to leave out: files, or lists of ids.
+        exclude_as_before: the users whom the newest version of the audience leaves out by name stay left out.
         without: saved audiences to leave out.
         holdout: share of the members to keep out of exports.
     """
 
     question: Question
     size: Size = BALANCED
-    exclude: tuple[Path, ...] = ()
+    exclude: tuple[Users, ...] = ()
     without: tuple[str, ...] = ()
     holdout: float = 0.0
+    exclude_as_before: bool = False
 
 
-def _specification(settings: "Settings", draft: Draft, name: str) -> "Specification":
+def specified(settings: "Settings", draft: Draft, name: str) -> "Specification":
     """Checked against the home."""
     from found_platform.audiences import specification
     from found_platform.privacy import keys
 
-    users = set().union(*(keys.read_users(settings, file) for file in draft.exclude))
+    users = set().union(*(keys.read_users(settings, users) for users in draft.exclude))
+    if draft.exclude_as_before:
+        users |= set(specification.newest(settings, name).without_users)
     return specification.draft(
         settings,
         audience=name,
@@ -90,12 +95,13 @@ def preview(context: Context, request: Previewing) -> Previewed:
     if request.plot is not None and not request.overwrite:
         refuse_existing(request.plot)
     if request.draft is not None:
-        described = _specification(settings, request.draft, request.name or specification.UNNAMED)
+        described = specified(settings, request.draft, request.name or specification.UNNAMED)
     elif request.name is not None:
         described = specification.newest(settings, request.name)
     else:
         raise BadInput("Ask with a sentence, or with the name of a tuned prompt.")
     seen = previewing.preview(settings, described)
+    seen = replace(seen, sample=[replace(member, user_id=context.shown(member.user_id)) for member in seen.sample])
     if request.plot is not None:
         try:
             request.plot.write_bytes(pictures.plot(seen.histogram, seen.curve))
@@ -141,10 +147,14 @@ class Refreshed(Listing):
 
 @dataclass(frozen=True)
 class Save:
-    """A draft to keep as the next version of the audience `name`, whose members are found at once."""
+    """A draft to keep as the next version of the audience `name`, whose members are found at once.
+
+    `after` is the version that it was edited from, 0 for a new audience; None keeps it whatever there is.
+    """
 
     name: str
     draft: Draft
+    after: int | None = None
 
 
 @use_case(Effect.CHANGES, "save", "refresh")
@@ -154,11 +164,11 @@ def save(context: Context, request: Save) -> Listing:
     from found_platform.audiences import lookup, specification
 
     settings, name = context.settings, request.name
-    described = _specification(settings, request.draft, name)
+    described = specified(settings, request.draft, name)
     if name == specification.UNNAMED:
         raise BadInput(f"No audience is called {name}: choose another name.")
     lookup.check_understood(settings, described.question)
-    saved = specification.save(settings, described)
+    saved = specification.save(settings, described, request.after)
     try:
         _refresh(context, name)
     except (BadInput, JobFailed) as error:
@@ -233,12 +243,41 @@ class AudiencePage:
         return {**_described(self.specification), "refreshes": [asdict(refresh) for refresh in self.refreshes]}
 
 
+@dataclass(frozen=True)
+class AudienceVersion:
+    """One version of what an audience is, and by key what it changed: what was before and what is since."""
+
+    version: int
+    created_by: str
+    created_at: str
+    specification: dict[str, Any]
+    changes: dict[str, tuple[Any, Any]]
+
+
 @use_case(Effect.READS)
 def show(context: Context, name: str) -> AudiencePage:
     """One saved audience. Raises BadInput where there is none of that name."""
     from found_platform.audiences import membership, specification
 
     return AudiencePage(specification.newest(context.settings, name), membership.history(context.settings, name))
+
+
+@use_case(Effect.READS)
+def versions(context: Context, name: str) -> list[AudienceVersion]:
+    """Every version of an audience, newest first. Raises NotFound where there is none of that name."""
+    from found_platform.audiences import specification
+
+    saved = specification.versions(context.settings, name)
+    summaries = [each.summary() for each in saved]
+    return [
+        AudienceVersion(each.version, each.created_by, str(each.created_at), summary, _changed(summary, before))
+        for each, summary, before in zip(saved, summaries, [*summaries[1:], {}], strict=True)
+    ]
+
+
+def _changed(summary: dict[str, Any], before: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = [key for key in {**before, **summary} if summary.get(key) != before.get(key)]
+    return {key: (before.get(key), summary.get(key)) for key in keys}
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,14 @@ class Context:
         home: the folder of all state, as the person wrote it.
         actor: who asks. Every row of the audit names them.
         tell: called with each event of `progress`.
+        reveal: whether the answer may name users by the ids of the source; else it has their pseudonyms, which are their keys.
+            Files that are written for a person (exports) hold ids whatever this says.
     """
 
     home: Path
     actor: Actor
     tell: Listener = nobody
+    reveal: bool = True
 
     @cached_property
     def settings(self) -> Settings:
@@ -33,3 +36,9 @@ class Context:
         if not (self.home / "source.yaml").exists():
             raise BadInput(f"Nothing has run in {self.home} yet: start with `found demo{home_option(self.home)}`.")
         return Settings.load(self.home)
+
+    def shown(self, user_id: str) -> str:
+        """How the answer names a user of this id."""
+        from found_platform.privacy import keys
+
+        return user_id if self.reveal else keys.user_key(keys.home_secret(self.settings), user_id)

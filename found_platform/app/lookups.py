@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from found_platform.app.use_case import Effect, use_case
 from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.errors import BadInput
 from found_platform.outcomes import Outcome
+from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
     from found_platform.audiences.answer import Audience, FoundUser
@@ -32,6 +33,7 @@ __all__ = [
     "export",
     "find",
     "load_outcome",
+    "parse_outcome",
 ]
 
 OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
@@ -42,16 +44,21 @@ def load_outcome(path: Path) -> Outcome:
     return outcomes.load(path)
 
 
+def parse_outcome(content: Any) -> Outcome:
+    """The outcome that plain data says. Raises BadInput where it cannot be used."""
+    return outcomes.parse(content)
+
+
 @dataclass(frozen=True)
 class Find:
-    """A look-up. `size` is a number of users or a lowest score; `exclude` is a file of users to leave out.
+    """A look-up. `size` is a number of users or a lowest score; `exclude` are users to leave out.
 
     `exact` scores everybody instead of asking the index; `explain` says what carried each user's score.
     """
 
     question: Question
     size: Size = TWENTY
-    exclude: Path | None = None
+    exclude: Users | None = None
     exact: bool = False
     explain: bool = False
 
@@ -78,6 +85,7 @@ def find(context: Context, request: Find) -> Answer:
     left_out = frozenset(keys.read_users(settings, request.exclude)) if request.exclude else frozenset()
     options = {"exact": request.exact, "explain": request.explain}
     audience = lookup.find(settings, request.question, request.size, exclude=left_out, **options)
+    audience = replace(audience, users=[replace(user, user_id=context.shown(user.user_id)) for user in audience.users])
     parts = {**request.question.as_dict(), **asdict(request.size), **{k: v or None for k, v in options.items()}}
     return Answer({k: v for k, v in {**parts, "without_users": len(left_out) or None}.items() if v is not None}, audience)
 
@@ -117,7 +125,7 @@ def export(context: Context, request: Export) -> AnswerFile:
         raise BadInput(f"--out is {out}: name it .parquet, .csv or .json.")
     if not request.overwrite:
         exporting.refuse_existing(out, exporting.beside(out))
-    answer = find(context, request.look_up)
+    answer = find(replace(context, reveal=True), request.look_up)
     content, audience = encode(answer, OUTPUTS[out.suffix]), answer.audience
     audit.record(
         context.settings,

@@ -10,7 +10,7 @@ from found_platform.app.context import Context
 from found_platform.app.document import APART
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import parse_day
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, NotFound
 from found_platform.home import option
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def show(context: Context, name: str) -> VersionPage:
     number = name if name in versions else next((v.version for v in versions.values() if name in v.aliases), None)
     if number is None:
         existing = ", ".join(versions) or "none"
-        raise BadInput(
+        raise NotFound(
             f"There is no model version {name!r} in {context.home}: there are {existing}, and the aliases of `found model list`."
         )
     return VersionPage(_row(versions[number]), registry.card(context.settings, number))

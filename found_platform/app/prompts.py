@@ -1,12 +1,12 @@
 """Tuned prompts: a demand and a handful of users become a named query."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 from found_platform.errors import BadInput
+from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
     from found_platform.audiences.prompts import Tuned
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tune:
-    """A prompt to make from a demand and files of users; by its name alone, a saved one is tuned anew."""
+    """A prompt to make from a demand and some users; by its name alone, a saved one is tuned anew."""
 
     name: str
     demand: str | None = None
-    seeds: Path | None = None
-    negatives: Path | None = None
+    seeds: Users | None = None
+    negatives: Users | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
         raise BadInput("Give --demand and --seeds together; a prompt that is saved is tuned anew without either.")
     if demand is None and negatives is not None:
         raise BadInput("--negatives come with --demand and --seeds.")
-    files = {path: [key for key, _ in keys.read_user_rows(settings, path)] for path in (seeds, negatives) if path}
+    files = {users: [key for key, _ in keys.read_user_rows(settings, users)] for users in (seeds, negatives) if users is not None}
     if demand is not None and seeds is not None:
         made_from = demand, set(files[seeds]), set(files.get(negatives, ())) if negatives else None
     else:
@@ -56,7 +56,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
         made_from = saved.demand, saved.seeds, saved.negatives
     tuned = prompts.tune(settings, request.name, *made_from)
     names = keys.user_ids(settings, tuned.head.suggested_negatives)
-    suggested = [names[key] for key in tuned.head.suggested_negatives if key in names]
+    suggested = [context.shown(names[key]) for key in tuned.head.suggested_negatives if key in names]
     audit.record(
         settings,
         "tune",
@@ -65,5 +65,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
         model_version=tuned.model_version,
         reason=f"{tuned.seeds} seeds, {tuned.negatives} negatives; rows are users who were shown",
     )
-    unknown = {str(path): [i for i, key in enumerate(read, 1) if key in tuned.missing] for path, read in files.items()}
+    labels: dict[Users, str] = {u: "seeds" if u == seeds else "negatives" for u in files if isinstance(u, tuple)}
+    missing = {users: [i for i, key in enumerate(read, 1) if key in tuned.missing] for users, read in files.items()}
+    unknown = {labels.get(users, str(users)): rows for users, rows in missing.items()}
     return TunedPrompt(tuned, unknown, suggested)

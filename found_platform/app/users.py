@@ -2,13 +2,13 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import CHANNELS, WINDOWS
 from found_platform.errors import BadInput
+from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
     from found_platform.privacy.suppression import Change
@@ -89,7 +89,7 @@ def show(context: Context, request: Show) -> UserPage:
         raise BadInput(
             f"Nothing is known of a user {request.user!r} as of {moment:%Y-%m-%d}: check the id, or choose another --as-of."
         )
-    page = _page(settings, request.user, moment, "online store" if request.online else "history", row)
+    page = _page(settings, context.shown(request.user), moment, "online store" if request.online else "history", row)
     audit.record(settings, "user show", question={"as_of": f"{moment:%Y-%m-%d}", "from": page.source}, rows=1)
     return page
 
@@ -141,9 +141,9 @@ def _page(settings: "Settings", user: str, moment: dt.datetime, source: str, row
 
 @dataclass(frozen=True)
 class Suppress:
-    """A file of users, and why. A column `reason` of the file outranks the reason, where users are suppressed."""
+    """Users, by a file or by ids, and why. A column `reason` of the file outranks the reason, where users are suppressed."""
 
-    file: Path
+    file: Users
     reason: str = ""
 
 

@@ -62,6 +62,17 @@ class Audience:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """One condition on who can be chosen. `passed` is (U,) bool, whether or not an earlier gate keeps a user out.
+
+    `name` is `history`, `filter`, `asked` (did before what the demand asks of them), `consent`, `suppression` or `exclusions`.
+    """
+
+    name: str
+    passed: np.ndarray
+
+
+@dataclass(frozen=True)
 class Scored:
     """Everybody who may be targeted, best first.
 
@@ -75,6 +86,7 @@ class Scored:
         within: (U,) bool: the users whom the curve is about, as they are now.
         base: users with any history.
         selected: those of them whom the filter selects.
+        gates: what everybody has to pass to be among the `rows`, in order.
     """
 
     question: Question
@@ -92,6 +104,7 @@ class Scored:
     within: np.ndarray
     base: int
     selected: int
+    gates: tuple[Gate, ...]
 
     @property
     def nobody(self) -> str | None:

@@ -61,18 +61,18 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
     if refresh is None:
         raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
     members = membership.members(settings, refresh)
-    allowed = _allowed(settings, members, refresh.as_of)
-    exposed = allowed.filter(pc.invert(allowed["holdout"]))
-    rows = allowed if with_holdout else exposed
+    may_leave = allowed(settings, members, refresh.as_of)
+    exposed = may_leave.filter(pc.invert(may_leave["holdout"]))
+    rows = may_leave if with_holdout else exposed
     content = io.BytesIO()
     WRITERS[path.suffix](rows, content)
     exported = Exported(
         path=path,
         provenance=beside(path),
         users=rows.num_rows,
-        kept_back=refresh.size - allowed.num_rows,
+        kept_back=refresh.size - may_leave.num_rows,
         without_id=refresh.size - keys.count_known(settings, members["user_key"].to_pylist()),
-        held_out=allowed.num_rows - exposed.num_rows,
+        held_out=may_leave.num_rows - exposed.num_rows,
     )
     provenance = _provenance(settings, refresh, exported, with_holdout)
     sha256 = hashlib.sha256(content.getbuffer()).hexdigest()
@@ -90,7 +90,7 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
     return exported
 
 
-def _allowed(settings: Settings, members: pa.Table, as_of: dt.date) -> pa.Table:
+def allowed(settings: Settings, members: pa.Table, as_of: dt.date) -> pa.Table:
     """The members who may be targeted now, by their raw ids."""
     user_keys: list[str] = members["user_key"].to_pylist()
     ids = keys.user_ids(settings, user_keys)

@@ -12,7 +12,7 @@ import numpy as np
 
 from found_platform import index
 from found_platform.audiences import prompts, understanding
-from found_platform.audiences.answer import Audience, FoundUser, Scored, joined_filter
+from found_platform.audiences.answer import Audience, FoundUser, Gate, Scored, joined_filter
 from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
@@ -74,7 +74,7 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
     published = index.live(settings)
     population = _population(settings, published)
     _filter(population, question)
-    ranking, demand, rewritten = _rank(population, question)
+    ranking, demand, rewritten = _ranked(population, published, question)
     where = _filter(population, question, demand.outcome)
     return _score(population, published, question, where, exclude, ranking, demand, rewritten)
 
@@ -98,7 +98,7 @@ def find(
     published = index.live(settings)
     population = _population(settings, published)
     _filter(population, question)
-    ranking, demand, rewritten = _rank(population, question)
+    ranking, demand, rewritten = _ranked(population, published, question)
     where = _filter(population, question, demand.outcome)
     note: str | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
@@ -176,6 +176,11 @@ def _explain(population: Population, ranking: Ranking, demand: Demand, user_keys
     return scorers.explain(population, ranking, demand, population.keys.rows(user_keys))
 
 
+def population(settings: Settings) -> Population:
+    """What is published, mapped and kept open."""
+    return _population(settings, index.live(settings))
+
+
 def release(settings: Settings) -> None:
     """Gives the index back, so that another process can open it; the next look-up opens it again."""
     _searcher(settings).close()
@@ -191,6 +196,20 @@ def _population(settings: Settings, published: Publication) -> Population:
 def _searcher(settings: Settings) -> index.Searcher:
     """The index, kept open between the look-ups of a process."""
     return index.Searcher(settings)
+
+
+def _ranked(population: Population, published: Publication, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:
+    """As `_rank`; the last few are kept, so that a changed filter or size does not wait for the past to be learned anew."""
+    settings = population.settings
+    asks_elsewhere = settings.rewriter is not None or settings.rewriter_endpoint is not None  # and may get another answer next time
+    if question.prompt is not None or asks_elsewhere:  # a prompt may be tuned anew under its name
+        return _rank(population, question)
+    return _kept_rank(settings, published, replace(question, where=None))
+
+
+@single_flight(4)
+def _kept_rank(settings: Settings, published: Publication, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:
+    return _rank(_population(settings, published), question)
 
 
 def _rank(population: Population, question: Question) -> tuple[Ranking, Demand, Rewriting | None]:
@@ -233,11 +252,11 @@ def _score(
 ) -> Scored:
     settings, replayed = population.settings, ranking.replayed
     curve, within = replayed.backtest.curve() if replayed else (), population.has_history
-    eligible = population.has_history & suppression.allowed(settings, population.keys.arrow, population.cutoff)
-    selected = np.ones(len(eligible), bool)
+    gates = [Gate("history", population.has_history)]
+    selected = np.ones(len(population.has_history), bool)
     if where is not None:
         selected = filters.selected(where, population.attributes, settings.duckdb_memory)
-        eligible &= selected
+        gates.append(Gate("filter", selected))
         if replayed is not None:
             selected_then = filters.selected(where, replayed.backtest.attributes, settings.duckdb_memory)
             if selected_then.sum() >= FEW_THEN:
@@ -248,9 +267,14 @@ def _score(
                 )
                 ranking = replace(ranking, reason=f"{ranking.reason}; {few}")
     if ranking.about is not None:
-        selected &= ranking.about
-        eligible &= ranking.about
-    eligible &= ~population.keys.mask(exclude)
+        gates.append(Gate("asked", ranking.about))
+        selected = selected & ranking.about
+    if settings.consent_column is not None:
+        gates.append(Gate("consent", suppression.consenting(settings, population.keys.arrow, population.cutoff)))
+    gates.append(Gate("suppression", ~suppression.among_suppressed(settings, population.keys.arrow)))
+    if exclude:
+        gates.append(Gate("exclusions", ~population.keys.mask(exclude)))
+    eligible = np.logical_and.reduce([gate.passed for gate in gates])
     rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()), eligible)
     return Scored(
         question=question,
@@ -268,6 +292,7 @@ def _score(
         within=within,
         base=int(population.has_history.sum()),
         selected=int((population.has_history & selected).sum()),
+        gates=tuple(gates),
     )
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from found_platform.audiences import lookup, membership, sizing, specification, understanding
+from found_platform.audiences import gates, lookup, membership, sizing, specification, understanding
 from found_platform.audiences.answer import Scored
+from found_platform.audiences.gates import Step
 from found_platform.audiences.specification import Specification
 from found_platform.outcomes import document
 from found_platform.privacy import audit, keys, vault
@@ -78,6 +79,7 @@ class Preview:
     asked: str | None = None
     outcome: dict[str, Any] | None = None
     gini: float | None = None
+    waterfall: tuple[Step, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         rewritten = None if self.rewriting is None else self.rewriting.as_dict()
@@ -93,13 +95,14 @@ def preview(settings: Settings, draft: Specification) -> Preview:
     without_id = vault.without_id(settings, cut.size - keys.count_known(settings, chosen))
     jump = membership.jump(before.size if before else None, cut.size)
     index_version = scored.published.name.removesuffix(".db")
+    held_out = int(membership.held_out(settings, draft.audience, chosen, draft.holdout).sum())
     previewed = Preview(
         size=cut.size,
         size_because=cut.why,
         share_of_base=cut.size / scored.base if scored.base else 0.0,
         base=scored.base,
         eligible=len(scored.rows),
-        held_out=int(membership.held_out(settings, draft.audience, chosen, draft.holdout).sum()),
+        held_out=held_out,
         mode=scored.mode,
         reason=scored.reason,
         rewriting=scored.rewriting,
@@ -117,6 +120,7 @@ def preview(settings: Settings, draft: Specification) -> Preview:
         asked=understanding.asked(scored.demand, scored.question, settings),
         outcome=None if scored.demand.outcome is None else document.as_data(scored.demand.outcome),
         gini=scored.backtest.gini if scored.backtest else None,
+        waterfall=gates.waterfall(scored, cut.size, held_out),
     )
     audit.record(
         settings,

@@ -16,7 +16,7 @@ from found_platform import index, lake
 from found_platform.audiences import lookup
 from found_platform.audiences.question import Question, Size
 from found_platform.contract import TIMESTAMP
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, Conflict, NotFound
 from found_platform.privacy import actor, audit
 from found_platform.scoring import filters
 from found_platform.settings import Settings
@@ -100,13 +100,27 @@ def draft(settings: Settings, **parts: Any) -> Specification:
     return drafted
 
 
-def save(settings: Settings, drafted: Specification) -> Specification:
-    """Keeps a specification as the next version of its audience, made now by whoever asks."""
+def save(settings: Settings, drafted: Specification, after: int | None = None) -> Specification:
+    """Keeps a specification as the next version of its audience, made now by whoever asks.
+
+    Args:
+        after: the version that it was edited from, 0 for a new audience; None keeps it whatever there is.
+
+    Raises Conflict where another version has been saved since.
+    """
     locks = settings.home / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{TABLE}.version.lock"):
-        last = _rows(settings, drafted.audience)
-        stamp = {"version": max((r["version"] for r in last), default=0) + 1, "created_by": str(actor.current())}
+        before = max(_rows(settings, drafted.audience), key=lambda r: r["version"], default=None)
+        number = before["version"] if before else 0
+        if after is not None and after != number:
+            if before is None:
+                raise Conflict(f"The audience {drafted.audience!r} is gone: somebody removed it since you read version {after}.")
+            when = f"{before['created_at']:%Y-%m-%d %H:%M} UTC"
+            by = f"{before['created_by']} saved version {number} of {drafted.audience!r} at {when}"
+            yours = f"after you read version {after}" if after else "so the name is taken"
+            raise Conflict(f"{by}, {yours}: nothing is overwritten. Look at that version, then save yours again.")
+        stamp = {"version": number + 1, "created_by": str(actor.current())}
         drafted = drafted.model_copy(update={**stamp, "created_at": dt.datetime.now(dt.UTC)})
         row = {
             "audience": drafted.audience,
@@ -126,8 +140,14 @@ def newest(settings: Settings, audience: str) -> Specification:
     rows = _rows(settings, audience)
     if not rows:
         saved_names = ", ".join(names(settings)) or "none yet: `found audience save` makes one"
-        raise BadInput(f"There is no audience {audience!r} in {settings.home}; there are {saved_names}.")
+        raise NotFound(f"There is no audience {audience!r} in {settings.home}; there are {saved_names}.")
     return _read(max(rows, key=lambda r: r["version"]))
+
+
+def versions(settings: Settings, audience: str) -> list[Specification]:
+    """Every version of an audience, newest first. Raises as `newest`."""
+    newest(settings, audience)
+    return [_read(row) for row in sorted(_rows(settings, audience), key=lambda r: -r["version"])]
 
 
 def version(settings: Settings, audience: str, number: int) -> Specification:

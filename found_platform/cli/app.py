@@ -9,9 +9,11 @@ from found_platform.cli import (
     backfill,
     benchmark,
     demo,
+    destinations,
     model,
     rewriter,
     saved,
+    serve,
     service,
     source,
     suppression,
@@ -36,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "rewrite": rewriter.rewrite,
     "publish": service.publish,
     "promote": service.promote,
+    "serve": serve.serve,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
@@ -52,10 +55,19 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
             "list": saved.list_saved,
             "show": saved.show,
             "export": saved.export,
+            "deliver": saved.deliver,
             "lift": saved.lift,
             "forget": saved.forget,
             "audit": saved.audit,
         },
+    ),
+    "destination": (
+        "Where members may be sent.",
+        {"add": destinations.add, "list": destinations.list_destinations, "remove": destinations.remove},
+    ),
+    "token": (
+        "Who may use the console and the API.",
+        {"create": serve.create_token, "list": serve.list_tokens, "revoke": serve.revoke_token},
     ),
     "benchmark": (
         "Compare methods on labelled scenarios.",

@@ -128,6 +128,25 @@ def export(
         console.print(f"{exported.kept_back:,} members may not be targeted any more, and are left out{without}.")
 
 
+def deliver(
+    name: AudienceName,
+    place: Place,
+    to: Annotated[str, typer.Option(help="A destination, see `found destination list`.")],
+    changes: Annotated[bool, typer.Option("--changes", help="Who joined and who left since the last delivery there.")] = False,
+) -> None:
+    """Send the members of a saved audience to a destination."""
+    from found_platform.app import deliveries
+
+    sent = ask(deliveries.deliver, place.home, deliveries.Deliver(name, to, changes))
+    if place.as_json:
+        print_json(sent)
+    elif sent.repeated:
+        print(f"Delivered before, at {sent.at:%Y-%m-%d %H:%M} UTC, and nothing has changed: nothing was sent.")
+    else:
+        left = f", and {sent.removed:,} who left" if changes else ""
+        print(f"{sent.users:,} users{left} delivered to {to}, delivery {sent.id}.")
+
+
 def lift(
     name: AudienceName,
     place: Place,

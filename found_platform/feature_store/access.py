@@ -156,7 +156,13 @@ def online(settings: Settings, user_keys: Sequence[str], moment: dt.datetime | N
     """
     feast = store(settings)
     moment = moment or online_moment(settings)
-    service = feast.get_feature_service(FEATURE_SERVICE)
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        service = feast.get_feature_service(FEATURE_SERVICE)
+    except FeatureServiceNotFoundException:
+        why = f"The feature store of {settings.home} has no service {FEATURE_SERVICE}"
+        raise BadInput(f"{why}: `found demo` applies it, and fills the online store.") from None
     response = feast.get_online_features(features=service, entity_rows=[{"user_key": k} for k in user_keys])
     values = response.to_dict(include_event_timestamps=True)
     answer: dict[str, list[Any]] = {"user_key": list(user_keys)}

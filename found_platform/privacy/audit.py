@@ -75,9 +75,39 @@ def as_json(question: Mapping[str, Any]) -> str:
 
 def entries(settings: Settings) -> list[dict[str, Any]]:
     """The rows, newest first; `at` as UTC times."""
+    return part(settings)[1]
+
+
+def part(
+    settings: Settings,
+    *,
+    start: int = 0,
+    limit: int | None = None,
+    who: str | None = None,
+    audience: str | None = None,
+    action: str | None = None,
+    oldest: int | None = None,
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many rows there are, and `limit` of them (None: all) from place `start` on, newest first.
+
+    Args:
+        who: a part of the actor's name.
+        audience, action: in full. None takes every row.
+        oldest: only so many of the oldest of them count; None: all.
+    """
+    conditions = {"instr(who, ?) > 0": who, "audience = ?": audience, "action = ?": action}
+    chosen = {condition: value for condition, value in conditions.items() if value}
+    where = f"WHERE {' AND '.join(chosen)}" if chosen else ""
+    values = list(chosen.values())
     with _opened(settings) as con:
-        rows = con.execute(f"SELECT {', '.join(COLUMNS)} FROM {TABLE} ORDER BY at DESC, rowid DESC").fetchall()
-    return [dict(zip(COLUMNS, (EPOCH + dt.timedelta(microseconds=row[0]), *row[1:]), strict=True)) for row in rows]
+        (count,) = con.execute(f"SELECT count(*) FROM {TABLE} {where}", values).fetchone()
+        newer = max(count - oldest, 0) if oldest is not None else 0
+        rows = con.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM {TABLE} {where} ORDER BY at DESC, rowid DESC LIMIT ? OFFSET ?",
+            [*values, -1 if limit is None else limit, start + newer],
+        ).fetchall()
+        count -= newer
+    return count, [dict(zip(COLUMNS, (EPOCH + dt.timedelta(microseconds=row[0]), *row[1:]), strict=True)) for row in rows]
 
 
 @contextlib.contextmanager

@@ -99,17 +99,26 @@ def count_known(settings: Settings, user_keys: Sequence[str]) -> int:
     return vault.count(settings, user_keys)
 
 
-def read_users(settings: Settings, path: Path) -> set[str]:
-    """The keys of the users in a person's file: seeds, exclusions. Users that this home has never seen are among them.
+Users = Path | tuple[str, ...]
+"""Users as a person names them: a file, or raw ids."""
 
-    The file is Parquet, CSV (also .gz) or plain text, with a column `user_id`, or with nothing but ids, one a line. Ids are taken
+
+def read_users(settings: Settings, users: Users) -> set[str]:
+    """The keys of the users that a person names: seeds, exclusions. Users that this home has never seen are among them.
+
+    A file is Parquet, CSV (also .gz) or plain text, with a column `user_id`, or with nothing but ids, one a line. Ids are taken
     as they are, spaces and leading zeros included, as in a source. Raises BadInput that names the file and the row.
     """
-    return {key for key, _ in read_user_rows(settings, path)}
+    return {key for key, _ in read_user_rows(settings, users)}
 
 
-def read_user_rows(settings: Settings, path: Path, beside: str | None = None) -> list[tuple[str, str | None]]:
-    """As `read_users`, in the file's order: a key and the text of the column `beside`, None where there is none."""
+def read_user_rows(settings: Settings, users: Users, beside: str | None = None) -> list[tuple[str, str | None]]:
+    """As `read_users`, in the order given: a key and the text of the column `beside`, None where there is none."""
     secret = home_secret(settings)
+    if not isinstance(users, Path):
+        for number, user_id in enumerate(users, 1):
+            if not user_id.strip():
+                raise BadInput(f"Number {number:,} of the user ids is empty: leave it out.")
+        return [(user_key(secret, user_id), None) for user_id in users]
     columns = [beside] if beside else []
-    return [(user_key(secret, row.user_id), (row.values[0] if beside else None) or None) for row in user_files.read(path, columns)]
+    return [(user_key(secret, row.user_id), (row.values[0] if beside else None) or None) for row in user_files.read(users, columns)]

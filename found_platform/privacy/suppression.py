@@ -50,17 +50,17 @@ class Change:
     unknown: int
 
 
-def add(settings: Settings, path: Path, reason: str = "") -> Change:
-    """Suppresses the users of a file (as `keys.read_users`; its column `reason`, where it has one, outranks `reason`).
+def add(settings: Settings, users: keys.Users, reason: str = "") -> Change:
+    """Suppresses users, of a file or by ids (as `keys.read_users`; its column `reason`, where it has one, outranks `reason`).
 
     Raises BadInput that names the file and the row, and changes nothing then.
     """
-    return _change(settings, {key: why or reason for key, why in keys.read_user_rows(settings, path, "reason")}, active=True)
+    return _change(settings, {key: why or reason for key, why in keys.read_user_rows(settings, users, "reason")}, active=True)
 
 
-def lift(settings: Settings, path: Path, reason: str = "") -> Change:
-    """Lifts the suppression of the users of a file; what was stays in the history. Raises as `add`."""
-    return _change(settings, dict.fromkeys(keys.read_users(settings, path), reason), active=False)
+def lift(settings: Settings, users: keys.Users, reason: str = "") -> Change:
+    """Lifts the suppression of users; what was stays in the history. Raises as `add`."""
+    return _change(settings, dict.fromkeys(keys.read_users(settings, users), reason), active=False)
 
 
 def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
@@ -112,18 +112,31 @@ def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.d
 
     Raises BadInput when `consent_column` is not a column of true and false.
     """
-    key_array = user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
-    mask = pc.invert(pc.is_in(key_array, current(settings)["user_key"].combine_chunks()))
-    if settings.consent_column is not None:
-        check_consent_column(settings, profile_schema(settings.home))
-        today = max(as_of, dt.datetime.now(dt.UTC).date())
-        table = _pinned(settings, "raw_profile")
-        if len(key_array) <= FEW:
-            consenting = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, key_array)
-        else:
-            consenting = _consenting(*table, settings.consent_column, today)
-        mask = pc.and_(mask, pc.is_in(key_array, consenting))
-    return mask.to_numpy(zero_copy_only=False)
+    return ~among_suppressed(settings, user_keys) & consenting(settings, user_keys, as_of)
+
+
+def among_suppressed(settings: Settings, user_keys: Sequence[str] | pa.Array) -> np.ndarray:
+    """Who of these is suppressed now: bool, (N,)."""
+    return pc.is_in(_array(user_keys), current(settings)["user_key"].combine_chunks()).to_numpy(zero_copy_only=False)
+
+
+def consenting(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date) -> np.ndarray:
+    """Who of these consents, everybody where no consent column is set: bool, (N,). As `allowed` has it."""
+    key_array = _array(user_keys)
+    if settings.consent_column is None:
+        return np.ones(len(key_array), bool)
+    check_consent_column(settings, profile_schema(settings.home))
+    today = max(as_of, dt.datetime.now(dt.UTC).date())
+    table = _pinned(settings, "raw_profile")
+    if len(key_array) <= FEW:
+        consent = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, key_array)
+    else:
+        consent = _consenting(*table, settings.consent_column, today)
+    return pc.is_in(key_array, consent).to_numpy(zero_copy_only=False)
+
+
+def _array(user_keys: Sequence[str] | pa.Array) -> pa.Array:
+    return user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
 
 
 def check_consent_column(settings: Settings, schema: pa.Schema) -> None:

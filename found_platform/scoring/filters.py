@@ -40,6 +40,9 @@ OPERATORS: dict[type[exp.Expr], Operator] = {
 MIRRORED: dict[Operator, Operator] = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 NEGATED: dict[Operator, Operator] = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
+WRITTEN = {"==": "=", "!=": "<>"}
+"""Operators that a person writes otherwise."""
+
 MILVUS_WORDS = frozenset(
     {"and", "or", "not", "in", "like", "is", "null", "exists", "true", "false", "iso", "interval"}
 )  # of Milvus's expressions, in any case
@@ -155,6 +158,31 @@ def selected(where: Filter, table: pa.Table, duckdb_memory: str) -> np.ndarray:
         con.register("users", table.append_column("row", pa.array(np.arange(len(table)))))
         mask[con.execute(f"SELECT row FROM users WHERE {clause}", parameters).fetchnumpy()["row"]] = True
     return mask
+
+
+def in_words(where: Filter) -> str:
+    """A filter as a person may write it."""
+    if isinstance(where, Junction):
+        return "(" + f" {where.operator.upper()} ".join(in_words(part) for part in where.parts) + ")"
+    if isinstance(where, NullTest):
+        return f"{where.column} IS {'' if where.missing else 'NOT '}NULL"
+    if isinstance(where, Membership):
+        return f"{where.column} {'IN' if where.included else 'NOT IN'} ({', '.join(map(_written, where.values))})"
+    return f"{where.column} {WRITTEN.get(where.operator, where.operator)} {_written(where.value)}"
+
+
+def columns_of(where: Filter) -> list[str]:
+    """The columns that a filter asks, each once, in order."""
+    parts = where.parts if isinstance(where, Junction) else ()
+    return list(dict.fromkeys(c for part in parts for c in columns_of(part))) if parts else [where.column]  # pyright: ignore
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def to_duckdb(where: Filter | Sequence[Any] | None) -> tuple[str, list[Value]]:

@@ -17,12 +17,17 @@ from campaign_times import dated, midnight
 import found_platform.app
 from found_platform import registry
 from found_platform.app import (
+    access,
     audiences,
     audit,
     benchmarks,
+    deliveries,
     graph,
     lookups,
+    members,
     models,
+    monitoring,
+    offers,
     prompts,
     rewriting,
     sources,
@@ -34,7 +39,7 @@ from found_platform.app.lookups import Question, Size
 from found_platform.app.progress import AssetDone, DaysDone, Event, Opened, Working
 from found_platform.app.use_case import USE_CASES, Effect
 from found_platform.audiences import membership
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 
 for module in pkgutil.iter_modules(found_platform.app.__path__):
@@ -81,14 +86,30 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "users.list_suppressed": lambda c, seeds, user, out: users.list_suppressed(c),
     "users.lift_suppression": lambda c, seeds, user, out: users.lift_suppression(c, users.Suppress(seeds)),
     "prompts.tune": lambda c, seeds, user, out: prompts.tune(c, prompts.Tune("gold", "people who will buy gold", seeds)),
+    "access.create_token": lambda c, seeds, user, out: _kept_secret(
+        access.create_token(c, access.NewToken("ann", "viewer")).secret
+    ),
+    "access.new_link": lambda c, seeds, user, out: access.new_link(c),
+    "access.sign_in": lambda c, seeds, user, out: access.sign_in(c, access.SignIn(token=SECRETS[-1])),
+    "access.sign_out": lambda c, seeds, user, out: access.sign_out(c, "nobody's session"),
+    "access.revoke_token": lambda c, seeds, user, out: access.revoke_token(c, "ann"),
+    "access.refuse": lambda c, seeds, user, out: access.refuse(c, access.Refusal("GET", "/api/v1/tokens", "no scope")),
     "audiences.preview": lambda c, seeds, user, out: audiences.preview(
         c, audiences.Previewing(audiences.Draft(GOLD, Size(top=9)), plot=out / "scores.png")
     ),
     "audiences.save": lambda c, seeds, user, out: audiences.save(
         c, audiences.Save("gold", audiences.Draft(GOLD, Size(top=20), (seeds,), holdout=0.5))
     ),
+    "members.why": lambda c, seeds, user, out: members.why(c, members.Why(user, name="gold")),
+    "members.page": lambda c, seeds, user, out: members.page(c, members.Page("gold")),
+    "members.moves": lambda c, seeds, user, out: members.moves(c, members.MovesOf("gold")),
     "audiences.refresh": lambda c, seeds, user, out: audiences.refresh(c, "gold"),
     "audiences.lift": lambda c, seeds, user, out: _lift_of_a_past_refresh(c),
+    "deliveries.add_destination": lambda c, seeds, user, out: deliveries.add_destination(
+        c, deliveries.NewDestination("crm", "http://127.0.0.1:9/hook")
+    ),
+    "deliveries.deliver": lambda c, seeds, user, out: _failed(lambda: deliveries.deliver(c, deliveries.Deliver("gold", "crm"))),
+    "deliveries.remove_destination": lambda c, seeds, user, out: deliveries.remove_destination(c, "crm"),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
@@ -106,11 +127,24 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
 """A call of each use case that declares rows."""
 
 
+SECRETS: list[str] = []
+
+
+def _kept_secret(secret: str) -> None:
+    SECRETS.append(secret)
+
+
 def _lift_of_a_past_refresh(context: Context) -> None:
     refresh = membership.last(context.settings, "gold")
     assert refresh is not None
     dated(context.settings, refresh, midnight(refresh.as_of, -20))
     audiences.lift(context, audiences.Measure("gold", days=1, texts=("gold ring",)))
+
+
+def _failed(call: Callable[[], Any]) -> None:
+    """It is begun, and nobody takes it."""
+    with pytest.raises(JobFailed):
+        call()
 
 
 def _refused(call: Callable[[], Any]) -> None:
@@ -148,6 +182,19 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "benchmarks.show": lambda: benchmarks.show(context, benchmarks.At()),
         "benchmarks.compare": lambda: benchmarks.compare(context, benchmarks.Compare()),
         "graph.status": lambda: graph.status(context),
+        "access.list_tokens": lambda: access.list_tokens(context),
+        "access.has_tokens": lambda: access.has_tokens(context),
+        "access.grant_of_token": lambda: access.grant_of_token(context, "fnd_0_0"),
+        "access.grant_of_session": lambda: access.grant_of_session(context, "0"),
+        "audiences.versions": lambda: _refused(lambda: audiences.versions(context, "nobody-saved-this")),
+        "monitoring.drift": lambda: monitoring.drift(context),
+        "monitoring.drift_page": lambda: _refused(lambda: monitoring.drift_page(context, dt.date(1999, 1, 1))),
+        "deliveries.list_destinations": lambda: deliveries.list_destinations(context),
+        "deliveries.history": lambda: deliveries.history(context, "nobody-saved-this"),
+        "offers.serving": lambda: offers.serving(context),
+        "offers.warm": lambda: offers.warm(context),
+        "offers.published": lambda: offers.published(context),
+        "offers.demands": lambda: offers.demands(context),
         "models.list_versions": lambda: models.list_versions(context),
         "models.show": lambda: models.show(context, "champion"),
         "rewriting.rewrite": lambda: rewriting.rewrite(context, rewriting.Rewrite("people who will soon buy gold")),

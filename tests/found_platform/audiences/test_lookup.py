@@ -226,3 +226,21 @@ def test_the_answer_shows_what_was_understood(settings: Settings, found: Callabl
     previewed = found("audience", "preview", PETS, "--top", 10, "--home", settings.home).out
     assert "matched in the data: " in previewed
     assert "Whether the chances came true then:" in previewed
+
+
+def test_another_filter_or_size_asks_the_past_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    rank = lookup._rank
+    monkeypatch.setattr(lookup, "_rank", lambda population, question: asked.append(question) or rank(population, question))
+    everybody = lookup.score(settings, Question(PETS))
+    some = lookup.score(settings, Question(PETS, where="events_90d >= 20"))
+    lookup.find(settings, Question(PETS), lookup.Size(top=3))
+    assert len(asked) == 1
+    assert len(some.rows) < len(everybody.rows)
+    lookup.score(settings, Question(PETS, horizon_days=3))
+    monkeypatch.setenv("FOUND_REWRITER", "some-model")
+    monkeypatch.setenv("FOUND_REWRITER_ENDPOINT", "http://127.0.0.1:9/v1")  # what it says may be another thing the next time
+    told = Settings.load(settings.home)
+    for _ in range(2):
+        lookup.score(told, Question(PETS))
+    assert len(asked) == 4

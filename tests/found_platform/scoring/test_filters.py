@@ -168,3 +168,12 @@ def test_a_filter_that_is_not_understood_is_named(text: str, message: str) -> No
     with pytest.raises(BadInput, match=message) as refused:
         filters.parse(text, COLUMNS)
     assert len(str(refused.value)) < 400
+
+
+def test_a_filter_is_written_back_as_a_person_may_write_it() -> None:
+    schema = pa.schema([("age", pa.string()), ("n", pa.int64()), ("x", pa.float64()), ("ok", pa.bool_())])
+    text = "age IN ('a', 'b''c') AND (n >= 3 OR NOT x <= 2.5) AND ok = true AND age IS NOT NULL"
+    where = filters.parse(text, schema)
+    assert filters.in_words(where) == "(age IN ('a', 'b''c') AND (n >= 3 OR x > 2.5) AND ok = true AND age IS NOT NULL)"
+    assert filters.parse(filters.in_words(where), schema) == where
+    assert filters.columns_of(where) == ["age", "n", "x", "ok"]

@@ -1,0 +1,140 @@
+"""Load on a server of a home, on loopback: 50 clients ask look-ups and previews; latency, errors, and memory as requests add up.
+
+    python benchmarks/serve.py --home .found [--clients 50] [--requests 10000]
+
+Each client is a thread with a token and a connection of its own, and sends its next request once the last one is answered. What is
+asked goes round: a look-up by the index, a look-up that scores everybody, a preview with a filter, a page of the console. A request
+that becomes a job counts as it is answered (202). Memory is that of the server's process, after a thousand requests and at the end.
+"""
+
+import argparse
+import http.client
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from found_platform.app import access
+from found_platform.app.context import Actor, Context
+
+DEMAND = "people who will soon buy gold"
+QUESTION = {"sentence": DEMAND, "mode": "aligned"}
+ASKED = {
+    "look-up by the index": ("POST", "/api/v1/look-ups", {"question": QUESTION, "size": {"top": 20}}),
+    "look-up, exact": ("POST", "/api/v1/look-ups", {"question": {"sentence": DEMAND}, "size": {"top": 20}, "exact": True}),
+    "preview with a filter": (
+        "POST",
+        "/api/v1/previews",
+        {"draft": {"question": {"sentence": DEMAND, "where": "events_28d >= 3"}, "size": {"level": "balanced"}}},
+    ),
+    "page of the console": ("GET", "/audiences", None),
+}
+PORT = 8322
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, default=Path(".found"))
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--requests", type=int, default=10_000)
+    options = parser.parse_args()
+    context = Context(options.home, Actor("benchmark", "benchmark"))
+    names = [f"benchmark-{time.time_ns()}-{i}" for i in range(options.clients)]
+    tokens = [access.create_token(context, access.NewToken(name, "viewer")).secret for name in names]
+    command = [sys.executable, "-m", "found_platform.cli", "serve", "--home", options.home, "--port", PORT, "--rate", 1_000_000]
+    begun = time.perf_counter()
+    server = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL)
+    try:
+        alive = until(lambda: ask(None, "GET", "/healthz", None) == 200) - begun
+        ready = until(lambda: ask(None, "GET", "/readyz", None) == 200) - begun
+        print(f"alive after {alive:.1f} s, ready after {ready:.1f} s")
+        early = min(1000, options.requests)
+        load(tokens, early, server.pid)
+        before = memory(server.pid)
+        seconds, statuses, wall = load(tokens, options.requests - early or early, server.pid)
+        report(seconds, statuses, wall)
+        after = memory(server.pid)
+        grown = f"{before:,.0f} MiB, after {options.requests:,} {after:,.0f} MiB ({after / before - 1:+.1%})"
+        print(f"memory after {early:,} requests {grown}")
+    finally:
+        server.terminate()
+        server.wait(30)
+        for name in names:
+            access.revoke_token(context, name)
+
+
+def load(tokens: list[str], requests: int, pid: int) -> tuple[dict[str, list[float]], dict[int, int], float]:
+    """Seconds by what was asked, answers by status, and the seconds of it all."""
+    turns, lock = itertools.count(), threading.Lock()
+    seconds: dict[str, list[float]] = {name: [] for name in ASKED}
+    statuses: dict[int, int] = {}
+    kinds = list(ASKED)
+
+    def client(token: str) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
+        while (turn := next(turns)) < requests:
+            kind = kinds[turn % len(kinds)]
+            begun = time.perf_counter()
+            method, path, body = ASKED[kind]
+            status = ask(connection, method, path, body, token)
+            with lock:
+                seconds[kind].append(time.perf_counter() - begun)
+                statuses[status] = statuses.get(status, 0) + 1
+
+    threads = [threading.Thread(target=client, args=(token,)) for token in tokens]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return seconds, statuses, time.perf_counter() - begun
+
+
+def ask(connection: http.client.HTTPConnection | None, method: str, path: str, body: object, token: str = "") -> int:
+    """The status of an answer; 0 where there is none."""
+    connection = connection or http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except (OSError, http.client.HTTPException):
+        connection.close()
+        return 0
+
+
+def report(seconds: dict[str, list[float]], statuses: dict[int, int], wall: float) -> None:
+    total = sum(statuses.values())
+    errors = sum(count for status, count in statuses.items() if status not in (200, 202))
+    print(f"{total:,} requests in {wall:.1f} s ({total / wall:.0f}/s), {errors} errors; by status {statuses}")
+    for name, values in seconds.items():
+        p50, p95, p99 = np.percentile(values, [50, 95, 99]) * 1000
+        print(f"  {name:<24} {len(values):>6,}   p50 {p50:7.0f} ms   p95 {p95:7.0f} ms   p99 {p99:7.0f} ms")
+
+
+def memory(pid: int) -> float:
+    """MiB that a process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+
+def until(condition, patience: float = 120) -> float:
+    """When a condition came true."""
+    end = time.perf_counter() + patience
+    while not condition():
+        if time.perf_counter() > end:
+            raise SystemExit("The server did not come up.")
+        time.sleep(0.05)
+    return time.perf_counter()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What a home offers to whoever builds an audience: columns of filters with values, and demands that its data can answer."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from found_platform.app.context import Context
+from found_platform.app.use_case import Effect, use_case
+from found_platform.audiences.question import Question, Size
+from found_platform.cache import single_flight
+from found_platform.errors import BadInput
+
+if TYPE_CHECKING:
+    from found_platform.settings import Settings
+
+MOST_VALUES = 50
+"""Values offered of a column; a text with more is typed."""
+
+DEMANDS = 5
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a filter may name. `kind` is text, number, whole number or yes/no.
+
+    `values` are offered, of a text that has few; `low` and `high` are the range of a number.
+    """
+
+    name: str
+    kind: str
+    group: str
+    values: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """What answers look-ups, and the columns that a filter may name."""
+
+    as_of: str
+    model_version: str
+    index_version: str
+    users: int
+    horizon_days: int
+    modes: tuple[str, ...]
+    prompts: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+
+@use_case(Effect.READS)
+def published(context: Context) -> Published:
+    """What can be asked of what is published."""
+    from found_platform import index
+    from found_platform.audiences import lookup, prompts
+    from found_platform.contract import ACTIVITY_FEATURES
+    from found_platform.scoring import scorers
+
+    settings = context.settings
+    live = index.live(settings)
+    table = lookup.population(settings).attributes
+    activity = {field.name for field in ACTIVITY_FEATURES}
+    columns = tuple(_column(table, name, "activity" if name in activity else "profile") for name in table.column_names)
+    return Published(
+        as_of=live.as_of,
+        model_version=live.model_version,
+        index_version=live.name.removesuffix(".db"),
+        users=live.rows,
+        horizon_days=settings.horizon_days,
+        modes=tuple(scorers.modes()),
+        prompts=tuple(prompts.names(settings)),
+        columns=tuple(sorted(columns, key=lambda column: column.group != "profile")),
+    )
+
+
+@use_case(Effect.READS)
+def warm(context: Context) -> None:
+    """Loads what a look-up needs, so that the first one of a process does not wait for it."""
+    from found_platform.audiences import lookup
+
+    for demand in _candidates(context.settings)[:1]:
+        with contextlib.suppress(BadInput):
+            lookup.score(context.settings, Question(demand))
+
+
+def _column(table: object, name: str, group: str) -> Column:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values: pa.ChunkedArray = table[name]  # pyright: ignore[reportIndexIssue]
+    if pa.types.is_boolean(values.type):
+        return Column(name, "yes/no", group, ("true", "false"))
+    if pa.types.is_string(values.type):
+        distinct = [v for v in pc.unique(values).to_pylist() if v is not None]  # pyright: ignore[reportAttributeAccessIssue]
+        return Column(name, "text", group, tuple(sorted(distinct)) if len(distinct) <= MOST_VALUES else ())
+    kind = "whole number" if pa.types.is_integer(values.type) else "number"
+    bounds = pc.min_max(values).as_py()  # pyright: ignore[reportAttributeAccessIssue]
+    return Column(name, kind, group, (), *(None if v is None else float(v) for v in (bounds["min"], bounds["max"])))
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A demand that this data answers, how many users would be in a balanced audience of it, and by which mode."""
+
+    demand: str
+    size: int
+    share: float
+    mode: str
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Demands to begin with, from the texts and the past of what is published."""
+
+    as_of: str
+    model_version: str
+    index_version: str
+    offers: tuple[Offer, ...]
+
+
+@use_case(Effect.READS)
+def demands(context: Context) -> Offers:
+    """A few demands that are understood here, each with its size."""
+    from found_platform import index
+
+    settings = context.settings
+    live = index.live(settings)
+    return Offers(live.as_of, live.model_version, live.name.removesuffix(".db"), _offers(settings, live.name))
+
+
+@single_flight(2)
+def _offers(settings: "Settings", _publication: str) -> tuple[Offer, ...]:
+    from found_platform.audiences import lookup, sizing, specification
+
+    offers: list[Offer] = []
+    for demand in _candidates(settings):
+        question = Question(demand)
+        try:
+            lookup.check_understood(settings, question)
+            scored = lookup.score(settings, question)
+        except BadInput:
+            continue  # this home cannot answer it, so it is not offered
+        cut = sizing.cut(specification.draft(settings, question=question, size=Size(level="balanced")), scored)
+        offers.append(Offer(demand, cut.size, cut.size / scored.base if scored.base else 0.0, scored.mode))
+        if len(offers) == DEMANDS:
+            break
+    return tuple(offers)
+
+
+def _candidates(settings: "Settings") -> list[str]:
+    """Demands about what users do most: categories first, then texts, bought or looked for as they do it; and two about rhythm."""
+    from found_platform.audiences import lookup
+
+    ground = lookup.population(settings).states.ground
+    categories = sorted(range(ground.texts, len(ground.items)), key=lambda i: -ground.events[i])
+    texts = sorted(range(ground.texts), key=lambda i: -ground.events[i])
+    names = list(dict.fromkeys(ground.items[i].lower() for i in [*categories[:6], *texts[:6]]))
+    about = [f"people who will buy {name}" for name in names]
+    return [*about[:3], "customers who will buy again", "customers likely to leave", *about[3:]]
+
+
+@use_case(Effect.READS)
+def serving(context: Context) -> dict[str, str | None]:
+    """As of when and by which versions look-ups are answered now; None where nothing is published."""
+    from found_platform import index
+
+    try:
+        live = index.live(context.settings)
+    except BadInput:
+        return {"as_of": None, "model_version": None, "index_version": None}
+    return {"as_of": live.as_of, "model_version": live.model_version, "index_version": live.name.removesuffix(".db")}

@@ -1,0 +1,273 @@
+"""Members sent to where they are used: destinations that an admin names once, and a row for every delivery.
+
+A webhook gets the members as signed JSON, in parts. Suppression and consent are asked again at that moment; the holdout stays. The
+same members are sent to the same place once: who asks again, after an answer or a failure, sends the same delivery under the same
+number. What belongs here: destinations, deliveries and sending. What does not: files, which are `export`.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import sqlite3
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from found_platform.audiences import export, membership, specification
+from found_platform.audiences.membership import Refresh
+from found_platform.errors import BadInput, JobFailed, NotFound
+from found_platform.home import PRIVATE_FILE
+from found_platform.privacy import actor, audit, keys
+from found_platform.settings import Settings
+
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
+DATABASE = "deliveries.db"
+STATEMENTS = (
+    "CREATE TABLE IF NOT EXISTS destinations (name TEXT PRIMARY KEY, address TEXT NOT NULL, secret TEXT NOT NULL, "
+    "by TEXT NOT NULL, at REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS deliveries (id TEXT NOT NULL, audience TEXT NOT NULL, refresh INTEGER NOT NULL, destination TEXT "
+    "NOT NULL, content TEXT NOT NULL, users INTEGER NOT NULL, removed INTEGER NOT NULL, sha256 TEXT NOT NULL, "
+    "status TEXT NOT NULL, error TEXT NOT NULL, by TEXT NOT NULL, at REAL NOT NULL)",
+)
+"""`secret` signs what is sent, so it is kept as it is, in a file for the owner alone. A row of `deliveries` is one attempt."""
+
+COLUMNS = ("id", "audience", "refresh", "destination", "content", "users", "removed", "sha256", "status", "error", "by", "at")
+"""Of `deliveries`, in the order of the fields of a Delivery."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+WHOLE, CHANGES = "whole", "changes"
+DELIVERED, FAILED = "delivered", "failed"
+PART = 10_000
+"""Users in one request."""
+SECONDS = 30.0
+"""For each answer."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where members may be sent: a name and the address of a webhook."""
+
+    name: str
+    address: str
+    by: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One attempt. `content` is whole, or changes since the last delivery there; `removed` counts who has left since.
+
+    `repeated` says that it had been delivered before, and nothing was sent.
+    """
+
+    id: str
+    audience: str
+    refresh: int
+    destination: str
+    content: str
+    users: int
+    removed: int
+    sha256: str
+    status: str
+    error: str
+    by: str
+    at: dt.datetime
+    repeated: bool = False
+
+
+def add(settings: Settings, name: str, address: str) -> tuple[Destination, str]:
+    """A new destination, and the secret that its receiver checks signatures with. Another one of the name is replaced."""
+    if not NAME.fullmatch(name):
+        raise BadInput(
+            f"{name!r} is no name of a destination: use up to 64 small letters, digits, - and _, a letter or digit first."
+        )
+    parts = urlsplit(address)
+    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if not parts.hostname or parts.scheme not in ("http", "https") or parts.username or parts.password:
+        raise BadInput(f"{address!r} is no address of a webhook: write https://host/path, without a name or password in it.")
+    if parts.scheme == "http" and not local:
+        raise BadInput(f"{parts.hostname} is not on this machine: use https, since members are sent there by their ids.")
+    secret, now = secrets.token_hex(32), time.time()
+    with _opened(settings) as con:
+        con.execute(
+            "INSERT OR REPLACE INTO destinations VALUES (?, ?, ?, ?, ?)", (name, address, secret, str(actor.current()), now)
+        )
+    return _destination(settings, name)[0], secret
+
+
+def destinations(settings: Settings) -> list[Destination]:
+    """Where members may be sent, by name."""
+    if not (settings.home / DATABASE).exists():
+        return []
+    with _opened(settings) as con:
+        rows = con.execute("SELECT name, address, by, at FROM destinations ORDER BY name").fetchall()
+    return [Destination(name, address, by, _time(at)) for name, address, by, at in rows]
+
+
+def remove(settings: Settings, name: str) -> None:
+    """Forgets a destination; its deliveries stay in the list."""
+    _destination(settings, name)
+    with _opened(settings) as con:
+        con.execute("DELETE FROM destinations WHERE name = ?", (name,))
+
+
+def history(settings: Settings, audience: str) -> list[Delivery]:
+    """The deliveries of an audience, newest first."""
+    if not (settings.home / DATABASE).exists():
+        return []
+    with _opened(settings) as con:
+        rows = con.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM deliveries WHERE audience = ? ORDER BY at DESC", (audience,)
+        ).fetchall()
+    named = (dict(zip(COLUMNS, row, strict=True)) for row in rows)
+    return [Delivery(**{**row, "at": _time(row["at"])}) for row in named]
+
+
+def deliver(settings: Settings, audience: str, destination: str, *, changes: bool = False) -> Delivery:
+    """Sends the members at the newest refresh, or who joined and who left since the last delivery there.
+
+    Raises BadInput for an audience without members and NotFound for a destination that there is not. Raises JobFailed where the
+    receiver does not take it; the row says why, and the same call tries again.
+    """
+    specification.newest(settings, audience)
+    to, secret = _destination(settings, destination)
+    refresh = membership.last(settings, audience)
+    if refresh is None:
+        raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
+    allowed = export.allowed(settings, membership.members(settings, refresh), refresh.as_of)
+    rows = allowed.filter(pc.invert(allowed["holdout"])).select(["user_id", "score", "probability"])
+    removed: list[str] = []
+    before = next((d for d in history(settings, audience) if d.destination == destination and d.status == DELIVERED), None)
+    if changes:
+        if before is None:
+            raise BadInput(f"Nothing of {audience!r} was delivered to {destination} yet: deliver the whole first.")
+        rows, removed = _since(settings, audience, before.refresh, rows)
+    content = CHANGES if changes else WHOLE
+    digest = hashlib.sha256(json.dumps([rows.to_pylist(), removed]).encode()).hexdigest()
+    number = hashlib.sha256(json.dumps([audience, refresh.refresh, destination, content, digest]).encode()).hexdigest()[:20]
+    if before is not None and before.id == number:
+        _record(settings, refresh, before, "delivered before, so nothing was sent")
+        return replace(before, repeated=True)
+    sent = Delivery(
+        id=number,
+        audience=audience,
+        refresh=refresh.refresh,
+        destination=destination,
+        content=content,
+        users=rows.num_rows,
+        removed=len(removed),
+        sha256=digest,
+        status=DELIVERED,
+        error="",
+        by=str(actor.current()),
+        at=dt.datetime.now(dt.UTC),
+    )
+    about = {"delivery": number, "audience": audience, "refresh": refresh.refresh, "content": content, "as_of": str(refresh.as_of)}
+    about |= {"model_version": refresh.model_version, "index_version": refresh.index_version}
+    _record(settings, refresh, sent, f"sha256 {digest}")
+    try:
+        _send(to.address, secret, about, rows, removed)
+    except (OSError, ValueError) as problem:
+        sent = replace(sent, status=FAILED, error=f"{to.address} did not take it: {_why(problem)}")
+    values = [*vars(sent).values()]  # in the order of the table, but for the time and what is not kept
+    values = [*values[: len(COLUMNS) - 1], sent.at.timestamp()]
+    with _opened(settings) as con:
+        con.execute(f"INSERT INTO deliveries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", values)
+    if sent.error:
+        raise JobFailed(f"{sent.error}. Nothing counts as delivered: deliver it again once the receiver answers.")
+    return sent
+
+
+def _record(settings: Settings, refresh: Refresh, sent: Delivery, reason: str) -> None:
+    """The row in the audit, which comes before anything is sent."""
+    audit.record(
+        settings,
+        "deliver",
+        audience=sent.audience,
+        question={"to": sent.destination, "content": sent.content},
+        rows=sent.users,
+        model_version=refresh.model_version,
+        index_version=refresh.index_version,
+        reason=f"refresh {sent.refresh}, delivery {sent.id}, {reason}",
+    )
+
+
+def signature(secret: str, moment: int, body: bytes) -> str:
+    """The header `Found-Signature`: a time and the HMAC-SHA256 of `TIME.BODY` under the destination's secret, in hex."""
+    digest = hmac.new(bytes.fromhex(secret), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={moment},v1={digest}"
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Members go to the address that an admin named, and nowhere else."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def _send(address: str, secret: str, about: dict[str, Any], rows: pa.Table, removed: list[str]) -> None:
+    opener = urllib.request.build_opener(_NoRedirect)
+    starts = list(range(0, max(rows.num_rows, 1), PART))
+    for number, start in enumerate(starts, 1):
+        users = rows.slice(start, PART).to_pylist()
+        left = removed if number == len(starts) else []
+        body = json.dumps({**about, "part": number, "parts": len(starts), "users": users, "removed": left}).encode()
+        headers = {"Content-Type": "application/json", "Found-Delivery": f"{about['delivery']}-{number}"}
+        headers["Found-Signature"] = signature(secret, int(time.time()), body)
+        with opener.open(urllib.request.Request(address, body, headers, method="POST"), timeout=SECONDS) as answer:
+            answer.read(1)
+
+
+def _since(settings: Settings, audience: str, number: int, rows: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Who is new since a refresh, and the ids of who is gone."""
+    then = next((r for r in membership.history(settings, audience) if r.refresh == number), None)
+    members = membership.members(settings, then) if then else membership.MEMBERS_SCHEMA.empty_table()
+    old_keys = members.filter(pc.invert(members["holdout"]))["user_key"].to_pylist()
+    old, new = set(keys.user_ids(settings, old_keys).values()), set(rows["user_id"].to_pylist())
+    return rows.filter(pc.invert(pc.is_in(rows["user_id"], pa.array(sorted(old), pa.string())))), sorted(old - new)
+
+
+def _why(problem: Exception) -> str:
+    if isinstance(problem, urllib.error.HTTPError):
+        return f"it answered {problem.code}"
+    reason = getattr(problem, "reason", problem)
+    return str(getattr(reason, "strerror", None) or reason)
+
+
+def _destination(settings: Settings, name: str) -> tuple[Destination, str]:
+    with _opened(settings) as con:
+        row = con.execute("SELECT name, address, by, at, secret FROM destinations WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        there = ", ".join(each.name for each in destinations(settings)) or "none yet: `found destination add` makes one"
+        raise NotFound(f"There is no destination {name!r}; there are {there}.")
+    return Destination(row[0], row[1], row[2], _time(row[3])), row[4]
+
+
+@contextlib.contextmanager
+def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
+    """A connection for one transaction; the database is made at the first call."""
+    path = settings.home / DATABASE
+    if not path.exists():
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
+    with contextlib.closing(sqlite3.connect(path, timeout=SECONDS)) as con, con:
+        for statement in STATEMENTS:
+            con.execute(statement)
+        yield con
+
+
+def _time(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)

@@ -1,0 +1,154 @@
+"""Saved audiences: listed, read, edited, refreshed, exported, removed; who is in them, who joined and left.
+
+A saved audience has an ETag, the version of its specification. Who edits one sends it back as `If-Match`, and is told (412) where
+somebody else has saved another version since; who makes one sends `If-None-Match: *`.
+"""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from found_platform.app import audiences, deliveries, members
+from found_platform.app.access import Scope
+from found_platform.app.document import as_document
+from found_platform.serving import files
+from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
+from found_platform.serving.api.requests import DeliverBody, DraftBody, ExportBody
+from found_platform.serving.doors import Visitor, needs
+from found_platform.serving.problems import Problem, Rejected
+
+router = APIRouter(prefix="/audiences", tags=["audiences"])
+Reader = Annotated[Visitor, Depends(needs(Scope.READ))]
+Finder = Annotated[Visitor, Depends(needs(Scope.FIND))]
+Editor = Annotated[Visitor, Depends(needs(Scope.EDIT))]
+Exporter = Annotated[Visitor, Depends(needs(Scope.EXPORT))]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=members.MOST)]
+Number = Annotated[int | None, Query(ge=1, le=2**31, description="The newest, where none is named")]
+IfMatch = Annotated[str | None, Header(description="The ETag that was read")]
+
+
+def etag(version: int) -> str:
+    return f'"v{version}"'
+
+
+def _version(if_match: str | None) -> int | None:
+    """The version that an If-Match names."""
+    if if_match is None:
+        return None
+    hit = re.fullmatch(r'"v(\d{1,9})"', if_match.strip())
+    if hit is None:
+        raise Rejected(Problem(412, f"If-Match is {if_match!r}: send the ETag that you read, such as {etag(3)}.", "conflict"))
+    return int(hit[1])
+
+
+@router.get("", summary="Every saved audience", responses=ACCEPTED)
+async def list_saved(request: Request, visitor: Reader) -> Response:
+    return await answer(
+        request, visitor, "list", audiences.list_saved, write=lambda listing: {"items": as_document(listing.audiences)}
+    )
+
+
+@router.get("/{name}", summary="One audience, with its refreshes", responses=ACCEPTED)
+async def show(request: Request, visitor: Reader, name: str) -> Response:
+    return await answer(
+        request, visitor, "show", audiences.show, name, headers=lambda page: {"etag": etag(page.specification.version)}
+    )
+
+
+@router.put("/{name}", summary="Save an audience, and find its members", responses=ACCEPTED)
+async def save(
+    request: Request,
+    visitor: Editor,
+    name: str,
+    body: DraftBody,
+    if_match: IfMatch = None,
+    if_none_match: Annotated[str | None, Header(description="`*`, for a new audience")] = None,
+) -> Response:
+    after = 0 if if_none_match is not None and if_none_match.strip() == "*" else _version(if_match)
+    if after is None:
+        sentence = "Say what you edit: If-Match with the ETag that you read, or If-None-Match: * for a new audience."
+        raise Rejected(Problem(428, sentence, "conflict"))
+    saving = audiences.Save(name, body.draft(), after)
+    return await answer(
+        request,
+        visitor,
+        "save",
+        audiences.save,
+        saving,
+        changes=True,
+        headers=lambda listing: {"etag": etag(listing.audiences[0].specification.version)},
+        write=_first,
+    )
+
+
+@router.delete("/{name}", summary="Remove an audience and its members", responses=ACCEPTED)
+async def forget(request: Request, visitor: Editor, name: str, if_match: IfMatch = None) -> Response:
+    after = _version(if_match)
+    if after is not None:
+        page = await run_in_threadpool(audiences.show, visitor.context, name)
+        if page.specification.version != after:
+            sentence = f"{name} is at version {page.specification.version}, and you read version {after}: nothing was removed."
+            raise Rejected(Problem(412, sentence, "conflict"))
+    return await answer(request, visitor, "forget", audiences.forget, name, changes=True)
+
+
+@router.post("/{name}/refresh", summary="Find the members anew", responses=ACCEPTED)
+async def refresh(request: Request, visitor: Editor, name: str) -> Response:
+    return await answer(request, visitor, "refresh", audiences.refresh, name, changes=True, write=_first)
+
+
+@router.get("/{name}/members", summary="Who is in it, a page at a time", responses=ACCEPTED)
+async def page(
+    request: Request, visitor: Finder, name: str, refresh: Number = None, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """A cursor stays with the refresh that it began at, so that pages fit together whatever is refreshed meanwhile."""
+    place = read_cursor(cursor, "refresh", "start")
+    asked = members.Page(name, place.get("refresh", refresh), place.get("start", 0), limit)
+    return await answer(request, visitor, "members", members.page, asked, write=_with_cursor)
+
+
+@router.get("/{name}/moves", summary="Who joined and who left at a refresh, and why", responses=ACCEPTED)
+async def moves(request: Request, visitor: Finder, name: str, refresh: Number = None, limit: Limit = 100) -> Response:
+    return await answer(request, visitor, "moves", members.moves, members.MovesOf(name, refresh, limit))
+
+
+@router.get("/{name}/lift", summary="What a past refresh was worth", responses=ACCEPTED)
+async def lift(request: Request, visitor: Reader, name: str, days: Annotated[int | None, Query(ge=1, le=3650)] = None) -> Response:
+    return await answer(request, visitor, "lift", audiences.lift, audiences.Measure(name, days))
+
+
+@router.post(
+    "/{name}/exports",
+    summary="The members in a file, by the ids of the source",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}, "application/vnd.apache.parquet": {}}, "description": "The file"}},
+)
+async def export(visitor: Exporter, name: str, body: ExportBody) -> Response:
+    return await run_in_threadpool(files.export, visitor.context, name, body.format, body.holdout)
+
+
+@router.post("/{name}/deliveries", summary="Send the members to a destination", responses=ACCEPTED)
+async def deliver(request: Request, visitor: Exporter, name: str, body: DeliverBody) -> Response:
+    """What was delivered there already is not sent again: it is answered with `repeated`."""
+    order = deliveries.Deliver(name, body.to, body.changes)
+    return await answer(request, visitor, "deliver", deliveries.deliver, order, changes=True)
+
+
+@router.get("/{name}/deliveries", summary="What was delivered where, newest first", responses=ACCEPTED)
+async def delivered(request: Request, visitor: Reader, name: str) -> Response:
+    return await answer(request, visitor, "deliveries", deliveries.history, name)
+
+
+def _first(listing: audiences.Listing) -> Any:
+    return as_document(listing.audiences[0])
+
+
+def _with_cursor(members_page: members.Members) -> dict[str, Any]:
+    document = as_document(members_page)
+    place = {"refresh": members_page.refresh, "start": members_page.next}
+    return {**document, "next": None if members_page.next is None else cursor(**place)}

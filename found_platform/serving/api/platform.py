@@ -1,0 +1,125 @@
+"""Models, data and the audit: what serves, what is there, what drifted, who asked what; and the changes that an operator makes."""
+
+import datetime as dt
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from found_platform.app import audit, deliveries, graph, models, monitoring, users
+from found_platform.app.access import Scope
+from found_platform.app.document import as_document
+from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
+from found_platform.serving.api.requests import BackfillBody, DestinationBody, PromoteBody, PublishBody, RollbackBody, SuppressBody
+from found_platform.serving.doors import Visitor, needs
+
+router = APIRouter(tags=["models and data"])
+Reader = Annotated[Visitor, Depends(needs(Scope.READ))]
+Auditor = Annotated[Visitor, Depends(needs(Scope.AUDIT))]
+Operator = Annotated[Visitor, Depends(needs(Scope.OPERATE))]
+Admin = Annotated[Visitor, Depends(needs(Scope.ADMIN))]
+
+
+@router.get("/models", summary="The model versions, newest first", responses=ACCEPTED)
+async def list_versions(request: Request, visitor: Reader) -> Response:
+    return await answer(request, visitor, "models", models.list_versions)
+
+
+@router.get("/models/{version}", summary="One version, by number or alias, with its card", responses=ACCEPTED)
+async def show(request: Request, visitor: Reader, version: str) -> Response:
+    return await answer(request, visitor, "model", models.show, version)
+
+
+@router.post("/promotions", summary="Make a version that passed the gate the champion", responses=ACCEPTED)
+async def promote(request: Request, visitor: Admin, body: PromoteBody) -> Response:
+    return await answer(request, visitor, "promote", models.promote, body.version, changes=True)
+
+
+@router.post("/rollbacks", summary="Go back to what served before", responses=ACCEPTED)
+async def roll_back(request: Request, visitor: Admin, body: RollbackBody) -> Response:
+    use_case = models.roll_back_model if body.what == "model" else models.roll_back_index
+    return await answer(request, visitor, "rollback", use_case, changes=True)
+
+
+@router.post("/publications", summary="Publish the users of a cutoff anew", responses=ACCEPTED)
+async def publish(request: Request, visitor: Operator, body: PublishBody) -> Response:
+    return await answer(request, visitor, "publish", models.publish, body.cutoff, changes=True)
+
+
+@router.post("/backfills", summary="Make days of events and features that are missing or stale", responses=ACCEPTED)
+async def backfill(request: Request, visitor: Operator, body: BackfillBody) -> Response:
+    days = graph.Backfill(body.first, body.last, tuple(body.assets), force=body.force)
+    return await answer(request, visitor, "backfill", graph.backfill, days, changes=True)
+
+
+@router.get("/status", summary="What is there of every asset, and what is stale", responses=ACCEPTED)
+async def status(request: Request, visitor: Reader) -> Response:
+    return await answer(request, visitor, "status", graph.status, write=lambda state: {"assets": as_document(state.assets)})
+
+
+@router.get("/drift", summary="The drift reports, newest first", responses=ACCEPTED)
+async def drift(request: Request, visitor: Reader) -> Response:
+    return await answer(request, visitor, "drift", monitoring.drift)
+
+
+@router.get("/drift/{day}/page", summary="Evidently's page of a day, as a file", response_class=FileResponse)
+async def drift_page(visitor: Reader, day: dt.date) -> Response:
+    path = await run_in_threadpool(monitoring.drift_page, visitor.context, day)
+    return FileResponse(path, filename=f"drift-{day}.html")  # a download: its scripts are not run here
+
+
+@router.get("/suppressions", summary="Who is suppressed, by pseudonym", responses=ACCEPTED)
+async def list_suppressed(request: Request, visitor: Operator) -> Response:
+    return await answer(request, visitor, "suppress list", users.list_suppressed)
+
+
+@router.post("/suppressions", summary="Keep users out of every audience", responses=ACCEPTED)
+async def suppress(request: Request, visitor: Operator, body: SuppressBody) -> Response:
+    return await answer(request, visitor, "suppress", users.suppress, users.Suppress(tuple(body.users), body.reason), changes=True)
+
+
+@router.post("/suppressions/lifted", summary="Let users be targeted again", responses=ACCEPTED)
+async def lift_suppression(request: Request, visitor: Operator, body: SuppressBody) -> Response:
+    lifting = users.Suppress(tuple(body.users), body.reason)
+    return await answer(request, visitor, "suppress lift", users.lift_suppression, lifting, changes=True)
+
+
+@router.get("/destinations", summary="Where members may be sent", responses=ACCEPTED)
+async def destinations(request: Request, visitor: Reader) -> Response:
+    return await answer(request, visitor, "destinations", deliveries.list_destinations)
+
+
+@router.put("/destinations/{name}", summary="Name a webhook; the answer has its secret, and nothing later has", responses=ACCEPTED)
+async def add_destination(request: Request, visitor: Admin, name: str, body: DestinationBody) -> Response:
+    destination = deliveries.NewDestination(name, body.address)
+    return await answer(request, visitor, "destination add", deliveries.add_destination, destination, changes=True)
+
+
+@router.delete("/destinations/{name}", summary="Forget a destination", responses=ACCEPTED)
+async def remove_destination(request: Request, visitor: Admin, name: str) -> Response:
+    removing = deliveries.remove_destination
+    return await answer(request, visitor, "destination remove", removing, name, changes=True, write=lambda _: {"removed": name})
+
+
+@router.get("/audit", summary="Who asked what, newest first, a page at a time", responses=ACCEPTED)
+async def entries(
+    request: Request,
+    visitor: Auditor,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    who: Annotated[str | None, Query(max_length=100)] = None,
+    audience: Annotated[str | None, Query(max_length=100)] = None,
+    action: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """A cursor says how many rows there were when the first page was read, so that rows written meanwhile move nothing."""
+    place = read_cursor(cursor, "rows", "start")
+    part = audit.Part(place.get("start", 0), limit, who, audience, action, place.get("rows"))
+    return await answer(request, visitor, "audit", audit.entries, part, write=lambda log: _page(log, part))
+
+
+def _page(log: audit.Audit, part: audit.Part) -> dict[str, Any]:
+    read = part.start + len(log.entries)
+    following = cursor(rows=log.count, start=read) if log.entries and read < log.count else None
+    return {**as_document(log), "next": following}

@@ -1,0 +1,38 @@
+"""Who one is, and, for an admin, who may come in."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from found_platform.app import access
+from found_platform.app.access import Scope
+from found_platform.serving.api.answers import answer
+from found_platform.serving.api.requests import TokenBody
+from found_platform.serving.doors import Visitor, needs
+
+router = APIRouter(tags=["access"])
+Admin = Annotated[Visitor, Depends(needs(Scope.ADMIN))]
+
+
+@router.get("/me", summary="By which name one asks, and what one may do")
+async def me(visitor: Annotated[Visitor, Depends(needs(Scope.READ))]) -> Response:
+    grant = visitor.grant
+    return JSONResponse({"name": grant.name, "role": grant.role, "scopes": sorted(grant.scopes)})
+
+
+@router.get("/tokens", summary="Every token, without its secret")
+async def list_tokens(request: Request, visitor: Admin) -> Response:
+    return await answer(request, visitor, "tokens", access.list_tokens)
+
+
+@router.post("/tokens", summary="Make a token; its secret is in this answer and nowhere else", status_code=201)
+async def create(request: Request, visitor: Admin, body: TokenBody) -> Response:
+    token = access.NewToken(body.name, body.role, body.days)
+    return await answer(request, visitor, "token create", access.create_token, token, changes=True, status=201)
+
+
+@router.delete("/tokens/{name}", summary="Revoke a token and the sessions that were opened with it")
+async def revoke(request: Request, visitor: Admin, name: str) -> Response:
+    return await answer(request, visitor, "token revoke", access.revoke_token, name, changes=True)

@@ -1,0 +1,113 @@
+"""Pages and parts of pages: templates, how values are written, and problems as pages."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from found_platform.app import offers
+from found_platform.app.access import Scope
+from found_platform.serving.console import charts
+from found_platform.serving.doors import Visitor
+from found_platform.serving.problems import Problem
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+
+
+def number(value: float | None) -> str:
+    """A count, with commas."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    if value is None:
+        return "–"
+    shown = f"{value:.{digits}%}"
+    return f"{value:.1%}" if digits == 0 and 0 < value < 0.1 else shown
+
+
+def moment(value: Any) -> str:
+    """A time, to the minute, UTC."""
+    if isinstance(value, str):
+        value = dt.datetime.fromisoformat(value)
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, dt.datetime) else str(value)
+
+
+def user(value: str) -> Markup:
+    """A user: an id as it is, a pseudonym shortened, with the whole of it on hover and for copying."""
+    pseudonym = len(value) == 32 and all(c in "0123456789abcdef" for c in value)
+    if not pseudonym:
+        return Markup('<span class="user">{}</span>').format(value)
+    return Markup('<span class="user pseudonym" title="{0}">{1}…</span>').format(value, value[:10])
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def asked(question: str | None) -> str:
+    """What the audit has of a question, which is JSON, in words."""
+    parts = []
+    for key, value in (json.loads(question) if question else {}).items():
+        if key in ("sentence", "request"):
+            parts.insert(0, f"“{value}”" if key == "sentence" else str(value))
+        elif value not in (0, 0.0, False, "auto", [], {}):
+            parts.append(f"{key.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    return " · ".join(parts)
+
+
+def _environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    markdown = MarkdownIt("js-default", {"html": False}).enable("table")
+    env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
+    env.filters.update(sentence=sentence, asked=asked)
+    env.filters["markdown"] = lambda text: Markup(markdown.render(text))  # raw HTML in it is escaped
+    env.globals.update(charts=charts, Scope=Scope)
+    return env
+
+
+ENVIRONMENT = _environment()
+
+
+def is_part(request: Request) -> bool:
+    """Whether a script asks for a part of a page."""
+    return request.headers.get("hx-request") == "true"
+
+
+def page(request: Request, template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page, with who is signed in and what answers look-ups."""
+    served = offers.serving(visitor.context) if visitor else {}
+    shown = {"visitor": visitor, "served": served, "here": request.url.path, **values}
+    return HTMLResponse(ENVIRONMENT.get_template(template).render(shown), status)
+
+
+def part(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A part of a page."""
+    return HTMLResponse(ENVIRONMENT.get_template(template).render(values), status)
+
+
+def problem_page(request: Request, problem: Problem) -> Response:
+    """What was wrong, as a page or a part; who is not signed in is led to where one signs in."""
+    if is_part(request):
+        headers = {"hx-redirect": "/sign-in"} if problem.status == 401 else {}
+        answer = part("_problem.html", problem=problem)
+        answer.headers.update(headers)
+        return answer
+    if problem.status == 401 and request.method in ("GET", "HEAD"):
+        return RedirectResponse("/sign-in", 303)
+    return page(request, "problem.html", None, problem.status, problem=problem)

@@ -1,0 +1,6 @@
+// A number that is written, or a slider that is moved, is also the way to say how many. Without scripts one ticks it oneself.
+document.addEventListener("input", (event) => {
+  const line = event.target.closest?.("label.line");
+  const radio = line?.querySelector("input[type=radio][name=size_level]");
+  if (radio && radio !== event.target) radio.checked = true;
+}, true);

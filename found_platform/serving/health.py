@@ -1,0 +1,36 @@
+"""Whether the server lives, whether it is ready, and its figures."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from found_platform.app.access import Scope
+from found_platform.serving.doors import Visitor, needs
+from found_platform.serving.state import server_of
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="Whether the server lives")
+async def healthz() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@router.get(
+    "/readyz", summary="Whether look-ups are answered, and else what they wait for", responses={503: {"description": "Not ready"}}
+)
+async def readyz(request: Request) -> Response:
+    server = server_of(request)
+    state: dict[str, Any] = {"status": "ready"}
+    if server.waits_for:
+        state = {"status": "starting", "waits_for": server.waits_for}
+    elif server.broken:
+        state = {"status": "broken", "detail": server.broken}
+    return JSONResponse(state, 200 if state["status"] == "ready" else 503)
+
+
+@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+async def metrics(request: Request, visitor: Annotated[Visitor, Depends(needs(Scope.READ))]) -> Response:
+    return Response(server_of(request).metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

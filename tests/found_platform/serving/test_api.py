@@ -1,0 +1,165 @@
+"""What programs can ask, and how every answer is written."""
+
+import hashlib
+import json
+
+import pytest
+
+from found_platform.app import audit
+from found_platform.app.context import Actor, Context
+from found_platform.privacy import keys
+from found_platform.settings import Settings
+
+QUESTION = {"sentence": "people who will soon buy gold", "mode": "aligned"}
+FIND = {"question": QUESTION, "size": {"top": 4}}
+DRAFT = {"question": QUESTION, "size": {"top": 30}, "holdout": 0.2}
+VERSIONS = {"as_of", "model_version", "index_version", "exact"}
+
+
+@pytest.fixture(scope="module")
+def gold(api) -> str:
+    """The ETag of an audience that is saved."""
+    answer = api("PUT", "/audiences/gold", "marketer", json=DRAFT, headers={"if-none-match": "*"})
+    assert answer.status_code == 200, answer.text
+    return api("GET", "/audiences/gold").headers["etag"]
+
+
+def test_users_are_pseudonyms_but_for_who_may_see_ids(api) -> None:
+    hidden, shown = (api("POST", "/look-ups", role, json=FIND).json() for role in ("marketer", "exporter"))
+    secret = keys.home_secret(Settings.load(api.home))
+    ids = [user["user_id"] for user in shown["users"]]
+    assert all(name.startswith("user-") for name in ids)
+    assert [user["user_id"] for user in hidden["users"]] == [keys.user_key(secret, name) for name in ids]
+
+
+@pytest.mark.parametrize("path", ["/audiences", "/published", "/demands", "/models", "/drift", "/status"])
+def test_every_answer_says_as_of_when_and_by_which_versions(api, path: str) -> None:
+    body = api("GET", path).json()
+    assert body.keys() >= VERSIONS
+    assert body["model_version"] == api("POST", "/look-ups", json=FIND).json()["model_version"]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"question": {**QUESTION, "where": "nope = 1"}}, "The filter names the column 'nope', which is not there"),
+        ({"question": {"sentence": ""}}, "The demand is empty"),
+        ({"question": QUESTION, "size": {"top": 3, "min_score": 1}}, "An audience has one size"),
+        ({"question": QUESTION, "colour": "red"}, "colour: there is no such field."),
+        ({"question": QUESTION, "size": {"top": 0}}, "size.top: "),
+        ([], "body"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_as_the_command_line_prints_it(api, body: object, sentence: str) -> None:
+    answer = api("POST", "/look-ups", json=body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == 422
+    assert sentence.lower() in problem["detail"].lower() or sentence == "body"
+    assert "Traceback" not in answer.text
+
+
+def test_a_preview_counts_every_gate_and_why_names_the_one_that_is_closed(api) -> None:
+    preview = api("POST", "/previews", json={"draft": DRAFT}).json()
+    assert [step["gate"] for step in preview["waterfall"]] == ["history", "suppression", "level", "holdout"]
+    assert preview["waterfall"][2]["kept"] == preview["size"] == 30
+    member = preview["sample"][0]["user_id"]
+    why = api("POST", "/why", json={"draft": DRAFT, "user": member}).json()
+    assert (why["member"], why["rank"]) == (True, 1)
+    assert api("POST", "/why", json={"draft": DRAFT, "user": "nobody"}).json()["gate"] == "unknown"
+
+
+def test_the_second_of_two_editors_is_told_and_nothing_is_overwritten(api, gold: str) -> None:
+    def put(**headers: str):
+        return api("PUT", "/audiences/gold", "marketer", json=DRAFT, headers=headers)
+
+    assert put().status_code == 428
+    assert put(**{"if-none-match": "*"}).status_code == 412
+    assert put(**{"if-match": "v1"}).status_code == 412
+    assert put(**{"if-match": gold}).status_code == 200
+    second = put(**{"if-match": gold})
+    assert second.status_code == 412
+    assert "api:marketer saved version 2 of 'gold'" in second.json()["detail"]
+    assert api("GET", "/audiences/gold").headers["etag"] == '"v2"'
+    assert api("DELETE", "/audiences/gold", "marketer", headers={"if-match": gold}).status_code == 412
+
+
+def test_members_are_pages_that_fit_together(api, gold: str) -> None:
+    whole = api("GET", "/audiences/gold/members?limit=30").json()
+    first = api("GET", "/audiences/gold/members?limit=20").json()
+    second = api("GET", f"/audiences/gold/members?limit=20&cursor={first['next']}").json()
+    assert first["members"] + second["members"] == whole["members"]
+    assert (len(second["members"]), second["next"]) == (10, None)
+    assert api("GET", "/audiences/gold/members?cursor=made-up").status_code == 422
+
+
+def test_an_export_is_a_file_with_its_hash_and_only_for_who_may(api, gold: str) -> None:
+    assert api("POST", "/audiences/gold/exports", "marketer", json={}).status_code == 403
+    answer = api("POST", "/audiences/gold/exports", "exporter", json={"format": "csv"})
+    assert answer.headers["found-sha256"] == hashlib.sha256(answer.content).hexdigest()
+    assert len(answer.text.splitlines()) - 1 == int(answer.headers["found-users"]) == 30 - int(answer.headers["found-held-out"])
+    assert "user-0-" in answer.text
+    newest = audit.entries(Context(api.home, Actor("ann", "test"))).entries[0]
+    assert (newest.who, newest.action, newest.audience) == ("api:exporter", "export", "gold")
+
+
+def test_a_repeated_key_does_nothing_twice(api) -> None:
+    headers = {"idempotency-key": "once"}
+    made = [api("POST", "/tokens", "admin", json={"name": "twice", "role": "viewer"}, headers=headers) for _ in range(2)]
+    assert made[0].json() == made[1].json()
+    assert made[0].json()["secret"].startswith("fnd_")
+    other = api("POST", "/tokens", "admin", json={"name": "other", "role": "viewer"}, headers=headers)
+    assert (other.status_code, "another request" in other.json()["detail"]) == (422, True)
+    names = [token["name"] for token in api("GET", "/tokens", "admin").json()["items"]]
+    assert (names.count("twice"), names.count("other")) == (1, 0)
+    assert api("DELETE", "/tokens/twice", "admin").status_code == 200
+    gone = api.client.get("/api/v1/me", headers={"authorization": f"Bearer {made[0].json()['secret']}"})
+    assert gone.status_code == 401
+
+
+def test_the_audit_is_pages_that_stay_as_they_were(api) -> None:
+    first = api("GET", "/audit?limit=3", "operator").json()
+    api("GET", "/me", role=None)  # a row more
+    second = api("GET", f"/audit?limit=3&cursor={first['next']}", "operator").json()
+    rows = audit.entries(Context(api.home, Actor("ann", "test"))).entries
+    assert [row["at"] for row in first["entries"] + second["entries"]] == [str(row.at) for row in rows[1:7]]
+
+
+def test_what_is_not_there_is_404_with_what_is(api, gold: str) -> None:
+    answer = api("GET", "/audiences/nope")
+    assert answer.status_code == 404
+    assert "there are gold" in answer.json()["detail"]
+    assert api("GET", "/models/77").status_code == 404
+    assert api("GET", "/jobs/nope").status_code == 404
+
+
+def test_users_are_suppressed_by_id_and_left_out_from_then_on(api) -> None:
+    best = api("POST", "/look-ups", "exporter", json=FIND).json()["users"][0]["user_id"]
+    assert api("POST", "/suppressions", "operator", json={"users": [best], "reason": "asked"}).json()["changed"] == 1
+    why = api("POST", "/why", json={"draft": DRAFT, "user": best}).json()
+    assert why["gate"] == "suppression"
+    assert api("POST", "/suppressions/lifted", "operator", json={"users": [best]}).json()["changed"] == 1
+
+
+def test_the_document_names_every_operation_once(api) -> None:
+    document = api.client.get("/api/v1/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    operations = [o["operationId"] for path in document["paths"].values() for o in path.values()]
+    assert len(operations) == len(set(operations)) > 30
+    assert not [path for path in document["paths"] if not path.startswith(("/api/v1", "/healthz", "/readyz", "/metrics"))]
+    json.dumps(document)
+
+
+def test_health_needs_no_token_and_figures_do(api) -> None:
+    assert api.client.get("/healthz").json() == {"status": "alive"}
+    assert api.client.get("/readyz").status_code == 503  # this server was not warmed
+    assert api.client.get("/metrics").status_code == 401
+    text = api.client.get("/metrics", headers={"authorization": f"Bearer {api.tokens['viewer']}"}).text
+    assert 'found_request_seconds_count{method="GET",route="/healthz"' in text
+
+
+def test_a_prompt_without_users_is_refused_in_a_sentence(api) -> None:
+    answer = api("PUT", "/prompts/gold", "marketer", json={"demand": "people who will buy gold", "seeds": []})
+    assert answer.status_code == 422
+    assert "seed" in answer.json()["detail"]

@@ -1,0 +1,151 @@
+"""The console in a real browser: the whole way with scripts, by keyboard, and nothing asked of anybody else.
+
+It needs Playwright and a Chromium, which are no dependency of the platform: `pip install playwright`, `apt-get install chromium`.
+With AXE_CORE naming axe-core's `axe.min.js`, every page is checked for accessibility too.
+"""
+
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from found_platform.serving.application import create_app
+from found_platform.serving.options import Options
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+AXE = os.environ.get("AXE_CORE")
+PAGES = ("/", "/?sentence=people+who+will+soon+buy+gold", "/audiences", "/audiences/by-browser", "/models", "/data", "/audit")
+
+
+@pytest.fixture(scope="module")
+def address(served: tuple[Path, dict[str, str]]) -> Iterator[str]:
+    """Where a server of the home listens."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    config = uvicorn.Config(create_app(Options(served[0], port=port), warm=False), log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, address: str, served: tuple[Path, dict[str, str]]) -> Iterator[Any]:
+    """A page of an admin who has signed in. Whatever is asked of anybody else, or refused by the policy, fails the test."""
+    context = chromium.new_context(base_url=address)
+    faults: list[str] = []
+    opened = context.new_page()
+    opened.on("request", lambda r: None if r.url.startswith((address, "data:")) else faults.append(r.url))
+    opened.on("console", lambda m: faults.append(m.text) if m.type == "error" and "Content Security" in m.text else None)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto("/sign-in")
+    opened.fill("#token", served[1]["admin"])
+    opened.click("button.primary")
+    opened.wait_for_url(re.compile(r"/$"))
+    yield opened
+    context.close()
+    assert not faults
+
+
+def test_from_a_sentence_to_an_export_and_why_somebody_is_in_it(page: Any) -> None:
+    page.wait_for_selector(".demands li")
+    page.fill("#sentence", "people who will soon buy gold")
+    page.wait_for_selector(".count b")
+    first = page.inner_text(".count b")
+    page.select_option("select[name=column]", "events_28d")
+    page.wait_for_selector("input[name=value][type=number]")
+    page.fill("input[name=value][type=number]", "5")
+    page.wait_for_selector("table.waterfall tr.filter")
+    assert page.inner_text("table.waterfall tr.history .n") != page.inner_text("table.waterfall tr.filter .n")
+    page.click("text=Say it as a number")
+    page.fill("input[name=top]", "9")
+    playwright.expect(page.locator(".count b")).to_have_text("9", timeout=20_000)
+    assert first != "9"
+    page.fill("#name", "by-browser")
+    page.click("button[formaction='/build/save']")
+    page.wait_for_url("**/audiences/by-browser", timeout=60_000)
+    assert page.inner_text(".tiles dd").startswith("9")
+    with page.expect_download() as download:
+        page.click("button[value=csv]")
+    assert Path(download.value.path()).read_text().count("\n") == 10
+    user = page.inner_text("table .user >> nth=0")
+    page.fill("#user", user)
+    page.click(".why button")
+    page.wait_for_selector("#standing .verdict")
+    assert "A member" in page.inner_text("#standing")
+    page.click("text=Refresh")
+    page.wait_for_url("**/audiences/by-browser", timeout=60_000)
+
+
+def test_a_late_answer_never_overwrites_a_newer_question(page: Any) -> None:
+    delayed = []
+
+    def hold_first(route: Any) -> None:
+        if not delayed:
+            delayed.append(route)  # it is answered only after the second one
+            return
+        route.continue_()
+
+    page.route("**/build", hold_first)
+    page.fill("#sentence", "people who will buy a phone")
+    page.wait_for_timeout(700)
+    assert delayed
+    page.fill("#sentence", "people who will soon buy gold")
+    page.wait_for_selector(".count b")
+    page.eval_on_selector("#answer", "element => element.dataset.seen = 'newer'")
+    answer = page.inner_html("#answer")
+    try:
+        delayed[0].continue_()
+    except playwright.Error:
+        return  # the browser has given the first question up
+    page.wait_for_timeout(1500)
+    assert page.inner_html("#answer") == answer
+
+
+def test_the_keyboard_is_enough(page: Any) -> None:
+    page.wait_for_selector("#sentence")
+    page.keyboard.type("people who will soon buy gold")  # the field has the focus at once
+    page.wait_for_selector(".count b")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")  # from balanced to broad
+    playwright.expect(page.locator("input[value=broad]")).to_be_checked()
+
+
+@pytest.mark.skipif(AXE is None, reason="AXE_CORE does not name axe-core's axe.min.js (npm pack axe-core)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_is_accessible_in_light_and_dark(page: Any, path: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(path)
+    page.wait_for_load_state("networkidle")
+    for group in page.query_selector_all("details:not(.menu)"):
+        group.evaluate("element => element.open = true")
+    page.evaluate(Path(AXE or "").read_text())
+    result = page.evaluate("() => axe.run()")
+    faults = {v["id"]: [f"{n['html'][:120]} {n['failureSummary'][:200]}" for n in v["nodes"][:3]] for v in result["violations"]}
+    assert faults == {}

@@ -1,0 +1,145 @@
+"""The console as a browser without scripts sees it: real forms, whole pages."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from found_platform.app import access, audiences
+from found_platform.app.context import Actor, Context
+from found_platform.serving.doors import COOKIE
+
+SAME = {"origin": "http://127.0.0.1:8321", "sec-fetch-site": "same-origin"}
+FORM = {"sentence": "people who will soon buy gold", "mode": "aligned", "size_level": "top", "top": "25", "holdout": "20"}
+
+
+@pytest.fixture
+def browser(api) -> Iterator[TestClient]:
+    """Somebody with the role marketer, signed in."""
+    api.client.cookies.clear()
+    answer = api.client.post("/sign-in", data={"token": api.tokens["marketer"]}, headers=SAME, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    yield api.client
+    api.client.cookies.clear()
+
+
+def test_who_is_not_signed_in_is_led_to_where_one_signs_in(api) -> None:
+    api.client.cookies.clear()
+    answer = api.client.get("/audiences", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    refused = api.client.post("/sign-in", data={"token": "fnd_made_up"}, headers=SAME)
+    assert refused.status_code == 401
+    assert "This token is unknown, expired or revoked" in refused.text
+
+
+def test_a_link_signs_in_once(api) -> None:
+    link = access.new_link(Context(api.home, Actor("ann", "cli")))
+    api.client.cookies.clear()
+    first = api.client.get(f"/sign-in?link={link}", follow_redirects=False)
+    api.client.cookies.clear()
+    second = api.client.get(f"/sign-in?link={link}", follow_redirects=False)
+    assert (first.status_code, second.status_code) == (303, 401)
+    assert COOKIE in first.headers["set-cookie"]
+    assert "used already" in second.text
+
+
+def test_a_session_ends_with_its_token_and_when_one_signs_out(api) -> None:
+    context = Context(api.home, Actor("ann", "test"))
+    secret = access.create_token(context, access.NewToken("short", "viewer")).secret
+    for end in (lambda: api.client.post("/sign-out", headers=SAME), lambda: access.revoke_token(context, "short")):
+        api.client.cookies.clear()
+        api.client.post("/sign-in", data={"token": secret}, headers=SAME, follow_redirects=False)
+        cookie = api.client.cookies[COOKIE]
+        assert access.grant_of_session(context, cookie) is not None
+        end()
+        assert access.grant_of_session(context, cookie) is None
+    api.client.cookies.clear()
+
+
+def test_the_whole_way_works_with_forms_alone(api, browser: TestClient) -> None:
+    start = browser.get("/?demands=yes").text
+    assert len(re.findall('class="demand"', start)) >= 3
+    seen = browser.post("/build", data=FORM, headers=SAME).text
+    assert "<b>25</b>" in seen
+    assert "score high enough" in seen
+    assert seen.count("<title") >= 3  # of the page and of its charts
+    assert "user-0-" not in seen, "a marketer sees pseudonyms"
+    columns = {"column": "events_28d", "operator": ">=", "value": "3"}
+    filtered = browser.post("/build", data={**FORM, **columns}, headers=SAME).text
+    assert "match the filter" in filtered
+    saved = browser.post("/build/save", data={**FORM, "name": "by-form"}, headers=SAME)
+    while "/jobs/" in str(saved.url):
+        saved = browser.get(str(saved.url))
+    assert "by-form" in saved.text
+    page = browser.get("/audiences/by-form").text
+    assert "25" in page
+    assert "does not export" in page
+    user = re.search(r'class="user pseudonym" title="([0-9a-f]{32})"', page)
+    assert user is not None
+    why = browser.post("/audiences/by-form/why", data={"user": user[1]}, headers=SAME).text
+    assert "A member" in why
+    assert "by-form" in browser.get("/audiences").text
+    wrong = browser.post("/audiences/by-form/forget", data={"confirm": "no"}, headers=SAME)
+    assert (wrong.status_code, "Nothing was removed" in wrong.text) == (422, True)
+
+
+def test_the_second_of_two_editors_keeps_the_form_and_is_told(api, browser: TestClient) -> None:
+    context = Context(api.home, Actor("bob", "test"))
+    draft = audiences.Draft(audiences.Question("people who will soon buy gold", mode="aligned"), audiences.Size(top=5))
+    audiences.save(context, audiences.Save("shared", draft))
+    edited = browser.get("/?audience=shared").text
+    assert 'name="after" value="1"' in edited
+    audiences.save(context, audiences.Save("shared", draft))
+    late = browser.post("/build/save", data={**FORM, "name": "shared", "after": "1"}, headers=SAME)
+    assert late.status_code == 422
+    assert "test:bob saved version 2" in late.text
+    assert "people who will soon buy gold" in late.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ({"where": "nope = 1"}, "which is not there"),
+        ({"top": "many"}, "The number of people is"),
+        ({"horizon_days": "-1"}, "Days ahead is"),
+        ({"column": "made_up", "operator": "=", "value": "1"}, "There is no column"),
+        ({"column": "age_band", "operator": "=", "value": "' OR 1=1 --"}, "<b>0</b>"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_the_page(browser: TestClient, sent: dict[str, str], sentence: str) -> None:
+    answer = browser.post("/build", data={**FORM, **sent}, headers={**SAME, "hx-request": "true"})
+    assert answer.status_code == 200
+    assert sentence in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_what_a_person_writes_is_text_and_never_part_of_a_page(browser: TestClient) -> None:
+    page = browser.post("/build", data={**FORM, "sentence": "<script>alert(1)</script>", "where": '"><b>'}, headers=SAME).text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>" not in page
+    assert '"><b>' not in page
+
+
+def test_a_file_of_ids_is_left_out(api, browser: TestClient) -> None:
+    found = api(
+        "POST", "/look-ups", "exporter", json={"question": {k: FORM[k] for k in ("sentence", "mode")}, "size": {"top": 3}}
+    ).json()
+    ids = "user_id\n" + "\n".join(user["user_id"] for user in found["users"])
+    files = {"exclude_file": ("ids.csv", ids.encode(), "text/csv")}
+    seen = browser.post("/build", data=FORM, files=files, headers={**SAME, "hx-request": "true"}).text
+    assert re.search(r"are not excluded.*?−3", seen, re.S)
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/champion", "/data", "/api/v1/docs", "/audiences"])
+def test_pages_of_the_platform_open(browser: TestClient, path: str) -> None:
+    assert browser.get(path).status_code == 200
+
+
+def test_a_page_that_the_role_may_not_see_says_so(browser: TestClient) -> None:
+    answer = browser.get("/audit")
+    assert answer.status_code == 403
+    assert "takes the scope audit" in answer.text

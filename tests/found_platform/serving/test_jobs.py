@@ -1,0 +1,97 @@
+"""Work that takes long: followed, cancelled, bounded."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from found_platform.app.context import Actor, Context
+from found_platform.app.progress import Working
+from found_platform.errors import JobFailed
+from found_platform.serving import jobs as jobs_module
+from found_platform.serving.jobs import Jobs
+from found_platform.serving.metrics import Metrics
+from found_platform.serving.problems import Rejected
+
+CONTEXT = Context(Path("home"), Actor("ann", "test"))
+
+
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    made = Jobs(1, Metrics())
+    yield made
+    made.close()
+
+
+def test_a_job_tells_its_steps_as_they_come_and_its_result(jobs: Jobs) -> None:
+    go_on = threading.Event()
+
+    def work(context: Context, name: str) -> dict[str, str]:
+        context.tell(Working("first"))
+        go_on.wait(5)
+        context.tell(Working("second"))
+        return {"name": name}
+
+    async def follow() -> list[str]:
+        job = jobs.submit("work", CONTEXT, work, "x")
+        assert not await Jobs.wait(job, 0.01)
+        seen = []
+        async for _, event in Jobs.follow(job):
+            seen.append(event.get("on") or event["event"])
+            go_on.set()
+        assert job.as_dict()["result"] == {"name": "x"}
+        return seen
+
+    assert asyncio.run(follow()) == ["first", "second", "done"]
+
+
+def test_a_job_that_is_cancelled_stops_at_its_next_step(jobs: Jobs) -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), []
+
+    def work(context: Context) -> None:
+        begun.set()
+        go_on.wait(5)
+        context.tell(Working("next"))
+        done.append(1)
+
+    running, waiting = jobs.submit("work", CONTEXT, work), jobs.submit("work", CONTEXT, work)
+    begun.wait(5)
+    jobs.cancel(waiting)
+    jobs.cancel(running)
+    go_on.set()
+    assert asyncio.run(Jobs.wait(running, 5))
+    assert (running.state, waiting.state, done) == ("cancelled", "cancelled", [])
+
+
+def test_a_job_that_fails_says_why_in_a_sentence(jobs: Jobs) -> None:
+    def fail(context: Context) -> None:
+        raise JobFailed("The disk is full: make room.")
+
+    def break_down(context: Context) -> None:
+        raise ZeroDivisionError
+
+    failed, broken = jobs.submit("a", CONTEXT, fail), jobs.submit("b", CONTEXT, break_down)
+    asyncio.run(Jobs.wait(failed, 5))
+    asyncio.run(Jobs.wait(broken, 5))
+    assert failed.as_dict()["problem"]["detail"] == "The disk is full: make room."
+    assert broken.as_dict()["problem"]["status"] == 500
+    assert "ZeroDivision" not in str(broken.as_dict())
+
+
+def test_more_work_than_can_wait_is_turned_away(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "MOST_WAITING", 2)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(context: Context) -> None:
+        begun.set()
+        go_on.wait(5)
+
+    jobs.submit("work", CONTEXT, work)
+    begun.wait(5)
+    jobs.submit("work", CONTEXT, work)
+    jobs.submit("work", CONTEXT, work)
+    with pytest.raises(Rejected, match="wait already"):
+        jobs.submit("work", CONTEXT, work)
+    go_on.set()

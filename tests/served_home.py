@@ -1,0 +1,74 @@
+"""A server over a copy of the demo's home, with a token of each role; once a session."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from found_platform.app import access
+from found_platform.app.context import Actor, Context
+from found_platform.serving.application import create_app
+from found_platform.serving.options import Options
+from found_platform.settings import Settings
+
+ADDRESS = "http://127.0.0.1:8321"
+
+
+@dataclass
+class Api:
+    """A client of a server. `tokens` are by role."""
+
+    client: TestClient
+    tokens: dict[str, str]
+    home: Path
+
+    def __call__(self, method: str, path: str, role: str | None = "viewer", **options: Any) -> Any:
+        """The answer to a request, which a token of this role sends; a job is waited for, and its result is the answer."""
+        headers = {"authorization": f"Bearer {self.tokens[role]}"} if role else {}
+        headers |= options.pop("headers", {})
+        answer = self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+        if answer.status_code == 202 and "location" in answer.headers:
+            self.client.get(f"{answer.headers['location']}/events", headers=headers)
+            answer = self.client.get(answer.headers["location"], headers=headers)
+            job = answer.json()
+            body = job["result"] if job["state"] == "done" else job["problem"]
+            answer._content = json.dumps(body).encode()
+            answer.status_code = 200 if job["state"] == "done" else job["problem"]["status"]
+        return answer
+
+
+@pytest.fixture(scope="session")
+def served(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A home to be served, and a token of each role."""
+    home = Path(shutil.copytree(settings.home, tmp_path_factory.mktemp("served") / "found"))
+    context = Context(home, Actor("ann", "test"))
+    return home, {role: access.create_token(context, access.NewToken(role.value, role)).secret for role in access.Role}
+
+
+@pytest.fixture(scope="session")
+def api(served: tuple[Path, dict[str, str]]) -> Iterator[Api]:
+    home, tokens = served
+    app = create_app(Options(home, rate=100_000), warm=False)
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
+        yield Api(client, tokens, home)
+
+
+@pytest.fixture
+def opened(served: tuple[Path, dict[str, str]]) -> Iterator[Callable[..., TestClient]]:
+    """Opens servers over the same home with other limits."""
+    clients: list[TestClient] = []
+
+    def open_server(**limits: Any) -> TestClient:
+        client = TestClient(create_app(Options(served[0], **limits), warm=False), base_url=ADDRESS, raise_server_exceptions=False)
+        client.__enter__()
+        clients.append(client)
+        return client
+
+    yield open_server
+    for client in clients:
+        client.__exit__(None, None, None)
