@@ -78,6 +78,7 @@ def show(context: Context, request: Show) -> UserPage:
     if request.online and request.as_of:
         raise BadInput("--online shows what the online store holds now: leave out --as-of.")
     key = keys.user_key(keys.home_secret(settings), request.user)
+    keys.check_not_erased(settings, key)
     if request.online:
         moment = feature_store.online_moment(settings)
         row = {name: values[0] for name, values in feature_store.online(settings, [key]).items()}
