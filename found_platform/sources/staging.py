@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 from found_platform import contract, lake
 from found_platform.contract import QUARANTINE
 from found_platform.errors import BadInput
-from found_platform.privacy import keys, parquet_rows, suppression, tombstones
+from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import counts, discovery, folders, growth, pulls, review, sandbox, scan, simulator, survey
+from found_platform.sources import counts, discovery, erased, folders, growth, pulls, review, sandbox, scan, simulator, survey
 from found_platform.sources.config import SourceConfig, Span
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.folders import is_staged, manifest, waits
@@ -231,14 +231,14 @@ def prepare(
                 if days:
                     source = source.model_copy(update=_days(home, growth.clipped(source.span, min(days), max(days))))
                 notes = growth.schema(home.profile_schema, _attributes(settings, con, source))[1] if home else []
-                erased = _erased_note(con)
+                erased_note = erased.note(con)
                 measured = survey.rhythms(con, source.days, cutoff, horizons) if horizons else []
             finally:
                 con.close()
     except BaseException:
         discard(settings)
         raise
-    return Prepared(source, [*notes, *erased, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
+    return Prepared(source, [*notes, *erased_note, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
 
 
 def discard(settings: Settings) -> None:
@@ -256,11 +256,6 @@ def renew(settings: Settings, removed: Removed | None = None) -> list[str]:
     prepared = prepare(settings, discover(settings, source_config.of_home(settings)), removed=removed)
     _follow(settings, prepared.source)
     return prepared.notes
-
-
-def _erased_note(con: duckdb.DuckDBPyConnection) -> list[str]:
-    count = sum(report.erased for report in counts.report(con))
-    return [f"{count:,} events of users who were erased are left out, as they always will be"] if count else []
 
 
 def _lost_note(lost: Loss, removed: Removed | None) -> str:
@@ -283,30 +278,15 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     try:
         with pulls.origins_named(source, settings.pulled):
             scan.scan(con, pulls.local(source, settings.pulled).model_copy(update={"span": source.span or EVER}))
-        if users := _erased(settings, scan.user_ids(con)):
+        if users := erased.among(settings, scan.user_ids(con)):
             scan.leave_aside(con, users)
-            if _leave_out_of_pulled(settings, users):
+            if erased.leave_out_of_pulled(settings, users):
                 about["fingerprint"] = _fingerprint(settings, source)
     except BaseException:
         con.close()
         raise
     (work / folders.SCANNED).write_text(json.dumps(about))
     return con
-
-
-def _erased(settings: Settings, users: Iterable[str]) -> list[str]:
-    """Those of some users, by their raw ids, who were erased: whatever a source holds of them stays out for ever."""
-    if not tombstones.count(settings):
-        return []
-    secret = keys.home_secret(settings)
-    by_key = {keys.user_key(secret, user): user for user in users}
-    return sorted(by_key[key] for key in tombstones.erased(settings, secret, by_key))
-
-
-def _leave_out_of_pulled(settings: Settings, users: Iterable[str]) -> int:
-    """Takes erased users out of what was pulled into the home, where a source still holds them; returns the number of rows."""
-    cells = frozenset(users)
-    return sum(parquet_rows.leave_out(file, lambda _: cells) for file in sorted(settings.pulled.glob("*/rows/*.parquet")))
 
 
 EVER = Span(start=dt.date(1, 1, 2), end=dt.date(9999, 12, 30))
@@ -390,8 +370,8 @@ def _stage(
     profile, about_profile = None, ProfileReport()
     if (entry := pulls.local(source, settings.pulled).profile) is not None:
         profile, bad, about_profile = read_profile(con, entry, source.profile_schema or {})
-        if users := _erased(settings, profile["user_id"].to_pylist()):
-            _leave_out_of_pulled(settings, users)
+        if users := erased.among(settings, profile["user_id"].to_pylist()):
+            erased.leave_out_of_pulled(settings, users)
             profile = profile.filter(pc.invert(pc.is_in(profile["user_id"], pa.array(users, pa.string()))))
         refused = pa.concat_tables([refused, bad.select(refused.column_names)])
     lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
