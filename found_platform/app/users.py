@@ -1,4 +1,4 @@
-"""Single users: what is known of one, and who may never be targeted."""
+"""Single users: what is known of one, who may never be targeted, and who is to be forgotten."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
+    from found_platform.erasure import Certificate
     from found_platform.privacy.suppression import Change
     from found_platform.settings import Settings
 
@@ -169,6 +170,29 @@ def _recorded(context: Context, action: str, reason: str, change: "Change") -> "
 
     audit.record(context.settings, action, rows=change.changed, reason=reason)
     return change
+
+
+@dataclass(frozen=True)
+class Erase:
+    """Users who are to be forgotten, by a file or by ids, and why."""
+
+    users: Users
+    reason: str = ""
+
+
+@use_case(Effect.CHANGES, "erase")
+def erase(context: Context, request: Erase) -> "Certificate":
+    """Erases users from every store of the home, proves it, and writes a certificate. Asked again after an interruption, it goes on.
+
+    It is no Dagster run: the run's record would name them.
+    """
+    from found_platform import erasure
+    from found_platform.privacy import audit
+
+    certificate = erasure.erase(context.settings, request.users, request.reason)
+    reason = f"{request.reason}; certificate {certificate.erasure}" if request.reason else f"certificate {certificate.erasure}"
+    audit.record(context.settings, "erase", rows=certificate.persons, reason=reason)
+    return certificate
 
 
 @dataclass(frozen=True)

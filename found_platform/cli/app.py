@@ -10,6 +10,7 @@ from found_platform.cli import (
     benchmark,
     demo,
     destinations,
+    erasure,
     model,
     rewriter,
     saved,
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "publish": service.publish,
     "promote": service.promote,
     "serve": serve.serve,
+    "erase": erasure.erase,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {

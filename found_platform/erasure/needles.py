@@ -20,7 +20,7 @@ class Needles:
     """Byte strings of `WIDTH` bytes at least.
 
     A plain one counts only as a whole: of "1234567" nothing is found in "12345678", since a digit goes on before or after it, or a
-    letter beside a letter. An encoded one counts wherever it stands.
+    letter beside a letter. An encoded one counts wherever it stands, as a user key does: arrays hold one after the other.
     """
 
     def __init__(self, plain: Iterable[bytes], encoded: Iterable[bytes]):

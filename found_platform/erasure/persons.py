@@ -59,8 +59,8 @@ class Persons:
     @cached_property
     def needles(self) -> Needles:
         """Their ids and keys as bytes: UTF-8, UTF-16, hex and Base64; keys also as the 16 bytes that they are."""
-        plain = {text.encode() for text in self._long}
-        encoded: set[bytes] = {bytes.fromhex(key) for key in self.keys}
+        plain = {text.encode() for text in self._long - self.keys}
+        encoded: set[bytes] = {bytes.fromhex(key) for key in self.keys} | {key.encode() for key in self.keys}
         for text in self._long:
             data = text.encode()
             encoded |= {text.encode("utf-16-le"), text.encode("utf-16-be"), data.hex().encode(), data.hex().upper().encode()}
