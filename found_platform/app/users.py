@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
@@ -189,7 +189,11 @@ def erase(context: Context, request: Erase) -> "Certificate":
     from found_platform import erasure
     from found_platform.privacy import audit
 
-    certificate = erasure.erase(context.settings, request.users, request.reason)
+    try:
+        certificate = erasure.erase(context.settings, request.users, request.reason)
+    except JobFailed:
+        audit.record(context.settings, "erase", reason="something is left: it is to be asked again")
+        raise
     reason = f"{request.reason}; certificate {certificate.erasure}" if request.reason else f"certificate {certificate.erasure}"
     audit.record(context.settings, "erase", rows=certificate.persons, reason=reason)
     return certificate
