@@ -182,7 +182,7 @@ class Erase:
 
 @use_case(Effect.CHANGES, "erase")
 def erase(context: Context, request: Erase) -> "Certificate":
-    """Erases users from every store of the home, proves it, and writes a certificate. Asked again after an interruption, it goes on.
+    """Erases users from every store of the home, proves it, and writes a certificate. Asked again, it goes on.
 
     It is no Dagster run: the run's record would name them.
     """

@@ -1,7 +1,7 @@
 """Erasing persons: every store of a home is rewritten without them, every byte of it is searched, and a certificate says so.
 
-`persons` is who; `needles` finds them in bytes; `lake_tables`, `files` and `databases` rewrite one store each; `steps` is the order;
-`proof` is the search; `erase` goes through it all and writes the certificate.
+`persons` is who; `needles` finds them in bytes; `lake_tables`, `published`, `files` and `databases` rewrite stores; `steps` is the
+order; `proof` is the search; `erase` goes through it all and writes the certificate.
 """
 
 from found_platform.erasure.erase import Certificate, erase

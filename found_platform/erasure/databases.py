@@ -1,4 +1,4 @@
-"""SQLite databases of a home: cells that name persons are overwritten, or their rows removed, and the file holds nothing of it after.
+"""SQLite databases of a home: cells that name persons are overwritten, or their rows removed, and the file holds nothing of them.
 
 What belongs here: any SQLite file, whoever made it (Dagster, MLflow, Feast, the platform). What does not: the vault and the
 tombstones, which know their keys.

@@ -93,8 +93,8 @@ class _Progress:
 def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificate:
     """Erases the persons of a file, or of raw ids, and proves it.
 
-    Raises BadInput for a file that names nobody or a reason that names one of them, JobFailed where anything of them is left; then the
-    same call goes on.
+    Raises BadInput for a file that names nobody or a reason that names one of them, JobFailed where anything of them is left; the
+    same call then goes on.
     """
     timer = lake.Timer()
     persons = Persons.of(settings, users, [*ID_COLUMNS, *_mapped(settings)])
@@ -128,8 +128,8 @@ def _left(hits: list[str], settings: Settings) -> str:
     more = f" and {len(hits) - FEW:,} more" if len(hits) > FEW else ""
     return (
         f"{len(hits):,} {'file' if len(hits) == 1 else 'files'} in {settings.home} still name somebody who is to be erased: "
-        f"{', '.join(hits[:FEW])}{more}. Remove them or take the ids out, then run the same command again: no certificate is written "
-        "before nothing is found. Nobody is answered about these users meanwhile."
+        f"{', '.join(hits[:FEW])}{more}. Remove them or take the ids out, then run the same command again: no certificate is "
+        "written before nothing is found. Nobody is answered about these users meanwhile."
     )
 
 
@@ -138,7 +138,9 @@ def _mapped(settings: Settings) -> list[str]:
     source = source_config.of_home(settings)
     mapped = [entry.columns.get("user_id") for entries in source.channels.values() for entry in entries]
     mapped += [source.profile.key] if source.profile else []
-    return [column.column if isinstance(column, TimeColumn) else column for column in mapped if isinstance(column, str | TimeColumn)]
+    return [
+        column.column if isinstance(column, TimeColumn) else column for column in mapped if isinstance(column, str | TimeColumn)
+    ]
 
 
 def _certificate(
@@ -161,7 +163,10 @@ def _certificate(
             "ids_in_columns_alone": sum(len(user) < SHORT for user in persons.ids),
         },
         lake_versions=lake_tables.versions(settings),
-        software={"python": platform.python_version(), **{name: metadata.version(name) for name in ("deltalake", "pyarrow", "duckdb")}},
+        software={
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("deltalake", "pyarrow", "duckdb")},
+        },
         not_covered=NOT_COVERED,
     )
     document = {name: value for name, value in asdict(written).items() if name not in ("path", "sha256")}

@@ -37,7 +37,9 @@ def _partitions_with(con: duckdb.DuckDBPyConnection, settings: Settings, table: 
     """A predicate for each partition with rows of persons; it names the partition."""
     lake.view(con, "t", settings.lake, table.name)
     columns = ", ".join(map(lake.quote, table.partition_by))
-    rows = con.execute(f"SELECT DISTINCT {columns} FROM t SEMI JOIN erased ON t.{lake.quote(table.key)} = erased.user_key").fetchall()
+    rows = con.execute(
+        f"SELECT DISTINCT {columns} FROM t SEMI JOIN erased ON t.{lake.quote(table.key)} = erased.user_key"
+    ).fetchall()
     for values in rows:
         yield " AND ".join(f"{column} = {_literal(value)}" for column, value in zip(table.partition_by, values, strict=True))
 

@@ -1,7 +1,7 @@
 """Many byte strings, searched for at once: the time that a search takes does not grow with how many there are.
 
-The first `WIDTH` bytes at every place become a number; a table of one bit for each of 2^BITS hashes of such numbers rules nearly all
-places out; the few that are left are compared.
+The first `WIDTH` bytes at every place become a number; a table of one bit for each of 2^BITS hashes of such numbers rules nearly
+all places out; the few that are left are compared.
 """
 
 import re

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from found_platform.erasure.needles import Needles
 from found_platform.privacy import keys, tombstones, user_files
+from found_platform.privacy.keys import Users
 from found_platform.settings import Settings
 
 SHORT = 6
@@ -31,7 +32,7 @@ class Persons:
     id_columns: frozenset[str]
 
     @classmethod
-    def of(cls, settings: Settings, users: keys.Users, id_columns: Iterable[str]) -> "Persons":
+    def of(cls, settings: Settings, users: Users, id_columns: Iterable[str]) -> "Persons":
         """The persons of a file or of raw ids. Raises BadInput that names the file and the row."""
         secret = keys.home_secret(settings)
         ids = frozenset(users if isinstance(users, tuple) else (row.user_id for row in user_files.read(users)))

@@ -115,7 +115,9 @@ def _packed(data: bytes, path: Path, persons: Persons, result: Search, depth: in
 
 def _parquet(path: Path, persons: Persons, result: Search) -> bool:
     with pq.ParquetFile(path) as file:
-        return any(_table(pa.table(batch), persons, result) for batch in file.iter_batches(ROWS)) if file.metadata.num_rows else False
+        return (
+            any(_table(pa.table(batch), persons, result) for batch in file.iter_batches(ROWS)) if file.metadata.num_rows else False
+        )
 
 
 def _table(table: pa.Table, persons: Persons, result: Search) -> bool:

@@ -1,4 +1,4 @@
-"""The published index and its snapshot without persons: built anew from the lake, swapped in, and nothing is left to roll back to."""
+"""The published index and its snapshot without persons: built anew from the lake, swapped in, with nothing to roll back to."""
 
 import datetime as dt
 import shutil

@@ -65,7 +65,7 @@ def _files(settings: Settings, persons: Persons) -> dict[str, int]:
 
 
 def _training_files(settings: Settings, _: Persons) -> dict[str, int]:
-    """Rows of the training set as a trainer reads them name nobody, and are theirs all the same. They are written when it trains."""
+    """Rows of the training set as a trainer reads them name nobody, and are theirs all the same. Training writes them anew."""
     data = [*settings.home.glob("training/*/data"), *settings.home.glob("training/*/data.partial")]
     for folder in data:
         shutil.rmtree(folder)

@@ -32,7 +32,7 @@ def is_live(settings: Settings, model_version: str, as_of: str) -> bool:
 def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: bool = False, forgets: bool = False) -> Publication:
     """Builds, counts and checks a new index, then moves the pointer. The one before the last is removed when nobody reads it.
 
-    Where it `replaces_bad`, what is live now is taken back by it, and where it `forgets`, that holds users who were erased: no place
+    Where it `replaces_bad`, what is live now is taken back by it, and where it `forgets`, that holds erased users: it is no place
     for a later rollback to go. Publishers take turns.
     Raises BadInput when the version's stored verdict does not pass, JobFailed when the new index is not sound; the live one stays.
     """

@@ -4,10 +4,15 @@ What belongs here: leaving their rows out of a scan, of what was pulled and of w
 (`privacy.tombstones`), the other stores of a home (`found_platform.erasure`).
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions at run time)
+
 import json
 from collections.abc import Collection, Iterable
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from found_platform import lake
 from found_platform.home import write_whole
@@ -30,6 +35,15 @@ def leave_out_of_pulled(settings: Settings, users: Iterable[str]) -> int:
     """Takes users out of what was pulled into the home, where a source still holds them; returns the number of rows."""
     cells = frozenset(users)
     return sum(parquet_rows.leave_out(file, lambda _: cells) for file in sorted(settings.pulled.glob("*/rows/*.parquet")))
+
+
+def leave_out_of_profile(settings: Settings, profile: pa.Table) -> pa.Table:
+    """The rows of a profile, told by `user_id`, without those of erased users."""
+    users = among(settings, profile["user_id"].to_pylist())
+    if not users:
+        return profile
+    leave_out_of_pulled(settings, users)
+    return profile.filter(pc.invert(pc.is_in(profile["user_id"], pa.array(users, pa.string()))))
 
 
 def note(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -144,7 +144,8 @@ def staged_days(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, list[
 
 def _days(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, list[Any]]:
     rows = con.execute(
-        f"SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash({name}) AS HUGEINT)) % 18446744073709551616 FROM {name} GROUP BY 1"
+        f"SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash({name}) AS HUGEINT)) % 18446744073709551616 FROM {name} "
+        "GROUP BY 1"
     ).fetchall()
     return {day: [count, f"{int(number):016x}"] for day, count, number in rows}
 

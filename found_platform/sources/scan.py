@@ -121,7 +121,7 @@ def user_ids(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def leave_aside(con: duckdb.DuckDBPyConnection, users: Sequence[str]) -> None:
-    """Leaves every row of erased users aside: the good ones are counted under a reason of their own, the ids go from all of them."""
+    """Leaves every row of erased users aside: good ones are counted under a reason of their own, the ids go from all of them."""
     con.register("erased_users", pa.table({"user_id": pa.array(users, pa.string())}))
     con.execute(
         f"UPDATE scan_rows SET reason = coalesce(reason, {literal(ERASED)}), user_id = NULL, text = NULL, event_id = NULL, "

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from found_platform import contract, lake
 from found_platform.contract import QUARANTINE
@@ -370,9 +369,7 @@ def _stage(
     profile, about_profile = None, ProfileReport()
     if (entry := pulls.local(source, settings.pulled).profile) is not None:
         profile, bad, about_profile = read_profile(con, entry, source.profile_schema or {})
-        if users := erased.among(settings, profile["user_id"].to_pylist()):
-            erased.leave_out_of_pulled(settings, users)
-            profile = profile.filter(pc.invert(pc.is_in(profile["user_id"], pa.array(users, pa.string()))))
+        profile = erased.leave_out_of_profile(settings, profile)
         refused = pa.concat_tables([refused, bad.select(refused.column_names)])
     lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
     share = round(counts.bad_share(channels), 6)

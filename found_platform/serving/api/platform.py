@@ -12,7 +12,15 @@ from found_platform.app import audit, deliveries, graph, models, monitoring, use
 from found_platform.app.access import Scope
 from found_platform.app.document import as_document
 from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
-from found_platform.serving.api.requests import BackfillBody, DestinationBody, EraseBody, PromoteBody, PublishBody, RollbackBody, SuppressBody
+from found_platform.serving.api.requests import (
+    BackfillBody,
+    DestinationBody,
+    EraseBody,
+    PromoteBody,
+    PublishBody,
+    RollbackBody,
+    SuppressBody,
+)
 from found_platform.serving.doors import Visitor, needs
 
 router = APIRouter(tags=["models and data"])
