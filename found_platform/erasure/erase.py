@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from found_platform import home, lake
-from found_platform.erasure import lake_tables, proof
+from found_platform.erasure import lake_tables, ledger, proof
 from found_platform.erasure.persons import SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
@@ -43,6 +43,7 @@ class Certificate:
         erasure: the number of the erasure.
         persons: how many there were.
         steps: by step, how many rows or files went, by table or folder.
+        still_trained_on: model versions and prompts that have learned from erased persons, of this or an earlier erasure.
         searched: what was searched for their ids and keys, without a hit.
         lake_versions: the versions of tables from which on they are in none.
         sha256: of the rest of the document, as JSON with sorted keys.
@@ -56,6 +57,7 @@ class Certificate:
     finished_at: str
     seconds: float
     steps: dict[str, dict[str, int]]
+    still_trained_on: dict[str, list[str]]
     searched: dict[str, Any]
     lake_versions: dict[str, int]
     software: dict[str, str]
@@ -156,6 +158,7 @@ def _certificate(
         finished_at=_now(),
         seconds=seconds,
         steps={step: {name: n for name, n in counts.items() if n} for step, counts in progress.steps.items()},
+        still_trained_on={kind: sorted(ledger.learned(settings, kind)) for kind in (ledger.VERSIONS, ledger.PROMPTS)},
         searched={
             **searched,
             "hits": 0,

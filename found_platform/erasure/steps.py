@@ -7,7 +7,7 @@ name of what it rewrote, never a name of a person.
 import shutil
 from collections.abc import Callable
 
-from found_platform.erasure import files, lake_tables, published
+from found_platform.erasure import files, lake_tables, ledger, published
 from found_platform.erasure.persons import Persons
 from found_platform.privacy import keys, tombstones, vault
 from found_platform.settings import Settings
@@ -20,6 +20,11 @@ def _tombstones(settings: Settings, persons: Persons) -> dict[str, int]:
     """From here on nobody is answered about them, also by processes that run already."""
     tombstones.add(settings, keys.home_secret(settings), persons.keys)
     return {"tombstones": len(persons.keys)}
+
+
+def _ledger(settings: Settings, persons: Persons) -> dict[str, int]:
+    """What has learned from them, while the lake still says so."""
+    return {f"noted {kind}": len(names) for kind, names in ledger.note(settings, persons).items()}
 
 
 def _waiting_scans(settings: Settings, _: Persons) -> dict[str, int]:
@@ -88,6 +93,7 @@ def _settled(settings: Settings, _: Persons) -> dict[str, int]:
 
 STEPS: dict[str, Step] = {
     "tombstones": _tombstones,
+    "ledger": _ledger,
     "waiting scans": _waiting_scans,
     "lake": _lake,
     "texts": _texts,

@@ -13,7 +13,7 @@ import pytest
 from conftest import Outcome, at, lake_of, write_source
 
 from found_platform import erasure, index, lake
-from found_platform.app import audiences, lookups, members, users
+from found_platform.app import audiences, lookups, members, models, users
 from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Question, Size
 from found_platform.audiences import membership
@@ -141,6 +141,16 @@ def test_look_ups_and_the_commands_of_a_home_go_on_after_it(
     assert (outcome.status, "no earlier index" in outcome.err) == (2, True)
     assert (home.home / "gold.csv").read_text().count("\n") >= 30
     assert not [e for e in audit.entries(home) if any(user in str(e) for user in ids)]
+
+
+def test_versions_that_have_learned_from_them_are_told_until_they_are_trained_again(
+    home: Settings, erased: erasure.Certificate, found: Callable[..., Outcome]
+) -> None:
+    versions = models.list_versions(Context(home.home, Actor("ann", "test")))
+    assert {row.version.version: row.erased_persons for row in versions} == {row.version.version: 3 for row in versions}
+    assert erased.still_trained_on == {"versions": sorted(row.version.version for row in versions), "prompts": []}
+    outcome = found("model", "list", "--home", home.home)
+    assert "has learned from 3 persons who were erased since: train again." in outcome.out
 
 
 def test_the_command_prints_what_it_did_and_writes_a_row_of_the_audit(
