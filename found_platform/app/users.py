@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from found_platform.app.context import Context
@@ -197,6 +198,45 @@ def erase(context: Context, request: Erase) -> "Certificate":
     reason = f"{request.reason}; certificate {certificate.erasure}" if request.reason else f"certificate {certificate.erasure}"
     audit.record(context.settings, "erase", rows=certificate.persons, reason=reason)
     return certificate
+
+
+@dataclass(frozen=True)
+class ExportOf:
+    """Everything on one user, by the id of the source, into `path` (.json), and as a page beside it (.html)."""
+
+    user: str
+    path: Path
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class ExportedUser:
+    """Where everything on a user was written, how many rows of how many tables, and how many files of the home name them."""
+
+    document: Path
+    page: Path
+    tables: int
+    rows: int
+    files: int
+
+
+@use_case(Effect.NAMES, "user export")
+def export(context: Context, request: ExportOf) -> ExportedUser:
+    """Writes all that the home keeps on a user. Raises BadInput for a path that cannot be written or an unknown user."""
+    from found_platform import erasure
+    from found_platform.audiences.export import place, refuse_existing
+    from found_platform.privacy import audit
+
+    path, page = request.path, request.path.with_suffix(".html")
+    if path.suffix != ".json":
+        raise BadInput(f"{path} is no .json file: name one, and the page is written beside it.")
+    if not request.overwrite:
+        refuse_existing(path, page)
+    kept = erasure.kept(context.settings, request.user)
+    audit.record(context.settings, "user export", rows=1, reason=f"{kept.rows:,} rows of {len(kept.tables)} tables")
+    place(path, kept.as_json().encode())
+    place(page, kept.as_html().encode())
+    return ExportedUser(path, page, len(kept.tables), kept.rows, len(kept.files))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from found_platform import home, lake
 from found_platform.erasure import lake_tables, ledger, proof
-from found_platform.erasure.persons import SHORT, Persons
+from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import lock, write_whole
@@ -26,9 +26,6 @@ from found_platform.sources.options import TimeColumn
 
 WAIT_SECONDS = 3600.0
 """For runs that write into the home: what they have read of a person they would write again."""
-
-ID_COLUMNS = ("user_id", "user_key", "without_users")
-"""Columns that hold ids or keys in every home; those that its source maps come to them."""
 
 FEW = 10
 """Hits that are named in an error."""

@@ -18,6 +18,9 @@ from found_platform.settings import Settings
 SHORT = 6
 """Characters from which on an id is searched for in every byte: six digits that happen to stand in a file are rare enough."""
 
+ID_COLUMNS = ("user_id", "user_key", "without_users")
+"""Columns that hold ids or keys in every home; those that its source maps come to them."""
+
 SMALLEST = 8
 """Characters of Base64 from which on they are searched for: random ones of six would be met in any picture."""
 
