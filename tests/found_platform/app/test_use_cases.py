@@ -112,7 +112,6 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "deliveries.deliver": lambda c, seeds, user, out: _failed(lambda: deliveries.deliver(c, deliveries.Deliver("gold", "crm"))),
     "deliveries.remove_destination": lambda c, seeds, user, out: deliveries.remove_destination(c, "crm"),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
-    "users.erase": lambda c, seeds, user, out: users.erase(c, users.Erase((user,), "asked by letter")),
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
     "models.roll_back_model": lambda c, seeds, user, out: models.roll_back_model(c),
@@ -125,6 +124,9 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "rewriting.train": lambda c, seeds, user, out: _refused(
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
     ),
+    "users.erase": lambda c, seeds, user, out: users.erase(
+        c, users.Erase((user,), "asked by letter")
+    ),  # no earlier index is left after it
 }
 """A call of each use case that declares rows."""
 
