@@ -24,6 +24,9 @@ from found_platform.settings import Settings
 OF_STORES = ("lake", "index", "locks")
 """Folders of a home that `steps` rewrites as what they are."""
 
+OWN = (vault.DATABASE, "secret", "secret.sha256", "settings.yaml", "source.yaml")
+"""Files that another step rewrites, or that a person wrote and has to change: what a source leaves out by name, for example."""
+
 ROWS_GO = ("feast/online.db",)
 """Databases of which rows are removed; of others the names in them are overwritten."""
 
@@ -45,7 +48,7 @@ def every(home: Path) -> Iterator[Path]:
 
 def clean_all(settings: Settings, persons: Persons) -> dict[str, int]:
     """Cleans every file outside the stores; returns by path how many rows, lines or names went."""
-    own = {settings.home / vault.DATABASE, tombstones.path(settings), settings.home / "secret", settings.home / "secret.sha256"}
+    own = {tombstones.path(settings), *(settings.home / name for name in OWN)}
     changed: dict[str, int] = {}
     for path in every(settings.home):
         name = str(path.relative_to(settings.home))

@@ -26,7 +26,7 @@ PATIENCE = 60.0
 
 
 def path(settings: Settings) -> Path:
-    """Where they lie. `found gc` and people must leave it: without it, a source brings erased users back."""
+    """Where they lie. Without this file a source brings erased users back."""
     return settings.home / FOLDER / DATABASE
 
 
