@@ -11,7 +11,7 @@ from dagster_defs.graph import AssetGraph
 from found_platform.evaluation import scenarios
 from found_platform.settings import Settings
 
-REPLAY = {"tuned_prompts", "audience_members", "benchmark_results"}  # they ask the past again
+REPLAY = {"tuned_prompts", "audience_members", "benchmark_results", "benchmark_report"}  # they ask the past again, or tell of it
 PUBLISHED = {"user_index"}  # and what look-ups ask beside it
 SNAPSHOTS = {"behavior_text", "behavior_sequence", "search_text", "user_tabular"}
 TEXTS = {"text_vectors", "user_text_pairs", "found_model", "user_embeddings", "promotion"} | REPLAY
