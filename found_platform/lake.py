@@ -156,7 +156,7 @@ def scan_of(about: DeltaTable, folder: Path, paths: Iterable[str]) -> str:
     return f"read_parquet({', '.join([f'[{listed}]', *options])})"
 
 
-HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE"}
+HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE", pa.int64(): "BIGINT"}
 """DuckDB types of partition columns, whose values stand in the files' paths."""
 
 

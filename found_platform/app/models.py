@@ -22,16 +22,29 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class VersionRow:
     """A registered version; the roles that it has are its aliases but those of cutoffs. `unjudged` says why the
-    gate could not judge it, where it could not."""
+    gate could not judge it, where it could not; `erased_persons` from how many it has learned who were erased since."""
 
     version: "Version"
     roles: list[str] = field(metadata=APART)
     unjudged: str | None = field(metadata=APART)
+    erased_persons: int = 0
+
+    @property
+    def about_erased(self) -> str | None:
+        """The sentence about them."""
+        who = "a person who was" if self.erased_persons == 1 else f"{self.erased_persons:,} persons who were"
+        return f"It has learned from {who} erased since: train again" if self.erased_persons else None
 
     def as_dict(self) -> dict[str, Any]:
         figures = json.loads(self.version.tags.get("gate_figures", "{}"))
         tags = {**self.version.tags, "gate_figures": figures}
-        return {"version": self.version.version, "created": self.version.created, "aliases": self.version.aliases, "tags": tags}
+        return {
+            "version": self.version.version,
+            "created": self.version.created,
+            "aliases": self.version.aliases,
+            "tags": tags,
+            "erased_persons": self.erased_persons,
+        }
 
 
 @use_case(Effect.READS)
@@ -39,15 +52,17 @@ def list_versions(context: Context) -> list[VersionRow]:
     """The model versions, newest first."""
     from found_platform import registry
 
-    return [_row(version) for version in registry.versions(context.settings)]
+    return [_row(context.settings, version) for version in registry.versions(context.settings)]
 
 
-def _row(version: "Version") -> VersionRow:
+def _row(settings: "Settings", version: "Version") -> VersionRow:
     from found_platform import registry
+    from found_platform.erasure import ledger
 
     roles = [alias for alias in version.aliases if not alias.startswith("cutoff-")]
     unjudged = version.tags["gate_reason"] if version.tags.get("gate") == registry.NOT_JUDGED else None
-    return VersionRow(version, roles + (["rolled back"] if registry.ROLLED_BACK in version.tags else []), unjudged)
+    erased = ledger.learned(settings, ledger.VERSIONS).get(version.version, 0)
+    return VersionRow(version, roles + (["rolled back"] if registry.ROLLED_BACK in version.tags else []), unjudged, erased)
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ def show(context: Context, name: str) -> VersionPage:
         raise NotFound(
             f"There is no model version {name!r} in {context.home}: there are {existing}, and the aliases of `found model list`."
         )
-    return VersionPage(_row(versions[number]), registry.card(context.settings, number))
+    return VersionPage(_row(context.settings, versions[number]), registry.card(context.settings, number))
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
-"""Single users: what is known of one, and who may never be targeted."""
+"""Single users: what is known of one, who may never be targeted, and who is to be forgotten."""
 
 import datetime as dt
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import CHANNELS, WINDOWS
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
+    from found_platform.erasure import Certificate
     from found_platform.privacy.suppression import Change
     from found_platform.settings import Settings
 
@@ -78,6 +80,7 @@ def show(context: Context, request: Show) -> UserPage:
     if request.online and request.as_of:
         raise BadInput("--online shows what the online store holds now: leave out --as-of.")
     key = keys.user_key(keys.home_secret(settings), request.user)
+    keys.check_not_erased(settings, key)
     if request.online:
         moment = feature_store.online_moment(settings)
         row = {name: values[0] for name, values in feature_store.online(settings, [key]).items()}
@@ -168,6 +171,72 @@ def _recorded(context: Context, action: str, reason: str, change: "Change") -> "
 
     audit.record(context.settings, action, rows=change.changed, reason=reason)
     return change
+
+
+@dataclass(frozen=True)
+class Erase:
+    """Users who are to be forgotten, by a file or by ids, and why."""
+
+    users: Users
+    reason: str = ""
+
+
+@use_case(Effect.CHANGES, "erase")
+def erase(context: Context, request: Erase) -> "Certificate":
+    """Erases users from every store of the home, proves it, and writes a certificate. Asked again, it goes on.
+
+    It is no Dagster run: the run's record would name them.
+    """
+    from found_platform import erasure
+    from found_platform.privacy import audit
+
+    try:
+        certificate = erasure.erase(context.settings, request.users, request.reason)
+    except JobFailed:
+        audit.record(context.settings, "erase", reason="something is left: it is to be asked again")
+        raise
+    reason = f"{request.reason}; certificate {certificate.erasure}" if request.reason else f"certificate {certificate.erasure}"
+    audit.record(context.settings, "erase", rows=certificate.persons, reason=reason)
+    return certificate
+
+
+@dataclass(frozen=True)
+class ExportOf:
+    """Everything on one user, by the id of the source, into `path` (.json), and as a page beside it (.html)."""
+
+    user: str
+    path: Path
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class ExportedUser:
+    """Where everything on a user was written, how many rows of how many tables, and how many files of the home name them."""
+
+    document: Path
+    page: Path
+    tables: int
+    rows: int
+    files: int
+
+
+@use_case(Effect.NAMES, "user export")
+def export(context: Context, request: ExportOf) -> ExportedUser:
+    """Writes all that the home keeps on a user. Raises BadInput for a path that cannot be written or an unknown user."""
+    from found_platform import erasure
+    from found_platform.audiences.export import place, refuse_existing
+    from found_platform.privacy import audit
+
+    path, page = request.path, request.path.with_suffix(".html")
+    if path.suffix != ".json":
+        raise BadInput(f"{path} is no .json file: name one, and the page is written beside it.")
+    if not request.overwrite:
+        refuse_existing(path, page)
+    kept = erasure.kept(context.settings, request.user)
+    audit.record(context.settings, "user export", rows=1, reason=f"{kept.rows:,} rows of {len(kept.tables)} tables")
+    place(path, kept.as_json().encode())
+    place(page, kept.as_html().encode())
+    return ExportedUser(path, page, len(kept.tables), kept.rows, len(kept.files))
 
 
 @dataclass(frozen=True)

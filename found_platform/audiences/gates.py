@@ -108,7 +108,9 @@ def key_of(settings: Settings, user: str, known: Scored) -> str | None:
 
 
 def standing(settings: Settings, specification: Specification, user: str) -> Standing:
-    """Why a user is in an audience or not, asked by the id of the source or by the pseudonym."""
+    """Why a user is in an audience or not, asked by the source's id or by the pseudonym. Raises BadInput for who was erased."""
+    for key in (user, keys.user_key(keys.home_secret(settings), user)):
+        keys.check_not_erased(settings, key)
     scored = lookup.score(settings, specification.question, membership.excluded(settings, specification))
     cut = sizing.cut(specification, scored)
     about = {

@@ -23,7 +23,7 @@ from found_platform.audiences.answer import Scored
 from found_platform.audiences.specification import Specification
 from found_platform.contract import TIMESTAMP
 from found_platform.errors import BadInput
-from found_platform.privacy import actor, audit, keys, suppression
+from found_platform.privacy import actor, audit, keys, suppression, tombstones
 from found_platform.settings import Settings
 
 MEMBERS, REFRESHES = "audience_members", "audience_refreshes"
@@ -246,10 +246,12 @@ def last(settings: Settings, audience: str) -> Refresh | None:
 
 
 def members(settings: Settings, of: Refresh) -> pa.Table:
-    """The members at a refresh, best first, as MEMBERS_SCHEMA has them."""
+    """The members at a refresh, best first, as MEMBERS_SCHEMA has them; who is being erased is none any more."""
     mine = (pad.field("audience") == of.audience) & (pad.field("refresh") == of.refresh)
     if not of.size:
         return MEMBERS_SCHEMA.empty_table()
+    if erasing := tombstones.erasing(settings):
+        mine &= ~pad.field("user_key").isin(sorted(erasing))
     return (
         lake.read(settings.lake, MEMBERS, mine)
         .select(MEMBERS_SCHEMA.names)

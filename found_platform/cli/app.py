@@ -10,6 +10,7 @@ from found_platform.cli import (
     benchmark,
     demo,
     destinations,
+    erasure,
     model,
     rewriter,
     saved,
@@ -39,11 +40,12 @@ COMMANDS: dict[str, Command] = {
     "publish": service.publish,
     "promote": service.promote,
     "serve": serve.serve,
+    "erase": erasure.erase,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "source": ("Write, check and follow a source file.", {"init": source.init, "check": source.check, "pull": source.pull}),
-    "user": ("Look at a user.", {"show": user.show}),
+    "user": ("Look at a user.", {"show": user.show, "export": user.export}),
     "audience": (
         "Find users.",
         {

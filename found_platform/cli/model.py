@@ -31,6 +31,8 @@ def list_versions(place: Place) -> None:
     for row in versions:
         if row.unjudged:
             console.print(f"Version {row.version.version} was not judged: {row.unjudged}.", soft_wrap=True)
+        if row.about_erased:
+            console.print(f"Version {row.version.version}: {row.about_erased}.", soft_wrap=True)
 
 
 def show(
@@ -46,6 +48,8 @@ def show(
     v, console = page.row.version, terminal()
     console.print(Markdown(page.card))
     console.print(f"\nversion {v.version}; aliases: {', '.join(v.aliases) or 'none'}")
+    if page.row.about_erased:
+        console.print(f"{page.row.about_erased}.")
     console.print(f"gate: {v.tags.get('gate', 'not judged')}: {v.tags.get('gate_reason', '')}", soft_wrap=True)
     for key in sorted(set(v.tags) - {"gate", "gate_reason", "gate_figures"}):
         console.print(f"  {key:<24} {v.tags[key]}", soft_wrap=True)

@@ -1,6 +1,7 @@
-"""`found user show`: what the platform knows of one user, as of a day or online, so that people can look."""
+"""`found user show` and `export`: what the platform knows of one user, to look at, and all of it as files."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,6 +48,23 @@ def _show(console: Console, page: "UserPage") -> None:
     searches = [(f"{s.time:%Y-%m-%d %H:%M}", s.text) for s in page.searches]
     _show_last(console, "events", ("time", "channel", "text", "amount"), events)
     _show_last(console, "searches", ("time", "text"), searches)
+
+
+def export(
+    user: Annotated[str, typer.Argument(help="The user's id, as the source has it.")],
+    out: Annotated[Path, typer.Option(help="A .json file; a page is written beside it, as .html.")],
+    place: Place,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write everything that the home keeps on a user: rows of tables, and which files name them."""
+    from found_platform.app import users
+
+    written = ask(users.export, place.home, users.ExportOf(user, out, force))
+    if place.as_json:
+        print_json(written)
+        return
+    print(f"{written.rows:,} rows of {written.tables} tables; {written.files:,} files of the home hold or name this user.")
+    print(f"Written: {written.document}, {written.page}")
 
 
 def _show_last(console: Console, what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -17,7 +17,7 @@ from found_platform.errors import BadInput
 from found_platform.index.recall import RECALL, RecallCheck
 from found_platform.settings import Settings
 
-PUBLISHED, ROLLED_BACK = "published", "rolled back"
+PUBLISHED, ROLLED_BACK, REBUILT = "published", "rolled back", "rebuilt without erased users"
 
 
 @dataclass(frozen=True)

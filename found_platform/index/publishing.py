@@ -29,10 +29,11 @@ def is_live(settings: Settings, model_version: str, as_of: str) -> bool:
     )
 
 
-def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: bool = False) -> Publication:
+def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: bool = False, forgets: bool = False) -> Publication:
     """Builds, counts and checks a new index, then moves the pointer. The one before the last is removed when nobody reads it.
 
-    Where it `replaces_bad`, what is live now is taken back by it: no place for a later rollback to go. Publishers take turns.
+    Where it `replaces_bad`, what is live now is taken back by it, and where it `forgets`, that holds erased users: it is no place
+    for a later rollback to go. Publishers take turns.
     Raises BadInput when the version's stored verdict does not pass, JobFailed when the new index is not sound; the live one stays.
     """
     if not registry.gate_passed(settings, version):
@@ -61,9 +62,10 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
             raise JobFailed(f"The new index finds only {publication.recall:.1%} of the exact neighbours, under {recall.SOUND:.0%}.")
         snapshot.write(settings, name, version, as_of, keys, vectors, events)
         with pointer.turn(settings):
-            old = pointer.live(settings) if pointer.exists(settings) and not replaces_bad else None
+            old = pointer.live(settings) if pointer.exists(settings) and not (replaces_bad or forgets) else None
             store.point(name)
-            pointer.move(settings, pointer.ROLLED_BACK if replaces_bad else pointer.PUBLISHED, publication, old)
+            event = pointer.REBUILT if forgets else pointer.ROLLED_BACK if replaces_bad else pointer.PUBLISHED
+            pointer.move(settings, event, publication, old)
             kept = {p.name for p in (publication, old) if p}
             store.keep(kept)
             snapshot.keep(settings, kept)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from found_platform.contract import FOLDS
 from found_platform.errors import BadInput
 from found_platform.home import write_once
-from found_platform.privacy import user_files, vault
+from found_platform.privacy import tombstones, user_files, vault
 from found_platform.settings import Settings
 
 MIN_SECRET = 16
@@ -107,7 +107,8 @@ def read_users(settings: Settings, users: Users) -> set[str]:
     """The keys of the users that a person names: seeds, exclusions. Users that this home has never seen are among them.
 
     A file is Parquet, CSV (also .gz) or plain text, with a column `user_id`, or with nothing but ids, one a line. Ids are taken
-    as they are, spaces and leading zeros included, as in a source. Raises BadInput that names the file and the row.
+    as they are, spaces and leading zeros included, as in a source. Users who were erased are left out: nothing may be kept of them
+    again. Raises BadInput that names the file and the row.
     """
     return {key for key, _ in read_user_rows(settings, users)}
 
@@ -119,6 +120,15 @@ def read_user_rows(settings: Settings, users: Users, beside: str | None = None) 
         for number, user_id in enumerate(users, 1):
             if not user_id.strip():
                 raise BadInput(f"Number {number:,} of the user ids is empty: leave it out.")
-        return [(user_key(secret, user_id), None) for user_id in users]
-    columns = [beside] if beside else []
-    return [(user_key(secret, row.user_id), (row.values[0] if beside else None) or None) for row in user_files.read(users, columns)]
+        rows = [(user_key(secret, user_id), None) for user_id in users]
+    else:
+        read = user_files.read(users, [beside] if beside else [])
+        rows = [(user_key(secret, row.user_id), (row.values[0] if beside else None) or None) for row in read]
+    out = tombstones.erased(settings, secret, (key for key, _ in rows))
+    return [row for row in rows if row[0] not in out]
+
+
+def check_not_erased(settings: Settings, key: str) -> None:
+    """Raises BadInput where somebody asks for a user who was erased."""
+    if tombstones.erased(settings, home_secret(settings), [key]):
+        raise BadInput("This user was erased: nothing is kept of them, and nothing will be. `found erase` wrote a certificate.")

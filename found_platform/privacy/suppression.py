@@ -1,4 +1,5 @@
-"""Who may never be targeted: suppressed users, and users without consent where the home has a consent column.
+"""Who may never be targeted: suppressed users, those who are being erased, and users without consent where the home has a consent
+column.
 
 Suppression is a history: an entry says that a user is suppressed from then on, or no longer, why, and who said so. The newest
 counts. Both hold for whatever is done now, also where a look-up is as of an earlier day.
@@ -21,7 +22,7 @@ from found_platform import lake
 from found_platform.cache import single_flight
 from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
 from found_platform.errors import BadInput
-from found_platform.privacy import actor, keys
+from found_platform.privacy import actor, keys, tombstones
 from found_platform.settings import Settings
 
 TABLE = "suppressions"
@@ -96,8 +97,8 @@ def current(settings: Settings) -> pa.Table:
 
 
 def suppressed(settings: Settings) -> set[str]:
-    """The keys of who is suppressed now."""
-    return set(current(settings)["user_key"].to_pylist())
+    """The keys of who is suppressed now, or being erased."""
+    return {*current(settings)["user_key"].to_pylist(), *tombstones.erasing(settings)}
 
 
 def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date) -> np.ndarray:
@@ -116,8 +117,11 @@ def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.d
 
 
 def among_suppressed(settings: Settings, user_keys: Sequence[str] | pa.Array) -> np.ndarray:
-    """Who of these is suppressed now: bool, (N,)."""
-    return pc.is_in(_array(user_keys), current(settings)["user_key"].combine_chunks()).to_numpy(zero_copy_only=False)
+    """Who of these is suppressed now, or being erased: bool, (N,)."""
+    out = current(settings)["user_key"].combine_chunks()
+    if erasing := tombstones.erasing(settings):
+        out = pa.concat_arrays([out, pa.array(sorted(erasing), pa.string())])
+    return pc.is_in(_array(user_keys), out).to_numpy(zero_copy_only=False)
 
 
 def consenting(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date) -> np.ndarray:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.home import PRIVATE_FILE, lock
+from found_platform.privacy import tombstones
 from found_platform.settings import Settings
 
 DATABASE = "vault.db"
@@ -42,8 +43,9 @@ def add(settings: Settings, keys: pa.Table) -> None:
 
 
 def user_ids(settings: Settings, user_keys: Sequence[str]) -> dict[str, str]:
-    """The raw ids of these keys; a key that has no row is left out."""
-    return dict(_rows(settings, "user_key, user_id", user_keys))
+    """The raw ids of these keys; a key that has no row, or whose user is being erased, is left out."""
+    out = tombstones.erasing(settings)
+    return {key: user for key, user in _rows(settings, "user_key, user_id", user_keys) if key not in out}
 
 
 def count(settings: Settings, user_keys: Sequence[str]) -> int:
@@ -62,9 +64,13 @@ def without_id(settings: Settings, users: int) -> str:
 
 
 def remove(settings: Settings, user_keys: Sequence[str]) -> None:
-    """Removes users: from then on nothing leads back to their raw ids."""
-    with _opened(settings) as con, con:
-        con.executemany(f"DELETE FROM {TABLE} WHERE user_key = ?", ((key,) for key in user_keys))
+    """Removes users: from then on nothing leads back to their raw ids, and the file holds no byte of them."""
+    if not exists(settings):
+        return
+    with _opened(settings) as con:
+        with con:
+            con.executemany(f"DELETE FROM {TABLE} WHERE user_key = ?", ((key,) for key in user_keys))
+        con.execute("VACUUM")
 
 
 def _rows(settings: Settings, columns: str, user_keys: Sequence[str] | set[str]) -> Iterator[tuple[str, str]]:

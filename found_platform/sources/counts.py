@@ -41,7 +41,7 @@ class Refusals(ABC):
 class ChannelReport(Refusals):
     """What the scan found in one channel. Days are UTC; `bad` counts refused rows by reason.
 
-    `rows` are those that `where` leaves: good, bad, repeated and outside the span.
+    `rows` are those that `where` leaves: good, bad, repeated, outside the span and of erased users.
     """
 
     channel: str
@@ -57,6 +57,7 @@ class ChannelReport(Refusals):
     outside: int = 0  # the span
     returns: int = 0  # good rows that bring something back
     nulls: dict[str, int] = field(default_factory=dict)  # how often a placeholder stands for no value, by `column: text`
+    erased: int = 0  # of users who were erased
 
     @property
     def judged(self) -> int:
@@ -105,8 +106,8 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
     for channel in channels:
         n, users, texts, first, last, returns = good.get(channel, (0, 0, 0, None, None, 0))
         faults = bad.get(channel, {})
-        repeats, outside = (aside.get((channel, reason), 0) for reason in ASIDE)
-        rows = n + sum(faults.values()) + repeats + outside
+        repeats, outside, erased = (aside.get((channel, reason), 0) for reason in ASIDE)
+        rows = n + sum(faults.values()) + repeats + outside + erased
         reports.append(
             ChannelReport(
                 channel,
@@ -122,6 +123,7 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
                 outside,
                 returns,
                 nulls.get(channel, {}),
+                erased,
             )
         )
     return reports

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from found_platform.errors import BadInput
+from found_platform.home import write_whole
 from found_platform.lake import literal
 from found_platform.privacy import keys
 from found_platform.settings import Settings
@@ -25,6 +26,13 @@ from found_platform.sources.growth import Loss, Removed
 
 FILE_SIZE, ROW_GROUP = "256MB", 100_000
 """Staged events lie in the order of their days, in files that are this large, and rows that are read together."""
+
+DAY = "CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS event_date"
+STAGED = (
+    "event_date, channel, user_key, fold, event_time, text_id, text, category, amount, status, payment_method, event_id, "
+    "arrived_at, exposure"
+)
+"""The columns of staged events, and the first of them in a scan."""
 
 MANIFEST, SCANNED = "manifest.json", "scanned.json"
 
@@ -40,6 +48,11 @@ def manifest(settings: Settings) -> dict:
     if not path.exists():
         raise BadInput(f"Nothing is staged in {settings.home}: run `found demo` first.")
     return json.loads(path.read_text())
+
+
+def note_fingerprint(settings: Settings, fingerprint: str) -> None:
+    """Says that what is staged is of this state of the source."""
+    write_whole(settings.staging / MANIFEST, json.dumps({**manifest(settings), "fingerprint": fingerprint}))
 
 
 def waits(settings: Settings) -> bool:
@@ -92,8 +105,7 @@ def write(
     keys.remember(settings, key_table)
     con.register("user_keys", key_table)
     con.execute(
-        "CREATE OR REPLACE TABLE staged AS SELECT CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS event_date, channel, user_key, "
-        "fold, event_time, text_id, text, category, amount, status, payment_method, event_id, arrived_at, exposure "
+        f"CREATE OR REPLACE TABLE staged AS SELECT {STAGED.replace('event_date', DAY, 1)} "
         "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
     )
     kept: dict[str, int] = {}
@@ -105,27 +117,41 @@ def write(
         f"COPY (FROM staged ORDER BY event_date) TO {literal(str(folder / 'events'))} "
         f"(FORMAT parquet, FILE_SIZE_BYTES '{FILE_SIZE}', ROW_GROUP_SIZE {ROW_GROUP})"
     )
-    days = con.execute(
-        "SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash(staged) AS HUGEINT)) % 18446744073709551616 "
-        "FROM staged GROUP BY 1"
-    ).fetchall()
-    profile_hash = "none"
+    hash_of_profile = "none"
     if profile is not None:
         con.register("profile_good", profile)
         staged_profile = con.execute(
             "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY 1, as_of"
         ).to_arrow_table()
         pq.write_table(staged_profile, folder / "profile.parquet")
-        row = con.execute(
-            "SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t", [str(folder / "profile.parquet")]
-        )
-        profile_hash = f"{int((row.fetchone() or [0])[0] or 0):016x}"
+        hash_of_profile = profile_hash(con, folder)
     content = {
         "fingerprint": fingerprint,
-        "days": {d: [n, f"{int(h):016x}"] for d, n, h in days},
-        "profile": profile_hash,
+        "days": _days(con, "staged"),
+        "profile": hash_of_profile,
         "source": growth.source_rows(con),
         "kept": kept,
     }
     (folder / MANIFEST).write_text(json.dumps(content))
     return content
+
+
+def staged_days(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, list[Any]]:
+    """Rows and row hash of each day that is staged, as the manifest has them, from the files."""
+    con.execute(f"CREATE OR REPLACE TEMP VIEW staged AS SELECT {STAGED} FROM {growth.staged(folder)}")
+    return _days(con, "staged")
+
+
+def _days(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, list[Any]]:
+    rows = con.execute(
+        f"SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash({name}) AS HUGEINT)) % 18446744073709551616 FROM {name} "
+        "GROUP BY 1"
+    ).fetchall()
+    return {day: [count, f"{int(number):016x}"] for day, count, number in rows}
+
+
+def profile_hash(con: duckdb.DuckDBPyConnection, folder: Path) -> str:
+    """The row hash of the staged profile."""
+    query = "SELECT sum(CAST(hash(t) AS HUGEINT)) % 18446744073709551616 FROM read_parquet(?) t"
+    row = con.execute(query, [str(folder / "profile.parquet")]).fetchone()
+    return f"{int((row or [0])[0] or 0):016x}"

@@ -99,6 +99,8 @@ def _aside(report: ChannelReport, entries: list[ChannelEntry]) -> list[str]:
         lines.append(f"{report.repeats:,} rows repeat an event_id that came before: the first row counts, the others are skipped")
     if report.outside:
         lines.append(f"{report.outside:,} rows are dated outside the span: they are left aside")
+    if report.erased:
+        lines.append(f"{report.erased:,} rows are of users who were erased: they are left out")
     if report.returns:
         how = (
             "as `returns` says"

@@ -19,7 +19,8 @@ TEXT_ID = "CAST(CAST(md5_number_lower(text) AS BIT) AS BIGINT)"
 
 
 REPEATED, OUTSIDE = "repeated event_id", "event_time outside the span"
-ASIDE = (REPEATED, OUTSIDE)
+ERASED = "user was erased"
+ASIDE = (REPEATED, OUTSIDE, ERASED)
 """Reasons that are no faults: the rows are counted and left aside."""
 SEPARATOR = "\x1f"  # between remarks on a row
 

@@ -5,9 +5,11 @@ What belongs here: the tables of a scan and filling them, repeats. What does not
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from found_platform.errors import BadInput
 from found_platform.lake import literal
@@ -16,7 +18,7 @@ from found_platform.sources.config import SourceConfig
 from found_platform.sources.entries import Entry, entries_of, files_of, open_entry, run, values_in
 from found_platform.sources.files import Part, check_whole, forget_rejects, in_parallel, number_refused, take_rejects
 from found_platform.sources.progress import Progress
-from found_platform.sources.rows import ASIDE, REPEATED, in_order, insertion
+from found_platform.sources.rows import ASIDE, ERASED, REPEATED, in_order, insertion
 
 ROWS = """CREATE OR REPLACE TABLE scan_rows (part INTEGER, row_number BIGINT, keep BOOLEAN, user_id VARCHAR, event_time TIMESTAMPTZ,
     text VARCHAR, text_id BIGINT, category VARCHAR, amount DOUBLE, status VARCHAR, payment_method VARCHAR, event_id VARCHAR,
@@ -111,6 +113,21 @@ def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: in
             "(SELECT row_number FROM refused WHERE unread AND file = ?)",
             [entry.number, entry.channel, part.file, part.file],
         )
+
+
+def user_ids(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """The distinct users of a scan, by their raw ids, also those of bad rows."""
+    return [u for (u,) in con.execute("SELECT DISTINCT user_id FROM scan_rows WHERE user_id IS NOT NULL").fetchall()]
+
+
+def leave_aside(con: duckdb.DuckDBPyConnection, users: Sequence[str]) -> None:
+    """Leaves every row of erased users aside: good ones are counted under a reason of their own, the ids go from all of them."""
+    con.register("erased_users", pa.table({"user_id": pa.array(users, pa.string())}))
+    con.execute(
+        f"UPDATE scan_rows SET reason = coalesce(reason, {literal(ERASED)}), user_id = NULL, text = NULL, event_id = NULL, "
+        "value = NULL WHERE user_id IN (FROM erased_users)"
+    )
+    con.unregister("erased_users")
 
 
 def _mark_repeats(con: duckdb.DuckDBPyConnection) -> None:

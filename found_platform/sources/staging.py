@@ -23,7 +23,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import counts, discovery, folders, growth, pulls, review, sandbox, scan, simulator, survey
+from found_platform.sources import counts, discovery, erased, folders, growth, pulls, review, sandbox, scan, simulator, survey
 from found_platform.sources.config import SourceConfig, Span
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.folders import is_staged, manifest, waits
@@ -230,13 +230,14 @@ def prepare(
                 if days:
                     source = source.model_copy(update=_days(home, growth.clipped(source.span, min(days), max(days))))
                 notes = growth.schema(home.profile_schema, _attributes(settings, con, source))[1] if home else []
+                erased_note = erased.note(con)
                 measured = survey.rhythms(con, source.days, cutoff, horizons) if horizons else []
             finally:
                 con.close()
     except BaseException:
         discard(settings)
         raise
-    return Prepared(source, [*notes, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
+    return Prepared(source, [*notes, *erased_note, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
 
 
 def discard(settings: Settings) -> None:
@@ -276,6 +277,10 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     try:
         with pulls.origins_named(source, settings.pulled):
             scan.scan(con, pulls.local(source, settings.pulled).model_copy(update={"span": source.span or EVER}))
+        if users := erased.among(settings, scan.user_ids(con)):
+            scan.leave_aside(con, users)
+            if erased.leave_out_of_pulled(settings, users):
+                about["fingerprint"] = _fingerprint(settings, source)
     except BaseException:
         con.close()
         raise
@@ -364,6 +369,7 @@ def _stage(
     profile, about_profile = None, ProfileReport()
     if (entry := pulls.local(source, settings.pulled).profile) is not None:
         profile, bad, about_profile = read_profile(con, entry, source.profile_schema or {})
+        profile = erased.leave_out_of_profile(settings, profile)
         refused = pa.concat_tables([refused, bad.select(refused.column_names)])
     lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
     share = round(counts.bad_share(channels), 6)

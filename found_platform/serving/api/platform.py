@@ -12,7 +12,15 @@ from found_platform.app import audit, deliveries, graph, models, monitoring, use
 from found_platform.app.access import Scope
 from found_platform.app.document import as_document
 from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
-from found_platform.serving.api.requests import BackfillBody, DestinationBody, PromoteBody, PublishBody, RollbackBody, SuppressBody
+from found_platform.serving.api.requests import (
+    BackfillBody,
+    DestinationBody,
+    EraseBody,
+    PromoteBody,
+    PublishBody,
+    RollbackBody,
+    SuppressBody,
+)
 from found_platform.serving.doors import Visitor, needs
 
 router = APIRouter(tags=["models and data"])
@@ -84,6 +92,11 @@ async def suppress(request: Request, visitor: Operator, body: SuppressBody) -> R
 async def lift_suppression(request: Request, visitor: Operator, body: SuppressBody) -> Response:
     lifting = users.Suppress(tuple(body.users), body.reason)
     return await answer(request, visitor, "suppress lift", users.lift_suppression, lifting, changes=True)
+
+
+@router.post("/erasures", summary="Forget users for good; the certificate names nobody", responses=ACCEPTED)
+async def erase(request: Request, visitor: Admin, body: EraseBody) -> Response:
+    return await answer(request, visitor, "erase", users.erase, users.Erase(tuple(body.users), body.reason), changes=True)
 
 
 @router.get("/destinations", summary="Where members may be sent", responses=ACCEPTED)

@@ -138,6 +138,13 @@ class SuppressBody(Body):
     reason: Text = ""
 
 
+class EraseBody(Body):
+    """Users to forget for good, and why."""
+
+    users: Ids = Field(min_length=1)
+    reason: Text = ""
+
+
 class PromoteBody(Body):
     """A version that passed the gate; the candidate, where none is named."""
 

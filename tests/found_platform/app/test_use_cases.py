@@ -82,6 +82,7 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
         c, lookups.Export(lookups.Find(GOLD, Size(top=3)), out / "found.csv")
     ),
     "users.show": lambda c, seeds, user, out: users.show(c, users.Show(user)),
+    "users.export": lambda c, seeds, user, out: users.export(c, users.ExportOf(user, out / "user.json")),
     "users.suppress": lambda c, seeds, user, out: users.suppress(c, users.Suppress(seeds, "moved")),
     "users.list_suppressed": lambda c, seeds, user, out: users.list_suppressed(c),
     "users.lift_suppression": lambda c, seeds, user, out: users.lift_suppression(c, users.Suppress(seeds)),
@@ -123,6 +124,9 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "rewriting.train": lambda c, seeds, user, out: _refused(
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
     ),
+    "users.erase": lambda c, seeds, user, out: users.erase(
+        c, users.Erase((user,), "asked by letter")
+    ),  # no earlier index is left after it
 }
 """A call of each use case that declares rows."""
 

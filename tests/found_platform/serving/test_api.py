@@ -142,6 +142,14 @@ def test_users_are_suppressed_by_id_and_left_out_from_then_on(api) -> None:
     assert api("POST", "/suppressions/lifted", "operator", json={"users": [best]}).json()["changed"] == 1
 
 
+def test_only_an_admin_erases_and_the_reason_names_nobody(api) -> None:
+    body = {"users": ["nobody-we-know"], "reason": "nobody-we-know wrote"}
+    assert api("POST", "/erasures", "operator", json=body).status_code == 403
+    refused = api("POST", "/erasures", "admin", json=body)
+    assert refused.status_code == 422
+    assert "names one of the persons" in refused.json()["detail"]
+
+
 def test_the_document_names_every_operation_once(api) -> None:
     document = api.client.get("/api/v1/openapi.json").json()
     assert document["openapi"].startswith("3.1")

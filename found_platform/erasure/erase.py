@@ -1,0 +1,179 @@
+"""One erasure from its first step to its certificate; interrupted, it goes on where it was when it is asked again.
+
+`HOME/erasures/NUMBER.progress.json` has the steps that are done, `NUMBER.json` is the certificate. The number is made from keyed
+hashes of who is erased: the same persons have the same one, and it tells nothing of them.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from found_platform import home, lake
+from found_platform.erasure import lake_tables, ledger, proof
+from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
+from found_platform.erasure.steps import STEPS
+from found_platform.errors import BadInput, JobFailed
+from found_platform.home import lock, write_whole
+from found_platform.privacy import keys, tombstones
+from found_platform.settings import Settings
+from found_platform.sources import config as source_config
+from found_platform.sources.options import TimeColumn
+
+WAIT_SECONDS = 3600.0
+"""For runs that write into the home: what they have read of a person they would write again."""
+
+FEW = 10
+"""Hits that are named in an error."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was done, without a word of who it was done to.
+
+    Attributes:
+        path: of the certificate.
+        erasure: the number of the erasure.
+        persons: how many there were.
+        steps: by step, how many rows or files went, by table or folder.
+        still_trained_on: model versions and prompts that have learned from erased persons, of this or an earlier erasure.
+        searched: what was searched for their ids and keys, without a hit.
+        lake_versions: the versions of tables from which on they are in none.
+        sha256: of the rest of the document, as JSON with sorted keys.
+    """
+
+    path: Path
+    erasure: str
+    persons: int
+    reason: str
+    started_at: str
+    finished_at: str
+    seconds: float
+    steps: dict[str, dict[str, int]]
+    still_trained_on: dict[str, list[str]]
+    searched: dict[str, Any]
+    lake_versions: dict[str, int]
+    software: dict[str, str]
+    not_covered: tuple[str, ...]
+    sha256: str = ""
+
+
+NOT_COVERED = (
+    "copies and exports outside the home, and backups",
+    "the source, where it lies outside the home",
+    "weights of models that were trained before, until they are trained again",
+    "blocks of the disk that the file system has given free, and snapshots of it",
+)
+"""What nobody can prove from within a home. `docs/erasure.md` has more."""
+
+
+@dataclass
+class _Progress:
+    """What of an erasure is done."""
+
+    path: Path
+    started_at: str
+    steps: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: Path) -> "_Progress":
+        if path.exists():
+            return cls(path, **json.loads(path.read_text()))
+        return cls(path, _now())
+
+    def save(self) -> None:
+        write_whole(self.path, json.dumps({"started_at": self.started_at, "steps": self.steps}))
+
+
+def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificate:
+    """Erases the persons of a file, or of raw ids, and proves it.
+
+    Raises BadInput for a file that names nobody or a reason that names one of them, JobFailed where anything of them is left; the
+    same call then goes on.
+    """
+    timer = lake.Timer()
+    persons = Persons.of(settings, users, [*ID_COLUMNS, *_mapped(settings)])
+    if not persons.ids:
+        raise BadInput("The file names nobody: give it one id a line.")
+    if any(user in reason for user in persons.ids | persons.keys):
+        raise BadInput("The reason names one of the persons, and it would be kept: say it without the id.")
+    folder = home.make_private(tombstones.path(settings).parent)
+    with lock(settings.home, "erasure"):
+        progress = _Progress.of(folder / f"{persons.number}.progress.json")
+        first = next(iter(STEPS))
+        if first not in progress.steps:  # before any lock of a run is waited for
+            progress.steps[first] = STEPS[first](settings, persons)
+            progress.save()
+        runs = [path.stem for path in sorted((settings.home / "locks").glob("run-*.lock"))]
+        with home.hold(settings.home, runs, "found erase", seconds=WAIT_SECONDS):
+            for name, step in STEPS.items():
+                if name not in progress.steps:
+                    progress.steps[name] = step(settings, persons)
+                    progress.save()
+            search = proof.search(settings.home, persons)
+        if search.hits:
+            progress.path.unlink()  # whatever is left is looked for by every step again
+            raise JobFailed(_left(search.hits, settings))
+        certificate = _certificate(settings, persons, reason, progress, search, timer.seconds, folder)
+        progress.path.unlink()
+    return certificate
+
+
+def _left(hits: list[str], settings: Settings) -> str:
+    more = f" and {len(hits) - FEW:,} more" if len(hits) > FEW else ""
+    return (
+        f"{len(hits):,} {'file' if len(hits) == 1 else 'files'} in {settings.home} still name somebody who is to be erased: "
+        f"{', '.join(hits[:FEW])}{more}. Remove them or take the ids out, then run the same command again: no certificate is "
+        "written before nothing is found. Nobody is answered about these users meanwhile."
+    )
+
+
+def _mapped(settings: Settings) -> list[str]:
+    """The columns of the source, as it maps them, that hold ids of users."""
+    source = source_config.of_home(settings)
+    mapped = [entry.columns.get("user_id") for entries in source.channels.values() for entry in entries]
+    mapped += [source.profile.key] if source.profile else []
+    return [
+        column.column if isinstance(column, TimeColumn) else column for column in mapped if isinstance(column, str | TimeColumn)
+    ]
+
+
+def _certificate(
+    settings: Settings, persons: Persons, reason: str, progress: _Progress, search: proof.Search, seconds: float, folder: Path
+) -> Certificate:
+    searched = {name: value for name, value in asdict(search).items() if name != "hits"}
+    written = Certificate(
+        path=folder / f"{persons.number}.json",
+        erasure=persons.number,
+        persons=len(persons.ids),
+        reason=reason,
+        started_at=progress.started_at,
+        finished_at=_now(),
+        seconds=seconds,
+        steps={step: {name: n for name, n in counts.items() if n} for step, counts in progress.steps.items()},
+        still_trained_on={kind: sorted(ledger.learned(settings, kind)) for kind in (ledger.VERSIONS, ledger.PROMPTS)},
+        searched={
+            **searched,
+            "hits": 0,
+            "for": "ids and keys, as UTF-8, UTF-16, hex and Base64, in bytes, pages, cells and archives",
+            "ids_in_columns_alone": sum(len(user) < SHORT for user in persons.ids),
+        },
+        lake_versions=lake_tables.versions(settings),
+        software={
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("deltalake", "pyarrow", "duckdb")},
+        },
+        not_covered=NOT_COVERED,
+    )
+    document = {name: value for name, value in asdict(written).items() if name not in ("path", "sha256")}
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    write_whole(written.path, json.dumps({**document, "sha256": digest}, indent=1))
+    return Certificate(**{**vars(written), "sha256": digest})
+
+
+def _now() -> str:
+    return f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,50 @@
+"""The published index and its snapshot without persons: built anew from the lake, swapped in, with nothing to roll back to."""
+
+import datetime as dt
+import shutil
+import time
+
+from found_platform.erasure import proof
+from found_platform.erasure.persons import Persons
+from found_platform.errors import BadInput, JobFailed
+from found_platform.index import milvus, pointer, publishing, snapshot
+from found_platform.settings import Settings
+
+WAIT_SECONDS = 5.0
+"""For whoever reads the old index; a look-up takes less. Who keeps the files open reads them to the end though they are gone."""
+
+
+def rebuild(settings: Settings, persons: Persons) -> int:
+    """Publishes the live model and day anew where anything of the index names a person; returns how many files did.
+
+    Raises JobFailed where it cannot be published; what was before stays, and the tombstones keep persons out of every answer.
+    """
+    folder = settings.home / "index"
+    hits = proof.search(folder, persons).hits if folder.exists() else []
+    if not hits:
+        return 0
+    if pointer.exists(settings):
+        live = pointer.live(settings)
+        try:
+            live = publishing.publish(settings, live.model_version, dt.date.fromisoformat(live.as_of), forgets=True)
+        except BadInput as error:
+            raise JobFailed(f"The index cannot be built anew without the erased users: {error}") from None
+        _remove_others(settings, live.name)
+    else:
+        shutil.rmtree(folder)
+    return len(hits)
+
+
+def _remove_others(settings: Settings, name: str) -> None:
+    """Removes every other publication: at first as `milvus` does, which waits for readers, then also under their eyes."""
+    store = milvus.store(settings)
+    end = time.monotonic() + WAIT_SECONDS
+    others = [path for path in (settings.home / "index").glob("*.db") if path.name != name]
+    while others and time.monotonic() < end:
+        store.keep({name})
+        others = [path for path in others if path.exists()]
+        time.sleep(0.1 if others else 0)
+    for path in others:
+        shutil.rmtree(path, ignore_errors=True)
+    store.keep({name})
+    snapshot.keep(settings, {name})
