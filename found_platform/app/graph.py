@@ -199,7 +199,7 @@ def _open(context: Context, request: Run) -> _Opening:
         if kept is None:
             threshold.check(settings, prepared.source)
         if request.force or kept is None:
-            guess = estimate.of_source(pulls.local(prepared.source, settings.pulled))
+            guess = estimate.of_source(pulls.local(prepared.source, settings.pulled), prepared.users)
             estimate.check_disk(guess, settings.home)
             lines.insert(0, guess.sentence(home))
             if rhythm is None or rhythm.judged:  # else nothing is trained

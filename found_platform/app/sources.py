@@ -102,7 +102,7 @@ def check(context: Context, file: Path) -> SourceReport:
         if r.bad_share > settings.quarantine_threshold:
             notes.append(f"{r.bad_share:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
     if not checked.refusals:
-        guess = estimate.Estimate(sum(r.good for r in reports), (end - first).days)
+        guess = estimate.Estimate(sum(r.good for r in reports), (end - first).days, max(r.users for r in reports))
         notes.append(guess.sentence(Path("its home")))
     channels = tuple(
         SourceChannel(

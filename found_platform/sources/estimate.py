@@ -13,33 +13,46 @@ import pyarrow.parquet as pq
 from found_platform.errors import BadInput
 from found_platform.sources.config import SourceConfig
 
-# Measured on two cores with the profile `cpu`, from an empty home to an audience:
-#   2,000 simulated users over 120 days, 204,000 events:  200 s, 182 MB
-#   a grocer's 2,400 users over 414 days, 84,000 events:  240 to 300 s, 188 MB
-# These two give the constants. 500 users over 60 days, 25,000 events, took 115 s and 73 MB, which they guess as 97 s and 67 MB.
-# Texts, users and training rows count too, but grow with events and days.
-SECONDS, SECONDS_A_DAY, SECONDS_AN_EVENT = 60, 0.45, 0.0004
-BYTES, BYTES_A_DAY, BYTES_AN_EVENT = 40e6, 0.25e6, 500
+# Measured on two cores that others used too, profile `cpu`, from an empty home to the end of `found demo`:
+#   2,000 simulated users, 120 days, 204,000 events, with a benchmark:  255 s, 176 MB
+#   4,338 users, 374 days, 408,000 events:                              260 s, 216 MB
+#   1,000 users, 1,825 days, 38,000 events:                             167 s, 191 MB
+#   4,338 users, 374 days, 12,000 events:                               150 s, 154 MB
+SECONDS, SECONDS_A_DAY, SECONDS_AN_EVENT, SECONDS_A_USER = 60, 0.04, 0.0003, 0.012
+BYTES, BYTES_A_DAY, BYTES_AN_EVENT, BYTES_A_USER = 9e6, 0.08e6, 250, 15e3
+BENCHMARK = (70, 20e6)  # where a source brings labels
 EVENTS_A_USER_AND_DAY = 0.85  # of the simulator
-ROUGHLY = 2  # how far a machine, a profile or a source may be off, either way
+EVENTS_A_USER, MOST_USERS = 10, 5000  # where nobody has counted users yet
+ROUGHLY = 1.5  # how far a machine, a profile or a source may be off, either way
 
 SAMPLE = 1 << 18  # bytes of a CSV file whose lines are counted
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A rough guess: seconds of a run, and bytes on disk when it is done. Both may be off by a factor of `ROUGHLY`, either way."""
+    """A rough guess: seconds of a run, and bytes on disk when it is done. Both may be off by a factor of `ROUGHLY`, either way.
+
+    `users` is None where nobody has counted them; `labelled` where a benchmark follows.
+    """
 
     events: int
     days: int
+    users: int | None = None
+    labelled: bool = False
+
+    @property
+    def _users(self) -> float:
+        return min(self.events / EVENTS_A_USER, MOST_USERS) if self.users is None else self.users
 
     @property
     def seconds(self) -> float:
-        return SECONDS + self.days * SECONDS_A_DAY + self.events * SECONDS_AN_EVENT
+        own = SECONDS + self.days * SECONDS_A_DAY + self.events * SECONDS_AN_EVENT + self._users * SECONDS_A_USER
+        return own + self.labelled * BENCHMARK[0]
 
     @property
     def bytes(self) -> float:
-        return BYTES + self.days * BYTES_A_DAY + self.events * BYTES_AN_EVENT
+        own = BYTES + self.days * BYTES_A_DAY + self.events * BYTES_AN_EVENT + self._users * BYTES_A_USER
+        return own + self.labelled * BENCHMARK[1]
 
     def sentence(self, home: Path) -> str:
         """The range of both, for the person who waits."""
@@ -65,14 +78,15 @@ def _two_digits(value: float) -> int:
     return int(round(value, min(0, 2 - len(str(round(value))))))
 
 
-def of_source(config: SourceConfig) -> Estimate:
+def of_source(config: SourceConfig, users: int | None = None) -> Estimate:
     """The estimate of a source whose span is known. Reads Parquet footers and the beginnings of CSV files."""
     first, end = config.days
     days = (end - first).days
     if config.simulator:
-        return Estimate(round(config.simulator.users * days * EVENTS_A_USER_AND_DAY), days)
+        events = round(config.simulator.users * days * EVENTS_A_USER_AND_DAY)
+        return Estimate(events, days, config.simulator.users, labelled=True)
     files = {file for entries in config.channels.values() for entry in entries for file in entry.files()}
-    return Estimate(sum(map(_rows, files)), days)
+    return Estimate(sum(map(_rows, files)), days, users)
 
 
 def of_events(config: SourceConfig) -> Estimate:

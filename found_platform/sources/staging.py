@@ -189,11 +189,13 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A source that a home can take up. `notes` say what changes; `rhythms` is empty where nobody asked or nothing was scanned."""
+    """A source that a home can take up. `notes` say what changes; `rhythms` is empty where nobody asked, and `users` None (how many
+    there are), where nothing was scanned."""
 
     source: SourceConfig
     notes: list[str]
     rhythms: list[survey.Rhythm] = field(default_factory=list)
+    users: int | None = None
 
 
 def prepare(
@@ -232,12 +234,13 @@ def prepare(
                 notes = growth.schema(home.profile_schema, _attributes(settings, con, source))[1] if home else []
                 erased_note = erased.note(con)
                 measured = survey.rhythms(con, source.days, cutoff, horizons) if horizons else []
+                ((users,),) = con.execute("SELECT count(DISTINCT user_id) FROM scanned WHERE reason IS NULL").fetchall()
             finally:
                 con.close()
     except BaseException:
         discard(settings)
         raise
-    return Prepared(source, [*notes, *erased_note, *([_lost_note(lost, removed)] if lost.rows else [])], measured)
+    return Prepared(source, [*notes, *erased_note, *([_lost_note(lost, removed)] if lost.rows else [])], measured, users)
 
 
 def discard(settings: Settings) -> None:

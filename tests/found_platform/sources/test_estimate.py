@@ -17,11 +17,18 @@ COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
 
 
 @pytest.mark.parametrize(
-    ("events", "days", "seconds", "megabytes"),
-    [(204_155, 120, 200, 182), (83_691, 414, 270, 188), (24_780, 60, 115, 73), (10_000, 40, 55, 41)],
+    ("guess", "seconds", "megabytes"),
+    [
+        (estimate.Estimate(204_155, 120, 2000, labelled=True), 255, 176),
+        (estimate.Estimate(407_848, 374, 4338), 260, 216),
+        (estimate.Estimate(407_848, 374), 260, 216),
+        (estimate.Estimate(38_492, 1825, 1000), 167, 191),
+        (estimate.Estimate(38_492, 1825), 167, 191),
+        (estimate.Estimate(12_242, 374, 4338), 150, 154),
+        (estimate.Estimate(36, 29, 8), 78, 8),
+    ],
 )
-def test_the_measured_homes_lie_within_what_is_expected(events: int, days: int, seconds: float, megabytes: float) -> None:
-    guess = estimate.Estimate(events, days)
+def test_the_measured_homes_lie_within_what_is_expected(guess: estimate.Estimate, seconds: float, megabytes: float) -> None:
     assert 1 / estimate.ROUGHLY < seconds / guess.seconds < estimate.ROUGHLY
     assert 1 / estimate.ROUGHLY < megabytes * 1e6 / guess.bytes < estimate.ROUGHLY
 
@@ -29,9 +36,9 @@ def test_the_measured_homes_lie_within_what_is_expected(events: int, days: int, 
 @pytest.mark.parametrize(
     ("events", "days", "words"),
     [
-        (0, 14, "33 to 130 seconds and 22 to 87 MB"),
-        (204_155, 120, "2 to 7 minutes and 86 to 340 MB"),
-        (50_000_000, 700, "3 to 11 hours and 13 to 50 GB"),
+        (0, 14, "40 to 91 seconds and 7 to 15 MB"),
+        (204_155, 120, "2 to 5 minutes and 96 to 220 MB"),
+        (50_000_000, 700, "3 to 6 hours and 8 to 19 GB"),
     ],
 )
 def test_the_sentence_rounds_to_what_is_known(events: int, days: int, words: str) -> None:
@@ -85,9 +92,9 @@ def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
         patch.setattr(estimate.shutil, "disk_usage", lambda path: Usage(1e6))
         refused = call_found(*demo)
     assert refused.status == 2
-    assert "is expected to take about 40 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
+    assert "is expected to take about 9 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
     assert not (tmp_path / "home").exists()
     said = [call_found(*demo, *more).err.splitlines() for more in ([], [], ["--force"])]
-    expected = f"Expect 37 to 150 seconds and 24 to 95 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
+    expected = f"Expect 41 to 92 seconds and 8 to 17 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
     assert [lines[1] == expected for lines in said] == [True, False, True]
     assert all(lines[0].startswith("Source by_hand") for lines in said)
