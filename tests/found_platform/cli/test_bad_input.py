@@ -17,7 +17,7 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources import config, counts, scan, staging
-from found_platform.sources.rows import ASIDE
+from found_platform.sources.rows import ASIDE, OUTSIDE, REPEATED
 
 START, DAYS = dt.datetime(2024, 1, 1), 60
 HEADER = b"id,when,what,paid,eid"
@@ -122,7 +122,7 @@ def staged(planted: Planted, home: Path) -> dict:
     report = json.loads(done.stdout.splitlines()[-1])
     (channel,) = report["channels"]
     assert channel["bad"] == Counter(planted.refused.values())
-    assert (channel["repeats"], channel["outside"]) == tuple(planted.aside[reason] for reason in ASIDE)
+    assert (channel["repeats"], channel["outside"]) == (planted.aside[REPEATED], planted.aside[OUTSIDE])
     assert (channel["good"], channel["rows"]) == (planted.good, planted.good + len(planted.refused) + planted.aside.total())
     assert report["equal_rows"] == planted.equal
     assert report["staged"]
