@@ -221,9 +221,10 @@ def test_whoever_asks_is_named_in_what_they_save_also_through_a_run(context: Con
     assert audit.entries(context).entries[0].who == "api:bob"
 
 
-def test_a_long_use_case_tells_how_far_it_is_and_prints_nothing(context: Context) -> None:
+def test_a_long_use_case_tells_how_far_it_is_and_prints_nothing(settings: Settings, tmp_path: Path) -> None:
     events: list[Event] = []
-    listening = Context(context.home, ANN, events.append)
+    home = Path(shutil.copytree(settings.home, tmp_path / "found"))
+    listening = Context(home, ANN, events.append)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         ran = graph.run(listening, graph.Run())
