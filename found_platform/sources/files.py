@@ -76,11 +76,11 @@ def parts(con: duckdb.DuckDBPyConnection, location: Location, where: str) -> lis
     kind = location.kind_of(files[0])
     if kind == "parquet":
         return _parquet(con, files, where)
-    read, made = {"csv": _csv, "jsonl": _json}[kind], []
+    read, read_parts = {"csv": _csv, "jsonl": _json}[kind], []
     for file in files:
         with _naming(file, where):
-            made.append(read(con, file, location))
-    return made
+            read_parts.append(read(con, file, location))
+    return read_parts
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _delta(con: duckdb.DuckDBPyConnection, location: Location) -> Part:
 
 def _parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) -> list[Part]:
     """Parquet files. What their columns are is asked once for files that have the same ones."""
-    made: list[Part] = []
+    read_parts: list[Part] = []
     before: Any = None
     for file in files:
         with _naming(file, where):
@@ -111,8 +111,8 @@ def _parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) 
                 columns.pop("file_row_number", None)
                 # DuckDB gives the second of two names another one
                 check_distinct(file, schema.to_arrow_schema().names)
-        made.append(Part(str(file), relation, columns, ROW_OF_FILE))
-    return made
+        read_parts.append(Part(str(file), relation, columns, ROW_OF_FILE))
+    return read_parts
 
 
 def _read_parquet(files: Sequence[str]) -> str:

@@ -163,9 +163,9 @@ def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path, content: s
 def test_a_home_keeps_the_precision_of_the_machine_it_was_made_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Vectors of one precision are compared with each other alone: a home that is moved, or from before, encodes as it did."""
     monkeypatch.setattr(settings_module, "precision_of_this_machine", lambda: "bfloat16")
-    made = Settings.load(tmp_path / "new")
-    made.keep()
-    assert made.text_encoder == "offline-text:bfloat16"
+    fresh = Settings.load(tmp_path / "new")
+    fresh.keep()
+    assert fresh.text_encoder == "offline-text:bfloat16"
     assert Settings.load(tmp_path / "tiny", profile="tiny").text_encoder == "random-bert"
     monkeypatch.setattr(settings_module, "precision_of_this_machine", lambda: "float32")
     assert Settings.load(tmp_path / "new").encoder_precision == "bfloat16"

@@ -97,7 +97,7 @@ def test_another_address_than_loopback_takes_a_token_and_a_word() -> None:
     home = Path("home")
     Options(home).check(has_tokens=False)
     with pytest.raises(BadInput, match="--allow-remote"):
-        Options(home, host="0.0.0.0").check(has_tokens=True)
+        Options(home, host="192.0.2.7").check(has_tokens=True)
     with pytest.raises(BadInput, match="nobody has a token yet"):
-        Options(home, host="0.0.0.0", allow_remote=True).check(has_tokens=False)
-    Options(home, host="0.0.0.0", allow_remote=True).check(has_tokens=True)
+        Options(home, host="192.0.2.7", allow_remote=True).check(has_tokens=False)
+    Options(home, host="192.0.2.7", allow_remote=True).check(has_tokens=True)
