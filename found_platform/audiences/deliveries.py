@@ -101,10 +101,10 @@ def add(settings: Settings, name: str, address: str) -> tuple[Destination, str]:
         raise BadInput(f"{address!r} is no address of a webhook: write https://host/path, without a name or password in it.")
     if parts.scheme == "http" and not local:
         raise BadInput(f"{parts.hostname} is not on this machine: use https, since members are sent there by their ids.")
-    secret, now = secrets.token_hex(32), time.time()
+    secret, created = secrets.token_hex(32), time.time()
     with _opened(settings) as con:
         con.execute(
-            "INSERT OR REPLACE INTO destinations VALUES (?, ?, ?, ?, ?)", (name, address, secret, str(actor.current()), now)
+            "INSERT OR REPLACE INTO destinations VALUES (?, ?, ?, ?, ?)", (name, address, secret, str(actor.current()), created)
         )
     return _destination(settings, name)[0], secret
 
@@ -234,8 +234,8 @@ def _send(address: str, secret: str, about: dict[str, Any], rows: pa.Table, remo
 
 def _since(settings: Settings, audience: str, number: int, rows: pa.Table) -> tuple[pa.Table, list[str]]:
     """Who is new since a refresh, and the ids of who is gone."""
-    then = next((r for r in membership.history(settings, audience) if r.refresh == number), None)
-    members = membership.members(settings, then) if then else membership.MEMBERS_SCHEMA.empty_table()
+    since = next((r for r in membership.history(settings, audience) if r.refresh == number), None)
+    members = membership.members(settings, since) if since else membership.MEMBERS_SCHEMA.empty_table()
     old_keys = members.filter(pc.invert(members["holdout"]))["user_key"].to_pylist()
     old, new = set(keys.user_ids(settings, old_keys).values()), set(rows["user_id"].to_pylist())
     return rows.filter(pc.invert(pc.is_in(rows["user_id"], pa.array(sorted(old), pa.string())))), sorted(old - new)
@@ -252,8 +252,8 @@ def _destination(settings: Settings, name: str) -> tuple[Destination, str]:
     with _opened(settings) as con:
         row = con.execute("SELECT name, address, by, at, secret FROM destinations WHERE name = ?", (name,)).fetchone()
     if row is None:
-        there = ", ".join(each.name for each in destinations(settings)) or "none yet: `found destination add` makes one"
-        raise NotFound(f"There is no destination {name!r}; there are {there}.")
+        names = ", ".join(each.name for each in destinations(settings)) or "none yet: `found destination add` makes one"
+        raise NotFound(f"There is no destination {name!r}; there are {names}.")
     return Destination(row[0], row[1], row[2], _time(row[3])), row[4]
 
 
