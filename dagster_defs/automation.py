@@ -24,7 +24,7 @@ def schedules(graph: AssetGraph) -> list[dg.ScheduleDefinition]:
         description="Refreshes every saved audience once a day, each after those that it leaves out.",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        names = specification.in_order(graph.settings)
+        names = specification.moving(graph.settings)
         context.instance.add_dynamic_partitions(AUDIENCES, names)
         return [
             dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d} {name}", partition_key=name, tags=IN_ORDER)

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import io
+import json
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from filelock import FileLock
 
 os.environ["COLUMNS"] = "120"
 from found_platform.settings import Settings
@@ -72,20 +74,39 @@ def found() -> Callable[..., Outcome]:
     return call_found
 
 
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, write: Callable[[Path], object]) -> Path:
+    """A copy for this worker of a folder that one worker of the session writes for all of them."""
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    base = tmp_path_factory.getbasetemp().parent if workers else tmp_path_factory.getbasetemp()
+    original, complete = base / f"{name}-original", base / f"{name}-complete"
+    with FileLock(base / f"{name}.lock"):
+        if not complete.exists():
+            shutil.rmtree(original, ignore_errors=True)
+            original.mkdir()
+            write(original)
+            complete.touch()
+    return Path(shutil.copytree(original, tmp_path_factory.mktemp(name), dirs_exist_ok=True))
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """The outcome of `found demo` on a small simulated population, tiny profile, printed as JSON."""
-    home = tmp_path_factory.mktemp("home")
-    outcome = call_found("demo", "--profile", "tiny", "--users", 300, "--days", 60, "--home", home / "found", "--format", "json")
-    assert outcome.status == 0, outcome.err
-    return outcome
+
+    def write(folder: Path) -> None:
+        size = ("--profile", "tiny", "--users", 300, "--days", 60)
+        outcome = call_found("demo", *size, "--home", folder / "found", "--format", "json")
+        assert outcome.status == 0, outcome.err
+        (folder / "out.json").write_text(outcome.out)
+        (folder / "err.txt").write_text(outcome.err)
+
+    folder = once(tmp_path_factory, "home", write)
+    out = json.loads((folder / "out.json").read_text()) | {"home": str(folder / "found")}
+    return Outcome(0, json.dumps(out), (folder / "err.txt").read_text())
 
 
 @pytest.fixture(scope="session")
 def settings(demo: Outcome) -> Settings:
     """The settings of the home that `demo` made. Tests must leave it as it is."""
-    import json
-
     return Settings.load(Path(json.loads(demo.out)["home"]))
 
 
@@ -103,8 +124,6 @@ def apart(settings: Settings, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def cutoff(demo: Outcome) -> dt.date:
-    import json
-
     return dt.date.fromisoformat(json.loads(demo.out)["cutoff"])
 
 
@@ -113,7 +132,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The home of `small_shop`. Tests must leave it as it is."""
     import small_shop
 
-    return small_shop.made(tmp_path_factory.mktemp("shop"))
+    return Settings.load(once(tmp_path_factory, "shop", small_shop.made) / "home", profile="tiny", encoder="offline-text")
 
 
 @pytest.fixture(scope="session")

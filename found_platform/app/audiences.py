@@ -138,10 +138,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Refreshed(Listing):
-    """Audiences after a refresh. `unchanged` names those whose members stayed; `failure` says which could not be refreshed and
-    why, where there are any: those keep their last members."""
+    """Audiences after a refresh. `unchanged` names those whose members stayed, `frozen` those that were passed over; `failure` says
+    which could not be refreshed and why, where there are any: those keep their last members."""
 
     unchanged: tuple[str, ...] = field(default=(), metadata=APART)
+    frozen: tuple[str, ...] = field(default=(), metadata=APART)
     failure: str | None = field(default=None, metadata=APART)
 
 
@@ -167,6 +168,10 @@ def save(context: Context, request: Save) -> Listing:
     described = specified(settings, request.draft, name)
     if name == specification.UNNAMED:
         raise BadInput(f"No audience is called {name}: choose another name.")
+    if name in specification.names(settings):
+        before = specification.newest(settings, name)
+        specification.check_not_frozen(before)
+        described = described.model_copy(update={part: getattr(before, part) for part in specification.UPKEEP})
     lookup.check_understood(settings, described.question)
     saved = specification.save(settings, described, request.after)
     try:
@@ -179,11 +184,15 @@ def save(context: Context, request: Save) -> Listing:
 
 @use_case(Effect.CHANGES, "refresh")
 def refresh(context: Context, name: str | None) -> Refreshed:
-    """Finds the members of an audience anew, or of every one (None). One of many that fails does not stop the others."""
+    """Finds the members of an audience anew, or of every one that is not frozen (None). One of many that fails does not stop the
+    others."""
     from found_platform.audiences import membership, specification
 
     settings = context.settings
-    names = specification.in_order(settings) if name is None else [specification.newest(settings, name).audience]
+    if name is not None:
+        specification.check_not_frozen(specification.newest(settings, name))
+    names = specification.moving(settings) if name is None else [name]
+    frozen = () if name else tuple(each for each in specification.names(settings) if each not in names)
     before = {each: membership.last(settings, each) for each in names}
     failed: dict[str, Exception] = {}
     for each in names:
@@ -201,7 +210,33 @@ def refresh(context: Context, name: str | None) -> Refreshed:
         failure = f"{len(failed)} of {len(names)} audiences keep their last members: {reasons}"
     rows = (replace(row, changed=row.specification.audience not in same) for row in _listing(context, refreshed).audiences)
     rows = tuple(row if row.changed else replace(row, warning=None) for row in rows)
-    return Refreshed(settings.home, rows, same, failure)
+    return Refreshed(settings.home, rows, same, frozen, failure)
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """How an audience is kept: `every` hour, day, week or month its members are found anew, or never: then it is frozen.
+
+    After a refresh they go to the destinations of `deliver_to`; with `deliver_changes` only who joined and who left since the last
+    time. None leaves a part as it is.
+    """
+
+    name: str
+    every: str | None = None
+    deliver_to: tuple[str, ...] | None = None
+    deliver_changes: bool | None = None
+
+
+@use_case(Effect.CHANGES, "save")
+def keep(context: Context, request: Upkeep) -> Listing:
+    """Keeps how an audience is kept as its next version. Its members stay as they are until the next refresh."""
+    from found_platform.audiences import deliveries, specification
+
+    upkeep = {k: v for k, v in vars(request).items() if v is not None and k != "name"}
+    for place in request.deliver_to or ():
+        deliveries.check_destination(context.settings, place)
+    specification.keep_so(context.settings, request.name, **upkeep)
+    return _listing(context, [request.name])
 
 
 def _refresh(context: Context, name: str) -> None:

@@ -123,9 +123,19 @@ def destinations(settings: Settings) -> list[Destination]:
     return [Destination(name, address, by, _time(at), json.loads(options)) for name, address, by, at, options in rows]
 
 
-def remove(settings: Settings, name: str) -> None:
-    """Forgets a destination; its deliveries stay in the list."""
+def check_destination(settings: Settings, name: str) -> None:
+    """Raises NotFound where there is no destination of that name."""
     _destination(settings, name)
+
+
+def remove(settings: Settings, name: str) -> None:
+    """Forgets a destination; its deliveries stay in the list. Raises BadInput while an audience is delivered there."""
+    _destination(settings, name)
+    users = [each for each in specification.names(settings) if name in specification.newest(settings, each).deliver_to]
+    if users:
+        raise BadInput(
+            f"{users[0]} is delivered to {name}: take it out first, with `found audience keep {users[0]} --deliver-to …`."
+        )
     with _opened(settings) as con:
         con.execute("DELETE FROM destinations WHERE name = ?", (name,))
 

@@ -122,9 +122,10 @@ class Outcome:
 def refresh(settings: Settings, audience: str) -> Outcome:
     """Finds the members of an audience anew, by its newest specification and what is published now.
 
-    Raises BadInput where there is no such audience, or one that it leaves out has no members yet.
+    Raises BadInput where there is no such audience, or one that it leaves out has no members yet, and Conflict where it is frozen.
     """
     spec = specification.newest(settings, audience)
+    specification.check_not_frozen(spec)
     with _turn(settings, audience):
         delta_versions = {table: lake.version(settings.lake, table) for table in LIVE if lake.exists(settings.lake, table)}
         scored = lookup.score(settings, spec.question, excluded(settings, spec))

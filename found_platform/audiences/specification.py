@@ -5,7 +5,7 @@ import graphlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.dataset as pad
@@ -35,6 +35,9 @@ SCHEMA = pa.schema(
 """`specification` is JSON and holds all that no user is named in; `without_users` has user keys."""
 
 UNNAMED = "preview"
+UPKEEP = ("every", "deliver_to", "deliver_changes")
+"""What says how an audience is kept: an edit of the question leaves it as it is."""
+Every = Literal["hour", "day", "week", "month", "never"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
@@ -43,6 +46,10 @@ class Specification(BaseModel):
 
     `holdout` is the share of the members who are kept out of exports, so that what the audience is worth can be measured. The size
     may also be given by its parts, `top`, `level` or `min_score`, as versions of before sizes were objects are kept.
+
+    `every` says how often its members are found anew without anybody asking; an audience of `never` is frozen, and keeps the
+    members that it has. After a refresh they go to the destinations of `deliver_to`, with `deliver_changes` only who joined and who
+    left.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +61,9 @@ class Specification(BaseModel):
     without_users: tuple[str, ...] = ()  # user keys
     size: Size
     holdout: float = Field(0.0, ge=0, le=0.5)
+    every: Every = "day"
+    deliver_to: tuple[Name, ...] = ()
+    deliver_changes: bool = False
     created_by: str = ""
     created_at: dt.datetime | None = None
 
@@ -69,7 +79,14 @@ class Specification(BaseModel):
         """What was asked, for the audit and for provenance: no user is named in it."""
         question = {k: v for k, v in self.question.as_dict().items() if v is not None}
         left_out = {"without_audiences": list(self.without_audiences) or None, "without_users": len(self.without_users) or None}
-        return {k: v for k, v in {**question, **left_out, **asdict(self.size), "holdout": self.holdout}.items() if v is not None}
+        sent = {"deliver_to": list(self.deliver_to) or None, "deliver_changes": self.deliver_changes or None}
+        kept = {"every": None if self.every == "day" else self.every, **sent}
+        parts = {**question, **left_out, **asdict(self.size), "holdout": self.holdout, **kept}
+        return {k: v for k, v in parts.items() if v is not None}
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.every == "never"
 
 
 def draft(settings: Settings, **parts: Any) -> Specification:
@@ -135,6 +152,20 @@ def save(settings: Settings, drafted: Specification, after: int | None = None) -
     return drafted
 
 
+def keep_so(settings: Settings, audience: str, **upkeep: Any) -> Specification:
+    """Keeps how an audience is kept (`every`, `deliver_to`, `deliver_changes`) as its next version; all else stays.
+
+    Raises NotFound where there is no audience of that name, and BadInput for what cannot be used.
+    """
+    before = newest(settings, audience)
+    try:
+        after = Specification(**{**dict(before), **upkeep})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}.") from None
+    return before if after == before else save(settings, after, before.version)
+
+
 def newest(settings: Settings, audience: str) -> Specification:
     """The newest version of an audience. Raises BadInput where there is none of that name."""
     rows = _rows(settings, audience)
@@ -165,6 +196,20 @@ def names(settings: Settings) -> list[str]:
 def in_order(settings: Settings) -> list[str]:
     """The saved audiences, each after those that it leaves out."""
     return _order(_without(settings, names(settings)))
+
+
+def moving(settings: Settings) -> list[str]:
+    """The saved audiences whose members may change, each after those that it leaves out."""
+    return [name for name in in_order(settings) if not newest(settings, name).is_frozen]
+
+
+def check_not_frozen(specification: Specification) -> None:
+    """Raises Conflict for an audience whose members are to stay as they are."""
+    if specification.is_frozen:
+        name, by, at = specification.audience, specification.created_by, specification.created_at
+        raise Conflict(
+            f"The audience {name!r} is frozen, by {by} on {at:%Y-%m-%d}: `found audience keep {name} --every day` first."
+        )
 
 
 def check_unused(settings: Settings, audience: str) -> None:

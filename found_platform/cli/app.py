@@ -54,6 +54,7 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
             "preview": saved.preview,
             "save": saved.save,
             "refresh": saved.refresh,
+            "keep": saved.keep,
             "list": saved.list_saved,
             "show": saved.show,
             "export": saved.export,

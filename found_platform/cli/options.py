@@ -43,6 +43,14 @@ class ProfileName(StrEnum):
     paper = "paper"
 
 
+class Every(StrEnum):
+    hour = "hour"
+    day = "day"
+    week = "week"
+    month = "month"
+    never = "never"
+
+
 class Removed(StrEnum):
     keep = "keep"
     drop = "drop"

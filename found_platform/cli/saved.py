@@ -8,7 +8,7 @@ from rich.console import Console
 
 from found_platform.cli.asking import ask, home_option
 from found_platform.cli.audience import expectation
-from found_platform.cli.options import AudienceName, DraftOptions, Force, Place, QuestionOptions, SizeOptions
+from found_platform.cli.options import AudienceName, DraftOptions, Every, Force, Place, QuestionOptions, SizeOptions
 from found_platform.cli.tables import print_json, table, terminal
 from found_platform.errors import BadInput, JobFailed
 
@@ -65,8 +65,29 @@ def refresh(
     _show_listing(refreshed, place)
     if refreshed.unchanged and not place.as_json:
         print(f"Nothing had changed for {', '.join(refreshed.unchanged)}: nobody joined, nobody left.")
+    if refreshed.frozen and not place.as_json:
+        print(f"Frozen, and left as {'they are' if len(refreshed.frozen) > 1 else 'it is'}: {', '.join(refreshed.frozen)}.")
     if refreshed.failure:
         raise JobFailed(refreshed.failure)
+
+
+def keep(
+    name: AudienceName,
+    place: Place,
+    every: Annotated[Every | None, typer.Option(help="How often its members are found anew; never freezes it.")] = None,
+    deliver_to: Annotated[
+        list[str] | None, typer.Option(help="A destination that each refresh goes to; may be repeated, `none` for none.")
+    ] = None,
+    changes: Annotated[
+        bool | None, typer.Option("--changes/--whole", help="Deliver who joined and who left, or everybody.")
+    ] = None,
+) -> None:
+    """Say how a saved audience is kept: how often it is refreshed, or frozen, and where its members go."""
+    from found_platform.app import audiences
+
+    places = None if deliver_to is None else tuple(dict.fromkeys(place for place in deliver_to if place != "none"))
+    upkeep = audiences.Upkeep(name, every.value if every else None, places, changes)
+    _show_listing(ask(audiences.keep, place.home, upkeep), place)
 
 
 def list_saved(place: Place) -> None:

@@ -17,7 +17,7 @@ from found_platform.app.access import Scope
 from found_platform.app.document import as_document
 from found_platform.serving import files
 from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
-from found_platform.serving.api.requests import DeliverBody, DraftBody, ExportBody
+from found_platform.serving.api.requests import DeliverBody, DraftBody, ExportBody, UpkeepBody
 from found_platform.serving.doors import Visitor, needs
 from found_platform.serving.problems import Problem, Rejected
 
@@ -100,6 +100,15 @@ async def forget(request: Request, visitor: Editor, name: str, if_match: IfMatch
 @router.post("/{name}/refresh", summary="Find the members anew", responses=ACCEPTED)
 async def refresh(request: Request, visitor: Editor, name: str) -> Response:
     return await answer(request, visitor, "refresh", audiences.refresh, name, changes=True, write=_first)
+
+
+@router.put("/{name}/upkeep", summary="How often it is refreshed, or frozen, and where its members go", responses=ACCEPTED)
+async def keep(request: Request, visitor: Editor, name: str, body: UpkeepBody) -> Response:
+    if body.deliver_to is not None or body.deliver_changes is not None:
+        needs(Scope.EXPORT)(request)
+    places = None if body.deliver_to is None else tuple(body.deliver_to)
+    upkeep = audiences.Upkeep(name, body.every, places, body.deliver_changes)
+    return await answer(request, visitor, "keep", audiences.keep, upkeep, changes=True, write=_first)
 
 
 @router.get("/{name}/members", summary="Who is in it, a page at a time", responses=ACCEPTED)

@@ -117,6 +117,14 @@ class DeliverBody(Body):
     changes: bool = Field(False, description="Who joined and who left since the last delivery there.")
 
 
+class UpkeepBody(Body):
+    """How an audience is kept; what is left out stays as it is."""
+
+    every: Literal["hour", "day", "week", "month", "never"] | None = Field(None, description="`never` freezes it.")
+    deliver_to: list[Text] | None = Field(None, description="Destinations of each refresh: needs the scope `export`.")
+    deliver_changes: bool | None = None
+
+
 class DestinationBody(Body):
     """A place: its address, and what opens it."""
 

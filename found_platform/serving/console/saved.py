@@ -96,6 +96,19 @@ async def refresh(request: Request, visitor: Editor, name: str) -> Response:
     return await work.change(request, visitor, "refresh", audiences.refresh, name, leads_to=f"/audiences/{name}")
 
 
+@router.post("/{name}/keep")
+async def keep(request: Request, visitor: Editor, name: str) -> Response:
+    sent = await forms.read(request)
+    places, changes = None, None
+    if visitor.may(Scope.EXPORT):
+        places, changes = tuple(sent.all("deliver_to")), sent.get("changes") == "yes"
+    upkeep = audiences.Upkeep(name, sent.get("every") or None, places, changes)
+    try:
+        return await work.change(request, visitor, "keep", audiences.keep, upkeep, leads_to=f"/audiences/{name}")
+    except (BadInput, JobFailed) as refusal:
+        return await _page(request, visitor, name, status=422, error=str(refusal))
+
+
 @router.post("/{name}/export")
 async def export(request: Request, visitor: Exporter, name: str) -> Response:
     sent = await forms.read(request)

@@ -101,6 +101,7 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "audiences.save": lambda c, seeds, user, out: audiences.save(
         c, audiences.Save("gold", audiences.Draft(GOLD, Size(top=20), (seeds,), holdout=0.5))
     ),
+    "audiences.keep": lambda c, seeds, user, out: audiences.keep(c, audiences.Upkeep("gold", every="week")),
     "members.why": lambda c, seeds, user, out: members.why(c, members.Why(user, name="gold")),
     "members.page": lambda c, seeds, user, out: members.page(c, members.Page("gold")),
     "members.moves": lambda c, seeds, user, out: members.moves(c, members.MovesOf("gold")),
