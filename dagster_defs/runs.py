@@ -13,7 +13,7 @@ from dagster_defs import locks, service, staleness
 from dagster_defs.assets.evaluate import QUICK
 from dagster_defs.execution import Executor, executor, open_instance
 from dagster_defs.forced import Forced
-from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph
+from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph, ranges
 from dagster_defs.service import ServiceChange
 from dagster_defs.staleness import State
 from found_platform import home, lake
@@ -78,7 +78,7 @@ def run(
                 prepared = True
             timer = lake.Timer()
             counts = []
-            for part in _ranges(stale):
+            for part in ranges(stale):
                 counts.append(_materialize(runner, asset, part, IN_A_FULL_RUN.get(asset)))
                 forced.redone(asset, part)
             rows = [n for n in counts if n is not None]
@@ -140,7 +140,7 @@ def backfill(
             runs = (
                 [[k] for k in stale]
                 if each_day
-                else [r[i : i + RUN_DAYS] for r in _ranges(stale) for i in range(0, len(r), RUN_DAYS)]
+                else [r[i : i + RUN_DAYS] for r in ranges(stale) for i in range(0, len(r), RUN_DAYS)]
             )
             yield Filled(asset, [], len(stale), len(days) - len(stale), 0, 0.0)
             for keys in runs:
@@ -238,15 +238,3 @@ def _materialize(runner: Executor, asset: str, keys: list[str], config: Mapping[
     metadata = runner.materialize(asset, keys, config).metadata()
     counts = [int(metadata[name].value) for name in ("rows_written", "dagster/row_count") if name in metadata]
     return counts[0] if counts else None
-
-
-def _ranges(keys: list[str]) -> list[list[str]]:
-    """Groups keys into runs of consecutive days."""
-    groups: list[list[str]] = []
-    for key in keys:
-        last = groups[-1][-1] if groups else None
-        if last and key and dt.date.fromisoformat(key) - dt.date.fromisoformat(last) == dt.timedelta(days=1):
-            groups[-1].append(key)
-        else:
-            groups.append([key])
-    return groups
