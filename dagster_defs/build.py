@@ -35,8 +35,8 @@ def build_assets(graph: AssetGraph) -> list[dg.AssetsDefinition]:
 def build_defs(
     settings: Settings | None = None, *, assets: Iterable[dg.AssetsDefinition] = (), clock: Clock = utc_now
 ) -> dg.Definitions:
-    """Fresh definitions for a home. Those of `assets` take the place of the home's assets with the same keys; `clock` says what time
-    it is for sensors."""
+    """Fresh definitions for a home. Those of `assets` take the place of the home's assets with the same keys; `clock` is that
+    of sensors."""
     graph = AssetGraph(settings or Settings.load(home.default()))
     overrides = {asset.key: asset for asset in assets}
     return dg.Definitions(

@@ -57,7 +57,8 @@ JOBS: dict[str, Job] = {
     ),
     REFRESH: Job("Finds the members of a saved audience anew.", ("audience_members",)),
     BENCHMARK: Job(
-        "Compares every method on the labelled scenarios of one cutoff, and writes the report.", ("benchmark_results", "benchmark_report")
+        "Compares every method on the labelled scenarios of one cutoff, and writes the report.",
+        ("benchmark_results", "benchmark_report"),
     ),
     DRIFT: Job("Compares the features and the traffic of a day with those of four weeks before.", ("feature_drift",)),
 }

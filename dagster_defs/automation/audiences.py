@@ -75,9 +75,7 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
             return dg.SkipReason(f"All {len(names)} saved audiences are of what serves now.")
         _add(graph, context.instance, due)
         return [
-            dg.RunRequest(
-                run_key=_what(name, inputs), partition_key=name, tags={REQUEST: _what(name, inputs), **IN_ORDER}
-            )
+            dg.RunRequest(run_key=_what(name, inputs), partition_key=name, tags={REQUEST: _what(name, inputs), **IN_ORDER})
             for name in due
         ]
 

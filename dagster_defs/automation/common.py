@@ -52,18 +52,17 @@ def run_request(job: str, request: str, assets: list[str], keys: list[str], tags
     partition: dict[str, str] = {}
     if len(keys) > 1:
         partition = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
-    elif keys:
-        partition = {"dagster/partition": keys[0]}
     return dg.RunRequest(
         run_key=request,
         job_name=job,
         asset_selection=[dg.AssetKey(asset) for asset in assets],
+        partition_key=keys[0] if len(keys) == 1 else None,
         tags={REQUEST: request, **partition, **tags},
     )
 
 
 def has_new_days(graph: AssetGraph) -> str | None:
-    """Why nothing can be asked for yet: the home has days that the definitions of this code location do not. None where it has not."""
+    """Why nothing can be asked for yet: the home has other days than these definitions. None where it has not."""
     span = AssetGraph(graph.settings).span
     if span == graph.span:
         return None

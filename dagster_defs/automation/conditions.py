@@ -28,8 +28,8 @@ def condition(asset: str) -> dg.AutomationCondition | None:
     """The condition of an asset; None where it is asked for otherwise.
 
     An upstream in `TRIGGERS` has a new materialization since the asset was last asked for; nothing that the partition reads is
-    missing or being made; no blocking check of an upstream has failed; and no run makes the partition at the moment. Of daily assets
-    only the newest day is asked for.
+    missing or being made; no blocking check of an upstream has failed; and no run makes the partition at the moment. Of days the
+    newest alone is asked for.
     """
     triggers = TRIGGERS.get(asset)
     if triggers is None:

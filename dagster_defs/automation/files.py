@@ -36,7 +36,7 @@ def sensor(graph: AssetGraph, clock: Clock = utc_now) -> dg.SensorDefinition:
         job_name=INGEST,
         minimum_interval_seconds=60,
         default_status=sensor_status(graph.settings),
-        description="Scans the files of the source when one is new or changed, and makes the days of events and features that follow.",
+        description="Scans the files of the source when one is new or changed, and makes the days that follow from them.",
     )
     def source_files(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorResult:
         try:
@@ -79,7 +79,9 @@ def _due(graph: AssetGraph, instance: dg.DagsterInstance, clock: Clock, cursor: 
         age = clock().timestamp() - staging.newest_file(settings)
         if 0 <= age < SETTLE_SECONDS:
             return f"A file of the source was changed {age:.0f} seconds ago and may still be being written: it is looked at again."
-        return _once(instance, run_request(INGEST, f"scan {state}", ["quarantine", "raw_profile"], [], tags), "the scan of these files")
+        return _once(
+            instance, run_request(INGEST, f"scan {state}", ["quarantine", "raw_profile"], [], tags), "the scan of these files"
+        )
     if (reason := has_new_days(graph)) is not None:
         return reason
     if cursor == state:
@@ -107,8 +109,6 @@ def _once(instance: dg.DagsterInstance, request: dg.RunRequest, what: str) -> dg
         return request
     how = "failed" if run.status == dg.DagsterRunStatus.FAILURE else f"ended as {run.status.value.lower()}"
     return (
-        f"Run {run.run_id[:8]}, {what}, {how}; its page says why. It is not repeated by itself: re-execute it there when the cause is "
-        "mended, or change the files."
+        f"Run {run.run_id[:8]}, {what}, {how}; its page says why. It is not repeated by itself: re-execute it there when the "
+        "cause is mended, or change the files."
     )
-
-

@@ -50,11 +50,15 @@ def sensor(graph: AssetGraph, clock: Clock = utc_now) -> dg.SensorDefinition:
         job_name=TRAIN,
         minimum_interval_seconds=600,
         default_status=sensor_status(graph.settings),
-        description="Trains a model of the newest day when a drift was seen after the champion's cutoff, with a cool-down between two.",
+        description="Trains a model of the newest day when a drift was seen after the champion's cutoff, with a cool-down.",
     )
     def retrain_on_drift(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         cutoff = newest_cutoff(graph)
-        reason = _no_drift(graph, context.instance) or _cooling(graph, context.instance, clock()) or _not_now(graph, context.instance, cutoff)
+        reason = (
+            _no_drift(graph, context.instance)
+            or _cooling(graph, context.instance, clock())
+            or _not_now(graph, context.instance, cutoff)
+        )
         if reason is not None:
             return dg.SkipReason(reason)
         request = f"drift {cutoff}"
@@ -86,7 +90,9 @@ def _not_now(graph: AssetGraph, instance: dg.DagsterInstance, cutoff: str) -> st
     day = str(dt.date.fromisoformat(cutoff) - dt.timedelta(days=1))
     missing = [asset for asset in NEEDED if day not in fingerprints.newest(graph, instance, asset)]
     if missing:
-        return f"A model of the cutoff {cutoff} reads {missing[0]} of {day}, which has not been made yet: the job `ingest` makes it."
+        return (
+            f"A model of the cutoff {cutoff} reads {missing[0]} of {day}, which has not been made yet: the job `ingest` makes it."
+        )
     return None
 
 

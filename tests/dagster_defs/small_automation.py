@@ -31,7 +31,13 @@ class Daemon:
         """A tick of a sensor: what it asks for, or why it asks for nothing."""
         repository = self.defs.get_repository_def()
         sensor = repository.get_sensor_def(name)
-        context = dg.build_sensor_context(self.instance, cursor=self._cursors.get(name), repository_def=repository, sensor_name=name)
+        context = dg.build_sensor_context(
+            self.instance,
+            cursor=self._cursors.get(name),
+            repository_def=repository,
+            sensor_name=name,
+            instance_ref=self.instance.get_ref(),
+        )
         tick = sensor.evaluate_tick(context)
         self._cursors[name] = tick.cursor
         return list(tick.run_requests or []), tick.skip_message
@@ -45,9 +51,7 @@ class Daemon:
 
     def conditions(self) -> dict[str, set[str | None]]:
         """A tick of the conditions: partitions by asset."""
-        outcome = dg.evaluate_automation_conditions(
-            self.defs, self.instance, cursor=self._conditions, evaluation_time=self.now
-        )
+        outcome = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self._conditions, evaluation_time=self.now)
         self._conditions = outcome.cursor
         names = [key.path[-1] for key in self.defs.get_repository_def().asset_graph.get_all_asset_keys()]
         requested = {name: outcome.get_requested_partitions(dg.AssetKey(name)) for name in names}
