@@ -15,6 +15,7 @@ import pyarrow as pa
 from dagster_defs import checks, code_version, event_batches, fingerprints, locks, staleness
 from dagster_defs.graph import ASKED_BY, CUTOFF, DAILY, AssetGraph
 from found_platform import contract, lake
+from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import Written
 from found_platform.privacy.actor import Actor, account, acting
 from found_platform.settings import Settings
@@ -147,6 +148,24 @@ class AssetRun:
         )
 
 
+@contextlib.contextmanager
+def in_words(name: str) -> Iterator[None]:
+    """A failure inside is one sentence and the next step on the page of the run; its cause is below it, with the trace.
+
+    Raises Failure, from the error that it was. `execution` finds that one.
+    """
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except Exception as error:
+        ours = isinstance(error, BadInput | JobFailed)
+        sentence = str(error) if ours else f"{name} failed: {str(error) or 'no reason was given'}"
+        step = "Do what the sentence says" if ours else "Look at the trace below, and mend the cause"
+        about = {"what": sentence, "next_step": f"{step}; then press Re-execute: what was made before stays and is not made again."}
+        raise dg.Failure(description=sentence, metadata=about, allow_retries=False) from error
+
+
 def source_name(settings: Settings) -> str | None:
     """The name of the source of a home; None before it has one."""
     return config.of_home(settings).name if (settings.home / "source.yaml").exists() else None
@@ -173,7 +192,7 @@ def asset(
     def define(body: Body) -> dg.AssetsDefinition:
         def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             asset_run = AssetRun(context, graph)
-            with asset_run.guarded():
+            with in_words(name), asset_run.guarded():
                 return body(asset_run)
 
         return dg.asset(

@@ -7,6 +7,7 @@ import dagster as dg
 
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
+from dagster_defs.tables import table
 from found_platform import index, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput
@@ -80,8 +81,14 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             metadata={
                 "index": publication.name,
                 "model_version": version,
-                "recall_at_100": {f"{a.share:.3%} of users": a.recall for a in publication.recall_checks},
-                "filters_checked": {f"{a.share:.3%} of users": a.filter or "none" for a in publication.recall_checks},
+                "recall_at_100": publication.recall,
+                "recall_with_filters": table(
+                    [
+                        {"share_of_users": a.share, "filter": a.filter or "none", "recall": a.recall}
+                        for a in publication.recall_checks
+                    ],
+                    {"share_of_users": "float", "filter": "string", "recall": "float"},
+                ),
             },
         )
 
