@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Set as AbstractSet
 
 import dagster as dg
 from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
@@ -49,7 +50,7 @@ class Daemon:
         tick = repository.get_schedule_def(name).evaluate_tick(context)
         return list(tick.run_requests or []), tick.skip_message
 
-    def conditions(self) -> dict[str, set[str | None]]:
+    def conditions(self) -> dict[str, AbstractSet[str | None]]:
         """A tick of the conditions: partitions by asset."""
         outcome = dg.evaluate_automation_conditions(self.defs, self.instance, cursor=self._conditions, evaluation_time=self.now)
         self._conditions = outcome.cursor
