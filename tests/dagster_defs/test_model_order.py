@@ -182,6 +182,12 @@ def test_a_version_that_is_worse_than_the_champion_waits_and_a_person_may_choose
     named = found("promote", "--version", new, "--home", copy.home)
     assert named.status == 0, named.err
     assert serving(copy) == (new, new)
+    with open_instance(copy) as instance:
+        for asset in ASSETS:
+            seen = instance.fetch_observations(dg.AssetKey(asset), limit=1).records[0].asset_observation
+            assert seen is not None
+            about = {name: seen.metadata[name].value for name in ("champion_before", "champion", "index", "job")}
+            assert about == {"champion_before": first, "champion": new, "index": index.live(copy).name, "job": "promote"}
 
 
 def test_the_champion_and_its_like_differ_by_nothing_and_a_better_one_is_ahead(settings: Settings, cutoff: dt.date) -> None:
