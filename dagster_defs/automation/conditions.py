@@ -53,6 +53,7 @@ def sensor(graph: AssetGraph) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         SENSOR,
         target=dg.AssetSelection.assets(*TRIGGERS),
+        run_tags={"found/because_of": "condition"},
         minimum_interval_seconds=30,
         default_status=sensor_status(graph.settings),
         description="Makes what follows from a trained model (states, verdict, index, prompts) and from a new day (drift).",
