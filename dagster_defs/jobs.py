@@ -22,6 +22,10 @@ INGEST, TRAIN, PUBLISH, REFRESH, BENCHMARK, DRIFT = (
 MAX_RUNTIME = "dagster/max_runtime"
 """Tag of a run: seconds after which the daemon stops it, in place of those of `dagster.yaml`."""
 
+RUN_DAYS = 366
+"""Days of a run over a range: progress shows after each, and who is killed loses at most one. A run has about a second of its own,
+whatever is in its days."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster_defs import locks, service, staleness
+from dagster_defs import jobs, locks, service, staleness
 from dagster_defs.assets.evaluate import QUICK
 from dagster_defs.execution import Executor, executor, open_instance
 from dagster_defs.forced import Forced
@@ -86,10 +86,6 @@ def run(
         forced.finish()
 
 
-RUN_DAYS = 366
-"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one. A run has about a second of its
-own, whatever is in its days."""
-
 BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
 """The daily assets of a backfill, in the order in which they run."""
 
@@ -140,7 +136,7 @@ def backfill(
             runs = (
                 [[k] for k in stale]
                 if each_day
-                else [r[i : i + RUN_DAYS] for r in ranges(stale) for i in range(0, len(r), RUN_DAYS)]
+                else [r[i : i + jobs.RUN_DAYS] for r in ranges(stale) for i in range(0, len(r), jobs.RUN_DAYS)]
             )
             yield Filled(asset, [], len(stale), len(days) - len(stale), 0, 0.0)
             for keys in runs:

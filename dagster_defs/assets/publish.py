@@ -35,7 +35,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         version = registry.of_cutoff(settings, str(run.cutoff))
         verdict = gate.judge(settings, version, run.cutoff)
         registry.store_verdict(settings, version, verdict)
-        compared = _compared(settings, version, run.cutoff)
+        comparison = _comparison(settings, version, run.cutoff)
         wait = registry.reason_to_wait(settings, version)
         serves = registry.gate_passed(settings, version)
         if serves and wait is None:
@@ -49,8 +49,8 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             outcomes={
                 "gate_passes": (serves, reason),
                 "holds_against_the_champion": (
-                    not (compared and compared.worse),
-                    compared.sentence if compared else "no other champion of this cutoff or an older one serves",
+                    not (comparison and comparison.worse),
+                    comparison.sentence if comparison else "no other champion of this cutoff or an older one serves",
                 ),
             },
             metadata={
@@ -58,7 +58,9 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
                 "verdict": reason,
                 **_waiting(wait, version),
                 **verdict.figures,
-                **({name: value for name, value in compared.figures.items() if name not in verdict.figures} if compared else {}),
+                **(
+                    {name: value for name, value in comparison.figures.items() if name not in verdict.figures} if comparison else {}
+                ),
             },
         )
 
@@ -95,15 +97,15 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     return [user_embeddings, promotion, user_index]
 
 
-def _compared(settings: Settings, version: str, cutoff: dt.date) -> Comparison | None:
+def _comparison(settings: Settings, version: str, cutoff: dt.date) -> Comparison | None:
     """The stored comparison of a version with the champion; None where that is the version itself, or one of a newer cutoff."""
     champion = registry.version_of(settings, registry.CHAMPION)
     newer = [v.version for v in registry.versions(settings) if v.tags["cutoff"] > str(cutoff)]
     if champion is None or champion == version or champion in newer:
         return None
-    compared = compare(settings, version, champion, cutoff)
-    registry.store_comparison(settings, version, compared)
-    return compared
+    comparison = compare(settings, version, champion, cutoff)
+    registry.store_comparison(settings, version, comparison)
+    return comparison
 
 
 def _waiting(wait: str | None, version: str) -> dict[str, str]:

@@ -66,7 +66,7 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
             return dg.SkipReason("No index answers look-ups yet: audiences follow the first publication.")
         stale = staleness.stale(graph, context.instance, "audience_members", names)
         inputs = fingerprints.of(graph, context.instance, "audience_members", stale) if stale else {}
-        due = [name for name in stale if earlier(context.instance, _what(name, inputs)) is None]
+        due = [name for name in stale if earlier(context.instance, _request_name(name, inputs)) is None]
         if not due:
             if stale:
                 return dg.SkipReason(
@@ -75,14 +75,16 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
             return dg.SkipReason(f"All {len(names)} saved audiences are of what serves now.")
         _add(graph, context.instance, due)
         return [
-            dg.RunRequest(run_key=_what(name, inputs), partition_key=name, tags={REQUEST: _what(name, inputs), **IN_ORDER})
+            dg.RunRequest(
+                run_key=_request_name(name, inputs), partition_key=name, tags={REQUEST: _request_name(name, inputs), **IN_ORDER}
+            )
             for name in due
         ]
 
     return audiences_follow
 
 
-def _what(name: str, inputs: dict[str, str]) -> str:
+def _request_name(name: str, inputs: dict[str, str]) -> str:
     return f"audience {name} {inputs[name]}"
 
 

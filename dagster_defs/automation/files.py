@@ -15,7 +15,7 @@ import dagster as dg
 from dagster_defs import staleness
 from dagster_defs.automation.common import Clock, at_work, earlier, has_new_days, run_request, sensor_status, utc_now
 from dagster_defs.graph import AssetGraph, ranges
-from dagster_defs.jobs import INGEST
+from dagster_defs.jobs import INGEST, RUN_DAYS
 from found_platform.errors import BadInput
 from found_platform.sources import config, staging
 
@@ -91,10 +91,10 @@ def _due(graph: AssetGraph, instance: dg.DagsterInstance, clock: Clock, cursor: 
         stale = staleness.stale(graph, instance, asset, keys)
         if not stale:
             continue
-        days = ranges(stale)[0]
+        days = ranges(stale)[0][:RUN_DAYS]
         together = [asset, *(other for other in DAYS[place + 1 :] if staleness.stale(graph, instance, other, keys) == stale)]
-        what = hashlib.sha256(f"{state} {together} {days}".encode()).hexdigest()[:16]
-        request = run_request(INGEST, f"days {what}", together, days, tags)
+        digest = hashlib.sha256(f"{state} {together} {days}".encode()).hexdigest()[:16]
+        request = run_request(INGEST, f"days {digest}", together, days, tags)
         return _once(instance, request, f"the run of {', '.join(together)} for {days[0]} to {days[-1]}")
     for asset in ("raw_profile", "online_features"):
         if staleness.stale(graph, instance, asset, [""]):
@@ -102,13 +102,13 @@ def _due(graph: AssetGraph, instance: dg.DagsterInstance, clock: Clock, cursor: 
     return UpToDate(state)
 
 
-def _once(instance: dg.DagsterInstance, request: dg.RunRequest, what: str) -> dg.RunRequest | str:
+def _once(instance: dg.DagsterInstance, request: dg.RunRequest, label: str) -> dg.RunRequest | str:
     """The request; or why it is not made: it has been made before, and nothing has changed since."""
     run = earlier(instance, str(request.run_key))
     if run is None:
         return request
     how = "failed" if run.status == dg.DagsterRunStatus.FAILURE else f"ended as {run.status.value.lower()}"
     return (
-        f"Run {run.run_id[:8]}, {what}, {how}; its page says why. It is not repeated by itself: re-execute it there when the "
+        f"Run {run.run_id[:8]}, {label}, {how}; its page says why. It is not repeated by itself: re-execute it there when the "
         "cause is mended, or change the files."
     )

@@ -101,10 +101,10 @@ def _no_drift(graph: AssetGraph, instance: dg.DagsterInstance) -> str | None:
     champion = registry.version_of(graph.settings, registry.CHAMPION)
     if champion is None:
         return "No model serves yet: the schedule, or a person, trains the first one."
-    made = instance.get_latest_materialization_event(dg.AssetKey("feature_drift"))
-    if made is None or made.asset_materialization is None:
+    event = instance.get_latest_materialization_event(dg.AssetKey("feature_drift"))
+    if event is None or event.asset_materialization is None:
         return "No day has been compared with the weeks before it yet: the asset feature_drift does that."
-    day, metadata = str(made.asset_materialization.partition), made.asset_materialization.metadata
+    day, metadata = str(event.asset_materialization.partition), event.asset_materialization.metadata
     state = str(metadata["state"].value)
     if state != figures.DRIFTED:
         return f"No drift: the report of {day} says {state!r}."
