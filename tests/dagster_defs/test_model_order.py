@@ -131,7 +131,7 @@ def test_after_a_failed_gate_a_lone_run_of_what_follows_moves_nothing(
 ) -> None:
     before = (*serving(copy), index.live(copy))
     new = retrained(copy, cutoff)
-    with pytest.raises(BadInput, match=f"version {new} is not promoted: its gate verdict does not pass"):
+    with pytest.raises(BadInput, match=f"version {new} .*stored gate verdict does not pass"):
         runs.materialize(copy, "user_index", str(cutoff))  # the version before it passed, and its promotion is there
     monkeypatch.setattr(gate, "judge", lambda *_: Verdict(False, "worse than chance", {"future_auc": 0.4}))
     with pytest.raises(JobFailed, match="the check gate_passes failed: worse than chance"):
