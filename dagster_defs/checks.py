@@ -22,7 +22,13 @@ CHECKS: dict[str, dict[str, Check]] = {
     "behavior_sequence": {"no_event_after_snapshot": Check("No event of a history lies after the moment of its snapshot.")},
     "user_tabular": {"one_row_for_every_user": Check("Every user seen until that day has exactly one row.")},
     "found_model": {"weights_are_sound": Check("The registered weights load, are finite, and are those that were trained.")},
-    "promotion": {"gate_passes": Check("The version predicts the past windows well enough to serve.")},
+    "promotion": {
+        "gate_passes": Check("The version predicts the past windows well enough to serve."),
+        "holds_against_the_champion": Check(
+            "On the same held-out users the version is not worse than the champion, beyond chance; else the champion stays.",
+            blocking=False,
+        ),
+    },
     "tuned_prompts": {"every_prompt_is_tuned": Check("Every saved prompt could be tuned for this version.", blocking=False)},
     "audience_members": {"size_is_steady": Check("The audience is about as large as at its last refresh.", blocking=False)},
     "feature_drift": {"nothing_drifted": Check("Features and traffic are about as they were four weeks before.", blocking=False)},

@@ -20,8 +20,8 @@ import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import event_batches, queueing, service
-from dagster_defs.build import build_assets, build_jobs
+from dagster_defs import event_batches, jobs, queueing, service
+from dagster_defs.build import build_defs
 from dagster_defs.graph import ASKED_BY, AssetGraph
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed
@@ -31,14 +31,12 @@ from found_platform.settings import Settings
 IN_PROCESS, SESSION = "found/in_process", "found/session"
 """Tags of runs that a command executes itself, and of which command it is."""
 
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
-EARLIER = frozenset({"638340404a40a712f7310031113294d8bf7d0202d7dfa9cad3a67130547cc11d"})
+EARLIER = frozenset(
+    {
+        "638340404a40a712f7310031113294d8bf7d0202d7dfa9cad3a67130547cc11d",
+        "daa789a66713494fe225f6b56ffcf06721e665d9a454716ff6a8d246ae531cea",
+    }
+)
 """SHA-256 of `dagster.yaml` as earlier versions made it: a home that has it unchanged gets today's."""
 
 WATCH_SECONDS = 3.0
@@ -98,7 +96,8 @@ class Executor:
         self.graph = graph
         self.instance = instance
         self._asked_by = {ASKED_BY: str(actor.current())}
-        self._tags = {IN_PROCESS: "true", SESSION: session, **self._asked_by}
+        # the daemon neither stops nor repeats what a command executes: the command does, or the person who gave it
+        self._tags = {IN_PROCESS: "true", SESSION: session, jobs.MAX_RUNTIME: "0", "dagster/max_retries": "0", **self._asked_by}
         self._here = False  # the daemon did not take a run of this command: it is not asked again
 
     def materialize(self, asset: str, keys: list[str], config: Mapping[str, Any] | None = None) -> RunOutcome:
@@ -111,9 +110,9 @@ class Executor:
             tags = {"dagster/partition": keys[0]}
         outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by, run_config=run_config))
         if outcome is None:
-            result = dg.materialize(
-                build_assets(self.graph),
-                selection=[asset],
+            job = build_defs(self.graph.settings).resolve_job_def(jobs.JOB_OF[asset])
+            result = job.execute_in_process(
+                asset_selection=[dg.AssetKey(asset)],
                 partition_key=tags.get("dagster/partition"),
                 tags=tags | self._tags,
                 instance=self.instance,
@@ -129,7 +128,7 @@ class Executor:
         run_config = {"ops": {service.OPS[name]: {"config": dict(config)}}} if config else {}
         outcome = self._queued(name, queueing.Order(job=name, tags=self._asked_by, run_config=run_config))
         if outcome is None:
-            (job,) = (j for j in build_jobs(self.graph) if j.name == name)
+            job = build_defs(self.graph.settings).resolve_job_def(name)
             result = job.execute_in_process(
                 run_config={**run_config, **QUIET}, instance=self.instance, tags=self._tags, raise_on_error=False
             )
@@ -178,7 +177,7 @@ def executor(settings: Settings) -> Iterator[Executor]:
 
 def cancel_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> None:
     """Cancels unfinished runs whose process was killed, and frees their pool slots. Never one of a living process."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={IN_PROCESS: "true"})):
+    for run in instance.get_runs(dg.RunsFilter(statuses=queueing.UNFINISHED, tags={IN_PROCESS: "true"})):
         session = run.tags.get(SESSION)
         if session is None and not _is_free(settings):
             continue
@@ -206,7 +205,7 @@ def _watch(settings: Settings, instance: dg.DagsterInstance, session: str, stop:
     while not stop.wait(WATCH_SECONDS):
         try:
             cancel_dead_runs(settings, instance)
-            mine = {r.run_id for r in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={SESSION: session}))}
+            mine = {r.run_id for r in instance.get_runs(dg.RunsFilter(statuses=queueing.UNFINISHED, tags={SESSION: session}))}
             for pool in sorted(pools) if mine else ():
                 info = instance.event_log_storage.get_concurrency_info(pool)
                 for waiting in {p.run_id for p in info.pending_steps if p.assigned_timestamp is None} & mine:

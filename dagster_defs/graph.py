@@ -38,6 +38,13 @@ class Read:
     last: int
 
 
+FRESHNESS = {
+    kind: dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=fail), warn_window=dt.timedelta(days=warn))
+    for kind, warn, fail in ((DAILY, 1.5, 3), (NONE, 1.5, 3), (AUDIENCE, 1.5, 3), (CUTOFF, 8, 15))
+}
+"""By kind of partitions: amber after a day that brought none, or a week for what is of a cutoff; red after two."""
+
+
 @dataclass(frozen=True)
 class Asset:
     """A row of the table. `pool` limits how many runs of such assets work at a time, for their memory or for a library's sake.
@@ -51,6 +58,11 @@ class Asset:
     optional: frozenset[str] = frozenset()  # of `reads`: may be missing
     pool: str | None = None
     writes: str | None = None
+
+    @property
+    def freshness(self) -> dg.FreshnessPolicy:
+        """How old its newest materialization may be before the page of the asset is red."""
+        return FRESHNESS[self.partitions]
 
 
 TRAINING_FOLDER = "training-{key}"
@@ -228,3 +240,15 @@ class AssetGraph:
         return dg.TimeWindowPartitionMapping(
             start_offset=read.first, end_offset=read.last, allow_nonexistent_upstream_partitions=True
         )
+
+
+def ranges(keys: list[str]) -> list[list[str]]:
+    """Groups keys into runs of consecutive days."""
+    groups: list[list[str]] = []
+    for key in keys:
+        last = groups[-1][-1] if groups else None
+        if last and key and dt.date.fromisoformat(key) - dt.date.fromisoformat(last) == dt.timedelta(days=1):
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+    return groups

@@ -13,12 +13,13 @@ import dagster as dg
 import pyarrow as pa
 
 from dagster_defs import checks, code_version, event_batches, fingerprints, locks, staleness
-from dagster_defs.graph import ASKED_BY, DAILY, AssetGraph
+from dagster_defs.graph import ASKED_BY, CUTOFF, DAILY, AssetGraph
 from found_platform import contract, lake
+from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import Written
 from found_platform.privacy.actor import Actor, account, acting
-
-OWNER = "team:feature-platform"
+from found_platform.settings import Settings
+from found_platform.sources import config
 
 Outcomes = Mapping[str, tuple[bool, str]]
 """Of checks: name to (passed, why)."""
@@ -53,6 +54,15 @@ class AssetRun:
         """What a run of one key is made from, hashed, see `fingerprints`."""
         return self._fingerprints[self.keys[0]]
 
+    @property
+    def _is_of_a_cutoff(self) -> bool:
+        return self._graph.table[self.asset].partitions == CUTOFF
+
+    def _tag(self, **tags: str | None) -> None:
+        """Tags the run with what a person filters the page Runs by: source, cutoff, model."""
+        present = {f"found/{name}": value for name, value in tags.items() if value is not None}
+        self.instance.add_run_tags(self._context.run.run_id, present)
+
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
         """Around the body: holds the locks of what it writes, and records what it reads.
@@ -65,6 +75,7 @@ class AssetRun:
             staleness.check_upstreams(self._graph, self.instance, self.asset, self.keys)
             self._fingerprints = fingerprints.of(self._graph, self.instance, self.asset, self.keys)
             self._reads.clear()  # what a fingerprint asks is no input
+            self._tag(source=source_name(settings), cutoff=self.keys[0] if self._is_of_a_cutoff else None)
             yield
 
     def result(
@@ -84,6 +95,8 @@ class AssetRun:
             display: what people look at, pictures and tables: the event of the last key holds them.
         """
         keep = not checks.blocked(self.asset, outcomes or {})
+        if metadata and "model_version" in metadata:
+            self._tag(model=str(metadata["model_version"]))
         about = {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
         for key in self.keys:
             own: dict[str, Any] = {"rows_hash": hashes[key]}
@@ -135,6 +148,29 @@ class AssetRun:
         )
 
 
+@contextlib.contextmanager
+def in_words(name: str) -> Iterator[None]:
+    """A failure inside is one sentence and the next step on the page of the run; its cause is below it, with the trace.
+
+    Raises Failure, from the error that it was. `execution` finds that one.
+    """
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except Exception as error:
+        ours = isinstance(error, BadInput | JobFailed)
+        sentence = str(error) if ours else f"{name} failed: {str(error) or 'no reason was given'}"
+        step = "Do what the sentence says" if ours else "Look at the trace below, and mend the cause"
+        about = {"what": sentence, "next_step": f"{step}; then press Re-execute: what was made before stays and is not made again."}
+        raise dg.Failure(description=sentence, metadata=about, allow_retries=False) from error
+
+
+def source_name(settings: Settings) -> str | None:
+    """The name of the source of a home; None before it has one."""
+    return config.of_home(settings).name if (settings.home / "source.yaml").exists() else None
+
+
 def asked_by(run: dg.DagsterRun) -> Actor:
     """Who asked for a run: whoever its tag names, else who runs Dagster (a schedule, or a person in the UI)."""
     name = run.tags.get(ASKED_BY)
@@ -156,14 +192,13 @@ def asset(
     def define(body: Body) -> dg.AssetsDefinition:
         def run(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             asset_run = AssetRun(context, graph)
-            with asset_run.guarded():
+            with in_words(name), asset_run.guarded():
                 return body(asset_run)
 
         return dg.asset(
             name=name,
             group_name=row.group,
             kinds=kinds,
-            owners=[OWNER],
             code_version=code_version.reach(graph.settings, name).code,
             partitions_def=graph.partitions[row.partitions],
             deps=[dg.AssetDep(u, partition_mapping=graph.mapping(row.partitions, u, read)) for u, read in row.reads.items()],

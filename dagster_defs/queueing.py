@@ -20,6 +20,7 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget, ModuleTarget
 
+from dagster_defs import jobs
 from dagster_defs.graph import AssetGraph
 from found_platform.settings import Settings
 
@@ -28,6 +29,14 @@ LOCATION, MODULE = "found", "dagster_defs.definitions"
 
 COORDINATOR = "QUEUED_RUN_COORDINATOR"
 """The part of the daemon that starts queued runs."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Of runs that have begun and have not ended."""
 
 ALIVE_SECONDS = 75.0
 """The daemon gives a sign of life every 30 seconds: after two that did not come it is taken for dead."""
@@ -69,12 +78,12 @@ def submit(graph: AssetGraph, instance: dg.DagsterInstance, order: Order) -> str
     from dagster_defs.build import build_defs
 
     definitions = build_defs(graph.settings)
-    job = definitions.resolve_job_def(order.job) if order.job else definitions.resolve_implicit_global_asset_job_def()
+    job = definitions.resolve_job_def(order.job or jobs.JOB_OF[order.asset or ""])
     (origin,) = ModuleTarget(MODULE, None, None, LOCATION).create_origins()
     run = instance.create_run_for_job(
         job_def=job,
         run_config=order.run_config,
-        tags=order.tags,
+        tags={**job.run_tags, **order.tags},
         asset_selection=frozenset({dg.AssetKey(order.asset)}) if order.asset else None,
         remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(origin, SINGLETON_REPOSITORY_NAME), job.name),
         job_code_origin=JobPythonOrigin(

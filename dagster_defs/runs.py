@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster_defs import locks, service, staleness
+from dagster_defs import jobs, locks, service, staleness
 from dagster_defs.assets.evaluate import QUICK
 from dagster_defs.execution import Executor, executor, open_instance
 from dagster_defs.forced import Forced
-from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph
+from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph, ranges
 from dagster_defs.service import ServiceChange
 from dagster_defs.staleness import State
 from found_platform import home, lake
@@ -78,17 +78,13 @@ def run(
                 prepared = True
             timer = lake.Timer()
             counts = []
-            for part in _ranges(stale):
+            for part in ranges(stale):
                 counts.append(_materialize(runner, asset, part, IN_A_FULL_RUN.get(asset)))
                 forced.redone(asset, part)
             rows = [n for n in counts if n is not None]
             yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)
         forced.finish()
 
-
-RUN_DAYS = 366
-"""Days of a run in a backfill: progress shows after each, and a killed backfill loses at most one. A run has about a second of its
-own, whatever is in its days."""
 
 BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
 """The daily assets of a backfill, in the order in which they run."""
@@ -140,7 +136,7 @@ def backfill(
             runs = (
                 [[k] for k in stale]
                 if each_day
-                else [r[i : i + RUN_DAYS] for r in _ranges(stale) for i in range(0, len(r), RUN_DAYS)]
+                else [r[i : i + jobs.RUN_DAYS] for r in ranges(stale) for i in range(0, len(r), jobs.RUN_DAYS)]
             )
             yield Filled(asset, [], len(stale), len(days) - len(stale), 0, 0.0)
             for keys in runs:
@@ -238,15 +234,3 @@ def _materialize(runner: Executor, asset: str, keys: list[str], config: Mapping[
     metadata = runner.materialize(asset, keys, config).metadata()
     counts = [int(metadata[name].value) for name in ("rows_written", "dagster/row_count") if name in metadata]
     return counts[0] if counts else None
-
-
-def _ranges(keys: list[str]) -> list[list[str]]:
-    """Groups keys into runs of consecutive days."""
-    groups: list[list[str]] = []
-    for key in keys:
-        last = groups[-1][-1] if groups else None
-        if last and key and dt.date.fromisoformat(key) - dt.date.fromisoformat(last) == dt.timedelta(days=1):
-            groups[-1].append(key)
-        else:
-            groups.append([key])
-    return groups

@@ -12,7 +12,7 @@ import dagster as dg
 
 from dagster_defs import locks
 from dagster_defs.graph import AUDIENCES, PROMPTS, SERVICE, AssetGraph
-from dagster_defs.materialization import asked_by
+from dagster_defs.materialization import asked_by, in_words
 from found_platform import index, registry
 from found_platform.audiences import membership, prompts, specification
 from found_platform.index import champion
@@ -62,30 +62,44 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
     """The jobs of a home."""
     settings = graph.settings
 
-    def changed(change: Change) -> dg.Output[None]:
+    def changed(context: dg.OpExecutionContext, change: Change) -> dg.Output[None]:
         live: Publication = change.index[1]
         tuned: dict[str, str] = {}
         if prompts.names(settings):
             retuned, failed = prompts.retune(settings, live.model_version, dt.date.fromisoformat(live.as_of))
             tuned = {p.name: f"tuned for version {live.model_version}" for p in retuned} | failed
+        for event in _observations(context, change):
+            context.log_event(event)
         document = {"champion": change.champion, "index": [p and p.as_dict() for p in change.index]}
         return dg.Output(None, metadata={"change": dg.MetadataValue.json(document), "prompts": dg.MetadataValue.json(tuned)})
 
     @dg.op(name=OPS[PROMOTE], out=dg.Out(dg.Nothing))
     def promote(context: dg.OpExecutionContext, config: Promote) -> dg.Output[None]:
-        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
-            return changed(champion.promote(settings, config.version))
+        with (
+            in_words(context.run.job_name),
+            acting(asked_by(context.run)),
+            locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]),
+        ):
+            return changed(context, champion.promote(settings, config.version))
 
     @dg.op(name=OPS[ROLLBACK], out=dg.Out(dg.Nothing))
     def rollback(context: dg.OpExecutionContext) -> dg.Output[None]:
-        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]):
-            return changed(champion.rollback(settings))
+        with (
+            in_words(context.run.job_name),
+            acting(asked_by(context.run)),
+            locks.hold(settings, [f"run-{SERVICE}", f"run-{PROMPTS}"]),
+        ):
+            return changed(context, champion.rollback(settings))
 
     @dg.op(name=OPS[ROLLBACK_INDEX], out=dg.Out(dg.Nothing))
     def rollback_index(context: dg.OpExecutionContext) -> dg.Output[None]:
-        with acting(asked_by(context.run)), locks.hold(settings, [f"run-{PROMPTS}"]):  # it waits for no publisher
+        with (
+            in_words(context.run.job_name),
+            acting(asked_by(context.run)),
+            locks.hold(settings, [f"run-{PROMPTS}"]),
+        ):  # it waits for no publisher
             version = registry.version_of(settings, registry.CHAMPION) or ""
-            return changed(Change((version, version), index.rollback(settings)))
+            return changed(context, Change((version, version), index.rollback(settings)))
 
     @dg.job(name=PROMOTE, description="Makes a version the champion and publishes its users.")
     def promote_job() -> None:
@@ -101,7 +115,11 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
 
     @dg.op(name=OPS[FORGET], out=dg.Out(dg.Nothing))
     def forget(context: dg.OpExecutionContext, config: Forget) -> dg.Output[None]:
-        with acting(asked_by(context.run)), locks.hold(settings, locks.names(graph, "audience_members", [config.audience])):
+        with (
+            in_words(context.run.job_name),
+            acting(asked_by(context.run)),
+            locks.hold(settings, locks.names(graph, "audience_members", [config.audience])),
+        ):
             specification.check_unused(settings, config.audience)
             # before the audience: whoever is interrupted can ask for the rest by its name
             context.instance.delete_dynamic_partition(AUDIENCES, config.audience)
@@ -113,3 +131,21 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
         forget()
 
     return [promote_job, rollback_job, rollback_index_job, forget_job]
+
+
+def _observations(context: dg.OpExecutionContext, change: Change) -> list[dg.AssetObservation]:
+    """What the pages of the verdict and of the index show of a change that a person asked for: neither asset is made by it."""
+    (old, new), (before, after) = change.champion, change.index
+    about = {
+        "champion_before": old or "none",
+        "champion": new,
+        "index_before": before.name if before else "none",
+        "index": after.name,
+        "asked_by": str(asked_by(context.run)),
+        "job": context.run.job_name,
+    }
+    description = f"{context.run.job_name}: version {new} serves, with the index {after.name}."
+    return [
+        dg.AssetObservation(asset, description=description, partition=after.as_of, metadata=about)
+        for asset in ("promotion", "user_index")
+    ]

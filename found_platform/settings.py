@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
     rewriter_endpoint: str | None = None  # address that speaks OpenAI's chat completions
     rewriter_host: str | None = None  # host of an endpoint on another machine: demands and item names are sent there
+    owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")  # of assets: team:NAME or an address
+    automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
+    retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
+    retrain_cooldown_days: int = Field(7, ge=1)  # between two trainings that a drift asks for
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import dagster as dg
 
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
+from dagster_defs.tables import table
 from found_platform import registry
 from found_platform.evaluation import report, scenarios, tables
 from found_platform.evaluation import run as benchmark
@@ -53,7 +54,6 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         findings = "\n".join(f"- {sentence}" for sentence in page.sentences)
         about = {
             "report": dg.MetadataValue.path(str(page.html)),
-            "open_report": dg.MetadataValue.url(page.html.resolve().as_uri()),
             "findings": dg.MetadataValue.md(findings),
         }
         return run.result(hashes={key: page.content}, metadata=about)
@@ -66,10 +66,8 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         last = reports[-1]
         unsound = [r for r in reports if r.state != figures.PASSED]
         why = "; ".join(f"{r.day}: {r.sentence}" if len(reports) > 1 else r.sentence for r in unsound) or last.sentence
-        pages = {}
-        if last.html is not None:
-            uri = last.html.resolve().as_uri()
-            pages = {"report": dg.MetadataValue.path(str(last.html)), "open_report": dg.MetadataValue.url(uri)}
+        pages = {"report": dg.MetadataValue.path(str(last.html))} if last.html is not None else {}
+        values = [figure.value for figure in last.features if figure.value is not None]
         return run.result(
             hashes={str(r.day): str(sorted(r.figures, key=lambda f: f.name)) for r in reports},
             outcomes={"nothing_drifted": (not unsound, why)},
@@ -77,7 +75,10 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
                 **pages,
                 "reference_day": str(last.reference),
                 "state": last.state,
-                "drifted": last.drifted,
+                "drifted": ", ".join(last.drifted) or "nothing",
+                "drifted_figures": len(last.drifted),
+                "not_judged_figures": sum(figure.state == figures.NOT_JUDGED for figure in last.figures),
+                **({"largest_psi": max(values)} if values else {}),
                 "traffic": _table(last.traffic),
                 "psi": _table(last.features),
             },
@@ -89,7 +90,4 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
 def _table(judged: Sequence[figures.Figure]) -> dg.TableMetadataValue:
     """Figures and what became of them, for the page of the run."""
     columns = {"name": "string", "value": "float", "reference": "float", "limit": "float", "state": "string", "why": "string"}
-    return dg.MetadataValue.table(
-        [dg.TableRecord({column: getattr(figure, column) for column in columns}) for figure in judged],
-        schema=dg.TableSchema.from_name_type_dict(columns),
-    )
+    return table([asdict(figure) for figure in judged], columns)

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from dagster_defs import tables
 from dagster_defs.fingerprints import row_hashes
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
@@ -30,9 +31,8 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         rates = describe.null_rates(settings, table, start, end)
         return {
             "events_by_channel": dg.MetadataValue.md(f"![events a day by channel](data:image/png;base64,{picture})"),
-            "null_rates": dg.MetadataValue.table(
-                [dg.TableRecord({"column": name, "null_rate": rate}) for name, rate in rates.items()],
-                schema=dg.TableSchema.from_name_type_dict({"column": "string", "null_rate": "float"}),
+            "null_rates": tables.table(
+                [{"column": name, "null_rate": rate} for name, rate in rates.items()], {"column": "string", "null_rate": "float"}
             ),
         }
 

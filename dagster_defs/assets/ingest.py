@@ -1,9 +1,12 @@
 """Ingest: scan the source once, stage by day, take days into the lake."""
 
+from dataclasses import asdict
+
 import dagster as dg
 
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
+from dagster_defs.tables import table
 from found_platform import contract, lake
 from found_platform.features import write
 from found_platform.sources import stage_report, staging
@@ -24,7 +27,15 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             metadata={
                 "bad_share": report.bad_share,
                 "equal_rows_kept": report.equal_rows,
-                "channels": stage_report.as_metadata(report)["channels"],
+                "rows_read": sum(channel.rows for channel in report.channels),
+                "good_rows": sum(channel.good for channel in report.channels),
+                "channels": table(
+                    [
+                        {**asdict(channel), "refused": sum(channel.bad.values()), "reasons": ", ".join(channel.bad) or "none"}
+                        for channel in report.channels
+                    ],
+                    {"channel": "string", "rows": "int", "good": "int", "users": "int", "refused": "int", "reasons": "string"},
+                ),
                 "seconds": report.seconds,
             },
         )

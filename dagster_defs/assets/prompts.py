@@ -7,6 +7,7 @@ import dagster as dg
 
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
+from dagster_defs.tables import table
 from found_platform import registry
 from found_platform.audiences import prompts
 
@@ -26,12 +27,9 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             outcomes={"every_prompt_is_tuned": (not failed, " ".join(failed.values()) or "none was left out")},
             metadata={
                 "model_version": version,
-                "heads": dg.MetadataValue.table(
-                    [
-                        dg.TableRecord({"prompt": p.name, "head": p.head.kind, "left_out_auc": p.head.leave_one_out[p.head.kind]})
-                        for p in tuned
-                    ],
-                    schema=dg.TableSchema.from_name_type_dict({"prompt": "string", "head": "string", "left_out_auc": "float"}),
+                "heads": table(
+                    [{"prompt": p.name, "head": p.head.kind, "left_out_auc": p.head.leave_one_out[p.head.kind]} for p in tuned],
+                    {"prompt": "string", "head": "string", "left_out_auc": "float"},
                 ),
             },
         )

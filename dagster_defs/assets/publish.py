@@ -1,14 +1,19 @@
 """Publish: user states, the promotion gate, the index."""
 
+import datetime as dt
 import json
 
 import dagster as dg
 
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
+from dagster_defs.tables import table
 from found_platform import index, registry
 from found_platform.embedding import users
+from found_platform.errors import BadInput
 from found_platform.registry import gate
+from found_platform.registry.comparison import Comparison, compare
+from found_platform.settings import Settings
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
@@ -24,11 +29,13 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     @asset(graph, "promotion", kinds={"mlflow"})
     def promotion(run: AssetRun) -> dg.MaterializeResult:
         """The gate's verdict on this cutoff's version, from past windows; where it passes, the version becomes the champion,
-        unless a person has chosen another one since it was made, or one of a newer cutoff serves. A gate that cannot judge does not
+        unless a person has chosen another one since it was made, one of a newer cutoff serves, or the champion does better on the
+        same held-out users. A gate that cannot judge does not
         keep the frozen-text model, in which nothing was learned, from serving."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         verdict = gate.judge(settings, version, run.cutoff)
         registry.store_verdict(settings, version, verdict)
+        comparison = _comparison(settings, version, run.cutoff)
         wait = registry.reason_to_wait(settings, version)
         serves = registry.gate_passed(settings, version)
         if serves and wait is None:
@@ -39,8 +46,22 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             reason = f"not judged: {reason}; {end}"
         return run.result(
             hashes={str(run.cutoff): json.dumps(verdict.figures, sort_keys=True)},
-            outcomes={"gate_passes": (serves, reason)},
-            metadata={"model_version": version, "verdict": reason, **_waiting(wait, version), **verdict.figures},
+            outcomes={
+                "gate_passes": (serves, reason),
+                "holds_against_the_champion": (
+                    not (comparison and comparison.worse),
+                    comparison.sentence if comparison else "no other champion of this cutoff or an older one serves",
+                ),
+            },
+            metadata={
+                "model_version": version,
+                "verdict": reason,
+                **_waiting(wait, version),
+                **verdict.figures,
+                **(
+                    {name: value for name, value in comparison.figures.items() if name not in verdict.figures} if comparison else {}
+                ),
+            },
         )
 
     @asset(graph, "user_index", kinds={"milvus"})
@@ -49,6 +70,12 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         version = registry.of_cutoff(settings, str(run.cutoff))
         if (wait := registry.reason_to_wait(settings, version)) is not None:
             return run.result(hashes={str(run.cutoff): "not published"}, metadata=_waiting(wait, version))
+        # of one that did not pass the gate, publishing says so
+        if registry.gate_passed(settings, version) and registry.version_of(settings, registry.CHAMPION) != version:
+            raise BadInput(
+                f"Model version {version} of the cutoff {run.cutoff} has not taken service: materialise promotion of {run.cutoff} "
+                "first, in the job `publish` for example; the index that serves stays."
+            )
         publication = index.publish(settings, version, run.cutoff)
         return run.result(
             hashes={str(run.cutoff): f"{publication.rows} users"},
@@ -56,12 +83,29 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             metadata={
                 "index": publication.name,
                 "model_version": version,
-                "recall_at_100": {f"{a.share:.3%} of users": a.recall for a in publication.recall_checks},
-                "filters_checked": {f"{a.share:.3%} of users": a.filter or "none" for a in publication.recall_checks},
+                "recall_at_100": publication.recall,
+                "recall_with_filters": table(
+                    [
+                        {"share_of_users": a.share, "filter": a.filter or "none", "recall": a.recall}
+                        for a in publication.recall_checks
+                    ],
+                    {"share_of_users": "float", "filter": "string", "recall": "float"},
+                ),
             },
         )
 
     return [user_embeddings, promotion, user_index]
+
+
+def _comparison(settings: Settings, version: str, cutoff: dt.date) -> Comparison | None:
+    """The stored comparison of a version with the champion; None where that is the version itself, or one of a newer cutoff."""
+    champion = registry.version_of(settings, registry.CHAMPION)
+    newer = [v.version for v in registry.versions(settings) if v.tags["cutoff"] > str(cutoff)]
+    if champion is None or champion == version or champion in newer:
+        return None
+    comparison = compare(settings, version, champion, cutoff)
+    registry.store_comparison(settings, version, comparison)
+    return comparison
 
 
 def _waiting(wait: str | None, version: str) -> dict[str, str]:

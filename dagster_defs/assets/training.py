@@ -16,7 +16,7 @@ from found_platform.training_data import export, pairs, text_vectors
 from found_platform.training_data import training_set as training
 from found_platform.training_runs import fit, preflight, stages
 
-FIGURES = ("parameters", "trained_parameters", "rows", "users", "best_step", "seconds", "best")
+FIGURES = ("parameters", "trained_parameters", "rows", "users", "best_step", "seconds")
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
@@ -27,7 +27,9 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         """What the feature service knew of every user at several past cutoffs, each at least one horizon before this cutoff."""
         preflight.check(settings, len(contract.profile_schema(settings.home)), run.log.info)
         past = [str(day) for day in training.past_cutoffs(settings, run.cutoff)]
-        return run.written(training.build(settings, run.cutoff), metadata={"past_cutoffs": past})
+        return run.written(
+            training.build(settings, run.cutoff), metadata={"past_cutoffs": ", ".join(past), "number_of_past_cutoffs": len(past)}
+        )
 
     @asset(graph, "text_vectors", kinds={"huggingface", "deltalake"})
     def text_vectors_(run: AssetRun) -> dg.MaterializeResult:
@@ -72,6 +74,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         speeds = [v for _, v in stage.curves.get("rows_per_second", [])]
         return {
             **figures,
+            **{f"held_out_{name}": value for name, value in stage.outcome["best"].items() if isinstance(value, int | float)},
             "helped": stage.helped,
             "rows_per_second": max(speeds, default=0.0),
             "curves": dg.MetadataValue.md(f"![loss over the steps](data:image/png;base64,{picture})"),

@@ -1,7 +1,8 @@
 """The model registry: MLflow in the home, and the rules by which a version takes service.
 
 `tracking` is the one client of MLflow; `model_versions` logs, loads, promotes and takes back; `prompts` keeps tuned prompts;
-`model_card` says in words what a version is; `gate` judges it; `pyfunc` is how MLflow runs it.
+`model_card` says in words what a version is; `gate` judges it and `comparison` compares it with the champion;
+`pyfunc` is how MLflow runs it.
 """
 
 from found_platform.registry.model_versions import (
@@ -34,6 +35,7 @@ from found_platform.registry.model_versions import (
     rollback,
     served,
     serving,
+    store_comparison,
     store_verdict,
     version_of,
     versions,
@@ -73,6 +75,7 @@ __all__ = [
     "rollback",
     "served",
     "serving",
+    "store_comparison",
     "store_verdict",
     "version_of",
     "versions",

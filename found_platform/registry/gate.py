@@ -8,7 +8,8 @@ frozen-text model passes, or it is not judged, and then it serves where no other
 """
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
@@ -69,33 +70,66 @@ def _window(settings: Settings, cutoff: dt.date, *, held_out: bool) -> tuple[pa.
     return rows, lake.read(settings.lake, "user_text_pairs", in_window).sort_by("user_key")
 
 
+@dataclass(frozen=True)
+class Past:
+    """The last past window of a cutoff, as the held-out users lived it.
+
+    Attributes:
+        frozen: the frozen-text model that the judged one started from; itself where nothing was learned.
+        has_vector, did: (U,) bool: who had texts before the window, and who acted in it.
+        phrases, will: texts of the window, and (U, P) bool whose window holds something alike.
+    """
+
+    start: dt.date
+    cutoff: dt.date
+    frozen: "Model"
+    rows: pa.Table
+    pairs: pa.Table
+    has_vector: np.ndarray
+    did: np.ndarray
+    phrases: list[str]
+    will: np.ndarray
+
+    @classmethod
+    def of(cls, settings: Settings, model: "Model", cutoff: dt.date) -> Self:
+        from models.found import Found
+
+        rows, pairs = _window(settings, cutoff, held_out=True)
+        frozen = model.frozen_text() if isinstance(model, Found) else model
+        has_vector = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
+        did = histories.flatten(pairs["item_text_ids"])[1] > 0
+        enough = (has_vector & did).sum() >= MIN_HELD_OUT
+        phrases, will = _phrases(settings, model, pairs, cutoff) if enough else ([], np.zeros((len(did), 0), bool))
+        return cls(_window_start(settings, cutoff), cutoff, frozen, rows, pairs, has_vector, did, phrases, will)
+
+    @property
+    def users(self) -> int:
+        """Held-out users who acted on both sides of the window's start."""
+        return int((self.has_vector & self.did).sum())
+
+    def figures_of(self, settings: Settings, model: "Model") -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+        """What a model makes of the window: by user the share of others farther from the own future, (N,); by user the share of
+        phrases ranked right, (M,); and both as figures."""
+        texts = texts_of(settings, model, self.cutoff)
+        past = vectors_of(settings, model, self.rows, texts)[:, : model.config.dim]
+        both = self.has_vector & self.did
+        ranks, figures = _retrieval(past[both], _futures(model, self.pairs, texts)[both])
+        shares = metrics.auc_by_user(past[self.has_vector] @ embed_sentences(model, self.phrases).T, self.will[self.has_vector])
+        if shares is None:  # every phrase is of everybody or of nobody: chance
+            shares = np.full(int(self.has_vector.sum()), 0.5)
+        return ranks, shares, figures | {"phrase_auc": round(float(shares.mean()), 4)}
+
+
 def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
     """Judges a version on the last past window of its cutoff; stores nothing."""
-    from models.found import Found
-
     loaded = registry.load(settings, version)
-    t1 = _window_start(settings, cutoff)
-    rows, pairs = _window(settings, cutoff, held_out=True)
-    did = histories.flatten(pairs["item_text_ids"])[1] > 0
-    frozen = loaded.model.frozen_text() if isinstance(loaded.model, Found) else loaded.model
-    has_vector = np.abs(vectors_of(settings, frozen, rows, texts_of(settings, frozen, cutoff))).sum(1) > 0
-    users = int((has_vector & did).sum())
+    past = Past.of(settings, loaded.model, cutoff)
+    t1, frozen, users, phrases = past.start, past.frozen, past.users, past.phrases
     if users < MIN_HELD_OUT:
         who = "user" if users == 1 else "users"
         why = f"only {users} held-out {who} acted both before {t1} and in the window after it, {MIN_HELD_OUT} are needed"
         return Verdict(False, why, {"users": users}, judged=False)
-    phrases, will = _phrases(settings, loaded.model, pairs, cutoff)
-
-    def figures_of(model: "Model") -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
-        texts = texts_of(settings, model, cutoff)
-        past = vectors_of(settings, model, rows, texts)[:, : model.config.dim]
-        ranks, figures = _retrieval(past[has_vector & did], _futures(model, pairs, texts)[has_vector & did])
-        shares = metrics.auc_by_user(past[has_vector] @ embed_sentences(model, phrases).T, will[has_vector])
-        if shares is None:  # every phrase is of everybody or of nobody: chance
-            shares = np.full(int(has_vector.sum()), 0.5)
-        return ranks, shares, figures | {"phrase_auc": round(float(shares.mean()), 4)}
-
-    ranks, shares, figures = figures_of(loaded.model)
+    ranks, shares, figures = past.figures_of(settings, loaded.model)
     figures |= {"users": users, "future_auc_low": round(figures["future_auc"] - SIGMAS * _error(ranks), 4)}
     reason = (
         f"a held-out user's own future in [{t1}, {cutoff}) is nearer than another's in {figures['future_auc']:.1%} of pairs "
@@ -109,7 +143,7 @@ def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
         why = "which is no more than chance" if maybe_chance else "which is less than chance"
         return Verdict(False, f"{reason}, {why}: texts of the past say little here of those to come", figures, judged=False)
     if frozen is not loaded.model:
-        ranks_then, shares_then, at_start = figures_of(frozen)
+        ranks_then, shares_then, at_start = past.figures_of(settings, frozen)
         figures |= {f"frozen_{name}": value for name, value in at_start.items()}
         worse = any(lost.mean() > SIGMAS * _error(lost) for lost in (ranks_then - ranks, shares_then - shares))
         helped = not worse and loaded.tags.get("alignment") != "did not help"

@@ -19,6 +19,7 @@ from found_platform.settings import Settings
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
 
+    from found_platform.registry.comparison import Comparison
     from models.saved import Model
 
 MODEL = "found"
@@ -58,6 +59,9 @@ class Verdict:
 
 
 NOT_JUDGED = "not judged"
+COMPARISON = "comparison"
+"""Tag of a version: how it compares with the champion of the time, as JSON (`registry.comparison`)."""
+
 FROZEN_TEXT = "frozen_text"
 """The kind of a version in which nothing was learned but where the middle is."""
 
@@ -214,6 +218,17 @@ def store_verdict(settings: Settings, version: str, verdict: Verdict) -> None:
     client.set_model_version_tag(MODEL, version, "gate_figures", json.dumps(verdict.figures))
 
 
+def store_comparison(settings: Settings, version: str, comparison: "Comparison") -> None:
+    """Ties what came of a comparison with the champion to a version, as a tag."""
+    tracking.client(settings).set_model_version_tag(MODEL, version, COMPARISON, comparison.as_json())
+
+
+def lost_to(tags: dict[str, str], champion: str) -> bool:
+    """Whether a version with these tags was compared with this champion and was worse."""
+    comparison = json.loads(tags.get(COMPARISON, "{}"))
+    return bool(comparison) and comparison["worse"] and comparison["champion"] == champion
+
+
 @dataclass(frozen=True)
 class Version:
     """A registered version as the registry lists it. `created` is UTC."""
@@ -337,11 +352,17 @@ def held(settings: Settings, version: str) -> bool:
 
 def candidate(settings: Settings) -> str:
     """The version that is promoted where none is named. Raises BadInput where there is none, and for one of an older cutoff than
-    the champion's: that one has to be named."""
+    the champion's or that was worse than the champion: that one has to be named."""
     version, champion = version_of(settings, CANDIDATE), version_of(settings, CHAMPION)
     if version is None:
         raise BadInput(f"There is no candidate in {settings.home}: run `found demo{home.option(settings.home)}` first.")
-    cutoffs = {v.version: v.tags["cutoff"] for v in versions(settings)}
+    tags = {v.version: v.tags for v in versions(settings)}
+    cutoffs = {number: of["cutoff"] for number, of in tags.items()}
+    if champion is not None and lost_to(tags[version], champion):
+        raise BadInput(
+            f"The candidate, version {version}, was compared with version {champion}, the champion, and is worse: "
+            f"`found promote --version {version}` makes it the champion all the same."
+        )
     if champion is not None and cutoffs[version] < cutoffs[champion]:
         raise BadInput(
             f"The candidate, version {version}, is of the cutoff {cutoffs[version]}, and version {champion} of the newer cutoff "
@@ -354,7 +375,8 @@ def reason_to_wait(settings: Settings, version: str) -> str | None:
     """Why a version does not take service by itself, as the end of a sentence; None where it may.
 
     It waits behind a champion that a person chose after it was made, and behind one of a newer cutoff: a model of an older cutoff
-    knows less. One that was not judged waits behind one that passed. `found promote --version` overrules all three.
+    knows less. One that was not judged waits behind one that passed, and one that was worse than the champion on the same users
+    behind that. `found promote --version` overrules all four.
     """
     champion = version_of(settings, CHAMPION)
     if champion is None or champion == version:
@@ -366,4 +388,6 @@ def reason_to_wait(settings: Settings, version: str) -> str | None:
         return f"version {champion} of the newer cutoff {serves['cutoff']} keeps serving"
     if own.get("gate") == NOT_JUDGED and serves.get("gate") == "passed":
         return f"version {champion}, which passed the gate, keeps serving"
+    if lost_to(own, champion):
+        return f"version {champion}, than which it is worse on the same held-out users, keeps serving"
     return None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from found_platform.errors import BadInput, JobFailed
-from found_platform.serving import server
+from found_platform.serving import following, server
 from found_platform.serving.options import Options
 from found_platform.serving.server import Started
 
@@ -70,6 +70,7 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
         stopping = threading.Event()
         stack.callback(stopping.set)
         threading.Thread(target=_watch, args=(others, processes, ended, stopping), daemon=True).start()
+        threading.Thread(target=following.watch, args=(home, others[0].address, stopping), daemon=True).start()
         server.run(options, lambda where: started(where, others))
         if ended:
             name = ended[0]

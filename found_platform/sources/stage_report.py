@@ -1,7 +1,6 @@
 """What staging did, and the sentence of a source that has too many bad rows. What does not belong here: staging (`staging`)."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from found_platform.settings import Settings
 from found_platform.sources.counts import ChannelReport
@@ -39,8 +38,3 @@ def threshold_sentence(settings: Settings, report: StageReport) -> str:
         f"(most often {where}{reason}, {n:,} rows): mend the source, of which `found source check` shows a row of each kind, "
         "or raise FOUND_QUARANTINE_THRESHOLD; lake/quarantine of a home then names each."
     )
-
-
-def as_metadata(report: StageReport) -> dict:
-    """The report as plain JSON."""
-    return json.loads(json.dumps(asdict(report), default=str))

@@ -102,9 +102,17 @@ def source_fingerprint(settings: Settings) -> str:
     return _fingerprint(settings, source_config.of_home(settings))
 
 
+def newest_file(settings: Settings) -> float:
+    """When the file of the source that was changed last was changed, in seconds since 1970."""
+    return max((f.stat().st_mtime for f in _files(settings, source_config.of_home(settings))), default=0.0)
+
+
+def _files(settings: Settings, source: SourceConfig) -> list[Path]:
+    return [file for _, origin in pulls.local(source, settings.pulled).origins() for file in origin.files()]
+
+
 def _fingerprint(settings: Settings, source: SourceConfig) -> str:
-    local = pulls.local(source, settings.pulled)
-    files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for _, origin in local.origins() for f in origin.files()]
+    files = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in _files(settings, source)]
     content = json.dumps(
         [
             source.as_asked().model_dump(mode="json"),

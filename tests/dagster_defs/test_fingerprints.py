@@ -43,6 +43,10 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "rewriter": ("a-language-model", REPLAY),
     "rewriter_endpoint": ("http://localhost:8000", REPLAY),
     "rewriter_host": ("rewriter.example", set()),
+    "owner": ("team:growth", set()),
+    "automation": (True, set()),
+    "retrain_at": ("0 4 * * *", set()),
+    "retrain_cooldown_days": (14, set()),
     "secret": ("ab" * 16, set()),
 }
 """By setting: another value, and the assets that it makes stale by itself, before what follows from them."""

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from dagster_defs import service
-from dagster_defs.build import build_jobs
-from dagster_defs.graph import AUDIENCES, AssetGraph
+from dagster_defs.build import build_defs
+from dagster_defs.graph import AUDIENCES
 from found_platform import lake
 from found_platform.audiences import membership, specification
 from found_platform.audiences.question import Question, Size
@@ -56,7 +56,7 @@ def test_members_that_an_interrupted_call_left_go_with_the_next_one(home: Settin
 
 
 def test_no_partition_stays_of_an_audience_that_is_gone(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    (job,) = (job for job in build_jobs(AssetGraph(home)) if job.name == service.FORGET)
+    job = build_defs(home).resolve_job_def(service.FORGET)
     run_config = {"ops": {service.OPS[service.FORGET]: {"config": {"audience": NAME}}}}
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(AUDIENCES, [NAME])

@@ -16,8 +16,9 @@ import pytest
 from conftest import at, write_source
 
 from dagster_defs import locks, runs
-from dagster_defs.execution import UNFINISHED, cancel_dead_runs, executor, open_instance
+from dagster_defs.execution import cancel_dead_runs, executor, open_instance
 from dagster_defs.graph import AssetGraph
+from dagster_defs.queueing import UNFINISHED
 from found_platform import home
 from found_platform.audiences import lookup, membership, specification
 from found_platform.audiences.lookup import Question

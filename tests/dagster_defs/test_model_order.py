@@ -1,12 +1,16 @@
-"""A model of an older cutoff does not take service from a newer one by itself, and reruns of both leave everything as it is."""
+"""Which version takes service: none of an older cutoff or worse than the champion, none by a failed or another's gate."""
 
+import contextlib
 import datetime as dt
+import itertools
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 import pytest
 from conftest import Outcome
 
@@ -15,9 +19,15 @@ from dagster_defs.execution import open_instance
 from dagster_defs.graph import AssetGraph
 from found_platform import index, registry
 from found_platform.embedding import users
+from found_platform.errors import BadInput, JobFailed
 from found_platform.registry import Verdict, gate
+from found_platform.registry.comparison import compare, interval
+from found_platform.registry.gate import Past
 from found_platform.settings import Settings
 from found_platform.training_data import export
+
+if TYPE_CHECKING:
+    from models.saved import Model
 
 ASSETS = ("promotion", "user_index")
 
@@ -107,3 +117,93 @@ def test_two_cutoffs_do_not_take_service_from_each_other(
     assert serving(copy) == (old, old)
     assert registry.reason_to_wait(copy, new) == f"a person chose version {old}"
     assert (stale(copy, older), stale(copy, cutoff)) == ([], [])
+
+
+def retrained(settings: Settings, cutoff: dt.date) -> str:
+    """A newer version of the same cutoff with its states, not yet judged."""
+    version = version_of_cutoff(settings, cutoff)
+    users.embed(settings, registry.load(settings, version), cutoff)
+    return version
+
+
+def test_after_a_failed_gate_a_lone_run_of_what_follows_moves_nothing(
+    copy: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (*serving(copy), index.live(copy))
+    new = retrained(copy, cutoff)
+    with pytest.raises(BadInput, match=f"version {new} .*stored gate verdict does not pass"):
+        runs.materialize(copy, "user_index", str(cutoff))  # the version before it passed, and its promotion is there
+    monkeypatch.setattr(gate, "judge", lambda *_: Verdict(False, "worse than chance", {"future_auc": 0.4}))
+    with pytest.raises(JobFailed, match="the check gate_passes failed: worse than chance"):
+        runs.materialize(copy, "promotion", str(cutoff))
+    for asset in ("user_index", "tuned_prompts"):
+        with contextlib.suppress(BadInput):
+            runs.materialize(copy, asset, str(cutoff))
+    assert (*serving(copy), index.live(copy)) == before
+    registry.store_verdict(copy, new, Verdict(True, "fine", {}))  # the gate passes, and no promotion has run since
+    with pytest.raises(BadInput, match=f"version {new} of the cutoff {cutoff} has not taken service"):
+        runs.materialize(copy, "user_index", str(cutoff))
+    assert (*serving(copy), index.live(copy)) == before
+
+
+def test_a_version_that_is_worse_than_the_champion_waits_and_a_person_may_choose_it(
+    copy: Settings, cutoff: dt.date, found: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = serving(copy)[0]
+    assert first is not None
+    new = retrained(copy, cutoff)
+    monkeypatch.setattr(gate, "judge", lambda *_: Verdict(True, "fine", {"future_auc": 0.7}))
+    own, calls = Past.figures_of, itertools.count()
+
+    def blurred(past: Past, settings: Settings, model: "Model") -> tuple:
+        ranks, shares, figures = own(past, settings, model)
+        return (ranks if next(calls) % 2 else ranks - 0.2), shares, figures  # the candidate is asked first, then the champion
+
+    monkeypatch.setattr(Past, "figures_of", blurred)
+    for asset in ASSETS:
+        runs.materialize(copy, asset, str(cutoff))
+    assert serving(copy) == (first, first)
+    about = metadata(copy, "promotion")
+    assert about["not_promoted"].startswith(f"version {first}, than which it is worse on the same held-out users, keeps serving")
+    assert about["future_auc_difference_high"] < 0
+    with open_instance(copy) as instance:
+        key = dg.AssetCheckKey(dg.AssetKey("promotion"), "holds_against_the_champion")
+        (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert record.event is not None
+    assert record.event.dagster_event is not None
+    check = record.event.dagster_event.asset_check_evaluation_data
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert f"worse at finding own futures than version {first}, the champion" in str(check.metadata["why"].value)
+    assert stale(copy, cutoff) == [], "a rerun has nothing to do"
+
+    bare = found("promote", "--home", copy.home)
+    assert bare.status == 2
+    assert f"`found promote --version {new}` makes it the champion all the same" in bare.err
+    named = found("promote", "--version", new, "--home", copy.home)
+    assert named.status == 0, named.err
+    assert serving(copy) == (new, new)
+    with open_instance(copy) as instance:
+        for asset in ASSETS:
+            seen = instance.fetch_observations(dg.AssetKey(asset), limit=1).records[0].asset_observation
+            assert seen is not None
+            about = {name: seen.metadata[name].value for name in ("champion_before", "champion", "index", "job")}
+            assert about == {"champion_before": first, "champion": new, "index": index.live(copy).name, "job": "promote"}
+
+
+def test_the_champion_and_its_like_differ_by_nothing_and_a_better_one_is_ahead(settings: Settings, cutoff: dt.date) -> None:
+    champion = registry.champion(settings).version
+    same = compare(settings, champion, champion, cutoff)
+    assert not same.worse
+    assert (same.figures["phrase_auc_difference_low"], same.figures["phrase_auc_difference_high"]) == (0, 0)
+    frozen = next(v.version for v in registry.versions(settings) if v.tags["kind"] == registry.FROZEN_TEXT)
+    ahead = compare(settings, champion, frozen, cutoff)
+    assert not ahead.worse
+    assert ahead.figures["phrase_auc"] - ahead.figures["champion_phrase_auc"] == pytest.approx(
+        (ahead.figures["phrase_auc_difference_low"] + ahead.figures["phrase_auc_difference_high"]) / 2, abs=0.02
+    )
+
+
+def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    bounds = [interval(rng.normal(0.02, 0.2, 60), seed) for seed in range(200)]
+    assert 0.88 < np.mean([low < 0.02 < high for low, high in bounds]) < 0.99
