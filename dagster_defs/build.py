@@ -9,7 +9,7 @@ import dagster as dg
 
 from dagster_defs import jobs, service
 from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
-from dagster_defs.automation import audiences, conditions, files, retraining
+from dagster_defs.automation import audiences, conditions, deliveries, files, retraining
 from dagster_defs.automation.common import Clock, utc_now
 from dagster_defs.graph import AssetGraph
 from found_platform import home
@@ -43,6 +43,12 @@ def build_defs(
         assets=[overrides.get(asset.key, asset) for asset in build_assets(graph)],
         jobs=[*jobs.build(), *service.build(graph)],
         schedules=[audiences.schedule(graph), retraining.schedule(graph)],
-        sensors=[files.sensor(graph, clock), conditions.sensor(graph), audiences.sensor(graph), retraining.sensor(graph, clock)],
+        sensors=[
+            files.sensor(graph, clock),
+            conditions.sensor(graph),
+            audiences.sensor(graph),
+            deliveries.sensor(graph),
+            retraining.sensor(graph, clock),
+        ],
         executor=dg.in_process_executor,
     )

@@ -1,4 +1,5 @@
-"""Jobs by which a person chooses what serves: a version takes service, or gives it back to the one before it; an audience goes.
+"""Jobs by which a person chooses what serves: a version takes service, or gives it back to the one before it; an audience goes, or
+its members go to a destination.
 
 What belongs here: the jobs and the form in which their outcome travels. What they do is `found_platform.index.champion`'s.
 """
@@ -14,18 +15,20 @@ from dagster_defs import locks
 from dagster_defs.graph import AUDIENCES, PROMPTS, SERVICE, AssetGraph
 from dagster_defs.materialization import asked_by, in_words
 from found_platform import index, registry
-from found_platform.audiences import membership, prompts, specification
+from found_platform.audiences import deliveries, membership, prompts, specification
 from found_platform.index import champion
 from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication, publication
 from found_platform.privacy.actor import acting
 
 PROMOTE, ROLLBACK, ROLLBACK_INDEX, FORGET = "promote", "rollback", "rollback_index", "forget_audience"
+DELIVER = "deliver_audience"
 OPS = {
     PROMOTE: "take_service",
     ROLLBACK: "give_service_back",
     ROLLBACK_INDEX: "point_at_the_earlier_index",
     FORGET: "remove_audience",
+    DELIVER: "send_members",
 }
 """The one op of each job."""
 
@@ -56,6 +59,18 @@ class Forget(dg.Config):
     """Which saved audience."""
 
     audience: str
+
+
+class Deliver(dg.Config):
+    """Which saved audience, where to, and whether only who joined and who left since the last time."""
+
+    audience: str
+    destination: str
+    changes: bool = False
+
+
+AGAIN = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+"""A receiver that does not answer may do so a few minutes later; the same delivery is never sent twice."""
 
 
 def build(graph: AssetGraph) -> list[dg.JobDefinition]:
@@ -130,7 +145,18 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
     def forget_job() -> None:
         forget()
 
-    return [promote_job, rollback_job, rollback_index_job, forget_job]
+    @dg.op(name=OPS[DELIVER], out=dg.Out(dg.Nothing), retry_policy=AGAIN)
+    def deliver(context: dg.OpExecutionContext, config: Deliver) -> dg.Output[None]:
+        with in_words(context.run.job_name), acting(asked_by(context.run)):
+            sent = deliveries.deliver(settings, config.audience, config.destination, changes=config.changes)
+        about = {"audience": sent.audience, "destination": sent.destination, "refresh": sent.refresh, "users": sent.users}
+        return dg.Output(None, metadata={**about, "removed": sent.removed, "delivery": sent.id, "content": sent.content})
+
+    @dg.job(name=DELIVER, description="Sends the members of a saved audience to a destination.")
+    def deliver_job() -> None:
+        deliver()
+
+    return [promote_job, rollback_job, rollback_index_job, forget_job, deliver_job]
 
 
 def _observations(context: dg.OpExecutionContext, change: Change) -> list[dg.AssetObservation]:

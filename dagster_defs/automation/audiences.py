@@ -1,10 +1,13 @@
-"""Saved audiences: found anew once a day, and when what serves, who may be targeted or what they ask has changed.
+"""Saved audiences: found anew as often as each says, and when what serves, who may be targeted or what they ask has changed.
 
 What belongs here: which audiences are refreshed and in which order. What a refresh does is `found_platform.audiences.membership`'s.
+A frozen audience is never asked for; one of every week or month waits for its day.
 
 No condition of the asset does this: an audience comes after those that it leaves out, and an order between partitions of one asset
 is nothing that a condition can say. Nor would one see a promotion, a rollback or a suppression, which materialise nothing.
 """
+
+import datetime as dt
 
 import dagster as dg
 
@@ -16,15 +19,18 @@ from found_platform import home
 from found_platform.audiences import specification
 from found_platform.index import pointer
 
-AT = "0 6 * * *"
-SCHEDULE, SENSOR = f"{REFRESH}_daily", "audiences_follow"
+AT = "0 * * * *"
+HOUR = 6
+"""Of the day (UTC) at which what is found anew every day, week (on Monday) or month (on the first) is."""
+SCHEDULE, SENSOR = f"{REFRESH}_on_time", "audiences_follow"
 
+NONE = "No audience is saved, or all of them are frozen."
 IN_ORDER = {"found/in_order": "true"}
 """Tag of runs that the daemon starts one at a time, oldest first (`dagster.yaml`): an audience after those that it leaves out."""
 
 
 def schedule(graph: AssetGraph) -> dg.ScheduleDefinition:
-    """Refreshes every saved audience."""
+    """Refreshes the saved audiences whose time it is."""
 
     @dg.schedule(
         name=SCHEDULE,
@@ -32,19 +38,26 @@ def schedule(graph: AssetGraph) -> dg.ScheduleDefinition:
         cron_schedule=AT,
         execution_timezone="UTC",
         default_status=schedule_status(graph.settings),
-        description="Refreshes every saved audience once a day, each after those that it leaves out.",
+        description="Refreshes saved audiences every hour, day, week or month, each after those that it leaves out.",
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        names = specification.in_order(graph.settings)
+    def on_time(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        names, at = specification.moving(graph.settings), context.scheduled_execution_time
         if not names:
-            return dg.SkipReason("No audience is saved.")
+            return dg.SkipReason(NONE)
+        names = [name for name in names if specification.newest(graph.settings, name).every in due(at)]
+        if not names:
+            return dg.SkipReason(f"No audience is to be found anew at {at:%H:%M} UTC of this day.")
         _add(graph, context.instance, names)
-        return [
-            dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d} {name}", partition_key=name, tags=IN_ORDER)
-            for name in names
-        ]
+        return [dg.RunRequest(run_key=f"{at:%Y-%m-%d %H} {name}", partition_key=name, tags=IN_ORDER) for name in names]
 
-    return daily
+    return on_time
+
+
+def due(at: dt.datetime) -> set[str]:
+    """How often those audiences are found anew that are at a full hour."""
+    if at.hour != HOUR:
+        return {"hour"}
+    return {"hour", "day"} | ({"week"} if at.weekday() == 0 else set()) | ({"month"} if at.day == 1 else set())
 
 
 def sensor(graph: AssetGraph) -> dg.SensorDefinition:
@@ -59,9 +72,12 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
     )
     def audiences_follow(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         settings = graph.settings
-        names = specification.in_order(settings)
+        names = specification.moving(settings)
         if not names:
-            return dg.SkipReason("No audience is saved.")
+            return dg.SkipReason(NONE)
+        names = [name for name in names if specification.newest(settings, name).every in ("hour", "day")]
+        if not names:
+            return dg.SkipReason("Every saved audience waits for its day of the week or the month.")
         if not pointer.exists(settings):
             return dg.SkipReason("No index answers look-ups yet: audiences follow the first publication.")
         stale = staleness.stale(graph, context.instance, "audience_members", names)
@@ -72,7 +88,7 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
                 return dg.SkipReason(
                     f"{', '.join(stale)}: a refresh was asked for already; it is at work, or its page says why it failed."
                 )
-            return dg.SkipReason(f"All {len(names)} saved audiences are of what serves now.")
+            return dg.SkipReason(f"All {len(names)} audiences that follow are of what serves now.")
         _add(graph, context.instance, due)
         return [
             dg.RunRequest(

@@ -65,6 +65,7 @@ class Daemon:
         outcome = self.defs.resolve_job_def(name).execute_in_process(
             asset_selection=list(request.asset_selection) if request.asset_selection else None,
             partition_key=request.partition_key,
+            run_config=dict(request.run_config),
             tags=dict(request.tags),
             instance=self.instance,
             raise_on_error=False,

@@ -141,7 +141,7 @@ def test_the_schedule_asks_for_every_audience_after_those_that_it_leaves_out(cop
     save(copy, "z-best")
     save(copy, "a-wide-one", without_audiences=("z-best",))
     defs = build_defs(copy)
-    (schedule,) = (s for s in defs.schedules or () if s.name == "refresh_audiences_daily")
+    (schedule,) = (s for s in defs.schedules or () if s.name == "refresh_audiences_on_time")
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     with open_instance(copy) as instance:

@@ -11,11 +11,12 @@ import yaml
 from small_automation import Daemon
 
 from dagster_defs import runs
+from dagster_defs.automation import audiences
 from dagster_defs.build import build_defs
 from dagster_defs.execution import open_instance
 from dagster_defs.graph import AssetGraph
 from found_platform import index, registry
-from found_platform.audiences import membership, specification
+from found_platform.audiences import deliveries, membership, specification
 from found_platform.audiences.lookup import Question
 from found_platform.settings import Settings
 from found_platform.sources import config, staging
@@ -24,7 +25,7 @@ USERS = 8
 THINGS = ("dog food", "camping stove", "coffee beans", "gold ring")
 NOW = dt.datetime(2024, 3, 27, 5, tzinfo=dt.UTC)
 MONDAY = dt.datetime(2024, 4, 1, 3, tzinfo=dt.UTC)
-SENSORS = ("source_files", "audiences_follow", "retrain_on_drift")
+SENSORS = ("source_files", "audiences_follow", "deliveries_follow", "retrain_on_drift")
 
 
 def orders(folder: Path, first: int, last: int, at: dt.datetime) -> None:
@@ -86,6 +87,12 @@ def test_from_a_file_to_an_audience_nobody_clicks(folder: Path, home: Settings, 
     daemon.runs.clear()
     daemon.settle(SENSORS)
     assert daemon.runs == ["refresh_audiences gold"]
+    (folder / "sent").mkdir()
+    deliveries.add(home, "crm", f"csv+file://{folder}/sent")
+    specification.keep_so(home, "gold", deliver_to=("crm",), deliver_changes=True)
+    daemon.runs.clear()
+    daemon.settle(SENSORS)
+    assert list(dict.fromkeys(daemon.runs)) == ["refresh_audiences gold", "deliver_audience"]
 
     orders(folder, 26, 26, NOW)
     daemon.now = NOW + dt.timedelta(days=1)
@@ -98,10 +105,12 @@ def test_from_a_file_to_an_audience_nobody_clicks(folder: Path, home: Settings, 
     assert daemon.execute(request, "train_cutoff")
     daemon.runs.clear()
     daemon.settle(SENSORS)
-    assert list(dict.fromkeys(daemon.runs)) == ["publish 2024-03-27", "refresh_audiences gold"]
+    assert list(dict.fromkeys(daemon.runs)) == ["publish 2024-03-27", "refresh_audiences gold", "deliver_audience"]
     refreshed = membership.last(home, "gold")
     assert refreshed is not None
     assert refreshed.index_version == index.live(home).name.removesuffix(".db") != first.name.removesuffix(".db")
+    assert [row.content for row in deliveries.history(home, "gold")] == ["changes", "whole"]
+    assert len(list((folder / "sent").glob("gold-*.csv"))) == 2
     for name in SENSORS:
         assert daemon.sensor(name)[0] == []
 
@@ -162,15 +171,16 @@ def test_every_sensor_says_why_it_has_nothing_to_do_in_a_home_where_nothing_is(t
     with open_instance(settings) as instance:
         daemon = Daemon(settings, instance, NOW)
         reasons = {name: daemon.sensor(name) for name in SENSORS}
-        reasons |= {name: daemon.schedule(name, MONDAY) for name in ("retrain_weekly", "refresh_audiences_daily")}
+        reasons |= {name: daemon.schedule(name, MONDAY) for name in ("retrain_weekly", "refresh_audiences_on_time")}
         assert daemon.conditions() == {}
     assert {name: requests for name, (requests, _) in reasons.items() if requests} == {}
     assert {name: reason for name, (_, reason) in reasons.items()} == {
         "source_files": "The home has no source yet: `found demo --source FILE` gives it one.",
-        "audiences_follow": "No audience is saved.",
+        "audiences_follow": "No audience is saved, or all of them are frozen.",
+        "deliveries_follow": "Every refresh is where it should be, or no audience names a destination.",
         "retrain_on_drift": "No model serves yet: the schedule, or a person, trains the first one.",
         "retrain_weekly": reasons["retrain_weekly"][1],
-        "refresh_audiences_daily": "No audience is saved.",
+        "refresh_audiences_on_time": "No audience is saved, or all of them are frozen.",
     }
     assert "reads raw_events of" in str(reasons["retrain_weekly"][1])
 
@@ -194,7 +204,7 @@ def test_everything_can_be_switched_off_and_one_setting_switches_it_on(tmp_path:
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
     assert sensors.keys() == {*SENSORS, "what_follows"}
-    assert schedules.keys() == {"retrain_weekly", "refresh_audiences_daily"}
+    assert schedules.keys() == {"retrain_weekly", "refresh_audiences_on_time"}
     assert {status.value for status in [*sensors.values(), *schedules.values()]} == {"RUNNING" if automation else "STOPPED"}
 
 
@@ -205,3 +215,17 @@ def test_runs_are_watched_and_only_crashes_are_repeated(tmp_path: Path) -> None:
         assert instance.run_retries_enabled
         assert (instance.run_retries_max_retries, instance.run_retries_retry_on_asset_or_op_failure) == (1, False)
         assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] == 60
+
+
+@pytest.mark.parametrize(
+    ("at", "periods"),
+    [
+        (dt.datetime(2024, 4, 2, 7), {"hour"}),  # a Tuesday
+        (dt.datetime(2024, 4, 2, 6), {"hour", "day"}),
+        (dt.datetime(2024, 4, 8, 6), {"hour", "day", "week"}),
+        (dt.datetime(2024, 4, 1, 6), {"hour", "day", "week", "month"}),
+        (dt.datetime(2024, 5, 1, 6), {"hour", "day", "month"}),
+    ],
+)
+def test_an_audience_is_found_anew_at_its_hour_day_week_or_month(at: dt.datetime, periods: set[str]) -> None:
+    assert audiences.due(at) == periods
