@@ -45,9 +45,8 @@ class DuckDB:
         return self._con.execute(sql_of(query, self.dialect)).to_arrow_reader(ROWS_AT_ONCE)
 
     def map(self, query: Query, function: Batches, schema: pa.Schema, name: str) -> None:
-        """As `Engine.map`; what it names can be read once."""
-        batches = self._con.cursor().execute(sql_of(query, self.dialect)).to_arrow_reader(ROWS_AT_ONCE)
-        self._con.register(name, pa.RecordBatchReader.from_batches(schema, function(iter(batches))))
+        """As `Engine.map`; memory holds what the function gives."""
+        self._con.register(name, pa.Table.from_batches(function(iter(self.read(query))), schema))
 
     def replace(
         self,

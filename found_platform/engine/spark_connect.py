@@ -28,6 +28,9 @@ INSTALL = "pip install -c constraints.txt -e '.[scale]'"
 SECONDS = 10
 """How long an engine may take to answer at all."""
 
+LONGEST_REASON = 400
+"""Characters of what an engine says of its failure."""
+
 TYPES = {
     pa.string(): "STRING",
     pa.int8(): "TINYINT",
@@ -58,13 +61,16 @@ class SparkConnect:
     def table(self, name: str, version: int | None = None) -> None:
         about = lake.open_table(self._lake, name, version)
         reader = self.session.read.format("delta").option("versionAsOf", str(about.version()))
-        reader.load(str(lake.path(self._lake, name))).createOrReplaceTempView(name)
+        with failures(self.name):
+            reader.load(str(lake.path(self._lake, name))).createOrReplaceTempView(name)
 
     def rows(self, name: str, data: pa.Table) -> None:
-        self.session.createDataFrame(data).createOrReplaceTempView(name)
+        with failures(self.name):
+            self.session.createDataFrame(data).createOrReplaceTempView(name)
 
     def view(self, name: str, query: Query) -> None:
-        self.session.sql(sql_of(query, self.dialect)).createOrReplaceTempView(name)
+        with failures(self.name):
+            self.session.sql(sql_of(query, self.dialect)).createOrReplaceTempView(name)
 
     def read(self, query: Query) -> pa.RecordBatchReader:
         with failures(self.name):
@@ -72,7 +78,8 @@ class SparkConnect:
 
     def map(self, query: Query, function: Batches, schema: pa.Schema, name: str) -> None:
         columns = ", ".join(f"`{f.name}` {_type(f.type)}" for f in schema)
-        self.session.sql(sql_of(query, self.dialect)).mapInArrow(function, columns).createOrReplaceTempView(name)
+        with failures(self.name):
+            self.session.sql(sql_of(query, self.dialect)).mapInArrow(function, columns).createOrReplaceTempView(name)
 
     def replace(
         self,
@@ -173,5 +180,6 @@ def failures(address: str) -> Iterator[None]:
     try:
         yield
     except PySparkException as error:
-        reason = " ".join(str(error).split())[:300]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = " ".join(dict.fromkeys([lines[0], lines[-1]]))[-LONGEST_REASON:]  # where, and of a traceback its end
         raise JobFailed(f"The engine {address} could not finish: {reason}") from error

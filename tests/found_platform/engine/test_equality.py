@@ -9,7 +9,7 @@ from found_platform import daily, lake
 from found_platform.features import write
 from found_platform.settings import Settings
 
-START, END = dt.date(2023, 12, 31), dt.date(2024, 10, 28)
+START, END = dt.date(2023, 12, 31), dt.date(2024, 4, 1)
 MIDDLE = dt.date(2024, 1, 15)
 
 
