@@ -7,10 +7,10 @@ A row has the same bits whoever computed it, and so the same hash: a home may ch
 """
 
 from found_platform.engine.checks import check
-from found_platform.engine.interface import Engine, Query, sql_of
+from found_platform.engine.interface import Engine, Query, sql_of, table_of
 from found_platform.settings import Settings
 
-__all__ = ["Engine", "Query", "check", "of", "sql_of"]
+__all__ = ["Engine", "Query", "check", "of", "sql_of", "table_of"]
 
 
 def of(settings: Settings) -> Engine:

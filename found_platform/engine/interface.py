@@ -72,9 +72,15 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
+def table_of(name: str, schema: pa.Schema) -> ir.Table:
+    """A table that an engine has under a name, to build expressions on."""
+    # a column that may be null and one that may not have different types, and what is joined may be null
+    return ibis.table(ibis.Schema.from_pyarrow(pa.schema([f.with_nullable(True) for f in schema])), name=name)
+
+
 def sql_of(query: Query, dialect: str) -> str:
     """The SQL of a query. An expression takes a second to compile, and is the same for all days: it is compiled once."""
-    return query if isinstance(query, str) else _compiled(query.op(), dialect)
+    return query if isinstance(query, str) else _compiled(query.op(), dialect)  # pyright: ignore[reportArgumentType]
 
 
 @functools.lru_cache(64)

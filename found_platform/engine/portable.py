@@ -9,6 +9,7 @@ What belongs here: expressions for which one engine's own function differs from 
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportReturnType=false
+# pyright: reportCallIssue=false
 # (an Ibis column's type is known only at run time)
 
 import ibis

@@ -92,7 +92,7 @@ class SparkConnect:
         predicate: str,
         file_size: int | None = None,
     ) -> int:
-        columns = ", ".join(f"CAST(`{f.name}` AS {_type(f.type)}) AS `{f.name}`" for f in schema)
+        columns = ", ".join(map(_column, schema))
         with lake.turn(folder, table):
             before = lake.made(folder, table, schema, partition_by)
             rows = self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)}) WHERE {predicate}")
@@ -138,6 +138,12 @@ def _moved(before: DeltaTable, after: DeltaTable) -> tuple[list[str], list[str],
     """The files of two versions: in both, in the first alone, in the second alone."""
     old, new = ({f["path"] for f in lake.files_of(about)} for about in (before, after))
     return sorted(old & new), sorted(old - new), sorted(new - old)
+
+
+def _column(field: pa.Field) -> str:
+    # a cast gives the elements of a list another name, and Sail then refuses to write it beside lists of before
+    value = f"`{field.name}`" if pa.types.is_list(field.type) else f"CAST(`{field.name}` AS {_type(field.type)})"
+    return f"{value} AS `{field.name}`"
 
 
 def _type(kind: pa.DataType) -> str:

@@ -9,7 +9,6 @@ import functools
 import itertools
 from collections.abc import Callable
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
@@ -106,10 +105,10 @@ def expression(table: str, length: int, lookback: int, has_late: bool, profile: 
     """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`."""
     attributes = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in profile])
     keys = [("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)]
-    events, seen = _table("events", contract.EVENTS), _table("seen", contract.USER_DAYS)
+    events, seen = engine.table_of("events", contract.EVENTS), engine.table_of("seen", contract.USER_DAYS)
     days, span = (
-        _table("days", _days([], lookback).schema),
-        _table("span", pa.schema([("first", pa.date32()), ("last", pa.date32())])),
+        engine.table_of("days", _days([], lookback).schema),
+        engine.table_of("span", pa.schema([("first", pa.date32()), ("last", pa.date32())])),
     )
     late = late_users(seen, span) if has_late else None
     build: dict[str, Callable[[], ir.Table]] = {
@@ -117,16 +116,11 @@ def expression(table: str, length: int, lookback: int, has_late: bool, profile: 
         "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late),
         "search_text": lambda: search_text(events, days, length, lookback, late),
         "user_tabular": lambda: user_tabular(
-            events, seen, _table("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late
+            events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late
         ),
     }
     result = build[table]()
     return result.order_by(*[k for k in ORDER if k in result.columns])
-
-
-def _table(name: str, schema: pa.Schema) -> ir.Table:
-    # a column that may be null and one that may not have different types, and what is joined may be null
-    return ibis.table(ibis.Schema.from_pyarrow(pa.schema([f.with_nullable(True) for f in schema])), name=name)
 
 
 def _days(days: list[dt.date], lookback: int) -> pa.Table:

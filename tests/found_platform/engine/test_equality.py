@@ -2,12 +2,14 @@
 
 import datetime as dt
 import shutil
+from pathlib import Path
 
 import pytest
 
 from found_platform import daily, lake
 from found_platform.features import write
 from found_platform.settings import Settings
+from found_platform.training_data import training_set
 
 START, END = dt.date(2023, 12, 31), dt.date(2024, 4, 1)
 MIDDLE = dt.date(2024, 1, 15)
@@ -30,3 +32,17 @@ def test_a_table_has_the_same_rows_on_every_engine(table: str, edge_home: Settin
     assert rows == expected
     assert daily.day_hashes(remote.lake, table, START, END) == daily.day_hashes(edge_home.lake, table, START, END)
     assert lake.open_table(remote.lake, table).schema() == lake.open_table(edge_home.lake, table).schema()
+
+
+def test_the_training_set_has_the_same_rows_on_every_engine(edge_home: Settings, sail: str, tmp_path: Path) -> None:
+    """Its users, and what the point-in-time join knows of each, late versions among them."""
+    cutoff = dt.date(2024, 2, 1)
+    sets = []
+    for name, address in (("duckdb", "duckdb"), ("sail", sail)):
+        home = shutil.copytree(edge_home.home, tmp_path / name)
+        settings = edge_home.model_copy(update={"home": home, "engine": address, "grid_days": 3})
+        written = training_set.build(settings, cutoff)
+        rows = lake.read(settings.lake, training_set.TABLE).sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
+        sets.append((written.partitions, rows.to_pylist()))
+    assert len(sets[0][1]) > 50
+    assert sets[0] == sets[1]
