@@ -9,7 +9,7 @@ import pytest
 from found_platform import daily, lake
 from found_platform.features import write
 from found_platform.settings import Settings
-from found_platform.training_data import training_set
+from found_platform.training_data import pairs, training_set
 
 START, END = dt.date(2023, 12, 31), dt.date(2024, 4, 1)
 MIDDLE = dt.date(2024, 1, 15)
@@ -34,7 +34,7 @@ def test_a_table_has_the_same_rows_on_every_engine(table: str, edge_home: Settin
     assert lake.open_table(remote.lake, table).schema() == lake.open_table(edge_home.lake, table).schema()
 
 
-def test_the_training_set_has_the_same_rows_on_every_engine(edge_home: Settings, sail: str, tmp_path: Path) -> None:
+def test_training_rows_and_descriptions_are_the_same_on_every_engine(edge_home: Settings, sail: str, tmp_path: Path) -> None:
     """Its users, and what the point-in-time join knows of each, late versions among them."""
     cutoff = dt.date(2024, 2, 1)
     sets = []
@@ -43,6 +43,9 @@ def test_the_training_set_has_the_same_rows_on_every_engine(edge_home: Settings,
         settings = edge_home.model_copy(update={"home": home, "engine": address, "grid_days": 3})
         written = training_set.build(settings, cutoff)
         rows = lake.read(settings.lake, training_set.TABLE).sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
-        sets.append((written.partitions, rows.to_pylist()))
-    assert len(sets[0][1]) > 50
+        told = pairs.build(settings, cutoff)
+        descriptions = lake.read(settings.lake, pairs.TABLE)["description"].to_pylist()
+        sets.append((written.partitions, told.partitions, sorted(descriptions), rows.to_pylist()))
+    assert len(sets[0][3]) > 50
+    assert len(set(sets[0][2])) > 20
     assert sets[0] == sets[1]
