@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/scale.py [--events N] [--users N] [--json FILE]      needs the extra `scale`
 
 Processor seconds of this process, in which Sail runs too: cores that are shared make clocks tell of neighbours. Each step runs at a
-quarter of the size and at the whole, in one run of this script; the slope between the two is what a further event or user costs. Each
-result is compared: where two engines differ in a row hash, the script fails.
+quarter of the size and at the whole, in one run of this script; the slope between the two is what a further event or user costs.
+Where two engines differ in a row hash, the script fails.
 """
 
 import argparse
@@ -64,10 +64,12 @@ def join(settings: Settings) -> list[dict[str, Any]]:
     seen = engine.table_of("user_days", contract.USER_DAYS).select("user_key").distinct()
     moments = engine.table_of("moments", pa.schema([("moment", contract.TIMESTAMP)]))
     rows = feature_store.history_expression(settings, seen.cross_join(moments))
-    sums = {
-        name: value.sum()  # pyright: ignore[reportAttributeAccessIssue]
-        for name, value in {"events": rows.text_ids.length(), "searches": rows.search_text_ids.length(), "active": rows.events_28d}.items()
+    values: dict[str, Any] = {
+        "events": rows.text_ids.length(),
+        "searches": rows.search_text_ids.length(),
+        "active": rows.events_28d,
     }
+    sums = {name: value.sum() for name, value in values.items()}
     with contextlib.closing(engine.of(settings)) as opened:
         for table in ("user_days", *feature_store.VIEWS):
             opened.table(table)

@@ -7,17 +7,14 @@ What belongs here: from the events of windows to sentences, said for any engine.
 # (an Ibis column's type is known only at run time)
 
 import functools
-from importlib import resources
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
-import yaml
 
 from found_platform import contract, engine
-from found_platform.channels import channels
 from found_platform.engine.portable import exact
+from found_platform.training_data.templates import templates
 
 KEYS = ("user_key", "event_timestamp")
 ROWS = pa.schema(
@@ -44,14 +41,6 @@ FUTURE = pa.schema(
     ]
 )
 """The events of these windows: the table `future`. What was brought back has no channel, and its text in `returned`."""
-
-
-@functools.cache
-def templates() -> dict[str, Any]:
-    """The sentences: `kinds` of the channels, then of columns, as `templates.yaml` has these; `nothing`, and how many `items`."""
-    content = yaml.safe_load((resources.files("found_platform.training_data") / "templates.yaml").read_text())
-    kinds = {channel.kind: {"channel": channel.name, "sentence": channel.sentence} for channel in channels()}
-    return {**content, "kinds": {**kinds, **content["columns"]}}
 
 
 @functools.cache
