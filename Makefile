@@ -10,14 +10,19 @@ STAMP := .venv/.installed
 # uv where it is there; else pip, upgraded first: the one that a Python brings takes minutes to resolve.
 UV := $(shell command -v uv 2>/dev/null)
 
+# Tests of engines need the extra `scale` (65 MB to load): where it cannot be had, they are skipped, and nothing else is.
+WITHOUT_SCALE := echo "The extra scale could not be installed: tests of engines beside DuckDB will be skipped."
+
 $(STAMP): pyproject.toml constraints.txt
 ifdef UV
 	test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) .venv
 	uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,offline-text]'
+	uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[scale]' || $(WITHOUT_SCALE)
 else
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,offline-text]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scale]' || $(WITHOUT_SCALE)
 endif
 	touch $(STAMP)
 

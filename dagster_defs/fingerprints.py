@@ -25,6 +25,7 @@ from found_platform.sources import staging
 WITHOUT_EFFECT = {
     "secret": "a home has one for its life",
     "duckdb_memory": "how much is computed at once",
+    "engine": "where rows are computed: every engine gives the same",
     "milvus_uri": "where the index lies; whether it is there is asked separately",
     "milvus_token": "who asks Milvus",
     "rewriter_host": "whether an endpoint may be asked, not which",

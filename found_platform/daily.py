@@ -5,7 +5,9 @@ hashes. What does not: Delta tables in general (`lake`), what is in them (`featu
 """
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -18,16 +20,24 @@ that there may be: more are written together."""
 
 
 def replace_days(
-    root: Path, table: str, data: pa.Table | pa.RecordBatchReader, start: dt.date, end: dt.date, *, schema: pa.Schema
+    root: Path,
+    table: str,
+    data: Any,
+    start: dt.date,
+    end: dt.date,
+    *,
+    schema: pa.Schema,
+    replace: Callable[..., int] = lake.replace,
 ) -> int:
     """Replaces the days `[start, end)` of a daily table in one commit and returns the new version.
 
     A daily table has the column `event_date` and no partitions: how many files it has follows from how much is in it. Files hold
-    days that follow each other as far as they were written so; their statistics say which.
+    days that follow each other as far as they were written so; their statistics say which. `data` is what `replace` takes:
+    rows for `lake.replace`, a query for that of an engine.
     """
     _unpartition(root, table)
     predicate = f"event_date >= '{start.isoformat()}' AND event_date < '{end.isoformat()}'"
-    version = lake.replace(root, table, data, schema=schema, predicate=predicate, file_size=FILE_SIZE)
+    version = replace(root, table, data, schema=schema, predicate=predicate, file_size=FILE_SIZE)
     return _compact(root, table, schema) or version
 
 

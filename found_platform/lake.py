@@ -264,6 +264,13 @@ def replace(
         return DeltaTable(str(path(lake, table))).version()
 
 
+def made(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[str] = ()) -> DeltaTable:
+    """A table that rows of a schema can be written to, made where there is none: for a writer beside `replace`, in its `turn`."""
+    _ensure(lake, table, schema, partition_by)
+    _check_schema(lake, table, schema)
+    return DeltaTable(str(path(lake, table)))
+
+
 def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
     """Adds rows in one commit and returns the new version."""
     with turn(lake, table):
@@ -316,7 +323,8 @@ def create(lake: Path, table: str, schema: pa.Schema) -> int:
         return DeltaTable(str(path(lake, table))).version()
 
 
-HASHED = 'SELECT CAST("{key}" AS VARCHAR), count(*), sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616 FROM t'
+SUMMED = "sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616"
+HASHED = f'SELECT CAST("{{key}}" AS VARCHAR), count(*), {SUMMED} FROM t'
 
 
 def row_hashes(
@@ -335,15 +343,37 @@ def row_hashes(
     return {k: (n, f"{int(h):016x}") for k, n, h in rows}
 
 
+def hash_of(about: DeltaTable, folder: Path, paths: list[str], where: str) -> tuple[int, str]:
+    """Row count and row hash of the rows of these files of a table that an SQL condition selects."""
+    if not paths:
+        return 0, "0" * 16
+    con = connect()
+    columns = ", ".join(map(quote, pa.schema(about.schema().to_arrow()).names))
+    con.execute(f"CREATE TEMP VIEW t AS SELECT {columns} FROM {scan_of(about, folder, paths)} WHERE {where}")
+    row = con.execute(f"SELECT count(*), coalesce({SUMMED.format(fields=columns)}, 0) FROM t").fetchone()
+    assert row is not None
+    return row[0], f"{int(row[1]):016x}"
+
+
+def hashes_of_batches(key: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Of each batch the row count and row hash by the values of a column: what workers of an engine make, to be added up."""
+    con = connect()
+    for batch in batches:
+        con.register("t", pa.table(batch))
+        fields = ", ".join(map(quote, batch.schema.names))
+        rows = con.execute(f"{HASHED.format(key=key, fields=fields)} GROUP BY 1").fetchall()
+        names, counts, hashes = zip(*rows, strict=True) if rows else ((), (), ())
+        columns = [pa.array(names, pa.string()), pa.array(counts, pa.int64()), pa.array([f"{int(h):016x}" for h in hashes])]
+        yield pa.record_batch([*columns[:2], columns[2].cast(pa.string())], names=["day", "n", "hash"])
+
+
 def table_hash(lake: Path, table: str) -> str:
     """The row hash of a whole table."""
     data = dataset(lake, table)
     con = connect()
     con.register("t", data)
     fields = ", ".join(map(quote, data.schema.names))
-    row = con.execute(
-        f"SELECT count(*), coalesce(sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616, 0) FROM t"
-    ).fetchone()
+    row = con.execute(f"SELECT count(*), coalesce({SUMMED.format(fields=fields)}, 0) FROM t").fetchone()
     assert row is not None
     return f"{row[0]}-{int(row[1]):016x}"
 

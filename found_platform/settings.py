@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     # of the text encoder's weights; a new home on a CPU that multiplies bfloat16 in tiles has that, and keeps it wherever it goes
     encoder_precision: Literal["float32", "bfloat16"] = "float32"
     duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B|%)$")
+    engine: str = Field("duckdb", pattern=r"^(duckdb|sc://\S+)$")  # what computes features: DuckDB here, or Spark Connect's address
     milvus_uri: str | None = None  # a Milvus server with a database for this home; else Milvus Lite in the home
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user

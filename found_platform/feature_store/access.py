@@ -22,6 +22,7 @@ from found_platform.feature_store import feast_import
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     from feast import FeatureStore
 
 VIEWS = ("behavior_sequence", "search_text", "user_tabular")
@@ -87,15 +88,34 @@ def histories(
         times = pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")
         spine = pd.DataFrame({"user_key": list(user_keys), "event_timestamp": times})
         job: Any = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
-        return job.to_batches().cast(_schema(settings))
+        return job.to_batches().cast(schema(settings))
 
     return read
 
 
-def _schema(settings: Settings) -> pa.Schema:
+def schema(settings: Settings) -> pa.Schema:
+    """The columns of a history: user_key, event_timestamp, and the features of the service."""
     features = (*contract.SEQUENCE_FEATURES, *contract.SEARCH_FEATURES, *contract.ACTIVITY_FEATURES)
     keys = [pa.field("user_key", pa.string()), pa.field("event_timestamp", contract.TIMESTAMP)]
     return pa.schema([*keys, *features, *contract.profile_schema(settings.home)])
+
+
+def history_expression(settings: Settings, spine: "ir.Table") -> "ir.Table":
+    """What `history` gives of a spine (user_key, moment, ...; no such pair twice), over tables named as the views: for an engine.
+
+    The columns of the spine come first, then the features of the service.
+    """
+    from found_platform.engine import table_of
+    from found_platform.feature_store.as_expression import View, joined
+
+    feast, views = apply(settings), []
+    fields = {field.name: field for field in schema(settings)}
+    for name in VIEWS:
+        view = feast.get_feature_view(name)
+        assert view.ttl is not None
+        columns = tuple(fields[feature.name] for feature in view.features)
+        views.append(View(table_of(name, contract.snapshot_schema(columns)), [f.name for f in columns], view.ttl))
+    return joined(spine, views)
 
 
 def snapshot(settings: Settings, table: str, day: dt.date, columns: list[str]) -> pa.Table:

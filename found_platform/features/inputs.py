@@ -1,27 +1,24 @@
 """What a run of a feature table reads: pinned tables as views of one connection, and how much of which day is in them.
 
-What belongs here: opening the tables once for a whole run, and cutting its days into chunks that fit in memory. What does not: what
-a table's rows are (`tabular`, `sequence`, `text`), writing them (`write`).
+What belongs here: opening the tables once for a whole run, on the home's engine, and cutting its days into chunks that fit in
+memory. What does not: what a table's rows are (`tabular`, `sequence`, `text`), writing them (`write`).
 """
 
 import datetime as dt
 import functools
+import itertools
 from collections.abc import Callable
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from found_platform import contract, lake
+from found_platform import contract, engine, lake
 from found_platform.contract import SEARCH, snapshot_time
 from found_platform.features.late_arrivals import late_users
 from found_platform.features.sequence import behavior_sequence, search_text
 from found_platform.features.tabular import user_tabular
 from found_platform.features.text import behavior_text
 from found_platform.settings import Settings
-
-UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-"""In which DuckDB states its memory."""
 
 
 class Inputs:
@@ -32,36 +29,46 @@ class Inputs:
         self._settings = settings
         names = ("raw_events", "user_days", "raw_profile") if table == "user_tabular" else ("raw_events", "user_days")
         self.versions = {name: lake.version(settings.lake, name) for name in names}
-        self._con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
+        self.engine = engine.of(settings)
         for name, pinned in self.versions.items():
-            lake.view(self._con, name, settings.lake, name, pinned)
+            self.engine.table(name, pinned)
 
     def close(self) -> None:
-        self._con.close()
+        self.engine.close()
 
     @functools.cached_property
     def rows(self) -> dict[dt.date, int]:
         """About how many rows the table has of each day; a day that is not among them has none."""
         if self.table == "user_tabular":
-            query = """
-                WITH seen AS (SELECT user_key, min(event_date) AS day FROM user_days WHERE event_date < $end GROUP BY 1),
-                new AS (SELECT day, count(*) AS n FROM seen GROUP BY 1),
-                days AS (SELECT CAST(unnest(generate_series($start::DATE, $end::DATE - 1, INTERVAL 1 DAY)) AS DATE) AS day)
-                SELECT days.day, sum(n) FROM days JOIN new ON new.day <= days.day GROUP BY 1"""
-        else:
-            kind = {"search_text": "=", "behavior_sequence": "<>"}.get(self.table)
-            of_kind = f"AND channel {kind} '{SEARCH}'" if kind else ""
-            query = f"""
-                SELECT event_date, count(*) FROM raw_events
-                WHERE event_date >= $start AND event_date < $end {of_kind} GROUP BY 1"""
-        rows = self._con.execute(query, {"start": self.start, "end": self.end}).fetchall()
-        return {day: int(count) for day, count in sorted(rows)}
+            new = self._counts(
+                "SELECT day, count(*) AS n FROM (SELECT user_key, min(event_date) AS day FROM user_days "
+                f"WHERE event_date < DATE '{self.end}' GROUP BY user_key) AS seen GROUP BY day"
+            )
+            seen = sum(count for day, count in new.items() if day < self.start)
+            days = contract.days_between(self.start, self.end)
+            known = zip(days, itertools.accumulate(new.get(day, 0) for day in days), strict=True)
+            return {day: seen + count for day, count in known if seen + count}
+        kind = {"search_text": "=", "behavior_sequence": "<>"}.get(self.table)
+        of_kind = f"AND channel {kind} '{SEARCH}'" if kind else ""
+        return self._counts(
+            f"SELECT event_date, count(*) AS n FROM raw_events WHERE event_date >= DATE '{self.start}' "
+            f"AND event_date < DATE '{self.end}' {of_kind} GROUP BY event_date"
+        )
+
+    def _counts(self, query: str) -> dict[dt.date, int]:
+        """The first two columns of a query, in the order of the first."""
+        days, counts = (column.to_pylist() for column in self.engine.read(query).read_all().columns)
+        return dict(sorted(zip(days, counts, strict=True)))
 
     @functools.cached_property
     def _late(self) -> dict[dt.date, dt.date]:
         """Days with events that were not known on their own day, and the last day on which one of them became known."""
-        query = "SELECT event_date, max(known_day) FROM user_days WHERE known_day > event_date AND event_date < ? GROUP BY 1"
-        return dict(self._con.execute(query, [self.end]).fetchall())
+        query = (
+            "SELECT event_date, max(known_day) AS known FROM user_days "
+            f"WHERE known_day > event_date AND event_date < DATE '{self.end}' GROUP BY event_date"
+        )
+        days, known = (column.to_pylist() for column in self.engine.read(query).read_all().columns)
+        return dict(zip(days, known, strict=True))
 
     def chunk(self, start: dt.date, most: float) -> tuple[list[dt.date], dt.date]:
         """The next days with rows from `start` on, as many as have `most` rows together but one at least, and the day up to which
@@ -74,52 +81,34 @@ class Inputs:
                 days, size = [*days, day], size + count
         return days, self.end
 
-    @property
-    def memory(self) -> float:
-        """DuckDB's memory in bytes."""
-        (text,) = self._con.execute("SELECT current_setting('memory_limit')").fetchone() or ("",)
-        number, unit = str(text).split()
-        return float(number) * UNITS[unit]
-
-    def read(self, days: list[dt.date]) -> pa.RecordBatchReader:
+    def query(self, days: list[dt.date]) -> ir.Table:
         """The rows of these days, which lie within those of the run, in the order in which they are written."""
         settings, first, last = self._settings, days[0], days[-1]
         since = first - dt.timedelta(days=settings.lookback_days - 1)
-        self._con.register("days", _days(days, settings.lookback_days))
-        self._con.register("span", pa.table({"first": pa.array([first], pa.date32()), "last": pa.array([last], pa.date32())}))
-        self._con.execute(
-            f"CREATE OR REPLACE TEMP VIEW events AS FROM raw_events WHERE event_date BETWEEN DATE '{since}' AND DATE '{last}'"
-        )
-        self._con.execute(f"CREATE OR REPLACE TEMP VIEW seen AS FROM user_days WHERE event_date <= DATE '{last}'")
+        self.engine.rows("days", _days(days, settings.lookback_days))
+        self.engine.rows("span", pa.table({"first": pa.array([first], pa.date32()), "last": pa.array([last], pa.date32())}))
+        self.engine.view("events", f"SELECT * FROM raw_events WHERE event_date BETWEEN DATE '{since}' AND DATE '{last}'")
+        self.engine.view("seen", f"SELECT * FROM user_days WHERE event_date <= DATE '{last}'")
         # of an event that was known by the first of the days, nobody asks when that was
         late = any(day <= last and newest_arrival > max(day, first) for day, newest_arrival in self._late.items())
         length = settings.search_length if self.table == "search_text" else settings.sequence_length
         profile = tuple((f.name, str(f.type)) for f in contract.profile_schema(settings.home))
-        query = sql(self.table, length, settings.lookback_days, late, profile if self.table == "user_tabular" else ())
-        return self._con.execute(query).to_arrow_reader(ROWS_AT_ONCE)
+        return expression(self.table, length, settings.lookback_days, late, profile if self.table == "user_tabular" else ())
 
-
-ROWS_AT_ONCE = 100_000
-"""Rows of a batch on the way from DuckDB to Delta."""
 
 ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
 """Rows are written in this order, as far as a table has these columns."""
 
 
 @functools.lru_cache(32)
-def sql(
-    table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...], dialect: str = "duckdb"
-) -> str:
-    """The query of a feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`.
-
-    An expression takes a second to compile, and is the same for all days.
-    """
+def expression(table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...]) -> ir.Table:
+    """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`."""
     attributes = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in profile])
     keys = [("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)]
-    events, seen = _table("events", contract.EVENTS), _table("seen", contract.USER_DAYS)
+    events, seen = engine.table_of("events", contract.EVENTS), engine.table_of("seen", contract.USER_DAYS)
     days, span = (
-        _table("days", _days([], lookback).schema),
-        _table("span", pa.schema([("first", pa.date32()), ("last", pa.date32())])),
+        engine.table_of("days", _days([], lookback).schema),
+        engine.table_of("span", pa.schema([("first", pa.date32()), ("last", pa.date32())])),
     )
     late = late_users(seen, span) if has_late else None
     build: dict[str, Callable[[], ir.Table]] = {
@@ -127,16 +116,11 @@ def sql(
         "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late),
         "search_text": lambda: search_text(events, days, length, lookback, late),
         "user_tabular": lambda: user_tabular(
-            events, seen, _table("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late
+            events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late
         ),
     }
-    rows = build[table]()
-    return str(ibis.to_sql(rows.order_by(*[k for k in ORDER if k in rows.columns]), dialect=dialect))
-
-
-def _table(name: str, schema: pa.Schema) -> ir.Table:
-    # a column that may be null and one that may not have different types, and what is joined may be null
-    return ibis.table(ibis.Schema.from_pyarrow(pa.schema([f.with_nullable(True) for f in schema])), name=name)
+    result = build[table]()
+    return result.order_by(*[k for k in ORDER if k in result.columns])
 
 
 def _days(days: list[dt.date], lookback: int) -> pa.Table:

@@ -13,6 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, SEARCH
+from found_platform.engine.portable import bucket, microseconds
 from found_platform.features.late_arrivals import (
     brought_back,
     created,
@@ -105,11 +106,10 @@ def _by_version(events: ir.Table, days: ir.Table, length: int, columns: tuple[st
 def _event(events: ir.Table) -> ir.StructValue:
     return ibis.struct(
         {
-            # truncated first: the cast of a fraction of a second would round it up, into the future
-            "time": events.event_time.truncate("s").epoch_seconds().cast("int64") * 1_000_000 + events.event_time.microsecond(),
+            "time": microseconds(events.event_time),
             "text_id": events.text_id,
             "channel": events.channel.cases(*((c, i) for i, c in enumerate(CHANNELS)), else_=-1).cast("int64"),
-            "amount_bucket": (events.amount.abs() + 1).log2().floor().cast("int64").fill_null(-1),
+            "amount_bucket": bucket(events.amount),
             "exposure": events.exposure.cast("int64"),
         }
     )

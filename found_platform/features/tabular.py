@@ -21,6 +21,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
+from found_platform.engine.portable import EXACT, cents, exact
 from found_platform.features.late_arrivals import brought_back, not_of, of
 from found_platform.features.tabular_versions import DIVERSITY, DIVERSITY_DAYS, versions_of
 
@@ -57,9 +58,6 @@ def user_tabular(
     return activity
 
 
-EXACT = "decimal(38, 6)"
-"""Amounts are summed up exactly: what has entered a window and left it again leaves nothing behind."""
-
 LOOKBACK, ENTERED, CATEGORIES = "left_lookback", "entered", "categories"
 LEFT = {window: f"left_{window}d" for window in WINDOWS}
 CHANGED = (ENTERED, *LEFT.values(), LOOKBACK, CATEGORIES)
@@ -84,7 +82,7 @@ def _daily(own: ir.Table, users: ir.Table) -> ir.Table:
     """A row for each user's active day, numbered from 1 on, with what the user did until its end."""
     of_day = own.group_by("user_key", "event_date").agg(
         events=own.count(),
-        amount=own.amount.cast(EXACT).sum().fill_null(0).cast(EXACT),
+        amount=exact(own.amount).sum().fill_null(0).cast(EXACT),
         **{c: (own.channel == c).sum() for c in CHANNELS},
     )
     of_day = of_day.join(users, "user_key").select("user", "event_date", "events", "amount", *CHANNELS)
@@ -199,7 +197,7 @@ def _rows(states: ir.Table, days: ir.Table, lookback: int) -> ir.Table:
         created_timestamp=rows.event_timestamp,
         **{c: rows[c].cast("int64") for c in counted},
         **{f"events_{w}d": _all(rows, [f"{c}_{w}d" for c in CHANNELS]).cast("int64") for w in WINDOWS},
-        **{f"amount_{w}d": rows[f"amount_{w}d"].cast("float64").round(2) for w in WINDOWS},
+        **{f"amount_{w}d": cents(rows[f"amount_{w}d"]) for w in WINDOWS},
         **{DIVERSITY: rows[CATEGORIES].cast("int64")},
         mean_gap_lookback=rows.mean_gap_lookback.cast("float64"),
         days_since_last=recency(rows.last_own),

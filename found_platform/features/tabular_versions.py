@@ -11,6 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from found_platform.contract import CHANNELS, WINDOWS
+from found_platform.engine.portable import EXACT, cents, exact
 from found_platform.features.late_arrivals import brought_back, created, known_day, past, versions
 
 KEYS = ("user_key", "day", "event_timestamp", "known")
@@ -31,7 +32,7 @@ def versions_of(events: ir.Table, user_days: ir.Table, days: ir.Table) -> ir.Tab
 
     active_days = history.n.count(where=active)
     windows = {f"events_{w}d": within(history.n, w).cast("int64") for w in WINDOWS}
-    windows |= {f"amount_{w}d": within(history.amount, w).round(2) for w in WINDOWS}
+    windows |= {f"amount_{w}d": cents(within(history.amount, w).cast(EXACT)) for w in WINDOWS}
     windows |= {f"active_days_{w}d": history.n.count(where=active & (age < w)) for w in WINDOWS}
     windows |= {f"{c}_{w}d": within(history[c], w).cast("int64") for c in CHANNELS for w in WINDOWS}
     activity = history.group_by(*KEYS).agg(
@@ -80,7 +81,7 @@ def _daily(events: ir.Table) -> ir.Table:
     own = ~events.exposure & ~brought_back(events)
     return events.group_by("user_key", "event_date", "known_day").agg(
         n=own.sum(),
-        amount=events.amount.sum(where=own),
+        amount=exact(events.amount).sum(where=own),
         **{channel: (own & (events.channel == channel)).sum() for channel in CHANNELS},
     )
 

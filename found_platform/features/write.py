@@ -14,8 +14,9 @@ from deltalake.exceptions import DeltaError
 from tqdm import tqdm
 
 from found_platform import contract, daily, lake
+from found_platform.engine.duck import ROWS_AT_ONCE
 from found_platform.errors import JobFailed
-from found_platform.features.inputs import ROWS_AT_ONCE, Inputs
+from found_platform.features.inputs import Inputs
 from found_platform.lake import Written
 from found_platform.settings import Settings
 from found_platform.sources import growth
@@ -95,7 +96,7 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
     version = lake.create(settings.lake, table, target)
     inputs = Inputs(settings, table, start, end)
     with contextlib.closing(inputs), tqdm(total=(end - start).days, desc=table, unit="day", disable=None, leave=False) as bar:
-        most = inputs.memory * SHARE / _row_bytes(settings, target)
+        most = inputs.engine.memory * SHARE / _row_bytes(settings, target)
         while start < end:
             days, until = inputs.chunk(start, most)
             try:
@@ -120,18 +121,11 @@ def _replace(
 ) -> int | None:
     """Replaces the days `[start, end)`, of which only `days` have rows, and returns the new version; None where none had any."""
     if days:
-        data = inputs.read(days)
-        data = pa.RecordBatchReader.from_batches(target, (_cast(batch, target) for batch in data))
-    elif daily.has_days(settings.lake, inputs.table, start, end):
-        data = target.empty_table()
-    else:
-        return None
-    return daily.replace_days(settings.lake, inputs.table, data, start, end, schema=target)
-
-
-def _cast(batch: pa.RecordBatch, target: pa.Schema) -> pa.RecordBatch:
-    """The columns of a schema, in its order and types."""
-    return pa.RecordBatch.from_arrays([batch[f.name].cast(f.type) for f in target], schema=target)
+        query = inputs.query(days)
+        return daily.replace_days(settings.lake, inputs.table, query, start, end, schema=target, replace=inputs.engine.replace)
+    if daily.has_days(settings.lake, inputs.table, start, end):
+        return daily.replace_days(settings.lake, inputs.table, target.empty_table(), start, end, schema=target)
+    return None
 
 
 def _row_bytes(settings: Settings, target: pa.Schema) -> int:

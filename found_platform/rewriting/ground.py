@@ -14,7 +14,7 @@ from found_platform.contract import RETURN, midnight, profile_schema
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
-from found_platform.training_data.pairs import templates
+from found_platform.training_data.templates import templates
 
 if TYPE_CHECKING:
     from models.text_encoder import TextEncoder

@@ -19,7 +19,7 @@ from found_platform.rewriting import ground, instructions, retrieval
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.instructions import Message
 from found_platform.settings import Settings
-from found_platform.training_data.pairs import templates
+from found_platform.training_data.templates import templates
 
 Lesson = list[Message]
 """A conversation; the model learns the assistant's part of it."""

@@ -9,7 +9,7 @@ from found_platform.outcomes import Outcome, document
 from found_platform.rewriting import Rewriting, reading
 from found_platform.scoring import matching
 from found_platform.scoring.population import Population
-from found_platform.training_data.pairs import templates
+from found_platform.training_data.templates import templates
 
 
 @dataclass(frozen=True)

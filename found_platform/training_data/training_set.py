@@ -3,13 +3,19 @@
 Every t1 lies at least one horizon before the cutoff, so that the future window `[t1, t1 + horizon)` ends by then.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+# (an Ibis column's type is known only at run time)
+
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
+from typing import Any
 
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake
+from found_platform import contract, engine, lake
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
 from found_platform.feature_store import access
@@ -49,15 +55,26 @@ def users_seen_reader(settings: Settings, moment: dt.date, rows: int) -> pa.Reco
 
 
 def build(settings: Settings, cutoff: dt.date) -> Written:
-    """Retrieves the training set through Feast and writes its partition."""
+    """Retrieves the training set and writes its partition: through Feast in this process, or on the engine that is set."""
     timer = lake.Timer()
     versions = {view: lake.version(settings.lake, view) for view in access.VIEWS}
+    write = _through_feast if settings.engine == "duckdb" else _on_engine
+    version = write(settings, cutoff, versions)
+    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
+    size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
+    if str(cutoff) not in hashes:
+        raise BadInput(
+            f"No user has an event a horizon ({settings.horizon_days} days) before the cutoff {cutoff}: choose a later --cutoff."
+        )
+    return Written(TABLE, version, hashes[str(cutoff)][0], size, timer.seconds, versions, hashes)
+
+
+def _through_feast(settings: Settings, cutoff: dt.date, versions: dict[str, int]) -> int:
     spine = [(users_seen(settings, t1), midnight(t1)) for t1 in past_cutoffs(settings, cutoff)]
     users = pa.concat_tables([seen for seen, _ in spine])
     moments = [moment for seen, moment in spine for _ in range(seen.num_rows)]
     rows = access.history_reader(settings, users["user_key"].to_pylist(), moments, versions)
-    first, *others = rows.schema
-    schema = pa.schema([pa.field("cutoff", pa.date32()), first, pa.field("fold", pa.int8()), *others])
+    schema = _schema(rows.schema)
     folds = users["fold"].cast(pa.int8()).combine_chunks()
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -68,18 +85,39 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
             yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=schema)
             rows_written += batch.num_rows
 
-    version = lake.replace(
-        settings.lake,
-        TABLE,
-        pa.RecordBatchReader.from_batches(schema, batches()),
-        schema=schema,
-        partition_by=("cutoff",),
-        predicate=f"cutoff = '{cutoff.isoformat()}'",
-    )
-    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
-    size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
-    if str(cutoff) not in hashes:
-        raise BadInput(
-            f"No user has an event a horizon ({settings.horizon_days} days) before the cutoff {cutoff}: choose a later --cutoff."
-        )
-    return Written(TABLE, version, hashes[str(cutoff)][0], size, timer.seconds, versions, hashes)
+    data = pa.RecordBatchReader.from_batches(schema, batches())
+    return lake.replace(settings.lake, TABLE, data, schema=schema, **_slice(cutoff))
+
+
+def _on_engine(settings: Settings, cutoff: dt.date, versions: dict[str, int]) -> int:
+    with contextlib.closing(engine.of(settings)) as opened:
+        for table, version in {**versions, "raw_events": lake.version(settings.lake, "raw_events")}.items():
+            opened.table(table, version)
+        cutoffs = past_cutoffs(settings, cutoff)
+        moments = pa.array([midnight(t1) for t1 in cutoffs], contract.TIMESTAMP)
+        opened.rows("asked", pa.table({"cutoff": [cutoff] * len(cutoffs), "day": cutoffs, "moment": moments}))
+        query, schema = expression(settings), _schema(access.schema(settings))
+        return opened.replace(settings.lake, TABLE, query, schema=schema, **_slice(cutoff))
+
+
+def expression(settings: Settings) -> ir.Table:
+    """The training set of the moments `asked` (cutoff, day, moment), over `raw_events` and the tables of the feature views."""
+    events, asked = engine.table_of("raw_events", contract.EVENTS), engine.table_of("asked", ASKED)
+    first = events.group_by("user_key", "event_date").agg(arrived=events.arrived_at.min(), fold=events.fold.min())
+    seen = first.join(asked, [first.event_date < asked.day, first.arrived <= asked.moment])
+    spine = seen.group_by("cutoff", "user_key", "moment").agg(fold=seen.fold.min())
+    return access.history_expression(settings, spine).rename(event_timestamp="moment")
+
+
+ASKED = pa.schema([("cutoff", pa.date32()), ("day", pa.date32()), ("moment", contract.TIMESTAMP)])
+
+
+def _schema(history: pa.Schema) -> pa.Schema:
+    """That of the training set, from that of histories."""
+    first, *others = history
+    return pa.schema([pa.field("cutoff", pa.date32()), first, pa.field("fold", pa.int8()), *others])
+
+
+def _slice(cutoff: dt.date) -> dict[str, Any]:
+    """The part of the table that a cutoff replaces."""
+    return {"partition_by": ("cutoff",), "predicate": f"cutoff = '{cutoff.isoformat()}'"}

@@ -7,7 +7,7 @@ import pytest
 
 from found_platform import channels, contract
 from found_platform.rewriting.language import DEFAULT, languages
-from found_platform.training_data import pairs
+from found_platform.training_data import templates
 
 NEW = "code: {code}\nkind: support\nmodality: {modality}\nsentence: 'Asks about {{items}}.'\nverbs: [ask]\nexamples: [ask about]\n"
 
@@ -42,6 +42,6 @@ def test_one_channel_holds_the_searches(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 def test_descriptions_and_demands_know_every_channel() -> None:
     kinds = {channel.kind: channel.name for channel in channels.channels()}
-    assert {k: v["channel"] for k, v in pairs.templates()["kinds"].items() if "channel" in v} == kinds
+    assert {k: v["channel"] for k, v in templates.templates()["kinds"].items() if "channel" in v} == kinds
     assert languages()[DEFAULT].kinds.keys() == kinds.keys()
     assert tuple(kinds.values()) == contract.CHANNELS

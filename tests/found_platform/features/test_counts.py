@@ -2,13 +2,12 @@
 
 import datetime as dt
 
-import ibis
 import pytest
 from conftest import at, lake_of, write_source
-from ibis.config import Config
 
 from found_platform import daily, lake
-from found_platform.features import inputs, write
+from found_platform.engine import interface
+from found_platform.features import write
 from found_platform.features.inputs import Inputs
 from found_platform.settings import Settings
 
@@ -32,13 +31,13 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Each query of a feature table: its name and for how many days it is."""
     statements: list[tuple[str, int]] = []
-    read = Inputs.read
+    query = Inputs.query
 
     def counted(self: Inputs, days: list[dt.date]) -> object:
         statements.append((self.table, len(days)))
-        return read(self, days)
+        return query(self, days)
 
-    monkeypatch.setattr(Inputs, "read", counted)
+    monkeypatch.setattr(Inputs, "query", counted)
     return statements
 
 
@@ -89,27 +88,9 @@ def test_rows_that_no_event_asks_for_any_more_go_without_a_query(sparse: Setting
 
 def test_a_query_is_compiled_once_for_all_days_and_homes(sparse: Settings) -> None:
     write.feature(sparse, "behavior_sequence", FIRST, END)
-    before = inputs.sql.cache_info()
+    before = interface._compiled.cache_info()
     for i in (3, 9, 27):
         day = FIRST + dt.timedelta(days=i)
         write.feature(sparse, "behavior_sequence", day, day + dt.timedelta(days=1))
-    after = inputs.sql.cache_info()
+    after = interface._compiled.cache_info()
     assert (after.misses, after.hits) == (before.misses, before.hits + 3)
-
-
-class Spark(Config):
-    """What Ibis' backend for Spark, which is not installed here, would add to its options."""
-
-    treat_nan_as_null: bool = False
-
-
-ENGINES = {"trino": write.TABLES, "pyspark": ("behavior_text", "user_tabular")}
-"""By engine the tables that compile for it. The compiler for Spark takes no microseconds of a time, which sequences keep."""
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_tables_compile_for_another_engine(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ibis.options, "pyspark", Spark())
-    for table in ENGINES[engine]:
-        for has_late in (False, True):
-            assert inputs.sql(table, 128, 180, has_late, (("age", "int64"),), engine).startswith(("SELECT", "WITH"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,6 +16,8 @@ from random_events import random_events
 
 from found_platform import contract, daily, feature_store, lake
 from found_platform.contract import CHANNELS, WINDOWS
+from found_platform.engine import Query
+from found_platform.engine.duck import DuckDB
 from found_platform.errors import JobFailed
 from found_platform.features import checks, write
 from found_platform.features.inputs import Inputs
@@ -197,21 +200,27 @@ def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatc
 def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
     before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
-    read, asked = Inputs.read, []
+    query, read, asked = Inputs.query, DuckDB.read, []
 
-    def small(inputs: Inputs, days: list[dt.date]) -> pa.RecordBatchReader:
-        """A machine whose memory holds two days: that is found out at once, or only after some rows."""
+    def counted(inputs: Inputs, days: list[dt.date]) -> ir.Table:
         asked.append(len(days))
-        if len(days) > 4:
+        return query(inputs, days)
+
+    def small(engine: DuckDB, what: Query) -> pa.RecordBatchReader:
+        """A machine whose memory holds two days: that is found out at once, or only after some rows."""
+        if isinstance(what, str):  # how many rows there are
+            return read(engine, what)
+        if asked[-1] > 4:
             raise duckdb.OutOfMemoryException(write.OUT_OF_MEMORY)
-        rows = read(inputs, days)
-        return rows if len(days) <= 2 else pa.RecordBatchReader.from_batches(rows.schema, some(rows.schema))
+        rows = read(engine, what)
+        return rows if asked[-1] <= 2 else pa.RecordBatchReader.from_batches(rows.schema, some(rows.schema))
 
     def some(schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([], schema)
         raise duckdb.OutOfMemoryException(write.OUT_OF_MEMORY)
 
-    monkeypatch.setattr(Inputs, "read", small)
+    monkeypatch.setattr(Inputs, "query", counted)
+    monkeypatch.setattr(DuckDB, "read", small)
     for name in write.TABLES:
         asked.clear()
         write.feature(made, name, dt.date(2024, 1, 3), dt.date(2024, 1, 12))

@@ -1,0 +1,74 @@
+"""DuckDB in this process: the default."""
+
+import datetime as dt
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from found_platform import daily, lake
+from found_platform.engine.interface import Batches, Query, sql_of
+from found_platform.settings import Settings
+
+ROWS_AT_ONCE = 100_000
+"""Rows of a batch on the way from DuckDB to Delta."""
+
+UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+"""In which DuckDB states its memory."""
+
+
+class DuckDB:
+    """One connection over the tables of a home; see `Engine`."""
+
+    name = dialect = "duckdb"
+
+    def __init__(self, settings: Settings):
+        self._lake = settings.lake
+        self._con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
+
+    @property
+    def memory(self) -> float:
+        (text,) = self._con.execute("SELECT current_setting('memory_limit')").fetchone() or ("",)
+        number, unit = str(text).split()
+        return float(number) * UNITS[unit]
+
+    def table(self, name: str, version: int | None = None) -> None:
+        lake.view(self._con, name, self._lake, name, version)
+
+    def rows(self, name: str, data: pa.Table) -> None:
+        self._con.register(name, data)
+
+    def view(self, name: str, query: Query) -> None:
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql_of(query, self.dialect)}")
+
+    def read(self, query: Query) -> pa.RecordBatchReader:
+        return self._con.execute(sql_of(query, self.dialect)).to_arrow_reader(ROWS_AT_ONCE)
+
+    def map(self, query: Query, function: Batches, schema: pa.Schema, name: str) -> None:
+        """As `Engine.map`; memory holds what the function gives."""
+        self._con.register(name, pa.Table.from_batches(function(iter(self.read(query))), schema))
+
+    def replace(
+        self,
+        folder: Path,
+        table: str,
+        query: Query,
+        *,
+        schema: pa.Schema,
+        partition_by: Iterable[str] = (),
+        predicate: str,
+        file_size: int | None = None,
+    ) -> int:
+        rows = pa.RecordBatchReader.from_batches(schema, (_cast(batch, schema) for batch in self.read(query)))
+        return lake.replace(folder, table, rows, schema=schema, partition_by=partition_by, predicate=predicate, file_size=file_size)
+
+    def row_hashes(self, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
+        return daily.day_hashes(self._lake, table, start, end)
+
+    def close(self) -> None:
+        self._con.close()
+
+
+def _cast(batch: pa.RecordBatch, target: pa.Schema) -> pa.RecordBatch:
+    """The columns of a schema, in its order and types."""
+    return pa.RecordBatch.from_arrays([batch[f.name].cast(f.type) for f in target], schema=target)
