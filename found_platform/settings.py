@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
     rewriter_endpoint: str | None = None  # address that speaks OpenAI's chat completions
     rewriter_host: str | None = None  # host of an endpoint on another machine: demands and item names are sent there
+    keep_runs_days: int = Field(90, ge=1)  # runs, their logs and drift pages, before `found gc` takes them
+    keep_versions_days: int = Field(7, ge=1)  # what was replaced: files of tables, publications, checkpoints; and ticks
+    keep_models_days: int = Field(90, ge=1)  # training files and text vectors of models out of service
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod

@@ -11,6 +11,7 @@ from found_platform.cli import (
     demo,
     destinations,
     erasure,
+    housekeeping,
     model,
     rewriter,
     saved,
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "promote": service.promote,
     "serve": serve.serve,
     "erase": erasure.erase,
+    "gc": housekeeping.gc,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {

@@ -43,6 +43,9 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "rewriter": ("a-language-model", REPLAY),
     "rewriter_endpoint": ("http://localhost:8000", REPLAY),
     "rewriter_host": ("rewriter.example", set()),
+    "keep_runs_days": (30, set()),
+    "keep_versions_days": (3, set()),
+    "keep_models_days": (30, set()),
     "secret": ("ab" * 16, set()),
 }
 """By setting: another value, and the assets that it makes stale by itself, before what follows from them."""

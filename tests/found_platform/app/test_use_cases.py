@@ -23,6 +23,7 @@ from found_platform.app import (
     benchmarks,
     deliveries,
     graph,
+    housekeeping,
     lookups,
     members,
     models,
@@ -124,6 +125,7 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "rewriting.train": lambda c, seeds, user, out: _refused(
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
     ),
+    "housekeeping.collect": lambda c, seeds, user, out: housekeeping.collect(c, housekeeping.Collect()),
     "users.erase": lambda c, seeds, user, out: users.erase(
         c, users.Erase((user,), "asked by letter")
     ),  # no earlier index is left after it
