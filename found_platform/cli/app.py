@@ -43,6 +43,8 @@ COMMANDS: dict[str, Command] = {
     "serve": serve.serve,
     "erase": erasure.erase,
     "gc": housekeeping.gc,
+    "backup": housekeeping.backup,
+    "restore": housekeeping.restore,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {

@@ -1,10 +1,11 @@
 """`found gc`, `found doctor`, `found backup`, `found restore`: a home kept in order."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from found_platform.cli.asking import ask
+from found_platform.cli.asking import ask, home_option
 from found_platform.cli.options import Place
 from found_platform.cli.tables import print_json, table, terminal
 
@@ -30,3 +31,50 @@ def gc(
     console.print(table("kind", "what", goes, "in use", "MB before", "MB after", left=("kind", "what"), wrap="what", rows=rows))
     verb = "would be" if dry_run else "is"
     console.print(f"The home {verb} {collection.after / MEGABYTE:,.1f} MB, from {collection.before / MEGABYTE:,.1f} MB.")
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new folder, or an archive: .tar, .tar.gz or .tgz.")],
+    place: Place,
+) -> None:
+    """Copy the home, whole or not at all, while others work in it."""
+    from found_platform.app import housekeeping
+
+    copy = ask(housekeeping.back_up, place.home, target)
+    if place.as_json:
+        print_json(copy)
+        return
+    print(f"{copy.files:,} files, {copy.bytes / MEGABYTE:,.1f} MB, as of {copy.made_at}, are in {copy.place}.")
+    for link in copy.links:
+        print(f"Left out: {link} is a link, and what it points at is not copied.")
+    if copy.index_elsewhere:
+        print("Left out: the index lies on a Milvus server; `found publish` builds it again from the copy.")
+    print("It holds the vault and the secret of the home: keep it as private as the home.")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup: a folder or an archive.")],
+    place: Place,
+    since: Annotated[
+        Path | None, typer.Option(help="The home that it replaces: who was erased or suppressed since stays so.")
+    ] = None,
+) -> None:
+    """Bring a backup back as a new home, every file checked."""
+    from found_platform.app import housekeeping
+
+    restored = ask(housekeeping.restore, place.home, housekeeping.Restore(source, since))
+    if place.as_json:
+        print_json(restored)
+        return
+    files = f"{restored.files:,} files, {restored.bytes / MEGABYTE:,.1f} MB"
+    print(f"{files}, as of {restored.made_at}, are the home {restored.home}; every hash is right.")
+    if restored.erased is None:
+        print(
+            f"Whoever was erased or suppressed after {restored.made_at} is in it as before: erase them again, or restore with "
+            "`--since OLD_HOME`, which needs `erasures/` and `lake/suppressions` of it alone."
+        )
+    else:
+        print(
+            f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made: both hold."
+        )
+    print(f"Look at it: found doctor{home_option(place.home)}")

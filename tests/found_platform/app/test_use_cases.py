@@ -126,6 +126,8 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
     ),
     "housekeeping.collect": lambda c, seeds, user, out: housekeeping.collect(c, housekeeping.Collect()),
+    "housekeeping.back_up": lambda c, seeds, user, out: housekeeping.back_up(c, out / "backup"),
+    "housekeeping.restore": lambda c, seeds, user, out: _lost_and_restored(c, out / "backup"),
     "users.erase": lambda c, seeds, user, out: users.erase(
         c, users.Erase((user,), "asked by letter")
     ),  # no earlier index is left after it
@@ -145,6 +147,11 @@ def _lift_of_a_past_refresh(context: Context) -> None:
     assert refresh is not None
     dated(context.settings, refresh, midnight(refresh.as_of, -20))
     audiences.lift(context, audiences.Measure("gold", days=1, texts=("gold ring",)))
+
+
+def _lost_and_restored(context: Context, backup: Path) -> None:
+    context.home.rename(backup.with_name("lost"))
+    housekeeping.restore(context, housekeeping.Restore(backup))
 
 
 def _failed(call: Callable[[], Any]) -> None:
