@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     keep_runs_days: int = Field(90, ge=1)  # runs, their logs and drift pages, before `found gc` takes them
     keep_versions_days: int = Field(7, ge=1)  # what was replaced: files of tables, publications, checkpoints; and ticks
     keep_models_days: int = Field(90, ge=1)  # training files and text vectors of models out of service
+    disk_free_gb: float = Field(2.0, ge=0)  # less free space than that under the home is said by `found doctor`, and alerted
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod

@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "promote": service.promote,
     "serve": serve.serve,
     "erase": erasure.erase,
+    "doctor": housekeeping.doctor,
     "gc": housekeeping.gc,
     "backup": housekeeping.backup,
     "restore": housekeeping.restore,

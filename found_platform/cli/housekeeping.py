@@ -33,6 +33,22 @@ def gc(
     console.print(f"The home {verb} {collection.after / MEGABYTE:,.1f} MB, from {collection.before / MEGABYTE:,.1f} MB.")
 
 
+def doctor(place: Place) -> None:
+    """Look for what is wrong with a home, each with its fix. Exit status 1 where anything is."""
+    from found_platform.app import operations
+
+    diagnosis = ask(operations.diagnose, place.home)
+    if place.as_json:
+        print_json(diagnosis)
+    else:
+        for finding in diagnosis.findings:
+            print(f"{finding.check}: {finding.problem}.\n    {finding.fix[:1].upper()}{finding.fix[1:].rstrip('.')}.")
+        wrong = {finding.check for finding in diagnosis.findings}
+        print(f"In order: {', '.join(name for name in diagnosis.looked_at if name not in wrong)}.")
+    if diagnosis.findings:
+        raise typer.Exit(1)
+
+
 def backup(
     target: Annotated[Path, typer.Argument(help="A new folder, or an archive: .tar, .tar.gz or .tgz.")],
     place: Place,

@@ -46,6 +46,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "keep_runs_days": (30, set()),
     "keep_versions_days": (3, set()),
     "keep_models_days": (30, set()),
+    "disk_free_gb": (50.0, set()),
     "secret": ("ab" * 16, set()),
 }
 """By setting: another value, and the assets that it makes stale by itself, before what follows from them."""

@@ -1,0 +1,45 @@
+"""What a person who runs a home has to know: what is wrong, with its fix; who is told of it; the figures of its pulse."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from found_platform.app.context import Context
+from found_platform.app.use_case import Effect, use_case
+
+if TYPE_CHECKING:
+    from dagster_defs.pulse import Pulse
+    from found_platform.monitoring.finding import Finding
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was looked at, in order, and what was found. Nothing found is a home in order."""
+
+    looked_at: tuple[str, ...]
+    findings: "tuple[Finding, ...]"
+
+
+@use_case(Effect.READS)
+def diagnose(context: Context) -> Diagnosis:
+    """Looks at the machine, the files, the names and the Dagster instance of a home, and changes nothing."""
+    from dagster_defs import pulse as pulses
+    from found_platform.housekeeping import condition
+
+    settings = context.settings
+    findings = [finding for look in condition.LOOKS.values() for finding in look(settings)]
+    with _pulse(context) as pulse:
+        findings += [finding for look in pulses.LOOKS.values() for finding in look(pulse)]
+    return Diagnosis((*condition.LOOKS, *pulses.LOOKS), tuple(findings))
+
+
+@contextmanager
+def _pulse(context: Context) -> "Iterator[Pulse]":
+    from dagster_defs import pulse
+    from dagster_defs.execution import open_instance
+    from dagster_defs.graph import AssetGraph
+    from found_platform.housekeeping import condition
+
+    with open_instance(context.settings) as instance:
+        yield pulse.of(AssetGraph(context.settings), instance, condition.RECENT)
