@@ -1,5 +1,6 @@
 """What a person who runs a home has to know: what is wrong, with its fix; who is told of it; the figures of its pulse."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from found_platform.app.use_case import Effect, use_case
 
 if TYPE_CHECKING:
     from dagster_defs.pulse import Pulse
+    from found_platform.monitoring.alerts import Sent
     from found_platform.monitoring.finding import Finding
 
 
@@ -32,6 +34,38 @@ def diagnose(context: Context) -> Diagnosis:
     with _pulse(context) as pulse:
         findings += [finding for look in pulses.LOOKS.values() for finding in look(pulse)]
     return Diagnosis((*condition.LOOKS, *pulses.LOOKS), tuple(findings))
+
+
+@use_case(Effect.READS)
+def channels(context: Context) -> list[str]:
+    """By which channels alerts are sent, as the settings say."""
+    from found_platform.monitoring import alerts
+
+    return alerts.channels(context.settings)
+
+
+@use_case(Effect.READS)
+def alert(context: Context) -> "list[Sent]":
+    """Looks for what is worth an alert, and sends what was not sent yet. Of the home it changes nothing but what was sent."""
+    from dagster_defs import pulse as pulses
+    from found_platform.housekeeping import condition
+    from found_platform.monitoring import alerts
+
+    settings = context.settings
+    findings = [finding for look in condition.EVENTS.values() for finding in look(settings)]
+    with _pulse(context) as pulse:
+        findings += [finding for look in pulses.EVENTS.values() for finding in look(pulse)]
+    return alerts.send(settings, findings)
+
+
+@use_case(Effect.READS)
+def try_channels(context: Context) -> "list[Sent]":
+    """Sends an alert that says it is a trial, by every channel."""
+    from found_platform.monitoring import alerts
+    from found_platform.monitoring.finding import Finding
+
+    trial = Finding("trial", "this is a trial, and nothing is wrong", "nothing is to be done", key=f"trial {time.time()}")
+    return alerts.send(context.settings, [trial])
 
 
 @contextmanager

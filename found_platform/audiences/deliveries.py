@@ -8,23 +8,20 @@ number. What belongs here: destinations, deliveries and sending. What does not: 
 import contextlib
 import datetime as dt
 import hashlib
-import hmac
 import json
 import os
 import re
 import secrets
 import sqlite3
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from found_platform import webhook
 from found_platform.audiences import export, membership, specification
 from found_platform.audiences.membership import Refresh
 from found_platform.errors import BadInput, JobFailed, NotFound
@@ -54,7 +51,7 @@ DELIVERED, FAILED = "delivered", "failed"
 PART = 10_000
 """Users in one request."""
 SECONDS = 30.0
-"""For each answer."""
+"""That a writer of the database waits for another."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +92,7 @@ def add(settings: Settings, name: str, address: str) -> tuple[Destination, str]:
         raise BadInput(
             f"{name!r} is no name of a destination: use up to 64 small letters, digits, - and _, a letter or digit first."
         )
-    parts = urlsplit(address)
-    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if not parts.hostname or parts.scheme not in ("http", "https") or parts.username or parts.password:
-        raise BadInput(f"{address!r} is no address of a webhook: write https://host/path, without a name or password in it.")
-    if parts.scheme == "http" and not local:
-        raise BadInput(f"{parts.hostname} is not on this machine: use https, since members are sent there by their ids.")
+    webhook.check_address(address, "members are sent there by their ids")
     secret, now = secrets.token_hex(32), time.time()
     with _opened(settings) as con:
         con.execute(
@@ -133,8 +125,23 @@ def history(settings: Settings, audience: str) -> list[Delivery]:
         rows = con.execute(
             f"SELECT {', '.join(COLUMNS)} FROM deliveries WHERE audience = ? ORDER BY at DESC", (audience,)
         ).fetchall()
-    named = (dict(zip(COLUMNS, row, strict=True)) for row in rows)
-    return [Delivery(**{**row, "at": _time(row["at"])}) for row in named]
+    return [_delivery(row) for row in rows]
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    named = dict(zip(COLUMNS, row, strict=True))
+    return Delivery(**{**named, "at": _time(named["at"])})
+
+
+def failed(settings: Settings, since: float) -> list[Delivery]:
+    """Attempts after a moment (POSIX seconds) that failed, where no later one of the same delivery was taken; newest first."""
+    if not (settings.home / DATABASE).exists():
+        return []
+    later = "SELECT 1 FROM deliveries AS other WHERE other.id = d.id AND other.status = ? AND other.at >= d.at"
+    with _opened(settings) as con:
+        query = f"SELECT {', '.join(COLUMNS)} FROM deliveries AS d WHERE status = ? AND at > ? AND NOT EXISTS ({later})"
+        rows = con.execute(f"{query} ORDER BY at DESC", (FAILED, since, DELIVERED)).fetchall()
+    return [_delivery(row) for row in rows]
 
 
 def deliver(settings: Settings, audience: str, destination: str, *, changes: bool = False) -> Delivery:
@@ -182,7 +189,7 @@ def deliver(settings: Settings, audience: str, destination: str, *, changes: boo
     try:
         _send(to.address, secret, about, rows, removed)
     except (OSError, ValueError) as problem:
-        sent = replace(sent, status=FAILED, error=f"{to.address} did not take it: {_why(problem)}")
+        sent = replace(sent, status=FAILED, error=f"{to.address} did not take it: {webhook.why(problem)}")
     values = [*vars(sent).values()]  # in the order of the table, but for the time and what is not kept
     values = [*values[: len(COLUMNS) - 1], sent.at.timestamp()]
     with _opened(settings) as con:
@@ -206,30 +213,13 @@ def _record(settings: Settings, refresh: Refresh, sent: Delivery, reason: str) -
     )
 
 
-def signature(secret: str, moment: int, body: bytes) -> str:
-    """The header `Found-Signature`: a time and the HMAC-SHA256 of `TIME.BODY` under the destination's secret, in hex."""
-    digest = hmac.new(bytes.fromhex(secret), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={moment},v1={digest}"
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Members go to the address that an admin named, and nowhere else."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 def _send(address: str, secret: str, about: dict[str, Any], rows: pa.Table, removed: list[str]) -> None:
-    opener = urllib.request.build_opener(_NoRedirect)
     starts = list(range(0, max(rows.num_rows, 1), PART))
     for number, start in enumerate(starts, 1):
         users = rows.slice(start, PART).to_pylist()
         left = removed if number == len(starts) else []
         body = json.dumps({**about, "part": number, "parts": len(starts), "users": users, "removed": left}).encode()
-        headers = {"Content-Type": "application/json", "Found-Delivery": f"{about['delivery']}-{number}"}
-        headers["Found-Signature"] = signature(secret, int(time.time()), body)
-        with opener.open(urllib.request.Request(address, body, headers, method="POST"), timeout=SECONDS) as answer:
-            answer.read(1)
+        webhook.post(address, secret, body, {"Found-Delivery": f"{about['delivery']}-{number}"})
 
 
 def _since(settings: Settings, audience: str, number: int, rows: pa.Table) -> tuple[pa.Table, list[str]]:
@@ -239,13 +229,6 @@ def _since(settings: Settings, audience: str, number: int, rows: pa.Table) -> tu
     old_keys = members.filter(pc.invert(members["holdout"]))["user_key"].to_pylist()
     old, new = set(keys.user_ids(settings, old_keys).values()), set(rows["user_id"].to_pylist())
     return rows.filter(pc.invert(pc.is_in(rows["user_id"], pa.array(sorted(old), pa.string())))), sorted(old - new)
-
-
-def _why(problem: Exception) -> str:
-    if isinstance(problem, urllib.error.HTTPError):
-        return f"it answered {problem.code}"
-    reason = getattr(problem, "reason", problem)
-    return str(getattr(reason, "strerror", None) or reason)
 
 
 def _destination(settings: Settings, name: str) -> tuple[Destination, str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from found_platform.cli import (
+    alerts,
     audience,
     backfill,
     benchmark,
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "serve": serve.serve,
     "erase": erasure.erase,
     "doctor": housekeeping.doctor,
+    "alerts": alerts.alerts,
     "gc": housekeeping.gc,
     "backup": housekeeping.backup,
     "restore": housekeeping.restore,

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from found_platform import home, registry
+from found_platform.audiences import deliveries
 from found_platform.erasure import databases, files
 from found_platform.errors import BadInput, JobFailed
 from found_platform.housekeeping.garbage import DAY
@@ -31,6 +32,9 @@ Look = Callable[[Settings], Iterator[Finding]]
 
 DISTRIBUTION, CONSTRAINTS = "found-platform", "constraints.txt"
 GIGABYTE = 1e9
+RECENT = DAY
+"""How far back an event is worth an alert, in seconds."""
+
 LONG_HELD = 6 * 3600.0
 """Seconds after which a lock that is still held is worth a look: a full run of a laptop's profile takes minutes."""
 
@@ -77,6 +81,16 @@ def disk(settings: Settings) -> Iterator[Finding]:
     if free < settings.disk_free_gb:
         problem = f"{free:,.1f} GB are free under {settings.home}, less than the {settings.disk_free_gb:g} GB of FOUND_DISK_FREE_GB"
         yield Finding("disk", problem, "`found gc --dry-run` says what may go", key="disk")
+
+
+def failed_deliveries(settings: Settings) -> Iterator[Finding]:
+    """Deliveries of the last day that the receiver did not take, and that were not made good since."""
+    for delivery in deliveries.failed(settings, time.time() - RECENT):
+        again = (
+            f"`found audience deliver {delivery.audience} --to {delivery.destination}{home.option(settings.home)}` sends it again"
+        )
+        problem = f"the delivery of {delivery.audience} failed: {delivery.error}"
+        yield Finding("delivery", problem, again, key=f"delivery {delivery.id} {delivery.at.timestamp():.0f}")
 
 
 def locks(settings: Settings) -> Iterator[Finding]:
@@ -181,9 +195,12 @@ def registered(settings: Settings) -> Iterator[Finding]:
         yield Finding("models", str(error).rstrip("."), "restore the home, or train the cutoff again")
 
 
+EVENTS: dict[str, Look] = {"disk": disk, "delivery": failed_deliveries}
+"""What is worth an alert, by name."""
+
 LOOKS: dict[str, Look] = {
     "versions": versions,
-    "disk": disk,
+    **EVENTS,
     "locks": locks,
     "erasure": unfinished,
     "aliases": aliases,
@@ -193,6 +210,3 @@ LOOKS: dict[str, Look] = {
     "stores": stores,
 }
 """By name, in the order in which they are said."""
-
-RECENT = DAY
-"""How far back an event is worth an alert, in seconds."""

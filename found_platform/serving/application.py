@@ -16,7 +16,7 @@ from starlette.responses import Response
 from found_platform.app import access, offers
 from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
-from found_platform.serving import api, console, health, problems
+from found_platform.serving import api, console, health, problems, watch
 from found_platform.serving.jobs import Jobs
 from found_platform.serving.limits import RateLimit
 from found_platform.serving.metrics import Metrics
@@ -34,12 +34,16 @@ def create_app(options: Options, *, warm: bool = True) -> FastAPI:
     metrics = Metrics()
     server = Server(options, RateLimit(options.rate), RateLimit(SIGN_INS), metrics, Jobs(options.threads, metrics))
 
+    stopping = threading.Event()
+
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
         if warm:
             threading.Thread(target=_load, args=(server,), name="found-load", daemon=True).start()
+            threading.Thread(target=watch.until, args=(server, stopping), name="found-alerts", daemon=True).start()
         yield
+        stopping.set()
         await run_in_threadpool(server.jobs.close)
 
     app = FastAPI(
