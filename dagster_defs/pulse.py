@@ -16,7 +16,7 @@ from dagster._utils.error import SerializableErrorInfo
 
 from dagster_defs import staleness
 from dagster_defs.checks import CHECKS
-from dagster_defs.execution import RunOutcome
+from dagster_defs.execution import UNFINISHED, RunOutcome
 from dagster_defs.graph import DAILY, AssetGraph
 from dagster_defs.queueing import ALIVE_SECONDS
 from dagster_defs.runs import BACKFILLED
@@ -79,6 +79,12 @@ def lag(pulse: Pulse) -> dict[str, int]:
         keys = pulse.graph.keys(asset) if pulse.graph.table[asset].partitions == DAILY else []
         lags[asset] = len(set(keys) - pulse.instance.get_materialized_partitions(dg.AssetKey(asset)))
     return lags
+
+
+def unfinished(pulse: Pulse) -> dict[str, int]:
+    """How many runs wait in the queue, and how many work."""
+    states = {"queued": [dg.DagsterRunStatus.QUEUED], "working": UNFINISHED}
+    return {name: pulse.instance.get_runs_count(dg.RunsFilter(statuses=statuses)) for name, statuses in states.items()}
 
 
 def waits(pulse: Pulse) -> list[str]:

@@ -31,7 +31,7 @@ def diagnose(context: Context) -> Diagnosis:
 
     settings = context.settings
     findings = [finding for look in condition.LOOKS.values() for finding in look(settings)]
-    with _pulse(context) as pulse:
+    with pulse_of(context) as pulse:
         findings += [finding for look in pulses.LOOKS.values() for finding in look(pulse)]
     return Diagnosis((*condition.LOOKS, *pulses.LOOKS), tuple(findings))
 
@@ -53,7 +53,7 @@ def alert(context: Context) -> "list[Sent]":
 
     settings = context.settings
     findings = [finding for look in condition.EVENTS.values() for finding in look(settings)]
-    with _pulse(context) as pulse:
+    with pulse_of(context) as pulse:
         findings += [finding for look in pulses.EVENTS.values() for finding in look(pulse)]
     return alerts.send(settings, findings)
 
@@ -69,7 +69,8 @@ def try_channels(context: Context) -> "list[Sent]":
 
 
 @contextmanager
-def _pulse(context: Context) -> "Iterator[Pulse]":
+def pulse_of(context: Context) -> "Iterator[Pulse]":
+    """The pulse of the home's Dagster instance, while it is open."""
     from dagster_defs import pulse
     from dagster_defs.execution import open_instance
     from dagster_defs.graph import AssetGraph
