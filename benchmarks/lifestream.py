@@ -78,15 +78,15 @@ def main(folder: Path) -> None:
     def train(steps: int) -> None:
         module.train()
         encoder.is_reduce_sequence = False
-        done = 0
-        while done < steps:
+        finished = 0
+        while finished < steps:
             for batch in loader:
                 loss = module._loss(*module.shared_step(*batch))
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                done += 1
-                if done == steps:
+                finished += 1
+                if finished == steps:
                     break
 
     def embed(batches: int, size: int) -> None:

@@ -22,7 +22,7 @@ from found_platform.settings import Settings
 if TYPE_CHECKING:
     from found_platform.rewriting import Rewriting
 
-pytest_plugins = ["served_home"]
+pytest_plugins = ["served_home", "servers"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -1,6 +1,7 @@
 """Members sent to where they are used: destinations, and deliveries to them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from found_platform.app.context import Context
@@ -12,15 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewDestination:
-    """A webhook to name."""
+    """A place to name: an address as `audiences.receivers` reads it, and what opens it."""
 
     name: str
     address: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Named:
-    """A destination; `secret` is shown this once, for the receiver to check signatures with."""
+    """A destination; `secret` is shown this once, for a webhook to check signatures with."""
 
     destination: "Destination"
     secret: str
@@ -28,11 +30,11 @@ class Named:
 
 @use_case(Effect.CHANGES, "destination add")
 def add_destination(context: Context, request: NewDestination) -> Named:
-    """Names a webhook that members may be sent to; another one of the name is replaced."""
+    """Names a place that members may be sent to; another one of the name is replaced."""
     from found_platform.audiences import deliveries
     from found_platform.privacy import audit
 
-    named = Named(*deliveries.add(context.settings, request.name, request.address))
+    named = Named(*deliveries.add(context.settings, request.name, request.address, request.options))
     audit.record(context.settings, "destination add", question={"destination": request.name, "address": request.address})
     return named
 

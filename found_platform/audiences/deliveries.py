@@ -1,8 +1,8 @@
 """Members sent to where they are used: destinations that an admin names once, and a row for every delivery.
 
-A webhook gets the members as signed JSON, in parts. Suppression and consent are asked again at that moment; the holdout stays. The
-same members are sent to the same place once: who asks again, after an answer or a failure, sends the same delivery under the same
-number. What belongs here: destinations, deliveries and sending. What does not: files, which are `export`.
+Suppression and consent are asked again at that moment; the holdout stays. The same members are sent to the same place once: who
+asks again, after an answer or a failure, sends the same delivery under the same number. What belongs here: destinations and
+deliveries. What does not: how each kind of place takes members (`receivers`), files for who asks (`export`).
 """
 
 import contextlib
@@ -14,16 +14,16 @@ import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from found_platform import webhook
-from found_platform.audiences import export, membership, specification
+from found_platform.audiences import export, membership, receivers, specification
 from found_platform.audiences.membership import Refresh
+from found_platform.audiences.receivers import CHANGES, WHOLE, NotTaken, Place, Shipment
 from found_platform.errors import BadInput, JobFailed, NotFound
 from found_platform.home import PRIVATE_FILE
 from found_platform.privacy import actor, audit, keys
@@ -40,35 +40,49 @@ STATEMENTS = (
     "NOT NULL, content TEXT NOT NULL, users INTEGER NOT NULL, removed INTEGER NOT NULL, sha256 TEXT NOT NULL, "
     "status TEXT NOT NULL, error TEXT NOT NULL, by TEXT NOT NULL, at REAL NOT NULL)",
 )
+ADDED = {"destinations": ("options", "'{}'"), "deliveries": ("note", "''")}
+"""Columns that a home of before lacks, with what they hold there."""
 """`secret` signs what is sent, so it is kept as it is, in a file for the owner alone. A row of `deliveries` is one attempt."""
 
-COLUMNS = ("id", "audience", "refresh", "destination", "content", "users", "removed", "sha256", "status", "error", "by", "at")
+COLUMNS = (
+    "id",
+    "audience",
+    "refresh",
+    "destination",
+    "content",
+    "users",
+    "removed",
+    "sha256",
+    "status",
+    "error",
+    "note",
+    "by",
+    "at",
+)
 """Of `deliveries`, in the order of the fields of a Delivery."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-WHOLE, CHANGES = "whole", "changes"
 DELIVERED, FAILED = "delivered", "failed"
-PART = 10_000
-"""Users in one request."""
 SECONDS = 30.0
-"""That a writer of the database waits for another."""
+"""That one writer of the database waits for another."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where members may be sent: a name and the address of a webhook."""
+    """Where members may be sent: a name, an address, and what opens it (see `receivers`)."""
 
     name: str
     address: str
     by: str
     at: dt.datetime
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Delivery:
     """One attempt. `content` is whole, or changes since the last delivery there; `removed` counts who has left since.
 
-    `repeated` says that it had been delivered before, and nothing was sent.
+    `note` is what the receiver says of it, mostly nothing. `repeated` says that it had been delivered before, and nothing was sent.
     """
 
     id: str
@@ -81,24 +95,24 @@ class Delivery:
     sha256: str
     status: str
     error: str
+    note: str
     by: str
     at: dt.datetime
     repeated: bool = False
 
 
-def add(settings: Settings, name: str, address: str) -> tuple[Destination, str]:
-    """A new destination, and the secret that its receiver checks signatures with. Another one of the name is replaced."""
+def add(settings: Settings, name: str, address: str, options: Mapping[str, str] | None = None) -> tuple[Destination, str]:
+    """A new destination, and the secret that a webhook checks signatures with. Another one of the name is replaced."""
     if not NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} is no name of a destination: use up to 64 small letters, digits, - and _, a letter or digit first."
         )
-    webhook.check_address(address, "members are sent there by their ids")
-    secret, now = secrets.token_hex(32), time.time()
+    place = Place(address, dict(options or {}), secrets.token_hex(32), settings.home)
+    receivers.check(place)
+    row = (name, address, place.secret, json.dumps(place.options), str(actor.current()), time.time())
     with _opened(settings) as con:
-        con.execute(
-            "INSERT OR REPLACE INTO destinations VALUES (?, ?, ?, ?, ?)", (name, address, secret, str(actor.current()), now)
-        )
-    return _destination(settings, name)[0], secret
+        con.execute("INSERT OR REPLACE INTO destinations (name, address, secret, options, by, at) VALUES (?, ?, ?, ?, ?, ?)", row)
+    return _destination(settings, name)[0], place.secret
 
 
 def destinations(settings: Settings) -> list[Destination]:
@@ -106,8 +120,8 @@ def destinations(settings: Settings) -> list[Destination]:
     if not (settings.home / DATABASE).exists():
         return []
     with _opened(settings) as con:
-        rows = con.execute("SELECT name, address, by, at FROM destinations ORDER BY name").fetchall()
-    return [Destination(name, address, by, _time(at)) for name, address, by, at in rows]
+        rows = con.execute("SELECT name, address, by, at, options FROM destinations ORDER BY name").fetchall()
+    return [Destination(name, address, by, _time(at), json.loads(options)) for name, address, by, at, options in rows]
 
 
 def remove(settings: Settings, name: str) -> None:
@@ -180,16 +194,27 @@ def deliver(settings: Settings, audience: str, destination: str, *, changes: boo
         sha256=digest,
         status=DELIVERED,
         error="",
+        note="",
         by=str(actor.current()),
         at=dt.datetime.now(dt.UTC),
     )
-    about = {"delivery": number, "audience": audience, "refresh": refresh.refresh, "content": content, "as_of": str(refresh.as_of)}
-    about |= {"model_version": refresh.model_version, "index_version": refresh.index_version}
+    shipment = Shipment(
+        number,
+        audience,
+        refresh.refresh,
+        content,
+        refresh.as_of,
+        refresh.model_version,
+        refresh.index_version,
+        rows,
+        removed,
+    )
     _record(settings, refresh, sent, f"sha256 {digest}")
+    place = Place(to.address, to.options, secret, settings.home)
     try:
-        _send(to.address, secret, about, rows, removed)
-    except (OSError, ValueError) as problem:
-        sent = replace(sent, status=FAILED, error=f"{to.address} did not take it: {webhook.why(problem)}")
+        sent = replace(sent, note=receivers.of(to.address).send(place, shipment))
+    except NotTaken as problem:
+        sent = replace(sent, status=FAILED, error=f"{to.address} did not take it: {problem}")
     values = [*vars(sent).values()]  # in the order of the table, but for the time and what is not kept
     values = [*values[: len(COLUMNS) - 1], sent.at.timestamp()]
     with _opened(settings) as con:
@@ -213,19 +238,10 @@ def _record(settings: Settings, refresh: Refresh, sent: Delivery, reason: str) -
     )
 
 
-def _send(address: str, secret: str, about: dict[str, Any], rows: pa.Table, removed: list[str]) -> None:
-    starts = list(range(0, max(rows.num_rows, 1), PART))
-    for number, start in enumerate(starts, 1):
-        users = rows.slice(start, PART).to_pylist()
-        left = removed if number == len(starts) else []
-        body = json.dumps({**about, "part": number, "parts": len(starts), "users": users, "removed": left}).encode()
-        webhook.post(address, secret, body, {"Found-Delivery": f"{about['delivery']}-{number}"})
-
-
 def _since(settings: Settings, audience: str, number: int, rows: pa.Table) -> tuple[pa.Table, list[str]]:
     """Who is new since a refresh, and the ids of who is gone."""
-    then = next((r for r in membership.history(settings, audience) if r.refresh == number), None)
-    members = membership.members(settings, then) if then else membership.MEMBERS_SCHEMA.empty_table()
+    since = next((r for r in membership.history(settings, audience) if r.refresh == number), None)
+    members = membership.members(settings, since) if since else membership.MEMBERS_SCHEMA.empty_table()
     old_keys = members.filter(pc.invert(members["holdout"]))["user_key"].to_pylist()
     old, new = set(keys.user_ids(settings, old_keys).values()), set(rows["user_id"].to_pylist())
     return rows.filter(pc.invert(pc.is_in(rows["user_id"], pa.array(sorted(old), pa.string())))), sorted(old - new)
@@ -233,11 +249,11 @@ def _since(settings: Settings, audience: str, number: int, rows: pa.Table) -> tu
 
 def _destination(settings: Settings, name: str) -> tuple[Destination, str]:
     with _opened(settings) as con:
-        row = con.execute("SELECT name, address, by, at, secret FROM destinations WHERE name = ?", (name,)).fetchone()
+        row = con.execute("SELECT name, address, by, at, options, secret FROM destinations WHERE name = ?", (name,)).fetchone()
     if row is None:
-        there = ", ".join(each.name for each in destinations(settings)) or "none yet: `found destination add` makes one"
-        raise NotFound(f"There is no destination {name!r}; there are {there}.")
-    return Destination(row[0], row[1], row[2], _time(row[3])), row[4]
+        names = ", ".join(each.name for each in destinations(settings)) or "none yet: `found destination add` makes one"
+        raise NotFound(f"There is no destination {name!r}; there are {names}.")
+    return Destination(row[0], row[1], row[2], _time(row[3]), json.loads(row[4])), row[5]
 
 
 @contextlib.contextmanager
@@ -249,6 +265,9 @@ def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(path, timeout=SECONDS)) as con, con:
         for statement in STATEMENTS:
             con.execute(statement)
+        for table, (column, default) in ADDED.items():
+            if column not in {row[1] for row in con.execute(f"PRAGMA table_info({table})")}:
+                con.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT {default}")
         yield con
 
 

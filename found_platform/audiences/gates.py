@@ -98,13 +98,13 @@ class Standing:
     in_newest_refresh: bool | None = None
 
 
-def key_of(settings: Settings, user: str, known: Scored) -> str | None:
+def key_of(settings: Settings, user: str, scored: Scored) -> str | None:
     """The key of a user by the id of the source or by the pseudonym; None where nobody of it is published."""
     user = user.strip()
     candidates = [keys.user_key(keys.home_secret(settings), user)]
     if re.fullmatch(r"[0-9a-f]{32}", user):
         candidates.append(user)
-    return next((key for key in candidates if known.population.keys.rows([key])[0] >= 0), None)
+    return next((key for key in candidates if scored.population.keys.rows([key])[0] >= 0), None)
 
 
 def standing(settings: Settings, specification: Specification, user: str) -> Standing:

@@ -7,20 +7,34 @@ import typer
 from found_platform.cli.asking import ask
 from found_platform.cli.options import Place
 from found_platform.cli.tables import print_json, table, terminal
+from found_platform.errors import BadInput
 
 DestinationName = Annotated[str, typer.Argument(help="Small letters, digits, - and _.")]
 
 
-def add(name: DestinationName, place: Place, webhook: Annotated[str, typer.Option(help="Address that takes signed JSON.")]) -> None:
-    """Name a webhook that members may be sent to."""
+def add(
+    name: DestinationName,
+    address: Annotated[
+        str,
+        typer.Argument(
+            help="https://… (a webhook), csv+ or parquet+ or ads+ or delta+ before file://, s3://, az://, gs:// or sftp://, or a "
+            "database's address with #TABLE."
+        ),
+    ],
+    place: Place,
+    option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, as the kind of place takes it; may be repeated.")] = None,
+) -> None:
+    """Name a place that members may be sent to: a webhook, files, a table, or the hashes that ad platforms take."""
     from found_platform.app import deliveries
 
-    named = ask(deliveries.add_destination, place.home, deliveries.NewDestination(name, webhook))
+    named = ask(deliveries.add_destination, place.home, deliveries.NewDestination(name, address, _pairs(option or [])))
     if place.as_json:
         print_json(named)
-        return
-    print(named.secret)
-    print(f"The secret of {name}, for the receiver: it signs what is sent to {webhook}, and is not shown again.")
+    elif address.startswith("http"):
+        print(named.secret)
+        print(f"The secret of {name}, for the receiver: it signs what is sent to {address}, and is not shown again.")
+    else:
+        print(f"Members may be sent to {name}: {address}.")
 
 
 def list_destinations(place: Place) -> None:
@@ -44,3 +58,14 @@ def remove(name: DestinationName, place: Place) -> None:
         print_json({"removed": name})
     else:
         print(f"Nothing is sent to {name} any more.")
+
+
+def _pairs(options: list[str]) -> dict[str, str]:
+    """Options by their names. Raises BadInput for one without a value."""
+    pairs = {}
+    for option in options:
+        name, sign, value = option.partition("=")
+        if not sign or not name:
+            raise BadInput(f"--option {option!r} has no value: write KEY=VALUE.")
+        pairs[name] = value
+    return pairs

@@ -144,7 +144,8 @@ def deliver(
         print(f"Delivered before, at {sent.at:%Y-%m-%d %H:%M} UTC, and nothing has changed: nothing was sent.")
     else:
         left = f", and {sent.removed:,} who left" if changes else ""
-        print(f"{sent.users:,} users{left} delivered to {to}, delivery {sent.id}.")
+        note = f" ({sent.note})" if sent.note else ""
+        print(f"{sent.users:,} users{left} delivered to {to}{note}, delivery {sent.id}.")
 
 
 def lift(

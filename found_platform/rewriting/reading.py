@@ -69,9 +69,9 @@ class Reading:
 def read(demand: str) -> Reading:
     """Reads a demand. Nothing is refused: what is not understood stays in `wanted`."""
     language, is_told = told_by(demand)
-    text, said = acts.read(language.plain(demand), language)
+    text, act_words = acts.read(language.plain(demand), language)
     text, horizon = _horizon(text, language)
-    horizon = horizon or said.span
+    horizon = horizon or act_words.span
     spends = language.pattern("acts", "spends").search(text) is not None
     text, amount, notes = _amounts(text, language)
     whole = text
@@ -82,18 +82,18 @@ def read(demand: str) -> Reading:
     kinds = _kinds(whole if language.at("verb_last") else text, language)
     parts = _cores(does, language) or _cores(text, language)
     general_kinds = _general(parts, language)
-    is_general = general_kinds is not None and (bool(parts) or bool(kinds) or not said.is_empty) and not unwanted
-    is_total = amount is not None and not said.is_once and (said.is_total or spends)
-    clause = said.before.clause if said.before else ""
-    spent = language.pattern("acts", "spends").search(clause) is not None or bool(said.before and said.before.in_total)
+    is_general = general_kinds is not None and (bool(parts) or bool(kinds) or not act_words.is_empty) and not unwanted
+    is_total = amount is not None and not act_words.is_once and (act_words.is_total or spends)
+    clause = act_words.before.clause if act_words.before else ""
+    spent = language.pattern("acts", "spends").search(clause) is not None or bool(act_words.before and act_words.before.in_total)
     clause, before_amount, before_notes = _amounts(clause, language)
     notes = tuple(dict.fromkeys((*notes, *before_notes)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
-    kinds = kinds or _kinds(said.taken, language) or _general_kinds(said.taken, language)
+    kinds = kinds or _kinds(act_words.taken, language) or _general_kinds(act_words.taken, language)
     if not is_told:
         notes = (*notes, f"the language was not recognised: demands are read in {_listed()}")
-    if said.before and said.before.is_all:
+    if act_words.before and act_words.before.is_all:
         notes = (*notes, "the demand speaks of the past alone: it is read as who will do the same again")
     return Reading(
         wanted=" ".join(text.split()),
@@ -105,7 +105,7 @@ def read(demand: str) -> Reading:
         total=amount if is_total else None,
         notes=notes,
         language=language.code,
-        acts=said,
+        acts=act_words,
         is_general=is_general,
         before_parts=before_parts if before_general is None else (),
         before_kinds=_kinds(clause, language) or before_general or (),

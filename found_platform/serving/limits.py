@@ -17,12 +17,12 @@ class RateLimit:
 
     def wait(self, key: str) -> float:
         """0 where a request may go on, which it is counted as; else the seconds until one may."""
-        now, per_second = time.monotonic(), self._rate / 60
+        moment, per_second = time.monotonic(), self._rate / 60
         with self._lock:
-            left, since = self._buckets.pop(key, (float(self._rate), now))
-            left = min(float(self._rate), left + (now - since) * per_second)
+            left, since = self._buckets.pop(key, (float(self._rate), moment))
+            left = min(float(self._rate), left + (moment - since) * per_second)
             allowed = left >= 1
-            self._buckets[key] = (left - 1 if allowed else left, now)
+            self._buckets[key] = (left - 1 if allowed else left, moment)
             while len(self._buckets) > MOST_BUCKETS:
                 self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - left) / per_second

@@ -62,8 +62,8 @@ class Protection:
         host = headers.get("host", "")
         name = urlsplit(f"//{host}").hostname or ""
         if name not in options.hosts:
-            known = ", ".join(sorted(options.hosts))
-            yield Problem(421, f"This server is not called {name!r} but {known}: add the name with --name where it is one.", "host")
+            hosts = ", ".join(sorted(options.hosts))
+            yield Problem(421, f"This server is not called {name!r} but {hosts}: add the name with --name where it is one.", "host")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > options.most_bytes:
             yield _too_large(options)

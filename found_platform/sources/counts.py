@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from found_platform.contract import RETURN
 from found_platform.lake import literal
-from found_platform.sources import times
+from found_platform.sources import scan, times
 from found_platform.sources.files import with_hashes
 from found_platform.sources.rows import ASIDE, SEPARATOR
 
@@ -82,15 +82,12 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
             "WHERE reason IS NULL) GROUP BY 1"
         ).fetchall()
     }
-    aside: dict[tuple[str, str], int] = {
-        (channel, reason): n
-        for channel, reason, n in con.execute(
-            f"SELECT channel, reason, count(*) FROM scanned WHERE reason IN ({', '.join(map(literal, ASIDE))}) GROUP BY 1, 2"
-        ).fetchall()
-    }
-    bad: dict[str, dict[str, int]] = {}
-    for channel, reason, n in con.execute("SELECT channel, reason, count(*) FROM refused GROUP BY 1, 2 ORDER BY 1, 2").fetchall():
-        bad.setdefault(channel, {})[reason] = n
+    refused: dict[str, dict[str, int]] = {}
+    for channel, reason, n in con.execute(
+        "SELECT channel, reason, count(*) FROM (SELECT channel, reason FROM scanned WHERE reason IS NOT NULL UNION ALL "
+        "SELECT channel, reason FROM scan_unread) GROUP BY 1, 2 ORDER BY 1, 2"
+    ).fetchall():
+        refused.setdefault(channel, {})[reason] = n
     left_out = dict(
         con.execute("SELECT channel, count(*) FROM scan_rows JOIN scan_parts USING (part) WHERE NOT keep GROUP BY 1").fetchall()
     )
@@ -105,8 +102,8 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
     reports = []
     for channel in channels:
         n, users, texts, first, last, returns = good.get(channel, (0, 0, 0, None, None, 0))
-        faults = bad.get(channel, {})
-        repeats, outside, erased = (aside.get((channel, reason), 0) for reason in ASIDE)
+        faults = refused.get(channel, {})
+        repeats, outside, erased = (faults.pop(reason, 0) for reason in ASIDE)
         rows = n + sum(faults.values()) + repeats + outside + erased
         reports.append(
             ChannelReport(
@@ -141,5 +138,7 @@ def equal_rows(con: duckdb.DuckDBPyConnection) -> int:
 
 def quarantined(con: duckdb.DuckDBPyConnection) -> pa.Table:
     """The refused rows in the contract's quarantine columns."""
-    rows = con.execute("SELECT channel, file, row_number, reason FROM refused ORDER BY channel, file, row_number").to_arrow_table()
+    rows = con.execute(
+        f"SELECT channel, file, row_number, reason FROM {scan.refused()} ORDER BY channel, file, row_number"
+    ).to_arrow_table()
     return with_hashes(rows)

@@ -107,9 +107,9 @@ def _rows(query: Query, newest: dict[str, str] | None) -> Iterator[tuple[list[st
     """The column names of a query, and its rows in batches: those from the cursor's newest value on, in its order."""
     from sqlalchemy import exc
 
-    engine, secrets = _engine(query)
+    opened, secrets = _engine(query)
     try:
-        with _connection(query, engine, secrets) as connection:
+        with _connection(query, opened, secrets) as connection:
             try:
                 result = connection.execution_options(stream_results=True, yield_per=ROWS_A_GROUP).execute(
                     _statement(query, newest)
@@ -117,9 +117,9 @@ def _rows(query: Query, newest: dict[str, str] | None) -> Iterator[tuple[list[st
                 yield list(result.keys()), result.partitions()
             except exc.SQLAlchemyError as error:
                 what = f"the table {query.table!r}" if query.table else "the query"
-                raise BadInput(f"{query.where}: {what} cannot be read from {_shown(query)}: {_line(error, secrets)}.") from None
+                raise BadInput(f"{query.where}: {what} cannot be read from {_shown(query)}: {line(error, secrets)}.") from None
     finally:
-        engine.dispose()
+        opened.dispose()
 
 
 def _count(query: Query, newest: dict[str, str] | None) -> int | None:
@@ -127,15 +127,15 @@ def _count(query: Query, newest: dict[str, str] | None) -> int | None:
     import sqlalchemy as sa
     from sqlalchemy import exc
 
-    engine, secrets = _engine(query)
+    opened, secrets = _engine(query)
     try:
-        with _connection(query, engine, secrets) as connection:
+        with _connection(query, opened, secrets) as connection:
             rows = _statement(query, newest).order_by(None).subquery("counted")
             return connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar()
     except exc.SQLAlchemyError:
         return None
     finally:
-        engine.dispose()
+        opened.dispose()
 
 
 def _statement(query: Query, newest: dict[str, str] | None) -> "sa.Select":
@@ -170,55 +170,65 @@ def _cursor_columns(query: Query) -> list[Any]:
 
 
 def _engine(query: Query) -> "tuple[sa.Engine, list[str]]":
-    """The engine of an address, with its variables put in, and what must be in no message."""
-    import sqlalchemy as sa
-    from sqlalchemy import event, exc
+    """The engine of a query, which only reads, and what must be in no message."""
+    from sqlalchemy import event
 
-    url = parse(expand(query.url, query.where) if is_variable(query.url) else query.url)
-    if url is None:
-        raise BadInput(f"{query.where}: {query.url} holds no address of a database, such as postgresql+psycopg://user@host/db.")
+    opened, secrets = engine(query.url, query.where)
+    if opened.dialect.name == "sqlite":
+        event.listen(opened, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    return opened, secrets
+
+
+def engine(url: str, where: str) -> "tuple[sa.Engine, list[str]]":
+    """The engine of an address, with its variables put in, and what must be in no message.
+
+    Raises BadInput for an address that cannot be used, for a driver that is not there, and for an SQLite file that there is not.
+    """
+    import sqlalchemy as sa
+    from sqlalchemy import exc
+
+    parsed = parse(expand(url, where) if is_variable(url) else url)
+    if parsed is None:
+        raise BadInput(f"{where}: {url} holds no address of a database, such as postgresql+psycopg://user@host/db.")
     parts: dict[str, Any] = {
-        n: expand(v, query.where) for n in ("username", "password", "host", "database") if isinstance(v := getattr(url, n), str)
+        n: expand(v, where) for n in ("username", "password", "host", "database") if isinstance(v := getattr(parsed, n), str)
     }
-    options = {k: expand(v, query.where) for k, v in url.query.items() if isinstance(v, str)}
-    url = url.set(**parts, query={**url.query, **options})
+    options = {k: expand(v, where) for k, v in parsed.query.items() if isinstance(v, str)}
+    parsed = parsed.set(**parts, query={**parsed.query, **options})
     secrets = [s for s in (parts.get("password"), *(v for k, v in options.items() if SECRETS.search(k))) if s]
-    backend = url.get_backend_name()
-    file = url.database if backend == "sqlite" and url.database != ":memory:" else None
+    backend = parsed.get_backend_name()
+    file = parsed.database if backend == "sqlite" and parsed.database != ":memory:" else None
     if file and not file.startswith("file:") and not Path(file).is_file():  # SQLite would make an empty one
-        raise BadInput(f"{query.where}: there is no SQLite file {file}: check `url` (a relative path starts at the source file).")
+        raise BadInput(f"{where}: there is no SQLite file {file}: check `url` (a relative path starts at the source file).")
     try:
         connect = {"connect_timeout": CONNECT_SECONDS} if backend in ("postgresql", "mysql", "mariadb") else {}
-        engine = sa.create_engine(url, connect_args=connect, poolclass=sa.pool.NullPool)
+        return sa.create_engine(parsed, connect_args=connect, poolclass=sa.pool.NullPool), secrets
     except exc.NoSuchModuleError:
         raise BadInput(
-            f"{query.where}: SQLAlchemy has no dialect {url.drivername!r}: check `url`, or install the package of that database."
+            f"{where}: SQLAlchemy has no dialect {parsed.drivername!r}: check `url`, or install the package of that database."
         ) from None
     except ModuleNotFoundError as error:
         raise BadInput(
-            f"{query.where}: the driver {error.name!r} of {url.drivername} is not installed: install it, or name another one in "
+            f"{where}: the driver {error.name!r} of {parsed.drivername} is not installed: install it, or name another one in "
             "`url` (postgresql+psycopg:// is the extra `postgres`)."
         ) from None
     except (exc.SQLAlchemyError, TypeError, ValueError) as error:
-        raise BadInput(f"{query.where}: `url` cannot be used: {_line(error, secrets)}.") from None
-    if backend == "sqlite":
-        event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
-    return engine, secrets
+        raise BadInput(f"{where}: `url` cannot be used: {line(error, secrets)}.") from None
 
 
 @contextmanager
-def _connection(query: Query, engine: "sa.Engine", secrets: list[str]) -> "Iterator[sa.Connection]":
+def _connection(query: Query, opened: "sa.Engine", secrets: list[str]) -> "Iterator[sa.Connection]":
     """A connection that only reads, where the database knows such a thing."""
     from sqlalchemy import exc
 
     try:
-        connection = engine.connect()
+        connection = opened.connect()
     except (exc.SQLAlchemyError, OSError, UnicodeError) as error:
         raise BadInput(
-            f"{query.where}: {_shown(query)} cannot be reached: {_line(error, secrets)}; check host, user and password."
+            f"{query.where}: {_shown(query)} cannot be reached: {line(error, secrets)}; check host, user and password."
         ) from None
     with connection:
-        yield connection.execution_options(postgresql_readonly=True) if engine.dialect.name == "postgresql" else connection
+        yield connection.execution_options(postgresql_readonly=True) if opened.dialect.name == "postgresql" else connection
 
 
 def _shown(query: Query) -> str:
@@ -226,7 +236,7 @@ def _shown(query: Query) -> str:
     return query.url
 
 
-def _line(error: Exception, secrets: list[str]) -> str:
+def line(error: Exception, secrets: list[str]) -> str:
     """What a database says, in one line, without a password."""
     text = str(getattr(error, "orig", None) or error).strip()
     line = " ".join(text.splitlines()[:1]).rstrip(".") or type(error).__name__

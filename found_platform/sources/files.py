@@ -285,10 +285,11 @@ def check_whole(part: Part, rows: int, where: str) -> None:
         raise _unclosed(part, max(longest, 1), where)
 
 
-def number_refused(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> None:
-    """Numbers the refused rows of one text file in `table` (row_number, ...) as they stand in the file.
+def gaps(con: duckdb.DuckDBPyConnection, part: Part) -> str:
+    """SQL of what one text file has between the rows that could be read: `before`, `n`.
 
-    `table` numbers the rows that could be read; the file has the rows of `rejects`, and empty lines, between them.
+    A readable row after the first `before` ones stands `n` rows further on in the file: rows of `rejects` and empty lines are
+    passed over. The relation holds until the next call.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE passed_over AS SELECT row_number FROM rejects")
     rows: Any = []
@@ -296,36 +297,33 @@ def number_refused(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> No
         rows = part.sieved.empty
     elif part.read and not part.json:  # no line of JSON is passed over
         rows = _empty_lines(part.read)
-    _pass_over(con, rows)
-    _shift(con, table)
+    return _gaps(con, rows)
 
 
 def _renumber(con: duckdb.DuckDBPyConnection, table: str, part: Part) -> None:
     """Numbers rows of the sieve's copy as they stand in the file."""
     if part.sieved and len(part.sieved.missing):
         con.execute("CREATE OR REPLACE TEMP TABLE passed_over (row_number BIGINT)")
-        _pass_over(con, part.sieved.missing)
-        _shift(con, table)
+        shift(con, table, _gaps(con, part.sieved.missing))
 
 
-def _pass_over(con: duckdb.DuckDBPyConnection, rows: Any) -> None:
-    con.register("more_rows", pa.table({"row_number": pa.array(rows, pa.int64())}))
+def shift(con: duckdb.DuckDBPyConnection, table: str, gaps: str) -> None:
+    """Numbers the readable rows of a temporary table as they stand in the file."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT s.* REPLACE (s.row_number + coalesce(gaps.n, 0) AS row_number) "
+        f"FROM {table} s ASOF LEFT JOIN ({gaps}) gaps ON s.row_number > gaps.before"
+    )
+
+
+def _gaps(con: duckdb.DuckDBPyConnection, more: Any) -> str:
+    con.register("more_rows", pa.table({"row_number": pa.array(more, pa.int64())}))
     con.execute("INSERT INTO passed_over SELECT row_number FROM more_rows")
     con.unregister("more_rows")
-
-
-def _shift(con: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Counts the rows of `passed_over` between those of a table."""
     # the k-th readable row comes after the n-th passed over where fewer than k readable rows, `before`, come before that one
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE gaps AS SELECT row_number - n AS before, max(n) AS n FROM "
-        "(SELECT *, row_number() OVER (ORDER BY row_number) AS n FROM (SELECT DISTINCT row_number FROM passed_over)) GROUP BY ALL"
+    return (
+        "SELECT row_number - n AS before, max(n) AS n FROM (SELECT *, row_number() OVER (ORDER BY row_number) AS n FROM "
+        "(SELECT DISTINCT row_number FROM passed_over)) GROUP BY ALL"
     )
-    if con.execute("SELECT 1 FROM gaps LIMIT 1").fetchone():
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT s.* REPLACE (s.row_number + coalesce(gaps.n, 0) AS row_number) "
-            f"FROM {table} s ASOF LEFT JOIN gaps ON s.row_number > gaps.before"
-        )
 
 
 def _empty_lines(path: Path) -> list[int]:

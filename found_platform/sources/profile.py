@@ -22,8 +22,9 @@ from found_platform.sources.files import (
     check_whole,
     first_line,
     forget_rejects,
-    number_refused,
+    gaps,
     parts,
+    shift,
     take_rejects,
     with_hashes,
 )
@@ -162,7 +163,7 @@ def read_profile(
             counts = con.execute("SELECT (SELECT count(*) FROM profile_part), (SELECT count(*) FROM rejects)").fetchone()
             check_whole(part, sum(counts or ()), WHERE)
             con.execute("INSERT INTO profile_unread SELECT ?, row_number, reason FROM rejects", [part.file])
-            number_refused(con, "profile_part", part)
+            shift(con, "profile_part", gaps(con, part))
         forget_rejects(con)
         con.execute(
             "INSERT INTO profile_scanned FROM profile_part"

@@ -11,7 +11,7 @@ import duckdb
 
 from found_platform.errors import BadInput
 from found_platform.lake import literal
-from found_platform.sources import expressions, sieve, times
+from found_platform.sources import expressions, scan, sieve, times
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.profile import ProfileReport
@@ -24,6 +24,7 @@ TIMES_THE_MEAN = 5
 LEAST_SHARE = {"user_id": 0.1, "text": 0.3}
 """And at least this share: a tenth of all events is no person's, whoever shops most; a start page may be a quarter of all views."""
 NAMED = 3  # examples in a sentence
+SAMPLES = 1000  # refused values that are looked at for a remedy
 
 SENTINELS = ("0001-01-01", "1900-01-01", "1899-12-30", "1899-12-31", "1970-01-01", "9999-12-31", "2099-12-31")
 """Days that programs write where they know no time."""
@@ -122,7 +123,7 @@ def _refused(con: duckdb.DuckDBPyConnection, report: ChannelReport, user: str) -
     lines = []
     rows = con.execute(
         "SELECT reason, count(*), coalesce(min((file, row_number)) FILTER (value IS NOT NULL), min((file, row_number))), "
-        "list(value ORDER BY file, row_number) FILTER (value IS NOT NULL)[:1000] FROM refused WHERE channel = ? "
+        f"min_by(value, (file, row_number), {SAMPLES}) FILTER (value IS NOT NULL) FROM {scan.refused()} WHERE channel = ? "
         "GROUP BY 1 ORDER BY 1",
         [report.channel],
     ).fetchall()
@@ -162,8 +163,7 @@ def _times(con: duckdb.DuckDBPyConnection) -> list[str]:
     ):
         row = con.execute(
             f"SELECT count(*), arg_min(file, row_number), min(row_number), CAST(arg_min({day}, row_number) AS "
-            f"VARCHAR) FROM scanned "
-            f"WHERE isfinite(event_time) AND {condition}"
+            f"VARCHAR) FROM {scan.numbered(f'isfinite(event_time) AND {condition}')}"
         ).fetchone()
         if row and row[0]:
             dated = "row is" if row[0] == 1 else "rows are"

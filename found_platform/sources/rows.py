@@ -25,6 +25,8 @@ ASIDE = (REPEATED, OUTSIDE, ERASED)
 SEPARATOR = "\x1f"  # between remarks on a row
 
 
+GOOD = ("text", "category", "amount", "status", "payment_method", "event_id", "arrived_at")
+"""Columns that only good rows have in a scan."""
 LOST_DIGITS = "user_id is a float without its last digits"
 TOO_LARGE = f"amount of {MAX_AMOUNT:.0e} or more".replace("e+", "e")
 
@@ -108,14 +110,17 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
     if "text" in entry.lookups:
         lookup = entry.lookups["text"][0]
         unmatched = f"{lookup.on or lookup.key} is not in {lookup.title}"
+    # of a row with a fault no more is kept than what names it
+    columns_of_good = {name: name for name in GOOD} | {"text_id": TEXT_ID}
+    good = ", ".join(f"CASE WHEN keep AND reason IS NULL THEN {sql} END AS {name}" for name, sql in columns_of_good.items())
     return f"""
         INSERT INTO scan_rows BY NAME
-        SELECT * EXCLUDE (raw_user, raw_time, raw_amount, raw_arrived), CASE reason
+        SELECT part, row_number, keep, user_id, event_time, exposure, reason, remarks, {good}, CASE reason
                 WHEN 'unparsable event_time' THEN raw_time WHEN 'amount is not a number' THEN raw_amount
                 WHEN 'amount is not finite' THEN raw_amount WHEN '{TOO_LARGE}' THEN raw_amount
                 WHEN 'unparsable arrived_at' THEN raw_arrived
                 WHEN '{LOST_DIGITS}' THEN raw_user END AS value
-        FROM (SELECT {number} + _file AS part, row_number, keep, user_id, event_time, text, {TEXT_ID} AS text_id, category, amount,
+        FROM (SELECT {number} + _file AS part, row_number, keep, user_id, event_time, text, category, amount,
             CASE WHEN {back} THEN '{RETURN}' ELSE status END AS status, payment_method, event_id,
             greatest(event_time, coalesce(arrived_at, event_time)) AS arrived_at, {str(entry.entry.exposure).lower()} AS exposure,
             raw_user, raw_time, raw_amount, raw_arrived, remarks,
@@ -135,4 +140,5 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
                  WHEN abs(amount) >= {MAX_AMOUNT} THEN '{TOO_LARGE}'
                  WHEN has_arrived AND arrived_at IS NULL THEN 'unparsable arrived_at'
             END AS reason
-        FROM (SELECT * REPLACE ({NORMALISED} AS text) FROM ({event})))"""
+        FROM (SELECT * REPLACE (CASE WHEN user_id IS NOT NULL AND event_time IS NOT NULL THEN {NORMALISED} END AS text)
+            FROM ({event})))"""

@@ -16,7 +16,7 @@ from found_platform.lake import literal
 from found_platform.sources import sandbox
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.entries import Entry, entries_of, files_of, open_entry, run, values_in
-from found_platform.sources.files import Part, check_whole, forget_rejects, in_parallel, number_refused, take_rejects
+from found_platform.sources.files import Part, check_whole, forget_rejects, gaps, in_parallel, take_rejects
 from found_platform.sources.progress import Progress
 from found_platform.sources.rows import ASIDE, ERASED, REPEATED, in_order, insertion
 
@@ -25,10 +25,28 @@ ROWS = """CREATE OR REPLACE TABLE scan_rows (part INTEGER, row_number BIGINT, ke
     arrived_at TIMESTAMPTZ, exposure BOOLEAN, reason VARCHAR, value VARCHAR, remarks VARCHAR)"""
 """Every row of every file, in their order; `keep` is false where `where` leaves it out, null where a line is no row."""
 
-SCANNED = """CREATE OR REPLACE VIEW scanned AS SELECT p.entry, p.channel, p.file,
+SCANNED = """CREATE OR REPLACE VIEW scanned AS SELECT r.part, p.entry, p.channel, p.file,
     coalesce(r.row_number, r.rowid - p.first + 1) AS row_number, r.user_id, r.event_time, r.text, r.text_id, r.category, r.amount,
     r.status, r.payment_method, r.event_id, r.arrived_at, r.exposure, {reason} AS reason, r.value, r.remarks
     FROM scan_rows r JOIN scan_parts p USING (part){joins} WHERE r.keep"""
+"""Their `row_number` counts the rows of the file that could be read; `numbered` has the file's own."""
+
+
+def numbered(condition: str) -> str:
+    """SQL of the rows of `scanned` under a condition, numbered as they stand in their files."""
+    return (
+        "(SELECT s.* REPLACE (s.row_number + coalesce(g.n, 0) AS row_number) "
+        f"FROM (FROM scanned WHERE {condition}) s ASOF LEFT JOIN scan_gaps g ON s.part = g.part AND s.row_number > g.before)"
+    )
+
+
+def refused() -> str:
+    """SQL of every row with a fault, also those that are no rows: `channel`, `file`, `row_number`, `reason`, `value`."""
+    faulty = numbered(f"reason NOT IN ({', '.join(map(literal, ASIDE))})")
+    return (
+        f"(SELECT channel, file, row_number, reason, value FROM {faulty} UNION ALL "
+        "SELECT channel, file, row_number, reason, NULL FROM scan_unread)"
+    )
 
 
 def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
@@ -41,10 +59,8 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     con.execute(ROWS)
     con.execute("CREATE OR REPLACE TABLE scan_parts (part INTEGER, entry INTEGER, channel VARCHAR, file VARCHAR, first BIGINT)")
     con.execute("CREATE OR REPLACE TABLE scan_notes (channel VARCHAR, note VARCHAR)")
-    con.execute(
-        "CREATE OR REPLACE TABLE refused (entry INTEGER, channel VARCHAR, file VARCHAR, row_number BIGINT, reason VARCHAR, "
-        "value VARCHAR, unread BOOLEAN)"
-    )
+    con.execute("CREATE OR REPLACE TABLE scan_gaps (part INTEGER, before BIGINT, n BIGINT)")
+    con.execute("CREATE OR REPLACE TABLE scan_unread (channel VARCHAR, file VARCHAR, row_number BIGINT, reason VARCHAR)")
     start = f"{config.span.start}T00:00:00Z" if config.span else None
     # an open span ends with today: what is dated later is no news but a mistake
     end = config.span.end if config.span and config.span.end else dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
@@ -60,7 +76,8 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
             )
             with progress.files(part.names):
                 inserted = _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
-            _refuse(con, entry, part, count, inserted)
+            if part.rejects:
+                _leave_unread(con, entry, part, count, inserted)
             first += inserted
             progress.rows(first)
             count += len(part.names)
@@ -88,31 +105,20 @@ def _take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int,
     return int(inserted[0]) if inserted else 0
 
 
-def _refuse(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, inserted: int) -> None:
-    """Adds the faulty rows of one part to `refused`: those of the `inserted` that were read, and those that could not be.
+def _leave_unread(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, inserted: int) -> None:
+    """Keeps the rows of one text file that could not be read, beside the `inserted` ones that were.
 
-    A row that could not be read belongs to no channel; it is counted once, in the first entry that reads its file.
+    Such a row belongs to no channel; it is counted once, in the first entry that reads its file.
     """
-    aside = ", ".join(map(literal, ASIDE))
+    take_rejects(con, part, entry.where)
+    ((unread,),) = con.execute("SELECT count(*) FROM rejects").fetchall()
+    check_whole(part, inserted + unread, entry.where)
+    con.execute(f"INSERT INTO scan_gaps SELECT ?, before, n FROM ({gaps(con, part)})", [number])
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE refused_here AS SELECT p.file, coalesce(r.row_number, r.rowid - p.first + 1) AS row_number, "
-        f"reason, value FROM scan_rows r JOIN scan_parts p USING (part) WHERE r.part BETWEEN {number} AND "
-        f"{number + len(part.names) - 1} AND keep AND reason NOT IN ({aside})"
+        "INSERT INTO scan_unread SELECT ?, ?, row_number, reason FROM rejects WHERE row_number NOT IN "
+        "(SELECT row_number FROM scan_unread WHERE file = ?)",
+        [entry.channel, part.file, part.file],
     )
-    if part.rejects:
-        take_rejects(con, part, entry.where)
-        ((unread,),) = con.execute("SELECT count(*) FROM rejects").fetchall()
-        check_whole(part, inserted + unread, entry.where)
-        number_refused(con, "refused_here", part)
-    con.execute(
-        "INSERT INTO refused SELECT ?, ?, file, row_number, reason, value, false FROM refused_here", [entry.number, entry.channel]
-    )
-    if part.rejects:
-        con.execute(
-            "INSERT INTO refused SELECT ?, ?, ?, row_number, reason, NULL, true FROM rejects WHERE row_number NOT IN "
-            "(SELECT row_number FROM refused WHERE unread AND file = ?)",
-            [entry.number, entry.channel, part.file, part.file],
-        )
 
 
 def user_ids(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -15,6 +15,7 @@ from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT, midnight
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
+from found_platform.sources import scan
 
 GAP_DAYS = 365
 """Days without a row from which a handful of rows beyond them may be slips: 1970-01-01, a year typed wrong by a digit."""
@@ -68,9 +69,10 @@ def check_days(con: duckdb.DuckDBPyConnection) -> None:
     whole, inner = (max(rows) - min(rows)).days + 1, (last - first).days + 1
     if whole < STRETCH * inner or whole == inner:
         return
+    day = "CAST(event_time AT TIME ZONE 'UTC' AS DATE)"
     far = con.execute(
-        "SELECT file, row_number, CAST(CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS VARCHAR) FROM scanned WHERE reason IS NULL "
-        "AND CAST(event_time AT TIME ZONE 'UTC' AS DATE) NOT BETWEEN ? AND ? ORDER BY event_time, file, row_number LIMIT 3",
+        f"SELECT file, row_number, CAST({day} AS VARCHAR) "
+        f"FROM {scan.numbered(f'reason IS NULL AND {day} NOT BETWEEN ? AND ?')} ORDER BY event_time, file, row_number LIMIT 3",
         [first, last],
     ).fetchall()
     count = sum(n for day, n in rows.items() if not first <= day <= last)

@@ -20,7 +20,7 @@ from found_platform.sources.values import is_float, is_number, is_text, trimmed
 CLOCK = r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
 NAIVE = rf"[0-9]{{4}}[-/][0-9]{{1,2}}[-/][0-9]{{1,2}}([T ]{CLOCK})?"
 OFFSET = r"(?:Z|UTC|GMT|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)"
-ISO_LOOSE = rf"(?i)[0-9]{{4}}[-/][0-9]{{1,2}}[-/][0-9]{{1,2}}[T ]{CLOCK.replace('[.]', '[.,]')} ?{OFFSET}?"
+ISO_LOOSE = rf"(?i)[0-9]{{4}}[-/][0-9]{{1,2}}[-/][0-9]{{1,2}}([T ]{CLOCK.replace('[.]', '[.,]')} ?{OFFSET}?)?"
 DAYS_AND_MONTHS = (
     r"(?i)^([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4}|[0-9]{2})"
     rf"(?:[T ,]+({CLOCK.replace('(', '(?:')})(?: ?([AP])[.]?M[.]?)?)?(?: ?({OFFSET}))?$"
@@ -79,8 +79,10 @@ def _of_iso(text: str, zone: str) -> str:
     has_offset = rf"(?i).*[0-9] ?{OFFSET}"
     after_the_date = f"substr({text}, 11)"  # the hyphens of the date look like offsets
     return (
-        f"CASE WHEN {usual} OR regexp_full_match({text}, '{NAIVE}') THEN {_in_zone(f'TRY_CAST({text} AS TIMESTAMP)', zone)} "
-        f"WHEN regexp_full_match({text}, '{ISO_LOOSE}') THEN CASE WHEN regexp_full_match({after_the_date}, '{has_offset}') "
+        f"CASE WHEN {usual} THEN {_in_zone(f'TRY_CAST({text} AS TIMESTAMP)', zone)} "
+        # every form has one pattern in common, so that a value which is none of them is matched once
+        f"WHEN regexp_full_match({text}, '{ISO_LOOSE}') THEN CASE WHEN regexp_full_match({text}, '{NAIVE}') THEN "
+        f"{_in_zone(f'TRY_CAST({text} AS TIMESTAMP)', zone)} WHEN regexp_full_match({after_the_date}, '{has_offset}') "
         f"THEN TRY_CAST(replace({with_offset}, ' Z', 'Z') AS TIMESTAMPTZ) ELSE "
         f"{_in_zone(f'TRY_CAST({spaced} AS TIMESTAMP)', zone)} END END"
     )

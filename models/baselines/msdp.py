@@ -59,6 +59,6 @@ class Msdp(nn.Module):
     def vectors(self, rows: Tensor) -> Tensor:
         """See `training.Rival`."""
         some = self.sequences.take(rows)
-        now = some.age.new_zeros(len(some))
-        prompts = [torch.full((len(some),), i, device=now.device) for i in range(len(WINDOWS))]
-        return torch.stack([self.states(some, some.mask, now, prompt) for prompt in prompts]).mean(0)
+        zeros = some.age.new_zeros(len(some))
+        prompts = [torch.full((len(some),), i, device=zeros.device) for i in range(len(WINDOWS))]
+        return torch.stack([self.states(some, some.mask, zeros, prompt) for prompt in prompts]).mean(0)

@@ -108,8 +108,8 @@ async def page(
 ) -> Response:
     """A cursor stays with the refresh that it began at, so that pages fit together whatever is refreshed meanwhile."""
     place = read_cursor(cursor, "refresh", "start")
-    asked = members.Page(name, place.get("refresh", refresh), place.get("start", 0), limit)
-    return await answer(request, visitor, "members", members.page, asked, write=_with_cursor)
+    page_of_members = members.Page(name, place.get("refresh", refresh), place.get("start", 0), limit)
+    return await answer(request, visitor, "members", members.page, page_of_members, write=_with_cursor)
 
 
 @router.get("/{name}/moves", summary="Who joined and who left at a refresh, and why", responses=ACCEPTED)

@@ -32,8 +32,8 @@ async def preview(request: Request, visitor: Finder, body: PreviewBody) -> Respo
 
 @router.post("/why", summary="Why a user is in an audience, or which gate keeps the user out", responses=ACCEPTED)
 async def why(request: Request, visitor: Finder, body: WhyBody) -> Response:
-    asked = members.Why(body.user, body.draft.draft() if body.draft else None, body.name)
-    return await answer(request, visitor, "why", members.why, asked)
+    question = members.Why(body.user, body.draft.draft() if body.draft else None, body.name)
+    return await answer(request, visitor, "why", members.why, question)
 
 
 @router.post("/rewritings", summary="What a sentence is understood as", responses=ACCEPTED)

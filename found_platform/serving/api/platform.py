@@ -104,9 +104,11 @@ async def destinations(request: Request, visitor: Reader) -> Response:
     return await answer(request, visitor, "destinations", deliveries.list_destinations)
 
 
-@router.put("/destinations/{name}", summary="Name a webhook; the answer has its secret, and nothing later has", responses=ACCEPTED)
+@router.put(
+    "/destinations/{name}", summary="Name a place for members; the secret of a webhook is in this answer alone", responses=ACCEPTED
+)
 async def add_destination(request: Request, visitor: Admin, name: str, body: DestinationBody) -> Response:
-    destination = deliveries.NewDestination(name, body.address)
+    destination = deliveries.NewDestination(name, body.address, body.options)
     return await answer(request, visitor, "destination add", deliveries.add_destination, destination, changes=True)
 
 

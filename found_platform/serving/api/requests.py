@@ -118,9 +118,10 @@ class DeliverBody(Body):
 
 
 class DestinationBody(Body):
-    """A webhook."""
+    """A place: its address, and what opens it."""
 
     address: Text
+    options: dict[str, Text] = {}
 
 
 class UserBody(Body):

@@ -31,12 +31,12 @@ async def show(
         form = _of_audience(await work.read(visitor, audiences.show, audience))
     published = await work.read(visitor, offers.published)
     saved = await work.read(visitor, audiences.list_saved)
-    shown: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if not form.is_empty:
-        shown = await _seen(request, visitor, form, published)
+        values = await _seen(request, visitor, form, published)
     elif demands:
-        shown["offers"] = await work.ask(request, visitor, offers.demands)
-    return page(request, "build.html", visitor, form=form, published=published, saved=saved, forms=forms, **{**NOTHING, **shown})
+        values["offers"] = await work.ask(request, visitor, offers.demands)
+    return page(request, "build.html", visitor, form=form, published=published, saved=saved, forms=forms, **{**NOTHING, **values})
 
 
 NOTHING: dict[str, Any] = {"previewed": None, "error": None, "standing": None, "user": "", "offers": None}
@@ -49,12 +49,12 @@ async def preview(request: Request, visitor: Finder) -> Response:
     published = await work.read(visitor, offers.published)
     if form.is_empty and is_part(request):
         return part("_start.html", visitor=visitor)
-    shown = {} if form.is_empty else await _seen(request, visitor, form, published)
-    shown = {**NOTHING, **shown, "form": form, "published": published, "forms": forms}
+    values = {} if form.is_empty else await _seen(request, visitor, form, published)
+    values = {**NOTHING, **values, "form": form, "published": published, "forms": forms}
     if is_part(request):
-        return part("_preview.html", visitor=visitor, **shown)
+        return part("_preview.html", visitor=visitor, **values)
     saved = await work.read(visitor, audiences.list_saved)
-    return page(request, "build.html", visitor, saved=saved, **shown)
+    return page(request, "build.html", visitor, saved=saved, **values)
 
 
 @router.post("/build/conditions")
@@ -81,10 +81,10 @@ async def why(request: Request, visitor: Finder) -> Response:
     if is_part(request):
         return part("_standing.html", standing=standing, error=error, user=user, visitor=visitor)
     saved = await work.read(visitor, audiences.list_saved)
-    shown = {} if form.is_empty else await _seen(request, visitor, form, published)
-    shown = {**NOTHING, **shown, "standing": standing, "user": user}
-    shown["error"] = shown["error"] or error
-    return page(request, "build.html", visitor, form=form, published=published, saved=saved, forms=forms, **shown)
+    values = {} if form.is_empty else await _seen(request, visitor, form, published)
+    values = {**NOTHING, **values, "standing": standing, "user": user}
+    values["error"] = values["error"] or error
+    return page(request, "build.html", visitor, form=form, published=published, saved=saved, forms=forms, **values)
 
 
 @router.post("/build/save")
@@ -97,11 +97,11 @@ async def save(request: Request, visitor: Editor) -> Response:
         saving = audiences.Save(form.name, draft, int(form.after) if form.after.isdecimal() else 0)
         if not form.name:
             raise BadInput("Give the audience a name of small letters, digits, - and _.")
-        return await work.change(request, visitor, "save", audiences.save, saving, then=f"/audiences/{form.name}")
+        return await work.change(request, visitor, "save", audiences.save, saving, leads_to=f"/audiences/{form.name}")
     except BadInput as refusal:
         saved = await work.read(visitor, audiences.list_saved)
-        shown = {**NOTHING, **(await _seen(request, visitor, form, published)), "error": str(refusal)}
-        return page(request, "build.html", visitor, 422, form=form, published=published, saved=saved, forms=forms, **shown)
+        values = {**NOTHING, **(await _seen(request, visitor, form, published)), "error": str(refusal)}
+        return page(request, "build.html", visitor, 422, form=form, published=published, saved=saved, forms=forms, **values)
 
 
 @router.get("/build/demands")

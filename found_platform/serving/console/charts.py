@@ -55,8 +55,8 @@ def histogram(edges: Sequence[float], counts: Sequence[int], threshold: float | 
         label = f"{edges[i]:.2f} to {edges[i + 1]:.2f}: {count:,} people"
         bars.append(Bar(LEFT + i * width + 1, floor - height, max(width - 2, 1), height, inside and count > 0, label))
     low, high = edges[0], edges[-1]
-    shown = [low + (high - low) * i / 4 for i in range(5)]
-    ticks = [Tick(LEFT + inner * i / 4, f"{value:.2g}") for i, value in enumerate(shown)]
+    marks = [low + (high - low) * i / 4 for i in range(5)]
+    ticks = [Tick(LEFT + inner * i / 4, f"{value:.2g}") for i, value in enumerate(marks)]
     line = None if threshold is None or high <= low else LEFT + inner * (threshold - low) / (high - low)
     levels = [Tick(floor - span * math.sqrt(v / most), _short(v)) for v in _nice(most) if v <= most]
     return {"bars": bars, "ticks": ticks, "line": line, "levels": levels, "floor": floor, **_box()}

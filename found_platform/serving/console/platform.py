@@ -42,7 +42,7 @@ async def version(request: Request, visitor: Reader, version: str) -> Response:
 async def promote(request: Request, visitor: Admin) -> Response:
     version = (await forms.read(request)).get("version")
     try:
-        return await work.change(request, visitor, "promote", models.promote, version or None, then="/models")
+        return await work.change(request, visitor, "promote", models.promote, version or None, leads_to="/models")
     except BadInput as refusal:
         return await _models(request, visitor, 422, error=str(refusal))
 
@@ -52,7 +52,7 @@ async def roll_back(request: Request, visitor: Admin) -> Response:
     what = (await forms.read(request)).get("what")
     use_case = models.roll_back_index if what == "index" else models.roll_back_model
     try:
-        return await work.change(request, visitor, "rollback", use_case, then="/models")
+        return await work.change(request, visitor, "rollback", use_case, leads_to="/models")
     except BadInput as refusal:
         return await _models(request, visitor, 422, error=str(refusal))
 
@@ -76,17 +76,17 @@ async def log(
 @router.get("/jobs/{number}")
 async def job(request: Request, visitor: Reader, number: str) -> Response:
     """A job that goes on; the page looks again by itself, and leads on once the job is done."""
-    found = server_of(request).jobs.get(number)
-    if found is None or not (found.owner == visitor.grant.name or visitor.may(Scope.ADMIN)):
+    running = server_of(request).jobs.get(number)
+    if running is None or not (running.owner == visitor.grant.name or visitor.may(Scope.ADMIN)):
         raise NotFound(f"There is no job {number!r} of yours: it ended long ago, or the server was started anew since.")
-    if found.state == "done":
-        return RedirectResponse(work.then_of(found), 303)
-    return page(request, "job.html", visitor, job=found)
+    if running.state == "done":
+        return RedirectResponse(work.page_after(running), 303)
+    return page(request, "job.html", visitor, job=running)
 
 
 @router.post("/jobs/{number}/cancel")
 async def cancel(request: Request, visitor: Reader, number: str) -> Response:
-    found = server_of(request).jobs.get(number)
-    if found is not None and (found.owner == visitor.grant.name or visitor.may(Scope.ADMIN)):
-        server_of(request).jobs.cancel(found)
+    running = server_of(request).jobs.get(number)
+    if running is not None and (running.owner == visitor.grant.name or visitor.may(Scope.ADMIN)):
+        server_of(request).jobs.cancel(running)
     return RedirectResponse(f"/jobs/{number}", 303)

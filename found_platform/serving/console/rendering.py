@@ -30,8 +30,8 @@ def number(value: float | None) -> str:
 def percent(value: float | None, digits: int = 0) -> str:
     if value is None:
         return "–"
-    shown = f"{value:.{digits}%}"
-    return f"{value:.1%}" if digits == 0 and 0 < value < 0.1 else shown
+    text = f"{value:.{digits}%}"
+    return f"{value:.1%}" if digits == 0 and 0 < value < 0.1 else text
 
 
 def moment(value: Any) -> str:
@@ -92,8 +92,8 @@ def is_part(request: Request) -> bool:
 def page(request: Request, template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:
     """A page, with who is signed in and what answers look-ups."""
     served = offers.serving(visitor.context) if visitor else {}
-    shown = {"visitor": visitor, "served": served, "here": request.url.path, **values}
-    return HTMLResponse(ENVIRONMENT.get_template(template).render(shown), status)
+    context = {"visitor": visitor, "served": served, "here": request.url.path, **values}
+    return HTMLResponse(ENVIRONMENT.get_template(template).render(context), status)
 
 
 def part(template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -39,17 +39,17 @@ async def show(request: Request, visitor: Finder, name: str, start: Annotated[in
 
 
 async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, status: int = 200, **more: Any) -> Response:
-    shown = await work.read(visitor, audiences.show, name)
+    audience = await work.read(visitor, audiences.show, name)
     versions = await work.read(visitor, audiences.versions, name)
     users, moves = None, None
-    if shown.refreshes:
+    if audience.refreshes:
         users = await work.ask(request, visitor, members.page, members.Page(name, None, start, SHOWN))
         moves = await work.ask(request, visitor, members.moves, members.MovesOf(name, limit=SHOWN))
     sent = await work.read(visitor, deliveries.history, name)
     places = await work.read(visitor, deliveries.list_destinations)
     exports = await work.read(visitor, audit.entries, audit.Part(limit=20, audience=name, action="export"))
     values = {
-        "shown": shown,
+        "shown": audience,
         "versions": versions,
         "users": users,
         "moves": moves,
@@ -93,7 +93,7 @@ async def lift(request: Request, visitor: Reader, name: str) -> Response:
 
 @router.post("/{name}/refresh")
 async def refresh(request: Request, visitor: Editor, name: str) -> Response:
-    return await work.change(request, visitor, "refresh", audiences.refresh, name, then=f"/audiences/{name}")
+    return await work.change(request, visitor, "refresh", audiences.refresh, name, leads_to=f"/audiences/{name}")
 
 
 @router.post("/{name}/export")
@@ -110,7 +110,7 @@ async def deliver(request: Request, visitor: Exporter, name: str) -> Response:
     sent = await forms.read(request)
     order = deliveries.Deliver(name, sent.get("to"), sent.get("changes") == "yes")
     try:
-        return await work.change(request, visitor, "deliver", deliveries.deliver, order, then=f"/audiences/{name}")
+        return await work.change(request, visitor, "deliver", deliveries.deliver, order, leads_to=f"/audiences/{name}")
     except (BadInput, JobFailed) as refusal:
         return await _page(request, visitor, name, status=422, error=str(refusal))
 
@@ -122,6 +122,6 @@ async def forget(request: Request, visitor: Editor, name: str) -> Response:
             request, visitor, name, status=422, error=f"Nothing was removed: write {name} into the field to confirm it."
         )
     try:
-        return await work.change(request, visitor, "forget", audiences.forget, name, then="/audiences")
+        return await work.change(request, visitor, "forget", audiences.forget, name, leads_to="/audiences")
     except BadInput as refusal:
         return await _page(request, visitor, name, status=422, error=str(refusal))

@@ -44,19 +44,19 @@ async def read(visitor: Visitor, use_case: Callable[..., R], *arguments: Any) ->
 
 
 async def change(
-    request: Request, visitor: Visitor, action: str, use_case: Callable[..., Any], *arguments: Any, then: str
+    request: Request, visitor: Visitor, action: str, use_case: Callable[..., Any], *arguments: Any, leads_to: str
 ) -> Response:
-    """Does what a form asks and leads to the page `then`; where it takes longer, to the page of the job. Raises what it raises."""
+    """Does what a form asks and leads to a page; where it takes longer, to the page of the job. Raises what it raises."""
     server = server_of(request)
-    job = server.jobs.submit(action, visitor.context, use_case, *arguments, changes=True, write=lambda _: {"then": then})
+    job = server.jobs.submit(action, visitor.context, use_case, *arguments, changes=True, write=lambda _: {"page": leads_to})
     if not await Jobs.wait(job, WORK_SECONDS):
         return RedirectResponse(f"/jobs/{job.id}", 303)
     server.jobs.drop(job)
     if job.raised is not None:
         raise job.raised
-    return RedirectResponse(then, 303)
+    return RedirectResponse(leads_to, 303)
 
 
-def then_of(job: Job) -> str:
+def page_after(job: Job) -> str:
     """The page that a finished job leads to."""
-    return job.write(job.result)["then"]
+    return job.write(job.result)["page"]

@@ -71,20 +71,20 @@ def hobby_wishes(age: np.ndarray) -> np.ndarray:
     return np.where((age >= 0) & (age < HOBBY_MEMORY), spec["wishes"] * 0.5 ** (np.maximum(age, 0) / spec["half_life"]), 0.0)
 
 
-def rates(seed: int, block: int, start: dt.date, day: int, known: int | None = None) -> np.ndarray:
+def rates(seed: int, block: int, start: dt.date, day: int, begun_before: int | None = None) -> np.ndarray:
     """(B, L) mean wishes of a day, exposures aside.
 
-    With `known`, only what had begun before that day counts: life events and hobbies that begin later are left out.
+    With `begun_before`, only what had begun before that day counts: life events and hobbies that begin later are left out.
     """
     w, p = world(), people(seed, block)
     date = calendar(start, day)
     when = np.where(w.monthly, (p.bill_day == date.day) * DAYS_A_MONTH, cycle(p, start, day)[:, None])
     rate = p.activity[:, None] * when * p.taste * w.season[date.month - 1] + w.steady
     for e, name in enumerate(w.life_events):
-        begun = p.onset[:, e] < (known if known is not None else day + 1)
+        begun = p.onset[:, e] < (begun_before if begun_before is not None else day + 1)
         for leaf, first, last, peak in w.phases(name):
             rate[:, leaf] += p.energy * peak * triangle(day - p.onset[:, e], first, last) * begun
-    first_days = range(day - HOBBY_MEMORY + 1, min(day, day if known is None else known - 1) + 1)
+    first_days = range(day - HOBBY_MEMORY + 1, min(day, day if begun_before is None else begun_before - 1) + 1)
     begun = [new_hobbies(seed, block, d) for d in first_days]
     age = np.repeat([day - d for d in first_days], [len(who) for who, _ in begun])
     who, leaf = (np.concatenate(parts) for parts in zip(*begun, strict=True))

@@ -26,7 +26,7 @@ from found_platform.sources.simulator.world import DELAY, MAX_DELAY, triangle, w
 @lru_cache(maxsize=1)
 def known_rates(seed: int, block: int, start: dt.date, cutoff: int, horizon: int) -> np.ndarray:
     """(h, B, L) mean wishes of the days after the cutoff, of what had begun before it."""
-    return np.stack([rates(seed, block, start, cutoff + x, known=cutoff) for x in range(horizon)])
+    return np.stack([rates(seed, block, start, cutoff + x, begun_before=cutoff) for x in range(horizon)])
 
 
 def wanting(seed: int, block: int, start: dt.date, cutoff: int, spec: dict) -> np.ndarray:

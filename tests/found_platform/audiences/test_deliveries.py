@@ -12,7 +12,7 @@ import pytest
 from found_platform.app import audiences, deliveries, users
 from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Question, Size
-from found_platform.audiences import deliveries as sending
+from found_platform.audiences.receivers import webhook
 from found_platform.errors import BadInput, JobFailed, NotFound
 from found_platform.settings import Settings
 
@@ -64,7 +64,7 @@ def ann(apart: Settings) -> Context:
 def test_members_are_signed_and_sent_once_and_later_the_changes_alone(
     ann: Context, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "PART", 8)
+    monkeypatch.setattr(webhook, "PART", 8)
     secret = deliveries.add_destination(ann, deliveries.NewDestination("crm", receiver.address)).secret
     with pytest.raises(BadInput, match="deliver the whole first"):
         deliveries.deliver(ann, deliveries.Deliver("gold", "crm", changes=True))
@@ -99,7 +99,7 @@ def test_what_the_receiver_does_not_take_is_a_row_and_is_tried_again(ann: Contex
 def test_where_members_may_not_go_is_said(ann: Context) -> None:
     for address, why in [
         ("http://crm.example/hook", "use https"),
-        ("ftp://crm.example", "no address of a webhook"),
+        ("crm.example/hook", "is no address: write https"),
         ("https://ann:secret@crm.example", "without a name or password"),
     ]:
         with pytest.raises(BadInput, match=why):

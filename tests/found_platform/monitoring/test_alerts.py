@@ -168,8 +168,9 @@ def test_secrets_of_channels_are_not_written_into_the_home(home: Settings) -> No
 
 def test_a_failed_delivery_and_little_room_are_told(home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     with deliveries._opened(home) as con:
-        values = ("1", "gold", 1, "crm", "whole", 5, 0, "0", deliveries.FAILED, "it answered 500", "ann", time.time())
-        con.execute(f"INSERT INTO deliveries VALUES ({', '.join('?' * len(values))})", values)
+        values = ("1", "gold", 1, "crm", "whole", 5, 0, "0", deliveries.FAILED, "it answered 500", "", "ann", time.time())
+        columns = ", ".join(deliveries.COLUMNS)
+        con.execute(f"INSERT INTO deliveries ({columns}) VALUES ({', '.join('?' * len(values))})", values)
     monkeypatch.setenv("FOUND_DISK_FREE_GB", "1000000")
     operations.alert(Context(home.home, Actor("ann", "test")))
     told = {json.loads(body)["check"]: json.loads(body) for _, body in hook.got}

@@ -1,12 +1,8 @@
 """Databases as sources: every row to the digit, only new rows the next time, and no password in sight."""
 
 import datetime as dt
-import os
 import re
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -221,40 +217,6 @@ def test_what_cannot_be_read_is_one_sentence_and_holds_no_password(tmp_path: Pat
     assert "hunter2" not in outcome.out + outcome.err
     assert not (tmp_path / "none.db").exists()
     assert sqlite3.connect(tmp_path / "shop.db").execute("SELECT count(*) FROM orders").fetchone() == (60,)
-
-
-def postgres_programs() -> Path | None:
-    folders = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ.get("PATH", "").split(":"))]
-    return next((f for f in folders if (f / "initdb").exists() and (f / "pg_ctl").exists()), None)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The address of a PostgreSQL server of this test, with the password as a variable."""
-    pytest.importorskip("psycopg", reason="the driver psycopg is not installed: pip install 'found-platform[postgres]'")
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="found-pg-"))
-    if user:
-        shutil.chown(folder, user)
-    (folder / "password").write_text("hunter2")
-    os.chmod(folder / "password", 0o644)
-
-    def run(*args: str) -> None:
-        subprocess.run(args, user=user, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
-
-    data = str(folder / "data")
-    run(str(programs / "initdb"), "-D", data, "-U", "shop", "--auth=scram-sha-256", "--pwfile", str(folder / "password"), "-N")
-    run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -c listen_addresses=''", "start")
-    os.environ["FOUND_TEST_PASSWORD"] = "hunter2"
-    try:
-        yield f"postgresql+psycopg://shop:${{FOUND_TEST_PASSWORD}}@/postgres?host={folder}"
-    finally:
-        run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
-        del os.environ["FOUND_TEST_PASSWORD"]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from reading import COLUMNS, column, csv, examined, scanned, source
 
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, staging
+from found_platform.sources import config, scan, staging
 
 HEAD = "id,at,what,quantity,price,status,paid\n"
 ROWS = (
@@ -181,6 +181,6 @@ def test_a_lookup_table_gives_texts_and_categories_and_says_what_it_lacks(tmp_pa
     con, report = scanned(tmp_path, {"path": file, "columns": columns})
     assert (column(con, "text"), column(con, "category")) == (["tea", "cup"], ["food", "home"])
     assert report.bad == {"article is not in articles.csv": 1, "empty text": 1}
-    assert con.execute("SELECT row_number FROM refused ORDER BY 1").fetchall() == [(3,), (4,)]
+    assert con.execute(f"SELECT row_number FROM {scan.refused()} ORDER BY 1").fetchall() == [(3,), (4,)]
     notes = examined(tmp_path, {"path": file, "columns": columns}).notes
     assert any("1 of its keys have several values of 'name'" in note for note in notes)

@@ -77,7 +77,7 @@ def test_rows_and_faults_have_the_file_and_the_row_they_stand_in(tmp_path: Path)
         }.items()
         for row, user in enumerate(users, 1)
     ]
-    refused = con.execute("SELECT file, row_number, reason FROM refused ORDER BY ALL").fetchall()
+    refused = con.execute(f"SELECT file, row_number, reason FROM {scan.refused()} ORDER BY ALL").fetchall()
     assert refused == [
         (f"{tmp_path}/days/0001b.parquet", 2, "no user_id"),
         (f"{tmp_path}/days/0001b.parquet", 3, "empty text"),

@@ -1,12 +1,6 @@
 """Object storage and joined files as sources."""
 
 import io
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,36 +63,6 @@ def test_files_and_delta_tables_behind_an_address_are_copied_once(tmp_path: Path
 def test_a_store_that_has_nothing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"there is no file at file://.*check `path`"):
         users(source_of(tmp_path, path=f"file://{tmp_path}/none/*.parquet"))
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[tuple[object, str]]:
-    """A bucket of a local S3 server, its client, and its address."""
-    reason = "moto and boto3, which stand in for S3, are not installed: pip install 'found-platform[dev]'"
-    pytest.importorskip("moto", reason=reason)
-    boto3 = pytest.importorskip("boto3", reason=reason)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.environ["FOUND_TEST_SECRET"] = "hunter2-hunter2"
-    try:
-        for _ in range(150):
-            with socket.socket() as ready:
-                if ready.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
-        address = f"http://127.0.0.1:{port}"
-        client = boto3.client(
-            "s3", endpoint_url=address, aws_access_key_id="someone", aws_secret_access_key="x", region_name="us-east-1"
-        )
-        client.create_bucket(Bucket="events")
-        yield client, address
-    finally:
-        server.terminate()
-        server.wait()
-        del os.environ["FOUND_TEST_SECRET"]
 
 
 def test_s3_is_read_by_storage_options(tmp_path: Path, bucket: tuple) -> None:

@@ -11,7 +11,7 @@ from reading import column, csv, examined, scanned
 
 from found_platform import lake
 from found_platform.errors import BadInput
-from found_platform.sources import times
+from found_platform.sources import scan, times
 from found_platform.sources.options import TimeRule
 
 
@@ -166,3 +166,18 @@ def test_days_that_stand_for_no_time_and_future_days_are_named(tmp_path: Path) -
     notes = examined(tmp_path, {"path": csv(tmp_path, "id,at,what\n" + rows)}).notes
     assert any("1970-01-01, a day that programs write" in note and "row 2" in note for note in notes)
     assert any("2098-05-05, in the future" in note and "row 3" in note for note in notes)
+
+
+def test_rows_that_are_named_are_numbered_as_the_file_has_them(tmp_path: Path) -> None:
+    """Also behind lines that are empty, and lines that are no rows."""
+    rows = "u,2024-03-01,tea\n\nu,2024-03-02,tea,more\nu,2098-05-05,tea\n"
+    notes = examined(tmp_path, {"path": csv(tmp_path, "id,at,what\n" + rows)}).notes
+    assert any("2098-05-05, in the future" in note and "row 4" in note for note in notes)
+
+
+def test_of_a_row_with_a_fault_no_more_is_kept_than_what_names_it(tmp_path: Path) -> None:
+    con, _ = scanned(tmp_path, {"path": csv(tmp_path, "id,at,what\nu,2024-03-01,tea\nu,soon,secret\n")})
+    assert con.execute(f"SELECT row_number, reason, value FROM {scan.refused()}").fetchall() == [
+        (2, "unparsable event_time", "soon")
+    ]
+    assert con.execute("SELECT text FROM scan_rows ORDER BY event_time").fetchall() == [("tea",), (None,)]

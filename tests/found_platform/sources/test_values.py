@@ -12,6 +12,7 @@ from reading import COLUMNS, column, csv, examined, scanned, shares
 
 from found_platform import lake
 from found_platform.errors import BadInput
+from found_platform.sources import scan
 from found_platform.sources.profile import read_profile
 
 ROW = "u1,2024-01-05,tea\n"
@@ -128,7 +129,7 @@ def test_quotes_within_quotes_and_line_ends_are_part_of_a_text(tmp_path: Path) -
     file = csv(tmp_path, 'id,at,what\nu1,2024-01-05,"19\\" rack,\nblack"\n,2024-01-05,tea\n')
     con, _ = scanned(tmp_path, {"path": file, "escape": "\\"})
     assert column(con, "text") == ['19" rack, black']
-    assert con.execute("SELECT row_number, reason FROM refused").fetchall() == [(2, "no user_id")]
+    assert con.execute(f"SELECT row_number, reason FROM {scan.refused()}").fetchall() == [(2, "no user_id")]
 
 
 def test_a_header_with_two_delimiters_is_no_guess(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_broken_json_is_a_bad_row_with_its_place(tmp_path: Path) -> None:
     lines = [json.dumps(OBJECTS[0]), '{"id": "u2", ', json.dumps(OBJECTS[0]), "soon"]
     con, report = scanned(tmp_path, {"path": csv(tmp_path, "\n".join(lines), "e.jsonl"), "columns": NESTED})
     assert report.bad == {"not readable as JSON": 2}
-    assert con.execute("SELECT row_number FROM refused ORDER BY 1").fetchall() == [(2,), (4,)]
+    assert con.execute(f"SELECT row_number FROM {scan.refused()} ORDER BY 1").fetchall() == [(2,), (4,)]
 
 
 def test_an_object_is_no_value(tmp_path: Path) -> None:
@@ -271,6 +272,6 @@ def test_no_row_of_a_large_file_is_lost_where_many_cannot_be_split(tmp_path: Pat
     content = ("id,at,what\n" + "\n".join(lines) + "\n").encode("latin-1")
     con, report = scanned(tmp_path, {"path": csv(tmp_path, content)})
     assert (report.rows, report.good) == (rows - empty, rows - empty - bad)
-    numbers = con.execute("SELECT row_number FROM refused WHERE reason = 'no user_id' ORDER BY 1").fetchall()
+    numbers = con.execute(f"SELECT row_number FROM {scan.refused()} WHERE reason = 'no user_id' ORDER BY 1").fetchall()
     assert [n for (n,) in numbers] == first
     assert set(report.bad) == {"no user_id", "wrong number of columns", "not UTF-8"}

@@ -1,0 +1,77 @@
+"""Servers of other makes, on this machine: what a platform is connected to."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[tuple[object, str]]:
+    """A bucket of a local S3 server, its client, and its address."""
+    reason = "moto and boto3, which stand in for S3, are not installed: pip install 'found-platform[dev]'"
+    pytest.importorskip("moto", reason=reason)
+    boto3 = pytest.importorskip("boto3", reason=reason)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.environ["FOUND_TEST_SECRET"] = "hunter2-hunter2"
+    try:
+        for _ in range(150):
+            with socket.socket() as ready:
+                if ready.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        address = f"http://127.0.0.1:{port}"
+        client = boto3.client(
+            "s3", endpoint_url=address, aws_access_key_id="someone", aws_secret_access_key="x", region_name="us-east-1"
+        )
+        client.create_bucket(Bucket="events")
+        yield client, address
+    finally:
+        server.terminate()
+        server.wait()
+        del os.environ["FOUND_TEST_SECRET"]
+
+
+def postgres_programs() -> Path | None:
+    folders = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ.get("PATH", "").split(":"))]
+    return next((f for f in folders if (f / "initdb").exists() and (f / "pg_ctl").exists()), None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server of this test, with the password as a variable."""
+    pytest.importorskip("psycopg", reason="the driver psycopg is not installed: pip install 'found-platform[postgres]'")
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="found-pg-"))
+    if user:
+        shutil.chown(folder, user)
+    (folder / "password").write_text("hunter2")
+    os.chmod(folder / "password", 0o644)
+
+    def run(*args: str) -> None:
+        subprocess.run(args, user=user, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
+
+    data = str(folder / "data")
+    run(str(programs / "initdb"), "-D", data, "-U", "shop", "--auth=scram-sha-256", "--pwfile", str(folder / "password"), "-N")
+    run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -c listen_addresses=''", "start")
+    os.environ["FOUND_TEST_PASSWORD"] = "hunter2"
+    try:
+        yield f"postgresql+psycopg://shop:${{FOUND_TEST_PASSWORD}}@/postgres?host={folder}"
+    finally:
+        run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+        del os.environ["FOUND_TEST_PASSWORD"]
