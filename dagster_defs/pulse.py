@@ -31,6 +31,9 @@ NEWEST = 10
 
 REFRESH = "audience_members"
 
+GRACE_SECONDS = 600.0
+"""Without a run, after which a day that is not made counts as left out: between two runs of a day automation looks again."""
+
 
 @dataclass(frozen=True)
 class Pulse:
@@ -209,8 +212,9 @@ FIXES = {
 
 
 def missed(pulse: Pulse) -> Iterator[Finding]:
-    """Days of the source that an asset has not made although something should have: the newest days, where automation is on."""
-    if not instigators(pulse):
+    """Days of the source that an asset has not made, where automation is on and has had the time: nothing ran for GRACE_SECONDS."""
+    newest = pulse.instance.get_run_records(limit=1, order_by="update_timestamp")
+    if not instigators(pulse) or (newest and pulse.now - newest[0].update_timestamp.timestamp() < GRACE_SECONDS):
         return
     for asset in BACKFILLED:
         keys = pulse.graph.keys(asset)

@@ -30,7 +30,8 @@ def alerts(
     while watch:
         time.sleep(every)
         sent = ask(operations.alert, place.home)
-        _show(sent, place)
+        if sent:
+            _show(sent, place)
     if any(alert.error for alert in sent):
         raise typer.Exit(1)
 

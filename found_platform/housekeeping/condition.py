@@ -142,10 +142,17 @@ def aliases(settings: Settings) -> Iterator[Finding]:
 
 def modes(settings: Settings) -> Iterator[Finding]:
     """Files and folders that others than the owner can read: a home holds the vault and its secret."""
-    open_ = [path for path in (settings.home, *files.every(settings.home)) if path.stat().st_mode & home.PRIVATE_UMASK]
-    if open_:
-        problem = f"{len(open_):,} files of the home can be read by others, such as {open_[0]}"
+    readable = [path for path in (settings.home, *files.every(settings.home)) if _mode(path) & home.PRIVATE_UMASK]
+    if readable:
+        problem = f"{len(readable):,} files of the home can be read by others, such as {readable[0]}"
         yield Finding("modes", problem, f"`chmod -R go-rwx {settings.home}`")
+
+
+def _mode(path: Path) -> int:
+    """0 for a file that goes meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mode
+    return 0
 
 
 def telemetry(settings: Settings) -> Iterator[Finding]:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Attributes:
-    check: what was looked at, in a word or two: `disk`, `daemon`.
-    problem: what is wrong, a sentence without its end.
-    fix: the next step.
-    key: of what is worth an alert: one key is sent once. A key without a moment in it is sent again once it had gone.
+    """One thing that is wrong.
+
+    Attributes:
+        check: what was looked at, in a word or two: `disk`, `daemon`.
+        problem: what is wrong, a sentence without its end.
+        fix: the next step.
+        key: of what is worth an alert: one key is sent once. A key without a moment in it is sent again once it had gone.
     """
 
     check: str

@@ -28,6 +28,9 @@ from found_platform.audiences import deliveries
 from found_platform.errors import BadInput
 from found_platform.monitoring import alerts
 from found_platform.monitoring.finding import Finding
+from found_platform.serving import watch
+from found_platform.serving.application import create_app
+from found_platform.serving.options import Options
 from found_platform.settings import Settings
 
 SECRET = "ab" * 32
@@ -213,6 +216,35 @@ def test_a_daemon_that_was_killed_is_told_within_two_minutes(home: Settings, hoo
     assert queueing.ALIVE_SECONDS + 30 < 120
     assert "has given no sign of life" in told[0].finding.problem
     assert "found serve --all" in json.loads(hook.got[0][1])["fix"]
+
+
+def test_a_server_looks_by_itself_and_goes_on_after_a_look_that_fails(
+    home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, stopping = create_app(Options(home.home), warm=False).state.server, threading.Event()
+    monkeypatch.setenv("FOUND_DISK_FREE_GB", "1000000")
+    monkeypatch.setattr(watch, "EVERY", 0.01)
+    real, calls = watch.look, []
+
+    def look(of: Any) -> None:
+        calls.append(of)
+        monkeypatch.setattr(alerts, "DATABASE", "no/such/folder.db" if len(calls) == 1 else "alerts.db")
+        real(of)
+        if len(calls) == 2:
+            stopping.set()
+
+    monkeypatch.setattr(watch, "look", look)
+    watch.until(server, stopping)
+    assert "Looking for what is worth an alert failed" in caplog.text
+    assert [json.loads(body)["check"] for _, body in hook.got] == ["disk"]
+
+
+def test_a_server_without_a_channel_looks_for_nothing(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOUND_ALERT_WEBHOOK")
+    monkeypatch.delenv("FOUND_ALERT_MAIL_TO")
+    home.model_copy(update={"alert_webhook": None, "alert_mail_to": None}).keep()
+    monkeypatch.setattr(watch, "look", lambda _: pytest.fail("it looked"))
+    watch.until(create_app(Options(home.home), warm=False).state.server, threading.Event())
 
 
 def test_the_command_tells_and_tries_the_channels(home: Settings, hook: Hook) -> None:
