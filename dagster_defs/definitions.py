@@ -3,7 +3,8 @@
 import os
 
 from dagster_defs.build import build_defs
-from found_platform import home
+from found_platform import home, logs
 
 os.umask(home.PRIVATE_UMASK)  # Dagster's processes start here
+logs.install()
 defs = build_defs()

@@ -6,6 +6,7 @@ What belongs here: what is the same for every asset. What an asset does is in `a
 import contextlib
 import datetime as dt
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,12 +15,14 @@ import pyarrow as pa
 
 from dagster_defs import checks, code_version, event_batches, fingerprints, locks, staleness
 from dagster_defs.graph import ASKED_BY, CUTOFF, DAILY, AssetGraph
-from found_platform import contract, lake
+from found_platform import contract, lake, logs
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import Written
 from found_platform.privacy.actor import Actor, account, acting
 from found_platform.settings import Settings
 from found_platform.sources import config
+
+log = logging.getLogger(__name__)
 
 Outcomes = Mapping[str, tuple[bool, str]]
 """Of checks: name to (passed, why)."""
@@ -71,12 +74,16 @@ class AssetRun:
         """
         settings = self._graph.settings
         writes = locks.names(self._graph, self.asset, self.keys)
-        with acting(asked_by(self._context.run)), locks.hold(settings, writes), lake.recorded_reads() as self._reads:
+        partition = self.keys[0] if len(self.keys) == 1 else f"{self.keys[0]}...{self.keys[-1]}" if self.keys else ""
+        about = logs.bound(run=self._context.run.run_id, asset=self.asset, partition=partition)
+        with about, acting(asked_by(self._context.run)), locks.hold(settings, writes), lake.recorded_reads() as self._reads:
+            log.info("%s begins", self.asset)
             staleness.check_upstreams(self._graph, self.instance, self.asset, self.keys)
             self._fingerprints = fingerprints.of(self._graph, self.instance, self.asset, self.keys)
             self._reads.clear()  # what a fingerprint asks is no input
             self._tag(source=source_name(settings), cutoff=self.keys[0] if self._is_of_a_cutoff else None)
             yield
+            log.info("%s is made", self.asset)
 
     def result(
         self,

@@ -31,7 +31,7 @@ TELEMETRY_OFF = {
 os.environ.update(TELEMETRY_OFF)
 
 
-UNSHOWN = ("secret", "milvus_token")
+UNSHOWN = ("secret", "milvus_token", "alert_secret", "alert_smtp_password")
 """Settings whose value no message shows."""
 
 
@@ -97,6 +97,17 @@ class Settings(BaseSettings):
     automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
     retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
     retrain_cooldown_days: int = Field(7, ge=1)  # between two trainings that a drift asks for
+    keep_runs_days: int = Field(90, ge=1)  # runs, their logs and drift pages, before `found gc` takes them
+    keep_versions_days: int = Field(7, ge=1)  # what was replaced: files of tables, publications, checkpoints; and ticks
+    keep_models_days: int = Field(90, ge=1)  # training files and text vectors of models out of service
+    disk_free_gb: float = Field(2.0, ge=0)  # less free space than that under the home is said by `found doctor`, and alerted
+    alert_webhook: str | None = None  # address that alerts are posted to, signed
+    alert_secret: str | None = None  # hex; what they are signed with; never written down
+    alert_mail_to: str | None = None  # whom alerts are mailed to
+    alert_mail_from: str | None = None  # as whom; default: the one they are mailed to
+    alert_smtp: str | None = None  # host:port of the mail server; default 127.0.0.1:25; elsewhere STARTTLS is asked for
+    alert_smtp_user: str | None = None
+    alert_smtp_password: str | None = None  # never written down
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod
@@ -119,7 +130,7 @@ class Settings(BaseSettings):
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""
-        kept = self.model_dump(mode="json", exclude={"home", "secret", "duckdb_memory", "milvus_token"})
+        kept = self.model_dump(mode="json", exclude={"home", "duckdb_memory", *UNSHOWN})
         home_format.keep(self.home, kept)
 
     @cached_property

@@ -30,6 +30,7 @@ NOT_RUN = {
     "found rewrite … --llm": "it needs a language model: test_rewriter_language_model.py",
     "found rewrite … --endpoint": "it needs a server: test_rewriter_language_model.py",
     "found serve": "it stays until it is stopped: tests/found_platform/serving",
+    "found alerts": "it needs a receiver, or stays until it is stopped: test_alerts.py",
     "found audience deliver": "it needs a receiver: test_deliveries.py",
     "found destination add ads": "its folder and its contacts have to be there: test_receivers.py",
     "found rewriter train": "it needs a language model: test_rewriter_lessons.py",
@@ -71,6 +72,10 @@ REFUSED = {
     "found rollback index": "no earlier index",
 }
 """Beginnings of commands that this home refuses, and a part of the sentence."""
+
+
+FINDS = ("found doctor",)
+"""Commands that end with 1 where they find something, as they may on the machine of a test."""
 
 
 def matches(command: Command, beginning: str) -> bool:
@@ -189,7 +194,8 @@ def judged(command: Command, outcome: Outcome) -> str | None:
     words = re.sub(r"\s+", " ", outcome.out + outcome.err)
     refusal = next((sentence for beginning, sentence in REFUSED.items() if matches(command, beginning)), "")
     status = 2 if refusal or any(line.startswith("found: ") for line in command.output) else 0
-    if "Traceback" in words or outcome.status != status:
+    statuses = {status, 1} if any(matches(command, beginning) for beginning in FINDS) else {status}
+    if "Traceback" in words or outcome.status not in statuses:
         return f"`{command.line}`: status {outcome.status}: {outcome.err[-600:]}"
     absent = [line for line in (refusal, *command.output) if re.sub(r"\s+", " ", line) not in words]
     return f"`{command.line}` does not say {absent[0]!r}, but {words[-600:]!r}" if absent else None

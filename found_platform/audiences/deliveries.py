@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -148,8 +149,23 @@ def history(settings: Settings, audience: str) -> list[Delivery]:
         rows = con.execute(
             f"SELECT {', '.join(COLUMNS)} FROM deliveries WHERE audience = ? ORDER BY at DESC", (audience,)
         ).fetchall()
-    named = (dict(zip(COLUMNS, row, strict=True)) for row in rows)
-    return [Delivery(**{**row, "at": _time(row["at"])}) for row in named]
+    return [_delivery(row) for row in rows]
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    named = dict(zip(COLUMNS, row, strict=True))
+    return Delivery(**{**named, "at": _time(named["at"])})
+
+
+def failed(settings: Settings, since: float) -> list[Delivery]:
+    """Attempts after a moment (POSIX seconds) that failed, where no later one of the same delivery was taken; newest first."""
+    if not (settings.home / DATABASE).exists():
+        return []
+    later = "SELECT 1 FROM deliveries AS other WHERE other.id = d.id AND other.status = ? AND other.at >= d.at"
+    with _opened(settings) as con:
+        query = f"SELECT {', '.join(COLUMNS)} FROM deliveries AS d WHERE status = ? AND at > ? AND NOT EXISTS ({later})"
+        rows = con.execute(f"{query} ORDER BY at DESC", (FAILED, since, DELIVERED)).fetchall()
+    return [_delivery(row) for row in rows]
 
 
 def deliver(settings: Settings, audience: str, destination: str, *, changes: bool = False) -> Delivery:

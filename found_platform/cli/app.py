@@ -5,12 +5,14 @@ from collections.abc import Callable
 import typer
 
 from found_platform.cli import (
+    alerts,
     audience,
     backfill,
     benchmark,
     demo,
     destinations,
     erasure,
+    housekeeping,
     model,
     rewriter,
     saved,
@@ -41,6 +43,11 @@ COMMANDS: dict[str, Command] = {
     "promote": service.promote,
     "serve": serve.serve,
     "erase": erasure.erase,
+    "doctor": housekeeping.doctor,
+    "alerts": alerts.alerts,
+    "gc": housekeeping.gc,
+    "backup": housekeeping.backup,
+    "restore": housekeeping.restore,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {

@@ -177,7 +177,7 @@ class Lite:
         shutil.rmtree(self._building, ignore_errors=True)
         for path in self._folder.glob("*.db"):
             if path.name not in names:
-                _remove(path)
+                remove_unread(path)
 
 
 class Server:
@@ -318,7 +318,7 @@ def _read(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _remove(path: Path) -> None:
+def remove_unread(path: Path) -> None:
     """Removes a folder unless somebody reads it."""
     folder = os.open(path, os.O_RDONLY)
     try:

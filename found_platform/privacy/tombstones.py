@@ -55,6 +55,19 @@ def settle(settings: Settings) -> None:
         con.execute("VACUUM")
 
 
+def marks_of(file: Path) -> frozenset[str]:
+    """The tombstones of a file, as `mark` makes them; it may be of another home with the same secret."""
+    return _column(file, "SELECT mark FROM tombstones")
+
+
+def take_over(settings: Settings, file: Path) -> None:
+    """Adds the tombstones of another file, so that no scan brings back whom this home never erased itself."""
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=PATIENCE)) as other:
+        rows = other.execute("SELECT mark, at FROM tombstones").fetchall()
+    with _opened(settings) as con, con:
+        con.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, NULL)", rows)
+
+
 def erasing(settings: Settings) -> frozenset[str]:
     """The keys of users who are being erased at this moment; nobody holds anything of the others."""
     return _erasing(*where) if (where := _state(settings)) else frozenset()

@@ -13,7 +13,8 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from found_platform.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
 
 BATCH = 500
 """Metrics and parameters that one call of MLflow takes, and some room."""
@@ -138,3 +139,58 @@ def files(settings: Settings, mlflow: "MlflowClient", name: str, version: str) -
             "`mlflow/`, or run `found demo --force` in it."
         )
     return folder
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the versions of every registered model rest on: their runs, and the addresses of their files."""
+
+    runs: set[str]
+    addresses: set[str]
+
+
+def registered(mlflow: "MlflowClient") -> Registered:
+    """What may not go while the versions stay."""
+    versions = _all(mlflow.search_model_versions)
+    addresses = {str(v.source) for v in versions}
+    runs = {str(v.run_id) for v in versions} | {
+        str(m.source_run_id) for m in every_model(mlflow) if m.artifact_location in addresses
+    }
+    return Registered(runs, addresses)
+
+
+def every_run(mlflow: "MlflowClient") -> list["Run"]:
+    """Every run of a home, finished or not, also those that were deleted by hand."""
+    from mlflow.entities import ViewType
+
+    experiments = [e.experiment_id for e in mlflow.search_experiments(view_type=ViewType.ALL)]
+    return _all(lambda **page: mlflow.search_runs(experiments, run_view_type=ViewType.ALL, **page))
+
+
+def every_model(mlflow: "MlflowClient") -> list["LoggedModel"]:
+    """Every model that was logged, registered or not."""
+    experiments = [e.experiment_id for e in mlflow.search_experiments()]
+    return _all(lambda **page: mlflow.search_logged_models(experiments, **page))
+
+
+def _all(search: Callable[..., Any]) -> list[Any]:
+    """Every page of a search."""
+    rows, page = [], search()
+    while True:
+        rows += page
+        if not page.token:
+            return rows
+        page = search(page_token=page.token)
+
+
+def forget_run(mlflow: "MlflowClient", run: "Run") -> None:
+    """Removes a run from the database for good, as `mlflow gc` does."""
+    if run.info.lifecycle_stage == "active":
+        mlflow.delete_run(run.info.run_id)
+    mlflow._tracking_client.store._hard_delete_run(run.info.run_id)
+
+
+def forget_model(mlflow: "MlflowClient", model: "LoggedModel") -> None:
+    """Removes a model that was logged from the database for good, as `mlflow gc` does."""
+    mlflow.delete_logged_model(model.model_id)
+    mlflow._tracking_client.store._hard_delete_logged_model(model.model_id)

@@ -1,8 +1,11 @@
 """The app factory: every part put together for one home. Nothing is opened before the server starts."""
 
 import contextlib
+import logging
+import re
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio.to_thread
@@ -13,10 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from found_platform.app import access, offers
+from found_platform import logs
+from found_platform.app import access, figures, offers
 from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
-from found_platform.serving import api, console, health, problems
+from found_platform.serving import api, console, health, problems, watch
 from found_platform.serving.jobs import Jobs
 from found_platform.serving.limits import RateLimit
 from found_platform.serving.metrics import Metrics
@@ -28,18 +32,26 @@ from found_platform.serving.state import SIGN_INS, Server, server_of
 DOOR_THREADS = 16
 """Of short work: who asks, pages that read a file."""
 
+NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+log = logging.getLogger("found.requests")
+
 
 def create_app(options: Options, *, warm: bool = True) -> FastAPI:
     """A server over one home. `warm` loads what look-ups need while it starts, so that the first one does not wait for it."""
-    metrics = Metrics()
+    metrics = Metrics(lambda: figures.figures(Context(options.home, Actor(account(), "server"))))
     server = Server(options, RateLimit(options.rate), RateLimit(SIGN_INS), metrics, Jobs(options.threads, metrics))
+
+    stopping = threading.Event()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
         if warm:
             threading.Thread(target=_load, args=(server,), name="found-load", daemon=True).start()
+            threading.Thread(target=watch.until, args=(server, stopping), name="found-alerts", daemon=True).start()
         yield
+        stopping.set()
         await run_in_threadpool(server.jobs.close)
 
     app = FastAPI(
@@ -74,12 +86,23 @@ def _load(server: Server) -> None:
 
 
 async def _measured(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    begun = time.perf_counter()
-    response = await call_next(request)
-    route = request.scope.get("route")
-    path = getattr(route, "path", "other")
-    server_of(request).metrics.observe(request.method, path, response.status_code, time.perf_counter() - begun)
+    begun, number = time.perf_counter(), _number(request)
+    with logs.bound(request=number):
+        response = await call_next(request)
+        route = request.scope.get("route")
+        path = getattr(route, "path", "other")
+        seconds = time.perf_counter() - begun
+        server_of(request).metrics.observe(request.method, path, response.status_code, seconds)
+        about = {"method": request.method, "route": path, "status": response.status_code, "seconds": round(seconds, 4)}
+        log.info("%s %s: %d", request.method, path, response.status_code, extra={"fields": about})
+    response.headers["x-request-id"] = number
     return response
+
+
+def _number(request: Request) -> str:
+    """What tells a request apart in the logs: the number that a proxy gave it, or a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if NUMBER.fullmatch(given) else uuid.uuid4().hex
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -33,4 +34,5 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
 async def metrics(request: Request, visitor: Annotated[Visitor, Depends(needs(Scope.READ))]) -> Response:
-    return Response(server_of(request).metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    text = await run_in_threadpool(server_of(request).metrics.exposition)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,7 +101,7 @@ class Jobs:
             finished = [number for number, other in self._jobs.items() if other.finished]
             for number in finished[: max(len(finished) - KEPT, 0)]:
                 del self._jobs[number]
-        job.future = self._pools[changes].submit(self._run, job, context, use_case, request)
+        job.future = self._pools[changes].submit(copy_context().run, self._run, job, context, use_case, request)
         return job
 
     def _run(self, job: Job, context: Context, use_case: Callable[..., Any], request: tuple[Any, ...]) -> Any:

@@ -48,6 +48,17 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "automation": (True, set()),
     "retrain_at": ("0 4 * * *", set()),
     "retrain_cooldown_days": (14, set()),
+    "keep_runs_days": (30, set()),
+    "keep_versions_days": (3, set()),
+    "keep_models_days": (30, set()),
+    "disk_free_gb": (50.0, set()),
+    "alert_webhook": ("http://127.0.0.1:9/alerts", set()),
+    "alert_secret": ("ab" * 32, set()),
+    "alert_mail_to": ("ops@example.org", set()),
+    "alert_mail_from": ("found@example.org", set()),
+    "alert_smtp": ("127.0.0.1:25", set()),
+    "alert_smtp_user": ("found", set()),
+    "alert_smtp_password": ("word", set()),
     "secret": ("ab" * 16, set()),
 }
 """By setting: another value, and the assets that it makes stale by itself, before what follows from them."""

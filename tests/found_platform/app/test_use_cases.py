@@ -22,12 +22,15 @@ from found_platform.app import (
     audit,
     benchmarks,
     deliveries,
+    figures,
     graph,
+    housekeeping,
     lookups,
     members,
     models,
     monitoring,
     offers,
+    operations,
     prompts,
     rewriting,
     sources,
@@ -125,6 +128,9 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "rewriting.train": lambda c, seeds, user, out: _refused(
         lambda: rewriting.train(c, rewriting.Train(str(out / "no model"), out / "adapter"))
     ),
+    "housekeeping.collect": lambda c, seeds, user, out: housekeeping.collect(c, housekeeping.Collect()),
+    "housekeeping.back_up": lambda c, seeds, user, out: housekeeping.back_up(c, out / "backup"),
+    "housekeeping.restore": lambda c, seeds, user, out: _lost_and_restored(c, out / "backup"),
     "users.erase": lambda c, seeds, user, out: users.erase(
         c, users.Erase((user,), "asked by letter")
     ),  # no earlier index is left after it
@@ -144,6 +150,11 @@ def _lift_of_a_past_refresh(context: Context) -> None:
     assert refresh is not None
     dated(context.settings, refresh, midnight(refresh.as_of, -20))
     audiences.lift(context, audiences.Measure("gold", days=1, texts=("gold ring",)))
+
+
+def _lost_and_restored(context: Context, backup: Path) -> None:
+    context.home.rename(backup.with_name("lost"))
+    housekeeping.restore(context, housekeeping.Restore(backup))
 
 
 def _failed(call: Callable[[], Any]) -> None:
@@ -187,6 +198,11 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "benchmarks.show": lambda: benchmarks.show(context, benchmarks.At()),
         "benchmarks.compare": lambda: benchmarks.compare(context, benchmarks.Compare()),
         "graph.status": lambda: graph.status(context),
+        "operations.diagnose": lambda: operations.diagnose(context),
+        "figures.figures": lambda: figures.figures(context),
+        "operations.channels": lambda: operations.channels(context),
+        "operations.alert": lambda: _refused(lambda: operations.alert(context)),
+        "operations.try_channels": lambda: _refused(lambda: operations.try_channels(context)),
         "access.list_tokens": lambda: access.list_tokens(context),
         "access.has_tokens": lambda: access.has_tokens(context),
         "access.grant_of_token": lambda: access.grant_of_token(context, "fnd_0_0"),

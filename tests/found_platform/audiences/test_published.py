@@ -59,7 +59,7 @@ def answers(settings: Settings) -> list[Any]:
 
 
 def late_events(settings: Settings, as_of: dt.date) -> None:
-    """What the runbook's recipe for late events does to the lake: an event of a text nobody had, and events of everybody."""
+    """What the guide's recipe for late events does to the lake: an event of a text nobody had, and events of everybody."""
     rows = lake.read(settings.lake, "raw_events", pc.field("event_date") == as_of - dt.timedelta(days=3))
     changed = rows.slice(0, 200)
     place = changed.schema.get_field_index

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import time
 
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
 
+from dagster_defs.execution import open_instance
 from found_platform.app import audit
 from found_platform.app.context import Actor, Context
 from found_platform.privacy import keys
+from found_platform.serving import metrics
 from found_platform.settings import Settings
 
 QUESTION = {"sentence": "people who will soon buy gold", "mode": "aligned"}
@@ -165,6 +169,24 @@ def test_health_needs_no_token_and_figures_do(api) -> None:
     assert api.client.get("/metrics").status_code == 401
     text = api.client.get("/metrics", headers={"authorization": f"Bearer {api.tokens['viewer']}"}).text
     assert 'found_request_seconds_count{method="GET",route="/healthz"' in text
+
+
+def test_the_figures_of_the_home_show_a_dead_daemon_and_what_is_behind(api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "FRESH_SECONDS", 0.0)
+    with open_instance(Settings.load(api.home)) as instance:
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - 600, "SCHEDULER", "1", []))
+    text = api.client.get("/metrics", headers={"authorization": f"Bearer {api.tokens['viewer']}"}).text
+    values = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")}
+    assert values["found_home_readable"] == 1
+    assert values['found_daemon_heartbeat_age_seconds{daemon="SCHEDULER"}'] >= 600
+    assert values['found_partitions_missing{asset="user_tabular"}'] == 0
+    for name in ("found_quarantined_rows", "found_newest_day_age_days", "found_disk_free_bytes", 'found_runs{state="queued"}'):
+        assert name in values
+
+
+def test_a_request_is_told_apart_by_its_number(api) -> None:
+    assert api.client.get("/healthz", headers={"x-request-id": "from-the-proxy"}).headers["x-request-id"] == "from-the-proxy"
+    assert api.client.get("/healthz", headers={"x-request-id": 'a b"c'}).headers["x-request-id"].isalnum()
 
 
 def test_a_prompt_without_users_is_refused_in_a_sentence(api) -> None:

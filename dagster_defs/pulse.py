@@ -1,0 +1,248 @@
+"""The pulse of a home's Dagster instance: heartbeats, ticks, failed runs and checks, partitions that are missing or stale.
+
+What belongs here: reading what Dagster knows, as findings and figures; open-source Dagster tells nobody of any of it. What becomes
+of a finding is the application layer's.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._utils.error import SerializableErrorInfo
+
+from dagster_defs import staleness
+from dagster_defs.checks import CHECKS
+from dagster_defs.execution import UNFINISHED, RunOutcome
+from dagster_defs.graph import DAILY, AssetGraph
+from dagster_defs.queueing import ALIVE_SECONDS
+from dagster_defs.runs import BACKFILLED
+from found_platform import home
+from found_platform.errors import BadInput, JobFailed
+from found_platform.monitoring.finding import Finding
+
+RUNNING = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
+
+NEWEST = 10
+"""Ticks of an instigator, and evaluations of a check, that are looked at: a watch looks twice a minute."""
+
+REFRESH = "audience_members"
+
+GRACE_SECONDS = 600.0
+"""Without a run, after which a day that is not made counts as left out: between two runs of a day automation looks again."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """An instance at a moment (POSIX seconds): what the findings and figures are read from."""
+
+    graph: AssetGraph
+    instance: dg.DagsterInstance
+    now: float
+    since: float
+
+    @property
+    def option(self) -> str:
+        return home.option(self.graph.settings.home)
+
+
+def of(graph: AssetGraph, instance: dg.DagsterInstance, recent: float, now: float | None = None) -> Pulse:
+    """The pulse now; events of the last `recent` seconds count."""
+    now = time.time() if now is None else now
+    return Pulse(graph, instance, now, now - recent)
+
+
+def heartbeats(pulse: Pulse) -> dict[str, float]:
+    """Seconds since each daemon's last sign of life; nothing where none ever ran."""
+    return {name: pulse.now - beat.timestamp for name, beat in pulse.instance.get_daemon_heartbeats().items()}
+
+
+def instigators(pulse: Pulse) -> list[InstigatorState]:
+    """Schedules and sensors that are switched on."""
+    return list(pulse.instance.all_instigator_state(instigator_statuses=RUNNING))
+
+
+def ticks(pulse: Pulse) -> dict[str, float]:
+    """Seconds since the newest tick of each schedule and sensor that is on."""
+    ages = {}
+    for state in instigators(pulse):
+        newest = pulse.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        if newest:
+            ages[state.instigator_name] = pulse.now - newest[0].timestamp
+    return ages
+
+
+def lag(pulse: Pulse) -> dict[str, int]:
+    """By daily asset, how many days of the home are not made, of the days up to the newest of the source."""
+    lags = {}
+    for asset in BACKFILLED:
+        keys = pulse.graph.keys(asset) if pulse.graph.table[asset].partitions == DAILY else []
+        lags[asset] = len(set(keys) - pulse.instance.get_materialized_partitions(dg.AssetKey(asset)))
+    return lags
+
+
+def unfinished(pulse: Pulse) -> dict[str, int]:
+    """How many runs wait in the queue, and how many work."""
+    states = {"queued": [dg.DagsterRunStatus.QUEUED], "working": UNFINISHED}
+    return {name: pulse.instance.get_runs_count(dg.RunsFilter(statuses=statuses)) for name, statuses in states.items()}
+
+
+def waits(pulse: Pulse) -> list[str]:
+    """What waits for a daemon: schedules and sensors that are on, and queued runs."""
+    queued = pulse.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    names = [state.instigator_name for state in instigators(pulse)]
+    return names + ([f"{queued:,} queued runs" if queued > 1 else "a queued run"] if queued else [])
+
+
+def daemon(pulse: Pulse) -> Iterator[Finding]:
+    """A daemon that gives no sign of life while something waits for it: in the UI it looks healthy for minutes."""
+    ages, waiting = heartbeats(pulse), waits(pulse)
+    if not waiting or not ages or min(ages.values()) < ALIVE_SECONDS:
+        return
+    at = dt.datetime.fromtimestamp(pulse.now - min(ages.values()), dt.UTC)
+    problem = f"the daemon has given no sign of life since {at:%Y-%m-%d %H:%M} UTC, and {', '.join(waiting[:3])} wait for it"
+    yield Finding("daemon", problem, f"start it again: `found serve --all{pulse.option}`", key=f"daemon {at:%Y-%m-%d %H:%M:%S}")
+
+
+def failed_ticks(pulse: Pulse) -> Iterator[Finding]:
+    """Ticks of schedules and sensors that failed."""
+    for state in instigators(pulse):
+        recent = pulse.instance.get_ticks(
+            state.instigator_origin_id, state.selector_id, after=pulse.since, limit=NEWEST, statuses=[TickStatus.FAILURE]
+        )
+        for tick in recent:
+            lines = (tick.error.message if tick.error else "no reason was given").strip().splitlines()
+            problem = (
+                f"a tick of {state.instigator_name} failed at {_at(tick.timestamp)}: {lines[-1].partition(': ')[2] or lines[-1]}"
+            )
+            fix = f"its page under *Automation* has the whole trace; it is tried again at its next time{_shown(pulse)}"
+            yield Finding("ticks", problem, fix, key=f"tick {state.instigator_name} {tick.timestamp:.0f}")
+
+
+def _why(error: SerializableErrorInfo | None) -> str:
+    """The first cause of an error, without the name of its class."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    line = error.message.strip().splitlines()[-1] if error else "no reason was given"
+    return line.removeprefix(f"{error.cls_name}: ").rpartition("Error: ")[2].rstrip(".") if error else line
+
+
+def _shown(pulse: Pulse) -> str:
+    return f" (`found serve --all{pulse.option}`)" if pulse.option else ""
+
+
+def _at(moment: float) -> str:
+    return f"{dt.datetime.fromtimestamp(moment, dt.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def failed_runs(pulse: Pulse) -> Iterator[Finding]:
+    """Runs that failed and that no later one made good; a refresh of an audience by its name."""
+    since = dt.datetime.fromtimestamp(pulse.since, dt.UTC)
+    for record in pulse.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)):
+        run, end = record.dagster_run, record.end_time or record.update_timestamp.timestamp()
+        events = [entry.dagster_event for entry in pulse.instance.all_logs(run.run_id) if entry.dagster_event]
+        assets = [key for event in events if event.is_asset_materialization_planned and (key := event.asset_key)]
+        partition = run.tags.get("dagster/partition", "")
+        if not _is_made_good(pulse, run, assets[:1], partition, end):
+            yield _failed(pulse, run, assets[0].to_user_string() if assets else run.job_name, partition, events)
+
+
+def _is_made_good(pulse: Pulse, run: dg.DagsterRun, assets: list[dg.AssetKey], partition: str, end: float) -> bool:
+    """Whether the same asset was made, or the same job succeeded, after a run had failed."""
+    for key in assets:
+        filters = dg.AssetRecordsFilter(key, asset_partitions=[partition] if partition else None, after_timestamp=end)
+        return bool(pulse.instance.fetch_materializations(filters, limit=1).records)
+    after = dt.datetime.fromtimestamp(end, dt.UTC)
+    succeeded = dg.RunsFilter(job_name=run.job_name, statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=after)
+    return pulse.instance.get_runs_count(succeeded) > 0
+
+
+def _failed(pulse: Pulse, run: dg.DagsterRun, name: str, partition: str, events: list[dg.DagsterEvent]) -> Finding:
+    why = "its page in the UI says why"
+    try:
+        RunOutcome(name, False, events).raise_for_failure()
+    except (BadInput, JobFailed) as error:
+        why = str(error).rstrip(".")
+    except KeyboardInterrupt:
+        why = "it was stopped"
+    refreshes = name == REFRESH
+    what = f"the refresh of the audience {partition}" if refreshes else f"the run of {name}{_of(partition)}"
+    again = f"`found audience refresh {partition}{pulse.option}`" if refreshes else f"`found status{pulse.option}` says what to run"
+    return Finding("refresh" if refreshes else "runs", f"{what} failed: {why}", again, key=f"run {run.run_id}")
+
+
+def _of(partition: str) -> str:
+    return f" of {partition}" if partition else ""
+
+
+def failed_checks(pulse: Pulse) -> Iterator[Finding]:
+    """Checks that did not pass, each at its newest evaluation of a partition: Dagster shows them, and says nothing."""
+    for asset, checks in CHECKS.items():
+        for name, check in checks.items():
+            key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+            records = pulse.instance.event_log_storage.get_asset_check_execution_history(key, limit=NEWEST)
+            judged: set[str] = set()
+            for record in records:
+                if record.event is None or record.create_timestamp < pulse.since:
+                    continue
+                evaluation = record.event.dagster_event and record.event.dagster_event.event_specific_data
+                run = pulse.instance.get_run_by_id(record.run_id)
+                partition = run.tags.get("dagster/partition", "") if run else ""
+                if partition in judged or record.status == AssetCheckExecutionRecordStatus.PLANNED:
+                    continue
+                judged.add(partition)
+                if record.status == AssetCheckExecutionRecordStatus.FAILED:
+                    metadata = getattr(evaluation, "metadata", {})
+                    why = str(metadata["why"].value).rstrip(".") if "why" in metadata else check.description.rstrip(".")
+                    problem = f"the check {name} of {asset}{_of(partition)} did not pass: {why}"
+                    yield Finding("checks", problem, FIXES.get(name, NEXT), key=f"check {asset} {name} {partition} {record.run_id}")
+
+
+NEXT = "docs/operations.md says what to do for each check"
+FIXES = {
+    "size_is_steady": "look at it (`found audience show NAME`) before it is exported or delivered",
+    "nothing_drifted": "its page says what moved; docs/operations.md, *A drift alarm*, says what that means",
+    "gate_passes": "the champion keeps serving; docs/operations.md, *A model that does not pass*",
+    "bad_rows_under_threshold": "`found source check FILE` names file, row and reason; docs/operations.md, *A bad day*",
+}
+"""What to do next, by check."""
+
+
+def missed(pulse: Pulse) -> Iterator[Finding]:
+    """Days of the source that an asset has not made, where automation is on and has had the time: nothing ran for GRACE_SECONDS."""
+    newest = pulse.instance.get_run_records(limit=1, order_by="update_timestamp")
+    if not instigators(pulse) or (newest and pulse.now - newest[0].update_timestamp.timestamp() < GRACE_SECONDS):
+        return
+    for asset in BACKFILLED:
+        keys = pulse.graph.keys(asset)
+        made = pulse.instance.get_materialized_partitions(dg.AssetKey(asset))
+        left = [key for key in keys if key not in made]
+        if left and made:
+            fix = f"`found backfill --from {left[0]} --to {left[-1]}{pulse.option}`"
+            days = left[0] if len(left) == 1 else f"{left[0]} to {left[-1]} ({len(left):,} days)"
+            yield Finding("partitions", f"{asset} was not made of {days}", fix, key=f"missed {asset} {left[-1]}")
+
+
+def stale(pulse: Pulse) -> Iterator[Finding]:
+    """Partitions that would come out of other inputs now."""
+    for state in staleness.states(pulse.graph, pulse.instance):
+        if state.stale:
+            days = f"{state.stale[0]} to {state.stale[-1]}" if len(state.stale) > 1 else state.stale[0]
+            problem = f"{state.asset}{f', of {days},' if days else ''} would come out of other inputs now"
+            yield Finding("stale", problem, f"`found status{pulse.option}` says what makes them again")
+
+
+EVENTS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {
+    "daemon": daemon,
+    "ticks": failed_ticks,
+    "runs": failed_runs,
+    "checks": failed_checks,
+    "partitions": missed,
+}
+"""What is worth an alert, by name."""
+
+LOOKS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {**EVENTS, "stale": stale}
+"""What the doctor looks at."""

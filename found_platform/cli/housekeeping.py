@@ -1,0 +1,96 @@
+"""`found gc`, `found doctor`, `found backup`, `found restore`: a home kept in order."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from found_platform.cli.asking import ask, home_option
+from found_platform.cli.options import Place
+from found_platform.cli.tables import print_json, table, terminal
+
+MEGABYTE = 1e6
+
+
+def gc(
+    place: Place, dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False
+) -> None:
+    """Remove what is old and asked for by nothing: runs, ticks, earlier versions, what models out of service left."""
+    from found_platform.app import housekeeping
+
+    collection = ask(housekeeping.collect, place.home, housekeeping.Collect(dry_run))
+    if place.as_json:
+        print_json(collection)
+        return
+    console = terminal()
+    rows = [
+        (k.kind, k.about, f"{k.pieces:,}", f"{k.in_use:,}", f"{k.before / MEGABYTE:,.1f}", f"{k.after / MEGABYTE:,.1f}")
+        for k in collection.kinds
+    ]
+    goes = "would go" if dry_run else "gone"
+    console.print(table("kind", "what", goes, "in use", "MB before", "MB after", left=("kind", "what"), wrap="what", rows=rows))
+    verb = "would be" if dry_run else "is"
+    console.print(f"The home {verb} {collection.after / MEGABYTE:,.1f} MB, from {collection.before / MEGABYTE:,.1f} MB.")
+
+
+def doctor(place: Place) -> None:
+    """Look for what is wrong with a home, each with its fix. Exit status 1 where anything is."""
+    from found_platform.app import operations
+
+    diagnosis = ask(operations.diagnose, place.home)
+    if place.as_json:
+        print_json(diagnosis)
+    else:
+        for finding in diagnosis.findings:
+            print(f"{finding.check}: {finding.problem}.\n    {finding.fix[:1].upper()}{finding.fix[1:].rstrip('.')}.")
+        wrong = {finding.check for finding in diagnosis.findings}
+        print(f"In order: {', '.join(name for name in diagnosis.looked_at if name not in wrong)}.")
+    if diagnosis.findings:
+        raise typer.Exit(1)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new folder, or an archive: .tar, .tar.gz or .tgz.")],
+    place: Place,
+) -> None:
+    """Copy the home, whole or not at all, while others work in it."""
+    from found_platform.app import housekeeping
+
+    copy = ask(housekeeping.back_up, place.home, target)
+    if place.as_json:
+        print_json(copy)
+        return
+    print(f"{copy.files:,} files, {copy.bytes / MEGABYTE:,.1f} MB, as of {copy.made_at}, are in {copy.place}.")
+    for link in copy.links:
+        print(f"Left out: {link} is a link, and what it points at is not copied.")
+    if copy.index_elsewhere:
+        print("Left out: the index lies on a Milvus server; `found publish` builds it again from the copy.")
+    print("It holds the vault and the secret of the home: keep it as private as the home.")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="A backup: a folder or an archive.")],
+    place: Place,
+    since: Annotated[
+        Path | None, typer.Option(help="The home that it replaces: who was erased or suppressed since stays so.")
+    ] = None,
+) -> None:
+    """Bring a backup back as a new home, every file checked."""
+    from found_platform.app import housekeeping
+
+    restored = ask(housekeeping.restore, place.home, housekeeping.Restore(source, since))
+    if place.as_json:
+        print_json(restored)
+        return
+    files = f"{restored.files:,} files, {restored.bytes / MEGABYTE:,.1f} MB"
+    print(f"{files}, as of {restored.made_at}, are the home {restored.home}; every hash is right.")
+    if restored.erased is None:
+        print(
+            f"Whoever was erased or suppressed after {restored.made_at} is in it as before: erase them again, or restore with "
+            "`--since OLD_HOME`, which needs `erasures/` and `lake/suppressions` of it alone."
+        )
+    else:
+        print(
+            f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made: both hold."
+        )
+    print(f"Look at it: found doctor{home_option(place.home)}")

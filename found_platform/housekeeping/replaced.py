@@ -1,0 +1,102 @@
+"""What was replaced and may go: files of earlier versions of tables, publications that serve nobody, checkpoints of finished
+training, pages of old drift reports.
+
+Nothing here is asked again by a command: every reader opens the newest version of a table, what is live, or what was live before.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from deltalake import DeltaTable
+from filelock import Timeout
+
+from found_platform import home, lake
+from found_platform.housekeeping.garbage import DAY, Garbage, InUse, Kind, newest, size_of
+from found_platform.index import milvus, pointer, snapshot
+from found_platform.settings import Settings
+
+HOUR = 3600.0
+
+
+def _versions(settings: Settings, now: float) -> Iterator[Garbage]:
+    """Files that no row of the newest version is read from, and log entries that a checkpoint stands for.
+
+    A reader that opened a table before goes on: what it reads was replaced less than `keep_versions_days` ago.
+    """
+    for folder in sorted(settings.lake.iterdir()) if settings.lake.exists() else ():
+        if not DeltaTable.is_deltatable(str(folder)):
+            continue
+        # delta-rs counts from the clock
+        hours = int(max(0.0, settings.keep_versions_days * DAY - (now - time.time())) / HOUR)
+        old = DeltaTable(str(folder)).vacuum(retention_hours=hours, enforce_retention_duration=False, full=True)
+        paths = [path for name in old if (path := folder / name).is_file()]
+        if paths:
+            size = sum(path.stat().st_size for path in paths)
+            yield Garbage(size, _vacuum(settings, folder.name, hours), counts=len(paths))
+
+
+def _vacuum(settings: Settings, table: str, hours: int) -> Callable[[], None]:
+    def vacuum() -> None:
+        with lake.turn(settings.lake, table):
+            about = lake.open_table(settings.lake, table)
+            about.vacuum(retention_hours=hours, enforce_retention_duration=False, dry_run=False, full=True)
+            about = lake.open_table(settings.lake, table)
+            about.create_checkpoint()
+            about.cleanup_metadata()
+
+    return vacuum
+
+
+def _publications(settings: Settings, now: float) -> Iterator[Garbage]:
+    """Folders of publications that are neither live nor what a rollback goes to, and those that were never finished."""
+    if not pointer.exists(settings):
+        return
+    folder = settings.home / "index"
+    current = pointer.read(settings)
+    kept = {p.name for p in (current.live, current.previous) if p}
+    states = {snapshot.folder(settings, name).name for name in kept}
+    left = [path for path in folder.glob("*.db") if path.name not in kept]
+    left += [path for path in folder.glob("states/*") if path.name not in states]
+    left += [path for path in (folder / "building",) if path.exists()]
+    for path in left:
+        if newest(path) < now - settings.keep_versions_days * DAY:
+            yield Garbage(size_of(path), lambda path=path: _remove_publication(settings, path))
+
+
+def _remove_publication(settings: Settings, path: Path) -> None:
+    try:
+        with home.lock(settings.home, "publishing", timeout=0), pointer.turn(settings):
+            current = pointer.read(settings)
+            if path.name in {p.name for p in (current.live, current.previous) if p}:  # it was taken back meanwhile
+                raise InUse(str(path))
+            milvus.remove_unread(path)
+    except Timeout:  # somebody publishes
+        raise InUse(str(path)) from None
+    if path.exists():
+        raise InUse(str(path))
+
+
+def _checkpoints(settings: Settings, now: float) -> Iterator[Garbage]:
+    """Of a stage that has its outcome: what a killed training would have gone on from."""
+    for path in settings.home.glob("training/*/*/checkpoint.safetensors"):
+        about = path.stat()
+        if (path.parent / "outcome.json").exists() and about.st_mtime < now - settings.keep_versions_days * DAY:
+            yield Garbage(about.st_size, lambda path=path: path.unlink(missing_ok=True))
+
+
+def _pages(settings: Settings, now: float) -> Iterator[Garbage]:
+    """Evidently's page of a day, some megabytes each; the figures and the verdict stay, and so does the newest page."""
+    pages = sorted(settings.home.glob("monitoring/feature_drift/*/report.html"))
+    for path in pages[:-1]:
+        with contextlib.suppress(FileNotFoundError):
+            about = path.stat()
+            if about.st_mtime < now - settings.keep_runs_days * DAY:
+                yield Garbage(about.st_size, lambda path=path: path.unlink(missing_ok=True))
+
+
+VERSIONS = Kind("versions", "files of the lake that were replaced", lambda s: size_of(s.lake), _versions)
+INDEXES = Kind("indexes", "publications that serve nobody", lambda s: size_of(s.home / "index"), _publications)
+CHECKPOINTS = Kind("checkpoints", "checkpoints of finished training", lambda s: size_of(s.home / "training"), _checkpoints)
+PAGES = Kind("pages", "pages of old drift reports; the figures stay", lambda s: size_of(s.home / "monitoring"), _pages)

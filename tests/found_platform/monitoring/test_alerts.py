@@ -1,0 +1,255 @@
+"""Alerts: what is wrong reaches a receiver, signed, once, with the next step, and again where it was not taken."""
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import dagster as dg
+import pytest
+from conftest import at as moment
+from conftest import call_found, lake_of, write_source
+
+from dagster_defs import pulse, queueing
+from dagster_defs.execution import open_instance
+from dagster_defs.graph import AssetGraph
+from found_platform.app import operations
+from found_platform.app.context import Actor, Context
+from found_platform.audiences import deliveries
+from found_platform.errors import BadInput
+from found_platform.monitoring import alerts
+from found_platform.monitoring.finding import Finding
+from found_platform.serving import watch
+from found_platform.serving.application import create_app
+from found_platform.serving.options import Options
+from found_platform.settings import Settings
+
+SECRET = "ab" * 32
+DISK = Finding("disk", "0.1 GB are free", "`found gc --dry-run` says what may go", key="disk")
+TICK = Finding("ticks", "a tick of daily failed", "its page has the trace", key="tick daily 1")
+
+
+class Hook(HTTPServer):
+    """Keeps what it is sent, and answers with `status`."""
+
+    def __init__(self) -> None:
+        self.status, self.got = 200, []
+        super().__init__(("127.0.0.1", 0), _HookHandler)
+
+
+class _HookHandler(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        self.server.got.append((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Mail(socketserver.ThreadingTCPServer):
+    """A mail server that keeps letters."""
+
+    def __init__(self) -> None:
+        self.letters: list[str] = []
+        super().__init__(("127.0.0.1", 0), _MailHandler)
+
+
+class _MailHandler(socketserver.StreamRequestHandler):
+    server: Mail
+
+    def handle(self) -> None:
+        self.say("220 here")
+        while line := self.rfile.readline().decode().strip():
+            if line.upper() == "DATA":
+                self.say("354 go on")
+                letter = iter(lambda: self.rfile.readline().decode().rstrip("\r\n"), ".")
+                self.server.letters.append("\n".join(letter))
+            self.say("221 bye" if line.upper() == "QUIT" else "250 fine")
+
+    def say(self, line: str) -> None:
+        self.wfile.write(f"{line}\r\n".encode())
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with Hook() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def mail() -> Iterator[Mail]:
+    with Mail() as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A small home of three days."""
+    folder = tmp_path_factory.mktemp("alerts")
+    events = [{"user_id": f"u{i}", "event_time": moment(f"2026-01-0{1 + i % 3}"), "text": "tent"} for i in range(9)]
+    return lake_of(folder / "found", write_source(folder / "source", events))
+
+
+@pytest.fixture
+def home(made: Settings, hook: Hook, mail: Mail, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """That home, whose settings name both channels, before anything was sent."""
+    monkeypatch.setenv("FOUND_ALERT_WEBHOOK", f"http://127.0.0.1:{hook.server_port}/alerts")
+    monkeypatch.setenv("FOUND_ALERT_SECRET", SECRET)
+    monkeypatch.setenv("FOUND_ALERT_MAIL_TO", "ops@example.org")
+    monkeypatch.setenv("FOUND_ALERT_SMTP", f"127.0.0.1:{mail.server_address[1]}")
+    monkeypatch.setenv("FOUND_DISK_FREE_GB", "0")
+    for name in (alerts.DATABASE, deliveries.DATABASE):
+        (made.home / name).unlink(missing_ok=True)
+    settings = Settings.load(made.home, profile="tiny")
+    settings.keep()
+    return settings
+
+
+def test_an_alert_is_signed_and_says_the_next_step(home: Settings, hook: Hook, mail: Mail) -> None:
+    sent = alerts.send(home, [DISK, TICK])
+    assert [(alert.channel, alert.error) for alert in sent] == [("webhook", ""), ("webhook", ""), ("mail", ""), ("mail", "")]
+    headers, body = hook.got[0]
+    at, _, digest = headers["Found-Signature"].partition(",v1=")
+    expected = hmac.new(bytes.fromhex(SECRET), at.removeprefix("t=").encode() + b"." + body, hashlib.sha256).hexdigest()
+    assert hmac.compare_digest(digest, expected)
+    assert json.loads(body)["fix"] == DISK.fix
+    (letter,) = mail.letters
+    assert "Subject: FOUND (found): 0.1 GB are free and 1 more" in letter
+    assert "Next: its page has the trace." in letter
+
+
+def test_each_is_sent_once_and_a_state_again_once_it_had_gone(home: Settings, hook: Hook) -> None:
+    alerts.send(home, [DISK, TICK])
+    assert not alerts.send(home, [DISK, TICK])
+    assert not alerts.send(home, [])
+    assert {alert.finding for alert in alerts.send(home, [DISK, TICK])} == {DISK}
+    assert len(hook.got) == 3
+
+
+def test_what_a_receiver_does_not_take_is_sent_again(home: Settings, hook: Hook, mail: Mail) -> None:
+    hook.status = 503
+    first = alerts.send(home, [TICK])
+    assert {(alert.channel, alert.error) for alert in first} == {("webhook", "it answered 503"), ("mail", "")}
+    hook.status = 200
+    assert [alert.channel for alert in alerts.send(home, [TICK])] == ["webhook"]
+    assert len(mail.letters) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alert_webhook": "http://example.org/hook"}, "example.org is not on this machine: use https"),
+        ({"alert_secret": "short"}, "FOUND_ALERT_SECRET signs what goes to FOUND_ALERT_WEBHOOK"),
+        ({"alert_webhook": None, "alert_smtp": "mail"}, "FOUND_ALERT_SMTP is 'mail': write host:port"),
+        ({"alert_webhook": None, "alert_mail_to": None}, "No channel for alerts is set"),
+    ],
+)
+def test_a_channel_that_is_set_wrongly_is_said(home: Settings, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        alerts.send(home.model_copy(update=changes), [TICK])
+
+
+def test_secrets_of_channels_are_not_written_into_the_home(home: Settings) -> None:
+    assert SECRET not in (home.home / "settings.yaml").read_text()
+
+
+def test_a_failed_delivery_and_little_room_are_told(home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with deliveries._opened(home) as con:
+        values = ("1", "gold", 1, "crm", "whole", 5, 0, "0", deliveries.FAILED, "it answered 500", "", "ann", time.time())
+        columns = ", ".join(deliveries.COLUMNS)
+        con.execute(f"INSERT INTO deliveries ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+    monkeypatch.setenv("FOUND_DISK_FREE_GB", "1000000")
+    operations.alert(Context(home.home, Actor("ann", "test")))
+    told = {json.loads(body)["check"]: json.loads(body) for _, body in hook.got}
+    assert told.keys() == {"disk", "delivery"}
+    assert "found audience deliver gold --to crm" in told["delivery"]["fix"]
+
+
+def test_days_that_automation_left_out_are_told(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "instigators", lambda _: ["a schedule that is on"])
+    monkeypatch.setattr(pulse, "BACKFILLED", ("raw_events",))
+    with open_instance(home) as instance:
+        for day in ("2026-01-01", "2026-01-02"):
+            instance.report_runless_asset_event(dg.AssetMaterialization("raw_events", partition=day))
+        (finding,) = pulse.missed(pulse.of(AssetGraph(home), instance, 60.0))
+    assert finding.problem == "raw_events was not made of 2026-01-03"
+    assert "found backfill --from 2026-01-03 --to 2026-01-03" in finding.fix
+
+
+@pytest.mark.slow
+def test_a_daemon_that_was_killed_is_told_within_two_minutes(home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real daemon; it is killed, and the clock of the look is put forward by what it takes to be sure."""
+    with open_instance(home) as instance:
+        environment = {**os.environ, "FOUND_HOME": str(home.home), "DAGSTER_HOME": str(home.dagster_home)}
+        command = [sys.executable, "-m", "dagster._daemon", "run", "--empty-workspace"]
+        daemon = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            end = time.monotonic() + 90
+            while not instance.get_daemon_heartbeats() and time.monotonic() < end:
+                time.sleep(0.5)
+        finally:
+            daemon.send_signal(signal.SIGKILL)
+            daemon.wait()
+        monkeypatch.setattr(pulse, "waits", lambda _: ["a queued run"])
+        graph, after = AssetGraph(home), time.time() + queueing.ALIVE_SECONDS + 1
+        alive = pulse.of(graph, instance, 60.0)
+        dead = pulse.of(graph, instance, 60.0, now=after)
+        assert pulse.heartbeats(alive)
+        assert not [*pulse.daemon(alive)]
+        told = alerts.send(home, [*pulse.daemon(dead)])
+    assert queueing.ALIVE_SECONDS + 30 < 120
+    assert "has given no sign of life" in told[0].finding.problem
+    assert "found serve --all" in json.loads(hook.got[0][1])["fix"]
+
+
+def test_a_server_looks_by_itself_and_goes_on_after_a_look_that_fails(
+    home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, stopping = create_app(Options(home.home), warm=False).state.server, threading.Event()
+    monkeypatch.setenv("FOUND_DISK_FREE_GB", "1000000")
+    monkeypatch.setattr(watch, "EVERY", 0.01)
+    real, calls = watch.look, []
+
+    def look(of: Any) -> None:
+        calls.append(of)
+        monkeypatch.setattr(alerts, "DATABASE", "no/such/folder.db" if len(calls) == 1 else "alerts.db")
+        real(of)
+        if len(calls) == 2:
+            stopping.set()
+
+    monkeypatch.setattr(watch, "look", look)
+    watch.until(server, stopping)
+    assert "Looking for what is worth an alert failed" in caplog.text
+    assert [json.loads(body)["check"] for _, body in hook.got] == ["disk"]
+
+
+def test_a_server_without_a_channel_looks_for_nothing(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FOUND_ALERT_WEBHOOK")
+    monkeypatch.delenv("FOUND_ALERT_MAIL_TO")
+    home.model_copy(update={"alert_webhook": None, "alert_mail_to": None}).keep()
+    monkeypatch.setattr(watch, "look", lambda _: pytest.fail("it looked"))
+    watch.until(create_app(Options(home.home), warm=False).state.server, threading.Event())
+
+
+def test_the_command_tells_and_tries_the_channels(home: Settings, hook: Hook) -> None:
+    outcome = call_found("alerts", "--trial", "--home", home.home)
+    assert (outcome.status, "sent by webhook" in outcome.out, "sent by mail" in outcome.out) == (0, True, True), outcome.err
+    assert call_found("alerts", "--home", home.home).out == "Nothing new to tell.\n"
+    hook.status = 500
+    assert call_found("alerts", "--trial", "--home", home.home).status == 1
