@@ -5,7 +5,7 @@ source, which are scanned where they lie (`sources`).
 """
 
 import csv
-import gzip
+import io
 import itertools
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from found_platform import lake
+from found_platform import bounds, lake
 from found_platform.errors import BadInput
 
 
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 def read(path: Path, columns: Sequence[str] = (), *, required: str | None = None) -> Iterator[Row]:
-    """The rows of a file: Parquet, CSV (also .gz) or plain text, with a column `user_id`, or with nothing but ids, one a line.
+    """The rows of a file: Parquet, CSV (also .gz or .zst) or plain text, with a column `user_id`, or nothing but ids, one a line.
 
     Ids are taken as they are, spaces and leading zeros included, as in a source.
 
@@ -53,6 +53,7 @@ Texts = tuple[int, str | None, tuple[str | None, ...]]
 
 def _of_parquet(path: Path, columns: Sequence[str], required: str | None) -> Iterator[Texts]:
     try:
+        bounds.check_parquet(path)
         names = pq.read_schema(path).names
         _check(path, names, columns, required)
         if names.count("user_id") != 1 and len(names) != 1:
@@ -92,11 +93,11 @@ def _check(path: Path, names: Sequence[str], columns: Sequence[str], required: s
 
 
 def _records(path: Path) -> Iterator[list[str]]:
-    opened = gzip.open if path.suffix == ".gz" else open
+    bounds.check_text(path)
     records = None
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            records = csv.reader(file, strict=True)
+        with bounds.opened(path) as stream:
+            records = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
             yield from records
     except csv.Error as error:
         raise BadInput(f"{path}, line {records.line_num if records else 1:,} cannot be read as CSV: {error}.") from None

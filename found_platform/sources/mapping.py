@@ -24,6 +24,8 @@ Path = tuple[str, ...]
 IDS = ("user_id", "event_id", "key")
 """What is read as a text to the digit, in expressions too."""
 LOOKUP = "{{from: FILE, key: COLUMN, column: {}}}"
+MOST_SHOWN = 400
+"""Characters of an expression that a message repeats."""
 CONDITIONS = ("where", "returns")
 """What is always an expression, and true or false."""
 Types = dict[Path, Type]
@@ -180,6 +182,11 @@ def label(name: str) -> str:
     return f"{name.removeprefix('key_')}.on" if name.startswith("key_") else name
 
 
+def short(text: str) -> str:
+    """An expression in a message."""
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+
+
 def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str, str]) -> dict[str, Expression]:
     """Those of some texts (by what they are for) that name no column of a file, parsed. Raises BadInput for what is neither."""
     parsed = {}
@@ -191,7 +198,7 @@ def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str
         except Refused as problem:
             if name not in CONDITIONS and expressions.is_name(text):
                 raise cells.missing(text) from None
-            raise BadInput(f"{cells.where}: `{label(name)}` cannot be read: `{text}` {problem}.") from None
+            raise BadInput(f"{cells.where}: `{label(name)}` cannot be read: `{short(text)}` {problem}.") from None
         for path in parsed[name].columns:
             if cells.read(path) is None:
                 alone = parsed[name].columns == (path,) and name not in CONDITIONS and text.strip('" ') == ".".join(path)
