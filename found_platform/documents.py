@@ -7,6 +7,7 @@ An alias of YAML repeats what an anchor names without writing it again: ten line
 size that counts is that of the document with each alias written out.
 """
 
+import re
 import reprlib
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ DEEPEST = 40
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The safe loader of libyaml where the library has it: ten times as fast."""
+
+NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+"""No name of a file and no query can hold these characters, which YAML writes as \\0 and \\ud800."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel = 2
@@ -92,6 +96,8 @@ def _check_bounds(text: str, where: str) -> None:
                 raise BadInput(f"{where}: the alias *{event.anchor} stands within what it names: write that out.")
             values += size
         elif isinstance(event, yaml.ScalarEvent):
+            if NO_TEXT.search(event.value):
+                raise BadInput(f"{where}, line {event.start_mark.line + 1} holds a character that is no text: leave it out.")
             values += 1
             if event.anchor:
                 anchored[event.anchor] = 1

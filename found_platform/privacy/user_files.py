@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -60,14 +61,19 @@ def _of_parquet(path: Path, columns: Sequence[str], required: str | None) -> Ite
             raise _no_column(path, f"; it has {', '.join(names)}")
         selected = ["user_id" if "user_id" in names else names[0], *(c for c in columns if c in names)]
         rows = pq.read_table(path, columns=selected)
-    except (pa.ArrowException, OSError) as error:
+        con = lake.connect()
+        con.register("file_rows", rows)
+        cells = _as_texts(con, selected)
+    except (pa.ArrowException, duckdb.Error, OSError) as error:
         raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
-    con = lake.connect()
-    con.register("file_rows", rows)
-    texts = ", ".join(f"CAST({lake.quote(name)} AS VARCHAR)" for name in selected)  # a number as the scan of a source writes it
-    for number, (user_id, *others) in enumerate(con.execute(f"SELECT {texts} FROM file_rows").fetchall(), 1):
+    for number, (user_id, *others) in enumerate(cells, 1):
         beside = dict(zip(selected[1:], others, strict=True))
         yield number, user_id, tuple(beside.get(column) for column in columns)
+
+
+def _as_texts(con: duckdb.DuckDBPyConnection, selected: Sequence[str]) -> list[tuple[str | None, ...]]:
+    texts = ", ".join(f"CAST({lake.quote(name)} AS VARCHAR)" for name in selected)  # a number as the scan of a source writes it
+    return con.execute(f"SELECT {texts} FROM file_rows").fetchall()
 
 
 def _of_text(path: Path, columns: Sequence[str], required: str | None) -> Iterator[Texts]:

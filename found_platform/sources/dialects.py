@@ -117,6 +117,7 @@ def dialect(file: Path, location: Location) -> Dialect:
         raise BadInput(f"{file} has {len(names):,} columns: at most {MOST_COLUMNS:,} are read. Leave out what no entry maps.")
     names = [name.strip() or f"column{i}" for i, name in enumerate(names)]
     check_distinct(file, names)
+    check_named(file, names)
     return Dialect(file, read, names, delimiter, note, copy)
 
 
@@ -157,6 +158,12 @@ def _recognised(file: Path, line: str, quote: str) -> tuple[str, str]:
     if not signs or signs == [","]:
         return ",", ""
     return signs[0], f"{file.name}: recognised the {DELIMITERS[signs[0]]} as delimiter"
+
+
+def check_named(file: Path, names: list[str]) -> None:
+    """Raises BadInput where the name of a column is no text: no query could name it."""
+    if any("\0" in name for name in names):
+        raise BadInput(f"{file} has a column whose name holds a zero byte: is it in another encoding? Say its `encoding:`.")
 
 
 def check_distinct(file: Path, names: list[str]) -> None:

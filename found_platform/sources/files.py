@@ -25,7 +25,7 @@ from found_platform.bounds import compression, opened
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import as_arrow, literal
 from found_platform.sources import dialects
-from found_platform.sources.dialects import check_distinct
+from found_platform.sources.dialects import check_distinct, check_named
 from found_platform.sources.options import Location
 from found_platform.sources.sieve import Sieved, sieve
 
@@ -114,6 +114,7 @@ def _parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) 
                 columns.pop("file_row_number", None)
                 # DuckDB gives the second of two names another one
                 check_distinct(file, schema.to_arrow_schema().names)
+                check_named(file, schema.to_arrow_schema().names)
         read_parts.append(Part(str(file), relation, columns, ROW_OF_FILE))
     return read_parts
 
@@ -195,16 +196,21 @@ def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Par
 
 
 def json_keys(con: duckdb.DuckDBPyConnection, part: Part, path: str, limit: int | None = None) -> list[str]:
-    """The keys of the objects at `path` (a JSON path; empty: the rows themselves), in the first rows or in all."""
+    """The keys of the objects at `path` (a JSON pointer; empty: the rows themselves), in the first rows or in all."""
     at = f"json_extract({JSON_LINE}, {literal(path)})" if path else JSON_LINE
     rows = f"SELECT {JSON_LINE} FROM {part.relation}" + (f" LIMIT {limit}" if limit else "")
     of_row = f"CASE WHEN json_valid({JSON_LINE}) THEN CASE WHEN json_type({at}) = 'OBJECT' THEN json_keys({at}) END END"
     keys = con.execute(
         f"SELECT key, min(n) FROM (SELECT unnest(keys) AS key, generate_subscripts(keys, 1) AS n FROM (SELECT {of_row} AS keys "
-        f"FROM ({rows}))) GROUP BY 1 ORDER BY 2, 1"
+        f"FROM ({rows}))) WHERE NOT contains(key, chr(0)) GROUP BY 1 ORDER BY 2, 1"  # no SQL can name such a key
     ).fetchall()
     forget_rejects(con)
     return [key for key, _ in keys]
+
+
+def json_pointer(*steps: str) -> str:
+    """The place of a nested field, whatever its keys are (RFC 6901): a JSON path knows no empty key, and takes * for all."""
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 NO_ROWS = """CASE error WHEN 'MISSING COLUMNS' THEN 'wrong number of columns' WHEN 'TOO MANY COLUMNS' THEN 'wrong number of columns'

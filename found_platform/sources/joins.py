@@ -17,7 +17,7 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
 from found_platform.sources import values
-from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, parts
+from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, json_pointer, parts
 from found_platform.sources.options import Location
 from found_platform.sources.progress import pulling
 from found_platform.sources.sandbox import lock
@@ -71,7 +71,7 @@ def _select(part: Part, location: Location) -> str:
     columns = []
     for name, kind in part.columns.items():
         if part.json:
-            value, kind = f"json_extract_string({JSON_LINE}, {literal(json_path(name))})", "VARCHAR"
+            value, kind = f"json_extract_string({JSON_LINE}, {literal(json_pointer(name))})", "VARCHAR"
         else:
             value = quote(name)
         if values.is_text(kind):
@@ -80,10 +80,6 @@ def _select(part: Part, location: Location) -> str:
             value = values.as_type(f"({value})", kind, location.types[name], location.decimal)
         columns.append(f"{value} AS {quote(name)}")
     return f"SELECT {', '.join(columns) or 'NULL AS no_column'} FROM {part.relation}"
-
-
-def json_path(key: str) -> str:
-    return '$."' + key.replace('"', '\\"') + '"'
 
 
 def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -> int:

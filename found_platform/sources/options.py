@@ -138,7 +138,7 @@ class Location(Strict):
     def _known_types(cls, types: Any) -> Any:
         if not isinstance(types, dict):
             return types
-        named = {column: TYPE_NAMES.get(kind, kind) for column, kind in types.items()}
+        named = {column: TYPE_NAMES.get(kind, kind) if isinstance(kind, str) else kind for column, kind in types.items()}
         for column, kind in named.items():
             if kind not in get_args(Type):
                 raise ValueError(f"{column} is of type {kind!r}: it can be text, int, float, bool, date or time")
