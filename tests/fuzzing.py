@@ -222,9 +222,9 @@ def _encodable(text: str) -> bool:
     return not any(0xD800 <= ord(sign) <= 0xDFFF for sign in text)
 
 
-WORDS = """people who will buy gold or and not no never again 
-at least|3 times|within 30 days|spend more than|$|€
-1,000|for|stop buying|customers|about to leave|(|)|,|.|%|Kunden|die Gold kaufen und|in den nächsten Wochen|most|searching|next month|aged 25-34|2 to 1"""
+WORDS = """people who will buy gold or and not no never again|at least|3 times|within 30 days|spend more than|$|€
+1,000|for|stop buying|customers|about to leave|(|)|,|.|%|Kunden
+|die Gold kaufen und|in den nächsten Wochen|most|searching|next month|aged 25-34|2 to 1"""
 words = st.sampled_from(WORDS.replace("\n", " ").split("|") + WORDS.split())
 demands = st.one_of(
     st.lists(words, max_size=14).map(" ".join), texts, st.text(max_size=200), st.sampled_from(["and " * 240, "a" * 999, "1" * 999])
