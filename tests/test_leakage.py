@@ -46,7 +46,7 @@ def _day(day: int) -> str:
 
 
 def _later(changed: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What is dated at or after the cutoff: events, what was done before and arrives then, profiles. Changed, all of it is other."""
+    """What is dated at or after the cutoff: events, what arrives late, profiles. Changed, all of it is other."""
     users = [f"u{user}" for user in range(USERS)] if not changed else [f"new{i}" for i in range(80)] + ["u1", "u2"]
     text, amount, city = ("a yacht", 1e6, "Nowhere") if changed else ("milk", 2.0, "Ulm")
     events, profile = [], []
