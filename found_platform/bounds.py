@@ -7,6 +7,7 @@ memory and the disk. What does not: what is in the file (`sources`, `privacy.use
 import gzip
 import io
 import stat
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,24 @@ def opened(file: Path) -> Iterator[BinaryIO]:
     else:
         with file.open("rb") as stream:
             yield stream
+
+
+def unpacked(data: bytes) -> bytes:
+    """What bytes of gzip unpack to, in memory. Raises OSError where that is out of bounds."""
+    most = max(HARMLESS_BYTES, MOST_TIMES * len(data))
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise OSError(f"it unpacks to more than {most:,} bytes")
+    return content
+
+
+def entries(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
+    """The entries of a ZIP archive of so many bytes. Raises OSError where they unpack to more than is within bounds."""
+    most, listed = max(HARMLESS_BYTES, MOST_TIMES * size), archive.infolist()
+    if sum(entry.file_size for entry in listed) > most:  # reading stops at what an entry says that it has
+        raise OSError(f"it unpacks to more than {most:,} bytes")
+    return listed
 
 
 def check_text(file: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import os
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,3 +177,18 @@ def test_a_query_over_files_that_does_not_end_is_stopped(tmp_path: Path, monkeyp
             "channel 'pay_bill'",
             snapshots.Snapshot(tmp_path / "pulled"),
         )
+
+
+def test_a_packed_file_in_a_home_does_not_fill_the_process_that_searches_it(tmp_path: Path) -> None:
+    from found_platform.erasure import files, proof
+    from found_platform.erasure.persons import Persons
+
+    _long_packed_line(tmp_path / "bomb.log.gz")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("log", "w") as entry:
+        for _ in range(300):
+            entry.write(bytes(1 << 20))
+    persons = Persons(frozenset({"somebody"}), frozenset({"ab" * 16}), (), frozenset({"user_id"}))
+    assert [files.clean(file, file.name, persons) for file in sorted(tmp_path.iterdir())] == [0, 0]
+    hits = proof.search(tmp_path, persons).hits
+    assert len(hits) == 2
+    assert all("cannot be read: it unpacks to more than" in hit for hit in hits)
