@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast coverage bench-features bench-training bench-lookup ui lint format clean
+.PHONY: demo test test-fast fuzz audit coverage bench-features bench-training bench-lookup ui lint format clean
 
 # uv where it is there; else pip, upgraded first: the one that a Python brings takes minutes to resolve.
 UV := $(shell command -v uv 2>/dev/null)
@@ -38,6 +38,16 @@ coverage: $(STAMP)
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
+
+# Ten thousand generated inputs, others each time; `make test` draws a thousand that stay the same. FUZZ is how many.
+FUZZ ?= 10000
+fuzz: $(STAMP)
+	FOUND_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q tests/test_fuzz.py
+
+# What is known of faults in the versions that are installed. Strict: a package that cannot be looked up is no clean one.
+audit: $(STAMP)
+	@$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt || { echo "make audit: a version of constraints.txt has a \
+	known fault, or one could not be looked up: the lines above say which. It needs the network, to reach PyPI." >&2; exit 1; }
 
 bench-features: $(STAMP)
 	$(BIN)/python benchmarks/features.py

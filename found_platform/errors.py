@@ -1,8 +1,15 @@
 """Errors for the person who reads them. Nothing else belongs here."""
 
+MOST_CHARACTERS = 2_000
+"""Of a sentence. What it repeats of a file may be longer; its beginning says what is wrong, its end what to do."""
+
 
 class BadInput(ValueError):
     """Something a person gave is wrong: one sentence that says what, where, and what to do next. Exit status 2."""
+
+    def __init__(self, sentence: object = ""):
+        text, half = str(sentence), MOST_CHARACTERS // 2
+        super().__init__(text if len(text) <= MOST_CHARACTERS else f"{text[:half]} … {text[-half:]}")
 
 
 class NotFound(BadInput):

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from found_platform import documents
 from found_platform.errors import BadInput
 from found_platform.home import is_private, lock, make_all_private, make_private, write_whole
 
@@ -61,10 +62,7 @@ def keep(home: Path, settings: dict[str, Any]) -> None:
 
 def _read(home: Path) -> dict[str, Any]:
     path = home / SETTINGS
-    try:
-        kept = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())}.") from None
+    kept = documents.load(path, "settings file")
     if kept is not None and not isinstance(kept, dict):
         raise BadInput(f"{path} holds no mapping of settings: write one setting a line, such as `profile: cpu`.")
     return kept or {}

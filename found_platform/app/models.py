@@ -1,5 +1,6 @@
 """Model versions, and which of them serves: listed, shown, published, promoted, taken back."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,18 +23,23 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class VersionRow:
     """A registered version; the roles that it has are its aliases but those of cutoffs. `unjudged` says why the
-    gate could not judge it, where it could not; `erased_persons` from how many it has learned who were erased since."""
+    gate could not judge it, where it could not; `erased_persons` from how many it has learned who were erased since, and `retires`
+    the day by which it must not serve any more then."""
 
     version: "Version"
     roles: list[str] = field(metadata=APART)
     unjudged: str | None = field(metadata=APART)
     erased_persons: int = 0
+    retires: dt.date | None = None
 
     @property
     def about_erased(self) -> str | None:
         """The sentence about them."""
         who = "a person who was" if self.erased_persons == 1 else f"{self.erased_persons:,} persons who were"
-        return f"It has learned from {who} erased since: train again" if self.erased_persons else None
+        if not self.retires:
+            return None
+        late = self.retires < dt.datetime.now(dt.UTC).date()
+        return f"It has learned from {who} erased since: train again by {self.retires}{', which is over' if late else ''}"
 
     def as_dict(self) -> dict[str, Any]:
         figures = json.loads(self.version.tags.get("gate_figures", "{}"))
@@ -44,6 +50,7 @@ class VersionRow:
             "aliases": self.version.aliases,
             "tags": tags,
             "erased_persons": self.erased_persons,
+            "retires": self.retires,
         }
 
 
@@ -61,8 +68,12 @@ def _row(settings: "Settings", version: "Version") -> VersionRow:
 
     roles = [alias for alias in version.aliases if not alias.startswith("cutoff-")]
     unjudged = version.tags["gate_reason"] if version.tags.get("gate") == registry.NOT_JUDGED else None
-    erased = ledger.learned(settings, ledger.VERSIONS).get(version.version, 0)
-    return VersionRow(version, roles + (["rolled back"] if registry.ROLLED_BACK in version.tags else []), unjudged, erased)
+    if registry.ROLLED_BACK in version.tags:
+        roles.append("rolled back")
+    influence = ledger.influences(settings, ledger.VERSIONS).get(version.version)
+    if influence is None:
+        return VersionRow(version, roles, unjudged)
+    return VersionRow(version, roles, unjudged, influence.persons, influence.retires)
 
 
 @dataclass(frozen=True)

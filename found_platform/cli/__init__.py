@@ -16,6 +16,7 @@ def main() -> None:
 
     try:
         logs.install()
+        _check_arguments()
         with private_files(), stdout_for_answers():
             app()
     except BadInput as error:
@@ -27,3 +28,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print("found: stopped; run the same command again to go on.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _check_arguments() -> None:
+    """Raises BadInput for bytes on the command line that are no text: nothing could be looked up or printed by them."""
+    from found_platform.errors import BadInput
+
+    for argument in sys.argv[1:]:
+        if any(0xD800 <= ord(sign) <= 0xDFFF for sign in argument):
+            raise BadInput(f"{argument!r} on the command line is not UTF-8: write it in the encoding of your terminal.")

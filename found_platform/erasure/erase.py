@@ -155,7 +155,7 @@ def _certificate(
         finished_at=_now(),
         seconds=seconds,
         steps={step: {name: n for name, n in counts.items() if n} for step, counts in progress.steps.items()},
-        still_trained_on={kind: sorted(ledger.learned(settings, kind)) for kind in (ledger.VERSIONS, ledger.PROMPTS)},
+        still_trained_on={kind: sorted(ledger.influences(settings, kind)) for kind in (ledger.VERSIONS, ledger.PROMPTS)},
         searched={
             **searched,
             "hits": 0,

@@ -9,12 +9,14 @@ import gzip
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from found_platform import bounds
 from found_platform.erasure import databases
 from found_platform.erasure.persons import Persons
 from found_platform.home import PRIVATE_FILE
@@ -71,7 +73,10 @@ def clean(path: Path, name: str, persons: Persons) -> int:
     if start.startswith(ARROW):
         return _clean_arrow(path, persons)
     data = path.read_bytes()
-    kept, count = cleaned(data, path, persons)
+    try:
+        kept, count = cleaned(data, path, persons)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile):
+        return 0  # it cannot be unpacked: the search names it
     if count:
         _write(path, kept)
     return count
@@ -91,7 +96,7 @@ def _names(path: Path, persons: Persons) -> bool:
 def cleaned(data: bytes, path: Path, persons: Persons) -> tuple[bytes, int]:
     """What is left of the bytes of a file, and how many rows, lines or names went."""
     if data.startswith(GZIP):
-        kept, count = cleaned(gzip.decompress(data), path.with_suffix(""), persons)
+        kept, count = cleaned(bounds.unpacked(data), path.with_suffix(""), persons)
         return (gzip.compress(kept, mtime=0), count) if count else (data, 0)
     if data.startswith(ZIP):
         return _cleaned_zip(data, persons)
@@ -124,7 +129,7 @@ def _without_lines(data: bytes, persons: Persons) -> tuple[bytes, int]:
 def _cleaned_zip(data: bytes, persons: Persons) -> tuple[bytes, int]:
     count, content = 0, io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as after:
-        for entry in before.infolist():
+        for entry in bounds.entries(before, len(data)):
             kept, went = cleaned(before.read(entry), Path(entry.filename), persons)
             after.writestr(entry, kept)
             count += went

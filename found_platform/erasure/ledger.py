@@ -1,11 +1,15 @@
-"""The ledger: which model versions and prompts were trained on persons who were erased since.
+"""The ledger: which model versions and prompts were trained on persons who were erased since, and by when they retire.
 
-`HOME/erasures/ledger.json` has, by erasure, how many of its persons each version and each prompt had learned from. What is trained
-afterwards is in no line: to train again is what clears it.
+`HOME/erasures/ledger.json` has, by erasure, the day on which it was noted and how many of its persons each version and each prompt
+had learned from. What is trained afterwards is in no line: to train again is what clears it.
 """
 
+import datetime as dt
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -16,51 +20,73 @@ from found_platform.privacy import tombstones, vault
 from found_platform.settings import Settings
 
 VERSIONS, PROMPTS = "versions", "prompts"
+DAY = "day"
 Lines = dict[str, dict[str, int]]
 """By VERSIONS and PROMPTS: how many erased persons each has learned from."""
+
+
+@dataclass(frozen=True)
+class Influence:
+    """From how many persons who were erased since a version or prompt has learned, and the day by which it retires."""
+
+    persons: int
+    retires: dt.date
 
 
 def _file(settings: Settings) -> Path:
     return tombstones.path(settings).with_name("ledger.json")
 
 
-def _read(settings: Settings) -> dict[str, Lines]:
+def _read(settings: Settings) -> dict[str, dict[str, Any]]:
     file = _file(settings)
     return json.loads(file.read_text()) if file.exists() else {}
 
 
 def note(settings: Settings, persons: Persons) -> Lines:
-    """Writes down what has learned from persons, while the lake still says so. Noted again, nothing is taken back."""
+    """Writes down what has learned from persons, while the lake still says so. Noted again, nothing is taken back and the first day
+    stays.
+    """
     lines = {VERSIONS: _versions(settings, persons), PROMPTS: _counts(settings, persons, "prompt_seeds", "prompt")}
     ledger = _read(settings)
     before = ledger.get(persons.number, {})
     for kind, counts in lines.items():
-        kept = before.get(kind, {})
-        lines[kind] = {name: max(counts.get(name, 0), kept.get(name, 0)) for name in sorted({*counts, *kept})}
+        noted = before.get(kind, {})
+        lines[kind] = {name: max(counts.get(name, 0), noted.get(name, 0)) for name in sorted({*counts, *noted})}
     if any(lines.values()):
-        write_whole(_file(settings), json.dumps({**ledger, persons.number: lines}, indent=1))
+        day = before.get(DAY, f"{dt.datetime.now(dt.UTC):%Y-%m-%d}")
+        write_whole(_file(settings), json.dumps({**ledger, persons.number: {DAY: day, **lines}}, indent=1))
     return lines
 
 
-def learned(settings: Settings, kind: str) -> dict[str, int]:
-    """Of each version or prompt: from how many persons it has learned who were erased since; those of none are left out."""
-    totals: dict[str, int] = {}
+def influences(settings: Settings, kind: str) -> dict[str, Influence]:
+    """Of each version or prompt that has learned from persons who were erased since. Of several erasures the first one counts for
+    the day.
+    """
+    total: dict[str, Influence] = {}
+    for day, lines in _dated(settings):
+        retires = day + dt.timedelta(days=settings.retire_days)
+        for name, persons in lines.get(kind, {}).items():
+            before = total.get(name, Influence(0, retires))
+            total[name] = Influence(before.persons + persons, min(before.retires, retires))
+    return total
+
+
+def _dated(settings: Settings) -> Iterator[tuple[dt.date, Lines]]:
+    """Each line with its day. A ledger of before had none: then it is the day on which the file was written last."""
     for lines in _read(settings).values():
-        for name, count in lines.get(kind, {}).items():
-            totals[name] = totals.get(name, 0) + count
-    return totals
+        day = lines.get(DAY) or f"{dt.datetime.fromtimestamp(_file(settings).stat().st_mtime, dt.UTC):%Y-%m-%d}"
+        yield dt.date.fromisoformat(day), lines
 
 
 def _versions(settings: Settings, persons: Persons) -> dict[str, int]:
     """By version; of a cutoff whose training set is no longer there, everybody whom the home knows is counted."""
     if not (settings.home / "mlflow").exists():
         return {}
-    known = vault.count(settings, sorted(persons.keys))
+    everybody = vault.count(settings, sorted(persons.keys))
     by_cutoff = _counts(settings, persons, "training_set", "cutoff")
-    kept = _values(settings, "training_set", "cutoff")
-    counts = {
-        v.version: by_cutoff.get(c, 0) if (c := v.tags.get("cutoff", "")) in kept else known for v in registry.versions(settings)
-    }
+    cutoffs = _values(settings, "training_set", "cutoff")
+    tags = {version.version: version.tags.get("cutoff", "") for version in registry.versions(settings)}
+    counts = {version: by_cutoff.get(cutoff, 0) if cutoff in cutoffs else everybody for version, cutoff in tags.items()}
     return {version: count for version, count in counts.items() if count}
 
 

@@ -6,7 +6,6 @@ What belongs here: reading, whatever wrote it. What does not: rewriting; what co
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
 
-import gzip
 import io
 import mmap
 import zipfile
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from found_platform import bounds
 from found_platform.erasure import databases, files
 from found_platform.erasure.persons import Persons
 from found_platform.privacy import parquet_rows
@@ -97,10 +97,10 @@ def _packed(data: bytes, path: Path, persons: Persons, result: Search, depth: in
         raise OSError(f"archives in more than {DEEPEST} archives")
     parts: Iterator[tuple[Path, bytes]]
     if data.startswith(files.GZIP):
-        parts = iter([(path.with_suffix(""), gzip.decompress(data))])
+        parts = iter([(path.with_suffix(""), bounds.unpacked(data))])
     else:
         archive = zipfile.ZipFile(io.BytesIO(data))
-        parts = ((Path(entry.filename), archive.read(entry)) for entry in archive.infolist())
+        parts = ((Path(entry.filename), archive.read(entry)) for entry in bounds.entries(archive, len(data)))
     for name, content in parts:
         result.unpacked += len(content)
         if persons.needles.among(content) or _listed(content, name, persons):

@@ -29,12 +29,11 @@ def _ledger(settings: Settings, persons: Persons) -> dict[str, int]:
 
 def _waiting_scans(settings: Settings, _: Persons) -> dict[str, int]:
     """A scan that waits to be staged is thrown away: the next one leaves them out."""
-    left = [folders.work(settings), settings.home / "staging.old"]
     with folders.turn(settings):
-        there = [folder for folder in left if folder.exists()]
-        for folder in there:
+        scans = [folder for folder in (folders.work(settings), settings.home / "staging.old") if folder.exists()]
+        for folder in scans:
             shutil.rmtree(folder)
-    return {"waiting scans": len(there)}
+    return {"waiting scans": len(scans)}
 
 
 def _lake(settings: Settings, persons: Persons) -> dict[str, int]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from found_platform import lake, outcomes
+from found_platform import documents, lake, outcomes
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
 from found_platform.evaluation import simulated
@@ -130,13 +130,14 @@ def from_files(settings: Settings, cutoff: dt.date, labels: Path, scenarios: Pat
 
 
 def _specs(path: Path) -> list[dict]:
+    if not path.exists():
+        raise BadInput(f"The scenario file {path} does not exist.")
+    content = documents.load(path, "scenario file")
     try:
-        specs = yaml.safe_load(path.read_text())["scenarios"]  # JSON is YAML
+        specs = content["scenarios"]
         if all(isinstance(s["scenario"], str) and isinstance(s["demand"], str) for s in specs):
             return specs
-    except OSError:
-        raise BadInput(f"The scenario file {path} does not exist.") from None
-    except (yaml.YAMLError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         pass
     raise BadInput(f"{path} is no scenario file: it holds `scenarios:`, a list of entries with the texts `scenario` and `demand`.")
 
@@ -145,11 +146,11 @@ def _scenario(settings: Settings, spec: dict, users: list[str], labels: np.ndarr
     name, rank = spec["scenario"], spec.get("rank")
     days, paraphrases = spec.get("horizon_days") or settings.horizon_days, spec.get("paraphrases") or []
     if type(days) is not int or days < 1:
-        raise BadInput(f"The scenario {name!r} has the horizon_days {days!r}: write a whole number of days.")
+        raise BadInput(f"The scenario {name!r} has the horizon_days {documents.brief(days)}: write a whole number of days.")
     if not isinstance(paraphrases, list):
-        raise BadInput(f"The scenario {name!r} has the paraphrases {paraphrases!r}: write a list of texts.")
+        raise BadInput(f"The scenario {name!r} has the paraphrases {documents.brief(paraphrases)}: write a list of texts.")
     if rank is not None and rank not in RANKS:
-        raise BadInput(f"The scenario {name!r} has the rank {rank!r}: choose {', '.join(RANKS)}.")
+        raise BadInput(f"The scenario {name!r} has the rank {documents.brief(rank)}: choose {', '.join(RANKS)}.")
     stated = outcomes.parse(spec["outcome"], f"the scenario {name!r}") if spec.get("outcome") else None
     wordings = [str(paraphrase) for paraphrase in paraphrases]
     return Scenario(name, spec["demand"], users, labels, wordings, days, outcome=stated, rank=rank)

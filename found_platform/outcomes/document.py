@@ -1,13 +1,13 @@
 """Outcomes as YAML or JSON: what a person edits and gives back. What cannot be used is named with its place and the next step."""
 
 import json
-import reprlib
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from found_platform import documents
 from found_platform.errors import BadInput
 from found_platform.outcomes.outcome import Outcome
 
@@ -16,16 +16,9 @@ MOST_BYTES = 100_000
 
 def load(path: Path) -> Outcome:
     """The outcome in a file. Raises BadInput where there is none, or it cannot be used."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise BadInput(f"{path} is no outcome: it has more than {MOST_BYTES:,} bytes.")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
-    except OSError:
-        raise BadInput(f"The outcome file {path} does not exist: `found rewrite SENTENCE --format yaml` writes one.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f", line {place.line + 1}" if place else ""
-        raise BadInput(f"{path}{where} is no YAML: write an outcome as in docs/outcomes.md.") from None
+    if not path.exists():
+        raise BadInput(f"The outcome file {path} does not exist: `found rewrite SENTENCE --format yaml` writes one.")
+    content = documents.load(path, "outcome file", most_bytes=MOST_BYTES)
     return parse(content, str(path))
 
 
@@ -48,10 +41,6 @@ def parse(content: Any, source: str = "the outcome") -> Outcome:
 WANTED = {"tuple_type": "write a list, as in [gold]", "model_type": "write keys and values", "string_too_short": "it is empty"}
 """By kind of slip, what to write; the library speaks of Python's types."""
 
-BRIEF = reprlib.Repr()
-BRIEF.maxlevel = 2
-"""A value in a message: an alias of YAML may stand for a million words."""
-
 
 def reason(refusal: ValidationError) -> str:
     """Why an outcome cannot be, without the key."""
@@ -64,7 +53,7 @@ def reason(refusal: ValidationError) -> str:
     if error["type"] == "value_error":
         return message
     message = WANTED.get(error["type"], message[:1].lower() + message[1:]).replace("tuple", "list")
-    return f"{BRIEF.repr(error['input'])} cannot be used ({message})"
+    return f"{documents.brief(error['input'])} cannot be used ({message})"
 
 
 def as_data(outcome: Outcome) -> dict[str, Any]:

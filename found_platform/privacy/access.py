@@ -123,10 +123,10 @@ def create(settings: Settings, name: str, role: str, days: float | None, by: str
         raise Conflict(
             f"There is an active token {name!r}: revoke it first with `found token revoke {name}`, or choose another name."
         )
-    number, secret, now = secrets.token_hex(4), secrets.token_urlsafe(SECRET_BYTES), _now()
-    expires = None if days is None else now + days * 86_400
+    number, secret, created = secrets.token_hex(4), secrets.token_urlsafe(SECRET_BYTES), _seconds()
+    expires = None if days is None else created + days * 86_400
     with _opened(settings) as con:
-        values = (number, name, role, _hash(secret), now, by, expires)
+        values = (number, name, role, _hash(secret), created, by, expires)
         con.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", values)
     return f"{PREFIX}{number}_{secret}", next(token for token in tokens(settings) if token.id == number)
 
@@ -137,8 +137,8 @@ def tokens(settings: Settings) -> list[Token]:
         rows = con.execute(
             "SELECT id, name, role, created_at, created_by, expires_at, revoked_at FROM tokens ORDER BY created_at DESC, rowid DESC"
         ).fetchall()
-    now = _now()
-    states = ["revoked" if revoked else "expired" if expires and expires <= now else "active" for *_, expires, revoked in rows]
+    moment = _seconds()
+    states = ["revoked" if revoked else "expired" if expires and expires <= moment else "active" for *_, expires, revoked in rows]
     return [
         Token(number, name, Role(role), _time(created), by, expires and _time(expires), state)
         for (number, name, role, created, by, expires, _), state in zip(rows, states, strict=True)
@@ -150,10 +150,10 @@ def revoke(settings: Settings, name: str) -> Token:
     active = [token for token in tokens(settings) if token.state == "active"]
     token = next((token for token in active if name in (token.name, token.id)), None)
     if token is None:
-        there = ", ".join(token.name for token in active) or "none"
-        raise NotFound(f"There is no active token {name!r}; active are: {there}.")
+        names = ", ".join(token.name for token in active) or "none"
+        raise NotFound(f"There is no active token {name!r}; active are: {names}.")
     with _opened(settings) as con:
-        con.execute("UPDATE tokens SET revoked_at = ? WHERE id = ?", (_now(), token.id))
+        con.execute("UPDATE tokens SET revoked_at = ? WHERE id = ?", (_seconds(), token.id))
         con.execute("DELETE FROM sessions WHERE token = ?", (token.id,))
     return token
 
@@ -165,7 +165,7 @@ def of_token(settings: Settings, presented: str) -> Grant | None:
         row = con.execute("SELECT name, role, hash, expires_at, revoked_at FROM tokens WHERE id = ?", (number,)).fetchone()
     name, role, kept, expires, revoked = row or ("", "", "0" * 64, None, 1)
     same = hmac.compare_digest(_hash(secret), kept)  # also where there is no such token, so that the time tells nothing
-    if not same or revoked or (expires and expires <= _now()) or not presented.startswith(PREFIX):
+    if not same or revoked or (expires and expires <= _seconds()) or not presented.startswith(PREFIX):
         return None
     return Grant(name, Role(role), number)
 
@@ -174,8 +174,8 @@ def new_link(settings: Settings, name: str, role: Role) -> str:
     """The secret of a link that lets whoever opens it in, once, within LINK_MINUTES."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     with _opened(settings) as con:
-        con.execute("DELETE FROM links WHERE expires_at <= ?", (_now(),))
-        con.execute("INSERT INTO links VALUES (?, ?, ?, ?)", (_hash(secret), name, role, _now() + LINK_MINUTES * 60))
+        con.execute("DELETE FROM links WHERE expires_at <= ?", (_seconds(),))
+        con.execute("INSERT INTO links VALUES (?, ?, ?, ?)", (_hash(secret), name, role, _seconds() + LINK_MINUTES * 60))
     return secret
 
 
@@ -183,15 +183,15 @@ def of_link(settings: Settings, secret: str) -> Grant | None:
     """Whom a link lets in; it is used up by that. None for one that is unknown, used or too old."""
     with _opened(settings) as con:
         row = con.execute("DELETE FROM links WHERE hash = ? RETURNING name, role, expires_at", (_hash(secret),)).fetchone()
-    return Grant(row[0], Role(row[1])) if row and row[2] > _now() else None
+    return Grant(row[0], Role(row[1])) if row and row[2] > _seconds() else None
 
 
 def open_session(settings: Settings, grant: Grant) -> str:
     """The secret of a new session, for a cookie."""
     secret = secrets.token_urlsafe(SECRET_BYTES)
     with _opened(settings) as con:
-        con.execute("DELETE FROM sessions WHERE expires_at <= ?", (_now(),))
-        values = (_hash(secret), grant.name, grant.role, grant.token, _now() + SESSION_HOURS * 3600)
+        con.execute("DELETE FROM sessions WHERE expires_at <= ?", (_seconds(),))
+        values = (_hash(secret), grant.name, grant.role, grant.token, _seconds() + SESSION_HOURS * 3600)
         con.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", values)
     return secret
 
@@ -203,7 +203,7 @@ def of_session(settings: Settings, secret: str) -> Grant | None:
             "SELECT s.name, s.role, s.token FROM sessions s LEFT JOIN tokens t ON s.token = t.id "
             "WHERE s.hash = ? AND s.expires_at > ? "
             "AND (s.token IS NULL OR (t.revoked_at IS NULL AND coalesce(t.expires_at, ?) >= ?))",
-            (_hash(secret), _now(), _now() + 1, _now()),
+            (_hash(secret), _seconds(), _seconds() + 1, _seconds()),
         ).fetchone()
     return Grant(row[0], Role(row[1]), row[2]) if row else None
 
@@ -231,7 +231,7 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _now() -> float:
+def _seconds() -> float:
     return dt.datetime.now(dt.UTC).timestamp()
 
 

@@ -64,8 +64,12 @@ def _secret(text: str, where: str) -> bytes:
 
 
 def user_key(secret: bytes, user_id: str) -> str:
-    """128 bits of HMAC-SHA256 of the raw id, as 32 hex digits."""
-    return hmac.new(secret, user_id.encode(), hashlib.sha256).hexdigest()[:32]
+    """128 bits of HMAC-SHA256 of the raw id, as 32 hex digits. Raises BadInput for an id that is no text."""
+    try:
+        data = user_id.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"The user id {user_id!r} is no text: give it in UTF-8.") from None
+    return hmac.new(secret, data, hashlib.sha256).hexdigest()[:32]
 
 
 def fold(user_id: str) -> int:

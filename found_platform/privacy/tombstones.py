@@ -37,8 +37,8 @@ def mark(secret: bytes, user_key: str) -> str:
 
 def add(settings: Settings, secret: bytes, user_keys: Iterable[str]) -> None:
     """Users who are being erased from now on."""
-    now = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-    rows = [(mark(secret, key), now, key) for key in sorted(user_keys)]
+    erased_at = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    rows = [(mark(secret, key), erased_at, key) for key in sorted(user_keys)]
     with _opened(settings) as con, con:
         con.executemany(
             "INSERT INTO tombstones VALUES (?, ?, ?) ON CONFLICT (mark) DO UPDATE SET user_key = excluded.user_key", rows
@@ -70,18 +70,18 @@ def take_over(settings: Settings, file: Path) -> None:
 
 def erasing(settings: Settings) -> frozenset[str]:
     """The keys of users who are being erased at this moment; nobody holds anything of the others."""
-    return _erasing(*where) if (where := _state(settings)) else frozenset()
+    return _erasing(*state) if (state := _state(settings)) else frozenset()
 
 
 def count(settings: Settings) -> int:
     """How many users were erased."""
-    return len(_marks(*where)) if (where := _state(settings)) else 0
+    return len(_marks(*state)) if (state := _state(settings)) else 0
 
 
 def erased(settings: Settings, secret: bytes, user_keys: Iterable[str]) -> set[str]:
     """Who of these was erased, or is being erased."""
-    where = _state(settings)
-    marks = _marks(*where) if where else frozenset()
+    state = _state(settings)
+    marks = _marks(*state) if state else frozenset()
     return {key for key in user_keys if mark(secret, key) in marks} if marks else set()
 
 

@@ -5,17 +5,18 @@ source, which are scanned where they lie (`sources`).
 """
 
 import csv
-import gzip
+import io
 import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from found_platform import lake
+from found_platform import bounds, lake
 from found_platform.errors import BadInput
 
 
@@ -28,7 +29,7 @@ class Row(NamedTuple):
 
 
 def read(path: Path, columns: Sequence[str] = (), *, required: str | None = None) -> Iterator[Row]:
-    """The rows of a file: Parquet, CSV (also .gz) or plain text, with a column `user_id`, or with nothing but ids, one a line.
+    """The rows of a file: Parquet, CSV (also .gz or .zst) or plain text, with a column `user_id`, or nothing but ids, one a line.
 
     Ids are taken as they are, spaces and leading zeros included, as in a source.
 
@@ -53,20 +54,26 @@ Texts = tuple[int, str | None, tuple[str | None, ...]]
 
 def _of_parquet(path: Path, columns: Sequence[str], required: str | None) -> Iterator[Texts]:
     try:
+        bounds.check_parquet(path)
         names = pq.read_schema(path).names
         _check(path, names, columns, required)
         if names.count("user_id") != 1 and len(names) != 1:
             raise _no_column(path, f"; it has {', '.join(names)}")
         selected = ["user_id" if "user_id" in names else names[0], *(c for c in columns if c in names)]
         rows = pq.read_table(path, columns=selected)
-    except (pa.ArrowException, OSError) as error:
+        con = lake.connect()
+        con.register("file_rows", rows)
+        cells = _as_texts(con, selected)
+    except (pa.ArrowException, duckdb.Error, OSError) as error:
         raise BadInput(f"{path} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
-    con = lake.connect()
-    con.register("file_rows", rows)
-    texts = ", ".join(f"CAST({lake.quote(name)} AS VARCHAR)" for name in selected)  # a number as the scan of a source writes it
-    for number, (user_id, *others) in enumerate(con.execute(f"SELECT {texts} FROM file_rows").fetchall(), 1):
+    for number, (user_id, *others) in enumerate(cells, 1):
         beside = dict(zip(selected[1:], others, strict=True))
         yield number, user_id, tuple(beside.get(column) for column in columns)
+
+
+def _as_texts(con: duckdb.DuckDBPyConnection, selected: Sequence[str]) -> list[tuple[str | None, ...]]:
+    texts = ", ".join(f"CAST({lake.quote(name)} AS VARCHAR)" for name in selected)  # a number as the scan of a source writes it
+    return con.execute(f"SELECT {texts} FROM file_rows").fetchall()
 
 
 def _of_text(path: Path, columns: Sequence[str], required: str | None) -> Iterator[Texts]:
@@ -92,11 +99,11 @@ def _check(path: Path, names: Sequence[str], columns: Sequence[str], required: s
 
 
 def _records(path: Path) -> Iterator[list[str]]:
-    opened = gzip.open if path.suffix == ".gz" else open
+    bounds.check_text(path)
     records = None
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            records = csv.reader(file, strict=True)
+        with bounds.opened(path) as stream:
+            records = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
             yield from records
     except csv.Error as error:
         raise BadInput(f"{path}, line {records.line_num if records else 1:,} cannot be read as CSV: {error}.") from None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from found_platform import home
+from found_platform import documents, home
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
@@ -86,7 +86,7 @@ def _column(name: str, column: Any) -> Column:
         other = FORMS[kind] if kind else ""
         quoted = "; a name that YAML takes for a number or a truth, such as 1 or yes, stands in quotes"
         quoted = quoted if isinstance(column, bool | int | float) else ""
-        raise ValueError(f"{name} is {column!r}: it takes the name of a column or an expression{other}{quoted}")
+        raise ValueError(f"{name} is {documents.brief(column)}: it takes the name of a column or an expression{other}{quoted}")
     try:
         return kind.model_validate(column)
     except ValidationError as error:
@@ -223,21 +223,15 @@ HOME_KEEPS = ("profile_schema", "data_days", "partition_days")
 
 def load(path: Path) -> SourceConfig:
     """Reads a source file. Relative paths in it start at its folder. Raises BadInput that names the file and the key."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise BadInput(f"The source file {path} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"The source file {path} is not UTF-8 text: save it as UTF-8.") from None
-    return resolve(parse_text(text, str(path)), path.resolve().parent)
+    return resolve(_parsed(documents.load(path, "source file"), str(path)), path.resolve().parent)
 
 
 def parse_text(text: str, where: str) -> SourceConfig:
     """Checks the text of a source file; `where` is named in errors."""
-    try:
-        raw = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"{where} is not YAML: {' '.join(str(error).split())}.") from None
+    return _parsed(documents.parse(text, where), where)
+
+
+def _parsed(raw: Any, where: str) -> SourceConfig:
     if not isinstance(raw, dict):
         raise BadInput(f"{where} holds no mapping: start it with `name:` and `channels:`.")
     # as in Docker Compose: a key `x-...` holds what several entries share by a YAML anchor
@@ -276,7 +270,7 @@ def of_home(settings: Settings) -> SourceConfig:
     path = settings.home / "source.yaml"
     if not path.exists():
         raise BadInput(f"Nothing has run in {settings.home} yet: start with `found demo{home.option(settings.home)}`.")
-    return parse(yaml.safe_load(path.read_text()), str(path))
+    return parse(documents.load(path, "source of the home"), str(path))
 
 
 def keep(settings: Settings, config: SourceConfig) -> None:

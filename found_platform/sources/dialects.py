@@ -5,17 +5,16 @@ What belongs here: encodings, the delimiter, the header line. What does not: rea
 
 import codecs
 import csv
-import gzip
-import io
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 
+from found_platform import bounds
+from found_platform.bounds import compression, opened
 from found_platform.errors import BadInput
 from found_platform.sources import copies
 from found_platform.sources.options import Location
@@ -29,6 +28,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 """What a file begins with that says its encoding; the longer marks first, for one begins with another."""
+MOST_COLUMNS = 5_000
 HEADER_LIMIT = 1 << 20  # bytes in which a header line must end
 
 
@@ -42,26 +42,6 @@ class Dialect:
     delimiter: str
     note: str = ""  # what was recognised instead of told
     copy: Any = field(default=None, repr=False)  # the copy goes with its last user
-
-
-def compression(file: Path) -> str:
-    """The DuckDB name of a file's compression."""
-    return {".gz": "gzip", ".zst": "zstd"}.get(file.suffix.lower(), "none")
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file without its compression."""
-    packed = compression(file)
-    if packed == "gzip":
-        with gzip.open(file, "rb") as stream:
-            yield stream  # pyright: ignore[reportReturnType]
-    elif packed == "zstd":
-        with pa.input_stream(str(file), compression="zstd") as stream:
-            yield io.BufferedReader(stream)  # pyright: ignore[reportArgumentType] (it reads lines, an Arrow stream does not)
-    else:
-        with file.open("rb") as stream:
-            yield stream
 
 
 def encoding(file: Path, location: Location) -> str:
@@ -108,6 +88,7 @@ def check_text(file: Path, start: bytes) -> None:
 
 def dialect(file: Path, location: Location) -> Dialect:
     """The dialect of a CSV file. Raises BadInput where it has no header line or where the delimiter is not clear."""
+    bounds.check_text(file)
     name = encoding(file, location)
     try:
         read, copy = in_utf8(file, name, name)
@@ -128,9 +109,15 @@ def dialect(file: Path, location: Location) -> Dialect:
     note = ""
     if delimiter is None:
         delimiter, note = _recognised(file, line, location.quote)
-    names = next(csv.reader([line], delimiter=delimiter, **_quoting(location)), [])
+    try:
+        names = next(csv.reader([line], delimiter=delimiter, **_quoting(location)), [])
+    except csv.Error as error:
+        raise BadInput(f"{file} has no header line that can be read ({error}): a CSV file starts with its column names.") from None
+    if len(names) > MOST_COLUMNS:
+        raise BadInput(f"{file} has {len(names):,} columns: at most {MOST_COLUMNS:,} are read. Leave out what no entry maps.")
     names = [name.strip() or f"column{i}" for i, name in enumerate(names)]
     check_distinct(file, names)
+    check_named(file, names)
     return Dialect(file, read, names, delimiter, note, copy)
 
 
@@ -171,6 +158,12 @@ def _recognised(file: Path, line: str, quote: str) -> tuple[str, str]:
     if not signs or signs == [","]:
         return ",", ""
     return signs[0], f"{file.name}: recognised the {DELIMITERS[signs[0]]} as delimiter"
+
+
+def check_named(file: Path, names: list[str]) -> None:
+    """Raises BadInput where the name of a column is no text: no query could name it."""
+    if any("\0" in name for name in names):
+        raise BadInput(f"{file} has a column whose name holds a zero byte: is it in another encoding? Say its `encoding:`.")
 
 
 def check_distinct(file: Path, names: list[str]) -> None:

@@ -64,6 +64,13 @@ class Refused(ValueError):
     """An expression that cannot be used; the message continues "`...` "."""
 
 
+MOST_SIGNS = 10_000
+"""Characters of an expression."""
+DEEPEST = 300
+"""Parts of the parsed expression within each other, lists and objects counted: about a hundred parentheses."""
+TOO_DEEP = "is nested too deeply: write it with fewer parts within each other"
+
+
 def is_name(text: str) -> bool:
     """Whether a text that is no column cannot be meant as anything but one: letters, digits, spaces."""
     return all(c.isalnum() or c in "_ " for c in text)
@@ -71,11 +78,18 @@ def is_name(text: str) -> bool:
 
 def parse(con: duckdb.DuckDBPyConnection, text: str) -> Expression:
     """Parses one expression. Raises Refused with the reason, in words of ours."""
+    if len(text) > MOST_SIGNS:
+        raise Refused(f"has {len(text):,} characters: at most {MOST_SIGNS:,} are read")
     row = con.execute("SELECT json_serialize_sql(CAST(? AS VARCHAR))", [f"SELECT {text}\n"]).fetchone()
     assert row is not None
-    document = json.loads(row[0])
+    try:
+        document = json.loads(row[0])
+    except RecursionError:
+        raise Refused(TOO_DEEP) from None
     if document.get("error"):
         problem = str(document.get("error_message", "")).split("\n")[0]
+        if "expression depth" in problem or "memory exhausted" in problem:
+            raise Refused(TOO_DEEP)
         raise Refused("is more than one expression" if "Only SELECT" in problem else f"is no expression: {problem}")
     node = document["statements"][0]["node"]
     clauses = ("where_clause", "group_expressions", "having", "qualify", "sample", "modifiers")
@@ -122,13 +136,16 @@ def _functions() -> dict[str, set[str]]:
 
 
 def _nodes(part: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(part, dict):
-        yield part
-        for value in part.values():
-            yield from _nodes(value)
-    elif isinstance(part, list):
-        for value in part:
-            yield from _nodes(value)
+    """The objects of a parsed expression, an object before what is in it. Raises Refused where it is too deep."""
+    waiting = [(part, 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise Refused(TOO_DEEP)
+        if isinstance(part, dict):
+            yield part
+        inner = list(part.values()) if isinstance(part, dict) else part if isinstance(part, list) else []
+        waiting += [(value, depth + 1) for value in reversed(inner)]
 
 
 def engine_words(error: Exception, names: dict[str, str]) -> str:

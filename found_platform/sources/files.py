@@ -20,10 +20,12 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from found_platform import bounds
+from found_platform.bounds import compression, opened
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake import as_arrow, literal
 from found_platform.sources import dialects
-from found_platform.sources.dialects import check_distinct, opened
+from found_platform.sources.dialects import check_distinct, check_named
 from found_platform.sources.options import Location
 from found_platform.sources.sieve import Sieved, sieve
 
@@ -104,6 +106,7 @@ def _parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) 
     before: Any = None
     for file in files:
         with _naming(file, where):
+            bounds.check_parquet(file)
             relation = _read_parquet([str(file)])
             schema = pq.read_metadata(file).schema
             if before is None or not schema.equals(before):
@@ -111,6 +114,7 @@ def _parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], where: str) 
                 columns.pop("file_row_number", None)
                 # DuckDB gives the second of two names another one
                 check_distinct(file, schema.to_arrow_schema().names)
+                check_named(file, schema.to_arrow_schema().names)
         read_parts.append(Part(str(file), relation, columns, ROW_OF_FILE))
     return read_parts
 
@@ -150,7 +154,7 @@ def _csv(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part
     relation = (
         f"read_csv({literal(str(read))}, auto_detect=false, {SERIAL}header=true, delim={literal(written.delimiter)}, "
         f"quote={literal(location.quote)}, escape={literal(location.escape if location.quote else '')}, "
-        f"allow_quoted_nulls=false, store_rejects=true, compression={literal(dialects.compression(read))}, "
+        f"allow_quoted_nulls=false, store_rejects=true, compression={literal(compression(read))}, "
         f"columns={{{types}}})"
     )
     columns = dict.fromkeys(written.names, "VARCHAR")
@@ -170,9 +174,10 @@ def _doubles(location: Location) -> bool:
 
 
 def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
+    bounds.check_text(file)
     encoding = dialects.encoding(file, location)
     read, copy = dialects.in_utf8(file, encoding, encoding)
-    packed = literal(dialects.compression(read))
+    packed = literal(compression(read))
     with opened(read) as stream:
         array = stream.read(1 << 16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     if array:
@@ -191,16 +196,21 @@ def _json(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Par
 
 
 def json_keys(con: duckdb.DuckDBPyConnection, part: Part, path: str, limit: int | None = None) -> list[str]:
-    """The keys of the objects at `path` (a JSON path; empty: the rows themselves), in the first rows or in all."""
+    """The keys of the objects at `path` (a JSON pointer; empty: the rows themselves), in the first rows or in all."""
     at = f"json_extract({JSON_LINE}, {literal(path)})" if path else JSON_LINE
     rows = f"SELECT {JSON_LINE} FROM {part.relation}" + (f" LIMIT {limit}" if limit else "")
     of_row = f"CASE WHEN json_valid({JSON_LINE}) THEN CASE WHEN json_type({at}) = 'OBJECT' THEN json_keys({at}) END END"
     keys = con.execute(
         f"SELECT key, min(n) FROM (SELECT unnest(keys) AS key, generate_subscripts(keys, 1) AS n FROM (SELECT {of_row} AS keys "
-        f"FROM ({rows}))) GROUP BY 1 ORDER BY 2, 1"
+        f"FROM ({rows}))) WHERE NOT contains(key, chr(0)) GROUP BY 1 ORDER BY 2, 1"  # no SQL can name such a key
     ).fetchall()
     forget_rejects(con)
     return [key for key, _ in keys]
+
+
+def json_pointer(*steps: str) -> str:
+    """The place of a nested field, whatever its keys are (RFC 6901): a JSON path knows no empty key, and takes * for all."""
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 NO_ROWS = """CASE error WHEN 'MISSING COLUMNS' THEN 'wrong number of columns' WHEN 'TOO MANY COLUMNS' THEN 'wrong number of columns'
@@ -269,16 +279,18 @@ def check_whole(part: Part, rows: int, where: str) -> None:
         return
     if part.json or not part.signs or part.read is None:
         return
-    limit = csv.field_size_limit(2**31 - 1)
+    limit = csv.field_size_limit(bounds.BLOCK)
+    number, longest, lines, before = -1, 0, 0, 0
     try:
         with opened(part.read) as stream:
             records = csv.reader(_lines(stream), **part.signs)
-            number, longest, lines, before = -1, 0, 0, 0
             for record in records:
                 number += bool(record)
                 if records.line_num - before > lines:
                     longest, lines = number, records.line_num - before
                 before = records.line_num
+    except csv.Error:  # a quote that swallows so much is not closed where it should be
+        raise _unclosed(part, number + 1, where) from None
     finally:
         csv.field_size_limit(limit)
     if rows < number:
@@ -330,12 +342,15 @@ def _empty_lines(path: Path) -> list[int]:
     """Which rows of a CSV file, from 1 below the header, are empty lines: DuckDB passes over them without a word."""
     if not _may_have_empty_lines(path):
         return []
-    limit = csv.field_size_limit(2**31 - 1)
+    limit, numbers = csv.field_size_limit(bounds.BLOCK), list[int]()
     try:
         with opened(path) as stream:
-            return [number for number, row in enumerate(csv.reader(_lines(stream))) if not row]
+            numbers.extend(number for number, row in enumerate(csv.reader(_lines(stream))) if not row)
+    except csv.Error:
+        pass  # a quote is not closed: `check_whole` says it
     finally:
         csv.field_size_limit(limit)
+    return numbers
 
 
 def _lines(stream: Any) -> io.TextIOWrapper:

@@ -3,10 +3,12 @@
 What belongs here: walking folders, kinds of files, grouping. What does not: what is in a file (`init_sample`, `init_databases`).
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from found_platform import bounds
 from found_platform.errors import BadInput
 from found_platform.sources import init_databases
 from found_platform.sources.init_columns import columns_of
@@ -76,9 +78,10 @@ def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, TableKind]], dict[st
     files: dict[Path, TableKind] = {}
     other: dict[str, str] = {}
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):
             raise BadInput(f"There is no file {path}: name files or a folder of yours.")
-        for file in _walk(path):
+        bounds.check_regular(path)
+        for file in _walk(path, path):
             kind = "delta" if file.is_dir() else _kind(file)
             if kind is not None:
                 files[file] = kind
@@ -96,14 +99,19 @@ def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, TableKind]], dict[st
     return list(files.items()), other
 
 
-def _walk(path: Path) -> Iterator[Path]:
-    """The files and Delta tables at a path, in the order of their names, without hidden ones and source files."""
+def _walk(path: Path, top: Path) -> Iterator[Path]:
+    """The files and Delta tables at a path, in the order of their names, without hidden ones and source files.
+
+    Raises BadInput for a link that leads out of the folder `top`.
+    """
+    if path != top:
+        bounds.check_within(path, top, str(top))
     if path.is_file() or (path / "_delta_log").is_dir():
         yield path
-        return
-    for child in sorted(path.iterdir()):
-        if not child.name.startswith((".", "_")) and child.suffix.lower() not in (".yaml", ".yml", ".md"):
-            yield from _walk(child)
+    elif path.is_dir():  # a pipe or a device is none
+        for child in sorted(path.iterdir()):
+            if not child.name.startswith((".", "_")) and child.suffix.lower() not in (".yaml", ".yml", ".md"):
+                yield from _walk(child, top)
 
 
 def _kind(file: Path) -> TableKind | None:

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from found_platform import bounds
 from found_platform.errors import BadInput
 from found_platform.sources.dialects import check_distinct, check_text
 from found_platform.sources.options import COMPRESSIONS, Kind
@@ -80,10 +82,12 @@ def plain_name(path: Path) -> str:
 def sample(file: Path, kind: Kind) -> Table:
     """A sample of one file. Raises BadInput where it cannot be read as what it is."""
     try:
+        if kind == "parquet":
+            bounds.check_parquet(file)
         if kind in ("parquet", "delta"):
             return _of_arrow(file, kind)
         return _of_lines(file) if kind == "jsonl" else _of_texts(file)
-    except (OSError, EOFError, pa.ArrowException, UnicodeError) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeError, csv.Error) as error:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0].rstrip('.')}.") from None
 
 
@@ -180,7 +184,7 @@ def _of_lines(file: Path) -> Table:
         for line in _whole_lines(block, first=number == 0, last=number == len(blocks) - 1):
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # the latter: nested without an end
                 if not rows:
                     raise BadInput(
                         f"{file} is not JSON Lines: a file has one JSON object a line, or is an array of objects."
@@ -200,7 +204,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     while (start := text.find("{", place)) >= 0:
         try:
             row, place = decoder.raw_decode(text, start)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         yield row
 

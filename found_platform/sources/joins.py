@@ -5,6 +5,7 @@ need no query (`mapping`), and queries of databases (`databases`).
 """
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
 from found_platform.sources import values
-from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, parts
+from found_platform.sources.files import JSON_LINE, NO_ROWS, Part, first_line, forget_rejects, json_pointer, parts
 from found_platform.sources.options import Location
 from found_platform.sources.progress import pulling
 from found_platform.sources.sandbox import lock
 from found_platform.sources.snapshots import ROWS_A_GROUP, Snapshot, State
+
+MOST_SECONDS = 3600.0
+"""Of a query: a recursive one, or one that pairs every row with every other, might go on for ever."""
 
 
 def pull(tables: Mapping[str, Location], query: str, where: str, snapshot: Snapshot, *, full: bool = False) -> int:
@@ -67,7 +71,7 @@ def _select(part: Part, location: Location) -> str:
     columns = []
     for name, kind in part.columns.items():
         if part.json:
-            value, kind = f"json_extract_string({JSON_LINE}, {literal(json_path(name))})", "VARCHAR"
+            value, kind = f"json_extract_string({JSON_LINE}, {literal(json_pointer(name))})", "VARCHAR"
         else:
             value = quote(name)
         if values.is_text(kind):
@@ -78,12 +82,11 @@ def _select(part: Part, location: Location) -> str:
     return f"SELECT {', '.join(columns) or 'NULL AS no_column'} FROM {part.relation}"
 
 
-def json_path(key: str) -> str:
-    return '$."' + key.replace('"', '\\"') + '"'
-
-
 def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -> int:
     rows = 0
+    stop = threading.Timer(MOST_SECONDS, con.interrupt)
+    stop.daemon = True
+    stop.start()
     try:
         statements = con.extract_statements(query)
         if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
@@ -94,8 +97,15 @@ def _write(con: duckdb.DuckDBPyConnection, query: str, where: str, path: Path) -
                 writer.write_batch(batch)
                 more(batch.num_rows)
                 rows += batch.num_rows
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise BadInput(f"{where}: the query cannot be run: {first_line(error)}.") from None
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        if "interrupted" not in str(error).lower():
+            raise BadInput(f"{where}: the query cannot be run: {first_line(error)}.") from None
+        raise BadInput(
+            f"{where}: the query has not ended within {MOST_SECONDS / 60:g} minutes: does it join on the right columns, and "
+            "does it end at all? Write its result into a file yourself where it needs longer."
+        ) from None
+    finally:
+        stop.cancel()
     return rows
 
 

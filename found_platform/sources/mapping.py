@@ -16,7 +16,7 @@ from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
 from found_platform.sources import expressions, values
 from found_platform.sources.expressions import Expression, Refused
-from found_platform.sources.files import JSON_LINE, JSON_SAMPLE, Part, first_line, forget_rejects, json_keys, parts
+from found_platform.sources.files import JSON_LINE, JSON_SAMPLE, Part, first_line, forget_rejects, json_keys, json_pointer, parts
 from found_platform.sources.options import Location, Type
 from found_platform.sources.origins import LOOKED_UP, Lookup
 
@@ -24,6 +24,8 @@ Path = tuple[str, ...]
 IDS = ("user_id", "event_id", "key")
 """What is read as a text to the digit, in expressions too."""
 LOOKUP = "{{from: FILE, key: COLUMN, column: {}}}"
+MOST_SHOWN = 400
+"""Characters of an expression that a message repeats."""
 CONDITIONS = ("where", "returns")
 """What is always an expression, and true or false."""
 Types = dict[Path, Type]
@@ -87,7 +89,7 @@ class Cells:
 
     def _kind_in_json(self, path: Path) -> str | None:
         for rows in (f"SELECT * FROM {self.part.relation} LIMIT {JSON_SAMPLE}", f"SELECT * FROM {self.part.relation}"):
-            kind = f"CASE WHEN json_valid({JSON_LINE}) THEN json_type({JSON_LINE}, {literal(json_path(path))}) END"
+            kind = f"CASE WHEN json_valid({JSON_LINE}) THEN json_type({JSON_LINE}, {literal(json_pointer(*path))}) END"
             row = self.con.execute(
                 f"SELECT any_value(kind), count(*) FROM (SELECT {kind} AS kind FROM ({rows})) WHERE kind <> 'NULL'"
             ).fetchone()
@@ -98,7 +100,7 @@ class Cells:
         else:
             return "VARCHAR" if path[0] in self.part.columns and len(path) == 1 else None
         if row[0] == "OBJECT":
-            fields = json_keys(self.con, self.part, json_path(path))
+            fields = json_keys(self.con, self.part, json_pointer(*path))
             name = ".".join(path)
             raise BadInput(
                 f"{self.where}: {name!r} of {self.part.file} is an object: name a field of it, such as {name}.{fields[0]}."
@@ -113,7 +115,7 @@ class Cells:
         names = []
         for column, kind in self.part.columns.items():
             if self.part.json:
-                fields = json_keys(self.con, self.part, json_path((column,)), 1000)
+                fields = json_keys(self.con, self.part, json_pointer(column), 1000)
             else:
                 fields = _fields(self.con, self.part, column) if kind.startswith("STRUCT") else []
             names += [f"{column}.{name}" for name in fields] or [column]
@@ -133,7 +135,7 @@ class Cells:
         """
         number = self.part.number if numbered else "CAST(NULL AS BIGINT)"
         if self.part.json:
-            listed = ", ".join(literal(json_path(path)) for path in self.paths) or "'$'"
+            listed = ", ".join(literal(json_pointer(*path)) for path in self.paths) or "'$'"
             inner = (
                 f"(SELECT *, {JSON_LINE} IS NULL AS _blank, json_valid({JSON_LINE}) AS _json, {self.part.number} AS "
                 f"_row, CASE WHEN "
@@ -169,15 +171,14 @@ def _fields(con: duckdb.DuckDBPyConnection, part: Part, column: str) -> list[str
     return [row[0] for row in rows]
 
 
-def json_path(path: Path) -> str:
-    """A JSON path; a step of digits is a place in a list."""
-    quoted = ['."' + step.replace('"', '\\"') + '"' if not step.isdigit() or n == 0 else f"[{step}]" for n, step in enumerate(path)]
-    return "$" + "".join(quoted)
-
-
 def label(name: str) -> str:
     """What a source file calls a wanted value: the key of a lookup table stands beside it as `on`."""
     return f"{name.removeprefix('key_')}.on" if name.startswith("key_") else name
+
+
+def short(text: str) -> str:
+    """An expression in a message."""
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
 
 
 def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str, str]) -> dict[str, Expression]:
@@ -191,7 +192,7 @@ def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str
         except Refused as problem:
             if name not in CONDITIONS and expressions.is_name(text):
                 raise cells.missing(text) from None
-            raise BadInput(f"{cells.where}: `{label(name)}` cannot be read: `{text}` {problem}.") from None
+            raise BadInput(f"{cells.where}: `{label(name)}` cannot be read: `{short(text)}` {problem}.") from None
         for path in parsed[name].columns:
             if cells.read(path) is None:
                 alone = parsed[name].columns == (path,) and name not in CONDITIONS and text.strip('" ') == ".".join(path)

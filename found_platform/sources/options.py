@@ -6,6 +6,8 @@ What belongs here: kinds of files, options of text files, rules of times, and th
 
 import codecs
 import glob
+import itertools
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -13,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from found_platform import bounds
 from found_platform.errors import BadInput
 
 Kind = Literal["csv", "jsonl", "parquet", "delta"]
@@ -126,8 +129,8 @@ class Location(Strict):
         if encoding is None:
             return None
         try:
-            return codecs.lookup(encoding).name
-        except LookupError:
+            return codecs.lookup(encoding).name if "a".encode(encoding) else None
+        except (LookupError, ValueError, TypeError):  # unknown, or an encoding of bytes such as zip
             raise ValueError(f"{encoding!r} is no encoding: use a name such as utf-8, latin-1, cp1252 or utf-16") from None
 
     @field_validator("types", mode="before")
@@ -135,7 +138,7 @@ class Location(Strict):
     def _known_types(cls, types: Any) -> Any:
         if not isinstance(types, dict):
             return types
-        named = {column: TYPE_NAMES.get(kind, kind) for column, kind in types.items()}
+        named = {column: TYPE_NAMES.get(kind, kind) if isinstance(kind, str) else kind for column, kind in types.items()}
         for column, kind in named.items():
             if kind not in get_args(Type):
                 raise ValueError(f"{column} is of type {kind!r}: it can be text, int, float, bool, date or time")
@@ -159,10 +162,16 @@ class Location(Strict):
                 ending = next((s for name in names for s in SUFFIXES if name.lower().endswith(s)), ".parquet")
                 raise BadInput(f"{self.path} is a folder but no Delta table: name the files, for example {self.path}/*{ending}.")
             files = [Path(uri) for uri in DeltaTable(self.path).file_uris()]
-        elif Path(self.path).exists():
+            for file in files:
+                bounds.check_within(file, Path(self.path), self.path)
+        elif os.path.exists(self.path):
             files = [Path(self.path)]
         else:
             files = [Path(p) for p in sorted(glob.glob(self.path))]
+            for file in files:
+                bounds.check_within(file, _folder_of(self.path), self.path)
+        for file in files:
+            bounds.check_regular(file)
         if not files:
             raise BadInput(f"No file at {self.path}: check `path` in the source file (relative paths start at that file).")
         kinds = {file: self.kind_of(file) for file in files}
@@ -185,3 +194,9 @@ class Location(Strict):
                 "say `kind: csv`, `jsonl` or `parquet` in the source file, or convert it."
             )
         return kind
+
+
+def _folder_of(pattern: str) -> Path:
+    """The folder that a pattern names before its first sign that stands for others."""
+    parts = Path(pattern).parts
+    return Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))

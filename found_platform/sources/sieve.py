@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from found_platform.bounds import opened
 from found_platform.sources import copies
-from found_platform.sources.dialects import opened
 
 LEAST = 1 << 20  # bytes from which a file is worth it
 BLOCK = 1 << 22  # bytes that are looked at at once

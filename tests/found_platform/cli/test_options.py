@@ -94,3 +94,10 @@ def test_a_program_reads_json_of_commands_that_change_something(tmp_path: Path) 
     (tmp_path / "users.txt").write_text("ann\n")
     added = call_found("suppress", "add", tmp_path / "users.txt", "--home", made.home, "--format", "json")
     assert json.loads(added.out) == {"changed": 1, "unchanged": 0, "unknown": 0}
+
+
+def test_bytes_on_the_command_line_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    for command in (("user", "show", "\udcff"), ("audience", "find", "people who buy \udcff"), ("source", "check", "\udcff.yaml")):
+        outcome = call_found(*command, "--home", tmp_path / "home")
+        assert outcome.status == 2
+        assert "on the command line is not UTF-8" in outcome.err

@@ -39,8 +39,8 @@ def test_only_what_is_not_as_usual_is_written() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("will: [", "line 1 is no YAML"),
-        ("will:\n  - {do: {about: [gold}}\n", "line 2 is no YAML"),
+        ("will: [", "line 1 is not YAML"),
+        ("will:\n  - {do: {about: [gold}}\n", "line 2 is not YAML"),
         ("", "holds no outcome"),
         ("people who will buy gold", "holds no outcome"),
         ("will: {do: {abuot: [gold]}}", "will.0.do.abuot: there is no such key"),
@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=str(tmp_path)):
         load(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"will: \xff\xfe")
-    with pytest.raises(BadInput, match="is no YAML"):
+    with pytest.raises(BadInput, match="is not UTF-8 text"):
         load(tmp_path / "latin.yaml")
 
 

@@ -20,7 +20,7 @@ def home(tmp_path: Path) -> Settings:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What time it is, to be moved."""
     now = [1_700_000_000.0]
-    monkeypatch.setattr(access, "_now", lambda: now[0])
+    monkeypatch.setattr(access, "_seconds", lambda: now[0])
     return now
 
 

@@ -1,5 +1,6 @@
 """Erasing persons from a home: nobody is answered about them at once, every store is without them, and nothing brings them back."""
 
+import datetime as dt
 import hashlib
 import json
 import shutil
@@ -170,7 +171,31 @@ def test_versions_that_have_learned_from_them_are_told_until_they_are_trained_ag
     assert {row.version.version: row.erased_persons for row in versions} == {row.version.version: 3 for row in versions}
     assert erased.still_trained_on == {"versions": sorted(row.version.version for row in versions), "prompts": []}
     outcome = found("model", "list", "--home", home.home)
-    assert "has learned from 3 persons who were erased since: train again." in outcome.out
+    retires = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=30)
+    assert f"has learned from 3 persons who were erased since: train again by {retires}." in outcome.out
+    assert {row.retires for row in versions} == {retires}
+
+
+def test_the_first_erasure_says_by_when_a_model_retires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from found_platform.erasure import ledger
+
+    monkeypatch.setenv("FOUND_RETIRE_DAYS", "10")
+    home = Settings.load(tmp_path / "home")
+    folder = home.home / "erasures"
+    folder.mkdir(parents=True)
+    lines = {
+        "first": {"day": "2026-03-05", "versions": {"1": 2}, "prompts": {"gold": 1}},
+        "second": {"day": "2026-03-01", "versions": {"1": 1, "2": 4}, "prompts": {}},
+        "of a home of before": {"versions": {"3": 1}, "prompts": {}},
+    }
+    (folder / "ledger.json").write_text(json.dumps(lines))
+    versions = ledger.influences(home, ledger.VERSIONS)
+    assert versions["1"] == ledger.Influence(3, dt.date(2026, 3, 11))
+    assert versions["2"] == ledger.Influence(4, dt.date(2026, 3, 11))
+    assert versions["3"].retires == dt.datetime.now(dt.UTC).date() + dt.timedelta(days=10)
+    assert ledger.influences(home, ledger.PROMPTS) == {"gold": ledger.Influence(1, dt.date(2026, 3, 15))}
+    row = models.VersionRow(None, [], None, 3, versions["1"].retires)  # pyright: ignore[reportArgumentType]
+    assert row.about_erased == "It has learned from 3 persons who were erased since: train again by 2026-03-11, which is over"
 
 
 def test_the_command_prints_what_it_did_and_writes_a_row_of_the_audit(
