@@ -17,7 +17,8 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster._core.storage.schedules.schema import JobTickTable as Ticks
 from dagster._core.storage.tags import SENSOR_NAME_TAG
 
-from dagster_defs.execution import UNFINISHED, open_instance
+from dagster_defs.execution import open_instance
+from dagster_defs.queueing import UNFINISHED
 from found_platform.housekeeping.garbage import DAY, Garbage, Kind, free_pages, size_of
 from found_platform.settings import Settings
 

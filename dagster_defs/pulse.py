@@ -16,9 +16,9 @@ from dagster._utils.error import SerializableErrorInfo
 
 from dagster_defs import staleness
 from dagster_defs.checks import CHECKS
-from dagster_defs.execution import UNFINISHED, RunOutcome
+from dagster_defs.execution import RunOutcome
 from dagster_defs.graph import DAILY, AssetGraph
-from dagster_defs.queueing import ALIVE_SECONDS
+from dagster_defs.queueing import ALIVE_SECONDS, UNFINISHED
 from dagster_defs.runs import BACKFILLED
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed

@@ -52,6 +52,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "keep_versions_days": (3, set()),
     "keep_models_days": (30, set()),
     "disk_free_gb": (50.0, set()),
+    "retire_days": (60, set()),
     "alert_webhook": ("http://127.0.0.1:9/alerts", set()),
     "alert_secret": ("ab" * 32, set()),
     "alert_mail_to": ("ops@example.org", set()),
