@@ -43,6 +43,11 @@ def build_defs(
         assets=[overrides.get(asset.key, asset) for asset in build_assets(graph)],
         jobs=[*jobs.build(), *service.build(graph)],
         schedules=[audiences.schedule(graph), retraining.schedule(graph)],
-        sensors=[files.sensor(graph, clock), conditions.sensor(graph), audiences.sensor(graph), retraining.sensor(graph, clock)],
+        sensors=[
+            files.sensor(graph, clock),
+            conditions.sensor(graph),
+            audiences.sensor(graph, clock),
+            retraining.sensor(graph, clock),
+        ],
         executor=dg.in_process_executor,
     )

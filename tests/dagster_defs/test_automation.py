@@ -167,10 +167,10 @@ def test_every_sensor_says_why_it_has_nothing_to_do_in_a_home_where_nothing_is(t
     assert {name: requests for name, (requests, _) in reasons.items() if requests} == {}
     assert {name: reason for name, (_, reason) in reasons.items()} == {
         "source_files": "The home has no source yet: `found demo --source FILE` gives it one.",
-        "audiences_follow": "No audience is saved.",
+        "audiences_follow": "No audience is saved, or every one is frozen.",
         "retrain_on_drift": "No model serves yet: the schedule, or a person, trains the first one.",
         "retrain_weekly": reasons["retrain_weekly"][1],
-        "refresh_audiences_daily": "No audience is saved.",
+        "refresh_audiences_daily": "No audience is saved, or every one is frozen.",
     }
     assert "reads raw_events of" in str(reasons["retrain_weekly"][1])
 
@@ -205,3 +205,23 @@ def test_runs_are_watched_and_only_crashes_are_repeated(tmp_path: Path) -> None:
         assert instance.run_retries_enabled
         assert (instance.run_retries_max_retries, instance.run_retries_retry_on_asset_or_op_failure) == (1, False)
         assert instance.get_settings("run_monitoring")["free_slots_after_run_end_seconds"] == 60
+
+
+def test_an_audience_of_a_week_waits_for_its_time_and_a_frozen_one_is_not_asked_about(home: Settings, daemon: Daemon) -> None:
+    """After the tests above: one audience is saved, and was refreshed."""
+    refresh = membership.last(home, "gold")
+    assert refresh is not None
+    specification.save(home, specification.newest(home, "gold").model_copy(update={"every": "week"}))  # it would come out again
+    daemon.now = refresh.refreshed_at + dt.timedelta(days=6)
+    until = refresh.refreshed_at + dt.timedelta(days=7)
+    reason = f"By how often each is refreshed, these wait: gold until {until:%Y-%m-%d %H:%M} UTC."
+    assert daemon.sensor("audiences_follow") == ([], reason)
+    assert daemon.schedule("refresh_audiences_daily", daemon.now) == ([], reason)
+    daemon.now = until
+    (request,), _ = daemon.sensor("audiences_follow")
+    assert request.partition_key == "gold"
+    (request,), _ = daemon.schedule("refresh_audiences_daily", daemon.now)
+    assert request.partition_key == "gold"
+    specification.keep_so(home, "gold", every="never")
+    nobody = "No audience is saved, or every one is frozen."
+    assert daemon.sensor("audiences_follow") == daemon.schedule("refresh_audiences_daily", daemon.now) == ([], nobody)
