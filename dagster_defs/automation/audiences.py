@@ -106,7 +106,7 @@ def _waiting(settings: Settings, names: list[str], now: dt.datetime) -> dict[str
     for name in names:
         refresh = membership.last(settings, name)
         wait = WAITS[specification.newest(settings, name).every]
-        if refresh is not None and now < refresh.refreshed_at + wait:
+        if wait and refresh is not None and now < refresh.refreshed_at + wait:
             waiting[name] = refresh.refreshed_at + wait
     return waiting
 
