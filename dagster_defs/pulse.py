@@ -218,9 +218,9 @@ def missed(pulse: Pulse) -> Iterator[Finding]:
         return
     for asset in BACKFILLED:
         keys = pulse.graph.keys(asset)
-        made = pulse.instance.get_materialized_partitions(dg.AssetKey(asset))
-        left = [key for key in keys if key not in made]
-        if left and made:
+        materialized = pulse.instance.get_materialized_partitions(dg.AssetKey(asset))
+        left = [key for key in keys if key not in materialized]
+        if left and materialized:
             fix = f"`found backfill --from {left[0]} --to {left[-1]}{pulse.option}`"
             days = left[0] if len(left) == 1 else f"{left[0]} to {left[-1]} ({len(left):,} days)"
             yield Finding("partitions", f"{asset} was not made of {days}", fix, key=f"missed {asset} {left[-1]}")

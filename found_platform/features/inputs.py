@@ -46,8 +46,8 @@ class Inputs:
             )
             seen = sum(count for day, count in new.items() if day < self.start)
             days = contract.days_between(self.start, self.end)
-            known = zip(days, itertools.accumulate(new.get(day, 0) for day in days), strict=True)
-            return {day: seen + count for day, count in known if seen + count}
+            rows_by_day = zip(days, itertools.accumulate(new.get(day, 0) for day in days), strict=True)
+            return {day: seen + count for day, count in rows_by_day if seen + count}
         kind = {"search_text": "=", "behavior_sequence": "<>"}.get(self.table)
         of_kind = f"AND channel {kind} '{SEARCH}'" if kind else ""
         return self._counts(
@@ -67,8 +67,8 @@ class Inputs:
             "SELECT event_date, max(known_day) AS known FROM user_days "
             f"WHERE known_day > event_date AND event_date < DATE '{self.end}' GROUP BY event_date"
         )
-        days, known = (column.to_pylist() for column in self.engine.read(query).read_all().columns)
-        return dict(zip(days, known, strict=True))
+        days, arrivals = (column.to_pylist() for column in self.engine.read(query).read_all().columns)
+        return dict(zip(days, arrivals, strict=True))
 
     def chunk(self, start: dt.date, most: float) -> tuple[list[dt.date], dt.date]:
         """The next days with rows from `start` on, as many as have `most` rows together but one at least, and the day up to which

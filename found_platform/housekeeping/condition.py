@@ -167,7 +167,7 @@ def telemetry(settings: Settings) -> Iterator[Finding]:
 
 def stores(settings: Settings) -> Iterator[Finding]:
     """SQLite databases that are damaged."""
-    known = [
+    expected = [
         "audit.db",
         "vault.db",
         "deliveries.db",
@@ -175,7 +175,7 @@ def stores(settings: Settings) -> Iterator[Finding]:
         "dagster/history/runs.db",
         "dagster/history/runs/index.db",
     ]
-    for name in known:
+    for name in expected:
         path = settings.home / name
         if not path.exists() or not databases.is_database(path):
             continue

@@ -117,8 +117,8 @@ def _remove_vectors(settings: Settings, revision: str) -> None:
 
 
 def _live_vectors(settings: Settings) -> int:
-    there = lake.exists(settings.lake, text_vectors.TABLE)
-    return lake.size(settings.lake, text_vectors.TABLE) if there else 0
+    has_vectors = lake.exists(settings.lake, text_vectors.TABLE)
+    return lake.size(settings.lake, text_vectors.TABLE) if has_vectors else 0
 
 
 RUNS = Kind("models", "runs of MLflow without a version", lambda s: size_of(s.home / "mlflow"), _runs)

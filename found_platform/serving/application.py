@@ -101,8 +101,8 @@ async def _measured(request: Request, call_next: Callable[[Request], Awaitable[R
 
 def _number(request: Request) -> str:
     """What tells a request apart in the logs: the number that a proxy gave it, or a new one."""
-    given = request.headers.get("x-request-id", "")
-    return given if NUMBER.fullmatch(given) else uuid.uuid4().hex
+    number = request.headers.get("x-request-id", "")
+    return number if NUMBER.fullmatch(number) else uuid.uuid4().hex
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

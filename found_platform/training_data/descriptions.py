@@ -49,13 +49,15 @@ def descriptions(horizon_days: int) -> ir.Table:
     content = templates()
     rows, future = engine.table_of("rows", ROWS), engine.table_of("future", FUTURE)
     sentences = [_sentences(future, i, kind, horizon_days, content["items"]) for i, kind in enumerate(content["kinds"].values())]
-    told = ibis.union(*sentences).group_by(*KEYS).agg(all=lambda t: ibis.struct({"kind": t.kind, "text": t.sentence}).collect())
-    told = told.select(*KEYS, description=told["all"].sort().map(lambda e: e.text).join(" "))
+    described = (
+        ibis.union(*sentences).group_by(*KEYS).agg(all=lambda t: ibis.struct({"kind": t.kind, "text": t.sentence}).collect())
+    )
+    described = described.select(*KEYS, description=described["all"].sort().map(lambda e: e.text).join(" "))
     items = future.filter(future.returned.isnull()).group_by(*KEYS, "text_id").agg(n=lambda t: t.count())
     items = items.group_by(*KEYS).agg(all=lambda t: ibis.struct({"place": -t.n, "id": t.text_id}).collect())
     items = items.mutate(all=items["all"].sort())
     items = items.select(*KEYS, ids=items["all"].map(lambda e: e.id), counts=items["all"].map(lambda e: -e.place))
-    joined = rows.left_join(told, KEYS).drop(*(f"{k}_right" for k in KEYS))
+    joined = rows.left_join(described, KEYS).drop(*(f"{k}_right" for k in KEYS))
     joined = joined.left_join(items, KEYS)
     nothing = ibis.literal([], type="array<int64>")
     return joined.select(

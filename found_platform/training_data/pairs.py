@@ -65,14 +65,14 @@ def _rows(settings: Settings, cutoff: dt.date) -> str:
 
 def _future(first: dt.date, cutoff: dt.date) -> str:
     """In SQL: the events of the windows of `rows`, none of which begins before `first`, as far as they were known by the cutoff."""
-    known = f"CAST('{midnight(cutoff).isoformat()}' AS {{timestamp}})"
+    known_at = f"CAST('{midnight(cutoff).isoformat()}' AS {{timestamp}})"
     return (
         f"SELECT r.user_key, r.event_timestamp, CASE WHEN {RETURNED} THEN NULL ELSE channel END AS channel, text_id, text, amount, "
         f"CASE WHEN NOT {RETURNED} THEN payment_method END AS payment_method, CASE WHEN {RETURNED} THEN text END AS returned "
         "FROM rows r JOIN raw_events e "
         "ON e.user_key = r.user_key AND e.event_time >= r.event_timestamp AND e.event_time < r.until "
         f"WHERE NOT e.exposure AND e.event_date >= DATE '{first}' AND e.event_date < DATE '{cutoff}' "
-        f"AND e.arrived_at <= {known} AND r.until <= {known}"
+        f"AND e.arrived_at <= {known_at} AND r.until <= {known_at}"
     )
 
 

@@ -102,9 +102,9 @@ def _on_engine(settings: Settings, cutoff: dt.date, versions: dict[str, int]) ->
 
 def expression(settings: Settings) -> ir.Table:
     """The training set of the moments `asked` (cutoff, day, moment), over `raw_events` and the tables of the feature views."""
-    events, asked = engine.table_of("raw_events", contract.EVENTS), engine.table_of("asked", ASKED)
+    events, moments = engine.table_of("raw_events", contract.EVENTS), engine.table_of("asked", ASKED)
     first = events.group_by("user_key", "event_date").agg(arrived=events.arrived_at.min(), fold=events.fold.min())
-    seen = first.join(asked, [first.event_date < asked.day, first.arrived <= asked.moment])
+    seen = first.join(moments, [first.event_date < moments.day, first.arrived <= moments.moment])
     spine = seen.group_by("cutoff", "user_key", "moment").agg(fold=seen.fold.min())
     return access.history_expression(settings, spine).rename(event_timestamp="moment")
 
