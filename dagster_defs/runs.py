@@ -63,6 +63,7 @@ def run(
     call goes on from there: with or without `force`, it redoes what a killed call with `force` had still to redo.
     """
     prepared = False
+    _check_engine(settings)
     with executor(settings) as runner:
         forced = Forced(settings, f"demo {cutoff}", force=force)
         for asset in runner.graph.table:
@@ -84,6 +85,13 @@ def run(
             rows = [n for n in counts if n is not None]
             yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)
         forced.finish()
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raises BadInput where what computes the features does not answer, or computes other rows than DuckDB."""
+    from found_platform import engine  # it brings Ibis: a promotion or a refresh does not need it
+
+    engine.check(settings)
 
 
 BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
@@ -122,6 +130,7 @@ def backfill(
     no longer holds. Raises BadInput where the home has none of the days, or its source has shrunk and nobody says what to do, and
     JobFailed; what was done before stays, and the same call goes on from there.
     """
+    _check_engine(settings)
     with executor(settings) as runner:
         staging.renew(settings, removed)
         forced = Forced(settings, f"backfill {first} {last} {' '.join(assets)}", force=force)

@@ -202,6 +202,16 @@ def registered(settings: Settings) -> Iterator[Finding]:
         yield Finding("models", str(error).rstrip("."), "restore the home, or train the cutoff again")
 
 
+def computes(settings: Settings) -> Iterator[Finding]:
+    """An engine that does not answer, or computes other rows than DuckDB."""
+    from found_platform import engine  # it brings Ibis
+
+    try:
+        engine.check(settings)
+    except BadInput as error:
+        yield Finding("engine", str(error).rstrip("."), "mend the engine, or set FOUND_ENGINE=duckdb")
+
+
 EVENTS: dict[str, Look] = {"disk": disk, "delivery": failed_deliveries}
 """What is worth an alert, by name."""
 
@@ -215,5 +225,6 @@ LOOKS: dict[str, Look] = {
     "modes": modes,
     "telemetry": telemetry,
     "stores": stores,
+    "engine": computes,
 }
 """By name, in the order in which they are said."""

@@ -26,6 +26,7 @@ from dagster_defs.execution import QUIET, open_instance
 from found_platform import registry
 from found_platform.app import operations
 from found_platform.app.context import Actor, Context
+from found_platform.engine import spark_connect
 from found_platform.errors import BadInput
 from found_platform.housekeeping import condition
 from found_platform.index import pointer
@@ -117,6 +118,13 @@ def test_what_is_broken_is_found_with_its_fix(broken: Settings, check: str) -> N
 def test_a_champion_whose_verdict_does_not_pass_is_found(broken: Settings) -> None:
     verdict_taken_back(broken)
     assert "its stored verdict does not pass" in next(iter(condition.aliases(broken))).problem
+
+
+def test_an_engine_that_does_not_answer_is_found(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark_connect, "SECONDS", 1)
+    assert not [*condition.computes(home)]
+    (finding,) = condition.computes(home.model_copy(update={"engine": "sc://127.0.0.1:1"}))
+    assert "FOUND_ENGINE=duckdb" in finding.fix
 
 
 def test_little_room_on_the_disk_is_found(home: Settings) -> None:
