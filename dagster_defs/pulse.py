@@ -227,12 +227,12 @@ def missed(pulse: Pulse) -> Iterator[Finding]:
 
 
 def stale(pulse: Pulse) -> Iterator[Finding]:
-    """Partitions that would come out of other inputs now."""
-    for state in staleness.states(pulse.graph, pulse.instance):
-        if state.stale:
-            days = f"{state.stale[0]} to {state.stale[-1]}" if len(state.stale) > 1 else state.stale[0]
-            problem = f"{state.asset}{f', of {days},' if days else ''} would come out of other inputs now"
-            yield Finding("stale", problem, f"`found status{pulse.option}` says what makes them again")
+    """Assets that would come out of other inputs now, in one finding: most are stale because the first of them is."""
+    counts = {state.asset: len(state.stale) for state in staleness.states(pulse.graph, pulse.instance) if state.stale}
+    if counts:
+        names = ", ".join(f"{asset} ({count:,} partitions)" if count > 1 else asset for asset, count in counts.items())
+        fix = f"`found status{pulse.option}` says of which days, and what makes them again"
+        yield Finding("stale", f"{len(counts)} assets would come out of other inputs now: {names}", fix)
 
 
 EVENTS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {

@@ -29,8 +29,13 @@ def gc(
     ]
     goes = "would go" if dry_run else "gone"
     console.print(table("kind", "what", goes, "in use", "MB before", "MB after", left=("kind", "what"), wrap="what", rows=rows))
-    verb = "would be" if dry_run else "is"
-    console.print(f"The home {verb} {collection.after / MEGABYTE:,.1f} MB, from {collection.before / MEGABYTE:,.1f} MB.")
+    before, after = (f"{size / MEGABYTE:,.1f} MB" for size in (collection.before, collection.after))
+    if not any(k.pieces for k in collection.kinds):
+        console.print(f"Nothing is old enough to go: the home has {before}.")
+    elif dry_run:
+        console.print(f"The home would shrink from {before} to {after}.")
+    else:
+        console.print(f"The home had {before}, and has {after} now.")
 
 
 def doctor(place: Place) -> None:
