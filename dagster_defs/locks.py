@@ -31,7 +31,16 @@ def names(graph: AssetGraph, asset: str, keys: Iterable[str]) -> list[str]:
 
 @contextlib.contextmanager
 def hold(settings: Settings, needed: Iterable[str], seconds: float = WAIT_SECONDS) -> Iterator[bool]:
-    """Holds locks of a home, and says on the log whom it waits for. Yields whether it had to. Raises JobFailed after the wait."""
+    """Holds locks of a home, and says on the log whom it waits for. Yields whether it had to. Raises JobFailed after the wait.
+
+    Who goes through the whole home (an erasure, a backup) holds every lock of a run that there is. One that there is not yet is
+    made while nobody does: so a run over a month that the home never had waits for them too.
+    """
     purpose = " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])[:200]
+    needed = set(needed)
+    if unmade := [name for name in needed if not home.is_made(settings.home, name)]:
+        with home.hold(settings.home, [home.WHOLE], purpose, seconds=seconds, waiting=log.warning):
+            for name in unmade:
+                home.make_lock(settings.home, name)
     with home.hold(settings.home, needed, purpose, seconds=seconds, waiting=log.warning) as waited:
         yield waited

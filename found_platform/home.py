@@ -23,6 +23,9 @@ since it is the process's; a home's folder is private whoever writes into it."""
 POLL_SECONDS = 0.2
 """Between two looks at a lock that somebody else holds: a system lock does not wake who waits with a time limit."""
 
+WHOLE = "erasure"
+"""The lock of who goes through a whole home: an erasure, a collection of garbage, a backup."""
+
 
 def default() -> Path:
     """The home of whoever names none: `FOUND_HOME`, else `.found` in the working directory."""
@@ -126,6 +129,17 @@ def hold(
             write_whole(note, f"pid {os.getpid()} ({purpose})")
             held.callback(note.unlink, missing_ok=True)
         yield waited
+
+
+def is_made(home: Path, name: str) -> bool:
+    """Whether anybody has ever held a lock."""
+    return (home / "locks" / f"{name}.lock").exists()
+
+
+def make_lock(home: Path, name: str) -> None:
+    """Makes a lock that nobody holds yet."""
+    (home / "locks").mkdir(parents=True, exist_ok=True)
+    (home / "locks" / f"{name}.lock").touch()
 
 
 def is_free(home: Path, name: str) -> bool:

@@ -18,7 +18,7 @@ from found_platform.erasure import lake_tables, ledger, proof
 from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
-from found_platform.home import lock, write_whole
+from found_platform.home import write_whole
 from found_platform.privacy import keys, tombstones
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
@@ -102,7 +102,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
     if any(user in reason for user in persons.ids | persons.keys):
         raise BadInput("The reason names one of the persons, and it would be kept: say it without the id.")
     folder = home.make_private(tombstones.path(settings).parent)
-    with lock(settings.home, "erasure"):
+    with home.lock(settings.home, home.WHOLE):
         progress = _Progress.of(folder / f"{persons.number}.progress.json")
         first = next(iter(STEPS))
         if first not in progress.steps:  # before any lock of a run is waited for

@@ -131,7 +131,7 @@ def _alone(settings: Settings) -> Iterator[None]:
     """No erasure, no collection and no run changes the home within."""
     turn = home.lock(settings.home, TURN)
     try:
-        turn.acquire(timeout=0)
+        turn.acquire(timeout=1)  # a run that makes a lock of its own has it for a moment
     except Timeout:
         raise JobFailed(
             f"An erasure, a collection or another backup is at work in {settings.home}: run this again when it has ended."

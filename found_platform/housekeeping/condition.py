@@ -106,7 +106,7 @@ def locks(settings: Settings) -> Iterator[Finding]:
 def unfinished(settings: Settings) -> Iterator[Finding]:
     """An erasure that was interrupted."""
     left = [path.name.partition(".")[0] for path in (settings.home / tombstones.FOLDER).glob("*.progress.json")]
-    if left and home.is_free(settings.home, "erasure"):
+    if left and home.is_free(settings.home, home.WHOLE):
         yield Finding("erasure", f"the erasure {left[0]} was not ended", "run the same `found erase` again: it goes on")
 
 

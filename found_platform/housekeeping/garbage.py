@@ -18,7 +18,7 @@ from found_platform import home
 from found_platform.errors import JobFailed
 from found_platform.settings import Settings
 
-TURN = "erasure"
+TURN = home.WHOLE
 """The lock of whoever goes through a whole home: one erasure, collection or backup at a time."""
 
 DAY = 86_400.0

@@ -55,6 +55,21 @@ def test_a_lock_stands_for_what_a_run_writes(settings: Settings) -> None:
     assert names("promotion", "2026-02-01") == names("user_index", "2026-02-02") == ["run-service"]
 
 
+def test_a_run_over_a_month_that_the_home_never_had_waits_for_an_erasure(settings: Settings) -> None:
+    with locks.hold(settings, ["run-raw_events-2026-01"]):
+        pass
+    with home.lock(settings.home, home.WHOLE):
+        with locks.hold(settings, ["run-raw_events-2026-01"], seconds=0):  # the erasure would hold it, if it had come so far
+            pass
+        with (
+            pytest.raises(JobFailed, match=r"erasure in .* is still held"),
+            locks.hold(settings, ["run-raw_events-1999-01"], seconds=0),
+        ):
+            pass
+    with locks.hold(settings, ["run-raw_events-1999-01"], seconds=0):
+        pass
+
+
 def spawn(code: str, *arguments: object) -> subprocess.Popen[str]:
     """A Python process of its own."""
     return subprocess.Popen(
