@@ -143,12 +143,15 @@ def remove(settings: Settings, name: str) -> None:
 
 def history(settings: Settings, audience: str) -> list[Delivery]:
     """The deliveries of an audience, newest first."""
+    return [each for each in all_of(settings) if each.audience == audience]
+
+
+def all_of(settings: Settings) -> list[Delivery]:
+    """The deliveries of every audience, newest first."""
     if not (settings.home / DATABASE).exists():
         return []
     with _opened(settings) as con:
-        rows = con.execute(
-            f"SELECT {', '.join(COLUMNS)} FROM deliveries WHERE audience = ? ORDER BY at DESC", (audience,)
-        ).fetchall()
+        rows = con.execute(f"SELECT {', '.join(COLUMNS)} FROM deliveries ORDER BY at DESC").fetchall()
     return [_delivery(row) for row in rows]
 
 

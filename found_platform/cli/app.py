@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "gc": housekeeping.gc,
     "backup": housekeeping.backup,
     "restore": housekeeping.restore,
+    "records": housekeeping.records,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {

@@ -1,4 +1,4 @@
-"""`found gc`, `found doctor`, `found backup`, `found restore`: a home kept in order."""
+"""`found gc`, `found doctor`, `found backup`, `found restore`, `found records`: a home kept in order."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from found_platform.cli.asking import ask, home_option
-from found_platform.cli.options import Place
+from found_platform.cli.options import Force, Place
 from found_platform.cli.tables import print_json, table, terminal
 
 MEGABYTE = 1e6
@@ -99,3 +99,24 @@ def restore(
             f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made: both hold."
         )
     print(f"Look at it: found doctor{home_option(place.home)}")
+
+
+def records(
+    place: Place,
+    out: Annotated[Path | None, typer.Option(help="A page that reads by itself (.html).")] = None,
+    force: Force = False,
+) -> None:
+    """Write the record of processing (GDPR, article 30), as the home knows it."""
+    from found_platform.app import records as recording
+
+    record = ask(recording.records, place.home, recording.Page(out, force))
+    if place.as_json:
+        print_json(record)
+        return
+    rows = [(held.table, f"{held.persons:,}", f"{held.rows:,}", held.first, held.last) for held in record.tables]
+    console = terminal()
+    console.print(table("table", "persons", "rows", "from", "to", left=("table", "from", "to"), rows=rows))
+    places = ", ".join(f"{place.name} ({place.deliveries:,} deliveries)" for place in record.recipients) or "none"
+    console.print(f"Recipients: {places}; {record.exports:,} exports to files; {record.erased:,} persons erased.", soft_wrap=True)
+    if out is not None:
+        console.print(f"Written: {out}", soft_wrap=True)

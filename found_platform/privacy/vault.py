@@ -55,6 +55,14 @@ def count(settings: Settings, user_keys: Sequence[str]) -> int:
     return sum(1 for _ in _rows(settings, "user_key, NULL", set(user_keys)))
 
 
+def size(settings: Settings) -> int:
+    """How many users are there."""
+    if not exists(settings):
+        return 0
+    with _opened(settings) as con:
+        return int(con.execute(f"SELECT count(*) FROM {TABLE}").fetchone()[0])
+
+
 def without_id(settings: Settings, users: int) -> str:
     """A sentence about users who cannot be named, since the vault has no row for them; empty where there are none."""
     if not users:
