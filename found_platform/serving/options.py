@@ -20,6 +20,7 @@ class Options:
         most_bytes: of a request's body: a list of some hundred thousand users.
         body_seconds: within which a body has to arrive.
         answer_seconds: after which an answer becomes a job that is followed.
+        dagster, mlflow: addresses of their pages, which the console links to; empty where it does not know them.
     """
 
     home: Path
@@ -32,6 +33,8 @@ class Options:
     most_bytes: int = 8 * 1024 * 1024
     body_seconds: float = 30.0
     answer_seconds: float = 2.0
+    dagster: str = ""
+    mlflow: str = ""
 
     @property
     def is_loopback(self) -> bool:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from found_platform.errors import BadInput, JobFailed
@@ -58,6 +58,7 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
     others = neighbours(home, dagster_port, mlflow_port)
     for name, port in (("the console", options.port), *((other.name, other.port) for other in others)):
         check_free(name, port)
+    options = replace(options, dagster=others[0].address, mlflow=others[1].address)
     server.check(options)
     (home / "tmp").mkdir(exist_ok=True)
     (home / "tmp" / "workspace.yaml").write_text(WORKSPACE)

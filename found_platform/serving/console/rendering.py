@@ -17,6 +17,7 @@ from found_platform.app.access import Scope
 from found_platform.serving.console import charts
 from found_platform.serving.doors import Visitor
 from found_platform.serving.problems import Problem
+from found_platform.serving.state import server_of
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -92,7 +93,8 @@ def is_part(request: Request) -> bool:
 def page(request: Request, template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:
     """A page, with who is signed in and what answers look-ups."""
     served = offers.serving(visitor.context) if visitor else {}
-    context = {"visitor": visitor, "served": served, "here": request.url.path, **values}
+    elsewhere = server_of(request).options
+    context = {"visitor": visitor, "served": served, "here": request.url.path, "elsewhere": elsewhere, **values}
     return HTMLResponse(ENVIRONMENT.get_template(template).render(context), status)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
@@ -137,6 +138,31 @@ def test_a_file_of_ids_is_left_out(api, browser: TestClient) -> None:
 @pytest.mark.parametrize("path", ["/models", "/models/champion", "/data", "/api/v1/docs", "/audiences"])
 def test_pages_of_the_platform_open(browser: TestClient, path: str) -> None:
     assert browser.get(path).status_code == 200
+
+
+def test_pages_lead_to_dagster_and_mlflow_where_those_run_beside_it(browser: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = browser.app.state.server
+    assert "http://127.0.0.1:3000" not in browser.get("/data").text
+    beside = replace(server.options, dagster="http://127.0.0.1:3000", mlflow="http://127.0.0.1:5000")
+    monkeypatch.setattr(server, "options", beside)
+    assert 'href="http://127.0.0.1:3000/assets/user_tabular"' in browser.get("/data").text
+    assert re.search(r'href="http://127.0.0.1:5000/#/models/found/versions/\d+"', browser.get("/models/champion").text)
+
+
+def test_an_audience_is_kept_as_a_form_says(api, browser: TestClient) -> None:
+    context = Context(api.home, Actor("bob", "test"))
+    draft = audiences.Draft(audiences.Question("people who will soon buy gold", mode="aligned"), audiences.Size(top=5))
+    audiences.save(context, audiences.Save("kept", draft))
+    answer = browser.post("/audiences/kept/keep", data={"every": "never"}, headers=SAME, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/audiences/kept")
+    page = browser.get("/audiences/kept").text
+    assert "frozen" in page
+    assert "/audiences/kept/refresh" not in page
+    refused = api("POST", "/audiences/kept/refresh", "marketer")
+    assert (refused.status_code, "is frozen" in refused.json()["detail"]) == (412, True)
+    sends = api("PUT", "/audiences/kept/upkeep", "marketer", json={"every": "day", "deliver_to": []})
+    assert (sends.status_code, "takes the scope export" in sends.json()["detail"]) == (403, True)
+    assert api("PUT", "/audiences/kept/upkeep", "marketer", json={"every": "day"}).status_code == 200
 
 
 def test_a_page_that_the_role_may_not_see_says_so(browser: TestClient) -> None:
