@@ -64,6 +64,8 @@ def _contacts(place: Place, options: dict[str, str], ids: list[str] | tuple[()])
     path = Path(options["contacts"])
     if place.home is not None and path.resolve().is_relative_to(place.home.resolve()):
         raise BadInput(f"{path} lies within the home: keep contacts outside of it.")
+    if path.suffix.lower() not in (".csv", ".parquet"):  # who names any file of the machine learns nothing of it
+        raise BadInput(f"The contacts in {path} cannot be read: name a .csv or a .parquet file.")
     columns = [options.get("user_id", "user_id"), *(options[name] for name in ("email", "phone") if name in options)]
     table = _read(path, columns)
     mine = table.filter(pc.is_in(table[columns[0]], pa.array(list(ids), pa.string())))

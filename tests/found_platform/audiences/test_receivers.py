@@ -257,6 +257,7 @@ def test_contacts_have_one_normal_form() -> None:
         ("postgresql://u:hunter2@host/db", {}, "holds a password"),
         ("ads+file://{}", {}, "Say where contacts are"),
         ("ads+file://{}", {"contacts": "{}/none.csv", "email": "mail"}, "none.csv cannot be read: No such file"),
+        ("ads+file://{}", {"contacts": "/etc/passwd", "email": "root"}, "name a .csv or a .parquet file"),
         ("ads+file://{}", {"contacts": "{}/c.csv", "email": "post"}, "has no column 'user_id'; it has id, mail, tel"),
     ],
 )  # fmt: skip
