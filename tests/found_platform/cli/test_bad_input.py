@@ -105,10 +105,13 @@ STAGE = """
 import json, sys
 from pathlib import Path
 from found_platform.settings import Settings
-from found_platform.sources import config, stage_report, staging
+from dataclasses import asdict
+from found_platform.sources import config, staging
 made = Settings.load(Path(sys.argv[2]), profile="tiny", duckdb_memory="1GB", quarantine_threshold=0.1)
 staging.open_home(made, staging.discover(made, config.load(Path(sys.argv[1]))))
-report = stage_report.as_metadata(staging.stage(made))
+report = staging.stage(made)
+channels = [{**asdict(channel), "first_day": None, "last_day": None} for channel in report.channels]
+report = {"channels": channels, "equal_rows": report.equal_rows, "staged": report.staged}
 # not ru_maxrss: that one begins with what the parent process held
 peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
 print(json.dumps({**report, "peak_mb": peak // 1024}))
