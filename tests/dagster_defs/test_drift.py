@@ -40,4 +40,4 @@ def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
     assert {"price_level", "share_search", "search_7d"} <= set(names)
     assert made is not None
     assert made.asset_materialization is not None
-    assert made.asset_materialization.metadata["drifted"].value == names
+    assert made.asset_materialization.metadata["drifted"].value == ", ".join(names)
