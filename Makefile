@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast fuzz audit coverage bench-features bench-training bench-lookup ui lint format clean
+.PHONY: demo test test-long test-fast fuzz audit coverage bench-features bench-training bench-lookup ui lint format clean
 
 # uv where it is there; else pip, upgraded first: the one that a Python brings takes minutes to resolve.
 UV := $(shell command -v uv 2>/dev/null)
@@ -29,15 +29,22 @@ endif
 demo: $(STAMP)
 	$(BIN)/found demo --home $(HOME_DIR)
 
-test: lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+# Files are shared out in the order that tests/conftest.py gives them: those with slow tests first.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# The same tests, a third slower, with the lines that none of them runs.
+test: lint
+	$(PYTEST) -m 'not long'
+
+# What takes more than a minute each: a killed run to its end, a forced one, leakage through a whole training.
+test-long: $(STAMP)
+	$(PYTEST) -m long
+
+# All tests, a third slower, with the lines that none of them runs.
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 # Ten thousand generated inputs, others each time; `make test` draws a thousand that stay the same. FUZZ is how many.
 FUZZ ?= 10000

@@ -36,6 +36,19 @@ def rankings_made_anew() -> None:
         lookup._kept_rank.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def no_storage_of_an_instance_that_is_gone() -> None:
+    """Dagster keeps the storage of the instance that was opened last; one that a test abandons half-way must not reach the next."""
+    if state := sys.modules.get("dagster._core.storage.defs_state.base"):
+        state._current_storage.set(None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests begin first, so that no worker waits for the other one's last long file."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @dataclass
 class Outcome:
     """What a command did: exit status, stdout, stderr."""

@@ -94,6 +94,7 @@ def _weights(settings: Settings) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_nothing_dated_at_or_after_the_cutoff_changes_what_is_known_as_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def copy(settings: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_forcing_a_second_run_gives_equal_row_hashes(copy: Settings) -> None:
     before = hashes(copy)
     document = demo_again(copy, "--force")
@@ -143,6 +144,7 @@ def test_a_failed_check_is_not_forgotten_by_the_next_run(copy: Settings, cutoff:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_rows_and_look_ups_of_an_undisturbed_one(
     settings: Settings, demo: Outcome, tmp_path: Path
 ) -> None:
