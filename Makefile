@@ -29,8 +29,7 @@ endif
 demo: $(STAMP)
 	$(BIN)/found demo --home $(HOME_DIR)
 
-# Files are shared out in the order that tests/conftest.py gives them: those with slow tests first.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
 test: lint
 	$(PYTEST) -m 'not long'

@@ -45,7 +45,7 @@ def lock(home: Path, name: str, timeout: float = -1) -> FileLock:
     """
     folder = home / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{name}.lock", timeout=timeout)
+    return FileLock(folder / f"{name}.lock", timeout=timeout, mode=PRIVATE_FILE)
 
 
 def make_private(folder: Path) -> Path:
@@ -139,7 +139,7 @@ def is_made(home: Path, name: str) -> bool:
 def make_lock(home: Path, name: str) -> None:
     """Makes a lock that nobody holds yet."""
     (home / "locks").mkdir(parents=True, exist_ok=True)
-    (home / "locks" / f"{name}.lock").touch()
+    (home / "locks" / f"{name}.lock").touch(PRIVATE_FILE)
 
 
 def is_free(home: Path, name: str) -> bool:

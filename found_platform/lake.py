@@ -166,10 +166,10 @@ def view(con: duckdb.DuckDBPyConnection, name: str, lake: Path, table: str, vers
     live = [f["path"] for f in files_of(about)]
     schema = pa.schema(about.schema().to_arrow())
     if not live:
-        con.register(name, schema.empty_table())
-        return
+        con.register(f"no_rows_of_{name}", schema.empty_table())
+    rows = scan_of(about, path(lake, table), live) if live else f"no_rows_of_{name}"
     columns = ", ".join(map(quote, schema.names))
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {scan_of(about, path(lake, table), live)}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {rows}")
 
 
 def read(lake: Path, table: str, where: pad.Expression | None = None, columns: list[str] | None = None) -> pa.Table:

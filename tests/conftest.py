@@ -43,12 +43,6 @@ def no_storage_of_an_instance_that_is_gone() -> None:
         state._current_storage.set(None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests begin first, so that no worker waits for the other one's last long file."""
-    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("long")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @dataclass
 class Outcome:
     """What a command did: exit status, stdout, stderr."""

@@ -5,7 +5,7 @@ order; `proof` is the search; `erase` goes through it all and writes the certifi
 everything on one person.
 """
 
-from found_platform.erasure.erase import Certificate, erase
+from found_platform.erasure.erase import Certificate, certificates, erase
 from found_platform.erasure.kept import Kept, kept
 
-__all__ = ["Certificate", "Kept", "erase", "kept"]
+__all__ = ["Certificate", "Kept", "certificates", "erase", "kept"]

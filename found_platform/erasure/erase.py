@@ -123,6 +123,12 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
     return certificate
 
 
+def certificates(settings: Settings) -> list[dict[str, Any]]:
+    """The certificates of a home, as documents, by the number of their erasure."""
+    documents = {path.stem: json.loads(path.read_text()) for path in sorted(tombstones.path(settings).parent.glob("*.json"))}
+    return [document for number, document in documents.items() if document.get("erasure") == number]  # the ledger lies there too
+
+
 def _left(hits: list[str], settings: Settings) -> str:
     more = f" and {len(hits) - FEW:,} more" if len(hits) > FEW else ""
     return (

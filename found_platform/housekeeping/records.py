@@ -5,13 +5,12 @@ article 35 was made: the page has a place for them, and the organisation writes 
 """
 
 import datetime as dt
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
-from found_platform import lake, registry
+from found_platform import erasure, lake, registry
 from found_platform.audiences import deliveries
 from found_platform.contract import profile_schema
 from found_platform.privacy import audit, vault
@@ -85,9 +84,7 @@ class Records:
 def of(settings: Settings) -> Records:
     """The record as of now (UTC). Raises BadInput where the home has no source."""
     source = config.of_home(settings)
-    certificates = [
-        json.loads(path.read_text()) for path in sorted((settings.home / "erasures").glob("*.json")) if ".progress" not in path.name
-    ]
+    certificates = erasure.certificates(settings)
     return Records(
         at=dt.datetime.now(dt.UTC),
         owner=settings.owner,

@@ -218,3 +218,13 @@ def test_a_day_that_is_replaced_within_a_larger_file_leaves_the_others(tmp_path:
     daily.replace_days(tmp_path, "t", SCHEMA.empty_table(), day(3), day(4), schema=SCHEMA)
     assert sorted(lake.read(tmp_path, "t")["n"].to_pylist()) == [1, 5]
     assert daily.last_day(tmp_path, "t") == day(2)
+
+
+def test_a_view_of_a_table_without_rows_takes_the_place_of_one_with_rows(tmp_path: Path) -> None:
+    schema = pa.schema([("day", pa.string()), ("n", pa.int64())])
+    lake.append(tmp_path, "full", pa.table({"day": ["a"], "n": [1]}), schema=schema)
+    lake.append(tmp_path, "empty", schema.empty_table(), schema=schema)
+    with lake.connect("1GB") as con:
+        for table, rows in (("full", 1), ("empty", 0), ("full", 1), ("empty", 0)):
+            lake.view(con, "t", tmp_path, table)
+            assert con.execute("SELECT count(*), count(n) FROM t").fetchall() == [(rows, rows)]

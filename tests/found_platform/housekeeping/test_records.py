@@ -6,7 +6,7 @@ import pytest
 from conftest import call_found
 
 from found_platform import lake
-from found_platform.app import audiences, deliveries, records
+from found_platform.app import audiences, deliveries, records, users
 from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Question, Size
 from found_platform.errors import BadInput
@@ -21,7 +21,10 @@ def test_the_record_names_every_table_and_every_recipient_and_nobody(apart: Sett
     (tmp_path / "sent").mkdir()
     deliveries.add_destination(context, deliveries.NewDestination("crm", f"csv+file://{tmp_path}/sent"))
     deliveries.deliver(context, deliveries.Deliver("gold", "crm"))
+    key = lake.read(apart.lake, "raw_profile", columns=["user_key"])["user_key"].to_pylist()[0]
+    users.erase(context, users.Erase((keys.user_ids(apart, [key])[key],)))
     record = records.records(context, records.Page(tmp_path / "record.html"))
+    assert (record.erasures, record.erased) == (1, 1)
     present = {table.name for table in USER_TABLES if lake.exists(apart.lake, table.name)}
     assert {held.table for held in record.tables} == present
     events = next(held for held in record.tables if held.table == "raw_events")
