@@ -84,8 +84,8 @@ def test_an_outcome(text: str) -> None:
 def test_a_file_of_scenarios(folder: Path, data: bytes) -> None:
     path = folder / "scenarios.yaml"
     path.write_bytes(data)
-    made = Settings.load(folder / "home")
-    refused_in_a_sentence(lambda: [scenarios._scenario(made, spec, [], None) for spec in scenarios._specs(path)])  # pyright: ignore
+    settings = Settings.load(folder / "home")
+    refused_in_a_sentence(lambda: [scenarios._scenario(settings, spec, [], None) for spec in scenarios._specs(path)])  # pyright: ignore
 
 
 @share(16)
@@ -129,12 +129,12 @@ def test_a_file_of_seeds(folder: Path, data: bytes, ending: str) -> None:
 @share(2)
 @given(fuzzing.csv_files())
 def test_a_list_of_suppressed_users_is_taken_whole_or_not_at_all(folder: Path, data: bytes) -> None:
-    made, path = _home(folder), folder / "suppressed.csv"
+    settings, path = _home(folder), folder / "suppressed.csv"
     path.write_bytes(data)
-    before = suppression.current(made).num_rows
+    before = suppression.current(settings).num_rows
     change: list[suppression.Change] = []
-    refusal = refused_in_a_sentence(lambda: change.append(suppression.add(made, path, "asked")))
-    assert suppression.current(made).num_rows - before <= (0 if refusal else change[0].changed)
+    refusal = refused_in_a_sentence(lambda: change.append(suppression.add(settings, path, "asked")))
+    assert suppression.current(settings).num_rows - before <= (0 if refusal else change[0].changed)
 
 
 FILES = {"csv": fuzzing.csv_files(), "jsonl": fuzzing.jsonl_files, "parquet": fuzzing.parquet_files()}
@@ -148,9 +148,9 @@ def test_the_files_of_a_source(folder: Path, file: tuple[str, bytes]) -> None:
     (folder / f"log.{kind}").write_bytes(data)
     entry = {"path": str(folder / f"log.{kind}"), "columns": MAPPED[kind]}
     source = config.parse({"name": "shop", "channels": {"pay_bill": entry}}, "source.yaml")
-    made = Settings.load(folder / "untouched")
-    refused_in_a_sentence(lambda: staging.examine(made, source))
-    assert not made.home.exists()
+    settings = Settings.load(folder / "untouched")
+    refused_in_a_sentence(lambda: staging.examine(settings, source))
+    assert not settings.home.exists()
 
 
 @share(4)
@@ -192,10 +192,10 @@ def test_the_body_of_a_request(client: TestClient, request_of: tuple[str, bytes]
 
 def _home(folder: Path) -> Settings:
     """A home whose source is staged, and where nothing else has run."""
-    made = Settings.load(folder / "home", profile="tiny")
-    if not (made.home / "source.yaml").exists():
+    settings = Settings.load(folder / "home", profile="tiny")
+    if not (settings.home / "source.yaml").exists():
         events = [{"user_id": f"u{i % 7}", "event_time": at(f"2026-01-{1 + i % 20:02d}"), "text": "gold ring"} for i in range(40)]
         source = config.load(write_source(folder / "source", events))
-        staging.open_home(made, staging.discover(made, source))
-        staging.stage(made)
-    return made
+        staging.open_home(settings, staging.discover(settings, source))
+        staging.stage(settings)
+    return settings

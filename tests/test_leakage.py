@@ -66,10 +66,10 @@ def _later(changed: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def _home(folder: Path, *, changed: bool) -> Settings:
     events, profile = (early + late for early, late in zip(_before(), _later(changed), strict=True))
     source = write_source(folder, events, profile)
-    made = call_found(
+    outcome = call_found(
         "demo", "--source", source, "--cutoff", CUTOFF, "--profile", "tiny", "--home", folder / "home", "--format", "json"
     )
-    assert made.status == 0, made.err
+    assert outcome.status == 0, outcome.err
     return Settings.load(folder / "home")
 
 
@@ -112,11 +112,11 @@ def test_nothing_dated_at_or_after_the_cutoff_changes_what_is_known_as_of_it(
     versions = [registry.versions(home) for home in (one, other)]
     assert len(versions[0]) >= 2
     for first, second in zip(*versions, strict=True):
-        told = [
+        results = [
             {name: value for name, value in v.tags.items() if name.startswith(("gate", "sha256", "kind"))} for v in (first, second)
         ]
-        assert len(told[0]) > 3
-        assert told[0] == told[1]
+        assert len(results[0]) > 3
+        assert results[0] == results[1]
     vectors = [_rows(home, "user_embeddings") for home in (one, other)]
     assert vectors[0].num_rows
     assert vectors[0].equals(vectors[1])
@@ -126,8 +126,8 @@ def test_nothing_dated_at_or_after_the_cutoff_changes_what_is_known_as_of_it(
         assert answers[0].status == 0, answers[0].err
         assert json.loads(answers[0].out)["users"]
         assert _said(answers[0].out) == _said(answers[1].out)
-    shown = [call_found("user", "show", "u1", "--as-of", CUTOFF, "--home", home.home, "--format", "json") for home in (one, other)]
-    assert json.loads(shown[0].out) == json.loads(shown[1].out)
+    pages = [call_found("user", "show", "u1", "--as-of", CUTOFF, "--home", home.home, "--format", "json") for home in (one, other)]
+    assert json.loads(pages[0].out) == json.loads(pages[1].out)
 
 
 def _said(out: str) -> dict[str, Any]:

@@ -137,10 +137,10 @@ def _recipients(settings: Settings) -> list[Recipient]:
     sent = deliveries.all_of(settings)
     recipients = []
     for place in deliveries.destinations(settings):
-        here = [each for each in sent if each.destination == place.name and each.status == deliveries.DELIVERED]
-        last = f"{max(each.at for each in here):%Y-%m-%d}" if here else ""
-        audiences = sorted({each.audience for each in here})
-        recipients.append(Recipient(place.name, place.address, place.at.date(), audiences, len(here), last))
+        delivered = [each for each in sent if each.destination == place.name and each.status == deliveries.DELIVERED]
+        last = f"{max(each.at for each in delivered):%Y-%m-%d}" if delivered else ""
+        audiences = sorted({each.audience for each in delivered})
+        recipients.append(Recipient(place.name, place.address, place.at.date(), audiences, len(delivered), last))
     return recipients
 
 

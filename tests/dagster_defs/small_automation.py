@@ -77,16 +77,16 @@ class Daemon:
         """Ticks of these sensors and of the conditions until none asks for anything."""
         for _ in range(ticks):
             self.reload()
-            asked = [(self.defs.get_repository_def().get_sensor_def(n).job_name, r) for n in sensors for r in self.sensor(n)[0]]
+            requests = [(self.defs.get_repository_def().get_sensor_def(n).job_name, r) for n in sensors for r in self.sensor(n)[0]]
             together: dict[tuple[str, str | None], list[str]] = defaultdict(list)
             for asset, keys in self.conditions().items():
                 for key in keys:
                     together[JOB_OF[asset], key].append(asset)
             for (job, key), assets in together.items():
                 selection = [dg.AssetKey(asset) for asset in assets]
-                asked.append((job, dg.RunRequest(job_name=job, partition_key=key, asset_selection=selection)))
-            if not asked:
+                requests.append((job, dg.RunRequest(job_name=job, partition_key=key, asset_selection=selection)))
+            if not requests:
                 return
-            for job, request in asked:
+            for job, request in requests:
                 assert self.execute(request, job), f"{job} {request.partition_key}: {request.asset_selection}"
         raise AssertionError(f"it does not come to rest: {self.runs}")

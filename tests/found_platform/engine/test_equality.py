@@ -43,9 +43,9 @@ def test_training_rows_and_descriptions_are_the_same_on_every_engine(edge_home: 
         settings = edge_home.model_copy(update={"home": home, "engine": address, "grid_days": 3})
         written = training_set.build(settings, cutoff)
         rows = lake.read(settings.lake, training_set.TABLE).sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
-        told = pairs.build(settings, cutoff)
+        written_pairs = pairs.build(settings, cutoff)
         descriptions = lake.read(settings.lake, pairs.TABLE)["description"].to_pylist()
-        sets.append((written.partitions, told.partitions, sorted(descriptions), rows.to_pylist()))
+        sets.append((written.partitions, written_pairs.partitions, sorted(descriptions), rows.to_pylist()))
     assert len(sets[0][3]) > 50
     assert len(set(sets[0][2])) > 20
     assert sets[0] == sets[1]

@@ -52,11 +52,11 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def test_a_restored_home_answers_as_the_one_it_was_made_of(home: Settings, copy: Path, tmp_path: Path) -> None:
     restored = restore.restore(copy, tmp_path / "again")
-    there = Settings.load(restored.home)
-    assert found_in(there) == found_in(home)
+    restored_settings = Settings.load(restored.home)
+    assert found_in(restored_settings) == found_in(home)
     assert (restored.erased, restored.suppressed) == (None, None)
     for table in ("raw_events", "user_embeddings"):
-        assert lake.table_hash(there.lake, table) == lake.table_hash(home.lake, table)
+        assert lake.table_hash(restored_settings.lake, table) == lake.table_hash(home.lake, table)
 
 
 def test_everything_of_a_backup_and_of_what_it_becomes_is_for_its_owner_alone(copy: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def mail() -> Iterator[Mail]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A small home of three days."""
     folder = tmp_path_factory.mktemp("alerts")
     events = [{"user_id": f"u{i}", "event_time": moment(f"2026-01-0{1 + i % 3}"), "text": "tent"} for i in range(9)]
@@ -107,7 +107,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture
-def home(made: Settings, hook: Hook, mail: Mail, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def home(demo_home: Settings, hook: Hook, mail: Mail, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """That home, whose settings name both channels, before anything was sent."""
     monkeypatch.setenv("FOUND_ALERT_WEBHOOK", f"http://127.0.0.1:{hook.server_port}/alerts")
     monkeypatch.setenv("FOUND_ALERT_SECRET", SECRET)
@@ -115,8 +115,8 @@ def home(made: Settings, hook: Hook, mail: Mail, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("FOUND_ALERT_SMTP", f"127.0.0.1:{mail.server_address[1]}")
     monkeypatch.setenv("FOUND_DISK_FREE_GB", "0")
     for name in (alerts.DATABASE, deliveries.DATABASE):
-        (made.home / name).unlink(missing_ok=True)
-    settings = Settings.load(made.home, profile="tiny")
+        (demo_home.home / name).unlink(missing_ok=True)
+    settings = Settings.load(demo_home.home, profile="tiny")
     settings.keep()
     return settings
 
@@ -176,9 +176,9 @@ def test_a_failed_delivery_and_little_room_are_told(home: Settings, hook: Hook, 
         con.execute(f"INSERT INTO deliveries ({columns}) VALUES ({', '.join('?' * len(values))})", values)
     monkeypatch.setenv("FOUND_DISK_FREE_GB", "1000000")
     operations.alert(Context(home.home, Actor("ann", "test")))
-    told = {json.loads(body)["check"]: json.loads(body) for _, body in hook.got}
-    assert told.keys() == {"disk", "delivery"}
-    assert "found audience deliver gold --to crm" in told["delivery"]["fix"]
+    by_check = {json.loads(body)["check"]: json.loads(body) for _, body in hook.got}
+    assert by_check.keys() == {"disk", "delivery"}
+    assert "found audience deliver gold --to crm" in by_check["delivery"]["fix"]
 
 
 def test_days_that_automation_left_out_are_told(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,9 +212,9 @@ def test_a_daemon_that_was_killed_is_told_within_two_minutes(home: Settings, hoo
         dead = pulse.of(graph, instance, 60.0, now=after)
         assert pulse.heartbeats(alive)
         assert not [*pulse.daemon(alive)]
-        told = alerts.send(home, [*pulse.daemon(dead)])
+        sent = alerts.send(home, [*pulse.daemon(dead)])
     assert queueing.ALIVE_SECONDS + 30 < 120
-    assert "has given no sign of life" in told[0].finding.problem
+    assert "has given no sign of life" in sent[0].finding.problem
     assert "found serve --all" in json.loads(hook.got[0][1])["fix"]
 
 
