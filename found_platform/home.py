@@ -6,6 +6,7 @@ What belongs here: how anything is locked, made private and written whole. What 
 import contextlib
 import os
 import shlex
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,8 @@ PRIVATE_UMASK = 0o077
 """For a process that writes into homes, libraries included, and what it writes for a person elsewhere. Set where a process starts,
 since it is the process's; a home's folder is private whoever writes into it."""
 
+DATABASE_SECONDS = 30.0
+"""That a writer of an SQLite file waits for another."""
 POLL_SECONDS = 0.2
 """Between two looks at a lock that somebody else holds: a system lock does not wake who waits with a time limit."""
 
@@ -129,6 +132,17 @@ def hold(
             write_whole(note, f"pid {os.getpid()} ({purpose})")
             held.callback(note.unlink, missing_ok=True)
         yield waited
+
+
+@contextlib.contextmanager
+def database(path: Path, statements: Iterable[str]) -> Iterator[sqlite3.Connection]:
+    """A connection to an SQLite file of a home, for one transaction; the statements make its tables where there are none yet."""
+    if not path.exists():
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
+    with contextlib.closing(sqlite3.connect(path, timeout=DATABASE_SECONDS)) as con, con:
+        for statement in statements:
+            con.execute(statement)
+        yield con
 
 
 def is_made(home: Path, name: str) -> bool:

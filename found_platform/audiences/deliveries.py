@@ -9,7 +9,6 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
-import os
 import re
 import secrets
 import sqlite3
@@ -25,7 +24,7 @@ from found_platform.audiences import export, membership, receivers, specificatio
 from found_platform.audiences.membership import Refresh
 from found_platform.audiences.receivers import CHANGES, WHOLE, NotTaken, Place, Shipment
 from found_platform.errors import BadInput, JobFailed, NotFound
-from found_platform.home import PRIVATE_FILE
+from found_platform.home import database
 from found_platform.privacy import actor, audit, keys
 from found_platform.settings import Settings
 
@@ -63,8 +62,6 @@ COLUMNS = (
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 DELIVERED, FAILED = "delivered", "failed"
-SECONDS = 30.0
-"""That one writer of the database waits for another."""
 
 
 @dataclass(frozen=True)
@@ -271,13 +268,8 @@ def _destination(settings: Settings, name: str) -> tuple[Destination, str]:
 
 @contextlib.contextmanager
 def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
-    """A connection for one transaction; the database is made at the first call."""
-    path = settings.home / DATABASE
-    if not path.exists():
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
-    with contextlib.closing(sqlite3.connect(path, timeout=SECONDS)) as con, con:
-        for statement in STATEMENTS:
-            con.execute(statement)
+    """A connection for one transaction, with the columns that a home of before lacks."""
+    with database(settings.home / DATABASE, STATEMENTS) as con:
         for table, (column, default) in ADDED.items():
             if column not in {row[1] for row in con.execute(f"PRAGMA table_info({table})")}:
                 con.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT {default}")

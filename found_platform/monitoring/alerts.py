@@ -8,25 +8,22 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
-import os
 import smtplib
 import sqlite3
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
 
 from found_platform import webhook
 from found_platform.errors import BadInput
-from found_platform.home import PRIVATE_FILE, lock
+from found_platform.home import database, lock
 from found_platform.monitoring.finding import Finding
 from found_platform.settings import Settings
 
 DATABASE = "alerts.db"
 STATEMENT = "CREATE TABLE IF NOT EXISTS sent (channel TEXT, key TEXT, at REAL NOT NULL, PRIMARY KEY (channel, key)) WITHOUT ROWID"
-PATIENCE = 30.0
-"""Seconds that a writer waits for another."""
 
 SMTP_SECONDS = 30.0
 LEAVES = "alerts say what went wrong, in sentences that may name files and values of the data"
@@ -143,12 +140,5 @@ def _note(settings: Settings, channel: str, findings: Sequence[Finding]) -> None
         con.executemany("INSERT OR REPLACE INTO sent VALUES (?, ?, ?)", rows)
 
 
-@contextlib.contextmanager
-def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
-    """A connection for one transaction; the database is made at the first call."""
-    path = settings.home / DATABASE
-    if not path.exists():
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
-    with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE)) as con, con:
-        con.execute(STATEMENT)
-        yield con
+def _opened(settings: Settings) -> "contextlib.AbstractContextManager[sqlite3.Connection]":
+    return database(settings.home / DATABASE, (STATEMENT,))

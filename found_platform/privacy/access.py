@@ -8,23 +8,19 @@ import contextlib
 import datetime as dt
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from found_platform.errors import BadInput, Conflict, NotFound
-from found_platform.home import PRIVATE_FILE
+from found_platform.home import database
 from found_platform.settings import Settings
 
 DATABASE = "access.db"
 PREFIX = "fnd_"
 SECRET_BYTES = 32
-PATIENCE = 10.0
-"""Seconds that a reader or writer waits for another."""
 
 LINK_MINUTES = 60
 SESSION_HOURS = 12
@@ -214,16 +210,8 @@ def close_session(settings: Settings, secret: str) -> None:
         con.execute("DELETE FROM sessions WHERE hash = ?", (_hash(secret),))
 
 
-@contextlib.contextmanager
-def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
-    """A connection for one transaction; the database is made at the first call."""
-    path = settings.home / DATABASE
-    if not path.exists():
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_FILE))
-    with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE)) as con, con:
-        for statement in STATEMENTS:
-            con.execute(statement)
-        yield con
+def _opened(settings: Settings) -> "contextlib.AbstractContextManager[sqlite3.Connection]":
+    return database(settings.home / DATABASE, STATEMENTS)
 
 
 def _hash(secret: str) -> str:

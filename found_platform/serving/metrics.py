@@ -71,6 +71,6 @@ class _Home(Collector):
         about = "Whether the figures of the home can be read"
         try:
             return [Figure("found_home_readable", about, 1), *self._read()]
-        except Exception:
+        except Exception:  # whatever a home in disorder raises: the server's own figures say then that it is one
             log.warning("The figures of the home cannot be read", exc_info=True)
             return [Figure("found_home_readable", about, 0)]
