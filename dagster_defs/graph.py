@@ -226,7 +226,7 @@ class AssetGraph:
     def keys(self, asset: str) -> list[str]:
         """All partition keys of an asset, oldest first; of audiences those that are not frozen."""
         if self.table[asset].partitions == AUDIENCE:
-            return specification.moving(self.settings)
+            return [each.audience for each in specification.moving(self.settings)]
         partitions = self.partitions[self.table[asset].partitions]
         return list(partitions.get_partition_keys()) if partitions else []
 

@@ -41,10 +41,10 @@ def schedule(graph: AssetGraph) -> dg.ScheduleDefinition:
         description="Refreshes saved audiences every hour, day, week or month, each after those that it leaves out.",
     )
     def on_time(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        names, at = specification.moving(graph.settings), context.scheduled_execution_time
-        if not names:
+        moving, at = specification.moving(graph.settings), context.scheduled_execution_time
+        if not moving:
             return dg.SkipReason(NONE)
-        names = [name for name in names if specification.newest(graph.settings, name).every in due(at)]
+        names = [each.audience for each in moving if each.every in due(at)]
         if not names:
             return dg.SkipReason(f"No audience is to be found anew at {at:%H:%M} UTC of this day.")
         _add(graph, context.instance, names)
@@ -72,10 +72,10 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
     )
     def audiences_follow(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         settings = graph.settings
-        names = specification.moving(settings)
-        if not names:
+        moving = specification.moving(settings)
+        if not moving:
             return dg.SkipReason(NONE)
-        names = [name for name in names if specification.newest(settings, name).every in ("hour", "day")]
+        names = [each.audience for each in moving if each.every in ("hour", "day")]
         if not names:
             return dg.SkipReason("Every saved audience waits for its day of the week or the month.")
         if not pointer.exists(settings):

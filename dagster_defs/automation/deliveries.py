@@ -9,6 +9,7 @@ from dagster_defs.automation.common import REQUEST, earlier, sensor_status
 from dagster_defs.graph import AssetGraph
 from dagster_defs.service import DELIVER, OPS
 from found_platform.audiences import deliveries, membership, specification
+from found_platform.audiences.specification import Specification
 
 SENSOR = "deliveries_follow"
 
@@ -25,7 +26,7 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
         description="Sends the members of a new refresh to the destinations that the audience names.",
     )
     def deliveries_follow(context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        missing = [each for name in specification.names(settings) for each in _missing(graph, name)]
+        missing = [each for spec in specification.all_newest(settings).values() for each in _missing(graph, spec)]
         due, begun = [], []
         for request, config in missing:
             if earlier(context.instance, request) is None:
@@ -42,10 +43,13 @@ def sensor(graph: AssetGraph) -> dg.SensorDefinition:
     return deliveries_follow
 
 
-def _missing(graph: AssetGraph, name: str) -> list[tuple[str, dict[str, object]]]:
+def _missing(graph: AssetGraph, spec: Specification) -> list[tuple[str, dict[str, object]]]:
     """The deliveries of the newest refresh that are still to come: what they are called, and what the job needs to know."""
-    spec, refresh = specification.newest(graph.settings, name), membership.last(graph.settings, name)
-    if refresh is None or not spec.deliver_to:
+    if not spec.deliver_to:
+        return []
+    name = spec.audience
+    refresh = membership.last(graph.settings, name)
+    if refresh is None:
         return []
     sent: dict[str, int] = {}
     for each in deliveries.history(graph.settings, name):

@@ -191,7 +191,7 @@ def refresh(context: Context, name: str | None) -> Refreshed:
     settings = context.settings
     if name is not None:
         specification.check_not_frozen(specification.newest(settings, name))
-    names = specification.moving(settings) if name is None else [name]
+    names = [each.audience for each in specification.moving(settings)] if name is None else [name]
     frozen = () if name else tuple(each for each in specification.names(settings) if each not in names)
     before = {each: membership.last(settings, each) for each in names}
     failed: dict[str, Exception] = {}

@@ -129,7 +129,7 @@ def check_destination(settings: Settings, name: str) -> None:
 def remove(settings: Settings, name: str) -> None:
     """Forgets a destination; its deliveries stay in the list. Raises BadInput while an audience is delivered there."""
     _destination(settings, name)
-    users = [each for each in specification.names(settings) if name in specification.newest(settings, each).deliver_to]
+    users = [each.audience for each in specification.all_newest(settings).values() if name in each.deliver_to]
     if users:
         raise BadInput(
             f"{users[0]} is delivered to {name}: take it out first, with `found audience keep {users[0]} --deliver-to …`."

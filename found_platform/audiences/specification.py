@@ -3,7 +3,7 @@
 import datetime as dt
 import graphlib
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
@@ -110,7 +110,7 @@ def draft(settings: Settings, **parts: Any) -> Specification:
     for name in drafted.without_audiences:
         newest(settings, name)
     try:
-        _order({**_without(settings, names(settings)), drafted.audience: drafted.without_audiences})
+        _order({**_without(all_newest(settings)), drafted.audience: drafted.without_audiences})
     except graphlib.CycleError as error:
         circle = " -> ".join(error.args[1])
         raise BadInput(f"The audiences leave one another out in a circle: {circle}. Leave one of them in.") from None
@@ -193,14 +193,19 @@ def names(settings: Settings) -> list[str]:
     return sorted(set(lake.read(settings.lake, TABLE, columns=["audience"])["audience"].to_pylist()))
 
 
-def in_order(settings: Settings) -> list[str]:
-    """The saved audiences, each after those that it leaves out."""
-    return _order(_without(settings, names(settings)))
+def all_newest(settings: Settings) -> dict[str, Specification]:
+    """The newest version of every saved audience, by name."""
+    if not lake.exists(settings.lake, TABLE):
+        return {}
+    rows = {row["audience"]: row for row in lake.read(settings.lake, TABLE).sort_by("version").to_pylist()}
+    return {name: _read(rows[name]) for name in sorted(rows)}
 
 
-def moving(settings: Settings) -> list[str]:
+def moving(settings: Settings) -> list[Specification]:
     """The saved audiences whose members may change, each after those that it leaves out."""
-    return [name for name in in_order(settings) if not newest(settings, name).is_frozen]
+    specifications = all_newest(settings)
+    ordered = (specifications[name] for name in _order(_without(specifications)))
+    return [specification for specification in ordered if not specification.is_frozen]
 
 
 def check_not_frozen(specification: Specification) -> None:
@@ -215,7 +220,7 @@ def check_not_frozen(specification: Specification) -> None:
 def check_unused(settings: Settings, audience: str) -> None:
     """Raises BadInput where there is no audience of that name, and while another one leaves it out."""
     newest(settings, audience)
-    others = [other for other, left_out in _without(settings, names(settings)).items() if audience in left_out]
+    others = [other for other, left_out in _without(all_newest(settings)).items() if audience in left_out]
     if others:
         raise BadInput(f"The audience {audience!r} is left out of {', '.join(others)}: save {others[0]} without that first.")
 
@@ -226,8 +231,8 @@ def forget(settings: Settings, audience: str) -> None:
     lake.replace(settings.lake, TABLE, SCHEMA.empty_table(), schema=SCHEMA, predicate=f"audience = '{audience}'")
 
 
-def _without(settings: Settings, audiences: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    return {name: newest(settings, name).without_audiences for name in audiences}
+def _without(specifications: Mapping[str, Specification]) -> dict[str, tuple[str, ...]]:
+    return {name: specification.without_audiences for name, specification in specifications.items()}
 
 
 def _order(without: dict[str, tuple[str, ...]]) -> list[str]:

@@ -119,7 +119,7 @@ def test_audiences_that_leave_one_another_out_in_a_circle_are_refused(home: Sett
         saved(home, "circle-a", without_audiences=("circle-c",))
     with pytest.raises(BadInput, match="in a circle"):
         saved(home, "circle-a", without_audiences=("circle-a",))
-    order = specification.in_order(home)
+    order = [each.audience for each in specification.moving(home)]
     assert order.index("circle-a") < order.index("circle-b") < order.index("circle-c")
     with pytest.raises(BadInput, match="left out of circle-b"):
         membership.forget(home, "circle-a")
