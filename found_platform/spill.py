@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from found_platform import home
+
 PREFIX = "found-spill-"
 OWNER = "owner"
 
@@ -58,7 +60,7 @@ def folder(temp: Path | None = None) -> Path:
 
 def _make(temp: Path) -> _Root:
     path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=temp))
-    owner = (path / f"{OWNER}.partial").open("wb")
+    owner = os.fdopen(os.open(path / f"{OWNER}.partial", os.O_WRONLY | os.O_CREAT, home.PRIVATE_FILE), "wb")
     with contextlib.suppress(OSError):  # a file system without locks: nobody removes what is left there
         fcntl.flock(owner, fcntl.LOCK_EX)
     owner.write(platform.node().encode())

@@ -56,6 +56,11 @@ def test_only_the_folder_of_a_process_that_is_gone_is_removed(tmp_path: Path) ->
         alive.wait()
 
 
+def test_what_a_process_keeps_is_for_its_owner_alone(tmp_path: Path) -> None:
+    made = spill.folder(tmp_path).parent
+    assert [path.stat().st_mode & 0o777 for path in (made, made / spill.OWNER)] == [0o700, 0o600]
+
+
 def test_a_folder_of_another_machine_on_a_shared_disc_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed, left = started(tmp_path, "time.sleep(600)")
     killed.kill()
