@@ -5,6 +5,7 @@ What belongs here: encodings, the delimiter, the header line. What does not: rea
 
 import codecs
 import csv
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -54,14 +55,19 @@ def encoding(file: Path, location: Location) -> str:
     return marked or location.encoding or "utf-8"
 
 
-def in_utf8(file: Path, name: str, label: str) -> tuple[Path, Any]:
-    """The file itself where it is UTF-8 already, else a temporary copy in UTF-8, and what the copy's life hangs on."""
-    if codecs.lookup(name).name in ("utf-8", "ascii"):
+def in_utf8(file: Path, name: str, label: str, skip: int = 0) -> tuple[Path, Any]:
+    """The file itself where it is UTF-8 already and no line is skipped, else a temporary copy, and what its life hangs on."""
+    is_utf8 = codecs.lookup(name).name in ("utf-8", "ascii")
+    if is_utf8 and not skip:
         return file, None
     copy = copies.new()
     try:
         with opened(file) as stream:
-            shutil.copyfileobj(codecs.getreader(name)(stream), codecs.getwriter("utf-8")(copy), 1 << 20)
+            errors = "surrogateescape" if is_utf8 else "strict"  # of UTF-8 broken bytes stay: they spoil their row, not the file
+            text = io.TextIOWrapper(stream, encoding=name, errors=errors, newline="")
+            for _ in range(skip):
+                text.readline()
+            shutil.copyfileobj(text, codecs.getwriter("utf-8")(copy, errors), 1 << 20)
     except UnicodeError as error:
         raise BadInput(f"{file} is not {label}: {error}; say its `encoding` in the source file.") from None
     copy.flush()
@@ -91,17 +97,23 @@ def dialect(file: Path, location: Location) -> Dialect:
     bounds.check_text(file)
     name = encoding(file, location)
     try:
-        read, copy = in_utf8(file, name, name)
+        read, copy = in_utf8(file, name, name, location.skip or 0)
         with opened(read) as stream:
             start = stream.read(HEADER_LIMIT).removeprefix(codecs.BOM_UTF8)
     except (OSError, EOFError, pa.ArrowException) as error:
         raise BadInput(f"{file} cannot be read: {str(error).splitlines()[0]}.") from None
     if not start.strip():
+        if location.skip:
+            raise BadInput(
+                f"{file} ends before line {location.skip + 1:,}, where `skip: {location.skip}` expects the column names."
+            )
         raise BadInput(f"{file} is empty: a text file starts with its column names; take it away, or give it that line.")
     check_text(file, start)
     # broken bytes in the rows below must not spoil the header
     text = start.decode("utf-8", errors="surrogateescape")
     line = next(iter(_records(text, location.quote)), "")
+    if not line.strip() and text.strip():
+        raise BadInput(f"{file} has an empty line where its column names belong: `skip:` says how many lines stand above them.")
     if not line.strip() or any(0xDC80 <= ord(c) <= 0xDCFF for c in line):
         remedy = "" if location.encoding else "; another encoding is told by `encoding:`, for example `encoding: cp1252`"
         raise BadInput(f"{file} has no header line in UTF-8: a CSV file starts with its column names{remedy}.")

@@ -27,7 +27,10 @@ NAMES = {
     "best_text": r"name|title|description|desc|bezeichnung|headline|subject",
     "person": r"first_?name|last_?name|full_?name|user_?name|customer_?name|street|city|phone|country|first|last",
     "search": r"query|search|keyword|term",
-    "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost",
+    "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost|gross|net$|brutto|netto",
+    "no_amount": r"shipping|versand|postage|freight|delivery|tax|(^|_)vat|mwst|steuer|discount|rabatt|(^|_)fees?(_|$)|geb(ue|ü)hr|"
+    r"(^|_)tips?(_|$)|refunded|balance|saldo|commission",
+    "zone": r"time_?zone|tz|zeitzone|utc_?offset",
     "unit_price": r"price|preis|unit",
     "quantity": r"quantity|qty|menge|anzahl|units?$|count",
     "category": r"categor|department|genre|group|class|warengruppe|section|type|brand|vendor",
@@ -147,7 +150,7 @@ class Column:
 
 def plain(name: str) -> str:
     """A name in lower case with underscores between its words; of a nested field its last part, two where one says too little."""
-    steps = name.split(".")
+    steps = re.split(r"(?<=\w)[.](?=\w)", name)  # the point of an abbreviation, as in `Cust. No.`, parts nothing
     last = "_".join(steps[-2:]) if steps[-1].lower() in ("id", "name", "key", "value", "title", "type", "email") else steps[-1]
     parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last)
     return re.sub(r"\W+", "_", parts.strip()).lower().strip("_")
@@ -174,7 +177,7 @@ def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column
         numbers=numbers / count if present else 0.0,
         comma=commas > 0 and numbers >= MOST * count,
         letters=sum(_has_words(v) for v in present) / count,
-        negatives=sum(v.startswith("-") and NUMBER.fullmatch(v.replace(",", ".")) is not None for v in present) / count,
+        negatives=sum(v.startswith("-") and _is_number(v) for v in present) / count,
         time=_time(name, present, kind),
         is_typed_number=kind == "number",
         groups=numbers >= MOST * count and any(POINT_GROUPS.fullmatch(v) for v in present),

@@ -50,6 +50,7 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
             columns,
             table.delimiter,
             table.encoding,
+            table.skip,
             is_log or _family(file),
         )
         if key in grouped:

@@ -13,7 +13,7 @@ from found_platform.errors import BadInput
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain, yes_values
 from found_platform.sources.init_ids import Writing, common_writing
-from found_platform.sources.init_kinds import Split, kind_of_events, returns, splits_of
+from found_platform.sources.init_kinds import Split, kind_of_events, returns, share_filled, splits_of, unfinished
 from found_platform.sources.init_mapping import columns_of_events, options
 from found_platform.sources.init_sample import Table
 from found_platform.sources.init_tables import View, views_of
@@ -23,7 +23,7 @@ from found_platform.sources.profile import attribute_name
 LABELS = {"user_id", "scenario", "cutoff", "label"}
 """The columns of labels, which look like events."""
 FILLED = 0.95
-"""Below this share of rows with a person, those without one are left out: refused, they would stop a run."""
+"""Below this share of rows with a person or a text, those without one are left out: refused, they would stop a run."""
 
 
 @dataclass
@@ -104,13 +104,9 @@ def _entries(
         columns[0] = replace(columns[0], value=writing.expression(view.user), comment=_written(writing))
     types = [Line("types", writing.types(view.user))] if writing and writing.as_number else []
     splits = splits_of(kind) if kind else [Split(_channel(view, columns))]
-    if view.user.filled < FILLED:
-        nobody = f"{1 - view.user.filled:.0%} of the sampled rows have no {view.user.name}: they belong to nobody and are left out"
-        condition = f"{of_column(view.user.name)} IS NOT NULL"
-        splits = [
-            replace(s, where=f"{condition} AND {s.where}" if s.where else condition, questions=(nobody, *s.questions))
-            for s in splits
-        ]
+    splits = [complete for split in splits if (complete := _complete(view, kind, columns, split)) is not None]
+    if missed := unfinished(view):
+        splits = [_without(s, *missed) if s.channel == "pay_bill" else s for s in splits]
     entries = []
     for path in patterns(view.table, folder):
         for split in splits:
@@ -123,6 +119,28 @@ def _entries(
             kept = columns if split.channel != "search" else [c for c in columns if c.key not in ("amount", "category")]
             entries.append((split.channel, [*head, *options(view), *types, Line("columns", kept), *back]))
     return entries
+
+
+def _complete(view: View, kind: Column | None, columns: Sequence[Line], split: Split) -> Split | None:
+    """A channel without rows that have nobody or no text, where the sample has many; None where it has no others."""
+    assert view.user is not None
+    text = next(line for line in columns if line.key == "text")
+    named = view.columns.get(text.value) if isinstance(text.value, str) else None
+    for column, lack in ((view.user, "belong to nobody"), (named, "say nothing")):
+        share = share_filled(view, kind, split, column) if column else 1.0
+        if column is None or share >= FILLED:
+            continue
+        if share == 0 and split.kinds:
+            return None
+        question = f"{1 - share:.0%} of the sampled rows have no {column.name}: they {lack} and are left out"
+        split = _without(split, f"{of_column(column.name)} IS NOT NULL", question)
+    return split
+
+
+def _without(split: Split, condition: str, question: str) -> Split:
+    """The rows of a channel that fulfil one more condition."""
+    where = f"{condition} AND {split.where}" if split.where else condition
+    return replace(split, where=where, questions=(question, *split.questions))
 
 
 def _channel(view: View, columns: Sequence[Line]) -> str:

@@ -11,12 +11,18 @@ from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import EXPOSURES, NO_PURCHASES, PURCHASES, SEARCHES, Column, commonest, yes_values
 from found_platform.sources.init_tables import View
 from found_platform.sources.init_text import Line
+from found_platform.sources.options import NULLS
 
 FEW_KINDS = 30
 """Up to so many distinct values a column is a kind of event, a category or a status."""
 FLAGS = 6
 """Up to so many distinct values a column says yes or no."""
 RETURNS = re.compile(r"refund|return|cancel|void|chargeback|storn|retour", re.IGNORECASE)
+UNFINISHED = re.compile(
+    r"fail|declin|denied|reject|pending|unpaid|expired|abandon|draft|on.?hold|error|incomplete|fehlgeschlagen|abgelehnt|ausstehend",
+    re.IGNORECASE,
+)
+"""Statuses of what never became a purchase."""
 NO_RETURNS = re.compile(r"view|search|click|start|request|policy|page|password|sent|received", re.IGNORECASE)
 
 
@@ -28,6 +34,7 @@ class Split:
     where: str | None = None
     questions: tuple[str, ...] = ()
     exposure: bool = False
+    kinds: tuple[str, ...] = ()  # the kinds of events that these are, where a column says them
 
 
 def kind_of_events(view: View) -> Column | None:
@@ -56,13 +63,15 @@ def splits_of(kind: Column) -> list[Split]:
     rest = [v for v in values if v not in (*payments, *searches, *exposures)]
     name = of_column(kind.name)
     question = f"{kind.name} says the kind of an event ({', '.join(values)}): are these the purchases?"
-    splits = [Split("pay_bill", f"{name} IN {listed(payments)}", (question,))]
+    splits = [Split("pay_bill", f"{name} IN {listed(payments)}", (question,), kinds=tuple(payments))]
     if searches:
-        splits.append(Split("search", f"{name} IN {listed(searches)}"))
+        splits.append(Split("search", f"{name} IN {listed(searches)}", kinds=tuple(searches)))
     if rest:
-        splits.append(Split("spm", f"{name} NOT IN {listed([*payments, *searches, *exposures])}"))
+        other = f"{name} NOT IN {listed([*payments, *searches, *exposures])}"
+        splits.append(Split("spm", other, kinds=tuple(rest)))
     if exposures:
-        splits.append(Split("spm", f"{name} IN {listed(exposures)}", ("is this what you sent to people?",), exposure=True))
+        sent = "is this what you sent to people?"
+        splits.append(Split("spm", f"{name} IN {listed(exposures)}", (sent,), exposure=True, kinds=tuple(exposures)))
     return splits
 
 
@@ -89,6 +98,26 @@ def returns(view: View, kind: Column | None) -> list[Line]:
         example = ", ".join(commonest(column, 3))
         return [Line("returns", "false", questions=(f"{column.name} ({example}) may say which rows bring something back: which?",))]
     return []
+
+
+def unfinished(view: View) -> tuple[str, str] | None:
+    """A filter that leaves out what never became a purchase, as a status says, and the question about it; None without one."""
+    for column in view.columns.values():
+        if column not in (view.user, view.time) and column.is_called("status") and column.distinct <= FEW_KINDS:
+            values = [v for v in commonest(column, FEW_KINDS) if UNFINISHED.search(v)]
+            if values and len(values) < column.distinct:
+                name = of_column(column.name)
+                question = f"rows whose {column.name} is {', '.join(values)} are left out: they became no purchases"
+                return f"({name} IS NULL OR {name} NOT IN {listed(values)})", question
+    return None
+
+
+def share_filled(view: View, kind: Column | None, split: Split, column: Column) -> float:
+    """The share of the sampled rows of a channel in which a column holds a value."""
+    values = view.table.columns[column.name]
+    kinds = view.table.columns[kind.name] if kind else [None] * len(values)
+    rows = [value for value, of_kind in zip(values, kinds, strict=True) if not split.kinds or of_kind in split.kinds]
+    return sum(value is not None and value.strip() not in ("", *NULLS) for value in rows) / max(len(rows), 1)
 
 
 def _line(column: Column, condition: str, expression: str) -> Line:

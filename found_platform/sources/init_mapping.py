@@ -14,7 +14,10 @@ from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain
 from found_platform.sources.init_kinds import FEW_KINDS
 from found_platform.sources.init_tables import View, best, names_of, text_score, user_score
-from found_platform.sources.init_text import Line, located, patterns
+from found_platform.sources.init_text import Line, flow, located, patterns
+
+MANY_NEGATIVE = 0.3
+"""From this share of negative amounts on they are hardly returns: fewer things are brought back than bought."""
 
 
 def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: dict[str, str], kind: Column | None) -> list[Line]:
@@ -144,10 +147,13 @@ def _lookup(view: View, lookups: Sequence[View], folder: Path) -> tuple[View, Co
 def _amount(rest: Mapping[str, Column]) -> Line | None:
     numbers = [c for c in rest.values() if c.is_number and c.time is None and not c.is_called("user")]
     amounts = [c for c in numbers if c.is_called("amount") and not re.search(r"(^|_)id$", plain(c.name))]
+    amounts = [c for c in amounts if not c.is_called("no_amount")] or amounts
     quantity = next((c for c in numbers if c.is_called("quantity")), None)
     if quantity is not None:  # a product needs plain numbers
         amounts = [c for c in amounts if not c.money] or amounts
-    whole = [c for c in amounts if re.search(r"amount|total|revenue|value|betrag|umsatz|paid|sum", plain(c.name))]
+    whole = [
+        c for c in amounts if re.search(r"amount|total|revenue|value|betrag|umsatz|paid|sum|gross|net$|brutto|netto", plain(c.name))
+    ]
     unit = [c for c in amounts if c not in whole]
     negative = (
         "negative ones are read as returns" if any(c.negatives for c in (*amounts, *([quantity] if quantity else []))) else None
@@ -165,7 +171,13 @@ def _amount(rest: Mapping[str, Column]) -> Line | None:
         reason = f"a currency stands beside the numbers, as in {chosen.values[0]}"
         # with the point of an abbreviation: `kr. 100` must not become .100
         return Line("amount", f"regexp_replace({of_column(chosen.name)}, '[A-Za-z]+[.]|[^-0-9.,]', '', 'g')", reason)
-    return Line("amount", chosen.name, negative, (f"{', '.join(others)} may be meant instead",) if others and not whole else ())
+    questions = [f"{', '.join(others)} may be meant instead"] if others and not whole else []
+    if chosen.negatives > MANY_NEGATIVE:
+        questions.append(
+            f"{chosen.negatives:.0%} of the sampled rows have a negative {chosen.name} and would count as returns: where that is "
+            f"money going out, write `amount: -{of_column(chosen.name)}` with `types: {{{flow(chosen.name)}: float}}`"
+        )
+    return Line("amount", chosen.name, negative, tuple(questions))
 
 
 def _event_id(rest: Mapping[str, Column], used: set[str]) -> Line | None:
@@ -174,6 +186,16 @@ def _event_id(rest: Mapping[str, Column], used: set[str]) -> Line | None:
     if named:
         return Line("event_id", named[0].name, "different in each sampled row: a repeat counts once")
     return None
+
+
+def _zone(view: View, time: Column) -> Line:
+    """The time zone of times that do not say it: as the column's name has it, else UTC and a question."""
+    if re.search(r"\b(utc|gmt)\b", time.name.replace("_", " "), re.IGNORECASE):
+        return Line("timezone", "UTC", f"as {time.name} says")
+    beside = next((c for c in view.columns.values() if c.is_called("zone") and c.values), None)
+    says = f", and {beside.name} beside it says {', '.join(commonest(beside, 3))}" if beside else ""
+    question = f"{time.name} names no time zone{says}: in which one was it written?"
+    return Line("timezone", "UTC", questions=(question,))
 
 
 def options(view: View) -> list[Line]:
@@ -185,7 +207,7 @@ def options(view: View) -> list[Line]:
     for number, (key, value) in enumerate(time.options.items()):
         lines.append(Line(key, value, time.reason, (time.question,) if time.question and number == 0 else ()))
     if not time.zoned:
-        lines.append(Line("timezone", "UTC", questions=(f"{view.time.name} names no time zone: in which one was it written?",)))
+        lines.append(_zone(view, view.time))
     if any(c.comma for c in view.columns.values()):
         lines.append(Line("decimal", ",", "numbers are written as in 12,90"))
     elif any(c.groups for c in view.columns.values()):

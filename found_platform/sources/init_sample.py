@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import re
+import statistics
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ SMALL_ROWS = 200_000
 """A Parquet file of no more rows is read as a whole, since its rows are mostly sorted by person or time."""
 
 DELIMITERS = (",", ";", "\t", "|")
+TITLE_LINES = 200
+"""Lines among which the column names are looked for."""
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}([ T].*)?|\d{1,2}([./])\d{1,2}\2\d{2,4}( .*)?")
 """A date, which is no name of a column."""
 
@@ -56,6 +59,7 @@ class Table:
     lists: list[str] = field(default_factory=list)  # columns of lists: nothing can be mapped to one
     delimiter: str | None = None
     encoding: str | None = None
+    skip: int = 0  # lines above the column names
     is_whole: bool = False  # whether the sample is all there is
 
     @property
@@ -221,6 +225,8 @@ def _of_texts(file: Path) -> Table:
     if encoding.startswith("utf-16"):  # a block may begin within a character
         blocks, is_whole = blocks[:1], is_whole
     texts = [codecs.getincrementaldecoder(mark or encoding)(errors="replace").decode(block) for block in blocks]
+    skip = _title_lines(texts[0])
+    texts[0] = "".join(list(io.StringIO(texts[0], newline=""))[skip:])
     delimiter = _delimiter(texts[0])
     names: list[str] = []
     rows: list[list[str]] = []
@@ -242,6 +248,7 @@ def _of_texts(file: Path) -> Table:
         columns,
         delimiter=None if delimiter == "," else delimiter,
         encoding=None if plain else encoding,
+        skip=skip,
         is_whole=is_whole and step == 1,
     )
 
@@ -260,7 +267,7 @@ def _check_header(file: Path, names: list[str], rows: list[list[str]], full: lis
     if len(full) < len(rows) / 2:
         raise BadInput(
             f"{file} starts with {first!r}, which does not head the rows below: a text file starts with its column names, so "
-            "delete the lines above them."
+            "delete the lines above them, or say how many they are with `skip:` in the source file."
         )
 
 
@@ -297,6 +304,30 @@ def _encoding(block: bytes) -> tuple[str, str | None]:
         return "utf-8", None
     except UnicodeDecodeError:
         return "cp1252", None
+
+
+def _title_lines(text: str) -> int:
+    """How many lines stand above the column names: narrow ones, such as a title and a date, before rows that are all as wide."""
+    lines = list(itertools.islice(io.StringIO(text, newline=""), TITLE_LINES))
+    likely: tuple[float, int] = (0, 0)
+    for sign in DELIMITERS:
+        reader, rows, starts = csv.reader(lines, delimiter=sign), list[list[str]](), list[int]()
+        before = 0
+        for row in reader:
+            rows.append(row)
+            starts.append(before)
+            before = reader.line_num
+        width = statistics.mode(map(len, rows)) if rows else 0
+        header = next((i for i, row in enumerate(rows) if len(row) == width), 0)
+        below = [row for row in rows[header:] if row]
+        if width < 3 or any(len(row) * 2 > width for row in rows[:header]) or not all(_may_be_name(n) for n in rows[header]):
+            continue
+        likely = max(likely, (width * sum(len(row) == width for row in below) / len(below), starts[header]))
+    return likely[1]
+
+
+def _may_be_name(cell: str) -> bool:
+    return not DATED.fullmatch(cell) and not re.fullmatch(r"[-+]?[\d.,]+", cell)
 
 
 def _delimiter(text: str) -> str:

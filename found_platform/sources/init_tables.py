@@ -19,6 +19,9 @@ ID = re.compile(r"(^|_)(id|uid|key|no|nr|num|number|nummer|code|hash|token)$")
 BARE = ("id", "key", "no", "nr", "code", "number")
 """Names of ids that say whose they are by their table alone."""
 
+MANY = 100
+"""In so many sampled rows people are more than one."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -83,6 +86,8 @@ def best(columns: Any, score: Any) -> Column | None:
 def user_score(column: Column) -> float:
     name = plain(column.name)
     if not column.is_called("user") or column.time is not None or column.filled < 0.3 or column.is_called("consent"):
+        return 0
+    if column.distinct < 2 and len(column.values) >= MANY:  # the shop itself, on the other side of each payment
         return 0
     if any(
         word in name for word in ("agent", "type", "segment", "status", "group", "age", "count", "name", "city", "state", "zip")

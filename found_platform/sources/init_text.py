@@ -66,6 +66,7 @@ def located(table: Table, path: str) -> dict[str, Any]:
     options: dict[str, Any] = {"path": path}
     if table.kind == "csv" and not table.files[0].name.lower().split(".", 1)[-1].startswith("tsv"):
         options |= {"delimiter": table.delimiter} if table.delimiter else {}
+    options |= {"skip": table.skip} if table.skip else {}
     return options | ({"encoding": table.encoding} if table.encoding else {})
 
 

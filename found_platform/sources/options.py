@@ -110,6 +110,7 @@ class Location(Strict):
     delimiter: str | None = None  # of text files; recognised by the header where left out
     decimal: Literal[".", ","] | None = None  # left out: a point, and no sign between thousands; told: both signs are read
     encoding: str | None = None  # left out: UTF-8, or UTF-16 where the file begins with its mark
+    skip: int | None = Field(default=None, ge=1, le=1_000)  # lines of a text file above its column names, such as a title
     quote: str = '"'  # an empty text: quotes mean nothing
     escape: str = '"'  # stands before a quote within quotes
     nulls: Texts | None = None  # left out: NULLS

@@ -371,3 +371,53 @@ def test_files_in_folders_of_dates_are_a_pattern_and_lists_of_two_things_are_two
         rows = [f"u{i % 3},2024-0{month}-01T10:00:00Z,tea {i % 2},1" for i in range(9)]
         write(tmp_path / "data" / f"month={month}", "part-0.csv", ["customer,when,product,price", *rows])
     assert entry(tmp_path, tmp_path / "data")["path"] == "data/month*/part-0.csv"
+
+
+TITLED = ["Statement of account", "made on;01.09.2026", "", "Cust. No.;Booked;What;Amount (EUR)"]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_lines_above_the_column_names_are_skipped_and_rows_are_numbered_below_them(tmp_path: Path, line_end: str) -> None:
+    rows = [f"{i % 4:03d};{1 + i:02d}.03.2024;tea {i % 2};1,{i % 10}0" for i in range(20)]
+    text = line_end.join([*TITLED, *rows, "003;never;tea 1;1,00", ""])
+    (tmp_path / "account.csv").write_bytes(text.encode("cp1252"))
+    content = entry(tmp_path, tmp_path / "account.csv")
+    assert (content["skip"], content["columns"]["user_id"], content["columns"]["amount"]) == (3, "Cust. No.", "Amount (EUR)")
+    con = lake.connect()
+    scan.scan(con, config.load(tmp_path / "shop.yaml"))
+    assert column(con, "user_id")[:4] == ["000", "001", "002", "003"]
+    assert con.execute("SELECT row_number FROM scanned WHERE reason IS NOT NULL").fetchall() == [(21,)]
+
+
+def test_more_lines_to_skip_than_a_file_has_are_said(tmp_path: Path) -> None:
+    write(tmp_path, "orders.csv", ["title", "customer,date,item", *(f"u{i % 2},2024-03-01,tea {i}" for i in range(9))])
+    (tmp_path / "shop.yaml").write_text(
+        "name: shop\nchannels:\n  pay_bill: {path: orders.csv, skip: 40, timezone: UTC, "
+        "columns: {user_id: customer, event_time: date, text: item}}\n"
+    )
+    with pytest.raises(BadInput, match="ends before line 41, where `skip: 40` expects the column names"):
+        staging.check(config.load(tmp_path / "shop.yaml"))
+
+
+PAYMENTS = ["Date,Time Zone,Type,Status,Shipping,Gross,From Email,To Email,Item"] + [
+    f"{1 + i % 12}/{14 + i % 9}/2026,PST,{'Payment' if i % 9 else 'Withdrawal'},{'Pending' if i % 7 == 1 else 'Completed'},4.90,"
+    f'"1,{100 + i}.00",{f"u{i % 30}@mail.example" if i % 9 else ""},shop@mail.example,{f"tea {i % 3}" if i % 9 else ""}'
+    for i in range(180)
+]
+
+
+def test_the_shop_itself_is_no_customer_and_what_was_never_paid_no_purchase(tmp_path: Path) -> None:
+    content, questions = draft(tmp_path, write(tmp_path, "payments.csv", PAYMENTS))
+    payments = content["channels"]["pay_bill"]
+    assert (payments["columns"]["user_id"], payments["columns"]["amount"]) == ("From Email", "Gross")
+    assert "Status NOT IN ('Pending')" in payments["where"]
+    assert content["channels"].keys() == {"pay_bill"}  # withdrawals have nobody
+    assert any("Time Zone beside it says PST" in question for question in questions)
+
+
+def test_an_account_with_money_going_out_is_asked_about(tmp_path: Path) -> None:
+    rows = [f"u{i % 4},2024-03-{1 + i:02d},{'-' if i % 4 else ''}1.50,tea {i % 2}" for i in range(20)]
+    content, questions = draft(tmp_path, write(tmp_path, "account.csv", ["customer,booked_utc,amount,what", *rows]))
+    assert any("75% of the sampled rows have a negative amount" in question for question in questions)
+    assert not any("names no time zone" in question for question in questions)
+    assert content["channels"]["pay_bill"]["timezone"] == "UTC"
