@@ -7,6 +7,7 @@ several files make a source (`init_guess`).
 import contextlib
 import datetime as dt
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,32 +18,34 @@ from found_platform.sources.options import NULLS
 
 NAMES = {
     "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|e_?mail|household|donor|patient|"
-    r"subscriber|student|patron|passenger|player|reader|guest|kunde|nutzer|mitglied|cliente|usuario|utente",
+    r"subscriber|student|patron|passenger|player|reader|guest|msisdn|(^|_)uid$|kunde|nutzer|mitglied|acheteur|cliente|comprador|"
+    r"usuario|utente|acquirente",
     "thing": r"item|product|article|artikel|sku|asin|isbn|ean|movie|order|invoice|session|event|transaction|message|insert|visit|"
     r"campaign|store|shop|branch|site|categor|payment|device|basket|cart|receipt|line|page|ticket|parent|batch|request|bestell|"
-    r"rechnung|coupon|promo|currency|warehouse|supplier|vendor|employee|agent|country|region|city|zip|postal",
-    "time": r"time|date|datum|zeit|\bat\b|_at$|created|placed|ordered|purchase|when|\bts\b|day",
+    r"rechnung|commande|pedido|coupon|promo|currency|warehouse|supplier|vendor|employee|agent|country|region|city|zip|postal",
+    "time": r"time|date|datum|zeit|fecha|\bat\b|_at$|created|placed|ordered|purchase|when|(^|_)(ts|dt)(_|$)|day|jour|giorno",
     "arrived": r"receiv|arriv|load|ingest|upload|insert|sync|export|server_upload|processed|modified|updated",
-    "text": r"name|title|description|item|product|article|artikel|page|query|search|text|merchant|subject|url|screen|track|what",
-    "best_text": r"name|title|description|desc|bezeichnung|headline|subject",
+    "text": r"name|title|description|item|produ[ck]t|article|artikel|articulo|articolo|produit|page|query|search|text|merchant|"
+    r"subject|url|screen|track|what|libelle|designation|descrip|nom(bre|e)?$",
+    "best_text": r"name|title|desc|bezeichnung|designation|libelle|nombre|headline|subject",
     "person": r"first_?name|last_?name|full_?name|user_?name|customer_?name|street|city|phone|country|first|last",
-    "search": r"query|search|keyword|term",
-    "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost|gross|net$|brutto|netto",
-    "no_amount": r"shipping|versand|postage|freight|delivery|tax|(^|_)vat|mwst|steuer|discount|rabatt|(^|_)fees?(_|$)|geb(ue|ü)hr|"
+    "search": r"query|search|keyword|term|(^|_)q$",
+    "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost|gross|net$|brutto|netto|charge|montant|"
+    r"prix|importe|precio|valor|importo|prezzo",
+    "no_amount": r"shipping|versand|postage|freight|delivery|tax|(^|_)vat|mwst|steuer|discount|rabatt|(^|_)fees?(_|$)|gebu(e)?hr|"
     r"(^|_)tips?(_|$)|refunded|balance|saldo|commission",
     "zone": r"time_?zone|tz|zeitzone|utc_?offset",
-    "unit_price": r"price|preis|unit",
-    "quantity": r"quantity|qty|menge|anzahl|units?$|count",
+    "quantity": r"quantity|qty|menge|anzahl|quantit|qte|cantidad|units?$|count",
     "category": r"categor|department|genre|group|class|warengruppe|section|type|brand|vendor",
-    "status": r"status|state",
-    "returned": r"retour|return|refund|storn|r(ue|ü)ck(gabe|sendung)|cancel|chargeback|revers",
+    "status": r"status|state|statut|estado|stato",
+    "returned": r"retour|return|refund|storn|ruecke?(gabe|sendung)|ruck(gabe|sendung)|cancel|chargeback|revers|rembours|devol",
     "payment": r"payment|zahlungsart|pay_method|gateway",
     "event_id": r"event_?id|message_?id|insert_?id|uuid|transaction_?id|order_?id|invoice|line_?id|\bid$|order_?n|bestell|position",
-    "kind": r"^event$|event_?(type|name)|action|activity|^type$|kind|^channel$",
+    "kind": r"^ev(en)?t$|ev(en)?t_?(type|name)|action|activity|^type$|kind|^channel$",
     "consent": r"consent|opt_?in|accepts|marketing|newsletter|subscri|permission|einwillig|agree",
     "as_of": r"as_of|updated|modified|valid_from|snapshot",
 }
-"""Words in the name of a column that speak for a meaning, with signs between words as underscores."""
+"""Words in the name of a column that speak for a meaning, with signs between words as underscores and letters without accents."""
 
 PURCHASES = re.compile(r"purchas|order|buy|bought|transaction|paid|checkout.?complet|payment|sale|kauf", re.IGNORECASE)
 NO_PURCHASES = re.compile(r"view|refund|cancel|abandon|start|search|click|add", re.IGNORECASE)
@@ -91,6 +94,7 @@ FORMATS = (
     "%Y/%m/%d",
     "%a, %d %b %Y",
 )
+DIGITS = {"%Y%m%d%H%M%S": r"(19|20)\d{12}", "%Y%m%d%H%M": r"(19|20)\d{10}"}
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", "T%H:%M:%S", ", %I:%M %p")
 
 MOST = 0.9
@@ -152,6 +156,7 @@ def plain(name: str) -> str:
     """A name in lower case with underscores between its words; of a nested field its last part, two where one says too little."""
     steps = re.split(r"(?<=\w)[.](?=\w)", name)  # the point of an abbreviation, as in `Cust. No.`, parts nothing
     last = "_".join(steps[-2:]) if steps[-1].lower() in ("id", "name", "key", "value", "title", "type", "email") else steps[-1]
+    last = "".join(sign for sign in unicodedata.normalize("NFKD", last) if not unicodedata.combining(sign))
     parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last)
     return re.sub(r"\W+", "_", parts.strip()).lower().strip("_")
 
@@ -210,7 +215,8 @@ def _time(name: str, values: Sequence[str], kind: str | None) -> Time | None:
     if len(days) >= enough:
         return _day_first(days)
     if kind == "number" or all(NUMBER.fullmatch(v) for v in values[:50]):
-        return _epoch(values, called=called)
+        digits = next((form for form, shape in DIGITS.items() if called and _share(values, shape) >= MOST), None)
+        return Time({"format": digits}, f"as in {values[0]}", zoned=False) if digits else _epoch(values, called=called)
     if called or any(c.isalpha() for c in values[0]):
         return _format(values)
     return None
@@ -269,6 +275,10 @@ def _format(values: Sequence[str]) -> Time | None:
                 if _fits(values[0], form) and sum(_fits(v, form) for v in values[:200]) >= MOST * min(200, len(values)):
                     return Time({"format": form}, f"as in {values[0]}", zoned=bool(zone), clock=bool(clock))
     return None
+
+
+def _share(values: Sequence[str], shape: str) -> float:
+    return sum(re.fullmatch(shape, value) is not None for value in values) / len(values)
 
 
 def _fits(value: str, form: str) -> bool:

@@ -73,6 +73,7 @@ def _add(table: Table, more: Table) -> None:
         values += more.columns.get(name, [None] * more.rows)
     table.is_whole = table.is_whole and more.is_whole
     table.types |= more.types
+    table.nested += more.nested
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, TableKind]], dict[str, str]]:

@@ -13,6 +13,7 @@ from found_platform.errors import BadInput
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain, yes_values
 from found_platform.sources.init_ids import Writing, common_writing
+from found_platform.sources.init_items import entry_of
 from found_platform.sources.init_kinds import Split, kind_of_events, returns, share_filled, splits_of, unfinished
 from found_platform.sources.init_mapping import columns_of_events, options
 from found_platform.sources.init_sample import Table
@@ -22,6 +23,8 @@ from found_platform.sources.profile import attribute_name
 
 LABELS = {"user_id", "scenario", "cutoff", "label"}
 """The columns of labels, which look like events."""
+TYPED = 0.3
+"""From this share of searches on, a column of search words is their text."""
 FILLED = 0.95
 """Below this share of rows with a person or a text, those without one are left out: refused, they would stop a run."""
 
@@ -104,21 +107,44 @@ def _entries(
         columns[0] = replace(columns[0], value=writing.expression(view.user), comment=_written(writing))
     types = [Line("types", writing.types(view.user))] if writing and writing.as_number else []
     splits = splits_of(kind) if kind else [Split(_channel(view, columns))]
-    splits = [complete for split in splits if (complete := _complete(view, kind, columns, split)) is not None]
+    channels = [(split, _searched(view, kind, columns, split)) for split in splits]
+    splits = [complete for split, own in channels if (complete := _complete(view, kind, own, split)) is not None]
     if missed := unfinished(view):
         splits = [_without(s, *missed) if s.channel == "pay_bill" else s for s in splits]
     entries = []
     for path in patterns(view.table, folder):
         for split in splits:
-            head = [Line(key, value) for key, value in located(view.table, path).items()]
+            head = _location(view, path, [*columns, *returns(view, kind), Line("where", split.where or "")])
             if split.where:
                 head.append(Line("where", split.where, questions=split.questions))
             if split.exposure:
                 head.append(Line("exposure", True, "done to people: history, never an outcome"))
             back = returns(view, kind) if split.channel == "pay_bill" else []
-            kept = columns if split.channel != "search" else [c for c in columns if c.key not in ("amount", "category")]
+            kept = _searched(view, kind, columns, split)
             entries.append((split.channel, [*head, *options(view), *types, Line("columns", kept), *back]))
     return entries
+
+
+def _location(view: View, path: str, lines: Sequence[Line]) -> list[Line]:
+    """Where the rows are: files, or a query that makes a row of each value in their lists."""
+    place = located(view.table, path)
+    if view.items is None:
+        return [Line(key, value) for key, value in place.items()]
+    texts = [line.value["column"] if isinstance(line.value, dict) else str(line.value) for line in lines]
+    used = [n for n in view.columns if any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text) for text in texts)]
+    amount = next((line.value for line in lines if line.key == "amount"), "")
+    return entry_of(view.table, view.items, place, used, [n for n in used if n in amount and view.columns[n].is_number])
+
+
+def _searched(view: View, kind: Column | None, columns: list[Line], split: Split) -> list[Line]:
+    """The columns of one channel: of searches the words that were typed, where a column of its own has them, and no amount."""
+    if split.channel != "search":
+        return columns
+    typed = (c for c in view.columns.values() if c.is_called("search") and c.has_words and c not in (kind, view.user))
+    words = next((c for c in typed if share_filled(view, kind, split, c) > TYPED), None)
+    text = next(line for line in columns if line.key == "text")
+    kept = [line for line in columns if line.key not in ("amount", "category")]
+    return [replace(line, value=words.name, comment=None, questions=()) if words and line is text else line for line in kept]
 
 
 def _complete(view: View, kind: Column | None, columns: Sequence[Line], split: Split) -> Split | None:

@@ -17,9 +17,11 @@ FEW_KINDS = 30
 """Up to so many distinct values a column is a kind of event, a category or a status."""
 FLAGS = 6
 """Up to so many distinct values a column says yes or no."""
-RETURNS = re.compile(r"refund|return|cancel|void|chargeback|storn|retour", re.IGNORECASE)
+RETURNS = re.compile(
+    r"refund|return|cancel|void|chargeback|storn|retour|annul|rembours|reembols|devuel|rimbors|erstattet", re.IGNORECASE
+)
 UNFINISHED = re.compile(
-    r"fail|declin|denied|reject|pending|unpaid|expired|abandon|draft|on.?hold|error|incomplete|fehlgeschlagen|abgelehnt|ausstehend",
+    r"fail|declin|denied|reject|pending|unpaid|expired|abandon|draft|on.?hold|error|incomplete|fehlgeschlagen|abgelehnt|ausstehend|en.attente|refus|pendiente|rechaz",
     re.IGNORECASE,
 )
 """Statuses of what never became a purchase."""

@@ -39,7 +39,8 @@ def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: 
     lines += [text, *category]
     used = {line.value for line in lines if isinstance(line.value, str)}
     rest = {n: c for n, c in rest.items() if n not in used}
-    if amount := _amount(rest):
+    priced = {n: c for n, c in rest.items() if view.items and n in view.items.own}
+    if amount := _amount(priced) or _amount(rest):
         lines.append(amount)
     for meaning, key in (("status", "status"), ("payment", "payment_method")):
         column = next((c for c in rest.values() if c.is_called(meaning) and c.has_words and c.distinct <= FEW_KINDS), None)
@@ -152,7 +153,12 @@ def _amount(rest: Mapping[str, Column]) -> Line | None:
     if quantity is not None:  # a product needs plain numbers
         amounts = [c for c in amounts if not c.money] or amounts
     whole = [
-        c for c in amounts if re.search(r"amount|total|revenue|value|betrag|umsatz|paid|sum|gross|net$|brutto|netto", plain(c.name))
+        c
+        for c in amounts
+        if re.search(
+            r"amount|total|revenue|value|betrag|umsatz|paid|sum|gross|net$|brutto|netto|montant|importe|importo|valor",
+            plain(c.name),
+        )
     ]
     unit = [c for c in amounts if c not in whole]
     negative = (

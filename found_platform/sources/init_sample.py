@@ -57,6 +57,7 @@ class Table:
     columns: dict[str, list[str | None]]
     types: dict[str, str] = field(default_factory=dict)  # time, date, number or text, where the file itself says so
     lists: list[str] = field(default_factory=list)  # columns of lists: nothing can be mapped to one
+    nested: list[dict[str, Any]] = field(default_factory=list)  # the rows themselves, where they hold lists
     delimiter: str | None = None
     encoding: str | None = None
     skip: int = 0  # lines above the column names
@@ -122,7 +123,8 @@ def sampled_lines(file: Path) -> bytes:
 def _of_arrow(file: Path, kind: Kind) -> Table:
     table = head(file, kind)
     schema, total = table.schema, pq.read_metadata(file).num_rows if kind == "parquet" else None
-    columns, lists = flat(table.to_pylist())
+    rows = table.to_pylist()
+    columns, lists = flat(rows)
     types = {}
     for name, arrow in _leaves(schema):
         columns.setdefault(name, [None] * table.num_rows)
@@ -132,7 +134,8 @@ def _of_arrow(file: Path, kind: Kind) -> Table:
             types[name] = "date"
         elif pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_decimal(arrow):
             types[name] = "number"
-    return Table([file], kind, columns, types, lists, is_whole=total is not None and total <= SAMPLE_ROWS)
+    is_whole = total is not None and total <= SAMPLE_ROWS
+    return Table([file], kind, columns, types, lists, rows if lists else [], is_whole=is_whole)
 
 
 def _leaves(schema: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
@@ -148,7 +151,7 @@ def flat(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, list[str | None]], l
     columns: dict[str, list[str | None]] = {}
     lists: dict[str, None] = {}
     for number, row in enumerate(rows):
-        for name, value in _fields(row):
+        for name, value in fields(row):
             if isinstance(value, list):
                 lists[name] = None
                 continue
@@ -160,10 +163,11 @@ def flat(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, list[str | None]], l
     return columns, list(lists)
 
 
-def _fields(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def fields(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of an object with their paths, `customer.id` for one within another; a list is one value."""
     for name, value in row.items():
         if isinstance(value, dict):
-            yield from _fields(value, f"{prefix}{name}.")
+            yield from fields(value, f"{prefix}{name}.")
         else:
             yield prefix + str(name), value
 
@@ -199,7 +203,8 @@ def _of_lines(file: Path) -> Table:
     if not rows:
         raise BadInput(f"{file} holds no JSON objects, one a line.")
     columns, lists = flat(rows[:SAMPLE_ROWS])
-    return Table([file], "jsonl", columns, lists=lists, is_whole=is_whole and len(rows) <= SAMPLE_ROWS)
+    nested = rows[:SAMPLE_ROWS] if lists else []
+    return Table([file], "jsonl", columns, lists=lists, nested=nested, is_whole=is_whole and len(rows) <= SAMPLE_ROWS)
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from found_platform.sources.init_columns import Column, columns_of, plain
+from found_platform.sources.init_items import Items, unnested
 from found_platform.sources.init_sample import Table
 
 PROFILES = re.compile(r"customer|user|profile|member|contact|client|kunden|subscriber|visitor|account|people|person", re.IGNORECASE)
@@ -19,6 +20,10 @@ ID = re.compile(r"(^|_)(id|uid|key|no|nr|num|number|nummer|code|hash|token)$")
 BARE = ("id", "key", "no", "nr", "code", "number")
 """Names of ids that say whose they are by their table alone."""
 
+NAMED = 2.0
+"""From this score on a column's name says that it holds texts."""
+THINGS = r"item|product|article|artikel|line|basket|cart|position|purchase|sku"
+"""Names of lists of what was bought or seen."""
 MANY = 100
 """In so many sampled rows people are more than one."""
 
@@ -31,6 +36,7 @@ class View:
     columns: dict[str, Column]
     user: Column | None
     time: Column | None
+    items: Items | None = None  # the list of which the table has a row for each value
 
     @property
     def is_profile(self) -> bool:
@@ -59,10 +65,26 @@ def views_of(tables: Sequence[Table]) -> list[View]:
 
 
 def _view(table: Table, score: Any) -> View:
+    table, items = _with_items(table)
     columns = columns_of(table)
     user = best(columns.values(), score) or _own_id(table, columns)
     times = [c for c in columns.values() if c.time is not None and c is not user]
-    return View(table, columns, user, best(times, _time_score))
+    return View(table, columns, user, best(times, _time_score), items)
+
+
+def _with_items(table: Table) -> tuple[Table, Items | None]:
+    """The table with a row for each value of a list where that says what an event is about, and the rows themselves hardly do."""
+    own = max((text_score(c) for c in columns_of(table).values()), default=0.0)
+    likely: tuple[float, Table, Items | None] = (0.0, table, None)
+    for name in table.lists:
+        rows, items = unnested(table, name)
+        columns = [c for c in columns_of(rows).values() if c.name in items.own]
+        named = NAMED if re.search(THINGS, plain(name)) else 0.0
+        texts = max((text_score(c) for c in columns), default=0.0)
+        score = texts + named if texts else 0.0
+        if score > max(likely[0], own if own >= NAMED else 0.0):
+            likely = score, rows, items
+    return likely[1:]
 
 
 def _own_id(table: Table, columns: dict[str, Column]) -> Column | None:

@@ -36,7 +36,9 @@ def text_of(lines: Iterable[Line], indent: int = 0) -> str:
     for line in lines:
         parts += [f"{space}# ? {question}" for question in line.questions]
         comment = f"  # {line.comment}" if line.comment else ""
-        if isinstance(line.value, list) and line.value and isinstance(line.value[0], Line):
+        if isinstance(line.value, str) and "\n" in line.value:
+            parts += [f"{space}{line.key}: |{comment}", *(f"{space}  {row}" for row in line.value.splitlines())]
+        elif isinstance(line.value, list) and line.value and isinstance(line.value[0], Line):
             parts += [f"{space}{line.key}:{comment}", text_of(line.value, indent + 1).rstrip("\n")]
         else:
             parts.append(f"{space}{line.key}: {flow(line.value)}{comment}")

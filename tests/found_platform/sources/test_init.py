@@ -46,6 +46,7 @@ TIMES = {
     "with points": ("31.03.24", {"day_first": True, "timezone": "UTC"}),
     "with a month's name": ("31 Mar 2024 10:00", {"format": "%d %b %Y %H:%M", "timezone": "UTC"}),
     "eight digits": ("20240331", {"format": "%Y%m%d", "timezone": "UTC"}),
+    "fourteen digits": ("20240331100000", {"format": "%Y%m%d%H%M%S", "timezone": "UTC"}),
     "Excel": ("45382.41667", {"unit": "excel", "timezone": "UTC"}),
 }
 
@@ -421,3 +422,94 @@ def test_an_account_with_money_going_out_is_asked_about(tmp_path: Path) -> None:
     assert any("75% of the sampled rows have a negative amount" in question for question in questions)
     assert not any("names no time zone" in question for question in questions)
     assert content["channels"]["pay_bill"]["timezone"] == "UTC"
+
+
+ORDER = {
+    "id": 1,
+    "created_at": "2024-03-01T10:00:00Z",
+    "customer": {"id": 7},
+    "total_price": "30.00",
+    "line_items": [{"title": "green tea", "price": "4.50", "quantity": 2}, {"title": "oat milk", "price": "2.00", "quantity": 1}],
+    "shipping_lines": [{"code": "standard"}],
+}
+
+
+def orders(prices: bool = True) -> list[dict]:
+    lines = [{k: v for k, v in line.items() if prices or k == "title"} for line in ORDER["line_items"]]
+    return [{**ORDER, "id": n, "customer": {"id": n % 5}, "line_items": lines} for n in range(12)]
+
+
+def events(folder: Path) -> list[tuple]:
+    """Users, texts and amounts of a source file that was written for a folder, in their order."""
+    from found_platform.sources import pulls
+
+    con = lake.connect()
+    scan.scan(con, pulls.refresh(config.load(folder / "shop.yaml"), folder / "pulled")[0])
+    return con.execute("SELECT user_id, text, amount FROM scanned WHERE reason IS NULL ORDER BY user_id, text").fetchall()
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_each_item_of_an_order_is_a_row_with_its_own_amount(tmp_path: Path, kind: str) -> None:
+    if kind == "jsonl":
+        (tmp_path / "orders.jsonl").write_text("\n".join(json.dumps(order) for order in orders()) + "\n")
+    else:
+        pq.write_table(pa.Table.from_pylist(orders()), tmp_path / "orders.parquet")
+    content = entry(tmp_path, tmp_path / f"orders.{kind}")
+    assert content["columns"]["text"] == "line_items_title"
+    rows = events(tmp_path)
+    assert len(rows) == 24
+    assert rows[:2] == [("0", "green tea", 9.0), ("0", "green tea", 9.0)]
+
+
+def test_the_total_of_an_order_whose_items_have_no_price_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "orders.jsonl").write_text("\n".join(json.dumps(order) for order in orders(prices=False)) + "\n")
+    entry(tmp_path, tmp_path / "orders.jsonl")
+    assert sum(amount for _, _, amount in events(tmp_path)) == 12 * 30
+
+
+def test_a_list_of_tags_is_no_reason_to_read_events_by_their_tags(tmp_path: Path) -> None:
+    rows = [
+        {"user_id": f"u{n % 4}", "at": "2024-03-01T10:00:00Z", "title": f"page {n % 3}", "tags": [{"name": "urgent"}]}
+        for n in range(12)
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert entry(tmp_path, tmp_path / "log.jsonl", channel="spm")["columns"]["text"] == "title"
+
+
+LANGUAGES = {
+    "French": ("Client;Date de commande;Désignation;Quantité;Prix unitaire;Montant TTC;Statut", "Remboursée"),
+    "Spanish": ("Cliente;Fecha;Descripción;Cantidad;Precio;Importe;Estado", "Devuelta"),
+    "Italian": ("Cliente;Data ordine;Articolo;Quantità;Prezzo;Importo;Stato", "Annullato"),
+    "German": ("Kunde;Bestelldatum;Bezeichnung;Menge;Einzelpreis;Betrag;Status", "Storniert"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_columns_are_recognised_in_the_languages_of_shops(tmp_path: Path, language: str) -> None:
+    header, returned = LANGUAGES[language]
+    rows = [f"c{i % 4};{1 + i:02d}/03/2024;tea {i % 2} cup;2;4,50;9,00;{returned if i == 3 else 'OK'}" for i in range(20)]
+    content = entry(tmp_path, write(tmp_path, "log.csv", [header, *rows]))
+    names = header.split(";")
+    assert content["columns"] == {
+        "user_id": names[0],
+        "event_time": names[1],
+        "text": names[2],
+        "amount": names[5],
+        "status": names[6],
+    }
+    assert content["returns"] == f"{names[6]} IN ('{returned}')"
+
+
+def test_searches_are_read_by_the_words_that_were_typed(tmp_path: Path) -> None:
+    kinds = [("purchase", "green tea", None), ("search", None, "oat milk"), ("screen_view", "home page", None)]
+    rows = [
+        {"uid": n % 5, "ts": 1709287200000 + n * 1000, "evt": kinds[n % 3][0], "item_name": kinds[n % 3][1], "q": kinds[n % 3][2]}
+        for n in range(30)
+    ]
+    (tmp_path / "app.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    channels = draft(tmp_path, tmp_path / "app.jsonl")[0]["channels"]
+    assert {name: content["columns"]["text"] for name, content in channels.items()} == {
+        "pay_bill": "item_name",
+        "search": "q",
+        "spm": "item_name",
+    }
