@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     quarantine_threshold: float = Field(0.05, ge=0, le=1)  # share of bad rows above which an ingest is refused
     retire_days: int = Field(30, ge=0)  # after an erasure, until what has learned from the erased persons must be trained again
     consent_column: str | None = None  # a profile attribute: who does not have true in it is never targeted
+    consent_purposes: dict[str, str] = {}  # by purpose (email, ads, …), the profile attribute that must be true beside that one
     encoder: str | None = None  # a directory or a hub name in place of the profile's text encoder
     # of the text encoder's weights; a new home on a CPU that multiplies bfloat16 in tiles has that, and keeps it wherever it goes
     encoder_precision: Literal["float32", "bfloat16"] = "float32"

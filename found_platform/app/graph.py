@@ -178,7 +178,7 @@ def _open(context: Context, request: Run) -> _Opening:
         before = kept.simulator.model_dump() if kept and kept.simulator else {}
         config = source_config.parse({"name": "simulated", "simulator": {**before, **simulation}}, "the simulation")
     config = staging.discover(settings, config, another=request.another_source)
-    suppression.check_consent_column(settings, contract.attributes(config.profile_schema or {}))
+    suppression.check_consent(settings, contract.attributes(config.profile_schema or {}))
     preflight.check_models(settings)
     estimate.check_disk(estimate.of_events(pulls.local(config, settings.pulled)), settings.home)
     day = _day(config, cutoff)

@@ -45,6 +45,7 @@ class Published:
     horizon_days: int
     modes: tuple[str, ...]
     prompts: tuple[str, ...]
+    purposes: tuple[str, ...]  # that users may be asked to consent to
     columns: tuple[Column, ...]
 
 
@@ -69,6 +70,7 @@ def published(context: Context) -> Published:
         horizon_days=settings.horizon_days,
         modes=tuple(scorers.modes()),
         prompts=tuple(prompts.names(settings)),
+        purposes=tuple(sorted(settings.consent_purposes)),
         columns=tuple(sorted(columns, key=lambda column: column.group != "profile")),
     )
 

@@ -13,7 +13,7 @@ from found_platform.privacy.keys import Users
 
 if TYPE_CHECKING:
     from found_platform.erasure import Certificate
-    from found_platform.privacy.suppression import Change
+    from found_platform.privacy.suppression import Agreed, Change
     from found_platform.settings import Settings
 
 
@@ -140,6 +140,43 @@ def _page(settings: "Settings", user: str, moment: dt.datetime, source: str, row
         ],
         searches=[UserSearch(when(time), names[text]) for time, text in searches],
     )
+
+
+@dataclass(frozen=True)
+class ConsentOf:
+    """One user, by the id of the source, at a moment (ISO 8601, UTC where it names no zone; None: now)."""
+
+    user: str
+    at: str | None = None
+
+
+@dataclass(frozen=True)
+class Consents:
+    """What a user had agreed to at a moment (UTC), and the source that said so."""
+
+    user_id: str
+    at: dt.datetime
+    source: str
+    consents: list["Agreed"]
+
+
+@use_case(Effect.NAMES, "user consent")
+def consent(context: Context, request: ConsentOf) -> Consents:
+    """What a user agrees to, or did at the moment of an export. Raises BadInput for no moment, and where nothing is asked for."""
+    from found_platform.privacy import audit, keys, suppression
+    from found_platform.sources import config
+
+    settings = context.settings
+    key = keys.user_key(keys.home_secret(settings), request.user)
+    keys.check_not_erased(settings, key)
+    try:
+        moment = dt.datetime.fromisoformat(request.at) if request.at else dt.datetime.now(dt.UTC)
+    except ValueError:
+        raise BadInput(f"--at is {request.at!r}: write a moment such as 2026-05-01 or 2026-05-01T12:30:00Z.") from None
+    moment = moment.replace(tzinfo=moment.tzinfo or dt.UTC)
+    consents = suppression.agreed(settings, key, moment)
+    audit.record(settings, "user consent", question={"at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}, rows=1)
+    return Consents(context.shown(request.user), moment, config.of_home(settings).name, consents)
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def deliver(settings: Settings, audience: str, destination: str, *, changes: boo
     refresh = membership.last(settings, audience)
     if refresh is None:
         raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
-    allowed = export.allowed(settings, membership.members(settings, refresh), refresh.as_of)
+    allowed = export.allowed(settings, membership.members(settings, refresh), refresh)
     rows = allowed.filter(pc.invert(allowed["holdout"])).select(["user_id", "score", "probability"])
     removed: list[str] = []
     before = next((d for d in history(settings, audience) if d.destination == destination and d.status == DELIVERED), None)

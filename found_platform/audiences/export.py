@@ -61,7 +61,7 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
     if refresh is None:
         raise BadInput(f"The audience {audience!r} has no members yet: `found audience refresh {audience}` finds them.")
     members = membership.members(settings, refresh)
-    may_leave = allowed(settings, members, refresh.as_of)
+    may_leave = allowed(settings, members, refresh)
     exposed = may_leave.filter(pc.invert(may_leave["holdout"]))
     rows = may_leave if with_holdout else exposed
     content = io.BytesIO()
@@ -90,21 +90,24 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
     return exported
 
 
-def allowed(settings: Settings, members: pa.Table, as_of: dt.date) -> pa.Table:
-    """The members who may be targeted now, by their raw ids."""
+def allowed(settings: Settings, members: pa.Table, refresh: Refresh) -> pa.Table:
+    """The members of a refresh who may be targeted now, by their raw ids."""
     user_keys: list[str] = members["user_key"].to_pylist()
     ids = keys.user_ids(settings, user_keys)
     raw_ids = pa.array([ids.get(key) for key in user_keys], pa.string())  # who was erased has no id any more
-    may_leave = pc.and_(pa.array(suppression.allowed(settings, user_keys, as_of), pa.bool_()), pc.is_valid(raw_ids))
+    purpose = specification.version(settings, refresh.audience, refresh.spec_version).question.purpose
+    may_be_targeted = suppression.allowed(settings, user_keys, refresh.as_of, purpose)
+    may_leave = pc.and_(pa.array(may_be_targeted, pa.bool_()), pc.is_valid(raw_ids))
     return members.select(["score", "probability", "holdout"]).add_column(0, "user_id", raw_ids).filter(may_leave)
 
 
 def _provenance(settings: Settings, refresh: Refresh, exported: Exported, with_holdout: bool) -> dict[str, Any]:
     suppressions = lake.version(settings.lake, suppression.TABLE) if lake.exists(settings.lake, suppression.TABLE) else None
+    asked = specification.version(settings, refresh.audience, refresh.spec_version)
     return {
         "audience": refresh.audience,
         "specification_version": refresh.spec_version,
-        "specification": specification.version(settings, refresh.audience, refresh.spec_version).summary(),
+        "specification": asked.summary(),
         "rewriting": refresh.rewriting,
         "outcome": refresh.demand.get("outcome"),
         "warning": membership.doubt(refresh),
@@ -118,6 +121,7 @@ def _provenance(settings: Settings, refresh: Refresh, exported: Exported, with_h
         "index_version": refresh.index_version,
         "delta_versions": refresh.delta_versions,
         "suppressions_version_at_export": suppressions,
+        "consents_at_export": suppression.attributes(settings, asked.question.purpose),
         "size_because": refresh.size_because,
         "threshold": refresh.threshold,
         "counts": {

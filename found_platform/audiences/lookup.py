@@ -103,7 +103,10 @@ def find(
     note: str | None = None
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
     if not exact and size.top is not None and ranking.query is not None:
-        hits = _search(population, published, ranking, where, size.top, exclude) or "the index found nobody who may be chosen"
+        hits = (
+            _search(population, published, ranking, where, size.top, exclude, question.purpose)
+            or "the index found nobody who may be chosen"
+        )
     chances: list[float] | None = None
     expected: list[float] | None = None
     if isinstance(hits, str):
@@ -269,8 +272,9 @@ def _score(
     if ranking.about is not None:
         gates.append(Gate("asked", ranking.about))
         selected = selected & ranking.about
-    if settings.consent_column is not None:
-        gates.append(Gate("consent", suppression.consenting(settings, population.keys.arrow, population.cutoff)))
+    if suppression.attributes(settings, question.purpose):
+        agreed = suppression.consenting(settings, population.keys.arrow, population.cutoff, question.purpose)
+        gates.append(Gate("consent", agreed))
     gates.append(Gate("suppression", ~suppression.among_suppressed(settings, population.keys.arrow)))
     if exclude:
         gates.append(Gate("exclusions", ~population.keys.mask(exclude)))
@@ -303,6 +307,7 @@ def _search(
     where: filters.Filter | None,
     top: int,
     exclude: frozenset[str],
+    purpose: str | None,
 ) -> list[tuple[str, float]] | str:
     """The best users by the index, or why it is not asked. Nobody is read but those whom it names."""
     settings, searcher = population.settings, _searcher(population.settings)
@@ -327,7 +332,7 @@ def _search(
         while True:
             hits = searcher.search(published, ranking.query, limit, expression)
             user_keys = [key for key, _ in hits]
-            allowed = suppression.allowed(settings, user_keys, population.cutoff)
+            allowed = suppression.allowed(settings, user_keys, population.cutoff, purpose)
             kept = [hit for hit, may in zip(hits, allowed, strict=True) if may and hit[0] not in exclude]
             if len(kept) >= top or len(hits) < limit:
                 return [(key, value + ranking.bias) for key, value in kept[:top]]

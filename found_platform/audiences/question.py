@@ -22,6 +22,7 @@ class Question:
         horizon_days: how far ahead; None takes what the sentence says, or the home's.
         rank: by the chance of it, by affinity or by value; None takes what the sentence says.
         anyway: answer a sentence that was not understood too.
+        purpose: what they are to be reached for: only who consents to it, see `privacy.suppression`.
     """
 
     sentence: str | None = None
@@ -33,6 +34,7 @@ class Question:
     outcome: Outcome | None = None
     rank: str | None = None
     anyway: bool = False
+    purpose: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What is asked, as plain data; what is not said is None."""

@@ -53,7 +53,7 @@ COMMANDS: dict[str, Command] = {
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "source": ("Write, check and follow a source file.", {"init": source.init, "check": source.check, "pull": source.pull}),
-    "user": ("Look at a user.", {"show": user.show, "export": user.export}),
+    "user": ("Look at a user.", {"show": user.show, "consent": user.consent, "export": user.export}),
     "audience": (
         "Find users.",
         {

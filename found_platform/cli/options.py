@@ -106,6 +106,7 @@ class QuestionOptions:
     ] = None
     rank: Annotated[Rank | None, typer.Option(help="Rank by the chance of it, its share of what users do, or its amount.")] = None
     anyway: Annotated[bool, typer.Option("--anyway", help="Answer a sentence that was not understood too.")] = False
+    purpose: Annotated[str | None, typer.Option(help="Only who consents to it: a name of the setting consent_purposes.")] = None
 
     def question(self) -> "Question":
         """Raises BadInput for an outcome that cannot be used."""
@@ -122,6 +123,7 @@ class QuestionOptions:
             outcome=load_outcome(self.outcome) if self.outcome else None,
             rank=self.rank.value if self.rank else None,
             anyway=self.anyway,
+            purpose=self.purpose,
         )
 
 

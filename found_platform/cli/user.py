@@ -1,4 +1,4 @@
-"""`found user show` and `export`: what the platform knows of one user, to look at, and all of it as files."""
+"""`found user show`, `consent` and `export`: what the platform knows of one user, to look at, and all of it as files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +65,27 @@ def export(
         return
     print(f"{written.rows:,} rows of {written.tables} tables; {written.files:,} files of the home hold or name this user.")
     print(f"Written: {written.document}, {written.page}")
+
+
+def consent(
+    user: Annotated[str, typer.Argument(help="The user's id, as the source has it.")],
+    place: Place,
+    at: Annotated[str | None, typer.Option(help="A moment (ISO 8601, UTC), such as that of an export. Default: now.")] = None,
+) -> None:
+    """Show what a user agrees to, or agreed to at a moment, and since when."""
+    from found_platform.app import users
+
+    stated = ask(users.consent, place.home, users.ConsentOf(user, at))
+    if place.as_json:
+        print_json(stated)
+        return
+    console = terminal()
+    console.print(f"User {stated.user_id} at {stated.at:%Y-%m-%d %H:%M} UTC, by the profile of {stated.source}")
+    words = {True: "yes", False: "no", None: "not said"}
+    rows = [
+        (c.purpose or "anything", c.attribute, words[c.value], f"{c.since:%Y-%m-%d}" if c.since else "-") for c in stated.consents
+    ]
+    console.print(table("purpose", "attribute", "agrees", "since", left=("purpose", "attribute", "agrees", "since"), rows=rows))
 
 
 def _show_last(console: Console, what: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

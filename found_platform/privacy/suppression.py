@@ -9,6 +9,7 @@ counts. Both hold for whatever is done now, also where a look-up is as of an ear
 # (pyarrow.compute makes its functions at run time)
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,19 +102,20 @@ def suppressed(settings: Settings) -> set[str]:
     return {*current(settings)["user_key"].to_pylist(), *tombstones.erasing(settings)}
 
 
-def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date) -> np.ndarray:
+def allowed(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date, purpose: str | None = None) -> np.ndarray:
     """Who of these may be targeted: bool, (N,).
 
     Left out is who is suppressed now and, where the setting `consent_column` names a profile attribute, everybody whose newest
-    profile row does not have true in it. Consent, too, is that of today, so that who has withdrawn it since `as_of` is left out;
-    a row counts from its UTC day on.
+    profile row does not have true in it; for a purpose also who does not have true in that one's attribute. Consent, too, is that
+    of today, so that who has withdrawn it since `as_of` is left out; a row counts from its UTC day on.
 
     Args:
         as_of: the day of the look-up, which counts as today where it lies ahead.
+        purpose: what they are to be reached for, a name of the setting `consent_purposes`.
 
-    Raises BadInput when `consent_column` is not a column of true and false.
+    Raises BadInput for an unknown purpose, and where an attribute of consent is not true or false.
     """
-    return ~among_suppressed(settings, user_keys) & consenting(settings, user_keys, as_of)
+    return ~among_suppressed(settings, user_keys) & consenting(settings, user_keys, as_of, purpose)
 
 
 def among_suppressed(settings: Settings, user_keys: Sequence[str] | pa.Array) -> np.ndarray:
@@ -124,36 +126,81 @@ def among_suppressed(settings: Settings, user_keys: Sequence[str] | pa.Array) ->
     return pc.is_in(_array(user_keys), out).to_numpy(zero_copy_only=False)
 
 
-def consenting(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date) -> np.ndarray:
-    """Who of these consents, everybody where no consent column is set: bool, (N,). As `allowed` has it."""
-    key_array = _array(user_keys)
-    if settings.consent_column is None:
-        return np.ones(len(key_array), bool)
-    check_consent_column(settings, profile_schema(settings.home))
+def attributes(settings: Settings, purpose: str | None = None) -> list[str]:
+    """The profile attributes that must all be true, none where nothing is asked. Raises BadInput for an unknown purpose."""
+    if purpose is not None and purpose not in settings.consent_purposes:
+        named = " and ".join(sorted(settings.consent_purposes)) or "none"
+        raise BadInput(
+            f"There is no purpose {purpose!r}: the setting consent_purposes names {named}; "
+            f'FOUND_CONSENT_PURPOSES=\'{{"{purpose}": "ATTRIBUTE"}}\' adds one.'
+        )
+    general = [settings.consent_column] if settings.consent_column is not None else []
+    own = [settings.consent_purposes[purpose]] if purpose is not None else []
+    return list(dict.fromkeys([*general, *own]))
+
+
+def consenting(settings: Settings, user_keys: Sequence[str] | pa.Array, as_of: dt.date, purpose: str | None = None) -> np.ndarray:
+    """Who of these consents, everybody where nothing is asked: bool, (N,). As `allowed` has it."""
+    key_array, agreed = _array(user_keys), np.ones(len(user_keys), bool)
+    columns = attributes(settings, purpose)
+    if columns:
+        check_consent(settings, profile_schema(settings.home))
     today = max(as_of, dt.datetime.now(dt.UTC).date())
-    table = _pinned(settings, "raw_profile")
-    if len(key_array) <= FEW:
-        consent = _consenting_of(settings.lake, table[1], table[3], settings.consent_column, today, key_array)
-    else:
-        consent = _consenting(*table, settings.consent_column, today)
-    return pc.is_in(key_array, consent).to_numpy(zero_copy_only=False)
+    for column in columns:
+        table = _pinned(settings, "raw_profile")
+        if len(key_array) <= FEW:
+            consent = _consenting_of(settings.lake, table[1], table[3], column, today, key_array)
+        else:
+            consent = _consenting(*table, column, today)
+        agreed &= pc.is_in(key_array, consent).to_numpy(zero_copy_only=False)
+    return agreed
 
 
 def _array(user_keys: Sequence[str] | pa.Array) -> pa.Array:
     return user_keys if isinstance(user_keys, pa.Array) else pa.array(user_keys, pa.string())
 
 
-def check_consent_column(settings: Settings, schema: pa.Schema) -> None:
-    """Raises BadInput where the setting `consent_column` names no attribute of true and false among these."""
-    column = settings.consent_column
-    if column is None:
-        return
-    if column not in schema.names or schema.field(column).type != pa.bool_():
-        fit = ", ".join(field.name for field in schema if field.type == pa.bool_())
-        raise BadInput(
-            f"The setting consent_column is {column!r}, which is no profile attribute of true and false in {settings.home}: "
-            f"there is {fit or 'none'}."
-        )
+def check_consent(settings: Settings, schema: pa.Schema) -> None:
+    """Raises BadInput where a setting of consent names no attribute of true and false among these."""
+    asked = {"consent_column": settings.consent_column} if settings.consent_column is not None else {}
+    asked |= {f"consent_purposes for {purpose}": column for purpose, column in settings.consent_purposes.items()}
+    for setting, column in asked.items():
+        if column not in schema.names or schema.field(column).type != pa.bool_():
+            fit = ", ".join(field.name for field in schema if field.type == pa.bool_())
+            raise BadInput(
+                f"The setting {setting} is {column!r}, which is no profile attribute of true and false in {settings.home}: "
+                f"there is {fit or 'none'}."
+            )
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What a profile said of a consent: `value` since a moment (UTC; None: for ever), None where it said nothing."""
+
+    attribute: str
+    purpose: str | None  # None: of everything
+    value: bool | None
+    since: dt.datetime | None
+
+
+def agreed(settings: Settings, user_key: str, moment: dt.datetime) -> list[Agreed]:
+    """What the consents of one user were at a moment (UTC). Raises BadInput where no consent is asked for, or as `allowed`."""
+    asked: list[tuple[str | None, str]] = [(None, settings.consent_column)] if settings.consent_column is not None else []
+    asked += list(settings.consent_purposes.items())
+    if not asked:
+        raise BadInput("No consent is asked for in this home: set consent_column or consent_purposes (docs/filters.md).")
+    check_consent(settings, profile_schema(settings.home))
+    rows = lake.read(
+        settings.lake, "raw_profile", pc.field("user_key") == user_key, ["as_of", *dict.fromkeys(c for _, c in asked)]
+    ).to_pylist()
+    earliest = dt.datetime.min.replace(tzinfo=dt.UTC)
+    before = sorted((r for r in rows if r["as_of"] is None or r["as_of"] < moment), key=lambda r: r["as_of"] or earliest)
+    states = []
+    for purpose, column in asked:
+        value = before[-1][column] if before else None
+        same = list(itertools.takewhile(lambda row, column=column, value=value: row[column] == value, reversed(before)))
+        states.append(Agreed(column, purpose, value, same[-1]["as_of"] if same else None))
+    return states
 
 
 def _pinned(settings: Settings, table: str) -> tuple[Path, str, str, int]:

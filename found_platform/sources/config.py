@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from found_platform import documents, home
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL, EVENT_REQUIRED, MAX_PARTITIONS
@@ -113,13 +113,17 @@ class Consent(Strict):
         return [text for value in listed for text in (("true", "yes") if value is True else (value,))]
 
 
+def _listed(value: Any) -> Any:
+    return () if value is None else value if isinstance(value, (list, tuple)) else [value]
+
+
 class ProfileEntry(TimeRule, Origin):
     """The profile table: every column but the key and `as_of` is an attribute."""
 
     key: str  # a column or an expression
     as_of: str | TimeColumn | None = None
     timezone: str = "UTC"
-    consent: Consent | None = None
+    consent: Annotated[tuple[Consent, ...], BeforeValidator(_listed)] = ()  # one, or a list of them
 
 
 class Span(Strict):

@@ -65,7 +65,7 @@ def profile_attributes(con: duckdb.DuckDBPyConnection, entry: ProfileEntry) -> d
                 f"profile: the column {column!r} of {entry.path} would be the attribute {name!r}, which is taken: rename it."
             )
         read_as = mapping.declared(entry, (column,)) or read.get((column.lower(),))
-        if entry.consent and entry.consent.column == column:
+        if any(consent.column == column for consent in entry.consent):
             read_as = "bool"
         attributes[name] = {"date": "string", "time": "string", None: _attribute_type(kind)}.get(read_as, read_as or "string")
     return attributes
@@ -84,8 +84,9 @@ def _columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, files: list[Pa
             if cells.named(as_of) is None:
                 raise cells.missing(as_of)
             keys.add(as_of)
-        if entry.consent and cells.named(entry.consent.column) is None:
-            raise cells.missing(entry.consent.column)
+        for consent in entry.consent:
+            if cells.named(consent.column) is None:
+                raise cells.missing(consent.column)
         for column, kind in part.columns.items():
             kind = "VARCHAR" if part.json else kind
             columns[column] = kind if columns.setdefault(column, kind) == kind else "VARCHAR"
@@ -266,8 +267,9 @@ NAMED = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 def _attribute(entry: ProfileEntry, column: str, value: str, kind: str, attribute_type: str) -> str:
     """SQL of an attribute's value: consent by the values that mean yes, else the value as its type."""
-    if entry.consent and entry.consent.column == column:
-        yes = ", ".join(literal(text.strip().lower()) for text in entry.consent.yes)
+    consent = next((consent for consent in entry.consent if consent.column == column), None)
+    if consent is not None:
+        yes = ", ".join(literal(text.strip().lower()) for text in consent.yes)
         return f"CASE WHEN {value} IS NOT NULL THEN lower(trim({as_text(value, kind)})) IN ({yes}) END"
     if attribute_type == "string" and (declared := mapping.declared(entry, (column,))) in ("date", "time"):
         return f"CAST({values.as_type(value, kind, declared, entry.decimal)} AS VARCHAR)"

@@ -179,7 +179,7 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
             notes.extend([] if chosen.judged else [chosen.sentence()])
 
     for ask in (  # in the order in which `found demo` asks: it stops at the first, and says the same
-        lambda: suppression.check_consent_column(settings, contract.attributes(dated.profile_schema or {})),
+        lambda: suppression.check_consent(settings, contract.attributes(dated.profile_schema or {})),
         lambda: _check_plausible(con, source),
         good_days,
         rhythm,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from found_platform.app import audiences, lookups, members, offers, prompts, rewriting, users
 from found_platform.app.access import Scope
 from found_platform.serving.api.answers import ACCEPTED, answer
-from found_platform.serving.api.requests import FindBody, PreviewBody, RewriteBody, TuneBody, UserBody, WhyBody
+from found_platform.serving.api.requests import ConsentBody, FindBody, PreviewBody, RewriteBody, TuneBody, UserBody, WhyBody
 from found_platform.serving.doors import Visitor, needs
 
 router = APIRouter(tags=["look-ups"])
@@ -62,3 +62,8 @@ async def tune(request: Request, visitor: Editor, name: str, body: TuneBody) -> 
 @router.post("/users", summary="What is known of one user", responses=ACCEPTED)
 async def show_user(request: Request, visitor: Annotated[Visitor, Depends(needs(Scope.REVEAL))], body: UserBody) -> Response:
     return await answer(request, visitor, "user show", users.show, users.Show(body.user, body.as_of, body.online))
+
+
+@router.post("/users/consent", summary="What one user agrees to, or did at a moment", responses=ACCEPTED)
+async def consent(request: Request, visitor: Annotated[Visitor, Depends(needs(Scope.REVEAL))], body: ConsentBody) -> Response:
+    return await answer(request, visitor, "user consent", users.consent, users.ConsentOf(body.user, body.at))

@@ -28,9 +28,11 @@ class QuestionBody(Body):
     horizon_days: int | None = Field(None, ge=1, le=3650)
     rank: Text | None = None
     anyway: bool = Field(False, description="Answer a sentence that was not understood too.")
+    purpose: Text | None = Field(None, description="Only who consents to it: a name of the setting `consent_purposes`.")
 
     def question(self) -> Question:
-        parts = {name: getattr(self, name) for name in ("sentence", "prompt", "where", "mode", "horizon_days", "rank", "anyway")}
+        kept = ("sentence", "prompt", "where", "mode", "horizon_days", "rank", "anyway", "purpose")
+        parts = {name: getattr(self, name) for name in kept}
         phrases = tuple(self.phrases) if self.phrases else None
         return Question(**parts, phrases=phrases, outcome=parse_outcome(self.outcome) if self.outcome is not None else None)
 
@@ -130,6 +132,13 @@ class DestinationBody(Body):
 
     address: Text
     options: dict[str, Text] = {}
+
+
+class ConsentBody(Body):
+    """A user, by the id of the source, at a moment (UTC where it names no zone); now, where none is named."""
+
+    user: Id
+    at: Text | None = Field(None, examples=["2026-05-01T12:30:00Z"])
 
 
 class UserBody(Body):

@@ -137,6 +137,7 @@ def _of_audience(saved: AudiencePage) -> BuildForm:
         mode=question.mode,
         horizon_days=str(question.horizon_days or ""),
         rank=question.rank or "",
+        purpose=question.purpose or "",
         anyway=question.anyway,
         where=question.where or "",
         without=specification.without_audiences,

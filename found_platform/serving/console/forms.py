@@ -121,6 +121,7 @@ class BuildForm:
     mode: str = "auto"
     horizon_days: str = ""
     rank: str = ""
+    purpose: str = ""
     anyway: bool = False
     conditions: tuple[Condition, ...] = ()
     where: str = ""
@@ -154,6 +155,7 @@ class BuildForm:
             horizon_days=horizon,
             rank=self.rank or None,
             anyway=self.anyway,
+            purpose=self.purpose or None,
         )
         holdout = (self.form.number("holdout", "The holdout", 0, 50) or 0) / 100
         left_out = (self.exclude,) if self.exclude else ()
@@ -204,7 +206,7 @@ def of_build(form: Form) -> BuildForm:
     ids = "\n".join([form.get("exclude"), form.get("exclude_file")]).splitlines()
     ids = [line.strip().strip('"') for line in ids]
     size = form.get("size_level") or "balanced"
-    names = ("sentence", "prompt", "phrases", "horizon_days", "rank", "where", "min_score", "name", "after")
+    names = ("sentence", "prompt", "phrases", "horizon_days", "rank", "purpose", "where", "min_score", "name", "after")
     return BuildForm(
         **{name: form.get(name) for name in names},
         mode=form.get("mode") or "auto",

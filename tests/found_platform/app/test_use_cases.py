@@ -86,6 +86,7 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
         c, lookups.Export(lookups.Find(GOLD, Size(top=3)), out / "found.csv")
     ),
     "users.show": lambda c, seeds, user, out: users.show(c, users.Show(user)),
+    "users.consent": lambda c, seeds, user, out: users.consent(c, users.ConsentOf(user)),
     "users.export": lambda c, seeds, user, out: users.export(c, users.ExportOf(user, out / "user.json")),
     "users.suppress": lambda c, seeds, user, out: users.suppress(c, users.Suppress(seeds, "moved")),
     "users.list_suppressed": lambda c, seeds, user, out: users.list_suppressed(c),

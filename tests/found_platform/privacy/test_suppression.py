@@ -255,3 +255,49 @@ def test_the_commands_refuse_what_cannot_be_used(made: Settings, tmp_path: Path,
     nowhere = found("suppress", "add", write(tmp_path / "out.txt", "ann"), "--home", tmp_path / "typo")
     assert nowhere.status == 2
     assert not (tmp_path / "typo").exists()
+
+
+@pytest.fixture
+def by_purpose(tmp_path: Path) -> Settings:
+    """Ann agrees to mail and ads, Bob to mail alone, and withdraws it in March; Cem said nothing."""
+    settings = Settings(home=tmp_path / "home", profile="tiny", consent_purposes={"email": "mail", "ads": "ads"})
+    events = [{"user_id": user, "event_time": at("2024-01-01"), "text": "tea"} for user in ("ann", "bob", "cem")]
+    profile = [
+        {"user_id": "ann", "as_of": at("2024-01-01"), "mail": True, "ads": True},
+        {"user_id": "bob", "as_of": at("2024-01-01"), "mail": True, "ads": False},
+        {"user_id": "bob", "as_of": at("2024-02-01"), "mail": True, "ads": False},
+        {"user_id": "bob", "as_of": at("2024-03-01"), "mail": False, "ads": False},
+    ]
+    lake_of(settings.home, write_source(tmp_path / "source", events, profile))
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("purpose", "column", "expected"),
+    [(None, None, [True, True, True]), ("email", None, [True, False, False]), ("ads", "mail", [True, False, False])],
+)
+def test_each_purpose_asks_for_its_own_consent_beside_that_for_anything(
+    by_purpose: Settings, purpose: str | None, column: str | None, expected: list[bool]
+) -> None:
+    settings = by_purpose.model_copy(update={"consent_column": column})
+    assert suppression.allowed(settings, keys_of(settings, "ann", "bob", "cem"), DAY, purpose).tolist() == expected
+
+
+def test_a_purpose_that_nobody_can_consent_to_is_refused(by_purpose: Settings) -> None:
+    with pytest.raises(BadInput, match="no purpose 'post': the setting consent_purposes names ads and email"):
+        suppression.allowed(by_purpose, keys_of(by_purpose, "ann"), DAY, "post")
+    unfit = by_purpose.model_copy(update={"consent_purposes": {"email": "age"}})
+    with pytest.raises(BadInput, match="The setting consent_purposes for email is 'age', which is no profile attribute"):
+        suppression.allowed(unfit, keys_of(unfit, "ann"), DAY, "email")
+
+
+def test_what_was_agreed_to_at_a_moment_is_said_with_since_when(by_purpose: Settings) -> None:
+    (bob,) = keys_of(by_purpose, "bob")
+
+    def mail(moment: str) -> tuple[bool | None, dt.datetime | None]:
+        (state,) = [each for each in suppression.agreed(by_purpose, bob, at(moment)) if each.purpose == "email"]
+        return state.value, state.since
+
+    assert mail("2023-12-01") == (None, None)
+    assert mail("2024-02-15") == (True, at("2024-01-01"))
+    assert mail("2024-03-02") == (False, at("2024-03-01"))
