@@ -83,7 +83,8 @@ class Settings(BaseSettings):
     quarantine_threshold: float = Field(0.05, ge=0, le=1)  # share of bad rows above which an ingest is refused
     retire_days: int = Field(30, ge=0)  # after an erasure, until what has learned from the erased persons must be trained again
     consent_column: str | None = None  # a profile attribute: who does not have true in it is never targeted
-    consent_purposes: dict[str, str] = {}  # by purpose (email, ads, …), the profile attribute that must be true beside that one
+    # PURPOSE=ATTRIBUTE, PURPOSE=ATTRIBUTE: the profile attribute that must be true beside that one, for an audience of that purpose
+    consent_purposes: str = Field("", pattern=r"^(\s*[\w-]+\s*=\s*\w+\s*(,|$))*$")
     encoder: str | None = None  # a directory or a hub name in place of the profile's text encoder
     # of the text encoder's weights; a new home on a CPU that multiplies bfloat16 in tiles has that, and keeps it wherever it goes
     encoder_precision: Literal["float32", "bfloat16"] = "float32"
@@ -134,6 +135,12 @@ class Settings(BaseSettings):
         """Writes what this home was made with, so that the next command and the UI see the same."""
         kept = self.model_dump(mode="json", exclude={"home", "duckdb_memory", *UNSHOWN})
         home_format.keep(self.home, kept)
+
+    @property
+    def consents(self) -> dict[str, str]:
+        """The profile attribute of each purpose that users may be asked to consent to."""
+        pairs = (pair.split("=") for pair in self.consent_purposes.split(",") if pair.strip())
+        return {purpose.strip(): attribute.strip() for purpose, attribute in pairs}
 
     @cached_property
     def sizes(self) -> Profile:

@@ -70,7 +70,7 @@ def published(context: Context) -> Published:
         horizon_days=settings.horizon_days,
         modes=tuple(scorers.modes()),
         prompts=tuple(prompts.names(settings)),
-        purposes=tuple(sorted(settings.consent_purposes)),
+        purposes=tuple(sorted(settings.consents)),
         columns=tuple(sorted(columns, key=lambda column: column.group != "profile")),
     )
 

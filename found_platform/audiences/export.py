@@ -103,11 +103,11 @@ def allowed(settings: Settings, members: pa.Table, refresh: Refresh) -> pa.Table
 
 def _provenance(settings: Settings, refresh: Refresh, exported: Exported, with_holdout: bool) -> dict[str, Any]:
     suppressions = lake.version(settings.lake, suppression.TABLE) if lake.exists(settings.lake, suppression.TABLE) else None
-    asked = specification.version(settings, refresh.audience, refresh.spec_version)
+    spec = specification.version(settings, refresh.audience, refresh.spec_version)
     return {
         "audience": refresh.audience,
         "specification_version": refresh.spec_version,
-        "specification": asked.summary(),
+        "specification": spec.summary(),
         "rewriting": refresh.rewriting,
         "outcome": refresh.demand.get("outcome"),
         "warning": membership.doubt(refresh),
@@ -121,7 +121,7 @@ def _provenance(settings: Settings, refresh: Refresh, exported: Exported, with_h
         "index_version": refresh.index_version,
         "delta_versions": refresh.delta_versions,
         "suppressions_version_at_export": suppressions,
-        "consents_at_export": suppression.attributes(settings, asked.question.purpose),
+        "consents_at_export": suppression.attributes(settings, spec.question.purpose),
         "size_because": refresh.size_because,
         "threshold": refresh.threshold,
         "counts": {

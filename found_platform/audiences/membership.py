@@ -183,7 +183,7 @@ def made_from(settings: Settings, audience: str) -> str:
     spec = specification.newest(settings, audience)
     left_out = [last(settings, name) for name in spec.without_audiences]
     inputs = [spec.version, index.live(settings).name, [r and r.refresh for r in left_out], settings.consent_column]
-    inputs += [settings.consent_purposes] if spec.question.purpose else []
+    inputs += [settings.consents] if spec.question.purpose else []
     inputs += [lake.version(settings.lake, t) for t in (suppression.TABLE, "raw_profile") if lake.exists(settings.lake, t)]
     inputs += [prompts.fingerprint(settings)] if spec.question.prompt else [settings.rewriter, settings.rewriter_endpoint]
     return json.dumps(inputs)

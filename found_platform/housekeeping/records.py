@@ -70,7 +70,7 @@ class Records:
     persons: int
     attributes: list[str]
     consent: str | None
-    consent_purposes: dict[str, str]
+    consents: dict[str, str]
     purposes: tuple[str, ...]
     tables: list[Held]
     recipients: list[Recipient]
@@ -94,7 +94,7 @@ def of(settings: Settings) -> Records:
         persons=vault.size(settings),
         attributes=profile_schema(settings.home).names,
         consent=settings.consent_column,
-        consent_purposes=settings.consent_purposes,
+        consents=settings.consents,
         purposes=PURPOSES,
         tables=_tables(settings),
         recipients=_recipients(settings),

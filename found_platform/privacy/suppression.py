@@ -128,14 +128,14 @@ def among_suppressed(settings: Settings, user_keys: Sequence[str] | pa.Array) ->
 
 def attributes(settings: Settings, purpose: str | None = None) -> list[str]:
     """The profile attributes that must all be true, none where nothing is asked. Raises BadInput for an unknown purpose."""
-    if purpose is not None and purpose not in settings.consent_purposes:
-        named = " and ".join(sorted(settings.consent_purposes)) or "none"
+    if purpose is not None and purpose not in settings.consents:
+        named = " and ".join(sorted(settings.consents)) or "none"
         raise BadInput(
             f"There is no purpose {purpose!r}: the setting consent_purposes names {named}; "
-            f'FOUND_CONSENT_PURPOSES=\'{{"{purpose}": "ATTRIBUTE"}}\' adds one.'
+            f"`FOUND_CONSENT_PURPOSES={purpose}=ATTRIBUTE` would name it."
         )
     general = [settings.consent_column] if settings.consent_column is not None else []
-    own = [settings.consent_purposes[purpose]] if purpose is not None else []
+    own = [settings.consents[purpose]] if purpose is not None else []
     return list(dict.fromkeys([*general, *own]))
 
 
@@ -162,9 +162,9 @@ def _array(user_keys: Sequence[str] | pa.Array) -> pa.Array:
 
 def check_consent(settings: Settings, schema: pa.Schema) -> None:
     """Raises BadInput where a setting of consent names no attribute of true and false among these."""
-    asked = {"consent_column": settings.consent_column} if settings.consent_column is not None else {}
-    asked |= {f"consent_purposes for {purpose}": column for purpose, column in settings.consent_purposes.items()}
-    for setting, column in asked.items():
+    by_setting = {"consent_column": settings.consent_column} if settings.consent_column is not None else {}
+    by_setting |= {f"consent_purposes for {purpose}": column for purpose, column in settings.consents.items()}
+    for setting, column in by_setting.items():
         if column not in schema.names or schema.field(column).type != pa.bool_():
             fit = ", ".join(field.name for field in schema if field.type == pa.bool_())
             raise BadInput(
@@ -185,18 +185,18 @@ class Agreed:
 
 def agreed(settings: Settings, user_key: str, moment: dt.datetime) -> list[Agreed]:
     """What the consents of one user were at a moment (UTC). Raises BadInput where no consent is asked for, or as `allowed`."""
-    asked: list[tuple[str | None, str]] = [(None, settings.consent_column)] if settings.consent_column is not None else []
-    asked += list(settings.consent_purposes.items())
-    if not asked:
+    consents: list[tuple[str | None, str]] = [(None, settings.consent_column)] if settings.consent_column is not None else []
+    consents += list(settings.consents.items())
+    if not consents:
         raise BadInput("No consent is asked for in this home: set consent_column or consent_purposes (docs/filters.md).")
     check_consent(settings, profile_schema(settings.home))
     rows = lake.read(
-        settings.lake, "raw_profile", pc.field("user_key") == user_key, ["as_of", *dict.fromkeys(c for _, c in asked)]
+        settings.lake, "raw_profile", pc.field("user_key") == user_key, ["as_of", *dict.fromkeys(c for _, c in consents)]
     ).to_pylist()
     earliest = dt.datetime.min.replace(tzinfo=dt.UTC)
     before = sorted((r for r in rows if r["as_of"] is None or r["as_of"] < moment), key=lambda r: r["as_of"] or earliest)
     states = []
-    for purpose, column in asked:
+    for purpose, column in consents:
         value = before[-1][column] if before else None
         same = list(itertools.takewhile(lambda row, column=column, value=value: row[column] == value, reversed(before)))
         states.append(Agreed(column, purpose, value, same[-1]["as_of"] if same else None))

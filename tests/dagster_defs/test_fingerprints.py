@@ -34,7 +34,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "search_length": (32, SNAPSHOTS),
     "quarantine_threshold": (0.1, {"quarantine"}),
     "consent_column": ("consent", {"tuned_prompts", "audience_members"}),
-    "consent_purposes": ({"email": "consent"}, {"audience_members"}),
+    "consent_purposes": ("email=consent", {"tuned_prompts", "audience_members"}),
     "encoder": ("another-encoder", TEXTS | PUBLISHED),
     "encoder_precision": ("bfloat16", TEXTS | PUBLISHED),
     "duckdb_memory": ("1GB", set()),

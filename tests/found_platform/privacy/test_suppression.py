@@ -260,7 +260,7 @@ def test_the_commands_refuse_what_cannot_be_used(made: Settings, tmp_path: Path,
 @pytest.fixture
 def by_purpose(tmp_path: Path) -> Settings:
     """Ann agrees to mail and ads, Bob to mail alone, and withdraws it in March; Cem said nothing."""
-    settings = Settings(home=tmp_path / "home", profile="tiny", consent_purposes={"email": "mail", "ads": "ads"})
+    settings = Settings(home=tmp_path / "home", profile="tiny", consent_purposes="email=mail, ads=ads")
     events = [{"user_id": user, "event_time": at("2024-01-01"), "text": "tea"} for user in ("ann", "bob", "cem")]
     profile = [
         {"user_id": "ann", "as_of": at("2024-01-01"), "mail": True, "ads": True},
@@ -286,7 +286,7 @@ def test_each_purpose_asks_for_its_own_consent_beside_that_for_anything(
 def test_a_purpose_that_nobody_can_consent_to_is_refused(by_purpose: Settings) -> None:
     with pytest.raises(BadInput, match="no purpose 'post': the setting consent_purposes names ads and email"):
         suppression.allowed(by_purpose, keys_of(by_purpose, "ann"), DAY, "post")
-    unfit = by_purpose.model_copy(update={"consent_purposes": {"email": "age"}})
+    unfit = by_purpose.model_copy(update={"consent_purposes": "email=age"})
     with pytest.raises(BadInput, match="The setting consent_purposes for email is 'age', which is no profile attribute"):
         suppression.allowed(unfit, keys_of(unfit, "ann"), DAY, "email")
 
