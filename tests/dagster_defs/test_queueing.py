@@ -79,7 +79,7 @@ def test_a_run_that_a_dying_daemon_leaves_in_the_queue_is_executed_here(
 
 def test_a_run_that_stays_in_the_queue_too_long_is_taken_back_and_says_so(shop_home: Settings) -> None:
     beat(shop_home)  # of a daemon that has others to run
-    with pytest.raises(JobFailed, match="After 0.6 seconds run .{8} is still in the queue of the Dagster daemon"):
+    with pytest.raises(JobFailed, match=r"After 0.6 seconds run .{8} is still in the queue of the Dagster daemon"):
         list(runs.backfill(shop_home.model_copy(update={"wait_minutes": 0.01}), *DAYS, assets=["raw_events"]))
     with open_instance(shop_home) as instance:
         assert {r.status for r in instance.get_runs()} == {dg.DagsterRunStatus.CANCELED}
