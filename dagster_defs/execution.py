@@ -98,6 +98,7 @@ class Executor:
         self._asked_by = {ASKED_BY: str(actor.current())}
         # the daemon neither stops nor repeats what a command executes: the command does, or the person who gave it
         self._tags = {IN_PROCESS: "true", SESSION: session, jobs.MAX_RUNTIME: "0", "dagster/max_retries": "0", **self._asked_by}
+        self._built: tuple[AssetGraph, dg.Definitions] | None = None
         self._here = False  # the daemon did not take a run of this command: it is not asked again
 
     def materialize(self, asset: str, keys: list[str], config: Mapping[str, Any] | None = None) -> RunOutcome:
@@ -110,7 +111,7 @@ class Executor:
             tags = {"dagster/partition": keys[0]}
         outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by, run_config=run_config))
         if outcome is None:
-            job = build_defs(self.graph.settings).resolve_job_def(jobs.JOB_OF[asset])
+            job = self._definitions().resolve_job_def(jobs.JOB_OF[asset])
             result = job.execute_in_process(
                 asset_selection=[dg.AssetKey(asset)],
                 partition_key=tags.get("dagster/partition"),
@@ -128,13 +129,19 @@ class Executor:
         run_config = {"ops": {service.OPS[name]: {"config": dict(config)}}} if config else {}
         outcome = self._queued(name, queueing.Order(job=name, tags=self._asked_by, run_config=run_config))
         if outcome is None:
-            job = build_defs(self.graph.settings).resolve_job_def(name)
+            job = self._definitions().resolve_job_def(name)
             result = job.execute_in_process(
                 run_config={**run_config, **QUIET}, instance=self.instance, tags=self._tags, raise_on_error=False
             )
             outcome = RunOutcome(name, result.success, list(result.all_events))
         outcome.raise_for_failure()
         return outcome
+
+    def _definitions(self) -> dg.Definitions:
+        """The definitions of the graph, built once: a backfill of a year by the day would spend a seventh of its time on them."""
+        if self._built is None or self._built[0] is not self.graph:
+            self._built = (self.graph, build_defs(self.graph.settings))
+        return self._built[1]
 
     def _queued(self, asset_or_job: str, order: queueing.Order) -> RunOutcome | None:
         """The outcome of a run by the daemon; None where there is no daemon that takes it."""

@@ -29,6 +29,14 @@ pytest_plugins = ["engines", "served_home", "servers"]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test in the home of `demo` is slow too: to make that home takes a minute, for which other workers wait."""
+    for item in items:
+        if "demo" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def rankings_made_anew() -> None:
     """A test that changes how users are ranked changes nothing for the next one: rankings of the last questions are kept."""
@@ -121,6 +129,17 @@ def copy_of(settings: Settings, folder: Path) -> Settings:
     """A home with what look-ups and refreshes read, without the files that it was made by."""
     ignored = shutil.ignore_patterns("monitoring", "simulated", "staging", "training", "truth")
     return Settings.load(Path(shutil.copytree(settings.home, folder / "found", ignore=ignored)))
+
+
+@pytest.fixture(scope="session")
+def overtaken(settings: Settings, cutoff: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The demo's home after a newer model version has taken over. Tests must leave it as it is."""
+    from another_version import another_version
+
+    def write(folder: Path) -> None:
+        another_version(Settings.load(Path(shutil.copytree(settings.home, folder / "found"))), cutoff)
+
+    return Settings.load(once(tmp_path_factory, "overtaken", write) / "found")
 
 
 @pytest.fixture

@@ -94,6 +94,7 @@ with executor(settings) as runner:
 """Runs an asset of the pool `feast` that does not end."""
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_cancelled_and_its_slot_is_free_for_who_waits_and_a_living_one_is_left_alone(
     shop_home: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,6 +155,7 @@ def test_who_writes_the_same_days_waits_says_for_whom_and_gives_up_in_the_end(
     list(runs.backfill(shop_home, FIRST, FIRST, assets=["behavior_text"]))
 
 
+@pytest.mark.slow
 def test_who_waited_for_another_to_make_the_same_makes_it_no_second_time(shop_home: Settings) -> None:
     """Two backfills of the same days at once: each day is made once, by either."""
     list(runs.backfill(shop_home, FIRST, LAST, assets=["raw_events"]))

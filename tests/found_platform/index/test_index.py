@@ -65,16 +65,17 @@ def found(searcher: index.Searcher, published: Publication, query: np.ndarray, t
 AS_OF = dt.date(2026, 3, 1)
 
 
+@pytest.mark.slow
 def test_lookups_go_on_while_versions_are_published_and_no_answer_is_mixed(
     bench: ModuleType, two: tuple[Settings, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four threads look up; a thread, then another process, publish two versions in turn."""
     settings, versions = two
     monkeypatch.setattr(bench, "WIDTH", WIDTH)
-    figures = bench.concurrent(settings, versions, times=2)
+    figures = bench.concurrent(settings, versions, times=1)
     assert figures["failed"] == figures["mixed"] == 0
-    assert figures["publications_asked"] >= 4
-    assert figures["by_the_index"] > 100
+    assert figures["publications_asked"] >= 2
+    assert figures["by_the_index"] > 50
     kept = {p.name for p in (settings.home / "index").glob("*.db")}
     now = pointer.read(settings)
     assert now.previous is not None
@@ -101,6 +102,7 @@ def test_what_is_read_is_not_removed_and_goes_with_the_next_publication(two: tup
     assert not opened(settings)
 
 
+@pytest.mark.slow
 def test_another_process_reading_keeps_its_publication_too(two: tuple[Settings, list[str]]) -> None:
     settings, (first, second) = two
     old = index.publish(settings, first, AS_OF)
