@@ -18,6 +18,8 @@ from found_platform.errors import JobFailed
 from found_platform.features import write
 from found_platform.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 DAY = dt.timedelta(days=1)
 START, MIDDLE, END = dt.date(2023, 12, 31), dt.date(2024, 1, 12), dt.date(2024, 4, 1)
 TABLE = "behavior_sequence"
@@ -49,7 +51,6 @@ def users_in_the_log(settings: Settings, table: str) -> list[str]:
     return [key for key in set(lake.read(settings.lake, "user_days")["user_key"].to_pylist()) if key in log]
 
 
-@pytest.mark.slow
 def test_a_home_may_change_engines_and_nothing_is_stale_nor_is_a_user_in_the_log(
     edge_home: Settings, remote: tuple[Settings, Engine]
 ) -> None:

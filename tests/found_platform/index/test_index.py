@@ -27,6 +27,8 @@ from found_platform.index.recall import RecallCheck
 from found_platform.scoring import exact
 from found_platform.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 WIDTH = 16
 
@@ -65,7 +67,6 @@ def found(searcher: index.Searcher, published: Publication, query: np.ndarray, t
 AS_OF = dt.date(2026, 3, 1)
 
 
-@pytest.mark.slow
 def test_lookups_go_on_while_versions_are_published_and_no_answer_is_mixed(
     bench: ModuleType, two: tuple[Settings, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,7 +103,6 @@ def test_what_is_read_is_not_removed_and_goes_with_the_next_publication(two: tup
     assert not opened(settings)
 
 
-@pytest.mark.slow
 def test_another_process_reading_keeps_its_publication_too(two: tuple[Settings, list[str]]) -> None:
     settings, (first, second) = two
     old = index.publish(settings, first, AS_OF)
