@@ -29,7 +29,8 @@ endif
 demo: $(STAMP)
 	$(BIN)/found demo --home $(HOME_DIR)
 
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+# Files are given to workers in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST) -m 'not long'

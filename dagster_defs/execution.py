@@ -20,7 +20,7 @@ import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import event_batches, jobs, queueing, service
+from dagster_defs import event_batches, jobs, pools, queueing, service
 from dagster_defs.build import build_defs
 from dagster_defs.graph import ASKED_BY, AssetGraph
 from found_platform import home
@@ -98,6 +98,7 @@ class Executor:
         self._asked_by = {ASKED_BY: str(actor.current())}
         # the daemon neither stops nor repeats what a command executes: the command does, or the person who gave it
         self._tags = {IN_PROCESS: "true", SESSION: session, jobs.MAX_RUNTIME: "0", "dagster/max_retries": "0", **self._asked_by}
+        self._built: tuple[AssetGraph, dg.Definitions] | None = None
         self._here = False  # the daemon did not take a run of this command: it is not asked again
 
     def materialize(self, asset: str, keys: list[str], config: Mapping[str, Any] | None = None) -> RunOutcome:
@@ -110,7 +111,7 @@ class Executor:
             tags = {"dagster/partition": keys[0]}
         outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by, run_config=run_config))
         if outcome is None:
-            job = build_defs(self.graph.settings).resolve_job_def(jobs.JOB_OF[asset])
+            job = self._definitions().resolve_job_def(jobs.JOB_OF[asset])
             result = job.execute_in_process(
                 asset_selection=[dg.AssetKey(asset)],
                 partition_key=tags.get("dagster/partition"),
@@ -128,7 +129,7 @@ class Executor:
         run_config = {"ops": {service.OPS[name]: {"config": dict(config)}}} if config else {}
         outcome = self._queued(name, queueing.Order(job=name, tags=self._asked_by, run_config=run_config))
         if outcome is None:
-            job = build_defs(self.graph.settings).resolve_job_def(name)
+            job = self._definitions().resolve_job_def(name)
             result = job.execute_in_process(
                 run_config={**run_config, **QUIET}, instance=self.instance, tags=self._tags, raise_on_error=False
             )
@@ -136,11 +137,18 @@ class Executor:
         outcome.raise_for_failure()
         return outcome
 
+    def _definitions(self) -> dg.Definitions:
+        """The definitions of the graph, built once: a backfill of a year by the day would spend a seventh of its time on them."""
+        if self._built is None or self._built[0] is not self.graph:
+            self._built = (self.graph, build_defs(self.graph.settings))
+        return self._built[1]
+
     def _queued(self, asset_or_job: str, order: queueing.Order) -> RunOutcome | None:
         """The outcome of a run by the daemon; None where there is no daemon that takes it."""
         if self._here or not queueing.is_open(self.graph.settings, self.instance):
             return None
-        run = queueing.follow(self.instance, queueing.submit(self.graph, self.instance, order))
+        run_id = queueing.submit(self.graph, self.instance, order)
+        run = queueing.follow(self.instance, run_id, self.graph.settings.wait_seconds)
         if run is None:
             self._here = True
             return None
@@ -163,16 +171,17 @@ def executor(settings: Settings) -> Iterator[Executor]:
     session = uuid.uuid4().hex
     own = home.lock(settings.home, _lock(session))
     stop = threading.Event()
-    with open_instance(settings) as instance, own:
+    with contextlib.ExitStack() as session_lock, open_instance(settings) as instance, own:
+        session_lock.callback(_remove, settings, session)
         cancel_dead_runs(settings, instance)
-        watch = threading.Thread(target=_watch, args=(settings, instance, session, stop), daemon=True)
+        pools.limit_waiting(instance, settings.wait_seconds)
+        watch = threading.Thread(target=_watch, args=(settings, instance, stop), daemon=True)
         watch.start()
         try:
             yield Executor(AssetGraph(settings), instance, session)
         finally:
             stop.set()
             watch.join()
-    _remove(settings, session)
 
 
 def cancel_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> None:
@@ -198,21 +207,11 @@ def _is_free(settings: Settings) -> bool:
         return False
 
 
-def _watch(settings: Settings, instance: dg.DagsterInstance, session: str, stop: threading.Event) -> None:
-    """Looks for dead runs, and says for which pool the command's own run waits, until told to stop."""
-    pools = {row.pool for row in AssetGraph(settings).table.values() if row.pool}
-    announced: set[tuple[str, str]] = set()
+def _watch(settings: Settings, instance: dg.DagsterInstance, stop: threading.Event) -> None:
+    """Looks for dead runs until told to stop."""
     while not stop.wait(WATCH_SECONDS):
         try:
             cancel_dead_runs(settings, instance)
-            mine = {r.run_id for r in instance.get_runs(dg.RunsFilter(statuses=queueing.UNFINISHED, tags={SESSION: session}))}
-            for pool in sorted(pools) if mine else ():
-                info = instance.event_log_storage.get_concurrency_info(pool)
-                for waiting in {p.run_id for p in info.pending_steps if p.assigned_timestamp is None} & mine:
-                    if (pool, waiting) not in announced:
-                        announced.add((pool, waiting))
-                        holders = ", ".join(s.run_id[:8] for s in info.claimed_slots) or "another run"
-                        log.warning("waiting for the pool %s, held by run %s", pool, holders)
         except Exception:  # the run itself meets the same fault and reports it
             log.debug("looking for dead runs failed", exc_info=True)
 

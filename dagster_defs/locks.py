@@ -13,9 +13,6 @@ from dagster_defs.graph import DAILY, AssetGraph
 from found_platform import home
 from found_platform.settings import Settings
 
-WAIT_SECONDS = 3600
-"""Longer than any run of the profiles for a laptop. Who trains for days on another one is named in the message after it."""
-
 log = logging.getLogger(__name__)
 
 
@@ -30,14 +27,16 @@ def names(graph: AssetGraph, asset: str, keys: Iterable[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def hold(settings: Settings, needed: Iterable[str], seconds: float = WAIT_SECONDS) -> Iterator[bool]:
-    """Holds locks of a home, and says on the log whom it waits for. Yields whether it had to. Raises JobFailed after the wait.
+def hold(settings: Settings, needed: Iterable[str], seconds: float | None = None) -> Iterator[bool]:
+    """Holds locks of a home, and says on the log whom it waits for. Yields whether it had to. Raises JobFailed after `seconds`,
+    by default what the settings say.
 
     Who goes through the whole home (an erasure, a backup) holds every lock of a run that there is. One that there is not yet is
     made while nobody does: so a run over a month that the home never had waits for them too.
     """
     purpose = " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])[:200]
     needed = set(needed)
+    seconds = settings.wait_seconds if seconds is None else seconds
     if unmade := [name for name in needed if not home.is_made(settings.home, name)]:
         with home.hold(settings.home, [home.WHOLE], purpose, seconds=seconds, waiting=log.warning):
             for name in unmade:

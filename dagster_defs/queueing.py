@@ -20,8 +20,9 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget, ModuleTarget
 
-from dagster_defs import jobs
+from dagster_defs import jobs, pools
 from dagster_defs.graph import AssetGraph
+from found_platform.errors import JobFailed
 from found_platform.settings import Settings
 
 LOCATION, MODULE = "found", "dagster_defs.definitions"
@@ -98,14 +99,15 @@ def submit(graph: AssetGraph, instance: dg.DagsterInstance, order: Order) -> str
     return run.run_id
 
 
-def follow(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
+def follow(instance: dg.DagsterInstance, run_id: str, seconds: float) -> dg.DagsterRun | None:
     """Waits for the end of a queued run and passes on what it logs. None where the daemon never started it: its code location does
     not load, or it has died since; such a run is taken back.
 
-    An interrupt ends the run too, as it would end one in this process.
+    An interrupt ends the run too, as it would end one in this process. Raises JobFailed, and takes the run back, where it has been
+    in the queue for so many seconds.
     """
     log.info("The Dagster daemon of this home executes run %s", run_id)
-    cursor = 0
+    cursor, queued = 0, time.monotonic()
     try:
         while True:
             run = instance.get_run_by_id(run_id)
@@ -117,6 +119,11 @@ def follow(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
                 instance.run_coordinator.cancel_run(run_id)
                 log.warning("The Dagster daemon of this home gives no sign of life any more: the run is executed here.")
                 return None
+            if run.status == dg.DagsterRunStatus.QUEUED and time.monotonic() - queued >= seconds:
+                instance.run_coordinator.cancel_run(run_id)
+                working = [r.run_id for r in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))]
+                before = f", behind {pools.described(instance, working)}" if working else ""
+                raise JobFailed(pools.too_long(f"run {run_id[:8]} is still in the queue of the Dagster daemon{before}", seconds))
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         instance.run_coordinator.cancel_run(run_id)

@@ -122,16 +122,20 @@ def hold(
                 try:
                     file_lock.acquire(timeout=max(end - time.monotonic(), 0), poll_interval=POLL_SECONDS)
                 except Timeout:
-                    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 60 else f"{seconds:g} seconds"
                     raise JobFailed(
-                        f"After {minutes} {name} in {home} is still held by {_holder(home, name)}: wait until that has ended, then "
-                        "run this again."
+                        f"After {duration(seconds)} {name} in {home} is still held by {_holder(home, name)}: wait until that has "
+                        "ended, then run this again; FOUND_WAIT_MINUTES is how long a command waits."
                     ) from None
             held.callback(file_lock.release)
             note = _note(home, name)
             write_whole(note, f"pid {os.getpid()} ({purpose})")
             held.callback(note.unlink, missing_ok=True)
         yield waited
+
+
+def duration(seconds: float) -> str:
+    """A time that somebody waited, in words."""
+    return f"{seconds / 60:g} minutes" if seconds > 60 else f"{seconds:g} seconds"
 
 
 @contextlib.contextmanager

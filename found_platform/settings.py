@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     # of the text encoder's weights; a new home on a CPU that multiplies bfloat16 in tiles has that, and keeps it wherever it goes
     encoder_precision: Literal["float32", "bfloat16"] = "float32"
     duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B|%)$")
+    wait_minutes: float = Field(
+        60, ge=0
+    )  # of a command, for who writes the same or has its place in a pool; longer than laptops train
     engine: str = Field("duckdb", pattern=r"^(duckdb|sc://\S+)$")  # what computes features: DuckDB here, or Spark Connect's address
     milvus_uri: str | None = None  # a Milvus server with a database for this home; else Milvus Lite in the home
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
@@ -133,7 +136,7 @@ class Settings(BaseSettings):
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""
-        kept = self.model_dump(mode="json", exclude={"home", "duckdb_memory", *UNSHOWN})
+        kept = self.model_dump(mode="json", exclude={"home", "duckdb_memory", "wait_minutes", *UNSHOWN})
         home_format.keep(self.home, kept)
 
     @property
@@ -156,6 +159,10 @@ class Settings(BaseSettings):
     def history_days(self) -> int:
         """Days before a cutoff that may reach its model: the oldest training cutoff and what it looks back on."""
         return self.lookback_days + max(self.training_days, self.horizon_days + 1)
+
+    @property
+    def wait_seconds(self) -> float:
+        return 60 * self.wait_minutes
 
     @property
     def lake(self) -> Path:

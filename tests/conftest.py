@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
 pytest_plugins = ["engines", "served_home", "servers"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests in the home of `demo` as slow, and orders files so that no worker waits for another.
+
+    To make that home takes a minute, in which only tests without it can run: one file that needs it begins, then come files with
+    slow tests that do not. Files of quick tests end, the shortest last. The order of tests in a file stays.
+    """
+    in_a_demo = [item for item in items if "demo" in getattr(item, "fixturenames", ())]
+    demos, slow = {item.path for item in in_a_demo}, {item.path for item in items if item.get_closest_marker("slow")}
+    first, tests = next((item.path for item in in_a_demo), None), Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path != first, item.path not in slow - demos, item.path not in demos, -tests[item.path]))
+    for item in in_a_demo:
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +137,17 @@ def copy_of(settings: Settings, folder: Path) -> Settings:
     """A home with what look-ups and refreshes read, without the files that it was made by."""
     ignored = shutil.ignore_patterns("monitoring", "simulated", "staging", "training", "truth")
     return Settings.load(Path(shutil.copytree(settings.home, folder / "found", ignore=ignored)))
+
+
+@pytest.fixture(scope="session")
+def overtaken(settings: Settings, cutoff: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The demo's home after a newer model version has taken over. Tests must leave it as it is."""
+    from another_version import another_version
+
+    def write(folder: Path) -> None:
+        another_version(Settings.load(Path(shutil.copytree(settings.home, folder / "found"))), cutoff)
+
+    return Settings.load(once(tmp_path_factory, "overtaken", write) / "found")
 
 
 @pytest.fixture

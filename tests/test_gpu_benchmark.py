@@ -24,6 +24,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_both_stages_are_measured(document: dict) -> None:
     assert document["matmul_tflops"] > 0
     assert set(document["stages"]) == {"behavior", "align"}
@@ -35,6 +36,7 @@ def test_both_stages_are_measured(document: dict) -> None:
     assert document["stages"]["align"]["text_tokens_per_second"] > 0
 
 
+@pytest.mark.slow
 def test_only_the_adapted_part_of_the_large_tower_is_trained(document: dict) -> None:
     assert document["stages"]["behavior"]["trained"] == document["stages"]["behavior"]["parameters"]
     assert document["stages"]["align"]["trained"] < document["stages"]["align"]["parameters"]

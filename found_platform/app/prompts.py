@@ -39,7 +39,12 @@ class TunedPrompt:
 
 @use_case(Effect.CHANGES, "tune")
 def tune(context: Context, request: Tune) -> TunedPrompt:
-    """Tunes a prompt on what is published. Raises BadInput for what cannot be used; what was before stays."""
+    """Tunes a prompt on what is published. Raises BadInput for what cannot be used; what was before stays.
+
+    It is no run, since a run's configuration would name users for good (ADR 25), but it waits for runs and they for it.
+    """
+    from dagster_defs import locks
+    from dagster_defs.graph import PROMPTS
     from found_platform.audiences import prompts
     from found_platform.privacy import audit, keys
 
@@ -48,13 +53,15 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
         raise BadInput("Give --demand and --seeds together; a prompt that is saved is tuned anew without either.")
     if demand is None and negatives is not None:
         raise BadInput("--negatives come with --demand and --seeds.")
-    files = {users: [key for key, _ in keys.read_user_rows(settings, users)] for users in (seeds, negatives) if users is not None}
-    if demand is not None and seeds is not None:
-        made_from = demand, set(files[seeds]), set(files.get(negatives, ())) if negatives else None
-    else:
-        saved = prompts.specification(settings, request.name)
-        made_from = saved.demand, saved.seeds, saved.negatives
-    tuned = prompts.tune(settings, request.name, *made_from)
+    with locks.hold(settings, [f"run-{PROMPTS}"]):
+        given = [users for users in (seeds, negatives) if users is not None]
+        files = {users: [key for key, _ in keys.read_user_rows(settings, users)] for users in given}
+        if demand is not None and seeds is not None:
+            made_from = demand, set(files[seeds]), set(files.get(negatives, ())) if negatives else None
+        else:
+            saved = prompts.specification(settings, request.name)
+            made_from = saved.demand, saved.seeds, saved.negatives
+        tuned = prompts.tune(settings, request.name, *made_from)
     names = keys.user_ids(settings, tuned.head.suggested_negatives)
     suggested = [context.shown(names[key]) for key in tuned.head.suggested_negatives if key in names]
     audit.record(

@@ -24,9 +24,6 @@ from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources.options import TimeColumn
 
-WAIT_SECONDS = 3600.0
-"""For runs that write into the home: what they have read of a person they would write again."""
-
 FEW = 10
 """Hits that are named in an error."""
 
@@ -102,14 +99,15 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
     if any(user in reason for user in persons.ids | persons.keys):
         raise BadInput("The reason names one of the persons, and it would be kept: say it without the id.")
     folder = home.make_private(tombstones.path(settings).parent)
-    with home.lock(settings.home, home.WHOLE):
+    with home.hold(settings.home, [home.WHOLE], "found erase", seconds=settings.wait_seconds):
         progress = _Progress.of(folder / f"{persons.number}.progress.json")
         first = next(iter(STEPS))
         if first not in progress.steps:  # before any lock of a run is waited for
             progress.steps[first] = STEPS[first](settings, persons)
             progress.save()
         runs = [path.stem for path in sorted((settings.home / "locks").glob("run-*.lock"))]
-        with home.hold(settings.home, runs, "found erase", seconds=WAIT_SECONDS):
+        # what runs have read of a person they would write again
+        with home.hold(settings.home, runs, "found erase", seconds=settings.wait_seconds):
             for name, step in STEPS.items():
                 if name not in progress.steps:
                     progress.steps[name] = step(settings, persons)

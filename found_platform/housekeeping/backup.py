@@ -34,9 +34,6 @@ from found_platform.settings import Settings
 
 MANIFEST = "backup.json"
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
-WAIT_SECONDS = 3600.0
-"""For runs that write into the home."""
-
 ORDER = ("dagster", "index", "mlflow", "lake")
 """Of the folders of a home. Records come before what they are of, and the pointer before its model: what was made meanwhile is in
 the copy without its record, and is made again; a record of what is not there would pass for up to date."""
@@ -138,7 +135,7 @@ def _alone(settings: Settings) -> Iterator[None]:
         ) from None
     try:
         runs = [path.stem for path in (settings.home / "locks").glob("run-*.lock")]
-        with home.hold(settings.home, runs, "found backup", seconds=WAIT_SECONDS):
+        with home.hold(settings.home, runs, "found backup", seconds=settings.wait_seconds):
             yield
     finally:
         turn.release()

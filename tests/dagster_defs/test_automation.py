@@ -61,6 +61,7 @@ def daemon(home: Settings) -> Iterator[Daemon]:
         yield Daemon(home, instance, NOW)
 
 
+@pytest.mark.slow
 def test_from_a_file_to_an_audience_nobody_clicks(folder: Path, home: Settings, daemon: Daemon) -> None:
     daemon.settle(SENSORS)
     assert daemon.runs[0] == "ingest", "the scan"
@@ -115,6 +116,7 @@ def test_from_a_file_to_an_audience_nobody_clicks(folder: Path, home: Settings, 
         assert daemon.sensor(name)[0] == []
 
 
+@pytest.mark.slow
 def test_a_drift_asks_for_a_training_once_and_not_before_the_cool_down_is_over(home: Settings, daemon: Daemon) -> None:
     """The report of a day is written by hand here: that a drift is seen is another test's."""
     last = daemon.instance.get_run_records(dg.RunsFilter(job_name="train_cutoff"), limit=1)[0].create_timestamp
@@ -150,6 +152,7 @@ def test_a_drift_asks_for_a_training_once_and_not_before_the_cool_down_is_over(h
     assert "of the job train_cutoff is at work" in str(daemon.sensor("retrain_on_drift")[1])
 
 
+@pytest.mark.slow
 def test_a_scan_that_failed_is_not_repeated_until_the_files_change(folder: Path, home: Settings, daemon: Daemon) -> None:
     daemon.now = NOW + dt.timedelta(days=30)
     (folder / "orders-28.csv").write_text("id,when,what,number\n" + "u1,never,tent,1\n" * 9)

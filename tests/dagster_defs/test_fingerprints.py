@@ -38,6 +38,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "encoder": ("another-encoder", TEXTS | PUBLISHED),
     "encoder_precision": ("bfloat16", TEXTS | PUBLISHED),
     "duckdb_memory": ("1GB", set()),
+    "wait_minutes": (5.0, set()),
     "engine": ("sc://localhost:50051", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),

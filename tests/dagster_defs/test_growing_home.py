@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from conftest import Outcome, call_found
 
-from found_platform import registry
+from dagster_defs import fingerprints
+from dagster_defs.execution import open_instance
+from dagster_defs.graph import AssetGraph
+from found_platform import lake, registry
 from found_platform.settings import Settings
 
 USERS = 8
@@ -51,6 +55,7 @@ def first(folder: Path) -> Outcome:
     return demo(folder)
 
 
+@pytest.mark.slow
 def test_a_handful_of_users_is_served_by_the_frozen_text_model_and_it_is_said(folder: Path, first: Outcome) -> None:
     assert first.status == 0, first.err
     document = json.loads(first.out)
@@ -64,6 +69,22 @@ def test_a_handful_of_users_is_served_by_the_frozen_text_model_and_it_is_said(fo
     listed = call_found("model", "list", "--home", folder / "home")
     assert "was not judged: only" in " ".join(listed.out.split())
     assert not (folder / "home" / "training" / document["cutoff"] / "align" / "outcome.json").exists()
+
+
+@pytest.mark.slow
+def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(folder: Path, first: Outcome) -> None:
+    """The asset is there and empty, and is not made again; the command asks for labels."""
+    assert json.loads(first.out)["made"]["benchmark_results"] == 1
+    settings = Settings.load(folder / "home")
+    assert lake.read(settings.lake, "benchmark_results").num_rows == 0
+    with open_instance(settings) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("benchmark_results"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert str(event.asset_materialization.metadata["why_no_rows"].value).startswith("no labels were given")
+        assert fingerprints.newest(AssetGraph(settings), instance, "benchmark_results")
+    asked = call_found("benchmark", "run", "--home", settings.home)
+    assert (asked.status, "'handful' brings no labels: pass --labels and --scenarios" in asked.err) == (2, True)
 
 
 @pytest.mark.slow

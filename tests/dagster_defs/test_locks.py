@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -95,6 +94,7 @@ with executor(settings) as runner:
 """Runs an asset of the pool `feast` that does not end."""
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_cancelled_and_its_slot_is_free_for_who_waits_and_a_living_one_is_left_alone(
     shop_home: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -110,6 +110,16 @@ def test_a_killed_run_is_cancelled_and_its_slot_is_free_for_who_waits_and_a_livi
         (run,) = unfinished()
         cancel_dead_runs(shop_home, instance)
         assert [r.run_id for r in unfinished()] == [run.run_id]  # alive
+
+        with (
+            pytest.raises(
+                JobFailed, match=rf"After 1 seconds the pool feast is still held by run {run.run_id[:8]} \(online_features, "
+            ),
+            executor(shop_home.model_copy(update={"wait_minutes": 1 / 60})) as runner,
+        ):
+            runner.materialize("online_features", [""])
+        assert [r.run_id for r in unfinished()] == [run.run_id]
+        assert instance.event_log_storage.get_concurrency_info("feast").pending_step_count == 0
 
         killer = multiprocessing.get_context("fork").Process(target=_kill_later, args=(process.pid, 8.0))
         killer.start()
@@ -132,26 +142,20 @@ def _kill_later(process: int, seconds: float) -> None:
 
 
 def test_who_writes_the_same_days_waits_says_for_whom_and_gives_up_in_the_end(
-    shop_home: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    shop_home: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     list(runs.backfill(shop_home, FIRST, LAST, assets=["raw_events"]))
     graph = AssetGraph(shop_home)
     with locks.hold(shop_home, locks.names(graph, "behavior_text", ["2024-01-03"])):
-        monkeypatch.setattr("found_platform.home.hold", _patient(home.hold, 1.0))
         list(runs.backfill(shop_home, FIRST, FIRST, assets=["search_text"]))  # other tables are nobody's business
-        with pytest.raises(JobFailed, match=r"run-behavior_text-2024-01 in .* is still held by pid \d+"):
-            list(runs.backfill(shop_home, FIRST, FIRST, assets=["behavior_text"]))
+        impatient = shop_home.model_copy(update={"wait_minutes": 1 / 60})
+        with pytest.raises(JobFailed, match=r"After 1 seconds run-behavior_text-2024-01 in .* is still held by pid \d+"):
+            list(runs.backfill(impatient, FIRST, FIRST, assets=["behavior_text"]))
     assert f"waiting for run-behavior_text-2024-01, held by pid {os.getpid()} (" in caplog.text
     list(runs.backfill(shop_home, FIRST, FIRST, assets=["behavior_text"]))
 
 
-def _patient(hold: Callable, seconds: float) -> Callable:
-    def held(folder: Path, names: list[str], purpose: str, **more: object):
-        return hold(folder, names, purpose, **{**more, "seconds": seconds})
-
-    return held
-
-
+@pytest.mark.slow
 def test_who_waited_for_another_to_make_the_same_makes_it_no_second_time(shop_home: Settings) -> None:
     """Two backfills of the same days at once: each day is made once, by either."""
     list(runs.backfill(shop_home, FIRST, LAST, assets=["raw_events"]))

@@ -17,7 +17,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_defs import queueing, runs
 from dagster_defs.execution import open_instance
 from found_platform import lake
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 from found_platform.sources import config, staging
 
@@ -75,6 +75,14 @@ def test_a_run_that_a_dying_daemon_leaves_in_the_queue_is_executed_here(
     assert statuses.count(dg.DagsterRunStatus.CANCELED) == 1
     assert set(statuses) == {dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.SUCCESS}
     assert lake.read(shop_home.lake, "raw_events").num_rows == 40
+
+
+def test_a_run_that_stays_in_the_queue_too_long_is_taken_back_and_says_so(shop_home: Settings) -> None:
+    beat(shop_home)  # of a daemon that has others to run
+    with pytest.raises(JobFailed, match=r"After 0.6 seconds run .{8} is still in the queue of the Dagster daemon"):
+        list(runs.backfill(shop_home.model_copy(update={"wait_minutes": 0.01}), *DAYS, assets=["raw_events"]))
+    with open_instance(shop_home) as instance:
+        assert {r.status for r in instance.get_runs()} == {dg.DagsterRunStatus.CANCELED}
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from another_version import another_version
 from campaign_times import dated, midnight
 
 import found_platform.app
@@ -55,11 +54,9 @@ GOLD = Question("people who will soon buy gold", mode="aligned")
 
 
 @pytest.fixture(scope="module")
-def context(settings: Settings, cutoff: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Context:
-    """Ann, who asks of a copy of the demo's home, in which a newer version has taken over."""
-    home = Path(shutil.copytree(settings.home, tmp_path_factory.mktemp("app") / "found"))
-    another_version(Settings.load(home), cutoff)
-    return Context(home, ANN)
+def context(overtaken: Settings, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """Ann, who asks of a home in which a newer version has taken over."""
+    return Context(Path(shutil.copytree(overtaken.home, tmp_path_factory.mktemp("app") / "found")), ANN)
 
 
 @pytest.fixture(scope="module")

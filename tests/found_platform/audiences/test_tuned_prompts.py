@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from conftest import Outcome
 
-from dagster_defs import fingerprints, runs, staleness
+from dagster_defs import fingerprints, locks, runs, staleness
 from dagster_defs.graph import AssetGraph
 from found_platform import index, lake, registry
 from found_platform.audiences import prompts
@@ -67,6 +67,16 @@ def test_the_command_names_what_it_could_not_use_and_what_it_chose(
     assert gold["kind"] in gold["leave_one_out"]
     assert len(gold["suggested_negatives"]) == few_shot.SUGGESTED
     assert not set(gold["suggested_negatives"]) & set(files[2])
+
+
+def test_tuning_waits_for_who_writes_prompts_and_for_an_erasure(
+    copy: Settings, files: tuple[Path, Path, list[str]], found: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOUND_WAIT_MINUTES", "0")
+    with locks.hold(copy, ["run-prompts"]):
+        refused = found("audience", "tune", "silver", "--demand", "silver", "--seeds", files[0], "--home", copy.home)
+    assert (refused.status, "run-prompts in" in refused.err, "is still held by pid" in refused.err) == (1, True, True)
+    assert "silver" not in prompts.names(copy)
 
 
 def test_a_prompt_comes_back_for_its_model_version_and_for_no_other(copy: Settings, gold: dict[str, Any]) -> None:

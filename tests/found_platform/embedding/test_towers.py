@@ -30,6 +30,7 @@ def towered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Profile, "load", classmethod(lambda cls, name: cls(**tiny)))
 
 
+@pytest.mark.slow
 def test_towers_of_its_own_take_a_model_from_pairs_to_a_look_up(
     towered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ from found_platform.features import write
 from found_platform.settings import Settings
 from found_platform.training_data import pairs, training_set
 
+pytestmark = pytest.mark.slow
+
 START, END = dt.date(2023, 12, 31), dt.date(2024, 4, 1)
 MIDDLE = dt.date(2024, 1, 15)
 

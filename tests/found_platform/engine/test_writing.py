@@ -18,6 +18,8 @@ from found_platform.errors import JobFailed
 from found_platform.features import write
 from found_platform.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 DAY = dt.timedelta(days=1)
 START, MIDDLE, END = dt.date(2023, 12, 31), dt.date(2024, 1, 12), dt.date(2024, 4, 1)
 TABLE = "behavior_sequence"

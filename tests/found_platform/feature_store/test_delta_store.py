@@ -138,7 +138,8 @@ def by_position(table: pa.Table) -> dict[int, tuple]:
     return {row["position"]: tuple(row[n] for n in names) for row in table.to_pylist()}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=rows, second=rows, spine=spines, first_ttl=ttls, second_ttl=ttls, filtered=st.booleans())
 def test_it_equals_the_bundled_store_and_keeps_the_order(
     stores: Stores,
@@ -162,7 +163,7 @@ def test_it_equals_the_bundled_store_and_keeps_the_order(
     assert in_batches.equals(got)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=rows, since=st.integers(-5, 60), hours=st.integers(0, 60))
 def test_the_latest_and_all_rows_equal_the_bundled_stores(stores: Stores, table: list[dict], since: int, hours: int) -> None:
     write(stores.folder, "latest", table)

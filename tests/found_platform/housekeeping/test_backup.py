@@ -119,10 +119,10 @@ def test_a_backup_that_was_killed_outright_is_no_backup(home: Settings, copy: Pa
     assert {path.name for path in tmp_path.iterdir()} == {"found"}
 
 
-def test_it_waits_for_runs_and_holds_off_new_ones(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "WAIT_SECONDS", 0.1)
+def test_it_waits_for_runs_and_holds_off_new_ones(home: Settings, tmp_path: Path) -> None:
+    impatient = home.model_copy(update={"wait_minutes": 0.001})
     with hold(home.home, ["run-raw_profile"], "a test", seconds=1), pytest.raises(JobFailed, match="held by pid"):
-        backup.write(home, tmp_path / "found")
+        backup.write(impatient, tmp_path / "found")
     with lock(home.home, garbage.TURN), pytest.raises(JobFailed, match="An erasure, a collection or another backup"):
         backup.write(home, tmp_path / "found")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import dagster as dg
 import pyarrow as pa
 import pytest
-from another_version import another_version
 from conftest import call_found
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickData, TickStatus
@@ -34,10 +33,9 @@ OLD_INDEX = "v1-2020-01-01-20200101T000000000000.db"
 
 
 @pytest.fixture(scope="module")
-def used(settings: Settings, cutoff: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def used(overtaken: Settings, cutoff: dt.date, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home that has been worked in: a second model, a training set made again, ticks, and what killed processes left."""
-    copy = Settings.load(Path(shutil.copytree(settings.home, tmp_path_factory.mktemp("used") / "found")))
-    another_version(copy, cutoff)
+    copy = Settings.load(Path(shutil.copytree(overtaken.home, tmp_path_factory.mktemp("used") / "found")))
     runs.materialize(copy, "training_set", str(cutoff))
     tower = pa.table({"encoder_revision": ["tower-old-mean"] * 3, "text_id": [1, 2, 3], "vector": [bytes(64)] * 3})
     lake.append(

@@ -27,6 +27,8 @@ from found_platform.index.recall import RecallCheck
 from found_platform.scoring import exact
 from found_platform.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 WIDTH = 16
 
@@ -71,10 +73,10 @@ def test_lookups_go_on_while_versions_are_published_and_no_answer_is_mixed(
     """Four threads look up; a thread, then another process, publish two versions in turn."""
     settings, versions = two
     monkeypatch.setattr(bench, "WIDTH", WIDTH)
-    figures = bench.concurrent(settings, versions, times=2)
+    figures = bench.concurrent(settings, versions, times=1)
     assert figures["failed"] == figures["mixed"] == 0
-    assert figures["publications_asked"] >= 4
-    assert figures["by_the_index"] > 100
+    assert figures["publications_asked"] >= 2
+    assert figures["by_the_index"] > 50
     kept = {p.name for p in (settings.home / "index").glob("*.db")}
     now = pointer.read(settings)
     assert now.previous is not None

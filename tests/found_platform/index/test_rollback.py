@@ -24,6 +24,13 @@ def copy(settings: Settings, tmp_path: Path) -> Settings:
     return Settings.load(tmp_path / "found")
 
 
+@pytest.fixture
+def newer(overtaken: Settings, tmp_path: Path) -> Settings:
+    """A copy of a home in which a newer version has taken over from that of `settings`."""
+    shutil.copytree(overtaken.home, tmp_path / "newer")
+    return Settings.load(tmp_path / "newer")
+
+
 def serving(settings: Settings) -> tuple[str | None, str]:
     """The champion, and the version that look-ups are answered by."""
     return registry.version_of(settings, registry.CHAMPION), answer(settings).model_version
@@ -35,112 +42,112 @@ def answer(settings: Settings) -> lookup.Audience:
 
 
 def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(
-    copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]
+    settings: Settings, newer: Settings, cutoff: dt.date, found: Callable[..., Outcome]
 ) -> None:
-    first = index.live(copy)
-    before = answer(copy)
-    bad = another_version(copy, cutoff)
-    assert serving(copy) == (bad, bad) != (first.model_version, first.model_version)
+    first = index.live(settings)
+    before = answer(settings)
+    bad = index.live(newer).model_version
+    assert serving(newer) == (bad, bad) != (first.model_version, first.model_version)
 
-    done = found("rollback", "model", "--home", copy.home)
+    done = found("rollback", "model", "--home", newer.home)
     assert done.status == 0, done.err
     lines = done.out.splitlines()
     assert lines[0] == f"champion  version {bad} -> version {first.model_version}"
     assert lines[1].startswith(f"index     v{bad}-")
     assert f"-> {first.name.removesuffix('.db')} (" in lines[1]
-    assert f"found promote --version {bad} --home {copy.home}" in lines[2]
-    assert serving(copy) == (first.model_version, first.model_version)
-    assert index.live(copy) == first  # the very index from before, at once
-    assert answer(copy) == before
+    assert f"found promote --version {bad} --home {newer.home}" in lines[2]
+    assert serving(newer) == (first.model_version, first.model_version)
+    assert index.live(newer) == first  # the very index from before, at once
+    assert answer(newer) == before
 
-    again = found("rollback", "model", "--home", copy.home)
+    again = found("rollback", "model", "--home", newer.home)
     assert again.status == 2
     assert "no earlier champion" in again.err
     assert "found promote --version V" in again.err
-    assert serving(copy) == (first.model_version, first.model_version)
+    assert serving(newer) == (first.model_version, first.model_version)
 
-    listed = json.loads(found("model", "list", "--home", copy.home, "--format", "json").out)
+    listed = json.loads(found("model", "list", "--home", newer.home, "--format", "json").out)
     assert [v["version"] for v in listed if "rolled_back" in v["tags"]] == [bad]
-    assert "rolled back" in found("model", "list", "--home", copy.home).out
+    assert "rolled back" in found("model", "list", "--home", newer.home).out
 
-    rerun = found("demo", "--home", copy.home, "--format", "json")
+    rerun = found("demo", "--home", newer.home, "--format", "json")
     assert rerun.status == 0, rerun.err
     made = json.loads(rerun.out)
     assert made["made"]["promotion"] == made["made"]["user_index"] == 0
     assert made["audience"]["model_version"] == first.model_version
-    assert serving(copy) == (first.model_version, first.model_version)
+    assert serving(newer) == (first.model_version, first.model_version)
 
-    refused = found("publish", "--cutoff", cutoff, "--home", copy.home)
+    refused = found("publish", "--cutoff", cutoff, "--home", newer.home)
     assert refused.status == 2
     assert f"found promote --version {bad}" in refused.err
 
-    forward = found("promote", "--version", bad, "--home", copy.home, "--format", "json")
+    forward = found("promote", "--version", bad, "--home", newer.home, "--format", "json")
     assert forward.status == 0, forward.err
     assert json.loads(forward.out)["after"]["champion"] == bad
-    assert serving(copy) == (bad, bad)
-    assert found("rollback", "model", "--home", copy.home).status == 0
-    assert serving(copy) == (first.model_version, first.model_version)
+    assert serving(newer) == (bad, bad)
+    assert found("rollback", "model", "--home", newer.home).status == 0
+    assert serving(newer) == (first.model_version, first.model_version)
 
 
 def test_the_index_of_an_earlier_champion_is_built_again_where_it_is_gone(
-    copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]
+    settings: Settings, newer: Settings, cutoff: dt.date, found: Callable[..., Outcome]
 ) -> None:
-    first = index.live(copy)
-    bad = another_version(copy, cutoff)
-    index.publish(copy, bad, cutoff)  # now neither the live index nor the one before it is of the first version
-    done = found("rollback", "model", "--home", copy.home)
+    first = index.live(settings)
+    bad = index.live(newer).model_version
+    index.publish(newer, bad, cutoff)  # now neither the live index nor the one before it is of the first version
+    done = found("rollback", "model", "--home", newer.home)
     assert done.status == 0, done.err
-    assert serving(copy) == (first.model_version, first.model_version)
-    assert index.live(copy).rows == first.rows
-    assert index.withdrawn(copy, bad, str(cutoff))
-    assert found("rollback", "index", "--home", copy.home).status == 2  # not to the index that was just taken back
+    assert serving(newer) == (first.model_version, first.model_version)
+    assert index.live(newer).rows == first.rows
+    assert index.withdrawn(newer, bad, str(cutoff))
+    assert found("rollback", "index", "--home", newer.home).status == 2  # not to the index that was just taken back
 
 
 def test_an_index_alone_is_rolled_back_and_stays_until_it_is_published_again(
-    copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]
+    settings: Settings, newer: Settings, cutoff: dt.date, found: Callable[..., Outcome]
 ) -> None:
-    first = index.live(copy)
-    bad = another_version(copy, cutoff)
-    done = found("rollback", "index", "--home", copy.home)
+    first = index.live(settings)
+    bad = index.live(newer).model_version
+    done = found("rollback", "index", "--home", newer.home)
     assert done.status == 0, done.err
     assert done.out.splitlines()[0] == f"champion  version {bad} (unchanged)"
-    assert f"found rollback model --home {copy.home}" in done.out
-    assert index.live(copy) == first
-    assert serving(copy) == (bad, first.model_version)
-    said = answer(copy)
+    assert f"found rollback model --home {newer.home}" in done.out
+    assert index.live(newer) == first
+    assert serving(newer) == (bad, first.model_version)
+    said = answer(newer)
     assert (said.model_version, said.index_version) == (first.model_version, first.name.removesuffix(".db"))
 
-    again = found("rollback", "index", "--home", copy.home)
+    again = found("rollback", "index", "--home", newer.home)
     assert again.status == 2
     assert "no earlier index" in again.err
     assert "found publish --cutoff" in again.err
 
-    history = [json.loads(line) for line in (copy.home / "index" / "history.jsonl").read_text().splitlines()]
+    history = [json.loads(line) for line in (newer.home / "index" / "history.jsonl").read_text().splitlines()]
     assert (history[-1]["event"], history[-1]["from"]["model_version"], history[-1]["to"]["name"]) == (
         "rolled back",
         bad,
         first.name,
     )
 
-    assert found("publish", "--cutoff", cutoff, "--home", copy.home).status == 0
-    assert serving(copy) == (bad, bad)
-    assert not index.withdrawn(copy, bad, str(cutoff))
-    assert found("rollback", "index", "--home", copy.home, "--format", "json").status == 0
-    assert index.live(copy) == first
+    assert found("publish", "--cutoff", cutoff, "--home", newer.home).status == 0
+    assert serving(newer) == (bad, bad)
+    assert not index.withdrawn(newer, bad, str(cutoff))
+    assert found("rollback", "index", "--home", newer.home, "--format", "json").status == 0
+    assert index.live(newer) == first
 
 
-def test_a_newer_version_takes_over_by_itself_after_a_rollback(copy: Settings, cutoff: dt.date) -> None:
+def test_a_newer_version_takes_over_by_itself_after_a_rollback(settings: Settings, newer: Settings, cutoff: dt.date) -> None:
     from found_platform.index import champion
 
-    first = index.live(copy).model_version
-    bad = another_version(copy, cutoff)
-    champion.rollback(copy)
-    assert registry.held(copy, bad)
-    assert not registry.held(copy, first)
-    newest = another_version(copy, cutoff)
-    assert not registry.held(copy, newest)
-    assert serving(copy) == (newest, newest)
-    assert not registry.held(copy, newest)
+    first = index.live(settings).model_version
+    bad = index.live(newer).model_version
+    champion.rollback(newer)
+    assert registry.held(newer, bad)
+    assert not registry.held(newer, first)
+    newest = another_version(newer, cutoff)
+    assert not registry.held(newer, newest)
+    assert serving(newer) == (newest, newest)
+    assert not registry.held(newer, newest)
 
 
 def test_what_cannot_serve_is_refused_and_changes_nothing(copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]) -> None:

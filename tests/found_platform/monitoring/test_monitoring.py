@@ -197,6 +197,7 @@ def test_nothing_passes_of_a_young_source(calm: Settings) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("drift", "figure"),
     [

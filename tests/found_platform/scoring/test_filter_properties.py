@@ -224,7 +224,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
         yield Engines(rows, con, milvus)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(thought=thoughts(COLUMNS))
 def test_all_select_the_users_for_whom_it_is_true(engines: Engines, thought: Thought) -> None:
     found = filters.parse(thought.text, schema_of(COLUMNS))
@@ -262,7 +262,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), names=st.lists(NAMES, min_size=1, max_size=4, unique_by=str.casefold), seed=st.integers(0, 2**32))
 def test_any_schema_and_any_column_name(data: st.DataObject, names: list[str], seed: int) -> None:
     columns = {name: data.draw(st.sampled_from(list(POOL))) for name in names}
@@ -278,7 +278,7 @@ def test_any_schema_and_any_column_name(data: st.DataObject, names: list[str], s
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30) | st.sampled_from(HOSTILE)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=TEXTS, other=TEXTS)
 def test_no_text_leaves_its_literal(engines: Engines, text: str, other: str) -> None:
     """A text that left it would select somebody else, or nobody could read what is left."""
@@ -352,7 +352,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=12).map(" ".join) | st.text(max_size=40))
 def test_whatever_is_written_is_a_filter_or_bad_input(text: str) -> None:
     try:

@@ -62,6 +62,7 @@ def alike(one: Path, two: Path) -> None:
             torch.testing.assert_close(others[name], wanted, rtol=1e-3, atol=3e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "losses"), [("behavior", EXACT_BEHAVIOR), ("align", EXACT_ALIGN)])
 def test_two_processes_train_the_weights_of_one(folder: Path, tmp_path: Path, stage: str, losses: Any) -> None:
     """An odd batch, so that shares differ; encoders tuned, so that some weights are in no loss."""
@@ -74,6 +75,7 @@ def test_two_processes_train_the_weights_of_one(folder: Path, tmp_path: Path, st
     alike(tmp_path / "one" / stage, tmp_path / "two" / stage)
 
 
+@pytest.mark.slow
 def test_two_processes_that_cut_their_shares_train_the_weights_of_one_whole_batch(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

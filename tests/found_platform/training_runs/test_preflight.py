@@ -111,6 +111,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "available", lambda device: 100 * 2**20)
 
 
+@pytest.mark.slow
 def test_a_profile_that_does_not_fit_is_refused_before_anything_is_read(
     large: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
