@@ -15,7 +15,7 @@ def scores(
 ) -> dict[str, np.ndarray]:
     """Scores (U,) by each head of `scoring.few_shot`, from a few users (rows) who will do it and who will not.
 
-    `demand_scores` (U,) are those of the demand without any label. Prompt tuning takes seconds: with more than TUNED users of either
+    `demand_scores` (U,) are those of the demand without any label. Prompt tuning takes seconds: with more than TUNED of either
     kind it is there for the first `seed` alone.
     """
     with_history = np.flatnonzero(population.has_history)
