@@ -16,7 +16,7 @@ from homes import COLORS, ROWS, Clock, Points, about_budget, budget, embedded, l
 
 from found_platform import registry
 from found_platform.app import graph
-from found_platform.evaluation import run, scenarios
+from found_platform.evaluation import figure, run, scenarios
 from found_platform.evaluation.extent import Extent
 
 
@@ -93,57 +93,31 @@ PANELS = {"zero_shot": "without labels", "linear_probe": "probes at 1:4"}
 
 def draw(curve: list[dict[str, Any]], path: Path) -> None:
     """The figure: AUC over the number of users, a panel a task."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     names = compared(curve)
-    figure, panels = plt.subplots(1, len(PANELS), figsize=(11, 4.6), sharey=True, layout="constrained")
     by_size = [means(point["rows"], names) for point in curve]
+    plot, panels = figure.grid(len(PANELS), columns=2, width=5.6, height=4.2)
+    panels[1].sharey(panels[0])
+    ends = {}
     for axes, (task, title) in zip(panels, PANELS.items(), strict=True):
-        ends = []
         for method, color in COLORS.items():
             values = [(point["size"], of[task, method]) for point, of in zip(curve, by_size, strict=True) if (task, method) in of]
             if values:
                 sizes, aucs = zip(*values, strict=True)
                 axes.plot(sizes, aucs, "o-", color=color, markersize=4, linewidth=1.6)
-                ends.append((aucs[-1], method, color))
-        label_ends(axes, max(point["size"] for point in curve), ends)
+                ends.setdefault(task, []).append((aucs[-1], method, color))
         axes.set_xscale("log")
-        sizes = [point["size"] for point in curve]
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.set_xticks([point["size"] for point in curve], [f"{point['size']:,}" for point in curve])
+        axes.tick_params(labelsize=8)
         axes.minorticks_off()
         axes.set_title(title, fontsize=11)
         axes.set_xlabel("users of the population")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#eee")
+        axes.grid(axis="y", color="#eeeeee")
     panels[0].set_ylabel(f"AUC, mean of {len(names)} scenarios")
+    for axes, task in zip(panels, PANELS, strict=True):
+        figure.end_labels(axes, ends.get(task, []))
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-GAP = 0.042
-"""Of the height of a panel, between two names at the ends of lines."""
-
-
-def label_ends(axes: Any, x: float, ends: list[tuple[float, str, str]]) -> None:
-    """Writes the name of each line (value, name, colour) beside its end at x, moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    least, places = GAP * (high - low), []
-    for value, name, color in sorted(ends):
-        places.append(max(value, places[-1] + least) if places else value)
-        axes.annotate(
-            name,
-            (x, value),
-            xytext=(1.02, (places[-1] - low) / (high - low)),
-            textcoords="axes fraction",
-            color=color,
-            fontsize=8,
-            va="center",
-            annotation_clip=False,
-        )
+    path.write_bytes(figure.png(plot))
 
 
 if __name__ == "__main__":

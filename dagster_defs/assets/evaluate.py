@@ -1,5 +1,6 @@
 """Looking at the result: the benchmark and the drift of features."""
 
+import base64
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -62,7 +63,9 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             "report": dg.MetadataValue.path(str(page.html)),
             "findings": dg.MetadataValue.md(findings),
         }
-        return run.result(hashes={key: page.content}, metadata=about)
+        encoded = {title: base64.b64encode(png).decode() for title, png in page.pictures.items()}
+        pictures = {title: dg.MetadataValue.md(f"![{title}](data:image/png;base64,{png})") for title, png in encoded.items()}
+        return run.result(hashes={key: page.content}, metadata=about, display=pictures)
 
     @asset(graph, "feature_drift", kinds={"evidently"})
     def feature_drift(run: AssetRun) -> dg.MaterializeResult:

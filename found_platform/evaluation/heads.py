@@ -9,6 +9,15 @@ from found_platform.scoring import few_shot as few_shot_heads
 TUNED = 5
 """Users of either kind that prompts are tuned from in the paper."""
 
+ABOUT = {
+    "sentence": "the demand alone, before any user is shown",
+    "prototype": "the difference of the means of either kind, beside the demand",
+    "logistic": "a regularised logistic regression on the whole vector",
+    "lp++": "the same, its weights blended with the demand (arXiv 2404.02285)",
+    "prompt": "learnable tokens before the demand, tuned by the triplet loss: the paper's way",
+    "chosen": "what a look-up by seeds uses: the head that ranks left-out seeds best",
+}
+
 
 def scores(
     population: Population, demand: str, demand_scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, seed: int

@@ -10,6 +10,7 @@ from functools import cache
 from found_platform.evaluation.methods.interface import FewShot, Method, MostLabels, Probe, Question, ZeroShot
 
 __all__ = [
+    "TASKS",
     "FewShot",
     "Method",
     "MostLabels",
@@ -22,6 +23,14 @@ __all__ = [
     "registry",
     "zero_shot",
 ]
+
+TASKS: dict[type[Method], str] = {
+    ZeroShot: "zero_shot",
+    Probe: "linear_probe",
+    FewShot: "few_shot",
+    MostLabels: "most_labels",
+}
+"""The task of each kind of method."""
 
 
 @cache
