@@ -59,7 +59,7 @@ def of_seeds(population: Population, scenarios: list[Scenario]) -> bytes:
 
     Drawn are the scenarios with most positives.
     """
-    if not width(population):
+    if not width(population) or not scenarios:
         return b""
     by_positives = sorted(scenarios, key=lambda scenario: -int(scenario.labels.sum()))
     usual = embed_sentences(population.model, [scenario.demand for scenario in scenarios]).mean(0)

@@ -208,6 +208,10 @@ class Results:
         """The spread of the mean AUC over draws."""
         return self._values[task, method, MEAN, "auc"]["std"]
 
+    def draws(self, task: str, method: str) -> int:
+        """How many draws the mean AUC has, at least, in each scenario."""
+        return self._values[task, method, MEAN, "auc"]["seeds"]
+
     def ours(self, task: str) -> str | None:
         """The row that speaks for FOUND."""
         return next((name for name in OURS[task] if self.has(task, name)), None)
@@ -249,7 +253,8 @@ def _sentence(task: str, results: Results, differences: list[Difference]) -> str
 def _task_table(task: str, results: Results, differences: list[Difference]) -> tuple[list[str], list[list[page.Cell]]]:
     """The honest rows on top, then everybody by AUC."""
     verdicts, ours = _verdicts(task, results, differences), results.ours(task)
-    honest = [name for name in HONEST if results.has(task, name)]
+    users = ours.rpartition("_")[2] if ours and task == FEW_SHOT else ""
+    honest = [name for honest in HONEST if results.has(task, name := f"{honest}_{users}" if users else honest)]
     ranked = [*honest, *(name for name in results.ranked(task) if name not in honest)]
     rows: list[list[page.Cell]] = []
     for name in ranked:
@@ -261,8 +266,20 @@ def _task_table(task: str, results: Results, differences: list[Difference]) -> t
             for metric, v in zip(METRICS, values, strict=True)
         ]
         label = page.Name(name, "honest" if name in honest else "ours" if name == ours else "")
-        rows.append([label, auc, *rest[1:], page.Verdict.of(verdicts.get(name), reference=name == ours)])
-    return ["method", "AUC", "KS", "lift", "accuracy 50", "precision 50", "recall 50", f"beside {ours}" if ours else ""], rows
+        rows.append(
+            [label, auc, str(results.draws(task, name)), *rest[1:], page.Verdict.of(verdicts.get(name), reference=name == ours)]
+        )
+    return [
+        "method",
+        "AUC",
+        "draws",
+        "KS",
+        "lift",
+        "accuracy 50",
+        "precision 50",
+        "recall 50",
+        f"beside {ours}" if ours else "",
+    ], rows
 
 
 def _by_scenario(results: Results) -> tuple[list[str], list[tuple[str, list[float | None]]]]:

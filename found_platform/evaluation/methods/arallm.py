@@ -48,17 +48,18 @@ def _with_seeds(population: Population, question: Question, near: np.ndarray, fa
     outcome = population.rewritten(question.demands[0], grounded=True).outcome
     if ground.texts == len(ground.items) or outcome is None:
         return None
-    own = population.past.at(~population.past.exposed)
 
     def chooser(phrases: tuple[str, ...]) -> list[str]:
-        kept = []
-        for tag in _tags(ground, phrases, CANDIDATES):
-            holds = own.sum_by_user(_is_one_of(population, own.category, [tag])) > 0
-            if holds[near].mean() > holds[far].mean():
-                kept.append(tag)
-        return kept or _tags(ground, phrases)
+        return tags_of_seeds(population, _tags(ground, phrases, CANDIDATES), near, far) or _tags(ground, phrases)
 
     return fulfilled(population, ground, outcome, chooser)
+
+
+def tags_of_seeds(population: Population, tags: list[str], near: np.ndarray, far: np.ndarray) -> list[str]:
+    """Those of some tags that a larger share of the users at rows `near` holds than of those at `far`."""
+    own = population.past.at(~population.past.exposed)
+    holds = [own.sum_by_user(_is_one_of(population, own.category, [tag])) > 0 for tag in tags]
+    return [tag for tag, users in zip(tags, holds, strict=True) if users[near].mean() > users[far].mean()]
 
 
 def fulfilled(population: Population, ground: Ground, outcome: Outcome, chooser: Chooser | None = None) -> np.ndarray:
