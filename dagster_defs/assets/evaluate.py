@@ -24,7 +24,7 @@ QUICK, METHODS, SCENARIOS, TRAINING_SEEDS = "quick", "methods", "scenarios", "tr
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     settings = graph.settings
 
-    about = "No few-shot heads, no trained rivals, fewer splits, no other wordings: a third of the time."
+    about = "No few-shot heads, no trained rivals, one training seed, fewer splits, no other wordings: a fraction of the time."
     config = {
         QUICK: dg.Field(bool, default_value=False, description=about),
         METHODS: dg.Field([str], default_value=[], description="Methods by name; none takes all."),

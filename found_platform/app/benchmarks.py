@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Run:
     """Labels and scenarios, both or neither; `cutoff` is a day, `latest`, or None: that of the published index.
 
-    `quick` leaves out few-shot heads, trained rivals, other wordings and some of the splits. `methods` and `only_scenarios` are
-    names; none takes all. `training_seeds` is how often FOUND is trained; None takes three, quick one.
+    `quick` leaves out few-shot heads, trained rivals, training seeds, other wordings and some of the splits. `methods` and
+    `only_scenarios` are names; none takes all. `training_seeds` is how often FOUND is trained; None takes three, quick one.
     """
 
     labels: Path | None = None

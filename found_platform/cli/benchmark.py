@@ -19,7 +19,8 @@ def run(
     scenarios: Annotated[Path | None, typer.Option(help="Scenarios: JSON or YAML.")] = None,
     cutoff: IndexCutoff = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="No few-shot heads, no trained rivals, three splits, no other wordings.")
+        bool,
+        typer.Option("--quick", help="No few-shot heads, no trained rivals, one training seed, three splits, no other wordings."),
     ] = False,
     methods: Annotated[str, typer.Option(help="Methods to run, by name, with commas; `few_shot` is all heads.")] = "",
     only_scenarios: Annotated[str, typer.Option(help="Scenarios to run, by name, with commas.")] = "",

@@ -45,6 +45,12 @@ class Extent:
         return self.slow or not (isinstance(method, ZeroShot | Probe) and method.slow)
 
     @property
+    def retrains(self) -> bool:
+        """Whether models of other training seeds are asked for."""
+        trained = (m for m in methods.registry() if isinstance(m, ZeroShot | Probe) and m.by_training_seed)
+        return self.training_seeds > 1 and any(self.includes(method) for method in trained)
+
+    @property
     def has_few_shot(self) -> bool:
         """Whether the heads of few users are run."""
         return FEW_SHOT in self.methods if self.methods is not None else self.few_shot

@@ -30,6 +30,15 @@ def populations(population: Population, seeds: int) -> list[Population]:
     return others
 
 
+def check(population: Population) -> None:
+    """Raises BadInput where other seeds cannot be trained, before anything else is asked."""
+    from found_platform.training_runs import stages
+    from models.found import Found
+
+    if isinstance(population.model, Found):
+        stages.check_files(population.settings, population.cutoff)
+
+
 def of_model(population: Population, model: "Found") -> Population:
     """The users of a population as another model has them; what the lake knows of them is not asked again."""
     keys = list(population.keys)

@@ -36,6 +36,8 @@ def run(
     unfinished = Unfinished(settings, cutoff, chosen, f"{made_of} {extent}" if made_of else "")
     if chosen:
         population = Population.stored(settings, version, cutoff)
+        if extent.retrains:
+            retrained.check(population)
         with threads.one_each():  # thousands of small fits: threads would wait for each other
             judge = Judge(population, scenarios, extent, lambda: retrained.populations(population, extent.training_seeds))
             for unit, answered in judge.answers(unfinished.units):

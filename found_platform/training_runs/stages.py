@@ -89,15 +89,11 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
 def again(settings: Settings, cutoff: dt.date, seed: int) -> Path:
     """Trains every stage of a cutoff with another seed, beside the ones that serve, and returns the folder of the model.
 
-    Nothing is registered. What was trained of the same is kept, and a killed training goes on. Raises BadInput where the files of
-    the cutoff are gone, and JobFailed as `run` does.
+    Nothing is registered. What was trained of the same is kept, and a killed training goes on. Raises BadInput as `check_files`
+    does, and JobFailed as `run` does.
     """
+    check_files(settings, cutoff)
     home = export.folder(settings, cutoff)
-    if not (home / "data" / "data.json").exists():
-        raise BadInput(
-            f"The training files of {cutoff} are no longer in the home, so no model can be trained with another seed: "
-            "run `found demo`, which writes them, or take --training-seeds 1."
-        )
     (home / "seeds").mkdir(exist_ok=True)
     for name in COMMANDS:
         folder = home / "seeds" / str(seed) / name
@@ -106,6 +102,15 @@ def again(settings: Settings, cutoff: dt.date, seed: int) -> Path:
             _trained(folder, request)
             (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return home / "seeds" / str(seed) / "align" / "model"
+
+
+def check_files(settings: Settings, cutoff: dt.date) -> None:
+    """Raises BadInput where the files that the stages of a cutoff were trained on are gone: an erasure removes them."""
+    if not (export.folder(settings, cutoff) / "data" / "data.json").exists():
+        raise BadInput(
+            f"The training files of {cutoff} are no longer in the home, so no model can be trained with another seed: "
+            "run `found demo`, which writes them, or take --training-seeds 1."
+        )
 
 
 def _request(settings: Settings, folder: Path, seed: int | None = None) -> dict[str, Any] | None:
