@@ -95,6 +95,7 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
     }
     pictures = {title: png for title, png in pictures.items() if png}
     classifications = _classifications(kept, results, folder)
+    single = {name: path.name for name, path in classifications.items()}
     sentences = [s for task in TITLES for s in [_sentence(task, results, differences)] if s]
     sections = [page.section(TITLES[task], page.table(*_task_table(task, results, differences))) for task in results.tasks]
     html.write_text(
@@ -110,7 +111,7 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
                 page.section("AUC by scenario", page.heat(*_by_scenario(results))),
                 *(page.section(title, page.picture(png, title), NOTES[title]) for title, png in pictures.items()),
                 *([page.section(DRIFT, page.links({f"{before} to {cutoff}": "over-time.html"}), DRIFT_NOTE)] if before else []),
-                page.section("Each scenario by Evidently", page.links({n: p.name for n, p in classifications.items()}), EVIDENTLY),
+                *([page.section("Each scenario by Evidently", page.links(single), EVIDENTLY)] if single else []),
                 page.section("What the methods are", page.table(["method", "task", "what it is"], _about(results))),
                 page.section("How to read it", page.words(READING)),
             ],
