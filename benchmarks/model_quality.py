@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from homes import limited
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ablations", action="store_true", help="one thing changed at a time, and the figures of KEY alone")
     parser.add_argument("--only", nargs="+", choices=ABLATIONS, metavar="VARIANT", help="these ablations alone")
+    parser.add_argument("--labels", type=int, default=4_000, help="users whose labels are used, at most")
     parser.add_argument("--out", type=Path, default=Path("build/model-quality.jsonl"))
     options = parser.parse_args()
     variants = options.only or ABLATIONS if options.ablations else ["as it is"]
@@ -116,10 +118,10 @@ def main() -> None:
     by_variant: dict[str, list[dict[str, float]]] = {}
     jobs = [(seed, variant, home) for seed in range(options.seeds) for variant in variants for home in options.homes]
     for seed, variant, path in tqdm(jobs, unit="model", disable=None):
-        home = Home.at(path)
+        home = Home.at(path, options.labels)
         runs = configured(home, seed, ABLATIONS[variant])
-        key = {"home": str(path), "runs": _hash(runs), "key_only": options.ablations}
-        line = next((k for k in kept if all(k[name] == value for name, value in key.items())), None)
+        key = {"home": str(path), "labels": options.labels, "runs": _hash(runs), "key_only": options.ablations}
+        line = next((k for k in kept if all(k.get(name) == value for name, value in key.items())), None)
         if line is None:
             figures = measure(home, runs, options.out.with_suffix(".stages"), key_only=options.ablations)
             line = {**key, "variant": variant, "seed": seed, "figures": figures}
@@ -144,8 +146,8 @@ class Home:
 
     @classmethod
     @cache
-    def at(cls, path: Path) -> "Home":
-        """The home at the cutoff of its newest version."""
+    def at(cls, path: Path, labels: int) -> "Home":
+        """The home at the cutoff of its newest version, with labels of at most so many users."""
         settings = Settings.load(path)
         version = registry.version_of(settings, registry.CANDIDATE)
         assert version is not None, f"{path}: run `found demo` in it first"
@@ -154,7 +156,8 @@ class Home:
         assert tasks, f"{path}: {why}"
         keys: list[str] = users_seen(settings, cutoff)["user_key"].to_pylist()
         history = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
-        return cls(settings, cutoff, export.folder(settings, cutoff) / "data", tasks, keys, history)
+        data = export.folder(settings, cutoff) / "data"
+        return cls(settings, cutoff, data, limited(tasks, labels), keys, history)
 
     def population(self, model: Found) -> Population:
         """Everybody's state as this model has it."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Run:
     """Labels and scenarios, both or neither; `cutoff` is a day, `latest`, or None: that of the published index.
 
-    `quick` leaves out few-shot heads, trained rivals, other wordings and some of the splits. `methods` and `only_scenarios` are
-    names; none takes all.
+    `quick` leaves out few-shot heads, trained rivals, training seeds, other wordings and some of the splits. `methods` and
+    `only_scenarios` are names; none takes all. `training_seeds` is how often FOUND is trained; None takes three, quick one.
     """
 
     labels: Path | None = None
@@ -30,6 +30,7 @@ class Run:
     quick: bool = False
     methods: tuple[str, ...] = ()
     only_scenarios: tuple[str, ...] = ()
+    training_seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Results:
 def run(context: Context, request: Run) -> Results:
     """Materialises `benchmark_results` at the cutoff. Raises BadInput where there is nothing to compare."""
     from dagster_defs import runs
-    from dagster_defs.assets.evaluate import METHODS, QUICK, SCENARIOS
+    from dagster_defs.assets.evaluate import METHODS, QUICK, SCENARIOS, TRAINING_SEEDS
     from found_platform.evaluation import extent, scenarios
     from found_platform.privacy import audit
     from found_platform.sources import config as source_config
@@ -77,7 +78,9 @@ def run(context: Context, request: Run) -> Results:
         raise BadInput(f"The source {config.name!r} brings no labels: pass --labels and --scenarios.")
     audit.record(settings, "benchmark", question={"cutoff": str(day), "labels": request.labels and request.labels.name})
     part = {METHODS: list(request.methods), SCENARIOS: list(request.only_scenarios)}
-    runs.materialize(settings, "benchmark_results", str(day), {QUICK: request.quick, **part})
+    runs.materialize(
+        settings, "benchmark_results", str(day), {QUICK: request.quick, TRAINING_SEEDS: request.training_seeds or 0, **part}
+    )
     if not _rows(context, day).num_rows:
         raise BadInput(f"There is nothing to compare: {scenarios.load(settings, day)[1]}.")
     runs.materialize(settings, "benchmark_report", str(day))

@@ -19,15 +19,19 @@ def run(
     scenarios: Annotated[Path | None, typer.Option(help="Scenarios: JSON or YAML.")] = None,
     cutoff: IndexCutoff = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="No few-shot heads, no trained rivals, three splits, no other wordings.")
+        bool,
+        typer.Option("--quick", help="No few-shot heads, no trained rivals, one training seed, three splits, no other wordings."),
     ] = False,
     methods: Annotated[str, typer.Option(help="Methods to run, by name, with commas; `few_shot` is all heads.")] = "",
     only_scenarios: Annotated[str, typer.Option(help="Scenarios to run, by name, with commas.")] = "",
+    training_seeds: Annotated[
+        int | None, typer.Option(min=1, help="How often FOUND is trained, each time with another seed [default: 3; quick: 1].")
+    ] = None,
 ) -> None:
     """Run every method on every scenario and print one table. A run that was killed is gone on with."""
     from found_platform.app import benchmarks
 
-    request = benchmarks.Run(labels, scenarios, cutoff, quick, _names(methods), _names(only_scenarios))
+    request = benchmarks.Run(labels, scenarios, cutoff, quick, _names(methods), _names(only_scenarios), training_seeds)
     with terminal(stderr=True).status("benchmark"):
         results = ask(benchmarks.run, place.home, request)
     _print(place, results)

@@ -3,13 +3,13 @@
 What belongs here: from scores of users to PNG. What does not: which methods are worth a line, which is `report`.
 """
 
-import io
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from found_platform.evaluation import figure
 
 COLUMNS = 4
 """Scenarios side by side."""
@@ -95,20 +95,14 @@ def _drawn(
     y: str,
 ) -> bytes:
     """A panel a scenario, and one legend of all lines."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
     from matplotlib.lines import Line2D
 
     panels = [(name, lines) for name, lines in panels if lines]
     if not panels:
         return b""
-    columns = min(COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(2.9 * columns, 2.6 * rows + 0.4), layout="constrained", squeeze=False)
+    plot, grid = figure.grid(len(panels), columns=COLUMNS, width=2.9, height=2.6)
     colors: dict[str, str] = {}
-    for axes, (name, lines) in zip(grid.flat, panels, strict=False):
+    for axes, (name, lines) in zip(grid, panels, strict=True):
         ground(axes, lines)
         for line in lines:
             draw(axes, line)
@@ -116,13 +110,8 @@ def _drawn(
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    figure.supxlabel(x, fontsize=9)
-    figure.supylabel(y, fontsize=9)
+    plot.supxlabel(x, fontsize=9)
+    plot.supylabel(y, fontsize=9)
     handles = [Line2D([], [], color=color, label=name, linewidth=2) for name, color in colors.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=9, frameon=False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110)
-    plt.close(figure)
-    return out.getvalue()
+    plot.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=9, frameon=False)
+    return figure.png(plot)

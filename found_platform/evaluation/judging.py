@@ -3,8 +3,9 @@
 What belongs here: scores of users who are judged. What does not: the table they become (`run`), metrics of one ranking (`metrics`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from found_platform.evaluation.population import Population
 from found_platform.evaluation.scenario import Scenario
 from found_platform.metrics import auc
 
-SHOTS, DRAWS = (5, 50), 3
+SHOTS, DRAWS = (5, 50), 5
 """Users of either kind that few-shot heads are made from, and how often they are drawn."""
 PROBE_SHARE = 0.2
 """The linear probe is fitted on one fifth of the users and judged on the other four (FOUND, section 5)."""
@@ -88,10 +89,20 @@ Unit = str
 
 
 class Judge:
-    """Puts every method of an extent to every task of a population."""
+    """Puts every method of an extent to every task of a population.
 
-    def __init__(self, population: Population, scenarios: list[Scenario], extent: Extent):
+    `retrained` is the same population as models of other training seeds have it, made where the first method asks for it.
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        scenarios: list[Scenario],
+        extent: Extent,
+        retrained: Callable[[], Sequence[Population]] = tuple,
+    ):
         self.population, self.extent = population, extent
+        self._retrained = cache(retrained)
         self.tasks = [Task.of(population, scenario) for scenario in extent.chosen(scenarios)]
 
     def answers(self, finished: Iterable[Unit] = ()) -> Iterator[tuple[Unit, list[Answered]]]:
@@ -119,24 +130,31 @@ class Judge:
     def _bar(items: list, about: str) -> Iterable[Any]:
         return tqdm(items, desc=f"benchmark: {about}", unit="method", disable=None, leave=False)
 
+    def _populations(self, method: methods.ZeroShot | methods.Probe) -> list[Population]:
+        """By the model that serves, and by those of other training seeds where the method hangs on them."""
+        return [self.population, *(self._retrained() if method.by_training_seed else ())]
+
     def _zero_shot(self, method: methods.ZeroShot) -> Answered:
         answers: dict[str, Answer] = {}
         for task in self.tasks:
-            scores = self._demand_scores(method, task)
-            if scores is not None:
-                ranked = task.ranked(scores)  # (D, N)
-                threshold = method.threshold(ranked[0][self._has_history(task)])
-                reworded = tuple(auc(r, task.scenario.labels) for r in ranked[1:])
-                answers[task.scenario.name] = Answer([Draw(ranked[0], threshold)], reworded)
+            draws, reworded = [], []
+            for seed, population in enumerate(self._populations(method)):
+                scores = self._demand_scores(method, task, population)
+                if scores is not None:
+                    ranked = task.ranked(scores)  # (D, N)
+                    draws.append(Draw(ranked[0], method.threshold(ranked[0][self._has_history(task)]), seed))
+                    reworded += [auc(r, task.scenario.labels) for r in ranked[1:]]
+            if draws:
+                answers[task.scenario.name] = Answer(draws, tuple(reworded))
         return Answered(method.name, ZERO_SHOT, answers)
 
-    def _demand_scores(self, method: methods.ZeroShot, task: Task) -> np.ndarray | None:
+    def _demand_scores(self, method: methods.ZeroShot, task: Task, population: Population) -> np.ndarray | None:
         """(D, U) of each wording; whoever has no history is last."""
         scenario = task.scenario
         demands = [scenario.demand, *(scenario.paraphrases if self.extent.paraphrases else [])]
         question = methods.Question(demands, scenario.horizon_days, scenario.outcome, scenario.rank)
-        scores = method.scores(self.population, question)
-        return None if scores is None else np.where(self.population.has_history, scores, scores.min() - 1)
+        scores = method.scores(population, question)
+        return None if scores is None else np.where(population.has_history, scores, scores.min() - 1)
 
     def _has_history(self, task: Task) -> np.ndarray:
         return task.in_home & self.population.has_history[task.rows]
@@ -150,11 +168,16 @@ class Judge:
         answers: dict[str, Answer] = {}
         for task in self.tasks:
             of_home = task.of_home()
-            scores = method.scores(self.population, of_home.scenario, of_home.rows)
-            if scores is not None:
+            draws, threshold = [], thresholds.fitted(of_home.scenario.labels)
+            for seed in range(self.extent.foldings):
+                scores = method.scores(self.population, of_home.scenario, of_home.rows, seed)
+                if scores is None:
+                    break
                 ranked = np.full(len(task.rows), scores.min() - 1)
                 ranked[task.in_home] = scores
-                answers[task.scenario.name] = Answer([Draw(ranked, thresholds.fitted(of_home.scenario.labels))])
+                draws.append(Draw(ranked, threshold, seed))
+            if draws:
+                answers[task.scenario.name] = Answer(draws)
         return Answered(method.name, MOST_LABELS, answers)
 
     def _few_shot(self) -> list[Answered]:
@@ -162,7 +185,7 @@ class Judge:
         draws: dict[str, dict[str, list[Draw]]] = {}
         auto = next(method for method in methods.zero_shot() if method.name == "auto")
         for task in self._bar(self.tasks, "few-shot heads"):
-            demand_scores = self._demand_scores(auto, task)
+            demand_scores = self._demand_scores(auto, task, self.population)
             if demand_scores is None:
                 continue
             for head, draw in self._heads(task, demand_scores[0]):
@@ -180,39 +203,53 @@ class Judge:
                 drawn = [rng.choice(group, count, replace=False) for group in groups]
                 near, far = (rows[d] for d in drawn)
                 by_head = heads.scores(self.population, scenario.demand, demand_scores, near, far, seed)
-                for head, scores in {**by_head, **self._rival_heads(near, far, seed)}.items():
+                for head, scores in {**by_head, **self._rival_heads(scenario, near, far, seed)}.items():
                     ranked = task.ranked(scores)
                     threshold = thresholds.between(ranked[drawn[0]], ranked[drawn[1]])
                     ranked[np.concatenate(drawn)] = np.nan
                     yield f"{head}_{count}", Draw(ranked, threshold, seed)
 
-    def _rival_heads(self, near: np.ndarray, far: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """Scores (U,) of the probes that are fitted on a few users too, at rows (P,) and (N,)."""
+    def _rival_heads(self, scenario: Scenario, near: np.ndarray, far: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """Scores (U,) of all other methods that are shown the same few users, at rows (P,) and (N,)."""
         labels = np.repeat([1, 0], [len(near), len(far)])
         scores_by_head: dict[str, np.ndarray] = {}
-        for probe in methods.probes():
-            if probe.few_shot and self.extent.includes(probe):
-                features = probe.features(self.population)
-                scores = probe.classifier(features[np.concatenate([near, far])], labels, seed)(features)
-                scores_by_head[probe.name] = np.where(self.population.has_history, scores, scores.min() - 1)
-        return scores_by_head
+        for name, (probe, features) in self._few_shot_features.items():
+            scores_by_head[name] = probe.classifier(features[np.concatenate([near, far])], labels, seed)(features)
+        question = methods.Question([scenario.demand], scenario.horizon_days, scenario.outcome, scenario.rank)
+        for method in methods.few_shot():
+            if (scores := method.scores(self.population, question, near, far)) is not None:
+                scores_by_head[method.name] = scores
+        has_history = self.population.has_history
+        return {name: np.where(has_history, scores, scores.min() - 1) for name, scores in scores_by_head.items()}
+
+    @cached_property
+    def _few_shot_features(self) -> dict[str, tuple[methods.Probe, Any]]:
+        """The probes that are fitted on a few users too, and their features (U, F), where there are any."""
+        probes = [probe for probe in methods.probes() if probe.few_shot and (self.extent.slow or not probe.slow)]
+        features = ((probe, probe.features(self.population)) for probe in self._bar(probes, "features of few-shot heads"))
+        return {probe.name: (probe, matrix) for probe, matrix in features if matrix is not None}
 
     def _probes(self, probes: dict[Unit, methods.Probe], about: str) -> Iterator[tuple[Unit, list[Answered]]]:
         """Each probe's draws. Probes are fitted side by side: scikit-learn's own work keeps a thread busy."""
         from joblib import Parallel, delayed
 
-        features = {unit: probe.features(self.population) for unit, probe in probes.items()}
-        kept = {unit: probe for unit, probe in probes.items() if features[unit] is not None}
+        features = {unit: [probe.features(each) for each in self._populations(probe)] for unit, probe in probes.items()}
+        kept = {unit: probe for unit, probe in probes.items() if features[unit][0] is not None}
         splits = self.extent.splits
-        apart = len(kept) * len(self.tasks) * splits >= FITS_APART
+        jobs = [(probe.classifier, matrix) for unit, probe in kept.items() for matrix in features[unit]]
+        apart = len(jobs) * len(self.tasks) * splits >= FITS_APART
         workers = Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)
-        calls = (delayed(judge_probe)(probe.classifier, features[unit], self.tasks, splits) for unit, probe in kept.items())
-        judged: Iterable[Any] = tqdm(
-            workers(calls), desc=f"benchmark: {about}", unit="probe", total=len(kept), disable=None, leave=False
+        calls = (delayed(judge_probe)(classifier, matrix, self.tasks, splits) for classifier, matrix in jobs)
+        judged: Iterator[Any] = iter(
+            tqdm(workers(calls), desc=f"benchmark: {about}", unit="probe", total=len(jobs), disable=None, leave=False)
         )
-        for (unit, probe), by_task in zip(kept.items(), judged, strict=True):
-            names = (task.scenario.name for task in self.tasks)
-            yield unit, [Answered(probe.name, PROBES, {n: Answer(d) for n, d in zip(names, by_task, strict=True)})]
+        for unit, probe in kept.items():
+            by_seed = [next(judged) for _ in features[unit]]
+            answers = {
+                task.scenario.name: Answer([draw for by_task in by_seed for draw in by_task[place]])
+                for place, task in enumerate(self.tasks)
+            }
+            yield unit, [Answered(probe.name, PROBES, answers)]
 
 
 FITS_APART = 100

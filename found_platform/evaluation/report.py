@@ -13,11 +13,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake
-from found_platform.evaluation import bootstrap, classification, curves, methods, page, scores, thresholds
+from found_platform import lake, registry
+from found_platform.embedding import users
+from found_platform.evaluation import (
+    bootstrap,
+    classification,
+    curves,
+    heads,
+    maps,
+    methods,
+    over_time,
+    page,
+    scenarios,
+    scores,
+    thresholds,
+)
 from found_platform.evaluation.bootstrap import MEAN, Difference
 from found_platform.evaluation.curves import Line, Panel
-from found_platform.evaluation.extent import ORACLE
+from found_platform.evaluation.extent import FEW_SHOT, ORACLE
+from found_platform.evaluation.population import Population
 from found_platform.evaluation.run import TABLE
 from found_platform.evaluation.tables import TITLES
 from found_platform.home import make_private
@@ -33,17 +47,19 @@ METRICS = ("auc", "ks", "lift_at_10pct", "accuracy_5050", "precision_5050", "rec
 """The columns of a task's table."""
 
 OUR_COLOR, RIVAL_COLOR, ORACLE_COLOR, PROBE_COLOR = "#1f6feb", "#d9730d", "#999999", "#2a9d5c"
+COUNT_COLOR, ALIGNED_COLOR = "#c0a060", "#7b3fbf"
 IN_LOG_ODDS = ("outcome", "auto", "replay", "found")
 """Methods whose scores can be read as chances."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A page, and Evidently's pages by scenario."""
+    """A page, Evidently's pages by scenario, the sentences on top, and the pictures (PNG) by title."""
 
     html: Path
     classifications: dict[str, Path]
     sentences: list[str]
+    pictures: dict[str, bytes]
 
     @property
     def content(self) -> str:
@@ -68,12 +84,18 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
     results, kept = Results(rows.to_pylist()), scores.read(settings, cutoff)
     differences = [d for d in bootstrap.differences(kept) if results.has(d.task, d.method) and results.has(d.task, d.other)]
     panels = _panels(kept, results)
+    by_cutoff = over_time.rows(settings, rows["dataset"][0].as_py())
+    before = over_time.drift(by_cutoff, cutoff, folder / "over-time.html")
     pictures = {
         "ROC": curves.roc(panels),
         "Precision by reach": curves.precision_by_reach(panels),
         "Calibration": curves.calibration(panels),
+        **_maps(settings, cutoff, results),
+        "Over time": over_time.picture(by_cutoff, _lines_over_time(results)),
     }
+    pictures = {title: png for title, png in pictures.items() if png}
     classifications = _classifications(kept, results, folder)
+    single = {name: path.name for name, path in classifications.items()}
     sentences = [s for task in TITLES for s in [_sentence(task, results, differences)] if s]
     sections = [page.section(TITLES[task], page.table(*_task_table(task, results, differences))) for task in results.tasks]
     html.write_text(
@@ -87,15 +109,50 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
                 page.findings(sentences),
                 *sections,
                 page.section("AUC by scenario", page.heat(*_by_scenario(results))),
-                *(page.section(title, page.picture(png, title), NOTES[title]) for title, png in pictures.items() if png),
-                page.section("Each scenario by Evidently", page.links({n: p.name for n, p in classifications.items()}), EVIDENTLY),
+                *(page.section(title, page.picture(png, title), NOTES[title]) for title, png in pictures.items()),
+                *([page.section(DRIFT, page.links({f"{before} to {cutoff}": "over-time.html"}), DRIFT_NOTE)] if before else []),
+                *([page.section("Each scenario by Evidently", page.links(single), EVIDENTLY)] if single else []),
                 page.section("What the methods are", page.table(["method", "task", "what it is"], _about(results))),
                 page.section("How to read it", page.words(READING)),
             ],
         ),
         encoding="utf-8",
     )
-    return Report(html, classifications, sentences)
+    figures = {
+        f"{task}/{name}/auc": results.value(task, name, "auc") or 0.0 for task in results.tasks for name in results.methods[task]
+    }
+    registry.log_benchmark(settings, str(cutoff), results.rows[0]["model_version"], figures, pictures, html)
+    return Report(html, classifications, sentences, pictures)
+
+
+def _maps(settings: Settings, cutoff: dt.date, results: "Results") -> dict[str, bytes]:
+    """The maps of the aligned space, by title; none where another version is in the lake than the one that was judged."""
+    version = results.rows[0]["model_version"]
+    if not users.load(settings, version, cutoff)[0]:
+        return {}
+    population = Population.stored(settings, version, cutoff)
+    tasks = [task for task in scenarios.load(settings, cutoff)[0] if task.name in results.scenarios]
+    return {SEEDS: maps.of_seeds(population, tasks), ATTRIBUTES: maps.of_attributes(population)}
+
+
+def _lines_over_time(results: "Results") -> dict[tuple[str, str], str]:
+    """The methods that are drawn over time, and their colours."""
+    chosen = [
+        ("zero_shot", ORACLE, ORACLE_COLOR),
+        ("zero_shot", "activity_count", COUNT_COLOR),
+        ("zero_shot", results.ours("zero_shot"), OUR_COLOR),
+        ("zero_shot", "aligned", ALIGNED_COLOR),
+        ("linear_probe", results.ours("linear_probe"), PROBE_COLOR),
+        ("linear_probe", "tfidf_activity", RIVAL_COLOR),
+    ]
+    return {(task, name): color for task, name, color in chosen if name and results.has(task, name)}
+
+
+SEEDS, ATTRIBUTES, DRIFT = "Seeds and tuned prompts", "Users by attribute", "Drift of the figures"
+DRIFT_NOTE = (
+    "Evidently's drift report of the AUCs, a row a scenario and a column a method: this cutoff against the one before. With so few "
+    "scenarios it sees large changes alone."
+)
 
 
 NOTES = {
@@ -104,6 +161,10 @@ NOTES = {
     "Calibration": "Tenths of the users by predicted chance: what was predicted, and the share who then did it, with its 95 % "
     "interval. On the dotted line, chances are true. Probes are of their first split. Where the past was too short for replay, "
     "scores are those of late interaction, which are no calibrated chances.",
+    SEEDS: "t-SNE of the aligned space: what is near is alike; distances between groups, and the axes, say nothing. The prompt is "
+    "tuned from five seeds and five users who behave alike and will not do it. Users and sentences are each less their own mean.",
+    ATTRIBUTES: "t-SNE of users by their aligned vectors. Where colours are mixed, the vectors do not hold the attribute.",
+    "Over time": "The mean AUC at each cutoff that was judged, over the scenarios that all of them have.",
 }
 EVIDENTLY = "Evidently's classification report of the row that speaks for FOUND without labels, at the method's own line."
 READING = [
@@ -130,6 +191,11 @@ class Results:
         self.tasks = [task for task in TITLES if self.methods[task]]
         self.scenarios = list(dict.fromkeys(r["scenario"] for r in rows if r["scenario"] != MEAN))
 
+    @property
+    def heads(self) -> set[str]:
+        """The heads of few users, without how many there were."""
+        return {name.rpartition("_")[0] for name in self.methods[FEW_SHOT]}
+
     def has(self, task: str, method: str) -> bool:
         """Whether a method has rows in a task."""
         return method in self.methods.get(task, ())
@@ -142,6 +208,10 @@ class Results:
     def spread(self, task: str, method: str) -> float:
         """The spread of the mean AUC over draws."""
         return self._values[task, method, MEAN, "auc"]["std"]
+
+    def draws(self, task: str, method: str) -> int:
+        """How many draws the mean AUC has, at least, in each scenario."""
+        return self._values[task, method, MEAN, "auc"]["seeds"]
 
     def ours(self, task: str) -> str | None:
         """The row that speaks for FOUND."""
@@ -184,7 +254,8 @@ def _sentence(task: str, results: Results, differences: list[Difference]) -> str
 def _task_table(task: str, results: Results, differences: list[Difference]) -> tuple[list[str], list[list[page.Cell]]]:
     """The honest rows on top, then everybody by AUC."""
     verdicts, ours = _verdicts(task, results, differences), results.ours(task)
-    honest = [name for name in HONEST if results.has(task, name)]
+    users = ours.rpartition("_")[2] if ours and task == FEW_SHOT else ""
+    honest = [name for honest in HONEST if results.has(task, name := f"{honest}_{users}" if users else honest)]
     ranked = [*honest, *(name for name in results.ranked(task) if name not in honest)]
     rows: list[list[page.Cell]] = []
     for name in ranked:
@@ -196,8 +267,20 @@ def _task_table(task: str, results: Results, differences: list[Difference]) -> t
             for metric, v in zip(METRICS, values, strict=True)
         ]
         label = page.Name(name, "honest" if name in honest else "ours" if name == ours else "")
-        rows.append([label, auc, *rest[1:], page.Verdict.of(verdicts.get(name), reference=name == ours)])
-    return ["method", "AUC", "KS", "lift", "accuracy 50", "precision 50", "recall 50", f"beside {ours}" if ours else ""], rows
+        rows.append(
+            [label, auc, str(results.draws(task, name)), *rest[1:], page.Verdict.of(verdicts.get(name), reference=name == ours)]
+        )
+    return [
+        "method",
+        "AUC",
+        "draws",
+        "KS",
+        "lift",
+        "accuracy 50",
+        "precision 50",
+        "recall 50",
+        f"beside {ours}" if ours else "",
+    ], rows
 
 
 def _by_scenario(results: Results) -> tuple[list[str], list[tuple[str, list[float | None]]]]:
@@ -211,13 +294,12 @@ def _by_scenario(results: Results) -> tuple[list[str], list[tuple[str, list[floa
 
 
 def _about(results: Results) -> list[list[page.Cell]]:
-    tasks = {methods.ZeroShot: "zero_shot", methods.Probe: "linear_probe", methods.MostLabels: "most_labels"}
-    rows: list[list[page.Cell]] = [
-        [method.name, TITLES[tasks[type(method)]], method.about]
-        for method in methods.registry()
-        if results.has(tasks[type(method)], method.name)
-    ]
-    return rows
+    rows: list[list[page.Cell]] = []
+    for method in methods.registry():
+        task = methods.TASKS[type(method)]
+        if results.has(task, method.name) or (task == FEW_SHOT and method.name in results.heads):
+            rows.append([method.name, TITLES[task], method.about])
+    return rows + [[f"{head} (head)", TITLES[FEW_SHOT], about] for head, about in heads.ABOUT.items() if head in results.heads]
 
 
 def _panels(kept: pa.Table, results: Results) -> list[Panel]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 
 from found_platform import lake
-from found_platform.evaluation import methods
+from found_platform.evaluation import methods, retrained
 from found_platform.evaluation.extent import FULL, ORACLE, Extent
 from found_platform.evaluation.judging import ZERO_SHOT, Judge
 from found_platform.evaluation.population import Population
@@ -36,8 +36,11 @@ def run(
     unfinished = Unfinished(settings, cutoff, chosen, f"{made_of} {extent}" if made_of else "")
     if chosen:
         population = Population.stored(settings, version, cutoff)
+        if extent.retrains:
+            retrained.check(population)
         with threads.one_each():  # thousands of small fits: threads would wait for each other
-            for unit, answered in Judge(population, scenarios, extent).answers(unfinished.units):
+            judge = Judge(population, scenarios, extent, lambda: retrained.populations(population, extent.training_seeds))
+            for unit, answered in judge.answers(unfinished.units):
                 unfinished.add(unit, answered)
     unfinished.write()
     common = {"cutoff": cutoff, "dataset": source_config.of_home(settings).name, "model_version": version}

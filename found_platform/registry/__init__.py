@@ -1,10 +1,12 @@
 """The model registry: MLflow in the home, and the rules by which a version takes service.
 
 `tracking` is the one client of MLflow; `model_versions` logs, loads, promotes and takes back; `prompts` keeps tuned prompts;
+`benchmark_runs` logs the benchmark;
 `model_card` says in words what a version is; `gate` judges it and `comparison` compares it with the champion;
 `pyfunc` is how MLflow runs it.
 """
 
+from found_platform.registry.benchmark_runs import log_benchmark
 from found_platform.registry.model_versions import (
     CANDIDATE,
     CHAMPION,
@@ -65,6 +67,7 @@ __all__ = [
     "load",
     "load_prompt",
     "log",
+    "log_benchmark",
     "log_prompt",
     "log_stage",
     "may_serve",

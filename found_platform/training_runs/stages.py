@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from found_platform import registry
 from found_platform.contract import CHANNELS, SEARCH
-from found_platform.errors import JobFailed
+from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 from found_platform.training import outcome
 from found_platform.training.folder import LOCK, locked
@@ -76,28 +76,73 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
 
     Raises JobFailed with the process's last words, and the file that has all of them.
     """
-    data = export.folder(settings, cutoff) / "data"
+    folder = export.folder(settings, cutoff) / name
+    request = _request(settings, folder)
+    if request is None:
+        return None
+    trained = _trained(folder, request, forward)
+    parameters = {"cutoff": str(cutoff), "profile": settings.profile, **request["options"], **request["losses"]}
+    registry.log_stage(settings, f"{name} {cutoff}", parameters, trained.curves)
+    return trained
+
+
+def again(settings: Settings, cutoff: dt.date, seed: int) -> Path:
+    """Trains every stage of a cutoff with another seed, beside the ones that serve, and returns the folder of the model.
+
+    Nothing is registered. What was trained of the same is kept, and a killed training goes on. Raises BadInput as `check_files`
+    does, and JobFailed as `run` does.
+    """
+    check_files(settings, cutoff)
+    home = export.folder(settings, cutoff)
+    (home / "seeds").mkdir(exist_ok=True)
+    for name in COMMANDS:
+        folder = home / "seeds" / str(seed) / name
+        request = _request(settings, folder, seed)
+        if request is not None and not _is_finished(folder, request):
+            _trained(folder, request)
+            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return home / "seeds" / str(seed) / "align" / "model"
+
+
+def check_files(settings: Settings, cutoff: dt.date) -> None:
+    """Raises BadInput where the files that the stages of a cutoff were trained on are gone: an erasure removes them."""
+    if not (export.folder(settings, cutoff) / "data" / "data.json").exists():
+        raise BadInput(
+            f"The training files of {cutoff} are no longer in the home, so no model can be trained with another seed: "
+            "run `found demo`, which writes them, or take --training-seeds 1."
+        )
+
+
+def _request(settings: Settings, folder: Path, seed: int | None = None) -> dict[str, Any] | None:
+    """The run.json of a stage, whose folder has its name; None where the data have nothing for it to learn from."""
+    name = folder.name
+    data = next(above / "data" for above in folder.parents if (above / "data" / "data.json").exists())
     config = model_config(settings, json.loads((data / "data.json").read_text()))
     if name != "align" and config[name] is None:
         return None
-    folder = data.parent / name
     stage = getattr(settings.sizes, name)
-    initial = {
-        part: f"../{part}/best.safetensors" for part in ("behavior", "tabular") if name == "align" and config[part] is not None
-    }
-    request = {
+    encoders = [part for part in ("behavior", "tabular") if name == "align" and config[part] is not None]
+    sources = [*(folder.parent / part / "best.safetensors" for part in encoders), data / "rows.safetensors"]
+    return {
         "stage": name,
-        "data": "../data",
+        "data": os.path.relpath(data, folder),
         "out": ".",
         "model": config,
-        "initial": initial,
-        "options": stage.options,
+        "initial": {part: f"../{part}/best.safetensors" for part in encoders},
+        "options": stage.options if seed is None else {**stage.options, "seed": seed},
         "losses": stage.losses,
-        "made_of": [outcome.sha256_of(data.parent / part / "best.safetensors") for part in initial]
-        + [outcome.sha256_of(data / "rows.safetensors")],
+        "made_of": [outcome.sha256_of(source) for source in sources],
     }
-    text = json.dumps(request, indent=1)
+
+
+def _is_finished(folder: Path, request: dict[str, Any]) -> bool:
     path = folder / "run.json"
+    return (folder / "outcome.json").exists() and path.exists() and path.read_text() == json.dumps(request, indent=1)
+
+
+def _trained(folder: Path, request: dict[str, Any], forward: Callable[[dict[str, Any]], None] = lambda _: None) -> Stage:
+    """Trains a stage in its folder; one that was killed goes on."""
+    path, text = folder / "run.json", json.dumps(request, indent=1)
     with locked(folder, lambda: forward({"said": f"another process trains in {folder}: waiting for it"})):
         unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
         if not unfinished:
@@ -107,11 +152,9 @@ def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[
                 elif left.name != LOCK:
                     left.unlink()
             path.write_text(text)
-    _process(path, name, forward)
-    trained = finished(settings, cutoff, name)
+    _process(path, folder.name, forward)
+    trained = outcome.read(folder)
     assert trained is not None
-    parameters = {"cutoff": str(cutoff), "profile": settings.profile, **stage.options, **stage.losses}
-    registry.log_stage(settings, f"{name} {cutoff}", parameters, trained.curves)
     return trained
 
 

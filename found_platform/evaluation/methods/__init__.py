@@ -7,9 +7,30 @@ import importlib
 import pkgutil
 from functools import cache
 
-from found_platform.evaluation.methods.interface import Method, MostLabels, Probe, Question, ZeroShot
+from found_platform.evaluation.methods.interface import FewShot, Method, MostLabels, Probe, Question, ZeroShot
 
-__all__ = ["Method", "MostLabels", "Probe", "Question", "ZeroShot", "most_labels", "probes", "registry", "zero_shot"]
+__all__ = [
+    "TASKS",
+    "FewShot",
+    "Method",
+    "MostLabels",
+    "Probe",
+    "Question",
+    "ZeroShot",
+    "few_shot",
+    "most_labels",
+    "probes",
+    "registry",
+    "zero_shot",
+]
+
+TASKS: dict[type[Method], str] = {
+    ZeroShot: "zero_shot",
+    Probe: "linear_probe",
+    FewShot: "few_shot",
+    MostLabels: "most_labels",
+}
+"""The task of each kind of method."""
 
 
 @cache
@@ -28,6 +49,11 @@ def zero_shot() -> tuple[ZeroShot, ...]:
 def probes() -> tuple[Probe, ...]:
     """The methods that a classifier is fitted for."""
     return tuple(method for method in registry() if isinstance(method, Probe))
+
+
+def few_shot() -> tuple[FewShot, ...]:
+    """The methods that are shown a few users and are no probes."""
+    return tuple(method for method in registry() if isinstance(method, FewShot))
 
 
 def most_labels() -> tuple[MostLabels, ...]:

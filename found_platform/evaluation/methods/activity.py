@@ -22,5 +22,5 @@ def _recency(population: Population, question: Question) -> np.ndarray:
 METHODS = (
     ZeroShot("activity_count", "the number of a user's events", _count),
     ZeroShot("recency", "how lately a user did anything", _recency),
-    Probe("activity", "a linear probe of the activity aggregates", lambda population: population.standard_activity),
+    Probe("activity", "a linear probe of the activity aggregates", lambda population: population.standard_activity, few_shot=True),
 )

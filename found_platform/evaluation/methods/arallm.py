@@ -6,9 +6,11 @@ its slots, or the language model that the home names states the outcome; and eac
 A tag is a category of the source, held by whoever has an event of it; those who fulfil an expression are ordered by how often.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from found_platform.evaluation.methods.interface import Question, ZeroShot
+from found_platform.evaluation.methods.interface import FewShot, Question, ZeroShot
 from found_platform.evaluation.population import Population
 from found_platform.outcomes import Outcome
 from found_platform.rewriting.ground import Ground
@@ -16,6 +18,12 @@ from found_platform.scoring import filters
 
 NEAREST = 3
 """Tags that a phrase stands for: phrases are narrower than categories, and the nearest one is not always the one that is meant."""
+
+CANDIDATES = 10
+"""Nearest tags of a phrase among which a few seed users choose."""
+
+Chooser = Callable[[tuple[str, ...]], list[str]]
+"""From the phrases of an expression to the tags that they stand for."""
 
 
 def _grounded(population: Population, question: Question) -> np.ndarray | None:
@@ -34,12 +42,35 @@ def _scores(population: Population, question: Question, *, grounded: bool) -> np
     return np.stack([np.zeros(len(population.keys)) if o is None else fulfilled(population, ground, o) for o in outcomes])
 
 
-def fulfilled(population: Population, ground: Ground, outcome: Outcome) -> np.ndarray:
-    """(U,) 1 and more for whoever fulfils the expression, the more the oftener; below 1 for all others."""
+def _with_seeds(population: Population, question: Question, near: np.ndarray, far: np.ndarray) -> np.ndarray | None:
+    """(U,) by the grounded expression, of whose tags those stay that more wanted seed users hold than unwanted ones."""
+    ground = population.states.ground
+    outcome = population.rewritten(question.demands[0], grounded=True).outcome
+    if ground.texts == len(ground.items) or outcome is None:
+        return None
+
+    def chooser(phrases: tuple[str, ...]) -> list[str]:
+        return tags_of_seeds(population, _tags(ground, phrases, CANDIDATES), near, far) or _tags(ground, phrases)
+
+    return fulfilled(population, ground, outcome, chooser)
+
+
+def tags_of_seeds(population: Population, tags: list[str], near: np.ndarray, far: np.ndarray) -> list[str]:
+    """Those of some tags that a larger share of the users at rows `near` holds than of those at `far`."""
+    own = population.past.at(~population.past.exposed)
+    holds = [own.sum_by_user(_is_one_of(population, own.category, [tag])) > 0 for tag in tags]
+    return [tag for tag, users in zip(tags, holds, strict=True) if users[near].mean() > users[far].mean()]
+
+
+def fulfilled(population: Population, ground: Ground, outcome: Outcome, chooser: Chooser | None = None) -> np.ndarray:
+    """(U,) 1 and more for whoever fulfils the expression, the more the oftener; below 1 for all others.
+
+    `chooser` says for which tags the phrases of what is liked stand; by default for the nearest.
+    """
     statement, own = outcome.will[0], population.past.at(~population.past.exposed)
     act = statement.do
     own = own.at(own.amount >= act.min_amount)
-    liked = [*_tags(ground, act.about), *act.categories]
+    liked = [*(chooser(act.about) if chooser else _tags(ground, act.about)), *act.categories]
     often = own.sum_by_user(_is_one_of(population, own.category, liked)) if liked else own.sum_by_user(np.ones(len(own.user)))
     disliked = own.sum_by_user(_is_one_of(population, own.category, [t for t in _tags(ground, act.not_about) if t not in liked]))
     chosen = ((often > 0) != statement.negated) & (disliked == 0)
@@ -50,12 +81,12 @@ def fulfilled(population: Population, ground: Ground, outcome: Outcome) -> np.nd
     return chosen + (1 - degree if statement.negated else degree)
 
 
-def _tags(ground: Ground, phrases: tuple[str, ...]) -> list[str]:
-    """The tags that phrases stand for."""
+def _tags(ground: Ground, phrases: tuple[str, ...], nearest_of_each: int = NEAREST) -> list[str]:
+    """The tags that are nearest to any of some phrases."""
     if not phrases:
         return []
     similar = ground.ask(list(phrases)) @ ground.vectors[ground.texts :].T
-    nearest = np.argsort(-similar, axis=1, kind="stable")[:, :NEAREST]
+    nearest = np.argsort(-similar, axis=1, kind="stable")[:, :nearest_of_each]
     return [ground.items[ground.texts + int(place)] for place in np.unique(nearest)]
 
 
@@ -76,5 +107,10 @@ METHODS = (
         "arallm_finetuned",
         "the same, the expression written by the home's language model",
         _by_language_model,
+    ),
+    FewShot(
+        "arallm_seeds",
+        "the grounded expression, of whose tags those stay that more wanted seed users hold than unwanted ones",
+        _with_seeds,
     ),
 )

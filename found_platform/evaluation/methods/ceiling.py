@@ -19,7 +19,7 @@ FOLDS = 5
 TREES = {"learning_rate": 0.08, "max_iter": 80, "max_leaf_nodes": 8, "min_samples_leaf": 10, "l2_regularization": 5.0}
 
 
-def scores(population: Population, scenario: Scenario, rows: np.ndarray) -> np.ndarray | None:
+def scores(population: Population, scenario: Scenario, rows: np.ndarray, seed: int) -> np.ndarray | None:
     """(N,) of each of the users at `rows` (N,), by trees that were fitted on the labels of the others.
 
     None where there are fewer users of either kind than FOLDS, or where replay has no features.
@@ -33,9 +33,9 @@ def scores(population: Population, scenario: Scenario, rows: np.ndarray) -> np.n
     if features is None:
         return None
     features, scores = features[rows], np.empty(len(rows))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     for fit, judged in folds.split(features, scenario.labels):
-        trees = HistGradientBoostingClassifier(**TREES, max_features=0.3, early_stopping=False, random_state=0)  # pyright: ignore
+        trees = HistGradientBoostingClassifier(**TREES, max_features=0.3, early_stopping=False, random_state=seed)  # pyright: ignore
         scores[judged] = trees.fit(features[fit], scenario.labels[fit]).decision_function(features[judged])
     return scores
 

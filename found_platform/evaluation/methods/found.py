@@ -43,15 +43,14 @@ def _untrained(population: Population, model: "Found") -> np.ndarray:
     return population.by_model(untrained.users)[:, _stage1(model)]
 
 
+def _trained(name: str, about: str, part: "Callable[[Population, Found], np.ndarray]") -> Probe:
+    return Probe(name, about, _beside_activity(part), own=True, few_shot=True, by_training_seed=True)
+
+
 METHODS = (
     Probe("untrained_activity", "stage 1 with random weights", _beside_activity(_untrained), own=True),
-    Probe("stage1_activity", "stage 1", _beside_activity(lambda p, m: p.vectors[:, _stage1(m)]), own=True),
-    Probe(
-        "concatenation_activity",
-        "the modalities side by side, without alignment",
-        _beside_activity(lambda p, m: p.by_model(m.concatenation)),
-        own=True,
-    ),
-    Probe("aligned_activity", "the aligned part", _beside_activity(lambda p, m: p.vectors[:, : m.config.dim]), own=True),
-    Probe("found", "the whole vector", _beside_activity(lambda p, m: p.vectors[:, : _stage1(m).stop]), own=True),
+    _trained("stage1_activity", "stage 1", lambda p, m: p.vectors[:, _stage1(m)]),
+    _trained("concatenation_activity", "the modalities side by side, without alignment", lambda p, m: p.by_model(m.concatenation)),
+    _trained("aligned_activity", "the aligned part", lambda p, m: p.vectors[:, : m.config.dim]),
+    _trained("found", "the whole vector", lambda p, m: p.vectors[:, : _stage1(m).stop]),
 )

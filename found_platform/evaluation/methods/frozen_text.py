@@ -13,7 +13,12 @@ def _cosine(population: Population, question: Question) -> np.ndarray:
 
 METHODS = (
     ZeroShot("frozen_text", "cosine of the demand and the mean of a user's texts, by the text encoder as it is", _cosine),
-    Probe("frozen_text", "a linear probe of that mean", lambda population: population.standard(population.frozen_vectors)),
+    Probe(
+        "frozen_text",
+        "a linear probe of that mean",
+        lambda population: population.standard(population.frozen_vectors),
+        few_shot=True,
+    ),
     Probe(
         "frozen_text_activity",
         "a linear probe of that mean beside the activity aggregates",

@@ -28,7 +28,8 @@ class ZeroShot:
     """Scores (D, U) of each wording without a label; None where the question cannot be put to it.
 
     `own` is a method of FOUND, not one that it is compared with; quick tables leave out what is `slow`. `threshold` draws its line,
-    from the scores (N,) of the users who are asked about, see `thresholds`.
+    from the scores (N,) of the users who are asked about, see `thresholds`. `by_training_seed`: another training seed gives another
+    draw.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ZeroShot:
     own: bool = False
     slow: bool = False
     threshold: Callable[[np.ndarray], float] = thresholds.average
+    by_training_seed: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Probe:
     """Features (U, F), dense or sparse, of everybody, on some rows of which a classifier is fitted; None where there are none.
 
     `slow` is one that is trained, or read user by user, before it can be asked: quick tables leave it out. `few_shot` is one whose
-    classifier is also fitted on a few users of either kind, as its paper has it.
+    classifier is also fitted on a few users of either kind. `by_training_seed`: another training seed gives other draws.
     """
 
     name: str
@@ -64,19 +66,36 @@ class Probe:
     slow: bool = False
     few_shot: bool = False
     source: Source | None = None
+    by_training_seed: bool = False
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """Scores (U,) of everybody by a question and a few users of either kind, at rows (P,) and (N,); None where it has none.
+
+    What is shown users and is no classifier on features, which is a `Probe`.
+    """
+
+    name: str
+    about: str
+    scores: Callable[[Population, Question, np.ndarray, np.ndarray], np.ndarray | None]
+    own: bool = False
 
 
 @dataclass(frozen=True)
 class MostLabels:
-    """Scores (N,) of a scenario's users at their rows (N,), each made from the labels of most others; None where it has none."""
+    """Scores (N,) of a scenario's users at their rows (N,), each made from the labels of most others; None where it has none.
+
+    The last argument is the seed by which the users are divided.
+    """
 
     name: str
     about: str
-    scores: Callable[[Population, Scenario, np.ndarray], np.ndarray | None]
+    scores: Callable[[Population, Scenario, np.ndarray, int], np.ndarray | None]
     own: bool = False
 
 
-Method = ZeroShot | Probe | MostLabels
+Method = ZeroShot | Probe | FewShot | MostLabels
 """What can be compared; the kind of a method says what it is shown."""
 
 
@@ -89,7 +108,7 @@ def rows_of(
     reduced: str,
     needs: str = "texts, channels, times, categories and amounts of events",
     classifier: Classifier = logistic,
-    few_shot: bool = False,
+    few_shot: bool = True,
 ) -> tuple[Probe, Probe]:
     """A published system's two rows: its vectors (U, D) alone, as published, and beside the activity aggregates, as FOUND's are."""
     source = Source(faithful, reduced, needs)
@@ -108,5 +127,6 @@ def rows_of(
         lambda population: population.standard(vectors(population), population.standard_activity),
         classifier,
         slow=True,
+        few_shot=few_shot,
     )
     return alone, beside

@@ -58,7 +58,8 @@ IN_LOG_ODDS = ("replay", "auto", "outcome")
 
 
 def _method(name: str, about: str, scores: Callable[[Population, Question], np.ndarray | None]) -> ZeroShot:
-    return ZeroShot(name, about, scores, own=True, threshold=average_chance if name in IN_LOG_ODDS else average)
+    threshold = average_chance if name in IN_LOG_ODDS else average
+    return ZeroShot(name, about, scores, own=True, threshold=threshold, by_training_seed=name in ("aligned", "late"))
 
 
 METHODS = (

@@ -19,7 +19,6 @@ METHODS: tuple[Probe, ...] = rows_of(
     "One4all with U-MLP (arXiv 2106.00573)",
     _vectors,
     classifier=perceptron,
-    few_shot=True,
     faithful="a fifth of the items masked, their category and date predicted; a multilayer perceptron on the frozen vector",
     reduced="two layers, 64 places; the newest 64 events; one level of categories, the weekday as date",
 )

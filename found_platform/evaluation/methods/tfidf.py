@@ -22,5 +22,5 @@ def _beside_activity(population: Population) -> Any:
 
 METHODS = (
     ZeroShot("tfidf", "words that the demand and a user's texts share, weighted by how rare they are", _overlap),
-    Probe("tfidf_activity", "a linear probe of the weighted words beside the activity aggregates", _beside_activity),
+    Probe("tfidf_activity", "a linear probe of the weighted words beside the activity aggregates", _beside_activity, few_shot=True),
 )

@@ -231,7 +231,9 @@ def test_benchmark_prints_a_table_that_fits_and_the_documented_json(
     scenarios = [{"scenario": name, "demand": demand, "paraphrases": [demand.upper()]} for name, demand in demands.items()]
     (tmp_path / "scenarios.json").write_text(json.dumps({"scenarios": scenarios}))
     files = ["--labels", tmp_path / "labels.parquet", "--scenarios", tmp_path / "scenarios.json"]
-    table = call_found("benchmark", "run", "--home", apart.home, *files, "--only-scenarios", "pets")
+    refused(call_found("benchmark", "run", "--home", apart.home, *files), "training files", "take --training-seeds 1")
+    some = ("--only-scenarios", "pets", "--training-seeds", "1")
+    table = call_found("benchmark", "run", "--home", apart.home, *files, *some)
     assert table.status == 0, table.err
     assert max(map(len, table.out.splitlines())) <= 80
     for word in ("replay", "reworded", "AUC, zero-shot", "AUC, few-shot", "AUC, probes", "prec 50"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_log import PEOPLE, people, population
 
-from found_platform.evaluation.methods.arallm import fulfilled
+from found_platform.evaluation.methods.arallm import fulfilled, tags_of_seeds
 from found_platform.evaluation.population import Population
 from found_platform.outcomes import parse
 from found_platform.rewriting.ground import Ground
@@ -45,6 +45,17 @@ def test_a_condition_on_who_they_are_is_one_of_the_expression(log: Population) -
     often = log.attributes["events_28d"].to_numpy() >= 3
     assert scores[~often].max() < 1
     assert np.array_equal(scores >= 1, often & (counts(log, "jewellery") > 0))
+
+
+def test_seed_users_choose_the_tags_that_a_phrase_stands_for(log: Population) -> None:
+    names = log.states.values["category"]
+    held = [counts(log, name) > 0 for name in names]
+    seeds = next(place for place, holds in enumerate(held) if 5 <= holds.sum() <= PEOPLE - 5)
+    near, far = np.flatnonzero(held[seeds])[:5], np.flatnonzero(~held[seeds])[:5]
+    kept = tags_of_seeds(log, names, near, far)
+    assert names[seeds] in kept
+    assert all(held[names.index(tag)][near].mean() > held[names.index(tag)][far].mean() for tag in kept)
+    assert tags_of_seeds(log, names, far, far) == [], "what both kinds hold alike says nothing"
 
 
 def test_an_expression_without_tags_is_about_anything(log: Population) -> None:

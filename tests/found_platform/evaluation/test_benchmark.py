@@ -144,8 +144,8 @@ def test_the_result_has_every_method_metric_and_a_mean(full: pa.Table) -> None:
             assert row["value"] == pytest.approx(np.mean([r["value"] for r in parts]))
             assert (row["users"], row["seeds"]) == (sum(r["users"] for r in parts), min(r["seeds"] for r in parts))
     draws = {r["method"]: r["seeds"] for r in rows if r["scenario"] == "mean" and r["task"] == "few_shot"}
-    assert {n for method, n in draws.items() if method.startswith("prompt")} == {1}, "prompts are tuned once: see heads.scores"
-    assert {n for method, n in draws.items() if not method.startswith("prompt")} == {judging.DRAWS}
+    assert {n for method, n in draws.items() if method != "prompt_50"} == {judging.DRAWS}
+    assert draws.get("prompt_50", 1) == 1, "a prompt of many users is tuned once: see heads.scores"
     document = tables.as_document(full)
     assert set(document) == {"dataset", "cutoff", "model_version", "results"}
     assert set(document["results"][0]) == {"method", "task", "scenario", "metric", "value", "std", "users", "positives", "seeds"}
@@ -154,8 +154,7 @@ def test_the_result_has_every_method_metric_and_a_mean(full: pa.Table) -> None:
 def test_the_page_names_every_method_task_and_metric() -> None:
     page = (Path(__file__).parents[3] / "docs" / "benchmark.md").read_text()
     for method in methods.registry():
-        task = {methods.ZeroShot: "zero_shot", methods.Probe: "linear_probe", methods.MostLabels: "most_labels"}[type(method)]
-        assert f"| `{method.name}` | `{task}` | {method.about} |" in page
+        assert f"| `{method.name}` | `{methods.TASKS[type(method)]}` | {method.about} |" in page
         source = method.source if isinstance(method, methods.Probe) else None
         assert source is None or f"| `{method.name}` | {source.faithful} | {source.reduced} | {source.needs} |" in page
     for word in (*METRICS, "auc_paraphrases", "auc_hard", "oracle_share", *tables.TITLES):
@@ -209,13 +208,60 @@ def test_a_rival_is_fitted_on_the_few_users_that_heads_are_made_from(monkeypatch
     judge = object.__new__(judging.Judge)
     population: Any = SimpleNamespace(has_history=np.arange(200) != 7)
     judge.population, judge.extent = population, Extent()
-    scores = judge._rival_heads(np.array([0, 2, 4, 6, 8]), np.array([1, 3, 5, 9, 11]), 0)
-    assert list(scores) == ["few"]
+    scenario = scenarios.Scenario("s", "demand", [], labels, [])
+    shown = methods.FewShot("shown", "", lambda _, question, near, far: np.where(np.isin(np.arange(200), near), 1.0, 0.0))
+    monkeypatch.setattr(methods, "few_shot", lambda: (shown,))
+    scores = judge._rival_heads(scenario, np.array([0, 2, 4, 6, 8]), np.array([1, 3, 5, 9, 11]), 0)
+    assert list(scores) == ["few", "shown"]
+    assert np.flatnonzero(scores["shown"] == 1).tolist() == [0, 2, 4, 6, 8]
     assert auc(scores["few"][12:], labels[12:]) > 0.9
     assert scores["few"].argmin() == 7, "nobody knows anything of them"
 
 
 CLASSIFIERS = {"logistic": logistic, "boosting": boosting}
+
+
+def test_a_method_that_hangs_on_training_has_draws_of_every_training_seed() -> None:
+    rng = np.random.default_rng(4)
+    labels = (rng.random(200) < 0.3).astype(int)
+    scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(200)], labels, [])
+    served, other = (SimpleNamespace(features=rng.normal(size=(200, 3)), has_history=np.ones(200, bool)) for _ in range(2))
+    judge = object.__new__(judging.Judge)
+    judge.population, judge.extent = served, QUICK  # pyright: ignore[reportAttributeAccessIssue]
+    judge.tasks = [judging.Task(scenario, np.arange(200), np.ones(200, bool))]
+    judge._retrained = lambda: [other]  # pyright: ignore[reportAttributeAccessIssue]
+
+    def features(population: Any) -> np.ndarray:
+        return population.features
+
+    trained, hand = (methods.Probe(name, "", features, by_training_seed=name == "trained") for name in ("trained", "hand"))
+    draws = {
+        answered.method: answered.answers["s"].draws
+        for _, (answered,) in judge._probes({"trained": trained, "hand": hand}, "probes")
+    }
+    assert [len(draws[name]) for name in ("trained", "hand")] == [2 * QUICK.splits, QUICK.splits]
+    by_other = judging.judge_probe(logistic, other.features, judge.tasks, QUICK.splits)[0]
+    for draw, expected in zip(draws["trained"], [*draws["hand"], *by_other], strict=True):
+        assert np.array_equal(draw.scores, expected.scores, equal_nan=True)
+
+    look_up = methods.ZeroShot("z", "", lambda population, _: population.features[:, :1].T, by_training_seed=True)  # pyright: ignore
+    assert len(judge._zero_shot(look_up).answers["s"].draws) == 2
+
+
+def test_trees_are_tuned_inside_the_fitted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.model_selection import GridSearchCV
+
+    seen: list[int] = []
+    fit = GridSearchCV.fit
+    monkeypatch.setattr(GridSearchCV, "fit", lambda self, x, y: (seen.append(len(x)), fit(self, x, y))[1])
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(200, 3))
+    labels = (features[:, 0] > 0.3).astype(int)
+    scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(200)], labels, [])
+    task = judging.Task(scenario, np.arange(200), np.ones(200, bool))
+    ((draw,),) = judging.judge_probe(boosting, features, [task], 1)
+    assert seen == [40], "a fifth of the users"
+    assert draw.metrics(scenario)["auc"] > 0.8
 
 
 def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> None:

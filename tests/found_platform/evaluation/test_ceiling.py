@@ -36,7 +36,7 @@ def scenario(content: dict, labels: np.ndarray, **more: object) -> Scenario:
 def test_with_labels_replays_features_say_at_least_what_replay_says_without(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     population, everything, _ = log
     left = (everything == 0).astype(int)
-    scores = ceiling.scores(population, scenario(LEAVES, left), np.arange(PEOPLE))
+    scores = ceiling.scores(population, scenario(LEAVES, left), np.arange(PEOPLE), 0)
     assert scores is not None
     assert auc(scores, left) > auc(stated.answer(population, parse(LEAVES), HORIZON).scores, left) - 0.01
 
@@ -45,14 +45,14 @@ def test_an_affinity_is_told_by_its_own_features(log: tuple[Population, np.ndarr
     population, everything, gold = log
     rows = np.flatnonzero(everything >= 3)
     labels = (gold[rows] >= 0.3 * everything[rows]).astype(int)
-    scores = ceiling.scores(population, scenario(GOLD, labels), rows)
+    scores = ceiling.scores(population, scenario(GOLD, labels), rows, 0)
     assert scores is not None
     assert auc(scores, labels) > 0.8
 
 
 def test_meaningless_labels_are_at_chance(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     labels = (np.random.default_rng(9).random(PEOPLE) < 0.3).astype(int)
-    scores = ceiling.scores(log[0], scenario(LEAVES, labels), np.arange(PEOPLE))
+    scores = ceiling.scores(log[0], scenario(LEAVES, labels), np.arange(PEOPLE), 0)
     assert scores is not None
     assert abs(auc(scores, labels) - 0.5) < 0.08
 
@@ -61,7 +61,7 @@ def test_where_the_past_is_too_short_for_replay_there_is_no_ceiling(tmp_path: Pa
     events, _ = people(days=60, users=60)
     labels = np.arange(60) % 2
     short = population(events[events.happened >= DAY - 20], 60, tmp_path)
-    assert ceiling.scores(short, scenario(LEAVES, labels), np.arange(60)) is None
+    assert ceiling.scores(short, scenario(LEAVES, labels), np.arange(60), 0) is None
 
 
 def test_who_is_not_in_the_home_teaches_no_method_that_sees_labels(
@@ -73,13 +73,13 @@ def test_who_is_not_in_the_home_teaches_no_method_that_sees_labels(
     labelled = replace(scenario(LEAVES, labels), user_keys=users)
     lessons: list[tuple[Scenario, np.ndarray]] = []
 
-    def remember(_population: object, task: Scenario, rows: np.ndarray) -> np.ndarray:
+    def remember(_population: object, task: Scenario, rows: np.ndarray, _seed: int) -> np.ndarray:
         lessons.append((task, rows))
         return task.labels.astype(float)
 
     method = MostLabels("remembers", "keeps what it is shown", remember)  # pyright: ignore[reportArgumentType]
     monkeypatch.setattr(run.methods, "most_labels", lambda: (method,))
-    extent = run.Extent(methods={"remembers"}, few_shot=False)
+    extent = run.Extent(methods={"remembers"}, few_shot=False, foldings=1)
     rows = list(run.evaluated(population, [labelled], {}, extent))  # pyright: ignore[reportArgumentType]
     ((task, places),) = lessons
     assert task.user_keys == list(population.keys)
@@ -90,4 +90,4 @@ def test_who_is_not_in_the_home_teaches_no_method_that_sees_labels(
 
 def test_without_enough_users_of_either_kind_there_is_no_ceiling(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     few = (np.arange(PEOPLE) < ceiling.FOLDS - 1).astype(int)
-    assert ceiling.scores(log[0], scenario(LEAVES, few), np.arange(PEOPLE)) is None
+    assert ceiling.scores(log[0], scenario(LEAVES, few), np.arange(PEOPLE), 0) is None

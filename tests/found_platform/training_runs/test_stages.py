@@ -1,12 +1,15 @@
 """What a stage's process says reaches whoever watches it, whatever it is written in, and why it ended is one sentence."""
 
+import datetime as dt
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from found_platform.errors import JobFailed
+from found_platform.errors import BadInput, JobFailed
+from found_platform.settings import Settings
 from found_platform.training_runs import stages
 
 
@@ -46,3 +49,22 @@ def test_a_stage_that_fails_says_why_in_a_sentence_and_keeps_the_whole(
     if "münze" in script:
         assert {"said": "münze"} in told
     json.dumps(told)
+
+
+def test_another_training_seed_is_trained_once_beside_the_model_that_serves(
+    settings: Settings, cutoff: dt.date, tmp_path: Path
+) -> None:
+    folder = settings.home / "training" / str(cutoff)
+    shutil.copytree(folder, tmp_path / "training" / str(cutoff))
+    copy = settings.model_copy(update={"home": tmp_path})
+    served = (tmp_path / "training" / str(cutoff) / "align" / "model" / "model.safetensors").read_bytes()
+    model = stages.again(copy, cutoff, 1)
+    weights = model / "model.safetensors"
+    assert weights.read_bytes() != served
+    assert (tmp_path / "training" / str(cutoff) / "align" / "model" / "model.safetensors").read_bytes() == served
+    written = weights.stat().st_mtime_ns
+    assert stages.again(copy, cutoff, 1) == model
+    assert weights.stat().st_mtime_ns == written
+    shutil.rmtree(tmp_path / "training" / str(cutoff) / "data")
+    with pytest.raises(BadInput, match="no longer in the home"):
+        stages.again(copy, cutoff, 1)
