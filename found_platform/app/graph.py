@@ -271,9 +271,9 @@ def _state(state: "State") -> AssetState:
 @use_case(Effect.READS)
 def status(context: Context) -> Status:
     """What is there of every asset, and what is stale."""
-    from dagster_defs import runs
+    from dagster_defs import staleness
 
-    return Status(context.settings.home, tuple(map(_state, runs.states(context.settings))))
+    return Status(context.settings.home, tuple(map(_state, staleness.of_home(context.settings))))
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class Backfilled:
 @use_case(Effect.CHANGES, "backfill")
 def backfill(context: Context, request: Backfill) -> Backfilled:
     """Makes days of events and features that are missing or stale. What was done before a failure stays."""
-    from dagster_defs import runs
+    from dagster_defs import runs, staleness
     from found_platform.privacy import audit
 
     settings = context.settings
@@ -348,4 +348,4 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
         context.tell(DaysDone(filled.asset, row.made, filled.total))
     days = [dt.date.fromisoformat(day) for day in runs.days_of(settings, first, last)]
     absent = (last - first).days + 1 - len(days)
-    return Backfilled(days[0], days[-1], absent, by_asset, tuple(map(_state, runs.states(settings))))
+    return Backfilled(days[0], days[-1], absent, by_asset, tuple(map(_state, staleness.of_home(settings))))
