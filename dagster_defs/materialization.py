@@ -208,7 +208,10 @@ def asset(
             kinds=kinds,
             code_version=code_version.reach(graph.settings, name).code,
             partitions_def=partitions.definition(graph, row.partitions),
-            deps=[dg.AssetDep(u, partition_mapping=partitions.mapping(graph, row.partitions, u, read)) for u, read in row.reads.items()],
+            deps=[
+                dg.AssetDep(upstream, partition_mapping=partitions.mapping(graph, row.partitions, upstream, read))
+                for upstream, read in row.reads.items()
+            ],
             pool=row.pool,
             config_schema=config,
             description=description or inspect.getdoc(body),
