@@ -30,8 +30,8 @@ class BertConfig:
     num_attention_heads: int
     intermediate_size: int
     max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -42,10 +42,10 @@ class BertConfig:
             return None
         config: dict[str, Any] = json.loads((folder / weights.CONFIG).read_text())
         plain = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
-        names = [field.name for field in fields(cls)]
-        if any(config.get(name, value) != value for name, value in plain.items()) or not config.keys() >= {"model_type", *names}:
+        names = {field.name for field in fields(cls)}
+        if "model_type" not in config or any(config.get(name, value) != value for name, value in plain.items()):
             return None
-        return cls(**{name: config[name] for name in names})
+        return cls(**{name: config[name] for name in names & config.keys()})
 
 
 class Output(NamedTuple):
@@ -53,22 +53,23 @@ class Output(NamedTuple):
 
 
 class Bert(nn.Module):
-    """The encoder and its pooler, which nobody asks but which is part of the weights and so of their digest."""
+    """The encoder. Published weights have a pooler too, which nobody asks but which is part of their digest."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: BertConfig, *, pooler: bool = True):
         super().__init__()
         self.config = config
-        width = config.hidden_size
+        width, embedding = config.hidden_size, _unfilled if torch.get_default_device().type == "meta" else nn.Embedding
         self.embeddings = nn.ModuleDict(
             {
-                "word_embeddings": _embedding(config.vocab_size, width),
-                "position_embeddings": _embedding(config.max_position_embeddings, width),
-                "token_type_embeddings": _embedding(config.type_vocab_size, width),
+                "word_embeddings": embedding(config.vocab_size, width),
+                "position_embeddings": embedding(config.max_position_embeddings, width),
+                "token_type_embeddings": embedding(config.type_vocab_size, width),
                 "LayerNorm": nn.LayerNorm(width, config.layer_norm_eps),
             }
         )
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))})
-        self.pooler = nn.ModuleDict({"dense": nn.Linear(width, width)})
+        if pooler:
+            self.pooler = nn.ModuleDict({"dense": nn.Linear(width, width)})
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embeddings["word_embeddings"]
@@ -95,7 +96,7 @@ class Bert(nn.Module):
         return Output(hidden)
 
 
-def _embedding(rows: int, width: int) -> nn.Embedding:
+def _unfilled(rows: int, width: int) -> nn.Embedding:
     """Without random values: on the device `meta`, torch loads its compiler to draw them."""
     return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
 
@@ -127,6 +128,22 @@ def _residual(inputs: int, width: int, eps: float) -> nn.ModuleDict:
 
 def _add(residual: Any, update: Tensor, hidden: Tensor) -> Tensor:
     return residual["LayerNorm"](residual["dense"](update) + hidden)
+
+
+def random(config: BertConfig, seed: int) -> Bert:
+    """A model without a pooler and with random weights, those that transformers draws with this seed."""
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    model = Bert(config, pooler=False)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+    torch.random.set_rng_state(state)
+    with torch.no_grad():
+        model.embeddings["word_embeddings"].weight[0] = 0.0  # pyright: ignore[reportIndexIssue]  # of the padding
+    return model
 
 
 def load(folder: Path, max_tokens: int) -> tuple[Bert, Callable[[list[str]], dict[str, Tensor]]] | None:

@@ -114,7 +114,8 @@ def load_text_encoder(name: str) -> TextEncoder:
         encoder = load_text_encoder(whole(name))
         return TextEncoder(encoder.model.bfloat16(), encoder.tokenize, encoder.dim, f"{encoder.revision}-{BFLOAT16}")
     if name == RANDOM_BERT:
-        model, tokenize = random_backbone(SMALL_BERT, seed=0)
+        sizes = bert.BertConfig(**{name: size for name, size in SMALL_BERT.items() if name != "model_type"})
+        model, tokenize = bert.random(sizes, seed=0), _hashed(sizes.vocab_size)
         return TextEncoder(model, tokenize, SMALL_BERT["hidden_size"], f"{RANDOM_BERT}-{SMALL_BERT['hidden_size']}-0")
     folder = _folder(name)
     model, tokenize = (folder and bert.load(folder, MAX_TOKENS)) or _pretrained(name, folder)
@@ -232,7 +233,11 @@ def random_backbone(architecture: dict[str, Any], seed: int) -> tuple[Any, Token
     pooler = {"add_pooling_layer": False} if architecture["model_type"] in ("bert", "albert") else {}
     model = AutoModel.from_config(config, **pooler)
     torch.random.set_rng_state(state)
-    vocabulary = config.vocab_size
+    return model, _hashed(config.vocab_size)
+
+
+def _hashed(vocabulary: int) -> Tokenize:
+    """Words as numbers under `vocabulary`, by their hash."""
 
     def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
         rows = [
@@ -244,4 +249,4 @@ def random_backbone(architecture: dict[str, Any], seed: int) -> tuple[Any, Token
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
         return {"input_ids": ids, "attention_mask": mask}
 
-    return model, tokenize
+    return tokenize
