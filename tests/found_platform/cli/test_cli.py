@@ -298,22 +298,3 @@ def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(tmp_path: Pa
         assert event.asset_materialization.metadata["why_no_rows"].value.startswith("no labels were given")
         assert fingerprints.newest(AssetGraph(made), instance, "benchmark_results")
     refused(call_found("benchmark", "run", "--home", home), "'by_hand' brings no labels: pass --labels and --scenarios")
-
-
-def test_help_loads_no_heavy_library() -> None:
-    code = (
-        "import sys; from found_platform.cli.app import app; import dagster_defs\n"
-        "heavy = {'torch', 'transformers', 'mlflow', 'feast', 'evidently', 'pymilvus', 'sklearn', 'dagster'} & set(sys.modules)\n"
-        "print(sorted(heavy))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_the_code_location_loads_no_model_library() -> None:
-    code = (
-        "import sys; import dagster_defs.definitions\n"
-        "print(sorted({'torch', 'transformers', 'mlflow', 'feast', 'evidently', 'pymilvus', 'sklearn'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
