@@ -199,10 +199,12 @@ def _open(context: Context, request: Run) -> _Opening:
         if kept is None:
             threshold.check(settings, prepared.source)
         if request.force or kept is None:
+            trains = rhythm is None or rhythm.judged
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled), prepared.users)
+            guess = estimate.in_profile(guess, settings, trains=trains)
             estimate.check_disk(guess, settings.home)
             lines.insert(0, guess.sentence(home))
-            if rhythm is None or rhythm.judged:  # else nothing is trained
+            if trains:
                 preflight.check(settings, len(config.profile_schema or {}), lines.append)
         return _Opening(settings, staging.open_home(settings, prepared.source), day, lines)
     except BaseException:
