@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/all.py [--small] [--only NAME ...]      (make bench, make bench-small)
 
-Runs the benchmarks of `SCRIPTS`, the commands' start and whole runs of a demo, one after the other. Writes build/bench.json, and the
+Runs the benchmarks of `SCRIPTS`, the commands' start and a run of the demo, one after the other. Writes build/bench.json, and the
 table into docs/benchmarks.md between its marks; with `--small`, whose figures mean nothing, the table goes to build/bench.md alone.
 Ratios are of one run; seconds are of the processor, children included, where a goal is about a machine's time.
 """
@@ -45,7 +45,12 @@ class Row(NamedTuple):
         if match is None:
             return ""
         goal = float(match[2])
-        met = {">=": self.value >= goal, "<=": self.value <= goal, "=": self.value == goal, "about": abs(self.value - goal) <= goal / 5}
+        met = {
+            ">=": self.value >= goal,
+            "<=": self.value <= goal,
+            "=": self.value == goal,
+            "about": abs(self.value - goal) <= goal / 5,
+        }
         return "met" if met[match[1]] else "**missed**"
 
 

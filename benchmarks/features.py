@@ -195,7 +195,9 @@ def snapshot_polars(folder: Path, day: dt.date) -> int:
     import polars as pl
 
     columns = ["user_key", "event_date", "event_time", "text_id", "channel", "amount", "exposure"]
-    events: Any = pl.from_arrow(lake.read(folder / "lake", "raw_events", _within(day) & (pad.field("channel") != "search"), columns))
+    events: Any = pl.from_arrow(
+        lake.read(folder / "lake", "raw_events", _within(day) & (pad.field("channel") != "search"), columns)
+    )
     active = events.filter(pl.col("event_date") == day).select("user_key").unique()
     bucket = (pl.col("amount").abs() + 1).log(2).floor().fill_null(-1).cast(pl.Int8).alias("bucket")
     last = events.lazy().join(active.lazy(), on="user_key", how="semi").with_columns(bucket)
@@ -314,7 +316,11 @@ def main() -> None:
             figures[name] = run(folder, name, options.small)
             row = figures[name]
             print(f"{name:24} {row['seconds']:8.2f} s {row['peak_mib']:8,.0f} MiB {row['rows']:10,} rows", flush=True)
-    ratios = {f"{a} / {b} ({unit})": (figures[a][unit] / figures[b][unit], goal) for a, b, unit, goal in RATIOS if {a, b} <= figures.keys()}
+    ratios = {
+        f"{a} / {b} ({unit})": (figures[a][unit] / figures[b][unit], goal)
+        for a, b, unit, goal in RATIOS
+        if {a, b} <= figures.keys()
+    }
     print()
     for name, (value, goal) in ratios.items():
         print(f"{name:64} {value:6.2f}   goal {goal}")

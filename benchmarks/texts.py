@@ -16,7 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
-WORDS = "gold silver red blue small large vintage paper glass wooden ring necklace mug lantern towel cushion bread milk gift card tea".split()
+WORDS = (
+    "gold",
+    "silver",
+    "red",
+    "small",
+    "large",
+    "vintage",
+    "paper",
+    "wooden",
+    "ring",
+    "necklace",
+    "mug",
+    "lantern",
+    "bread",
+    "tea",
+)
 BATCH = 1024
 """As the profile `cpu` has it; both sides get it, and sort texts by length."""
 
@@ -84,7 +99,12 @@ def main() -> None:
     for name, (value, goal) in ratios.items():
         print(f"{name:64} {value:8.4f}   goal {goal}")
     goals = {name: goal for name, (_, goal) in ratios.items()}
-    figures = {"texts": len(texts), "cpu_seconds": seconds, "ratios": {name: value for name, (value, _) in ratios.items()}, "goals": goals}
+    figures = {
+        "texts": len(texts),
+        "cpu_seconds": seconds,
+        "ratios": {name: value for name, (value, _) in ratios.items()},
+        "goals": goals,
+    }
     out.write_text(json.dumps(figures, indent=1))
 
 

@@ -9,7 +9,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dagster_defs import event_log
 
@@ -28,7 +28,7 @@ KEPT = ("fingerprint", "rows_hash")
 SAME_SECONDS = 1e-3
 """Two times of one event differ by less: the log rounds them to microseconds."""
 
-Instance = "dg.DagsterInstance | Callable[[], dg.DagsterInstance]"
+Instance: TypeAlias = "dg.DagsterInstance | Callable[[], dg.DagsterInstance]"
 """The home's instance, or how to open it: where all that is asked has been read before, nobody does."""
 
 Record = dict[str, str]
@@ -68,7 +68,8 @@ def _numbers(instance: Instance, asset: str) -> dict[str, int]:
     numbers = storage.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
     if numbers:
         return dict(numbers)
-    return {"": record.storage_id for record in storage.fetch_materializations(key, limit=1).records}
+    newest_one = storage.fetch_materializations(key, limit=1).records
+    return {"": newest_one[0].storage_id} if newest_one else {}
 
 
 def _open(instance: Instance) -> "dg.DagsterInstance":
@@ -95,11 +96,9 @@ def _events(instance: Instance, asset: str, numbers: list[int]) -> list[tuple[in
 
     storage, key = _open(instance).event_log_storage, dg.AssetKey(asset)
     parts = [numbers[i : i + AT_ONCE] for i in range(0, len(numbers), AT_ONCE)]
-    return [
-        (record.storage_id, record.event_log_entry)
-        for part in parts
-        for record in storage.fetch_materializations(dg.AssetRecordsFilter(asset_key=key, storage_ids=part), limit=len(part)).records
-    ]
+    filters = (dg.AssetRecordsFilter(asset_key=key, storage_ids=part) for part in parts)
+    pages = (storage.fetch_materializations(each, limit=AT_ONCE).records for each in filters)
+    return [(record.storage_id, record.event_log_entry) for page in pages for record in page]
 
 
 def _keep(con: sqlite3.Connection, asset: str, records: Mapping[int, tuple[float, Record]]) -> None:

@@ -14,7 +14,7 @@ from found_platform.errors import BadInput
 from found_platform.settings import Settings
 from found_platform.sources.config import SourceConfig
 
-# A run from an empty home to the end of `found demo`, by the seconds that its steps took on two cores of 2.6 GHz (docs/benchmarks.md):
+# A run from an empty home to the end of `found demo`, by what its steps took on two cores (docs/benchmarks.md):
 SECONDS = 30  # libraries, the first scan, MLflow, the index: whatever the source holds
 SECONDS_A_DAY = 0.02  # a commit and an event for each day and table
 SECONDS_AN_EVENT = 0.00013  # scanned, sorted into three tables, matched by look-ups

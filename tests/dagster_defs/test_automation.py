@@ -10,7 +10,7 @@ import pytest
 import yaml
 from small_automation import Daemon
 
-from dagster_defs import runs, staleness
+from dagster_defs import staleness
 from dagster_defs.automation import audiences
 from dagster_defs.build import build_defs
 from dagster_defs.execution import open_instance

@@ -1,4 +1,4 @@
-"""Our BERT against transformers': the same weights, the same vectors, the same revision, and what is none is left to transformers."""
+"""Our BERT against transformers': the same weights, vectors and revision; what is no plain BERT is left to transformers."""
 
 import json
 import shutil
@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from models import bert, text_encoder
-from models.text_encoder import MAX_TOKENS, SMALL_BERT, TextEncoder, load_backbone, load_text_encoder, random_backbone, weights_digest
+from models.text_encoder import (
+    MAX_TOKENS,
+    SMALL_BERT,
+    TextEncoder,
+    load_backbone,
+    load_text_encoder,
+    random_backbone,
+    weights_digest,
+)
 
 TEXTS = ["", "gold", "Gold RING, 18k — a gift", "Überraschung 漢字 \x00", "[SEP] [MASK]", "a " * 300, "x" * 2000]
 

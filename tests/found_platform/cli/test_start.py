@@ -64,6 +64,8 @@ def test_a_command_loads_what_its_answer_needs_and_no_more(settings: Settings) -
         (question, MODELS | GRAPH | COMPILER),
     )
     assert [status[0], listed[0], refused[0], found[0]] == [[], [], [], []]
-    assert {asset["asset"]: len(asset["made"]) for asset in json.loads(status[1])["assets"]} == {s.asset: len(s.made) for s in states}
+    assert {asset["asset"]: len(asset["made"]) for asset in json.loads(status[1])["assets"]} == {
+        s.asset: len(s.made) for s in states
+    }
     assert "did you mean events_28d" in refused[2]
     assert len(json.loads(found[1])["users"]) == 3
