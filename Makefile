@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-long test-fast fuzz audit coverage bench-features bench-training bench-lookup ui lint format clean
+.PHONY: demo test test-long test-fast fuzz audit coverage bench bench-small bench-features bench-training bench-lookup ui lint format clean
 
 # uv where it is there; else pip, upgraded first: the one that a Python brings takes minutes to resolve.
 UV := $(shell command -v uv 2>/dev/null)
@@ -55,6 +55,13 @@ fuzz: $(STAMP)
 audit: $(STAMP)
 	@$(BIN)/pip-audit --strict --disable-pip --no-deps -r constraints.txt || { echo "make audit: a version of constraints.txt has a \
 	known fault, or one could not be looked up: the lines above say which. It needs the network, to reach PyPI." >&2; exit 1; }
+
+# Everything that is timed, beside its peers, into docs/benchmarks.md; bench-small shows in minutes that it works.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/all.py
+
+bench-small: $(STAMP)
+	$(BIN)/python benchmarks/all.py --small
 
 bench-features: $(STAMP)
 	$(BIN)/python benchmarks/features.py

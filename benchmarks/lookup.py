@@ -355,6 +355,14 @@ def main() -> None:
         versions = [add_version(settings, WIDTH, seed) for seed in (1, 2)]
         figures["recall"] = show("recall@100 as checked", recall_checks(settings, versions[0]))
         figures["concurrency"] = show("look-ups while publishing", concurrent(settings, versions, sizes["publications"]))
+    warm_figures, exact_figures = figures["warm"], figures["exact"]
+    goals = {
+        "search through the index / raw pymilvus": (warm_figures["searcher_ratio"], "<= 1.5"),
+        "look-up in mode aligned / raw pymilvus": (warm_figures["look_up_ratio"], "<= 2"),
+        "exact top 100, speed of a bare product in numpy": (exact_figures["top_100_speed_of_numpy"], ">= 0.5"),
+    }
+    figures["ratios"] = {name: value for name, (value, _) in goals.items()}
+    figures["goals"] = {name: goal for name, (_, goal) in goals.items()}
     out = Path("build/bench-lookup.json")
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(figures, indent=1))

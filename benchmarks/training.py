@@ -360,6 +360,7 @@ def main() -> None:
         "texts": texts,
         "embedding": embedded,
         "ratios": {k: v for k, (v, _) in ratios.items()},
+        "goals": {k: goal for k, (_, goal) in ratios.items()},
     }
     Path("build/bench-training.json").write_text(json.dumps(document, indent=1))
 

@@ -13,14 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from dagster_defs import code_version, records
 from dagster_defs.graph import AUDIENCE, NONE, AssetGraph, Read
-from found_platform.audiences import membership, prompts
-from found_platform.evaluation import scenarios
+from dagster_defs.records import Instance
 from found_platform.settings import Settings
-from found_platform.sources import staging
 
 WITHOUT_EFFECT = {
     "secret": "a home has one for its life",
@@ -50,21 +46,29 @@ def _value(settings: Settings, name: str) -> Any:
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
 
 
-def of(graph: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> dict[str, str]:
+def of(graph: AssetGraph, instance: Instance, asset: str, keys: list[str]) -> dict[str, str]:
     """What each key's materialisation would be made from, hashed; the key is "" for an unpartitioned asset."""
     settings, row = graph.settings, graph.table[asset]
     base = json.dumps([asset, code_version.reach(settings, asset).code, settings_read(settings, asset)])
-    if asset == "quarantine":
-        return {"": _hash(base, staging.source_fingerprint(settings))}
-    if row.partitions == AUDIENCE:  # it asks what is published, whichever cutoff that is of
-        return {key: _hash(base, membership.made_from(settings, key)) for key in keys}
-    if asset in ("raw_events", "raw_profile"):
+    if asset in ("quarantine", "raw_events", "raw_profile"):
+        from found_platform.sources import staging
+
+        if asset == "quarantine":
+            return {"": _hash(base, staging.source_fingerprint(settings))}
         manifest = staging.manifest(settings)
         staged = {"": manifest["profile"]} if row.partitions == NONE else manifest["days"]
         return {key: _hash(base, json.dumps(staged.get(key, 0))) for key in keys or [""]}
+    if row.partitions == AUDIENCE:  # it asks what is published, whichever cutoff that is of
+        from found_platform.audiences import membership
+
+        return {key: _hash(base, membership.made_from(settings, key)) for key in keys}
     if asset == "benchmark_results":
+        from found_platform.evaluation import scenarios
+
         base += scenarios.fingerprint(settings)
     if asset == "tuned_prompts":
+        from found_platform.audiences import prompts
+
         base += prompts.fingerprint(settings)
     reads = [
         _reader(row_hashes(graph, instance, upstream), graph.table[upstream].partitions, read)
@@ -73,16 +77,13 @@ def of(graph: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: list[s
     return {key: _hash(base, *(read(key) for read in reads)) for key in keys or [""]}
 
 
-def row_hashes(graph: AssetGraph, instance: dg.DagsterInstance, asset: str) -> dict[str, str]:
+def row_hashes(graph: AssetGraph, instance: Instance, asset: str) -> dict[str, str]:
     """The row hash of each materialised key of an asset."""
     return {k: v["rows_hash"] for k, v in newest(graph, instance, asset).items() if "rows_hash" in v}
 
 
-def newest(graph: AssetGraph, instance: dg.DagsterInstance, asset: str) -> dict[str, records.Record]:
+def newest(graph: AssetGraph, instance: Instance, asset: str) -> dict[str, records.Record]:
     """`fingerprint` and `rows_hash` of the newest materialisation of each key; "" for an unpartitioned asset."""
-    if graph.table[asset].partitions == NONE:
-        event = instance.get_latest_materialization_event(dg.AssetKey(asset))
-        return {"": records.of_event(event.asset_materialization.metadata)} if event and event.asset_materialization else {}
     return records.newest(graph.settings.dagster_home, instance, asset)
 
 

@@ -1,22 +1,17 @@
 """The asset graph as data: every asset's group, partitions and what it reads; and its partitions in one home.
 
-What belongs here: the table, partitions, partition mappings. What does not: what an asset does (`assets/`), how a run of one is
-recorded (`materialization`), what its fingerprint is (`fingerprints`).
+What belongs here: the table, and keys. What does not: what an asset does (`assets/`), how a run of one is recorded
+(`materialization`), what its fingerprint is (`fingerprints`), and Dagster's objects for any of it (`partitions`): a command that
+asks what there is loads no Dagster.
 """
 
 import datetime as dt
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import dagster as dg
-
-from found_platform.audiences import specification
 from found_platform.settings import Settings
 from found_platform.sources.config import SourceConfig, Span, of_home
-
-warnings.filterwarnings("ignore", category=dg.BetaWarning)  # single-run backfills and mappings to days that may not exist
 
 EVERYTHING = -20_000
 """Days back that stand for "all days before"."""
@@ -38,13 +33,6 @@ class Read:
     last: int
 
 
-FRESHNESS = {
-    kind: dg.FreshnessPolicy.time_window(fail_window=dt.timedelta(days=fail), warn_window=dt.timedelta(days=warn))
-    for kind, warn, fail in ((DAILY, 1.5, 3), (NONE, 1.5, 3), (AUDIENCE, 1.5, 3), (CUTOFF, 8, 15))
-}
-"""By kind of partitions: amber after a day that brought none, or a week for what is of a cutoff; red after two."""
-
-
 @dataclass(frozen=True)
 class Asset:
     """A row of the table. `pool` limits how many runs of such assets work at a time, for their memory or for a library's sake.
@@ -58,11 +46,6 @@ class Asset:
     optional: frozenset[str] = frozenset()  # of `reads`: may be missing
     pool: str | None = None
     writes: str | None = None
-
-    @property
-    def freshness(self) -> dg.FreshnessPolicy:
-        """How old its newest materialization may be before the page of the asset is red."""
-        return FRESHNESS[self.partitions]
 
 
 TRAINING_FOLDER = "training-{key}"
@@ -209,37 +192,26 @@ class AssetGraph:
             return span
         return Span(start=SourceConfig.model_validate({"name": "simulated", "simulator": {}}).simulator.start)  # pyright: ignore
 
-    @cached_property
-    def partitions(self) -> dict[str, dg.PartitionsDefinition | None]:
-        day = dt.timedelta(days=1)
-        start, end = self.span.start, self.span.end
-        return {
-            DAILY: dg.DailyPartitionsDefinition(start_date=str(start), end_date=str(end) if end else None),
-            # a cutoff is the day after the last one a model may see: it can be the day after the data's end
-            CUTOFF: dg.DailyPartitionsDefinition(
-                start_date=str(start + day), end_date=str(end + day) if end else None, end_offset=0
-            ),
-            AUDIENCE: dg.DynamicPartitionsDefinition(name=AUDIENCES),
-            NONE: None,
-        }
+    def bounds(self, kind: str) -> tuple[dt.date, dt.date | None]:
+        """The first key of a daily asset or of a cutoff, and the day after the last one; None where the days have no end."""
+        start, end, day = self.span.start, self.span.end, dt.timedelta(days=1)
+        # a cutoff is the day after the last one a model may see: it can be the day after the data's end
+        return (start + day, end and end + day) if kind == CUTOFF else (start, end)
 
     def keys(self, asset: str) -> list[str]:
         """All partition keys of an asset, oldest first; of audiences those that are not frozen."""
-        if self.table[asset].partitions == AUDIENCE:
-            return [each.audience for each in specification.moving(self.settings)]
-        partitions = self.partitions[self.table[asset].partitions]
-        return list(partitions.get_partition_keys()) if partitions else []
-
-    def mapping(self, kind: str, upstream: str, read: Read | None) -> dg.PartitionMapping | None:
-        if kind == NONE or self.table[upstream].partitions == NONE:
-            return None
+        kind = self.table[asset].partitions
         if kind == AUDIENCE:
-            return dg.AllPartitionMapping()
-        if read is None:
-            return None
-        return dg.TimeWindowPartitionMapping(
-            start_offset=read.first, end_offset=read.last, allow_nonexistent_upstream_partitions=True
-        )
+            from found_platform.audiences import specification
+
+            return [each.audience for each in specification.moving(self.settings)]
+        return [] if kind == NONE else self.days(kind)
+
+    def days(self, kind: str) -> list[str]:
+        """The keys of daily assets or of cutoffs. A day is one of them when it is over, as in Dagster."""
+        start, end = self.bounds(kind)
+        today = dt.datetime.now(dt.UTC).date()
+        return [str(start + dt.timedelta(days=n)) for n in range((min(end or today, today) - start).days)]
 
 
 def ranges(keys: list[str]) -> list[list[str]]:

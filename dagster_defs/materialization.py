@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from dagster_defs import checks, code_version, event_batches, fingerprints, locks, staleness
+from dagster_defs import checks, code_version, event_batches, fingerprints, locks, partitions, staleness
 from dagster_defs.graph import ASKED_BY, CUTOFF, DAILY, AssetGraph
 from found_platform import contract, lake, logs
 from found_platform.errors import BadInput, JobFailed
@@ -207,8 +207,11 @@ def asset(
             group_name=row.group,
             kinds=kinds,
             code_version=code_version.reach(graph.settings, name).code,
-            partitions_def=graph.partitions[row.partitions],
-            deps=[dg.AssetDep(u, partition_mapping=graph.mapping(row.partitions, u, read)) for u, read in row.reads.items()],
+            partitions_def=partitions.definition(graph, row.partitions),
+            deps=[
+                dg.AssetDep(upstream, partition_mapping=partitions.mapping(graph, row.partitions, upstream, read))
+                for upstream, read in row.reads.items()
+            ],
             pool=row.pool,
             config_schema=config,
             description=description or inspect.getdoc(body),

@@ -7,12 +7,14 @@ event never changes, so what it says is kept under its number in the log.
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import dagster as dg
-from dagster import AssetRecordsFilter, DagsterEventType, EventLogRecord
+from dagster_defs import event_log
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 DATABASE = "records.db"
 PATIENCE = 60.0
@@ -23,32 +25,55 @@ AT_ONCE = 500
 
 KEPT = ("fingerprint", "rows_hash")
 
+SAME_SECONDS = 1e-3
+"""Two times of one event differ by less: the log rounds them to microseconds."""
+
+Instance: TypeAlias = "dg.DagsterInstance | Callable[[], dg.DagsterInstance]"
+"""The home's instance, or how to open it: where all that is asked has been read before, nobody does."""
+
 Record = dict[str, str]
 """`fingerprint` and `rows_hash`, as far as a materialisation has them."""
 
 
-def newest(folder: Path, instance: dg.DagsterInstance, asset: str) -> dict[str, Record]:
-    """The record of the newest materialisation of each partition of an asset.
+def newest(folder: Path, instance: Instance, asset: str) -> dict[str, Record]:
+    """The record of the newest materialisation of each partition of an asset; "" is an unpartitioned one.
 
     Args:
         folder: the folder of the home's Dagster instance.
     """
-    key = dg.AssetKey(asset)
-    ids = instance.event_log_storage.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION)
-    if not ids:
+    log = event_log.newest(folder, asset)
+    numbers = {partition: number for partition, (number, _) in log.items()} if log is not None else _numbers(instance, asset)
+    if not numbers:
         return {}
     with _opened(folder) as con:
         rows = con.execute("SELECT number, at, fingerprint, rows_hash FROM records WHERE asset = ?", [asset]).fetchall()
         kept = {number: (at, _record(values)) for number, at, *values in rows}
-        witness = max(kept.keys() & ids.values(), default=None)
-        if witness is not None and [r.timestamp for r in _events(instance, key, [witness])] != [kept[witness][0]]:
-            kept = {}  # the log is another one than it was
-        missing = [number for number in ids.values() if number not in kept]
+        witness = max(kept.keys() & numbers.values(), default=None)
+        if witness is not None:
+            times = dict(log.values()) if log is not None else {n: e.timestamp for n, e in _events(instance, asset, [witness])}
+            if abs(times.get(witness, 0.0) - kept[witness][0]) > SAME_SECONDS:
+                kept = {}  # the log is another one than it was
+        missing = [number for number in numbers.values() if number not in kept]
         if missing:
-            read = {r.storage_id: (r.timestamp, _of(r)) for r in _events(instance, key, missing)}
-            kept |= read
-            _keep(con, asset, {number: kept[number] for number in ids.values() if number in kept})
-    return {str(partition): kept[number][1] for partition, number in ids.items() if number in kept}
+            kept |= {number: (event.timestamp, _of(event)) for number, event in _events(instance, asset, missing)}
+            _keep(con, asset, {number: kept[number] for number in numbers.values() if number in kept})
+    return {str(partition): kept[number][1] for partition, number in numbers.items() if number in kept}
+
+
+def _numbers(instance: Instance, asset: str) -> dict[str, int]:
+    """What `event_log.newest` says, asked through Dagster."""
+    import dagster as dg
+
+    key, storage = dg.AssetKey(asset), _open(instance).event_log_storage
+    numbers = storage.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    if numbers:
+        return dict(numbers)
+    newest_one = storage.fetch_materializations(key, limit=1).records
+    return {"": newest_one[0].storage_id} if newest_one else {}
+
+
+def _open(instance: Instance) -> "dg.DagsterInstance":
+    return instance() if callable(instance) else instance
 
 
 def of_event(metadata: Mapping[str, Any]) -> Record:
@@ -56,8 +81,8 @@ def of_event(metadata: Mapping[str, Any]) -> Record:
     return {name: str(metadata[name].value) for name in KEPT if name in metadata}
 
 
-def _of(record: EventLogRecord) -> Record:
-    materialization = record.asset_materialization
+def _of(event: "dg.EventLogEntry") -> Record:
+    materialization = event.asset_materialization
     return of_event(materialization.metadata) if materialization else {}
 
 
@@ -65,13 +90,15 @@ def _record(values: Iterable[str | None]) -> Record:
     return {name: value for name, value in zip(KEPT, values, strict=True) if value is not None}
 
 
-def _events(instance: dg.DagsterInstance, key: dg.AssetKey, numbers: list[int]) -> list[EventLogRecord]:
+def _events(instance: Instance, asset: str, numbers: list[int]) -> list[tuple[int, "dg.EventLogEntry"]]:
+    """The materialisations of these numbers in the log, read through Dagster."""
+    import dagster as dg
+
+    storage, key = _open(instance).event_log_storage, dg.AssetKey(asset)
     parts = [numbers[i : i + AT_ONCE] for i in range(0, len(numbers), AT_ONCE)]
-    return [
-        record
-        for part in parts
-        for record in instance.fetch_materializations(AssetRecordsFilter(asset_key=key, storage_ids=part), limit=len(part)).records
-    ]
+    filters = (dg.AssetRecordsFilter(asset_key=key, storage_ids=part) for part in parts)
+    pages = (storage.fetch_materializations(each, limit=AT_ONCE).records for each in filters)
+    return [(record.storage_id, record.event_log_entry) for page in pages for record in page]
 
 
 def _keep(con: sqlite3.Connection, asset: str, records: Mapping[int, tuple[float, Record]]) -> None:

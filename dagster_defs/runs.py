@@ -11,11 +11,10 @@ from typing import Any
 
 from dagster_defs import jobs, locks, service, staleness
 from dagster_defs.assets.evaluate import QUICK
-from dagster_defs.execution import Executor, executor, open_instance
+from dagster_defs.execution import Executor, executor
 from dagster_defs.forced import Forced
 from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph, ranges
 from dagster_defs.service import ServiceChange
-from dagster_defs.staleness import State
 from found_platform import home, lake
 from found_platform.audiences import specification
 from found_platform.errors import BadInput
@@ -163,12 +162,6 @@ def days_of(settings: Settings, first: dt.date, last: dt.date) -> list[str]:
     if not days:
         raise BadInput(f"There are no days from {first} to {last} in this home: its source goes from {own[0]} to {own[-1]}.")
     return days
-
-
-def states(settings: Settings) -> list[State]:
-    """The state of every asset, in the order of the graph. An upstream that has to be redone first may make more of it stale."""
-    with open_instance(settings) as instance:
-        return staleness.states(AssetGraph(settings), instance)
 
 
 def publish(settings: Settings, cutoff: dt.date) -> None:

@@ -3,18 +3,20 @@
 What belongs here: comparing what was recorded with what is. What does not: doing anything about it (`runs`).
 """
 
+import contextlib
 import datetime as dt
+import functools
 from dataclasses import dataclass
-
-import dagster as dg
+from typing import TYPE_CHECKING
 
 from dagster_defs import fingerprints
 from dagster_defs.graph import CUTOFF, DAILY, NONE, AssetGraph, Read
-from found_platform import index, lake, registry
+from dagster_defs.records import Instance
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import staging
-from found_platform.training_data import export
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 TRAINED = {"user_text_pairs": "", "behavior_encoder": "behavior", "tabular_encoder": "", "found_model": "align"}
 """Assets with files under `HOME/training/CUTOFF`: a stage's folder, or none (a source without a profile trains no table)."""
@@ -48,7 +50,20 @@ class State:
     stale: list[str]
 
 
-def states(graph: AssetGraph, instance: dg.DagsterInstance) -> list[State]:
+def of_home(settings: Settings) -> list[State]:
+    """`states` of a home, without Dagster where everything that it would be asked has been read before."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def instance() -> "dg.DagsterInstance":
+            from dagster_defs.execution import open_instance
+
+            return stack.enter_context(open_instance(settings))
+
+        return states(AssetGraph(settings), instance)
+
+
+def states(graph: AssetGraph, instance: Instance) -> list[State]:
     """The state of every asset, in the order of the graph. An upstream that has to be redone first may make more of it stale."""
     rows = []
     for asset, row in graph.table.items():
@@ -61,7 +76,7 @@ def states(graph: AssetGraph, instance: dg.DagsterInstance) -> list[State]:
     return rows
 
 
-def stale(graph: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> list[str]:
+def stale(graph: AssetGraph, instance: Instance, asset: str, keys: list[str]) -> list[str]:
     """Of these keys those that are missing, or would come out of other inputs now."""
     if keys and not (files_exist(graph.settings, asset, keys[-1]) and serves(graph.settings, asset, keys[-1])):
         return keys
@@ -70,7 +85,7 @@ def stale(graph: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: lis
     return [k for k in keys if recorded.get(k, {}).get("fingerprint") != current[k]]
 
 
-def check_upstreams(graph: AssetGraph, instance: dg.DagsterInstance, asset: str, keys: list[str]) -> None:
+def check_upstreams(graph: AssetGraph, instance: Instance, asset: str, keys: list[str]) -> None:
     """Raises BadInput that names what to materialise first, where an asset would read what is not there.
 
     Of a range of days one at least has to be there: the first days of a home have no days before them.
@@ -118,6 +133,10 @@ def _command(graph: AssetGraph, upstream: str, key: str) -> str:
 
 def files_exist(settings: Settings, asset: str, key: str) -> bool:
     """Whether the files that an asset's materialisation speaks of still exist."""
+    from found_platform import lake
+    from found_platform.sources import staging
+    from found_platform.training_data import export
+
     if asset in IN_LAKE and not lake.exists(settings.lake, asset):
         return False
     if asset == "quarantine":
@@ -134,6 +153,8 @@ def serves(settings: Settings, asset: str, key: str) -> bool:
     A champion or an index that a person took back is gone on purpose: only something new makes it again. A version that waits
     behind the champion of a newer cutoff has its place too.
     """
+    from found_platform import index, registry
+
     if asset not in ("found_model", "promotion", "user_index"):
         return True
     version = registry.serving(settings, key)
@@ -147,4 +168,6 @@ def serves(settings: Settings, asset: str, key: str) -> bool:
 
 
 def _waits(settings: Settings, version: str) -> bool:
+    from found_platform import registry
+
     return registry.reason_to_wait(settings, version) is not None

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models import weights
+from models import bert, weights
 
 OFFLINE_TEXT = "offline-text"
 RANDOM_BERT = "random-bert"
@@ -114,9 +114,11 @@ def load_text_encoder(name: str) -> TextEncoder:
         encoder = load_text_encoder(whole(name))
         return TextEncoder(encoder.model.bfloat16(), encoder.tokenize, encoder.dim, f"{encoder.revision}-{BFLOAT16}")
     if name == RANDOM_BERT:
-        model, tokenize = random_backbone(SMALL_BERT, seed=0)
+        sizes = bert.BertConfig(**{name: size for name, size in SMALL_BERT.items() if name != "model_type"})
+        model, tokenize = bert.random(sizes, seed=0), _hashed(sizes.vocab_size)
         return TextEncoder(model, tokenize, SMALL_BERT["hidden_size"], f"{RANDOM_BERT}-{SMALL_BERT['hidden_size']}-0")
-    model, tokenize = load_backbone(name)
+    folder = _folder(name)
+    model, tokenize = (folder and bert.load(folder, MAX_TOKENS)) or _pretrained(name, folder)
     return TextEncoder(model, tokenize, model.config.hidden_size, f"{weights_digest(model)}-mean-{MAX_TOKENS}")
 
 
@@ -127,18 +129,23 @@ def whole(name: str) -> str:
 
 def load_backbone(name: str) -> tuple[Any, Tokenize]:
     """A transformers model and its tokenizer by name. Raises EncoderNotFound that says what to install or give."""
+    return _pretrained(name, _folder(name))
+
+
+def _folder(name: str) -> Path | None:
+    """Where the model of this name lies; None for a hub name. Raises EncoderNotFound where it is neither."""
     if Path(name).is_dir():
-        return _pretrained(name, Path(name), local=True)
+        return Path(name)
     if name == OFFLINE_TEXT:
         folder = _installed_minilm()
         if _sha256(folder / "model.safetensors") != _WEIGHTS_SHA256:
             raise EncoderNotFound(f"The weights of the package {_PACKAGE} are not the published MiniLM weights: reinstall it.")
-        return _pretrained(name, folder, local=True)
+        return folder
     if "/" not in name or name.startswith(("/", ".", "~")):
         raise EncoderNotFound(
             f"There is no text encoder {name!r}: give a directory, a hub name, {OFFLINE_TEXT!r} or {RANDOM_BERT!r}."
         )
-    return _pretrained(name, None, local=False)
+    return None
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -178,11 +185,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _pretrained(name: str, folder: Path | None, local: bool) -> tuple[Any, Tokenize]:
+def _pretrained(name: str, folder: Path | None) -> tuple[Any, Tokenize]:
+    """A model in a folder, or of the hub."""
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    local = folder is not None
     try:
         weights.refuse_pickled_adapter(str(folder or name), local=local)
         options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
@@ -224,7 +233,11 @@ def random_backbone(architecture: dict[str, Any], seed: int) -> tuple[Any, Token
     pooler = {"add_pooling_layer": False} if architecture["model_type"] in ("bert", "albert") else {}
     model = AutoModel.from_config(config, **pooler)
     torch.random.set_rng_state(state)
-    vocabulary = config.vocab_size
+    return model, _hashed(config.vocab_size)
+
+
+def _hashed(vocabulary: int) -> Tokenize:
+    """Words as numbers under `vocabulary`, by their hash."""
 
     def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
         rows = [
@@ -236,4 +249,4 @@ def random_backbone(architecture: dict[str, Any], seed: int) -> tuple[Any, Token
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
         return {"input_ids": ids, "attention_mask": mask}
 
-    return model, tokenize
+    return tokenize

@@ -199,10 +199,12 @@ def _open(context: Context, request: Run) -> _Opening:
         if kept is None:
             threshold.check(settings, prepared.source)
         if request.force or kept is None:
+            trains = rhythm is None or rhythm.judged
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled), prepared.users)
+            guess = estimate.in_profile(guess, settings, trains=trains)
             estimate.check_disk(guess, settings.home)
             lines.insert(0, guess.sentence(home))
-            if rhythm is None or rhythm.judged:  # else nothing is trained
+            if trains:
                 preflight.check(settings, len(config.profile_schema or {}), lines.append)
         return _Opening(settings, staging.open_home(settings, prepared.source), day, lines)
     except BaseException:
@@ -271,9 +273,9 @@ def _state(state: "State") -> AssetState:
 @use_case(Effect.READS)
 def status(context: Context) -> Status:
     """What is there of every asset, and what is stale."""
-    from dagster_defs import runs
+    from dagster_defs import staleness
 
-    return Status(context.settings.home, tuple(map(_state, runs.states(context.settings))))
+    return Status(context.settings.home, tuple(map(_state, staleness.of_home(context.settings))))
 
 
 @dataclass(frozen=True)
@@ -324,7 +326,7 @@ class Backfilled:
 @use_case(Effect.CHANGES, "backfill")
 def backfill(context: Context, request: Backfill) -> Backfilled:
     """Makes days of events and features that are missing or stale. What was done before a failure stays."""
-    from dagster_defs import runs
+    from dagster_defs import runs, staleness
     from found_platform.privacy import audit
 
     settings = context.settings
@@ -348,4 +350,4 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
         context.tell(DaysDone(filled.asset, row.made, filled.total))
     days = [dt.date.fromisoformat(day) for day in runs.days_of(settings, first, last)]
     absent = (last - first).days + 1 - len(days)
-    return Backfilled(days[0], days[-1], absent, by_asset, tuple(map(_state, runs.states(settings))))
+    return Backfilled(days[0], days[-1], absent, by_asset, tuple(map(_state, staleness.of_home(settings))))

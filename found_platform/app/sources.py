@@ -102,8 +102,9 @@ def check(context: Context, file: Path) -> SourceReport:
         if r.bad_share > settings.quarantine_threshold:
             notes.append(f"{r.bad_share:.1%} of the rows of channel {r.channel!r} are bad: {', '.join(r.bad)}")
     if not checked.refusals:
-        guess = estimate.Estimate(sum(r.good for r in reports), (end - first).days, max(r.users for r in reports))
-        notes.append(guess.sentence(Path("its home")))
+        users, texts = max(r.users for r in reports), sum(r.texts for r in reports)
+        guess = estimate.Estimate(sum(r.good for r in reports), (end - first).days, users, texts=texts)
+        notes.append(estimate.in_profile(guess, settings, trains=True).sentence(Path("its home")))
     channels = tuple(
         SourceChannel(
             channel=r.channel,

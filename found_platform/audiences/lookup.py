@@ -59,6 +59,16 @@ def check_understood(settings: Settings, question: Question) -> None:
         understanding.understood(_population(settings, index.live(settings)), question)
 
 
+def _opened(settings: Settings, question: Question) -> tuple[Publication, Population]:
+    """What is published. The filter is read before it is opened: a slip of the pen need not wait for the model."""
+    published = index.live(settings)
+    if where := joined_filter(question, None):
+        filters.parse(where, index.filter_columns(settings))
+    population = _population(settings, published)
+    _filter(population, question)
+    return published, population
+
+
 def _filter(population: Population, question: Question, outcome: Outcome | None = None) -> filters.Filter | None:
     """Before anybody is ranked: a slip of the pen is said at once. The filter of an outcome holds beside that of the question."""
     where = joined_filter(question, outcome)
@@ -71,9 +81,7 @@ def score(settings: Settings, question: Question, exclude: frozenset[str] = froz
     Raises BadInput for a question or filter that cannot be used.
     """
     check(question)
-    published = index.live(settings)
-    population = _population(settings, published)
-    _filter(population, question)
+    published, population = _opened(settings, question)
     ranking, demand, rewritten = _ranked(population, published, question)
     where = _filter(population, question, demand.outcome)
     return _score(population, published, question, where, exclude, ranking, demand, rewritten)
@@ -95,9 +103,7 @@ def find(
     if size.level is not None:
         raise BadInput("A look-up takes a number of users or a lowest score: a level is for `found audience preview` and `save`.")
     check(question)
-    published = index.live(settings)
-    population = _population(settings, published)
-    _filter(population, question)
+    published, population = _opened(settings, question)
     ranking, demand, rewritten = _ranked(population, published, question)
     where = _filter(population, question, demand.outcome)
     note: str | None = None

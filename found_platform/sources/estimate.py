@@ -5,25 +5,38 @@ What belongs here: a rough guess of time and disk, and its constants. What does 
 
 import shutil
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
+from found_platform.settings import Settings
 from found_platform.sources.config import SourceConfig
 
-# Measured on two cores that others used too, profile `cpu`, from an empty home to the end of `found demo`:
-#   2,000 simulated users, 120 days, 204,000 events, with a benchmark:  255 s, 176 MB
-#   4,338 users, 374 days, 408,000 events:                              260 s, 216 MB
-#   1,000 users, 1,825 days, 38,000 events:                             167 s, 191 MB
-#   4,338 users, 374 days, 12,000 events:                               150 s, 154 MB
-SECONDS, SECONDS_A_DAY, SECONDS_AN_EVENT, SECONDS_A_USER = 60, 0.04, 0.0003, 0.012
+# A run from an empty home to the end of `found demo`, by what its steps took on two cores (docs/benchmarks.md):
+SECONDS = 30  # libraries, the first scan, MLflow, the index: whatever the source holds
+SECONDS_A_DAY = 0.02  # a commit and an event for each day and table
+SECONDS_AN_EVENT = 0.00013  # scanned, sorted into three tables, matched by look-ups
+SECONDS_A_USER = 0.0055  # a row of features for each day, a dozen moments in the training set, states of past days
+SECONDS_A_TEXT = 0.0028  # through a text encoder of 22 million weights; words that are only hashed cost nothing
+SECONDS_A_STEP = 0.065  # of training, all stages alike, with what is read and judged beside it
+# What that comes to, and what runs took (seconds by the clock or of the processor, whichever was less: others used the cores too):
+#   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  203 for 229
+#   the same in the profile `tiny`:                                                  141 for 125
+#   4,338 users, 374 days, 408,000 events, 3,600 texts:                              167 for 173
+#   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             129 for 126
+#   4,338 users, 374 days, 12,000 events, 3,400 texts:                               114 for 111
+STEPS = 650  # of training in the profile `cpu`
 BYTES, BYTES_A_DAY, BYTES_AN_EVENT, BYTES_A_USER = 9e6, 0.08e6, 250, 15e3
-BENCHMARK = (70, 20e6)  # where a source brings labels
+BENCHMARK = (65, 20e6)  # where a source brings labels
 EVENTS_A_USER_AND_DAY = 0.85  # of the simulator
 EVENTS_A_USER, MOST_USERS = 10, 5000  # where nobody has counted users yet
+EVENTS_A_TEXT, MOST_TEXTS = 4, 5000  # where nobody has counted texts yet
+SIMULATED_TEXTS = 9300
 ROUGHLY = 1.5  # how far a machine, a profile or a source may be off, either way
+
+HASHED = ("random-bert",)  # text encoders of no weight
 
 SAMPLE = 1 << 18  # bytes of a CSV file whose lines are counted
 
@@ -32,22 +45,31 @@ SAMPLE = 1 << 18  # bytes of a CSV file whose lines are counted
 class Estimate:
     """A rough guess: seconds of a run, and bytes on disk when it is done. Both may be off by a factor of `ROUGHLY`, either way.
 
-    `users` is None where nobody has counted them; `labelled` where a benchmark follows.
+    `users` and `texts` are None where nobody has counted them; `labelled` where a benchmark follows; `steps` are of training, all
+    stages together; `encoded` is false where a profile has no text encoder but hashes words.
     """
 
     events: int
     days: int
     users: int | None = None
     labelled: bool = False
+    texts: int | None = None
+    steps: int = STEPS
+    encoded: bool = True
 
     @property
     def _users(self) -> float:
         return min(self.events / EVENTS_A_USER, MOST_USERS) if self.users is None else self.users
 
     @property
+    def _texts(self) -> float:
+        return min(self.events / EVENTS_A_TEXT, MOST_TEXTS) if self.texts is None else self.texts
+
+    @property
     def seconds(self) -> float:
         own = SECONDS + self.days * SECONDS_A_DAY + self.events * SECONDS_AN_EVENT + self._users * SECONDS_A_USER
-        return own + self.labelled * BENCHMARK[0]
+        learning = self.steps * SECONDS_A_STEP + self.encoded * self._texts * SECONDS_A_TEXT
+        return own + learning + self.labelled * BENCHMARK[0]
 
     @property
     def bytes(self) -> float:
@@ -79,14 +101,21 @@ def _two_digits(value: float) -> int:
 
 
 def of_source(config: SourceConfig, users: int | None = None) -> Estimate:
-    """The estimate of a source whose span is known. Reads Parquet footers and the beginnings of CSV files."""
+    """The estimate of a source whose span is known, in the profile `cpu`. Reads Parquet footers and the beginnings of CSV files."""
     first, end = config.days
     days = (end - first).days
     if config.simulator:
         events = round(config.simulator.users * days * EVENTS_A_USER_AND_DAY)
-        return Estimate(events, days, config.simulator.users, labelled=True)
+        return Estimate(events, days, config.simulator.users, labelled=True, texts=SIMULATED_TEXTS)
     files = {file for entries in config.channels.values() for entry in entries for file in entry.files()}
     return Estimate(sum(map(_rows, files)), days, users)
+
+
+def in_profile(estimate: Estimate, settings: Settings, *, trains: bool) -> Estimate:
+    """The estimate with the training and the text encoder that a home has."""
+    stages = (settings.sizes.behavior, settings.sizes.tabular, settings.sizes.align)
+    steps = sum(stage.options["steps"] for stage in stages) if trains else 0
+    return replace(estimate, steps=steps, encoded=not settings.text_encoder.startswith(HASHED))
 
 
 def of_events(config: SourceConfig) -> Estimate:

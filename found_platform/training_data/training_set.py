@@ -9,19 +9,21 @@ Every t1 lies at least one horizon before the cutoff, so that the future window 
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import contract, engine, lake
+from found_platform import contract, lake
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
 from found_platform.feature_store import access
 from found_platform.lake import Written
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 TABLE = "training_set"
 
@@ -90,6 +92,8 @@ def _through_feast(settings: Settings, cutoff: dt.date, versions: dict[str, int]
 
 
 def _on_engine(settings: Settings, cutoff: dt.date, versions: dict[str, int]) -> int:
+    from found_platform import engine  # it brings Ibis, which look-ups do without
+
     with contextlib.closing(engine.of(settings)) as opened:
         for table, version in {**versions, "raw_events": lake.version(settings.lake, "raw_events")}.items():
             opened.table(table, version)
@@ -100,8 +104,10 @@ def _on_engine(settings: Settings, cutoff: dt.date, versions: dict[str, int]) ->
         return opened.replace(settings.lake, TABLE, query, schema=schema, **_slice(cutoff))
 
 
-def expression(settings: Settings) -> ir.Table:
+def expression(settings: Settings) -> "ir.Table":
     """The training set of the moments `asked` (cutoff, day, moment), over `raw_events` and the tables of the feature views."""
+    from found_platform import engine
+
     events, moments = engine.table_of("raw_events", contract.EVENTS), engine.table_of("asked", ASKED)
     first = events.group_by("user_key", "event_date").agg(arrived=events.arrived_at.min(), fold=events.fold.min())
     seen = first.join(moments, [first.event_date < moments.day, first.arrived <= moments.moment])

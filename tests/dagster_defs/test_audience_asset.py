@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from conftest import Outcome
 
-from dagster_defs import runs
+from dagster_defs import runs, staleness
 from dagster_defs.build import build_assets, build_defs
 from dagster_defs.execution import open_instance
 from dagster_defs.graph import AUDIENCES, AssetGraph
@@ -60,13 +60,13 @@ def partitions(settings: Settings) -> set[str]:
 
 
 def stale(settings: Settings) -> list[str]:
-    return next(s.stale for s in runs.states(settings) if s.asset == "audience_members")
+    return next(s.stale for s in staleness.of_home(settings) if s.asset == "audience_members")
 
 
 def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
     copy: Settings, found: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    assert next(s for s in runs.states(copy) if s.asset == "audience_members").possible == 0
+    assert next(s for s in staleness.of_home(copy) if s.asset == "audience_members").possible == 0
     made = found("audience", "save", "gold", GOLD.sentence, "--top", 40, "--holdout", 0.2, "--home", copy.home)
     assert made.status == 0, made.err
     assert partitions(copy) == {"gold"}

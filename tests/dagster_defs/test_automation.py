@@ -10,7 +10,7 @@ import pytest
 import yaml
 from small_automation import Daemon
 
-from dagster_defs import runs
+from dagster_defs import staleness
 from dagster_defs.automation import audiences
 from dagster_defs.build import build_defs
 from dagster_defs.execution import open_instance
@@ -66,7 +66,7 @@ def test_from_a_file_to_an_audience_nobody_clicks(folder: Path, home: Settings, 
     daemon.settle(SENSORS)
     assert daemon.runs[0] == "ingest", "the scan"
     assert set(daemon.runs) == {"ingest", "ingest 2024-03-25", "watch_drift 2024-03-25"}
-    assert not [s.asset for s in runs.states(home) if s.kind == "daily" and s.asset != "feature_drift" and len(s.made) != 25]
+    assert not [s.asset for s in staleness.of_home(home) if s.kind == "daily" and s.asset != "feature_drift" and len(s.made) != 25]
 
     requests, reason = daemon.schedule("retrain_weekly", MONDAY)
     assert reason is None

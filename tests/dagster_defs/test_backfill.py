@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import at, call_found, write_source
 
-from dagster_defs import runs
+from dagster_defs import runs, staleness
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.features import write
@@ -41,7 +41,7 @@ def hashes(settings: Settings) -> dict[str, dict]:
 
 
 def stale(settings: Settings) -> dict[str, list[str]]:
-    return {s.asset: s.stale for s in runs.states(settings) if s.stale}
+    return {s.asset: s.stale for s in staleness.of_home(settings) if s.stale}
 
 
 @pytest.mark.slow

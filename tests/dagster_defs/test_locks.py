@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 from conftest import at, write_source
 
-from dagster_defs import locks, runs
+from dagster_defs import locks, runs, staleness
 from dagster_defs.execution import cancel_dead_runs, executor, open_instance
 from dagster_defs.graph import AssetGraph
 from dagster_defs.queueing import UNFINISHED
@@ -170,7 +170,7 @@ def test_who_waited_for_another_to_make_the_same_makes_it_no_second_time(shop_ho
     assert [p.returncode for p in both] == [0, 0], outputs
     made = [int(out.split()[-1]) for out, _ in outputs]
     assert 10 <= sum(made) <= 20  # more than 10 only where both had looked before either had its lock
-    assert [s.stale for s in runs.states(shop_home) if s.asset == "user_tabular"] == [[]]
+    assert [s.stale for s in staleness.of_home(shop_home) if s.asset == "user_tabular"] == [[]]
 
 
 REFRESH = """
@@ -210,6 +210,6 @@ def test_audiences_are_refreshed_at_the_same_time_and_during_a_backfill_and_look
         newest = membership.last(copy, name)
         assert newest is not None
         assert (newest.size, newest.refresh) == (20, 1)  # the second refresh of gold came out the same
-    assert not any(s.stale for s in runs.states(copy) if s.asset in ("audience_members", "user_tabular", "behavior_sequence"))
+    assert not any(s.stale for s in staleness.of_home(copy) if s.asset in ("audience_members", "user_tabular", "behavior_sequence"))
     with locks.hold(copy, everything):
         assert lookup.find(copy, question, Size(top=5)).users == lookup.find(settings, question, Size(top=5)).users

@@ -4,8 +4,6 @@ import csv
 import datetime as dt
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -270,22 +268,3 @@ def test_source_check_says_what_is_there_and_what_is_missing(tmp_path: Path) -> 
     missing = call_found("source", "check", write_source(tmp_path, [e for e in EVENTS if e["channel"] == "spm"]))
     assert "channel 'search' is missing" in missing.out
     assert "no profile" in missing.out
-
-
-def test_help_loads_no_heavy_library() -> None:
-    code = (
-        "import sys; from found_platform.cli.app import app; import dagster_defs\n"
-        "heavy = {'torch', 'transformers', 'mlflow', 'feast', 'evidently', 'pymilvus', 'sklearn', 'dagster'} & set(sys.modules)\n"
-        "print(sorted(heavy))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_the_code_location_loads_no_model_library() -> None:
-    code = (
-        "import sys; import dagster_defs.definitions\n"
-        "print(sorted({'torch', 'transformers', 'mlflow', 'feast', 'evidently', 'pymilvus', 'sklearn'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -1,15 +1,19 @@
-"""What a write of daily tables costs, counted: queries, commits and files, which are the same on every machine."""
+"""What work costs, counted: queries, commits, files, rows decoded and texts encoded, which are the same on every machine."""
 
+import contextlib
 import datetime as dt
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import at, lake_of, write_source
 
 from found_platform import daily, lake
 from found_platform.engine import interface
+from found_platform.engine.duck import DuckDB
 from found_platform.features import write
 from found_platform.features.inputs import Inputs
 from found_platform.settings import Settings
+from found_platform.training_data import text_vectors
 
 DAYS = 60
 FIRST = dt.date(2024, 1, 1)
@@ -94,3 +98,65 @@ def test_a_query_is_compiled_once_for_all_days_and_homes(sparse: Settings) -> No
         write.feature(sparse, "behavior_sequence", day, day + dt.timedelta(days=1))
     after = interface._compiled.cache_info()
     assert (after.misses, after.hits) == (before.misses, before.hits + 3)
+
+
+LONG, LOOKBACK, A_DAY, GROUP = 240, 30, 20, 500
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Two hundred and forty days of twenty events, in row groups of five hundred."""
+    folder = tmp_path_factory.mktemp("long")
+    events = [
+        {"user_id": f"u{i % 7}", "event_time": at(str(FIRST + dt.timedelta(days=i // A_DAY))), "text": f"text {i % 11}"}
+        for i in range(LONG * A_DAY)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lake, "SHORT_ROWS", GROUP)
+        return lake_of(folder / "home", write_source(folder, events), lookback_days=LOOKBACK)
+
+
+def decoded(settings: Settings, table: str, first: dt.date, last: dt.date) -> int:
+    """Rows of the row groups that a filter on these days, both included, cannot leave out: what a reader has to decode."""
+    rows = 0
+    for file in lake.files(settings.lake, table):
+        about = pq.read_metadata(lake.path(settings.lake, table) / file["path"])
+        column = about.schema.names.index("event_date")
+        for group in map(about.row_group, range(about.num_row_groups)):
+            days = group.column(column).statistics
+            rows += group.num_rows if days.min <= last and days.max >= first else 0
+    return rows
+
+
+def test_a_day_decodes_the_events_of_its_lookback_alone_however_long_the_log_is(long: Settings) -> None:
+    for days in (1, LOOKBACK):
+        least, groups = days * A_DAY, []
+        for place in (100, LONG - 1):
+            day = FIRST + dt.timedelta(days=place)
+            groups.append(decoded(long, "raw_events", day - dt.timedelta(days=days - 1), day))
+        assert max(groups) <= least + 2 * GROUP  # a group may begin before the days and end after them
+    assert decoded(long, "raw_events", FIRST, FIRST + dt.timedelta(days=LONG)) == LONG * A_DAY
+
+
+def test_a_day_of_features_asks_for_the_days_of_its_lookback_alone(long: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    views: dict[str, str] = {}
+    monkeypatch.setattr(DuckDB, "view", lambda self, name, query: views.update({name: query}))
+    day = FIRST + dt.timedelta(days=LONG - 1)
+    with contextlib.closing(Inputs(long, "behavior_sequence", day, day + dt.timedelta(days=1))) as inputs:
+        inputs.query([day])
+    since = day - dt.timedelta(days=LOOKBACK - 1)
+    assert views["events"].endswith(f"WHERE event_date BETWEEN DATE '{since}' AND DATE '{day}'")
+
+
+def test_a_text_is_encoded_once_however_many_events_and_days_have_it(long: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, encoded = text_vectors.encoder(long.text_encoder), []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda texts, *rest: encoded.extend(texts) or encode(texts, *rest))
+    half, end = FIRST + dt.timedelta(days=LONG // 2), FIRST + dt.timedelta(days=LONG)
+    commits = []
+    for cutoff in (half, end, end):
+        text_vectors.encode(long, cutoff, encoder)
+        commits.append(lake.version(long.lake, text_vectors.TABLE))
+    assert sorted(encoded) == sorted(f"text {i}" for i in range(11))
+    assert commits == [commits[0]] * 3  # nothing new is nothing written
+    assert len(lake.files(long.lake, text_vectors.TABLE)) == 1

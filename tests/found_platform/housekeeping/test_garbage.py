@@ -12,7 +12,7 @@ from conftest import call_found
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickData, TickStatus
 
-from dagster_defs import old_runs, runs
+from dagster_defs import old_runs, runs, staleness
 from dagster_defs.execution import open_instance
 from found_platform import home, index, lake, registry
 from found_platform.app import housekeeping, lookups, models
@@ -75,7 +75,7 @@ def answers(settings: Settings) -> tuple[object, ...]:
     question = Question("people who will soon buy gold", mode="aligned")
     audience = lookups.find(context, lookups.Find(question, Size(top=20))).audience
     listed = models.list_versions(context)
-    return [(u.user_id, u.score) for u in audience.users], runs.states(settings), listed
+    return [(u.user_id, u.score) for u in audience.users], staleness.of_home(settings), listed
 
 
 def test_what_is_old_goes_the_size_falls_and_every_read_answers_as_before(worn: Settings) -> None:

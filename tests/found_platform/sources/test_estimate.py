@@ -11,6 +11,7 @@ import pytest
 from conftest import at, call_found, write_source
 
 from found_platform.errors import JobFailed
+from found_platform.settings import Settings
 from found_platform.sources import config, estimate
 
 COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
@@ -19,12 +20,13 @@ COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
 @pytest.mark.parametrize(
     ("guess", "seconds", "megabytes"),
     [
-        (estimate.Estimate(204_155, 120, 2000, labelled=True), 255, 176),
-        (estimate.Estimate(407_848, 374, 4338), 260, 216),
-        (estimate.Estimate(407_848, 374), 260, 216),
-        (estimate.Estimate(38_492, 1825, 1000), 167, 191),
-        (estimate.Estimate(38_492, 1825), 167, 191),
-        (estimate.Estimate(12_242, 374, 4338), 150, 154),
+        (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302), 229, 176),
+        (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302, steps=100, encoded=False), 125, 154),
+        (estimate.Estimate(407_848, 374, 4338), 173, 216),
+        (estimate.Estimate(407_848, 374), 173, 216),
+        (estimate.Estimate(38_492, 1825, 1000), 126, 191),
+        (estimate.Estimate(38_492, 1825), 126, 191),
+        (estimate.Estimate(12_242, 374, 4338), 111, 154),
         (estimate.Estimate(36, 29, 8), 78, 8),
     ],
 )
@@ -33,12 +35,23 @@ def test_the_measured_homes_lie_within_what_is_expected(guess: estimate.Estimate
     assert 1 / estimate.ROUGHLY < megabytes * 1e6 / guess.bytes < estimate.ROUGHLY
 
 
+def test_the_profile_decides_how_much_is_trained_and_encoded(tmp_path: Path) -> None:
+    guess = estimate.Estimate(200_000, 120, 2000)
+    tiny, cpu = (
+        estimate.in_profile(guess, Settings.load(tmp_path / name, profile=name), trains=True).seconds for name in ("tiny", "cpu")
+    )
+    assert cpu == guess.seconds
+    assert tiny < 0.7 * cpu
+    untrained = estimate.in_profile(guess, Settings.load(tmp_path / "cpu", profile="cpu"), trains=False)
+    assert untrained.seconds == pytest.approx(cpu - estimate.STEPS * estimate.SECONDS_A_STEP)
+
+
 @pytest.mark.parametrize(
     ("events", "days", "words"),
     [
-        (0, 14, "40 to 91 seconds and 7 to 15 MB"),
-        (204_155, 120, "2 to 5 minutes and 96 to 220 MB"),
-        (50_000_000, 700, "3 to 6 hours and 8 to 19 GB"),
+        (0, 14, "48 to 110 seconds and 7 to 15 MB"),
+        (204_155, 120, "2 to 4 minutes and 96 to 220 MB"),
+        (50_000_000, 700, "1 to 3 hours and 8 to 19 GB"),
     ],
 )
 def test_the_sentence_rounds_to_what_is_known(events: int, days: int, words: str) -> None:
@@ -95,6 +108,6 @@ def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
     assert "is expected to take about 9 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
     assert not (tmp_path / "home").exists()
     said = [call_found(*demo, *more).err.splitlines() for more in ([], [], ["--force"])]
-    expected = f"Expect 41 to 92 seconds and 8 to 17 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
+    expected = f"Expect 20 to 46 seconds and 8 to 17 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
     assert [lines[1] == expected for lines in said] == [True, False, True]
     assert all(lines[0].startswith("Source by_hand") for lines in said)
