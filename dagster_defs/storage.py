@@ -1,7 +1,8 @@
 """Dagster's records of a home in PostgreSQL, as `HOME/dagster/dagster.yaml` names them.
 
 What belongs here: the class that the file names, and the lines themselves. They hold the name of the home's schema and no password:
-that stays in `FOUND_DATABASE_URL`, which every process of Dagster needs. Imported where that is set alone: it needs the extra `postgres`.
+that stays in `FOUND_DATABASE_URL`, which every process of Dagster needs. Imported where that is set alone: it needs the extra
+`postgres`.
 """
 
 from typing import Any, Self

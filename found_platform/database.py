@@ -3,8 +3,8 @@
 What belongs here: the address of each store, and whether a home and a database belong together. What does not: what is in a store,
 and how a home that has SQLite files is moved over (`housekeeping.moving`).
 
-A home has a schema for each store, named by a number that `HOME/database.json` keeps, so that many homes share a database, and a home
-that is moved finds its own. That file is also what says that the home's records are in PostgreSQL: it is written last.
+A home has a schema for each store, named by a number that `HOME/database.json` keeps: many homes share a database, and a home that
+is moved finds its own. That file is also what says that the home's records are in PostgreSQL: it is written last.
 """
 
 import contextlib
@@ -112,7 +112,7 @@ def marked(home: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{path} is damaged: write {{\"number\": \"…\"}} with the number in the names of the schemas.") from None
+        raise BadInput(f'{path} is damaged: write {{"number": "…"}} with the number in the names of the schemas.') from None
 
 
 def mark(home: Path, number: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @use_case(Effect.CHANGES, "move database")
 def move(context: Context) -> "Moved":
-    """Moves the records of a home from its files into the database that `FOUND_DATABASE_URL` names; once, however often it is asked."""
+    """Moves the records of a home from its files to `FOUND_DATABASE_URL`; once, however often it is asked."""
     from dagster_defs import moving as dagster_records
     from found_platform import database
     from found_platform.housekeeping import moving

@@ -70,6 +70,10 @@ def backup(
         print(f"Left out: {link} is a link, and what it points at is not copied.")
     if copy.index_elsewhere:
         print("Left out: the index lies on a Milvus server; `found publish` builds it again from the copy.")
+    if copy.schemas:
+        dump = " ".join(f"-n {schema}" for schema in copy.schemas)
+        print("Left out: runs, models and audit lie in PostgreSQL. Dump them now:")
+        print(f'    pg_dump {dump} -f RECORDS.sql "$FOUND_DATABASE_URL"')
     print("It holds the vault and the secret of the home: keep it as private as the home.")
 
 

@@ -1,8 +1,8 @@
 """The records of a home move from its SQLite files into PostgreSQL: all of them, or none.
 
 What belongs here: the order of a move, copying the tables of a database, MLflow's store and the audit. Dagster's store is
-`dagster_defs.moving`. Tables are copied into schemas that nobody reads yet; writing `HOME/database.json` is what moves the home. The
-files are then put aside into `HOME/before-postgres`. A move that fails or is killed before leaves the home as it was.
+`dagster_defs.moving`. Tables are copied into schemas that nobody reads yet; writing `HOME/database.json` is what moves the home.
+The files are then put aside into `HOME/before-postgres`. A move that fails or is killed before leaves the home as it was.
 """
 
 import contextlib
@@ -118,7 +118,9 @@ def _unchanging(file: Path) -> Iterator[None]:
         try:
             con.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            raise JobFailed(f"{file} is written at this moment ({error}): stop what works in the home, then run this again.") from None
+            raise JobFailed(
+                f"{file} is written at this moment ({error}): stop what works in the home, then run this again."
+            ) from None
         yield
         con.execute("ROLLBACK")
 
@@ -143,17 +145,19 @@ def copy_tables(source: Path, con: sql.Connection, names: Callable[[str], bool] 
     with sql.create_engine(f"sqlite:///{source}").connect() as before:
         there = set(sql.inspect(before).get_table_names())
         if VERSIONS in there and (old := _version(before)) != (new := _version(con)):
-            raise JobFailed(f"The tables of {source} are of version {old}, and those of this version of the platform are {new}: "
-                            "run `found doctor` in the home, or make the home with this version.")
+            raise JobFailed(
+                f"The tables of {source} are of version {old}, and those of this version of the platform are {new}: "
+                "run `found doctor` in the home, or make the home with this version."
+            )
         tables = [t for t in target.sorted_tables if t.name in there and t.name != VERSIONS and names(t.name)]
         for table in reversed(tables):
             con.execute(table.delete())
         for table in tables:
             own = {column["name"] for column in sql.inspect(before).get_columns(table.name)}
             columns = [column for column in table.columns if column.name in own]
-            query = sql.select(
-                *(sql.column(c.name, c.type.as_generic(allow_nulltype=True)) for c in columns)
-            ).select_from(sql.table(table.name))
+            query = sql.select(*(sql.column(c.name, c.type.as_generic(allow_nulltype=True)) for c in columns)).select_from(
+                sql.table(table.name)
+            )
             counts[table.name] = insert(con, table, before.execution_options(yield_per=AT_ONCE).execute(query))
             if con.execute(sql.select(sql.func.count()).select_from(table)).scalar() != counts[table.name]:
                 raise JobFailed(f"Rows of the table {table.name} are missing after the copy.")
@@ -184,13 +188,10 @@ def _version(con: sql.Connection) -> str:
 
 
 def _mlflow(settings: Settings, target: Database) -> dict[str, int]:
-    from mlflow import MlflowClient
-
     source = settings.home / "mlflow" / "mlflow.db"
     if not source.exists():
         return {}
-    address = target.address(database.MLFLOW)
-    MlflowClient(address, registry_uri=address).search_experiments(max_results=1)  # makes the tables
+    tracking.make_tables(target.address(database.MLFLOW))
     with target.opened(database.MLFLOW) as con:
         return copy_tables(source, con)
 

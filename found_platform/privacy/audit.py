@@ -38,9 +38,9 @@ STATEMENTS = (
 )
 POSTGRES_STATEMENTS = (
     f"CREATE TABLE {TABLE} (rowid BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at BIGINT NOT NULL, who TEXT NOT NULL, "
-    "action TEXT NOT NULL, audience TEXT, question TEXT, rows BIGINT, model_version TEXT, index_version TEXT, reason TEXT NOT NULL)",
-    "CREATE FUNCTION only_grows() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'the audit only grows'; END $$",
+    "action TEXT NOT NULL, audience TEXT, question TEXT, rows BIGINT, model_version TEXT, index_version TEXT, "
+    "reason TEXT NOT NULL)",
+    "CREATE FUNCTION only_grows() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit only grows'; END $$",
     f"CREATE TRIGGER no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {TABLE} EXECUTE FUNCTION only_grows()",
 )
 """`at` is microseconds UTC; `who` an actor, with the way in; `question` JSON of what was asked; `rows` how many users came out."""

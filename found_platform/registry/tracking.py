@@ -5,7 +5,8 @@ What belongs here: whatever has to know how MLflow stores things. What does not:
 Addresses of files in MLflow's database are relative (`mlflow-artifacts:/…`, MLflow's own scheme for files that a server keeps), so
 a home can be copied, moved and restored. The platform reads and writes the files itself; so does MLflow's own server, started as
 `mlflow server --backend-store-uri sqlite:///HOME/mlflow/mlflow.db --artifacts-destination HOME/mlflow/artifacts`. With
-`FOUND_DATABASE_URL` the database is a schema of PostgreSQL; the files stay in the home. Nothing here sets MLflow's process-wide tracking address, so one process can serve several homes.
+`FOUND_DATABASE_URL` the database is a schema of PostgreSQL, and the files stay in the home. Nothing here sets MLflow's process-wide
+tracking address, so one process can serve several homes.
 """
 
 import contextlib
@@ -48,18 +49,26 @@ def address(settings: Settings) -> str:
 
 def client(settings: Settings) -> "MlflowClient":
     """A client of the home's database, which is made at the first call."""
+    uri = address(settings)
+    if exists(settings):
+        return _client(uri)
+    _file(settings).parent.mkdir(parents=True, exist_ok=True)
+    with lock(settings.home, "mlflow"):  # two processes that make the same tables would stop each other
+        make_tables(uri)
+    return _client(uri)
+
+
+def make_tables(uri: str) -> None:
+    """Makes the tables of MLflow in a database that has none."""
+    _client(uri).search_experiments(max_results=1)
+
+
+def _client(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    uri = address(settings)
-    if exists(settings):
-        return MlflowClient(uri, registry_uri=uri)
-    _file(settings).parent.mkdir(parents=True, exist_ok=True)
-    with lock(settings.home, "mlflow"):  # two processes that make the same tables would stop each other
-        opened = MlflowClient(uri, registry_uri=uri)
-        opened.search_experiments(max_results=1)
-    return opened
+    return MlflowClient(uri, registry_uri=uri)
 
 
 def _file(settings: Settings) -> Path:

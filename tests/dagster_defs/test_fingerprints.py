@@ -38,6 +38,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "encoder_precision": ("bfloat16", TEXTS | PUBLISHED),
     "duckdb_memory": ("1GB", set()),
     "engine": ("sc://localhost:50051", set()),
+    "database_url": ("postgresql://found@localhost/found", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),
     "milvus_index": ("HNSW", PUBLISHED),
