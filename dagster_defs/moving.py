@@ -1,8 +1,8 @@
 """Dagster's records of a home on their way from SQLite files into PostgreSQL.
 
 What belongs here: which files they are, and how the log of each run, which Dagster keeps in a file of its own beside the log across
-runs, becomes one table. Entries of the log across runs keep their numbers, which cursors of automation and `records.db` hold; the others of
-a run come after them all.
+runs, becomes one table. Entries of the log across runs keep their numbers, which cursors of automation and `records.db` hold; the
+others of a run come after them all.
 """
 
 from pathlib import Path

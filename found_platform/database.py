@@ -60,12 +60,12 @@ class Database:
     @contextlib.contextmanager
     def opened(self, store: str) -> "Iterator[sql.Connection]":
         """A store, for one transaction. Raises JobFailed where the server does not answer."""
-        import sqlalchemy as sql
+        from sqlalchemy import exc
 
         try:
             with self.engine(store).begin() as con:
                 yield con
-        except (sql.exc.OperationalError, sql.exc.InterfaceError) as error:
+        except (exc.OperationalError, exc.InterfaceError) as error:
             raise JobFailed(f"{place(self.url)} cannot be used: {_reason(error)}. Look whether the server runs.") from error
 
 
@@ -176,12 +176,12 @@ def _check_schemas(url: str, number: str) -> None:
 @contextlib.contextmanager
 def _opened(url: str) -> "Iterator[sql.Connection]":
     """A database without a schema of its own. Raises BadInput where it cannot be used."""
-    import sqlalchemy as sql
+    from sqlalchemy import exc
 
     try:
         with _engine(address(url, "public"), os.getpid()).begin() as con:
             yield con
-    except sql.exc.DBAPIError as error:
+    except exc.DBAPIError as error:
         raise BadInput(f"{place(url)} cannot be used ({_reason(error)}): look at {SETTING}, and whether the server runs.") from None
 
 

@@ -71,7 +71,7 @@ def _rows_with(
     """Where each row lies that names somebody, and its cells."""
     query = sql.select(ROW, *(sql.cast(c, _plain(c)) for c in columns)).select_from(table)
     names = [c.name for c in columns]
-    with con.execution_options(yield_per=AT_ONCE).execute(query) as result:
+    with con.execute(query.execution_options(yield_per=AT_ONCE)) as result:
         for rows in result.partitions():
             cells = [[bytes(cell) if isinstance(cell, memoryview) else cell for cell in row[1:]] for row in rows]
             for number in naming(names, cells, persons):

@@ -158,7 +158,7 @@ def copy_tables(source: Path, con: sql.Connection, names: Callable[[str], bool] 
             query = sql.select(*(sql.column(c.name, c.type.as_generic(allow_nulltype=True)) for c in columns)).select_from(
                 sql.table(table.name)
             )
-            counts[table.name] = insert(con, table, before.execution_options(yield_per=AT_ONCE).execute(query))
+            counts[table.name] = insert(con, table, before.execute(query.execution_options(yield_per=AT_ONCE)))
             if con.execute(sql.select(sql.func.count()).select_from(table)).scalar() != counts[table.name]:
                 raise JobFailed(f"Rows of the table {table.name} are missing after the copy.")
             follow_on(con, table)
