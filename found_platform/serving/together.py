@@ -17,7 +17,7 @@ from pathlib import Path
 from found_platform.app import database
 from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
-from found_platform.serving import following, server
+from found_platform.serving import server
 from found_platform.serving.options import Options
 from found_platform.serving.server import Started
 
@@ -60,7 +60,7 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
     others = neighbours(home, dagster_port, mlflow_port)
     for name, port in (("the console", options.port), *((other.name, other.port) for other in others)):
         check_free(name, port)
-    options = replace(options, dagster=others[0].address, mlflow=others[1].address)
+    options = replace(options, dagster=others[0].address, mlflow=others[1].address, webserver=others[0].address)
     server.check(options)
     store = database.mlflow_store(Context(home, Actor(account(), "cli")))
     (home / "tmp").mkdir(exist_ok=True)
@@ -74,7 +74,6 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
         stopping = threading.Event()
         stack.callback(stopping.set)
         threading.Thread(target=_watch, args=(others, processes, ended, stopping), daemon=True).start()
-        threading.Thread(target=following.watch, args=(home, others[0].address, stopping), daemon=True).start()
         server.run(options, lambda where: started(where, others))
         if ended:
             name = ended[0]
