@@ -230,7 +230,7 @@ def missed(pulse: Pulse) -> Iterator[Finding]:
 
 
 def late(pulse: Pulse) -> Iterator[Finding]:
-    """A source of which no new day came, by its own rhythm, where its files are watched: a supply that stopped looks like a quiet home."""
+    """A source of which no new day came, by its own rhythm, where its files are watched: else a supply that stopped looks quiet."""
     settings = pulse.graph.settings
     watched = any(state.instigator_name == files.SENSOR for state in instigators(pulse))
     if not watched or not staging.is_staged(settings) or config.of_home(settings).simulator:

@@ -1,8 +1,9 @@
 """Killing a process at each of its write steps, for tests: what a step is, and a program that forks for each try.
 
-A step is the commit of a SQLite database, a commit of a Delta table, a file or folder that gets its name, is opened for writing or goes,
-a call that changes the index, or what MLflow is told. Steps of one kind (the same asset, call and place; numbers and names made by
-chance count as the same) are one: the process ends itself by SIGKILL right before the first one that no try before it has died at.
+A step is the commit of a SQLite database, a commit of a Delta table, a file or folder that gets its name, is opened for writing or
+goes, a call that changes the index, or what MLflow is told. Steps of one kind (the same asset, call and place; numbers and names
+made by chance count as the same) are one: the process ends itself by SIGKILL right before the first one that no try before it has
+died at.
 
 `python write_steps.py` reads lines `HOME KILLED ARGUMENT…` from stdin and answers each with how a forked process ended: its imports
 are made once, and a try costs what it does.
@@ -24,6 +25,8 @@ from typing import Any
 BY_CHANCE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|tmp\w{8}|\d+")
 UNFINISHED = re.compile(r"\.partial|\.building|/building/")
 """What is opened under such a name is nothing yet: the step is when it gets its own."""
+
+WRITES = os.O_WRONLY | os.O_RDWR
 NOT_OF_THE_STATE = ("locks/", "tmp/")
 """Below a home: who works at the moment, and what is thrown away with the process."""
 
@@ -129,9 +132,13 @@ class Steps:
             self.at("rename", args[1])
         elif event in ("os.remove", "shutil.rmtree"):
             self.at(event, args[0])
-        elif event == "open" and isinstance(args[0], str) and isinstance(args[2], int) and not UNFINISHED.search(args[0]):
-            if args[2] & (os.O_WRONLY | os.O_RDWR):
-                self.at("open", args[0])
+        elif event == "open" and _is_written(*args):
+            self.at("open", args[0])
+
+
+def _is_written(path: object, _: object, flags: object) -> bool:
+    """Whether a file that is opened is one of the state, and may change."""
+    return isinstance(path, str) and isinstance(flags, int) and bool(flags & WRITES) and not UNFINISHED.search(path)
 
 
 def attempt(home: Path, killed: Path, arguments: list[str]) -> None:
@@ -145,11 +152,12 @@ def attempt(home: Path, killed: Path, arguments: list[str]) -> None:
 
 def serve() -> None:
     """A process for each line, one after the other."""
-    import found_platform.cli.app  # noqa: F401
-    import dagster_defs.definitions  # noqa: F401
     import mlflow  # noqa: F401
     import pymilvus  # noqa: F401
     import torch  # noqa: F401
+
+    import dagster_defs.definitions  # noqa: F401
+    import found_platform.cli.app  # noqa: F401
 
     for line in sys.stdin:
         home, killed, *arguments = shlex.split(line)
