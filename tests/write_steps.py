@@ -27,8 +27,8 @@ UNFINISHED = re.compile(r"\.partial|\.building|/building/")
 """What is opened under such a name is nothing yet: the step is when it gets its own."""
 
 WRITES = os.O_WRONLY | os.O_RDWR
-NOT_OF_THE_STATE = ("locks/", "tmp/")
-"""Below a home: who works at the moment, and what is thrown away with the process."""
+NOT_OF_THE_STATE = ("locks/", "tmp/", "dagster/storage/")
+"""Below a home: who works at the moment, what is thrown away with the process, and what steps printed."""
 
 DELTA = {"lake": ("write_deltalake",), "daily": ("write_deltalake",)}
 INDEX = ("create_collection", "insert", "flush", "create_index", "load_collection", "drop_collection")

@@ -25,6 +25,8 @@ from found_platform.housekeeping import moving
 from found_platform.privacy import audit
 from found_platform.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 GOLD = Question("people who will soon buy gold", mode="aligned")
 ANN = Actor("ann", "test")
 
