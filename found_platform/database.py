@@ -10,6 +10,7 @@ is moved finds its own. That file is also what says that the home's records are 
 import contextlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ IN_FILES = {
     AUDIT: ("audit.db",),
 }
 """Where each store lies in a home that keeps its records itself, in SQLite files."""
+
+NUMBER = re.compile(r"[0-9a-f]{8}")
 
 CONNECT_SECONDS = 10
 """How long a server may take to answer, before it is said to be away."""
@@ -108,11 +111,14 @@ def marked(home: Path) -> str | None:
     """The number of a home whose records are in PostgreSQL."""
     path = home / MARKER
     try:
-        return str(json.loads(path.read_text())["number"])
+        number = str(json.loads(path.read_text())["number"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f'{path} is damaged: write {{"number": "…"}} with the number in the names of the schemas.') from None
+        number = ""
+    if not NUMBER.fullmatch(number):
+        raise BadInput(f'{path} is damaged: write {{"number": "…"}} with the eight digits in the names of the schemas of the home.')
+    return number
 
 
 def mark(home: Path, number: str) -> None:

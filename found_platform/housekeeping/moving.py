@@ -75,7 +75,7 @@ def move(settings: Settings, copies: Mapping[str, Copy]) -> Moved:
 
 def _copied(settings: Settings, url: str, copies: Mapping[str, Copy]) -> dict[str, dict[str, int]]:
     begun = settings.home / BEGUN
-    if begun.exists():
+    if begun.exists() and database.NUMBER.fullmatch(begun.read_text()):
         database.drop_schemas(url, begun.read_text())
     number = os.urandom(4).hex()
     home.write_whole(begun, number)

@@ -84,6 +84,29 @@ def test_a_home_and_a_setting_that_do_not_belong_together_are_refused(
     assert (outcome.status, "FOUND_DATABASE_URL" in outcome.err, "hunter3" in outcome.err) == (2, True, False), outcome.err
 
 
+def test_a_new_home_has_its_records_in_postgres_from_the_first_command(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(database.SETTING, database_url)
+    home = Settings.load(tmp_path / "new")
+    audit.record(home, "find")
+    with open_instance(home) as instance:
+        instance.add_dynamic_partitions("audiences", ["gold"])
+    with open_instance(home) as instance:
+        assert instance.get_dynamic_partitions("audiences") == ["gold"]
+    assert [row["action"] for row in audit.entries(home)] == ["find"]
+    assert not database.in_files(home.home)
+    hidden = [path for path in home.home.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert not hidden, "the password is in no file of the home"
+    configuration = home.dagster_home / "dagster.yaml"
+    configuration.write_text("storage: {sqlite: {base_dir: /tmp}}")
+    with pytest.raises(BadInput, match="has a `storage:` of its own"), open_instance(home):
+        pass
+    (home.home / database.MARKER).write_text('{"number": "x; DROP TABLE"}')
+    with pytest.raises(BadInput, match=r"database\.json is damaged"):
+        Settings.load(home.home)
+
+
 def schemas(url: str) -> set[str]:
     with sql.create_engine(database.address(url, "public")).connect() as con:
         rows = con.exec_driver_sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'found%%'")
