@@ -45,6 +45,7 @@ def _kinds() -> "tuple[Kind, ...]":
         replaced.CHECKPOINTS,
         retired.RUNS,
         replaced.PAGES,
+        replaced.UNFINISHED,
     )
 
 

@@ -17,8 +17,9 @@ from dagster_defs import fingerprints
 from dagster_defs.execution import open_instance
 from dagster_defs.graph import AssetGraph
 from found_platform import home as home_folder
-from found_platform import index, lake, registry
-from found_platform.audiences import lookup
+from found_platform import index, registry
+from found_platform.audiences import lookup, membership, specification
+from found_platform.privacy import audit
 from found_platform.settings import Settings
 
 TESTS = Path(__file__).parents[1]
@@ -84,16 +85,19 @@ def state(settings: Settings) -> dict[str, object]:
     question = lookup.Question("outdoor and camping equipment", mode="aligned")
     return {
         "hashes": hashes,
-        "tables": {t.name: lake.table_hash(settings.lake, t.name) for t in settings.lake.iterdir() if t.name in hashes},
+        "audiences": {name: members_of(settings, name) for name in specification.names(settings)},
         "versions": versions,
         "live": index.live(settings).model_version,
         "users": lookup.find(settings, question, lookup.Size(top=30)).users,
     }
 
 
-def unfinished(settings: Settings) -> list[str]:
-    """Files and folders that nobody will end any more."""
-    return [str(p.relative_to(settings.home)) for p in settings.home.rglob("*") if p.name.endswith((".partial", ".building"))]
+def members_of(settings: Settings, name: str) -> tuple[int, int, list[str]]:
+    """The newest version of an audience, its newest refresh, and its members."""
+    refresh = membership.last(settings, name)
+    assert refresh is not None
+    keys = membership.members(settings, refresh)["user_key"].to_pylist()
+    return specification.newest(settings, name).version, refresh.refresh, keys
 
 
 @pytest.mark.slow
@@ -129,3 +133,5 @@ def test_saving_refreshing_exporting_and_publishing(settings: Settings, cutoff: 
         assert killer.run(*(str(word).format(home=killed.home) for word in command)), command
     assert state(killed) == state(whole)
     assert (killed.home / "gold.csv").read_bytes() == (whole.home / "gold.csv").read_bytes()
+    written = {row["action"] for row in audit.part(killed, audience="gold")[1]}
+    assert written == {"save", "refresh", "export"}, "no change is without its row"
