@@ -107,9 +107,14 @@ def _unfinished(settings: Settings, now: float) -> Iterator[Garbage]:
     for path in _unfinished_files(settings):
         with contextlib.suppress(FileNotFoundError):
             if newest(path) < now - DAY:
-                yield Garbage(
-                    size_of(path), lambda path=path: shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-                )
+                yield Garbage(size_of(path), lambda path=path: _remove(path))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 UNFINISHED = Kind(
