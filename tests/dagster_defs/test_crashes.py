@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Outcome, call_found, copy_of
+from conftest import Outcome, at, call_found, copy_of, write_source
 
 from dagster_defs import fingerprints
 from dagster_defs.execution import open_instance
@@ -21,6 +21,7 @@ from found_platform import index, registry
 from found_platform.audiences import lookup, membership, specification
 from found_platform.privacy import audit
 from found_platform.settings import Settings
+from found_platform.sources import config, staging
 
 TESTS = Path(__file__).parents[1]
 MOST = 1_000
@@ -98,6 +99,31 @@ def members_of(settings: Settings, name: str) -> tuple[int, int, list[str]]:
     assert refresh is not None
     keys = membership.members(settings, refresh)["user_key"].to_pylist()
     return specification.newest(settings, name).version, refresh.refresh, keys
+
+
+@pytest.mark.slow
+def test_ingest_and_features_of_a_small_source(killer: Killer, tmp_path: Path) -> None:
+    days = [f"2024-01-0{day}" for day in range(1, 5)]
+    events = [{"user_id": f"u{i}", "event_time": at(day), "text": f"thing {i}"} for day in days for i in range(5)]
+    source = write_source(tmp_path, events, [{"user_id": "u1", "city": "Ulm"}])
+    hashes = []
+    for home in (killer.killed.parent / "found", tmp_path / "whole"):
+        home_folder.make_private(home)
+        (home / "secret").write_text("ab" * 16)  # keys must agree for rows to be equal
+        settings = Settings.load(home, profile="tiny", lookback_days=5)
+        staging.open_home(settings, staging.discover(settings, config.load(source)))
+        settings.keep()
+        command = ("backfill", "--from", days[0], "--to", days[-1])
+        if home == tmp_path / "whole":
+            assert call_found(*command, "--home", home).status == 0
+        else:
+            steps = killer.run(*command)
+            assert {("commit", "dagster/history/runs.db"), ("write_deltalake", "lake/raw_events")} <= {s[1:] for s in steps}
+        graph = AssetGraph(settings)
+        with open_instance(settings) as instance:
+            hashes.append({asset: fingerprints.row_hashes(graph, instance, asset) for asset in graph.table})
+    assert hashes[0] == hashes[1]
+    assert hashes[0]["user_tabular"].keys() == set(days)
 
 
 @pytest.mark.slow
