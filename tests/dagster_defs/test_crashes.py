@@ -102,6 +102,7 @@ def members_of(settings: Settings, name: str) -> tuple[int, int, list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ingest_and_features_of_a_small_source(killer: Killer, tmp_path: Path) -> None:
     days = [f"2024-01-0{day}" for day in range(1, 5)]
     events = [{"user_id": f"u{i}", "event_time": at(day), "text": f"thing {i}"} for day in days for i in range(5)]
