@@ -148,6 +148,7 @@ def test_ingest_features_training_embeddings_promotion_and_index(settings: Setti
 def test_saving_refreshing_exporting_and_publishing(settings: Settings, cutoff: dt.date, killer: Killer, tmp_path: Path) -> None:
     whole = copy_of(settings, tmp_path / "whole")
     killed = copy_of(settings, tmp_path / "killed")
+    steps: list[tuple[str, str, str]] = []
     demand = ("people who will soon buy gold", "--mode", "aligned", "--top", 20)
     for command in (
         ("audience", "save", "gold", *demand),
@@ -157,8 +158,10 @@ def test_saving_refreshing_exporting_and_publishing(settings: Settings, cutoff: 
     ):
         undisturbed = [str(word).format(home=whole.home) for word in command]
         assert call_found(*undisturbed, "--home", whole.home).status == 0
-        assert killer.run(*(str(word).format(home=killed.home) for word in command)), command
+        steps += killer.run(*(str(word).format(home=killed.home) for word in command))
     assert state(killed) == state(whole)
     assert (killed.home / "gold.csv").read_bytes() == (whole.home / "gold.csv").read_bytes()
+    assert {"gold.csv", "lake/audience_members", "lake/audience_specifications", "audit.db"} <= {place for _, _, place in steps}
+    assert "user_index" in {asset for asset, _, _ in steps}
     written = {row["action"] for row in audit.part(killed, audience="gold")[1]}
     assert written == {"save", "refresh", "export"}, "no change is without its row"
