@@ -8,22 +8,23 @@ import contextlib
 import hashlib
 import logging
 import re
-import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
 from dagster_defs import event_batches, fingerprints, jobs, pools, queueing, service
 from dagster_defs.build import build_defs
 from dagster_defs.graph import ASKED_BY, AssetGraph
-from found_platform import home
+from found_platform import database, home
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import actor
 from found_platform.settings import Settings
@@ -50,12 +51,36 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     settings.dagster_home.mkdir(parents=True, exist_ok=True)
     target = settings.dagster_home / "dagster.yaml"
     with home.lock(settings.home, "dagster-instance"):  # SQLite does not wait for whoever else makes the same tables
-        if not target.exists() or hashlib.sha256(target.read_bytes()).hexdigest() in EARLIER:
-            with resources.as_file(resources.files("dagster_defs") / "dagster.yaml") as source:
-                shutil.copyfile(source, target)
+        _write_configuration(settings, target)
         instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
     event_batches.install(instance)
     return instance
+
+
+IN_POSTGRES = """storage: # in PostgreSQL, which FOUND_DATABASE_URL names
+  custom:
+    module: dagster_defs.storage
+    class: HomeStorage
+    config: {{url: {{env: FOUND_DATABASE_URL}}, schema: {schema}}}
+"""
+"""What `dagster.yaml` of a home has besides where its records are in PostgreSQL."""
+
+
+def _write_configuration(settings: Settings, target: Path) -> None:
+    """Makes `dagster.yaml` where it is missing or of an earlier version; one that a person has changed keeps the changes.
+
+    Raises BadInput where that has a storage of its own, and the setting names another.
+    """
+    store = settings.postgres
+    lines = IN_POSTGRES.format(schema=store.schema(database.DAGSTER)) if store else ""
+    before = target.read_text() if target.exists() else None
+    own = None if before is None else before.removesuffix(lines)
+    if own is None or hashlib.sha256(own.encode()).hexdigest() in EARLIER:
+        own = (resources.files("dagster_defs") / "dagster.yaml").read_text()
+    if lines and "storage" in (yaml.safe_load(own) or {}):
+        raise BadInput(f"{target} has a `storage:` of its own, and {database.SETTING} names a database: remove one of them.")
+    if own + lines != before:
+        home.write_whole(target, own + lines)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ WITHOUT_EFFECT = {
     "secret": "a home has one for its life",
     "duckdb_memory": "how much is computed at once",
     "engine": "where rows are computed: every engine gives the same",
+    "database_url": "where records lie",
+    "postgres": "where records lie",
     "milvus_uri": "where the index lies; whether it is there is asked separately",
     "milvus_token": "who asks Milvus",
     "rewriter_host": "whether an endpoint may be asked, not which",

@@ -5,6 +5,7 @@ of a finding is the application layer's.
 """
 
 import datetime as dt
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from dagster._utils.error import SerializableErrorInfo
 
 from dagster_defs import staleness
+from dagster_defs.automation import files
 from dagster_defs.checks import CHECKS
 from dagster_defs.execution import RunOutcome
 from dagster_defs.graph import DAILY, AssetGraph
@@ -23,6 +25,7 @@ from dagster_defs.runs import BACKFILLED
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed
 from found_platform.monitoring.finding import Finding
+from found_platform.sources import config, staging
 
 RUNNING = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
 
@@ -226,6 +229,32 @@ def missed(pulse: Pulse) -> Iterator[Finding]:
             yield Finding("partitions", f"{asset} was not made of {days}", fix, key=f"missed {asset} {left[-1]}")
 
 
+def late(pulse: Pulse) -> Iterator[Finding]:
+    """A source of which no new day came, by its own rhythm, where its files are watched: else a supply that stopped looks quiet."""
+    settings = pulse.graph.settings
+    watched = any(state.instigator_name == files.SENSOR for state in instigators(pulse))
+    if not watched or not staging.is_staged(settings) or config.of_home(settings).simulator:
+        return
+    days = sorted(map(dt.date.fromisoformat, staging.manifest(settings)["days"]))
+    if not days:
+        return
+    recent = [day for day in days if (days[-1] - day).days <= RHYTHM_DAYS]
+    gap = max((after - before).days for before, after in itertools.pairwise(recent)) if len(recent) > 1 else 1
+    age = (dt.datetime.fromtimestamp(pulse.now, dt.UTC).date() - days[-1]).days
+    if age > gap + FINISHED_DAYS:
+        rhythm = "each day had events" if gap == 1 else f"days with events were at most {gap} days apart"
+        problem = f"no new day has come for {age} days: the newest is {days[-1]}, and in the {RHYTHM_DAYS} days before it {rhythm}"
+        fix = f"ask who delivers the source; `found backfill --from {days[-1]} --to TODAY{pulse.option}` takes up what came unseen"
+        yield Finding("late", problem, fix, key=f"late {days[-1]}")
+
+
+RHYTHM_DAYS = 56
+"""Of a source, by which it is told whether it is late: eight weeks hold its weekends and a holiday."""
+
+FINISHED_DAYS = 2
+"""A day is there once it is over, and its file a day later at the latest."""
+
+
 def stale(pulse: Pulse) -> Iterator[Finding]:
     """Assets that would come out of other inputs now, in one finding: most are stale because the first of them is."""
     counts = {state.asset: len(state.stale) for state in staleness.states(pulse.graph, pulse.instance) if state.stale}
@@ -241,6 +270,7 @@ EVENTS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {
     "runs": failed_runs,
     "checks": failed_checks,
     "partitions": missed,
+    "late": late,
 }
 """What is worth an alert, by name."""
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from found_platform import home_format
+from found_platform import database, home_format
 from found_platform.errors import BadInput
 
 TELEMETRY_OFF = {
@@ -31,7 +31,7 @@ TELEMETRY_OFF = {
 os.environ.update(TELEMETRY_OFF)
 
 
-UNSHOWN = ("secret", "milvus_token", "alert_secret", "alert_smtp_password")
+UNSHOWN = ("secret", "database_url", "milvus_token", "alert_secret", "alert_smtp_password")
 """Settings whose value no message shows."""
 
 
@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
     rewriter_endpoint: str | None = None  # address that speaks OpenAI's chat completions
     rewriter_host: str | None = None  # host of an endpoint on another machine: demands and item names are sent there
+    # postgresql://…: Dagster's, MLflow's and the audit's records there, in place of SQLite files in the home; never written down
+    database_url: str | None = Field(None, pattern=r"^postgresql(\+\w+)?://\S+$")
     owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")  # of assets: team:NAME or an address
     automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
     retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
@@ -117,8 +119,11 @@ class Settings(BaseSettings):
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod
-    def load(cls, home: Path, **changes: Any) -> Self:
+    def load(cls, home: Path, *, moving: bool = False, **changes: Any) -> Self:
         """The settings of a home: what it was made with, then the environment, then these changes (None changes nothing).
+
+        Args:
+            moving: for who moves the records of the home into the database, and finds them elsewhere than the setting says.
 
         Raises BadInput that names a setting which cannot be used, or says why the home cannot be opened.
         """
@@ -126,13 +131,21 @@ class Settings(BaseSettings):
         before = home_format.open_home(home) if path.exists() else {"encoder_precision": precision_of_this_machine()}
         kept = {k: v for k, v in before.items() if f"FOUND_{k.upper()}" not in os.environ}
         try:
-            return cls(home=home.resolve(), **{**kept, **{k: v for k, v in changes.items() if v is not None}})
+            loaded = cls(home=home.resolve(), **{**kept, **{k: v for k, v in changes.items() if v is not None}})
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             value = "not what it must be" if name in UNSHOWN else repr(first["input"])
             message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {first['msg']}."
             raise BadInput(message) from None
+        if not moving:
+            database.check(loaded.home, loaded.database_url)
+        return loaded
+
+    @property
+    def postgres(self) -> database.Database | None:
+        """Where the records of the home lie, if not in files of it."""
+        return database.of_home(self.home, self.database_url)
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""

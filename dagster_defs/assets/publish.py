@@ -1,6 +1,5 @@
 """Publish: user states, the promotion gate, the index."""
 
-import datetime as dt
 import json
 
 import dagster as dg
@@ -13,7 +12,6 @@ from found_platform.embedding import users
 from found_platform.errors import BadInput
 from found_platform.registry import gate
 from found_platform.registry.comparison import Comparison, compare
-from found_platform.settings import Settings
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
@@ -33,9 +31,10 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         same held-out users. A gate that cannot judge does not
         keep the frozen-text model, in which nothing was learned, from serving."""
         version = registry.of_cutoff(settings, str(run.cutoff))
-        verdict = gate.judge(settings, version, run.cutoff)
+        candidate = gate.Candidate(settings, version, run.cutoff)
+        verdict = gate.judge(candidate)
         registry.store_verdict(settings, version, verdict)
-        comparison = _comparison(settings, version, run.cutoff)
+        comparison = _comparison(candidate)
         wait = registry.reason_to_wait(settings, version)
         serves = registry.gate_passed(settings, version)
         if serves and wait is None:
@@ -97,13 +96,14 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     return [user_embeddings, promotion, user_index]
 
 
-def _comparison(settings: Settings, version: str, cutoff: dt.date) -> Comparison | None:
+def _comparison(candidate: gate.Candidate) -> Comparison | None:
     """The stored comparison of a version with the champion; None where that is the version itself, or one of a newer cutoff."""
+    settings, version, cutoff = candidate.settings, candidate.version, candidate.cutoff
     champion = registry.version_of(settings, registry.CHAMPION)
     newer = [v.version for v in registry.versions(settings) if v.tags["cutoff"] > str(cutoff)]
     if champion is None or champion == version or champion in newer:
         return None
-    comparison = compare(settings, version, champion, cutoff)
+    comparison = compare(candidate, champion)
     registry.store_comparison(settings, version, comparison)
     return comparison
 

@@ -102,7 +102,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         else:
             encoders = (stages.finished(settings, run.cutoff, name) for name in ("behavior", "tabular"))
             aligned = fit.found(settings, run.cutoff, [*filter(None, encoders), align])
-            verdict = gate.judge(settings, aligned, run.cutoff)
+            verdict = gate.judge(gate.Candidate(settings, aligned, run.cutoff))
         version = fit.choose(settings, run.cutoff, frozen, aligned, verdict)
         loaded = registry.load(settings, version)
         refused = {}

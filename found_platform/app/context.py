@@ -33,9 +33,14 @@ class Context:
     @cached_property
     def settings(self) -> Settings:
         """The settings of a home where something has run. Raises BadInput otherwise."""
+        return Settings.load(self.existing)
+
+    @property
+    def existing(self) -> Path:
+        """The home, where something has run in it. Raises BadInput otherwise."""
         if not (self.home / "source.yaml").exists():
             raise BadInput(f"Nothing has run in {self.home} yet: start with `found demo{home_option(self.home)}`.")
-        return Settings.load(self.home)
+        return self.home
 
     def shown(self, user_id: str) -> str:
         """How the answer names a user of this id."""

@@ -45,6 +45,7 @@ def _kinds() -> "tuple[Kind, ...]":
         replaced.CHECKPOINTS,
         retired.RUNS,
         replaced.PAGES,
+        replaced.UNFINISHED,
     )
 
 
@@ -65,7 +66,8 @@ def collect(context: Context, request: Collect) -> Collection:
 
 @dataclass(frozen=True)
 class BackedUp:
-    """A backup: where, of when, and how much. `links` are left out, and an index on a Milvus server is."""
+    """A backup: where, of when, and how much. `links` are left out; so are an index on a Milvus server and records in PostgreSQL,
+    of which it has the names of the schemas."""
 
     place: Path
     made_at: str
@@ -73,11 +75,13 @@ class BackedUp:
     bytes: int
     links: list[str]
     index_elsewhere: bool
+    schemas: list[str]
 
 
 @use_case(Effect.CHANGES, "backup")
 def back_up(context: Context, place: Path) -> BackedUp:
     """Copies the home to a new folder or archive, consistent while others work. It holds the vault and the secret."""
+    from found_platform import database
     from found_platform.housekeeping import backup
     from found_platform.privacy import audit
 
@@ -85,7 +89,8 @@ def back_up(context: Context, place: Path) -> BackedUp:
     audit.record(settings, "backup")  # before it, so that the copy has it too
     manifest = backup.write(settings, place)
     elsewhere = settings.milvus_uri is not None
-    return BackedUp(place, manifest.made_at, len(manifest.files), manifest.size, manifest.links, elsewhere)
+    schemas = [store.schema(name) for name in database.STORES] if (store := settings.postgres) else []
+    return BackedUp(place, manifest.made_at, len(manifest.files), manifest.size, manifest.links, elsewhere, schemas)
 
 
 @dataclass(frozen=True)

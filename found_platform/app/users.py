@@ -162,7 +162,7 @@ class Consents:
 
 @use_case(Effect.NAMES, "user consent")
 def consent(context: Context, request: ConsentOf) -> Consents:
-    """What a user agrees to, or did at the moment of an export. Raises BadInput for no moment, and where nothing is asked for."""
+    """What a user agrees to, or did at the moment of an export. Raises BadInput for what is no moment."""
     from found_platform.privacy import audit, keys, suppression
     from found_platform.sources import config
 

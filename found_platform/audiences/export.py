@@ -7,12 +7,16 @@ alone, and appear whole or not at all. The row in the audit is written first: no
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
 
+import contextlib
 import datetime as dt
+import fcntl
+import glob
 import hashlib
 import io
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,11 +161,17 @@ def place_with_provenance(path: Path, content: bytes | memoryview, provenance: d
     place(path, content)
 
 
+JUST_OPENED = 5.0
+"""Seconds within which an unfinished file may be one that is not locked yet."""
+
+
 def place(path: Path, content: bytes | memoryview) -> None:
-    """Writes a file for its owner alone, and puts it in place when it is whole."""
+    """Writes a file for its owner alone, and puts it in place when it is whole. What killed processes have left of it goes."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
+        _remove_left(path)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -170,3 +180,12 @@ def place(path: Path, content: bytes | memoryview) -> None:
         raise BadInput(f"{path} cannot be written: {error.strerror or error}.") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _remove_left(path: Path) -> None:
+    """Removes unfinished files of the same name, which hold ids too. Whoever still writes one holds its lock."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - left.stat().st_mtime > JUST_OPENED:
+                left.unlink()

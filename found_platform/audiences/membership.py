@@ -160,21 +160,20 @@ def refresh(settings: Settings, audience: str) -> Outcome:
         )
         rows = _rows(current, chosen, scored, kept_out)
         changed = before is None or not _same(before, old, current, rows)
+        if before is not None and not changed:
+            current = before
+        audit.record(  # before it is written: a process that is killed in between has said more than it did, and never less
+            settings,
+            "refresh",
+            audience=audience,
+            question=spec.summary(),
+            rows=cut.size,
+            model_version=current.model_version,
+            index_version=current.index_version,
+            reason=f"refresh {current.refresh}" + ("" if changed else ", nothing had changed"),
+        )
         if changed:
             _write(settings, current, rows)
-        else:
-            assert before is not None
-            current = before
-    audit.record(
-        settings,
-        "refresh",
-        audience=audience,
-        question=spec.summary(),
-        rows=cut.size,
-        model_version=current.model_version,
-        index_version=current.index_version,
-        reason=f"refresh {current.refresh}" + ("" if changed else ", nothing had changed"),
-    )
     return Outcome(current, changed, before.size if before else None, scored)
 
 

@@ -118,7 +118,7 @@ def draft(settings: Settings, **parts: Any) -> Specification:
 
 
 def save(settings: Settings, drafted: Specification, after: int | None = None) -> Specification:
-    """Keeps a specification as the next version of its audience, made now by whoever asks.
+    """Keeps a specification as the next version of its audience, made now by whoever asks; one that is the newest already stays.
 
     Args:
         after: the version that it was edited from, 0 for a new audience; None keeps it whatever there is.
@@ -137,8 +137,15 @@ def save(settings: Settings, drafted: Specification, after: int | None = None) -
             by = f"{before['created_by']} saved version {number} of {drafted.audience!r} at {when}"
             yours = f"after you read version {after}" if after else "so the name is taken"
             raise Conflict(f"{by}, {yours}: nothing is overwritten. Look at that version, then save yours again.")
+        # the row comes first: a process that is killed in between has said more than it did, and never less
+        if before is not None and _content(newest(settings, drafted.audience)) == _content(drafted):
+            audit.record(
+                settings, "save", audience=drafted.audience, question=drafted.summary(), reason=f"version {number}, as it was"
+            )
+            return newest(settings, drafted.audience)
         stamp = {"version": number + 1, "created_by": str(actor.current())}
         drafted = drafted.model_copy(update={**stamp, "created_at": dt.datetime.now(dt.UTC)})
+        audit.record(settings, "save", audience=drafted.audience, question=drafted.summary(), reason=f"version {drafted.version}")
         row = {
             "audience": drafted.audience,
             "version": drafted.version,
@@ -148,8 +155,12 @@ def save(settings: Settings, drafted: Specification, after: int | None = None) -
             "created_at": drafted.created_at,
         }
         lake.append(settings.lake, TABLE, pa.Table.from_pylist([row], SCHEMA), schema=SCHEMA)
-    audit.record(settings, "save", audience=drafted.audience, question=drafted.summary(), reason=f"version {drafted.version}")
     return drafted
+
+
+def _content(specification: Specification) -> dict[str, Any]:
+    """What a specification says, without who saved it and when."""
+    return specification.model_dump(mode="json", exclude={"version", "created_by", "created_at"})
 
 
 def keep_so(settings: Settings, audience: str, **upkeep: Any) -> Specification:

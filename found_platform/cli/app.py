@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "gc": housekeeping.gc,
     "backup": housekeeping.backup,
     "restore": housekeeping.restore,
+    "move-database": housekeeping.move_database,
     "records": housekeeping.records,
 }
 

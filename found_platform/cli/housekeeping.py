@@ -1,4 +1,4 @@
-"""`found gc`, `found doctor`, `found backup`, `found restore`, `found records`: a home kept in order."""
+"""`found gc`, `found doctor`, `found backup`, `found restore`, `found move-database`, `found records`: a home kept in order."""
 
 from pathlib import Path
 from typing import Annotated
@@ -70,6 +70,10 @@ def backup(
         print(f"Left out: {link} is a link, and what it points at is not copied.")
     if copy.index_elsewhere:
         print("Left out: the index lies on a Milvus server; `found publish` builds it again from the copy.")
+    if copy.schemas:
+        dump = " ".join(f"-n {schema}" for schema in copy.schemas)
+        print("Left out: runs, models and audit lie in PostgreSQL. Dump them now:")
+        print(f'    pg_dump {dump} -f RECORDS.sql "$FOUND_DATABASE_URL"')
     print("It holds the vault and the secret of the home: keep it as private as the home.")
 
 
@@ -99,6 +103,23 @@ def restore(
             f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made: both hold."
         )
     print(f"Look at it: found doctor{home_option(place.home)}")
+
+
+def move_database(place: Place) -> None:
+    """Move runs, models and audit from the home's files to FOUND_DATABASE_URL, all or nothing."""
+    from found_platform.app import database
+
+    moved = ask(database.move, place.home)
+    if place.as_json:
+        print_json(moved)
+        return
+    if not moved.rows:
+        print(f"{moved.place} has the records of this home already.")
+        return
+    for store, tables in moved.rows.items():
+        print(f"{store}: {sum(tables.values()):,} rows of {len(tables)} tables")
+    print(f"{moved.place} has the records of this home from now on: every command and server needs FOUND_DATABASE_URL.")
+    print(f"The files from before lie in {moved.aside}: remove them when all is in order.")
 
 
 def records(

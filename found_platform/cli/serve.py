@@ -20,6 +20,8 @@ def serve(
     ] = False,
     name: Annotated[list[str] | None, typer.Option(help="A name that browsers may know it by; may be repeated.")] = None,
     rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one token or session.")] = 1200,
+    webserver: Annotated[str, typer.Option(help="Where Dagster's webserver runs by itself: it is told of new days.")] = "",
+    pages: Annotated[str, typer.Option(help="Dagster's pages as a browser reaches them, to link to.")] = "",
     everything: Annotated[bool, typer.Option("--all", help="Dagster's and MLflow's pages too, on 127.0.0.1.")] = False,
     dagster_port: Annotated[int, typer.Option(min=1, max=65535, help="Of Dagster's pages, with --all.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Of MLflow's pages, with --all.")] = 5000,
@@ -35,7 +37,7 @@ def serve(
         print(f"Sign in once, within the hour: {where.link}")
         print("Ctrl-C stops it." if not others else "Ctrl-C stops all of them.", flush=True)
 
-    options = Options(home, host, port, allow_remote, tuple(name or ()), rate)
+    options = Options(home, host, port, allow_remote, tuple(name or ()), rate, dagster=pages, webserver=webserver)
     if everything:
         together.run(options, dagster_port, mlflow_port, started)
     else:

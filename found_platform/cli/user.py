@@ -81,6 +81,11 @@ def consent(
         return
     console = terminal()
     console.print(f"User {stated.user_id} at {stated.at:%Y-%m-%d %H:%M} UTC, by the profile of {stated.source}")
+    if not stated.consents:
+        console.print(
+            "This home asks for no consent: consent_column and consent_purposes (docs/filters.md) name what it would ask for."
+        )
+        return
     words = {True: "yes", False: "no", None: "not said"}
     rows = [
         (c.purpose or "anything", c.attribute, words[c.value], f"{c.since:%Y-%m-%d}" if c.since else "-") for c in stated.consents

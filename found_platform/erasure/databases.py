@@ -1,14 +1,14 @@
 """SQLite databases of a home: cells that name persons are overwritten, or their rows removed, and the file holds nothing of them.
 
 What belongs here: any SQLite file, whoever made it (Dagster, MLflow, Feast, the platform). What does not: the vault and the
-tombstones, which know their keys.
+tombstones, which know their keys; records in PostgreSQL (`records`).
 """
 
 import bisect
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ def clean(path: Path, persons: Persons, *, remove_rows: bool) -> int:
                     if remove_rows:
                         con.execute(f"DELETE FROM {_quote(table)} WHERE {where}", identity)
                     else:
-                        new = [_overwritten(value, persons, column) for column, value in zip(columns, cells, strict=True)]
+                        new = [overwritten(value, persons, column) for column, value in zip(columns, cells, strict=True)]
                         sets = ", ".join(f"{_quote(c)} = ?" for c in columns)
                         con.execute(f"UPDATE OR REPLACE {_quote(table)} SET {sets} WHERE {where}", [*new, *identity])
                 changed += len(hits)
@@ -111,19 +111,24 @@ def _rows_with(
 ) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """What tells each row that names somebody, and its cells."""
     query = f"SELECT {', '.join([*key, *map(_quote, columns)])} FROM {_quote(table)}"
-    short = [i for i, column in enumerate(columns) if column.lower() in persons.id_columns]
     cursor = con.execute(query)
     while rows := cursor.fetchmany(AT_ONCE):
-        texts = [BETWEEN.join(map(_bytes, row[len(key) :])) for row in rows]
-        ends, end = [], 0
-        for text in texts:
-            end += len(text) + len(BETWEEN)
-            ends.append(end)
-        numbers = {bisect.bisect_right(ends, place) for place, _ in persons.needles.places(BETWEEN.join(texts))}
-        for number, row in enumerate(rows):
-            cells = row[len(key) :]
-            if number in numbers or any(_bytes(cells[i]).decode(errors="replace") in persons.cells(columns[i]) for i in short):
-                yield row[: len(key)], cells
+        for number in naming(columns, [row[len(key) :] for row in rows], persons):
+            yield rows[number][: len(key)], rows[number][len(key) :]
+
+
+def naming(columns: list[str], rows: Sequence[Sequence[Any]], persons: Persons) -> Iterator[int]:
+    """Which of some rows of cells name somebody."""
+    short = [i for i, column in enumerate(columns) if column.lower() in persons.id_columns]
+    texts = [BETWEEN.join(map(_bytes, cells)) for cells in rows]
+    ends, end = [], 0
+    for text in texts:
+        end += len(text) + len(BETWEEN)
+        ends.append(end)
+    numbers = {bisect.bisect_right(ends, place) for place, _ in persons.needles.places(BETWEEN.join(texts))}
+    for number, cells in enumerate(rows):
+        if number in numbers or any(_bytes(cells[i]).decode(errors="replace") in persons.cells(columns[i]) for i in short):
+            yield number
 
 
 def _bytes(value: Any) -> bytes:
@@ -132,7 +137,7 @@ def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else b"" if value is None else str(value).encode()
 
 
-def _overwritten(value: Any, persons: Persons, column: str) -> Any:
+def overwritten(value: Any, persons: Persons, column: str) -> Any:
     """A cell without the names: a text says that they are erased, bytes become zeros."""
     data = _bytes(value)
     if column.lower() in persons.id_columns and data.decode(errors="replace") in persons.cells(column):

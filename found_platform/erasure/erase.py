@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from found_platform import home, lake
-from found_platform.erasure import lake_tables, ledger, proof
+from found_platform.erasure import lake_tables, ledger, proof, records
 from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
@@ -65,6 +65,7 @@ NOT_COVERED = (
     "weights of models that were trained before, until they are trained again",
     "blocks of the disk that the file system has given free, and snapshots of it",
 )
+OF_A_SERVER = ("the write-ahead log of the PostgreSQL server, its standbys and its backups",)
 """What nobody can prove from within a home. `docs/erasure.md` has more."""
 
 
@@ -113,6 +114,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
                     progress.steps[name] = step(settings, persons)
                     progress.save()
             search = proof.search(settings.home, persons)
+            search.hits += records.tables_naming(settings, persons)
         if search.hits:
             progress.path.unlink()  # whatever is left is looked for by every step again
             raise JobFailed(_left(search.hits, settings))
@@ -130,7 +132,7 @@ def certificates(settings: Settings) -> list[dict[str, Any]]:
 def _left(hits: list[str], settings: Settings) -> str:
     more = f" and {len(hits) - FEW:,} more" if len(hits) > FEW else ""
     return (
-        f"{len(hits):,} {'file' if len(hits) == 1 else 'files'} in {settings.home} still name somebody who is to be erased: "
+        f"{len(hits):,} {'place' if len(hits) == 1 else 'places'} in {settings.home} still name somebody who is to be erased: "
         f"{', '.join(hits[:FEW])}{more}. Remove them or take the ids out, then run the same command again: no certificate is "
         "written before nothing is found. Nobody is answered about these users meanwhile."
     )
@@ -171,7 +173,7 @@ def _certificate(
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("deltalake", "pyarrow", "duckdb")},
         },
-        not_covered=NOT_COVERED,
+        not_covered=(*NOT_COVERED, *(OF_A_SERVER if settings.database_url else ())),
     )
     document = {name: value for name, value in asdict(written).items() if name not in ("path", "sha256")}
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

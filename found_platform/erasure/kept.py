@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from found_platform import lake
-from found_platform.erasure import proof
+from found_platform.erasure import proof, records
 from found_platform.erasure.persons import ID_COLUMNS, Persons
 from found_platform.errors import BadInput
 from found_platform.privacy import keys, vault
@@ -81,7 +81,8 @@ def kept(settings: Settings, user_id: str) -> Kept:
                 rows = rows.drop_columns([table.key])
             if rows.num_rows:
                 tables[table.name] = rows.to_pylist()
-    files = proof.search(settings.home, Persons.of(settings, (user_id,), ID_COLUMNS)).hits
+    person = Persons.of(settings, (user_id,), ID_COLUMNS)
+    files = [*proof.search(settings.home, person).hits, *records.tables_naming(settings, person)]
     if not tables and not vault.count(settings, [key]):
         raise BadInput(f"Nothing is kept of a user {user_id!r}: check the id, spaces and leading zeros count.")
     return Kept(user_id, key, dt.datetime.now(dt.UTC), tables, files)

@@ -1,10 +1,11 @@
 """What was replaced and may go: files of earlier versions of tables, publications that serve nobody, checkpoints of finished
-training, pages of old drift reports.
+training, pages of old drift reports, what killed processes were writing.
 
 Nothing here is asked again by a command: every reader opens the newest version of a table, what is live, or what was live before.
 """
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,6 +97,32 @@ def _pages(settings: Settings, now: float) -> Iterator[Garbage]:
                 yield Garbage(about.st_size, lambda path=path: path.unlink(missing_ok=True))
 
 
+def _unfinished_files(settings: Settings) -> list[Path]:
+    """What was to get a name of its own when it is whole; tables and publications have kinds of their own."""
+    return [path for path in settings.home.rglob("*.partial") if path.relative_to(settings.home).parts[0] not in ("lake", "index")]
+
+
+def _unfinished(settings: Settings, now: float) -> Iterator[Garbage]:
+    """Files and folders that a killed process was writing."""
+    for path in _unfinished_files(settings):
+        with contextlib.suppress(FileNotFoundError):
+            if newest(path) < now - DAY:
+                yield Garbage(size_of(path), lambda path=path: _remove(path))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+UNFINISHED = Kind(
+    "unfinished",
+    "what killed processes were writing",
+    lambda s: sum(size_of(path) for path in _unfinished_files(s) if path.exists()),
+    _unfinished,
+)
 VERSIONS = Kind("versions", "files of the lake that were replaced", lambda s: size_of(s.lake), _versions)
 INDEXES = Kind("indexes", "publications that serve nobody", lambda s: size_of(s.home / "index"), _publications)
 CHECKPOINTS = Kind("checkpoints", "checkpoints of finished training", lambda s: size_of(s.home / "training"), _checkpoints)

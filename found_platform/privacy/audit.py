@@ -1,7 +1,7 @@
 """Who asked what: a row for every look-up, for every showing of a person and for every change of state. No user is named in it.
 
-The rows lie in a SQLite database of the home: a look-up takes milliseconds, a Delta commit a tenth of a second (ADR 9). The
-database itself refuses to change or remove a row.
+The rows lie in a SQLite database of the home: a look-up takes milliseconds, a Delta commit a tenth of a second (ADR 9). With
+`FOUND_DATABASE_URL` they lie in PostgreSQL. Either database itself refuses to change or remove a row.
 """
 
 import contextlib
@@ -10,17 +10,20 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from filelock import FileLock
 
-from found_platform import lake
+from found_platform import database, lake
 from found_platform.errors import JobFailed
 from found_platform.privacy import actor
 from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sql
 
 DATABASE = "audit.db"
 TABLE = "audit_log"
@@ -32,6 +35,13 @@ STATEMENTS = (
     f"CREATE TRIGGER no_replacement BEFORE INSERT ON {TABLE} WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE rowid = NEW.rowid) "
     "BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
     f"CREATE TRIGGER no_removal BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
+)
+POSTGRES_STATEMENTS = (
+    f"CREATE TABLE {TABLE} (rowid BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at BIGINT NOT NULL, who TEXT NOT NULL, "
+    "action TEXT NOT NULL, audience TEXT, question TEXT, rows BIGINT, model_version TEXT, index_version TEXT, "
+    "reason TEXT NOT NULL)",
+    "CREATE FUNCTION only_grows() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit only grows'; END $$",
+    f"CREATE TRIGGER no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {TABLE} EXECUTE FUNCTION only_grows()",
 )
 """`at` is microseconds UTC; `who` an actor, with the way in; `question` JSON of what was asked; `rows` how many users came out."""
 
@@ -64,8 +74,8 @@ def record(
     question_json = None if question is None else as_json(question)
     count = None if rows is None else int(rows)
     at = _microseconds(dt.datetime.now(dt.UTC))
-    with _opened(settings) as con:
-        _add(con, [(at, str(actor.current()), action, audience, question_json, count, model_version, index_version, reason)])
+    with _opened(settings) as table:
+        table.add([(at, str(actor.current()), action, audience, question_json, count, model_version, index_version, reason)])
 
 
 def as_json(question: Mapping[str, Any]) -> str:
@@ -95,24 +105,91 @@ def part(
         audience, action: in full. None takes every row.
         oldest: only so many of the oldest of them count; None: all.
     """
-    conditions = {"instr(who, ?) > 0": who, "audience = ?": audience, "action = ?": action}
-    chosen = {condition: value for condition, value in conditions.items() if value}
-    where = f"WHERE {' AND '.join(chosen)}" if chosen else ""
-    values = list(chosen.values())
-    with _opened(settings) as con:
-        (count,) = con.execute(f"SELECT count(*) FROM {TABLE} {where}", values).fetchone()
+    with _opened(settings) as table:
+        conditions = {f"{table.place_of}(who, ?) > 0": who, "audience = ?": audience, "action = ?": action}
+        chosen = {condition: value for condition, value in conditions.items() if value}
+        where = f"WHERE {' AND '.join(chosen)}" if chosen else ""
+        values = list(chosen.values())
+        ((count,),) = table.ask(f"SELECT count(*) FROM {TABLE} {where}", values)
         newer = max(count - oldest, 0) if oldest is not None else 0
-        rows = con.execute(
+        rows = table.ask(
             f"SELECT {', '.join(COLUMNS)} FROM {TABLE} {where} ORDER BY at DESC, rowid DESC LIMIT ? OFFSET ?",
-            [*values, -1 if limit is None else limit, start + newer],
-        ).fetchall()
+            [*values, EVERY if limit is None else limit, start + newer],
+        )
         count -= newer
     return count, [dict(zip(COLUMNS, (EPOCH + dt.timedelta(microseconds=row[0]), *row[1:]), strict=True)) for row in rows]
 
 
+class _Table(Protocol):
+    """The audit in a database, for one transaction. Values stand for question marks."""
+
+    place_of: str
+    """The function that says where a text is in another, from 1; 0 where it is not."""
+
+    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None: ...
+
+
+INSERT = f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+EVERY = 2**62
+"""A limit that no audit reaches."""
+
+
+class _Sqlite:
+    place_of = "instr"
+
+    def __init__(self, con: sqlite3.Connection):
+        self._con = con
+
+    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._con.execute(query, values).fetchall()
+
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._con.executemany(INSERT, rows)
+
+
+class _Postgres:
+    place_of = "strpos"
+
+    def __init__(self, con: "sql.Connection"):
+        self._con = con
+
+    def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._con.exec_driver_sql(query.replace("?", "%s"), tuple(values))]
+
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._con.exec_driver_sql(INSERT.replace("?", "%s"), list(rows))
+
+
+def _opened(settings: Settings) -> "contextlib.AbstractContextManager[_Table]":
+    store = settings.postgres
+    return _in_file(settings) if store is None else _in_postgres(settings, store)
+
+
 @contextlib.contextmanager
-def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
-    """The database, for one transaction."""
+def _in_postgres(settings: Settings, store: database.Database) -> Iterator[_Table]:
+    with store.opened(database.AUDIT) as con:
+        yield made(con, lambda: _of_the_lake(settings))
+
+
+def made(con: "sql.Connection", first: Callable[[], Sequence[tuple[Any, ...]]] = list) -> _Postgres:
+    """The audit in a schema of PostgreSQL; a new one gets the rows of `first`."""
+    table = _Postgres(con)
+    is_made = "SELECT 1 WHERE to_regclass(?) IS NOT NULL"
+    if not table.ask(is_made, [TABLE]):
+        con.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(current_schema()))")  # of two that make the table, one waits
+        if not table.ask(is_made, [TABLE]):
+            for statement in POSTGRES_STATEMENTS:
+                con.exec_driver_sql(statement)
+            table.add(first())
+    return table
+
+
+@contextlib.contextmanager
+def _in_file(settings: Settings) -> Iterator[_Table]:
+    """The file of the home, for one transaction."""
     path = settings.home / DATABASE
     try:
         if not path.exists():
@@ -122,11 +199,12 @@ def _opened(settings: Settings) -> Iterator[sqlite3.Connection]:
             con = _connection(path, path.stat().st_ino, os.getpid())
             con.execute("BEGIN IMMEDIATE")
             with con:
-                if con.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [TABLE]).fetchone() is None:
+                table = _Sqlite(con)
+                if not table.ask("SELECT 1 FROM sqlite_master WHERE name = ?", [TABLE]):
                     for statement in STATEMENTS:
                         con.execute(statement)
-                    _add(con, _of_the_lake(settings))
-                yield con
+                    table.add(_of_the_lake(settings))
+                yield table
     except (sqlite3.OperationalError, OSError) as error:
         raise JobFailed(f"The audit {path} cannot be used: {error}. Nothing is answered without a row in it.") from error
 
@@ -143,10 +221,6 @@ def _connection(path: Path, inode: int, process: int) -> sqlite3.Connection:
             con.execute("PRAGMA journal_mode=WAL")
     con.execute("PRAGMA synchronous=NORMAL")  # a killed process loses no row; a power cut may take the last ones
     return con
-
-
-def _add(con: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    con.executemany(f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", rows)
 
 
 def _of_the_lake(settings: Settings) -> list[tuple[Any, ...]]:

@@ -184,11 +184,11 @@ class Agreed:
 
 
 def agreed(settings: Settings, user_key: str, moment: dt.datetime) -> list[Agreed]:
-    """What the consents of one user were at a moment (UTC). Raises BadInput where no consent is asked for, or as `allowed`."""
+    """What the consents of one user were at a moment (UTC), none where this home asks for none. Raises as `allowed`."""
     consents: list[tuple[str | None, str]] = [(None, settings.consent_column)] if settings.consent_column is not None else []
     consents += list(settings.consents.items())
     if not consents:
-        raise BadInput("No consent is asked for in this home: set consent_column or consent_purposes (docs/filters.md).")
+        return []
     check_consent(settings, profile_schema(settings.home))
     rows = lake.read(
         settings.lake, "raw_profile", pc.field("user_key") == user_key, ["as_of", *dict.fromkeys(c for _, c in consents)]

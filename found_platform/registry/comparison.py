@@ -8,7 +8,6 @@ Users are drawn again, the same ones for both models, so that what is hard for b
 from newer days.
 """
 
-import datetime as dt
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -18,8 +17,7 @@ import numpy as np
 from found_platform import registry
 from found_platform.contract import MIN_HELD_OUT
 from found_platform.metrics import CONFIDENCE
-from found_platform.registry.gate import Past
-from found_platform.settings import Settings
+from found_platform.registry.gate import Candidate
 
 DRAWS = 2000
 
@@ -45,20 +43,21 @@ class Comparison:
         return cls(**content)
 
 
-def compare(settings: Settings, version: str, champion: str, cutoff: dt.date) -> Comparison:
+def compare(candidate: Candidate, champion: str) -> Comparison:
     """Compares a version with the champion on the last past window of the version's cutoff; stores nothing."""
-    own, other = (registry.load(settings, number) for number in (version, champion))
+    settings, cutoff, own = candidate.settings, candidate.cutoff, candidate.loaded
+    other = registry.load(settings, champion)
     if own.model.config.encoder_revision != other.model.config.encoder_revision:
         why = f"not compared with version {champion}, the champion: it reads texts by another encoder"
         return Comparison(champion, False, why, {})
-    past = Past.of(settings, own.model, cutoff)
+    past = candidate.past
     if past.users < MIN_HELD_OUT:
         few = f"only {past.users} held-out users acted on both sides of {past.start}"
         why = f"not compared with version {champion}, the champion: {few}"
         return Comparison(champion, False, why, {})
-    ranks, shares, figures = past.figures_of(settings, own.model)
+    ranks, shares, of_the_candidate = candidate.outcome
     champion_ranks, champion_shares, champion_figures = past.figures_of(settings, other.model)
-    figures |= {f"champion_{name}": value for name, value in champion_figures.items()}
+    figures = {**of_the_candidate, **{f"champion_{name}": value for name, value in champion_figures.items()}}
     lost, parts = [], []
     for name, differences in (("phrase_auc", shares - champion_shares), ("future_auc", ranks - champion_ranks)):
         low, high = interval(differences)

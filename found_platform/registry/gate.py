@@ -9,6 +9,7 @@ frozen-text model passes, or it is not judged, and then it serves where no other
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from found_platform import lake, metrics, registry
 from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT, midnight
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.embedding.users import texts_of, vectors_of
-from found_platform.registry import Verdict
+from found_platform.registry import LoadedModel, Verdict
 from found_platform.settings import Settings
 from found_platform.training_data import histories, text_vectors
 from found_platform.training_data.histories import Texts
@@ -120,17 +121,38 @@ class Past:
         return ranks, shares, figures | {"phrase_auc": round(float(shares.mean()), 4)}
 
 
-def judge(settings: Settings, version: str, cutoff: dt.date) -> Verdict:
+@dataclass(frozen=True)
+class Candidate:
+    """A version of a cutoff, and what it makes of the last past window: computed once, for the gate and for the comparison."""
+
+    settings: Settings
+    version: str
+    cutoff: dt.date
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        return registry.load(self.settings, self.version)
+
+    @cached_property
+    def past(self) -> Past:
+        return Past.of(self.settings, self.loaded.model, self.cutoff)
+
+    @cached_property
+    def outcome(self) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+        """See `Past.figures_of`."""
+        return self.past.figures_of(self.settings, self.loaded.model)
+
+
+def judge(candidate: Candidate) -> Verdict:
     """Judges a version on the last past window of its cutoff; stores nothing."""
-    loaded = registry.load(settings, version)
-    past = Past.of(settings, loaded.model, cutoff)
+    settings, loaded, past, cutoff = candidate.settings, candidate.loaded, candidate.past, candidate.cutoff
     t1, frozen, users, phrases = past.start, past.frozen, past.users, past.phrases
     if users < MIN_HELD_OUT:
         who = "user" if users == 1 else "users"
         why = f"only {users} held-out {who} acted both before {t1} and in the window after it, {MIN_HELD_OUT} are needed"
         return Verdict(False, why, {"users": users}, judged=False)
-    ranks, shares, figures = past.figures_of(settings, loaded.model)
-    figures |= {"users": users, "future_auc_low": round(figures["future_auc"] - SIGMAS * _error(ranks), 4)}
+    ranks, shares, own = candidate.outcome
+    figures = {**own, "users": users, "future_auc_low": round(own["future_auc"] - SIGMAS * _error(ranks), 4)}
     reason = (
         f"a held-out user's own future in [{t1}, {cutoff}) is nearer than another's in {figures['future_auc']:.1%} of pairs "
         f"({users} users, 95 % lower bound {figures['future_auc_low']:.1%}, chance 50 %)"

@@ -4,8 +4,9 @@ What belongs here: whatever has to know how MLflow stores things. What does not:
 
 Addresses of files in MLflow's database are relative (`mlflow-artifacts:/…`, MLflow's own scheme for files that a server keeps), so
 a home can be copied, moved and restored. The platform reads and writes the files itself; so does MLflow's own server, started as
-`mlflow server --backend-store-uri sqlite:///HOME/mlflow/mlflow.db --artifacts-destination HOME/mlflow/artifacts`. Nothing here sets
-MLflow's process-wide tracking address, so one process can serve several homes.
+`mlflow server --backend-store-uri sqlite:///HOME/mlflow/mlflow.db --artifacts-destination HOME/mlflow/artifacts`. With
+`FOUND_DATABASE_URL` the database is a schema of PostgreSQL, and the files stay in the home. Nothing here sets MLflow's process-wide
+tracking address, so one process can serve several homes.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from found_platform import database
 from found_platform.errors import JobFailed
 from found_platform.home import lock, make_all_private
 from found_platform.home_format import ARTIFACTS
@@ -33,27 +35,43 @@ BATCH = 500
 
 def exists(settings: Settings) -> bool:
     """Whether anything was ever logged in a home."""
-    return _database(settings).exists()
+    if (store := settings.postgres) is None:
+        return _file(settings).exists()
+    with store.opened(database.MLFLOW) as con:
+        return con.exec_driver_sql("SELECT to_regclass('experiments')").scalar() is not None
+
+
+def address(settings: Settings) -> str:
+    """Of the database in which MLflow keeps what a home has logged."""
+    store = settings.postgres
+    return f"sqlite:///{_file(settings)}" if store is None else store.address(database.MLFLOW)
 
 
 def client(settings: Settings) -> "MlflowClient":
     """A client of the home's database, which is made at the first call."""
+    uri = address(settings)
+    if exists(settings):
+        return _client(uri)
+    _file(settings).parent.mkdir(parents=True, exist_ok=True)
+    with lock(settings.home, "mlflow"):  # two processes that make the same tables would stop each other
+        make_tables(uri)
+    return _client(uri)
+
+
+def make_tables(uri: str) -> None:
+    """Makes the tables of MLflow in a database that has none."""
+    _client(uri).search_experiments(max_results=1)
+
+
+def _client(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    database = _database(settings)
-    address = f"sqlite:///{database}"
-    if database.exists():
-        return MlflowClient(address, registry_uri=address)
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with lock(settings.home, "mlflow"):  # two processes that make the same tables would stop each other
-        opened = MlflowClient(address, registry_uri=address)
-        opened.search_experiments(max_results=1)
-    return opened
+    return MlflowClient(uri, registry_uri=uri)
 
 
-def _database(settings: Settings) -> Path:
+def _file(settings: Settings) -> Path:
     return settings.home / "mlflow" / "mlflow.db"
 
 

@@ -20,7 +20,7 @@ from found_platform import logs
 from found_platform.app import access, figures, offers
 from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
-from found_platform.serving import api, console, health, problems, watch
+from found_platform.serving import api, console, following, health, problems, watch
 from found_platform.serving.jobs import Jobs
 from found_platform.serving.limits import RateLimit
 from found_platform.serving.metrics import Metrics
@@ -50,6 +50,9 @@ def create_app(options: Options, *, warm: bool = True) -> FastAPI:
         if warm:
             threading.Thread(target=_load, args=(server,), name="found-load", daemon=True).start()
             threading.Thread(target=watch.until, args=(server, stopping), name="found-alerts", daemon=True).start()
+        if options.webserver:
+            follow = (options.home.resolve(), options.webserver, stopping)
+            threading.Thread(target=following.watch, args=follow, name="found-days", daemon=True).start()
         yield
         stopping.set()
         await run_in_threadpool(server.jobs.close)
@@ -120,4 +123,4 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 def _is_api(request: Request) -> bool:
-    return request.url.path.startswith(("/api/", "/healthz", "/readyz", "/metrics"))
+    return request.url.path.startswith(("/api/", "/healthz", "/readyz", "/operates", "/metrics"))

@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it is ready, and its figures."""
+"""Whether the server lives, whether it is ready, whether a person may operate, and its figures."""
 
 from typing import Annotated, Any
 
@@ -30,6 +30,11 @@ async def readyz(request: Request) -> Response:
     elif server.broken:
         state = {"status": "broken", "detail": server.broken}
     return JSONResponse(state, 200 if state["status"] == "ready" else 503)
+
+
+@router.get("/operates", summary="Whether who asks may operate: for a proxy, before pages that ask nobody", status_code=204)
+async def operates(visitor: Annotated[Visitor, Depends(needs(Scope.OPERATE))]) -> Response:
+    return Response(status_code=204)
 
 
 @router.get("/metrics", summary="Figures for Prometheus", response_class=Response)

@@ -21,6 +21,7 @@ class Options:
         body_seconds: within which a body has to arrive.
         answer_seconds: after which an answer becomes a job that is followed.
         dagster, mlflow: addresses of their pages, which the console links to; empty where it does not know them.
+        webserver: where this process reaches Dagster's webserver, which it tells of new days; empty where somebody else does.
     """
 
     home: Path
@@ -35,6 +36,7 @@ class Options:
     answer_seconds: float = 2.0
     dagster: str = ""
     mlflow: str = ""
+    webserver: str = ""
 
     @property
     def is_loopback(self) -> bool:

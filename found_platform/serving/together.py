@@ -14,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from found_platform.app import database
+from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
-from found_platform.serving import following, server
+from found_platform.serving import server
 from found_platform.serving.options import Options
 from found_platform.serving.server import Started
 
@@ -42,9 +44,9 @@ class Neighbour:
 def neighbours(home: Path, dagster_port: int, mlflow_port: int) -> tuple[Neighbour, Neighbour]:
     """Dagster and MLflow over a home."""
     workspace = home / "tmp" / "workspace.yaml"
-    store, files = home / "mlflow" / "mlflow.db", home / "mlflow" / "artifacts"
+    files = home / "mlflow" / "artifacts"
     dagster = ("dagster", "dev", "-w", str(workspace), "-h", LOOPBACK, "-p", str(dagster_port), "--log-level", "warning")
-    mlflow = ("mlflow", "server", "--backend-store-uri", f"sqlite:///{store}", "--artifacts-destination", str(files))
+    mlflow = ("mlflow", "server", "--artifacts-destination", str(files))
     mlflow += ("--host", LOOPBACK, "--port", str(mlflow_port), "--workers", "1")
     return Neighbour("Dagster", dagster_port, dagster), Neighbour("MLflow", mlflow_port, mlflow)
 
@@ -58,20 +60,20 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
     others = neighbours(home, dagster_port, mlflow_port)
     for name, port in (("the console", options.port), *((other.name, other.port) for other in others)):
         check_free(name, port)
-    options = replace(options, dagster=others[0].address, mlflow=others[1].address)
+    options = replace(options, dagster=others[0].address, mlflow=others[1].address, webserver=others[0].address)
     server.check(options)
+    store = database.mlflow_store(Context(home, Actor(account(), "cli")))
     (home / "tmp").mkdir(exist_ok=True)
     (home / "tmp" / "workspace.yaml").write_text(WORKSPACE)
     processes: list[subprocess.Popen[bytes]] = []
     with contextlib.ExitStack() as stack:
         stack.callback(_stop, processes)
         for other in others:
-            processes.append(_start(other, home))
+            processes.append(_start(other, home, store))
         ended: list[str] = []
         stopping = threading.Event()
         stack.callback(stopping.set)
         threading.Thread(target=_watch, args=(others, processes, ended, stopping), daemon=True).start()
-        threading.Thread(target=following.watch, args=(home, others[0].address, stopping), daemon=True).start()
         server.run(options, lambda where: started(where, others))
         if ended:
             name = ended[0]
@@ -102,9 +104,14 @@ def _holder(pid: int | None) -> str:
     return f"process {pid}"
 
 
-def _start(other: Neighbour, home: Path) -> "subprocess.Popen[bytes]":
-    """A server in a group of its own, so that Ctrl-C reaches this process alone. What it says goes into its log."""
+def _start(other: Neighbour, home: Path, store: str) -> "subprocess.Popen[bytes]":
+    """A server in a group of its own, so that Ctrl-C reaches this process alone. What it says goes into its log.
+
+    Args:
+        store: MLflow's database. It may hold a password, which every process could read in a command.
+    """
     places = {"FOUND_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PYTHONWARNINGS": "ignore"}
+    places["MLFLOW_BACKEND_STORE_URI"] = store
     command = [sys.executable, "-m", *other.command]
     with _log(home, other).open("wb") as log:
         return subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=log, start_new_session=True)

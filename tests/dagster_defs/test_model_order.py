@@ -192,11 +192,11 @@ def test_a_version_that_is_worse_than_the_champion_waits_and_a_person_may_choose
 
 def test_the_champion_and_its_like_differ_by_nothing_and_a_better_one_is_ahead(settings: Settings, cutoff: dt.date) -> None:
     champion = registry.champion(settings).version
-    same = compare(settings, champion, champion, cutoff)
+    same = compare(gate.Candidate(settings, champion, cutoff), champion)
     assert not same.worse
     assert (same.figures["phrase_auc_difference_low"], same.figures["phrase_auc_difference_high"]) == (0, 0)
     frozen = next(v.version for v in registry.versions(settings) if v.tags["kind"] == registry.FROZEN_TEXT)
-    ahead = compare(settings, champion, frozen, cutoff)
+    ahead = compare(gate.Candidate(settings, champion, cutoff), frozen)
     assert not ahead.worse
     assert ahead.figures["phrase_auc"] - ahead.figures["champion_phrase_auc"] == pytest.approx(
         (ahead.figures["phrase_auc_difference_low"] + ahead.figures["phrase_auc_difference_high"]) / 2, abs=0.02

@@ -49,7 +49,7 @@ async def _sign_in(request: Request, attempt: access.SignIn, refusal: str) -> Re
     if opened is None:
         return page(request, "sign_in.html", None, 401, error=refusal)
     response = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
+    secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))  # a proxy with TLS says what it was asked by
     response.set_cookie(COOKIE, opened[0], max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=secure, path="/")
     return response
 

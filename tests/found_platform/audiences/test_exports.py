@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -122,3 +124,16 @@ def test_an_export_that_cannot_be_written_is_refused_and_leaves_nothing(home: Se
         with pytest.raises(BadInput, match=message):
             export.export(home, name, path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_has_left_goes_with_the_next_one_and_what_another_one_writes_stays(tmp_path: Path) -> None:
+    target = tmp_path / "gold.csv"
+    left, writing, new = (tmp_path / f".gold.csv.{name}.partial" for name in ("killed", "working", "begun"))
+    for path in (left, writing, new):
+        path.write_text("u1")
+    for path in (left, writing):
+        os.utime(path, (0, 0))
+    with writing.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        export.place(target, b"user_id\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, writing.name, "gold.csv"]

@@ -44,7 +44,7 @@ def test_towers_of_its_own_take_a_model_from_pairs_to_a_look_up(
     done = [stage for name in stages.COMMANDS if (stage := stages.run(made, cutoff, name))]
     assert [stage.name for stage in done] == list(stages.COMMANDS)
     frozen, version = fit.frozen_text(made, cutoff), fit.found(made, cutoff, done)
-    judged = gate.judge(made, version, cutoff)
+    judged = gate.judge(gate.Candidate(made, version, cutoff))
     assert judged.figures["users"] > 0
     fit.choose(made, cutoff, frozen, version, Verdict(True, "random weights: that it runs is enough", judged.figures))
     loaded = registry.load(made, version)

@@ -1,6 +1,7 @@
 """Collection: what is old and asked for by nothing goes, the size falls, and every read answers as before."""
 
 import datetime as dt
+import os
 import shutil
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from found_platform.app import housekeeping, lookups, models
 from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Question, Size
 from found_platform.errors import JobFailed
-from found_platform.housekeeping import garbage, retired
+from found_platform.housekeeping import garbage, replaced, retired
 from found_platform.housekeeping.garbage import DAY, Collected
 from found_platform.index import pointer
 from found_platform.registry import tracking
@@ -90,6 +91,21 @@ def test_what_is_old_goes_the_size_falls_and_every_read_answers_as_before(worn: 
     assert not any(kind.pieces for name, kind in collected(worn).items() if name not in ("versions", "runs")), (
         "nothing is left to go"
     )
+
+
+def test_what_killed_processes_were_writing_goes_after_a_day_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    home = Settings.load(tmp_path)
+    old, new, table = (tmp_path / name for name in (".ledger.json.partial", ".settings.yaml.partial", "lake/t/.x.partial"))
+    table.parent.mkdir(parents=True)
+    for path in (old, new, table):
+        path.write_text("{")
+    (tmp_path / "data.partial").mkdir()
+    (tmp_path / "data.partial" / "rows").write_text("1")
+    for path in (old, tmp_path / "data.partial" / "rows", tmp_path / "data.partial"):
+        os.utime(path, (0, 0))
+    (gone,) = garbage.collect(home, (replaced.UNFINISHED,), time.time(), dry_run=False)
+    assert gone.pieces == 2
+    assert set(tmp_path.rglob("*.partial")) == {new, table}
 
 
 def test_a_dry_run_changes_nothing_and_says_what_would_go(worn: Settings) -> None:

@@ -1,5 +1,6 @@
 """Alerts: what is wrong reaches a receiver, signed, once, with the next step, and again where it was not taken."""
 
+import datetime as dt
 import hashlib
 import hmac
 import json
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -32,6 +34,7 @@ from found_platform.serving import watch
 from found_platform.serving.application import create_app
 from found_platform.serving.options import Options
 from found_platform.settings import Settings
+from found_platform.sources import staging
 
 SECRET = "ab" * 32
 DISK = Finding("disk", "0.1 GB are free", "`found gc --dry-run` says what may go", key="disk")
@@ -190,6 +193,27 @@ def test_days_that_automation_left_out_are_told(home: Settings, monkeypatch: pyt
         (finding,) = pulse.missed(pulse.of(AssetGraph(home), instance, 60.0))
     assert finding.problem == "raw_events was not made of 2026-01-03"
     assert "found backfill --from 2026-01-03 --to 2026-01-03" in finding.fix
+
+
+def test_a_source_of_which_no_new_day_comes_is_told_by_its_own_rhythm(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = AssetGraph(home)
+    day = dt.datetime(2026, 1, 3, 12, tzinfo=dt.UTC).timestamp()  # the newest of three days, one after the other
+    with open_instance(home) as instance:
+
+        def problems(days_later: int) -> list[str]:
+            return [finding.problem for finding in pulse.late(pulse.of(graph, instance, 60.0, now=day + days_later * 86_400))]
+
+        assert not problems(30), "nobody watches its files"
+        monkeypatch.setattr(pulse, "instigators", lambda _: [SimpleNamespace(instigator_name="source_files")])
+        assert not problems(3)
+        assert problems(4) == [
+            "no new day has come for 4 days: the newest is 2026-01-03, and in the 56 days before it each day had events"
+        ]
+        manifest = staging.manifest(home)
+        days = {"2025-12-27": [1, "0"], "2026-01-03": [1, "0"]}  # once a week
+        monkeypatch.setattr(staging, "manifest", lambda _: {**manifest, "days": days})
+        assert not problems(9)
+        assert "days with events were at most 7 days apart" in problems(10)[0]
 
 
 @pytest.mark.slow

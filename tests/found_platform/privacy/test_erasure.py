@@ -218,7 +218,7 @@ def test_whatever_still_names_somebody_fails_the_erasure_and_is_named(
 ) -> None:
     left = home.home / "notes.bin"
     left.write_bytes(b"\0\0" + ids[0].encode())
-    with pytest.raises(JobFailed, match=r"1 file in .* still name somebody who is to be erased: notes\.bin"):
+    with pytest.raises(JobFailed, match=r"1 place in .* still name somebody who is to be erased: notes\.bin"):
         erasure.erase(home, ids)
     left.unlink()
 

@@ -259,13 +259,13 @@ def test_threads_at_two_homes_read_each_its_own_registry(tmp_path: Path) -> None
 
 def test_the_gate_fails_a_model_that_knows_nothing(settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
     version = registry.champion(settings).version
-    real = gate.judge(settings, version, cutoff)
+    real = gate.judge(gate.Candidate(settings, version, cutoff))
     assert real.passed
     assert real.figures["future_auc"] > 0.6
     assert real.figures["phrase_auc"] > 0.55 < real.figures["frozen_phrase_auc"]
     rng = np.random.default_rng(0)
     monkeypatch.setattr(gate, "vectors_of", lambda s, m, rows, texts: rng.normal(size=(rows.num_rows, m.config.dim)))
-    blind = [gate.judge(settings, version, cutoff) for _ in range(12)]
+    blind = [gate.judge(gate.Candidate(settings, version, cutoff)) for _ in range(12)]
     assert sum(b.passed for b in blind) <= 4  # one in forty passes a bound of 95 %, by luck, and who is held out differs by home
     for name in ("future_auc", "phrase_auc"):
         assert abs(np.mean([b.figures[name] for b in blind]) - 0.5) < 0.05
@@ -285,7 +285,7 @@ def test_the_frozen_text_model_is_not_judged_where_its_texts_say_nothing_or_the_
 
     monkeypatch.setattr(gate, "FEW_USERS", 0)
     monkeypatch.setattr(gate, "vectors_of", blind)
-    verdicts = [gate.judge(settings, frozen, cutoff) for _ in range(5)]
+    verdicts = [gate.judge(gate.Candidate(settings, frozen, cutoff)) for _ in range(5)]
     assert any(not verdict.passed for verdict in verdicts)
     assert all(verdict.passed or not verdict.judged for verdict in verdicts)
     assert ("less than chance" in verdicts[0].reason) == (sign < 0)
@@ -302,7 +302,7 @@ def test_the_gate_fails_a_model_that_ranks_users_for_phrases_worse_than_it_began
         return -found if isinstance(model, Found) else found
 
     monkeypatch.setattr(gate, "embed_sentences", confused)
-    verdict = gate.judge(settings, registry.champion(settings).version, cutoff)
+    verdict = gate.judge(gate.Candidate(settings, registry.champion(settings).version, cutoff))
     assert not verdict.passed
     assert verdict.figures["future_auc"] > 0.6
     assert "alignment did not help" in verdict.reason

@@ -23,7 +23,7 @@ def test_a_taken_port_is_said_with_who_has_it() -> None:
 def test_dagster_and_mlflow_are_of_the_home_and_on_loopback_alone(tmp_path: Path) -> None:
     dagster, mlflow = together.neighbours(tmp_path, 3000, 5000)
     assert dagster.command[-6:-2] == ("-h", "127.0.0.1", "-p", "3000")
-    assert f"sqlite:///{tmp_path}/mlflow/mlflow.db" in mlflow.command
+    assert mlflow.command[mlflow.command.index("--artifacts-destination") + 1] == str(tmp_path / "mlflow" / "artifacts")
     assert mlflow.command[mlflow.command.index("--host") + 1] == "127.0.0.1"
     assert together.WORKSPACE.split(": ", 1)[1].split("\n")[1] in Path(__file__).parents[3].joinpath("workspace.yaml").read_text()
 
@@ -34,7 +34,7 @@ def test_who_is_started_is_ended_also_where_it_does_not_listen(tmp_path: Path, m
     stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     (tmp_path / "stubborn.py").write_text(stubborn)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    processes = [together._start(Neighbour(name, 1, ("stubborn",)), tmp_path) for name in ("One", "Two")]
+    processes = [together._start(Neighbour(name, 1, ("stubborn",)), tmp_path, "sqlite://") for name in ("One", "Two")]
     while (tmp_path / "tmp" / "two.log").stat().st_size == 0:
         time.sleep(0.05)
     together._stop(processes)
