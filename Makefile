@@ -35,7 +35,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: lint
 	$(PYTEST) -m 'not long'
 
-# What takes more than a minute each: a killed run to its end, a forced one, leakage through a whole training.
+# What takes more than a minute each: kills, a forced run, leakage through a whole training, PostgreSQL, a deployment.
 test-long: $(STAMP)
 	$(PYTEST) -m long
 

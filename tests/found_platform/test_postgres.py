@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sql
 from conftest import call_found
 
-from dagster_defs import runs
+from dagster_defs import runs, staleness
 from dagster_defs.execution import open_instance
 from found_platform import database, erasure, registry
 from found_platform.app import audiences, housekeeping, lookups, models
@@ -25,7 +25,7 @@ from found_platform.housekeeping import moving
 from found_platform.privacy import audit
 from found_platform.settings import Settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 GOLD = Question("people who will soon buy gold", mode="aligned")
 ANN = Actor("ann", "test")
@@ -44,7 +44,7 @@ def records(settings: Settings) -> dict[str, object]:
     return {
         "logs": logs,
         "numbers": numbers,
-        "states": runs.states(settings),
+        "states": staleness.of_home(settings),
         "versions": registry.versions(settings),
         "champion": registry.version_of(settings, registry.CHAMPION),
         "audit": audit.entries(settings),
