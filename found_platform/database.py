@@ -112,7 +112,7 @@ def marked(home: Path) -> str | None:
     path = home / MARKER
     try:
         number = str(json.loads(path.read_text())["number"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a home that is a file is refused where it is opened
         return None
     except (ValueError, KeyError, TypeError):
         number = ""

@@ -29,4 +29,4 @@ def exported(settings: Settings, refresh: membership.Refresh, at: dt.datetime, m
     reason = f"refresh {refresh.refresh}{more}, sha256 0"
     row = (audit._microseconds(at), "somebody", "export", refresh.audience, None, 60, None, None, reason)
     with audit._opened(settings) as con:
-        audit._add(con, [row])
+        con.add([row])

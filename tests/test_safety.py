@@ -84,7 +84,7 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_the_repository_has_no_path_of_a_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     slash = "/"
-    machine = re.compile(rf"{slash}(work|farm|root|home){slash}[a-z.]")
+    machine = re.compile(rf"(?<!\w){slash}(work|farm|root|home){slash}[a-z.]")  # at the root, not within a folder
     for name in listed:
         path = ROOT / name
         if path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ""} and path.is_file():

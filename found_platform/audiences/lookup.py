@@ -16,7 +16,7 @@ from found_platform.audiences.answer import Audience, FoundUser, Gate, Scored, j
 from found_platform.audiences.question import TWENTY, Question, Size
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
-from found_platform.index import Publication
+from found_platform.index import Publication, snapshot
 from found_platform.outcomes import RANKS, Outcome, document, in_full
 from found_platform.privacy import audit, keys, suppression, vault
 from found_platform.rewriting import Rewriting, reading
@@ -62,8 +62,8 @@ def check_understood(settings: Settings, question: Question) -> None:
 def _opened(settings: Settings, question: Question) -> tuple[Publication, Population]:
     """What is published. The filter is read before it is opened: a slip of the pen need not wait for the model."""
     published = index.live(settings)
-    if where := joined_filter(question, None):
-        filters.parse(where, index.filter_columns(settings))
+    if (where := joined_filter(question, None)) and (columns := snapshot.attribute_columns(settings, published.name)) is not None:
+        filters.parse(where, columns)
     population = _population(settings, published)
     _filter(population, question)
     return published, population

@@ -44,6 +44,12 @@ def folder(settings: Settings, name: str) -> Path:
     return settings.home / "index" / "states" / name.removesuffix(".db")
 
 
+def attribute_columns(settings: Settings, name: str) -> pa.Schema | None:
+    """The columns of what is kept of users in the snapshot of a publication; None where it has none yet."""
+    path = folder(settings, name) / "attributes.arrow"
+    return pa.ipc.open_file(pa.memory_map(str(path))).schema if path.exists() else None
+
+
 def write(
     settings: Settings, name: str, version: str, as_of: dt.date, keys: Sequence[str], vectors: np.ndarray, events: np.ndarray
 ) -> Path:

@@ -32,7 +32,12 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(state, 200 if state["status"] == "ready" else 503)
 
 
-@router.get("/operates", summary="Whether who asks may operate: for a proxy, before pages that ask nobody", status_code=204)
+@router.get(
+    "/operates",
+    summary="Whether who asks may operate: for a proxy, before pages that ask nobody",
+    status_code=204,
+    include_in_schema=False,
+)
 async def operates(visitor: Annotated[Visitor, Depends(needs(Scope.OPERATE))]) -> Response:
     return Response(status_code=204)
 

@@ -13,6 +13,7 @@ import pytest
 from conftest import Outcome
 
 from dagster_defs import fingerprints, locks, runs, staleness
+from dagster_defs.execution import open_instance
 from dagster_defs.graph import AssetGraph
 from found_platform import index, lake, registry
 from found_platform.audiences import prompts
@@ -137,10 +138,10 @@ def test_a_new_version_has_every_prompt_tuned_again_once(copy: Settings, gold: d
 def test_the_asset_tunes_what_is_saved_and_says_what_it_could_not(copy: Settings, gold: dict[str, Any]) -> None:
     as_of = index.live(copy).as_of
     graph = AssetGraph(copy)
-    with runs.open_instance(copy) as instance:
+    with open_instance(copy) as instance:
         assert staleness.stale(graph, instance, "tuned_prompts", [as_of]) == [as_of]
     runs.materialize(copy, "tuned_prompts", as_of)
-    with runs.open_instance(copy) as instance:
+    with open_instance(copy) as instance:
         assert not staleness.stale(graph, instance, "tuned_prompts", [as_of])
         assert "gold" in fingerprints.row_hashes(graph, instance, "tuned_prompts")[as_of]
 

@@ -70,7 +70,7 @@ def test_texts_and_users_are_encoded_where_the_device_is_chosen(tmp_path: Path, 
     users.embed(
         made, LoadedModel("1", FrozenText(FrozenTextConfig("random-bert", encoder.revision, encoder.dim)), {}), dt.date(2024, 1, 2)
     )
-    assert places == [(name, place) for name in ("BertModel", "FrozenText") for place in ("cuda", "cpu")]
+    assert places == [(name, place) for name in ("Bert", "FrozenText") for place in ("cuda", "cpu")]
     assert users.load(made, "1", dt.date(2024, 1, 2))[1].dtype == np.float32
 
 

@@ -174,7 +174,7 @@ def test_a_language_model_learns_both_stages_and_is_used(
     assert json.loads((tmp_path / "adapter" / "training.json").read_text())["cutoff"] == "2024-02-01"
 
     model, tokenizer = language_model.load(str(tmp_path / "adapter"))
-    rows = [row for lesson in lessons.demands(domain, 80, 1)[::10] for row in tuning.tokens(tokenizer, lesson, 1024)]
+    rows = [row for lesson in lessons.demands(domain, options.examples, 1)[::10] for row in tuning.tokens(tokenizer, lesson, 1024)]
     assert tuning._held_out_loss(model, tokenizer, rows, 16) == pytest.approx(learned[1].after, rel=1e-4)
     answer = language_model.local(str(tmp_path / "adapter"))(instructions.rewriting("people who will buy gold", ["gold ring"], 7))
     assert isinstance(answer, str)

@@ -75,13 +75,14 @@ def test_a_preview_counts_every_gate_and_why_names_the_one_that_is_closed(api) -
 
 
 def test_the_second_of_two_editors_is_told_and_nothing_is_overwritten(api, gold: str) -> None:
-    def put(**headers: str):
-        return api("PUT", "/audiences/gold", "marketer", json=DRAFT, headers=headers)
+    def put(top: int = 30, **headers: str):
+        return api("PUT", "/audiences/gold", "marketer", json={**DRAFT, "size": {"top": top}}, headers=headers)
 
     assert put().status_code == 428
     assert put(**{"if-none-match": "*"}).status_code == 412
     assert put(**{"if-match": "v1"}).status_code == 412
-    assert put(**{"if-match": gold}).status_code == 200
+    assert put(**{"if-match": gold}).status_code == 200  # as it was: no version of its own
+    assert put(31, **{"if-match": gold}).status_code == 200
     second = put(**{"if-match": gold})
     assert second.status_code == 412
     assert "api:marketer saved version 2 of 'gold'" in second.json()["detail"]

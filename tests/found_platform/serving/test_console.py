@@ -94,7 +94,7 @@ def test_the_second_of_two_editors_keeps_the_form_and_is_told(api, browser: Test
     audiences.save(context, audiences.Save("shared", draft))
     edited = browser.get("/?audience=shared").text
     assert 'name="after" value="1"' in edited
-    audiences.save(context, audiences.Save("shared", draft))
+    audiences.save(context, audiences.Save("shared", replace(draft, size=audiences.Size(top=6))))
     late = browser.post("/build/save", data={**FORM, "name": "shared", "after": "1"}, headers=SAME)
     assert late.status_code == 422
     assert "test:bob saved version 2" in late.text
