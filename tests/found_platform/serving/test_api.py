@@ -74,20 +74,23 @@ def test_a_preview_counts_every_gate_and_why_names_the_one_that_is_closed(api) -
     assert api("POST", "/why", json={"draft": DRAFT, "user": "nobody"}).json()["gate"] == "unknown"
 
 
-def test_the_second_of_two_editors_is_told_and_nothing_is_overwritten(api, gold: str) -> None:
+def test_the_second_of_two_editors_is_told_and_nothing_is_overwritten(api) -> None:
     def put(top: int = 30, **headers: str):
-        return api("PUT", "/audiences/gold", "marketer", json={**DRAFT, "size": {"top": top}}, headers=headers)
+        return api("PUT", "/audiences/edited", "marketer", json={**DRAFT, "size": {"top": top}}, headers=headers)
 
+    assert put(**{"if-none-match": "*"}).status_code == 200
+    first = api("GET", "/audiences/edited").headers["etag"]
     assert put().status_code == 428
     assert put(**{"if-none-match": "*"}).status_code == 412
     assert put(**{"if-match": "v1"}).status_code == 412
-    assert put(**{"if-match": gold}).status_code == 200  # as it was: no version of its own
-    assert put(31, **{"if-match": gold}).status_code == 200
-    second = put(**{"if-match": gold})
+    assert put(**{"if-match": first}).status_code == 200  # as it was: no version of its own
+    assert put(31, **{"if-match": first}).status_code == 200
+    second = put(**{"if-match": first})
     assert second.status_code == 412
-    assert "api:marketer saved version 2 of 'gold'" in second.json()["detail"]
-    assert api("GET", "/audiences/gold").headers["etag"] == '"v2"'
-    assert api("DELETE", "/audiences/gold", "marketer", headers={"if-match": gold}).status_code == 412
+    assert "api:marketer saved version 2 of 'edited'" in second.json()["detail"]
+    assert api("GET", "/audiences/edited").headers["etag"] == '"v2"'
+    assert api("DELETE", "/audiences/edited", "marketer", headers={"if-match": first}).status_code == 412
+    assert api("DELETE", "/audiences/edited", "marketer", headers={"if-match": '"v2"'}).is_success
 
 
 def test_members_are_pages_that_fit_together(api, gold: str) -> None:
