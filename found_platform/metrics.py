@@ -1,7 +1,8 @@
 """Ranking metrics and confidence intervals: the one place for AUC, retrieval, Wilson and Newcombe intervals.
 
-Pure functions of arrays. Training imports this module on machines that have NumPy and torch alone, so statsmodels is imported where
-an interval is computed. What is done with a metric (thresholds, averages over scenarios, verdicts) belongs to its callers.
+Pure functions of arrays. Training imports this module on machines that have NumPy and torch alone, so SciPy and statsmodels are
+imported where an interval is computed. What is done with a metric (thresholds, averages over scenarios, verdicts) belongs to its
+callers.
 """
 
 from dataclasses import dataclass
@@ -104,10 +105,13 @@ def gini(scores: Any, amounts: Any) -> float:
 
 def wilson(did: Any, users: Any) -> tuple[Any, Any]:
     """The 95 % Wilson interval of the share `did` of `users`: numbers, or arrays of them."""
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.stats import binomtest  # every look-up needs it, and statsmodels takes a quarter of a second to load
 
-    low, high = proportion_confint(did, users, alpha=1 - CONFIDENCE, method="wilson")
-    share = np.asarray(did) / users
+    did, users = np.broadcast_arrays(did, users)
+    tests = [binomtest(int(k), int(n)) for k, n in zip(did.flat, users.flat, strict=True)]
+    bounds = [test.proportion_ci(CONFIDENCE, "wilson") for test in tests]
+    low, high = (np.reshape([getattr(b, side) for b in bounds], did.shape) for side in ("low", "high"))
+    share = did / users
     return np.minimum(low, share), np.maximum(high, share)  # rounding may leave a share of 1 outside its own interval
 
 

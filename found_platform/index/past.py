@@ -4,7 +4,7 @@ Days are counted from 1970 in UTC. A moment is 00:00 of a day; what happened on 
 """
 
 import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import duckdb
@@ -28,9 +28,10 @@ def date_of(day: int) -> dt.date:
     return EPOCH + dt.timedelta(days=day)
 
 
-@dataclass(frozen=True, eq=False)
 class Past:
     """Events known before a cutoff, ordered by user and, for each, by the day they were known.
+
+    Of some of the events a column is taken when it is first read: most questions read a few of them.
 
     Attributes:
         day: the cutoff, in days.
@@ -47,9 +48,6 @@ class Past:
         category, status, payment_method: (N,) which of the source's values, see `Values`; -1 where there is none.
     """
 
-    day: int
-    users: int
-    texts: np.ndarray
     user: np.ndarray
     text: np.ndarray
     happened: np.ndarray
@@ -61,6 +59,25 @@ class Past:
     category: np.ndarray
     status: np.ndarray
     payment_method: np.ndarray
+
+    def __init__(
+        self,
+        day: int,
+        users: int,
+        texts: np.ndarray,
+        *,
+        of: "tuple[Past, np.ndarray] | None" = None,
+        **columns: np.ndarray,
+    ):
+        """`columns` are all of COLUMNS, or those that differ where it is a part `of` another past, at places or by a mask (N,)."""
+        self.day, self.users, self.texts, self._of = day, users, texts, of
+        vars(self).update(columns)
+
+    def __getattr__(self, column: str) -> np.ndarray:
+        if column not in COLUMNS or self._of is None:
+            raise AttributeError(column)
+        whole, rows = self._of
+        return vars(self).setdefault(column, getattr(whole, column)[rows])
 
     @cached_property
     def first_day(self) -> int:
@@ -76,8 +93,8 @@ class Past:
 
     def of_only(self, rows: np.ndarray) -> "Past":
         """The past of the users at `rows` (R,) alone, ascending, who are users 0 to R - 1 of it."""
-        events = self.at(self.of_users(rows))
-        return replace(events, users=len(rows), user=np.searchsorted(rows, events.user))
+        places = self.of_users(rows)
+        return Past(self.day, len(rows), self.texts, of=(self, places), user=np.searchsorted(rows, self.user[places]))
 
     def of_texts(self, chosen: np.ndarray) -> "Past":
         """The events with one of the texts that are `chosen` (T,) bool."""
@@ -85,7 +102,7 @@ class Past:
 
     def at(self, rows: np.ndarray) -> "Past":
         """Some of the events, by place or as a mask (N,)."""
-        return Past(self.day, self.users, self.texts, **{column: getattr(self, column)[rows] for column in COLUMNS})
+        return Past(self.day, self.users, self.texts, of=(self, rows))
 
     def sum_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the sum of `values` (N,) of each user's events."""
@@ -143,9 +160,13 @@ def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Loaded:
     ).to_arrow_table()
     texts, text = np.unique(rows["text_id"].to_numpy(), return_inverse=True)
     columns = {name: rows[name].to_numpy() for name in COLUMNS if name != "text"}
-    past = Past(day_of(cutoff), len(keys), texts, text=text.astype(np.int32), **columns)
+    columns["text"] = text.astype(np.int32)
     returned = rows["returned"].to_numpy()
-    return Loaded(past.at(~returned) if returned.any() else past, past.at(returned), values)
+
+    def of(mask: np.ndarray) -> Past:
+        return Past(day_of(cutoff), len(keys), texts, **{name: column[mask] for name, column in columns.items()})
+
+    return Loaded(of(~returned), of(returned), values)
 
 
 def _values(con: duckdb.DuckDBPyConnection, name: str, cutoff: dt.date) -> list[str]:

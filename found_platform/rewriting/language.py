@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from found_platform.channels import channels
+from found_platform.documents import LOADER
 
 PACKAGE = "found_platform.rewriting"
 DEFAULT = "en"
@@ -126,7 +127,7 @@ def languages() -> dict[str, Language]:
     files = (resources.files(PACKAGE) / "languages").iterdir()
     codes = {f.name.removesuffix(".yaml"): f for f in files if f.name.endswith(".yaml")}
     order = sorted(codes, key=lambda code: (code != DEFAULT, code))
-    return {code: Language(code, yaml.safe_load(codes[code].read_text(encoding="utf-8"))) for code in order}
+    return {code: Language(code, yaml.load(codes[code].read_text(encoding="utf-8"), LOADER)) for code in order}
 
 
 def told_by(sentence: str) -> tuple[Language, bool]:
