@@ -1,4 +1,4 @@
-"""`found source init` on exports of shops, banks and apps: titles above, lists within, the shop itself, other languages, searches."""
+"""`found source init` on exports of shops, banks and apps: titles above, lists within, the shop itself, other languages."""
 
 import json
 from pathlib import Path
