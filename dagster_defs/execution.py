@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import logging
 import re
+import signal
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -196,7 +197,7 @@ def executor(settings: Settings) -> Iterator[Executor]:
     session = uuid.uuid4().hex
     own = home.lock(settings.home, _lock(session))
     stop = threading.Event()
-    with contextlib.ExitStack() as session_lock, open_instance(settings) as instance, own:
+    with interruptible(), contextlib.ExitStack() as session_lock, open_instance(settings) as instance, own:
         session_lock.callback(_remove, settings, session)
         cancel_dead_runs(settings, instance)
         pools.limit_waiting(instance, settings.wait_seconds)
@@ -210,6 +211,26 @@ def executor(settings: Settings) -> Iterator[Executor]:
         finally:
             stop.set()
             watch.join()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Has SIGINT and SIGTERM end what runs here where a shell script has started it in the background, with SIGINT ignored.
+
+    Dagster gives SIGTERM whatever SIGINT has. Ignored, nobody could end the command; and the processes that follow its logs inherit
+    it, so that each run would wait for a minute until Dagster takes them for hung.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    terminate = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def cancel_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> None:

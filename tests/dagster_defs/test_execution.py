@@ -1,12 +1,15 @@
 """Errors of runs as sentences: ours as they were raised, others without the names of their classes."""
 
+import signal
+import subprocess
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._utils.interrupts import setup_interrupt_handlers
 
 from dagster_defs.build import build_defs
-from dagster_defs.execution import QUIET, RunOutcome, open_instance
+from dagster_defs.execution import QUIET, RunOutcome, interruptible, open_instance
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 
@@ -53,6 +56,25 @@ def test_an_error_is_a_sentence_without_the_name_of_a_class(
 def test_an_interrupt_stays_one(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         outcome(Settings.load(tmp_path), KeyboardInterrupt()).raise_for_failure()
+
+
+def test_what_a_script_starts_in_the_background_can_be_ended_and_so_can_what_follows_its_logs() -> None:
+    def end_a_process() -> None:
+        process = subprocess.Popen(["sleep", "60"])
+        process.terminate()
+        assert process.wait(10) == -signal.SIGTERM
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts it
+    try:
+        with interruptible():
+            setup_interrupt_handlers()  # as each run does
+            end_a_process()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        end_a_process()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_instance_of_an_older_home_gets_todays_configuration_and_a_persons_own_stays(tmp_path: Path) -> None:
