@@ -217,8 +217,8 @@ def executor(settings: Settings) -> Iterator[Executor]:
 def interruptible() -> Iterator[None]:
     """Has SIGINT and SIGTERM end what runs here where a shell script has started it in the background, with SIGINT ignored.
 
-    Dagster gives SIGTERM whatever SIGINT has, and leaves it so. Ignored, nobody could end the command; and what runs in other threads
-    of the process afterwards would wait a minute for the processes that follow its logs, which inherit it.
+    Dagster gives SIGTERM whatever SIGINT has, and leaves it so. Ignored, nobody could end the command; and what runs in other
+    threads of the process afterwards would wait a minute for the processes that follow its logs, which inherit it.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
