@@ -4,7 +4,8 @@
 
 Runs the benchmarks of `SCRIPTS`, the commands' start and a run of the demo, one after the other. Writes build/bench.json, and the
 table into docs/benchmarks.md between its marks; with `--small`, whose figures mean nothing, the table goes to build/bench.md alone.
-Ratios are of one run; seconds are of the processor, children included, where a goal is about a machine's time.
+With `--only`, the other parts keep what build/bench.json has of them. Ratios are of one run of a part; seconds are of the
+processor, children included, where a goal is about a machine's time.
 """
 
 import argparse
@@ -26,6 +27,7 @@ BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
 SCRIPTS = ("features", "texts", "training", "lookup")
 """Scripts that write build/bench-NAME.json with `ratios` and `goals`."""
+PARTS = ("commands", *SCRIPTS)
 
 QUESTION = ("audience", "find", "people who will soon buy gold", "--top", "20")
 
@@ -92,6 +94,16 @@ def commands(small: bool) -> Iterator[Row]:
             yield Row("commands", f"{name}, CPU s, best of three", min(seconds(*arguments, status=status) for _ in range(3)), goal)
 
 
+def kept(small: bool) -> dict[str, list[Row]]:
+    """The rows of the last runs of the same size, by part."""
+    path = Path("build/bench.json")
+    document = json.loads(path.read_text()) if path.exists() else {"small": small, "rows": []}
+    if document["small"] != small:
+        return {}
+    rows = [Row(**{name: row[name] for name in Row._fields}) for row in document["rows"]]
+    return {part: [row for row in rows if row.of == part] for part in PARTS if any(row.of == part for row in rows)}
+
+
 def table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     lines = ["| of | figure | value | goal | verdict |", "| --- | --- | --- | --- | --- |"]
@@ -108,19 +120,21 @@ def into_page(page: str, content: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="small sizes, to see that it works")
-    parser.add_argument("--only", nargs="+", choices=(*SCRIPTS, "commands"), help="these alone; the table is of them alone too")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these alone; of the others stays what was measured last")
     options = parser.parse_args()
     Path("build").mkdir(exist_ok=True)
-    rows: list[Row] = []
-    for name in options.only or ("commands", *SCRIPTS):
-        for row in commands(options.small) if name == "commands" else script(name, options.small):
-            rows.append(row)
+    rows_of = kept(options.small) if options.only else {}
+    for part in options.only or PARTS:
+        rows_of[part] = []
+        for row in commands(options.small) if part == "commands" else script(part, options.small):
+            rows_of[part].append(row)
             print(f"{row.of}: {row.figure}: {row.value:.3g} {row.goal} {row.verdict}", flush=True)
+    rows = [row for part in PARTS for row in rows_of.get(part, ())]
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.machine(), "small": options.small}
     document = {**machine, "rows": [{**row._asdict(), "verdict": row.verdict.strip("*")} for row in rows]}
     Path("build/bench.json").write_text(json.dumps(document, indent=1))
     Path("build/bench.md").write_text(table(rows) + "\n")
-    if not options.small and not options.only:
+    if not options.small and rows_of.keys() == set(PARTS):
         PAGE.write_text(into_page(PAGE.read_text(), table(rows)))
     missed = [f"{row.of}: {row.figure}" for row in rows if "missed" in row.verdict]
     print(f"{len(rows)} figures; missed: {', '.join(missed) or 'none'}")

@@ -16,7 +16,7 @@ from found_platform import contract, engine, lake
 from found_platform.contract import SEARCH, snapshot_time
 from found_platform.features.late_arrivals import late_users
 from found_platform.features.sequence import behavior_sequence, search_text
-from found_platform.features.tabular import user_tabular
+from found_platform.features.tabular import FEW, user_tabular
 from found_platform.features.text import behavior_text
 from found_platform.settings import Settings
 
@@ -93,7 +93,9 @@ class Inputs:
         late = any(day <= last and newest_arrival > max(day, first) for day, newest_arrival in self._late.items())
         length = settings.search_length if self.table == "search_text" else settings.sequence_length
         profile = tuple((f.name, str(f.type)) for f in contract.profile_schema(settings.home))
-        return expression(self.table, length, settings.lookback_days, late, profile if self.table == "user_tabular" else ())
+        tabular = self.table == "user_tabular"
+        few = tabular and len(days) <= FEW
+        return expression(self.table, length, settings.lookback_days, late, profile if tabular else (), few=few)
 
 
 ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
@@ -101,7 +103,9 @@ ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
 
 
 @functools.lru_cache(32)
-def expression(table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...]) -> ir.Table:
+def expression(
+    table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...], *, few: bool = False
+) -> ir.Table:
     """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`."""
     attributes = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in profile])
     keys = [("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)]
@@ -116,7 +120,7 @@ def expression(table: str, length: int, lookback: int, has_late: bool, profile: 
         "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late),
         "search_text": lambda: search_text(events, days, length, lookback, late),
         "user_tabular": lambda: user_tabular(
-            events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late
+            events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late, few=few
         ),
     }
     result = build[table]()

@@ -66,6 +66,9 @@ def _last_events(
 
 def _slices(events: ir.Table, days: ir.Table, length: int, lookback: int, columns: tuple[str, ...]) -> ir.Table:
     """Of users whose events were all known on their own day: a slice of the user's events for each active day."""
+    again = events.view()
+    active = again.semi_join(days, again.event_date == days.day).select("user_key").distinct()
+    events = events.semi_join(active, "user_key")  # of a lone day most users are not
     listed = events.select("user_key", event=_event(events)).group_by("user_key").agg(s=lambda t: t.event.collect())
     listed = listed.mutate(s=listed.s.sort())
     # once a user, not once a row

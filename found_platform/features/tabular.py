@@ -5,7 +5,7 @@ It has a row for the silent too: recency and "the last 7 days" change for those 
 Between two days on which something enters or leaves one of a user's windows, nothing changes but the ages. So what enters and
 leaves is summed up along a user's days of change, and each state holds until the next one: no day is joined with its lookback.
 Only where events arrived late, and only for their users, each version of a day is computed from what was known by then
-(`tabular_versions`).
+(`tabular_versions`). A few days are computed so for everybody: all changes of a long lookback would cost more.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
@@ -34,6 +34,8 @@ def user_tabular(
     span: ir.Table,
     lookback: int,
     late: ir.Table | None,
+    *,
+    few: bool,
 ) -> ir.Table:
     """One row a day, user known by then, and version.
 
@@ -46,8 +48,11 @@ def user_tabular(
         lookback: days.
         late: user_key of the users with events that were not known on their own day, nor by the first of the days; None where
             there are none.
+        few: whether the days are as few as FEW; it changes no row.
     """
-    if late is None:
+    if few:
+        activity = versions_of(events, user_days, days)
+    elif late is None:
         activity = _activity(events, user_days, days, span, lookback)
     else:
         prompt = _activity(not_of(events, late), not_of(user_days, late), days, span, lookback)
@@ -57,6 +62,9 @@ def user_tabular(
         activity = _with_profile(activity, profile)
     return activity
 
+
+FEW = 3
+"""So many days are joined with their lookbacks: see `benchmarks/features.py`, the days by themselves."""
 
 LOOKBACK, ENTERED, CATEGORIES = "left_lookback", "entered", "categories"
 LEFT = {window: f"left_{window}d" for window in WINDOWS}

@@ -38,6 +38,7 @@ class Texts:
         self._replay, self._asked = replay, matching
         self._generous = replay.past.of_texts(matching.weights(matches.WIDE) > TRACE)
         self._own = self._generous.at(~self._generous.exposed)
+        self._labels: dict[int, np.ndarray] = {}
         self.matching = self._way()
 
     def _way(self) -> Matching:
@@ -49,7 +50,8 @@ class Texts:
         if self._asked.min_amount:
             ways.append(replace(ways[-1], min_amount=0.0))
         for way in ways:
-            counts = [int((self._labels_of(way, day) >= 0.5).sum()) for day in (newest, before)]
+            self._labels = {day: self._labels_of(way, day) for day in (newest, before)}
+            counts = [int((self._labels[day] >= 0.5).sum()) for day in (newest, before)]
             if min(counts) >= MIN_MATCHED:
                 return way
         raise PastTooShort(
@@ -65,7 +67,9 @@ class Texts:
 
     def labels(self, day: int) -> np.ndarray:
         """See `Task`."""
-        return self._labels_of(self.matching, day)
+        if day not in self._labels:
+            self._labels[day] = self._labels_of(self.matching, day)
+        return self._labels[day]
 
     def eligible(self, moment: Moment) -> np.ndarray:
         """See `Task`: everybody."""
