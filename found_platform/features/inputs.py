@@ -16,7 +16,8 @@ from found_platform import contract, engine, lake
 from found_platform.contract import SEARCH, snapshot_time
 from found_platform.features.late_arrivals import late_users
 from found_platform.features.sequence import behavior_sequence, search_text
-from found_platform.features.tabular import FEW, user_tabular
+from found_platform.features.tabular import user_tabular
+from found_platform.features.tabular_days import FEW
 from found_platform.features.text import behavior_text
 from found_platform.settings import Settings
 

@@ -5,7 +5,7 @@ It has a row for the silent too: recency and "the last 7 days" change for those 
 Between two days on which something enters or leaves one of a user's windows, nothing changes but the ages. So what enters and
 leaves is summed up along a user's days of change, and each state holds until the next one: no day is joined with its lookback.
 Only where events arrived late, and only for their users, each version of a day is computed from what was known by then
-(`tabular_versions`). A few days are computed so for everybody: all changes of a long lookback would cost more.
+(`tabular_versions`). A few days by themselves are cheaper joined with their lookbacks (`tabular_days`).
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
@@ -23,6 +23,7 @@ import ibis.expr.types as ir
 from found_platform.contract import CHANNELS, WINDOWS
 from found_platform.engine.portable import EXACT, cents, exact
 from found_platform.features.late_arrivals import brought_back, not_of, of
+from found_platform.features.tabular_days import days_of
 from found_platform.features.tabular_versions import DIVERSITY, DIVERSITY_DAYS, versions_of
 
 
@@ -48,23 +49,22 @@ def user_tabular(
         lookback: days.
         late: user_key of the users with events that were not known on their own day, nor by the first of the days; None where
             there are none.
-        few: whether the days are as few as FEW; it changes no row.
+        few: whether the days are at most FEW; it changes no row.
     """
-    if few:
-        activity = versions_of(events, user_days, days)
-    elif late is None:
-        activity = _activity(events, user_days, days, span, lookback)
+
+    def of_prompt(events: ir.Table, user_days: ir.Table) -> ir.Table:
+        return days_of(events, user_days, days) if few else _activity(events, user_days, days, span, lookback)
+
+    if late is None:
+        activity = of_prompt(events, user_days)
     else:
-        prompt = _activity(not_of(events, late), not_of(user_days, late), days, span, lookback)
+        prompt = of_prompt(not_of(events, late), not_of(user_days, late))
         other = versions_of(of(events, late), of(user_days, late), days)
         activity = prompt.union(other.select(*prompt.columns).cast(prompt.schema()))
     if profile is not None:
         activity = _with_profile(activity, profile)
     return activity
 
-
-FEW = 3
-"""So many days are joined with their lookbacks: see `benchmarks/features.py`, the days by themselves."""
 
 LOOKBACK, ENTERED, CATEGORIES = "left_lookback", "entered", "categories"
 LEFT = {window: f"left_{window}d" for window in WINDOWS}

@@ -24,7 +24,22 @@ def versions_of(events: ir.Table, user_days: ir.Table, days: ir.Table) -> ir.Tab
     events = events.mutate(known_day=known_day(events))
     snapshots = _snapshots(user_days, days)
     history = _joined(snapshots, _daily(events))
-    age = history.day.delta(history.event_date, unit="day")  # null without an event in the lookback
+    first = history.day.delta(history.first_seen, unit="day").max()
+    activity = history.group_by(*KEYS).agg(**activity_of(history), days_since_first=first)
+    diversity = _diversity(snapshots, events)
+    activity = activity.left_join(diversity, KEYS).drop(*(f"{k}_right" for k in KEYS))
+    activity = activity.mutate(
+        created_timestamp=created(activity.known), **{DIVERSITY: activity[DIVERSITY].fill_null(0).cast("int64")}
+    )
+    return activity.drop("known").rename(event_date="day")
+
+
+def activity_of(history: ir.Table) -> dict[str, ir.Scalar]:
+    """The aggregates of the days (event_date, n, amount, a count of each channel) before a snapshot (day), within its lookback.
+
+    `event_date` is null, and so is all else, where a snapshot has no such day.
+    """
+    age = history.day.delta(history.event_date, unit="day")
     active = history.n > 0
 
     def within(value: ir.NumericColumn, window: int) -> ir.Scalar:
@@ -35,21 +50,13 @@ def versions_of(events: ir.Table, user_days: ir.Table, days: ir.Table) -> ir.Tab
     windows |= {f"amount_{w}d": cents(within(history.amount, w).cast(EXACT)) for w in WINDOWS}
     windows |= {f"active_days_{w}d": history.n.count(where=active & (age < w)) for w in WINDOWS}
     windows |= {f"{c}_{w}d": within(history[c], w).cast("int64") for c in CHANNELS for w in WINDOWS}
-    activity = history.group_by(*KEYS).agg(
-        **windows,
-        events_lookback=history.n.sum().fill_null(0).cast("int64"),
-        active_days_lookback=active_days,
-        mean_gap_lookback=((age.max(where=active) - age.min(where=active)) / (active_days - 1).nullif(0)).cast("float64"),
-        days_since_last=age.min(where=active),
+    return windows | {
+        "events_lookback": history.n.sum().fill_null(0).cast("int64"),
+        "active_days_lookback": active_days,
+        "mean_gap_lookback": ((age.max(where=active) - age.min(where=active)) / (active_days - 1).nullif(0)).cast("float64"),
+        "days_since_last": age.min(where=active),
         **{f"days_since_last_{c}": age.min(where=history[c] > 0) for c in CHANNELS},
-        days_since_first=history.day.delta(history.first_seen, unit="day").max(),
-    )
-    diversity = _diversity(snapshots, events)
-    activity = activity.left_join(diversity, KEYS).drop(*(f"{k}_right" for k in KEYS))
-    activity = activity.mutate(
-        created_timestamp=created(activity.known), **{DIVERSITY: activity[DIVERSITY].fill_null(0).cast("int64")}
-    )
-    return activity.drop("known").rename(event_date="day")
+    }
 
 
 def _snapshots(user_days: ir.Table, days: ir.Table) -> ir.Table:
