@@ -14,7 +14,6 @@ from found_platform.training_data import pairs, training_set
 pytestmark = pytest.mark.slow
 
 START, END = dt.date(2023, 12, 31), dt.date(2024, 4, 1)
-MIDDLE = dt.date(2024, 1, 15)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +33,21 @@ def test_a_table_has_the_same_rows_on_every_engine(table: str, edge_home: Settin
     assert rows == expected
     assert daily.day_hashes(remote.lake, table, START, END) == daily.day_hashes(edge_home.lake, table, START, END)
     assert lake.open_table(remote.lake, table).schema() == lake.open_table(edge_home.lake, table).schema()
+
+
+@pytest.mark.parametrize("table", ["behavior_sequence", "user_tabular"])
+def test_a_day_by_itself_has_the_rows_of_the_range_on_every_engine(
+    table: str, edge_home: Settings, sail: str, tmp_path: Path
+) -> None:
+    """Few days are computed in another way than many."""
+    in_a_range = daily.day_hashes(edge_home.lake, table, START, END)
+    days = [dt.date.fromisoformat(day) for day in sorted(in_a_range)[:: max(1, len(in_a_range) // 6)]]
+    for name, address in (("duckdb", "duckdb"), ("sail", sail)):
+        home = shutil.copytree(edge_home.home, tmp_path / name, ignore=shutil.ignore_patterns(table))
+        alone = edge_home.model_copy(update={"home": home, "engine": address})
+        for day in days:
+            write.feature(alone, table, day, day + dt.timedelta(days=1))
+        assert daily.day_hashes(alone.lake, table, START, END) == {str(day): in_a_range[str(day)] for day in days}, name
 
 
 def test_training_rows_and_descriptions_are_the_same_on_every_engine(edge_home: Settings, sail: str, tmp_path: Path) -> None:
