@@ -59,7 +59,7 @@ class DuckDB:
         predicate: str,
         file_size: int | None = None,
     ) -> int:
-        rows = pa.RecordBatchReader.from_batches(schema, (_cast(batch, schema) for batch in self.read(query)))
+        rows = pa.RecordBatchReader.from_batches(schema, (lake.cast(batch, schema) for batch in self.read(query)))
         return lake.replace(folder, table, rows, schema=schema, partition_by=partition_by, predicate=predicate, file_size=file_size)
 
     def row_hashes(self, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
@@ -67,8 +67,3 @@ class DuckDB:
 
     def close(self) -> None:
         self._con.close()
-
-
-def _cast(batch: pa.RecordBatch, target: pa.Schema) -> pa.RecordBatch:
-    """The columns of a schema, in its order and types."""
-    return pa.RecordBatch.from_arrays([batch[f.name].cast(f.type) for f in target], schema=target)

@@ -11,6 +11,7 @@ from found_platform.feature_store.access import (
     online,
     online_moment,
     snapshot,
+    snapshot_scanner,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "online",
     "online_moment",
     "snapshot",
+    "snapshot_scanner",
 ]
