@@ -1,12 +1,12 @@
 """Arrays and tables of everybody as files: written a block at a time, then mapped, and read as they are touched.
 
-What belongs here: numpy's, Arrow's and safetensors' own formats, for what memory need not hold. What does not: what the columns mean.
+What belongs here: numpy's, Arrow's and safetensors' own formats, for what memory need not hold. What does not: what columns mean.
 Pages of a mapped file are the system's to take back, and a file that is mapped can be read after it was removed.
 """
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -109,9 +109,3 @@ def _header(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         return dtype, shape, file.tell()
-
-
-def blocks(table: pa.Table, rows: int = ROWS) -> Iterable[pa.RecordBatch]:
-    """A table in batches of some rows each, but for the last."""
-    for start in range(0, table.num_rows, rows):
-        yield table.slice(start, rows).combine_chunks().to_batches()[0]

@@ -71,9 +71,8 @@ class Past:
     @cached_property
     def first_day(self) -> int:
         """The first day on which a user did something of their own; the cutoff where nobody ever did."""
-        return min(
-            (int(np.min(self.happened[b], where=~self.exposed[b], initial=self.day)) for b in self._blocks()), default=self.day
-        )
+        firsts = (np.min(self.happened[block], where=~self.exposed[block], initial=self.day) for block in self._blocks())
+        return int(min(firsts, default=self.day))
 
     def volume(self, day: int) -> np.ndarray:
         """(U,) int32 how many events of each user's own were known by a day."""
@@ -191,20 +190,15 @@ def _write(folder: Path, rows: pa.RecordBatchReader) -> np.ndarray:
     types = {**TYPES, "text": np.int64}  # ids until all texts are known
     texts = np.empty(0, np.int64)
     with contextlib.ExitStack() as stack:
-        open_file = {
-            (part, name): stack.enter_context(
-                mapped.ArrayFile(folder / f"{part}_{name}{'_id' * (name == 'text')}.npy", types[name])
-            )
-            for part in PARTS
-            for name in COLUMNS
-        }
+        files = {(part, name): folder / f"{part}_{name}{'_id' if name == 'text' else ''}.npy" for part in PARTS for name in COLUMNS}
+        opened = {key: stack.enter_context(mapped.ArrayFile(path, types[key[1]])) for key, path in files.items()}
         for batch in rows:
             columns = {name: batch["text_id" if name == "text" else name].to_numpy(zero_copy_only=False) for name in COLUMNS}
             texts = np.union1d(texts, columns["text"])
             returned = batch["returned"].to_numpy(zero_copy_only=False)
             for part, chosen in zip(PARTS, (~returned, returned), strict=True):
                 for name, column in columns.items():
-                    open_file[part, name].append(column[chosen])
+                    opened[part, name].append(column[chosen])
     for part in PARTS:
         ids = mapped.load(folder / f"{part}_text_id.npy")
         with mapped.ArrayFile(folder / f"{part}_text.npy", TYPES["text"]) as file:

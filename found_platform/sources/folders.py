@@ -97,8 +97,8 @@ def write(
     lost: Loss,
     removed: Removed | None,
 ) -> dict[str, Any]:
-    """Writes days, profile and manifest into the work folder, from what was scanned: `scanned`, and the good rows of a profile where
-    the source has one. Returns the manifest."""
+    """Writes days, profile and manifest into the work folder, from the table `scanned` and the good rows of a profile, where the
+    source has one. Returns the manifest."""
     folder = work(settings)
     _name_users(settings, con, has_profile)
     con.execute(
@@ -116,10 +116,8 @@ def write(
     )
     hash_of_profile = "none"
     if has_profile:
-        rows = (
-            f"SELECT user_key, fold, p.* EXCLUDE (user_id) FROM {profile.GOOD} p JOIN user_keys USING (user_id) ORDER BY 1, as_of"
-        )
-        con.execute(f"COPY ({rows}) TO {literal(str(folder / 'profile.parquet'))} (FORMAT parquet)")
+        rows = f"SELECT user_key, fold, p.* EXCLUDE (user_id) FROM {profile.GOOD} p JOIN user_keys USING (user_id)"
+        con.execute(f"COPY ({rows} ORDER BY 1, as_of) TO {literal(str(folder / 'profile.parquet'))} (FORMAT parquet)")
         hash_of_profile = profile_hash(con, folder)
     content = {
         "fingerprint": fingerprint,
@@ -137,9 +135,9 @@ def _name_users(settings: Settings, con: duckdb.DuckDBPyConnection, has_profile:
 
     Users go through memory a block at a time.
     """
-    ids = "SELECT user_id FROM scanned WHERE reason IS NULL" + (
-        f" UNION ALL SELECT user_id FROM {profile.GOOD}" if has_profile else ""
-    )
+    ids = "SELECT user_id FROM scanned WHERE reason IS NULL"
+    if has_profile:
+        ids += f" UNION ALL SELECT user_id FROM {profile.GOOD}"
     reader = con.execute(f"SELECT DISTINCT user_id FROM ({ids}) ORDER BY 1").to_arrow_reader(mapped.ROWS)
     secret, path = keys.home_secret(settings), work(settings) / "tmp" / "user_keys.arrow"
     tables = (keys.key_table(secret, batch["user_id"].to_pylist()) for batch in reader)

@@ -5,7 +5,7 @@ What belongs here: the tables of a scan and filling them, repeats. What does not
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
