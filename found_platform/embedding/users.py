@@ -6,7 +6,7 @@
 import contextlib
 import datetime as dt
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -63,10 +63,17 @@ def texts_of(settings: Settings, model: "Model", as_of: dt.date) -> Texts:
     """The cached text vectors that a model reads histories with: frozen ones, or its own tower's, made where they are missing."""
     from models.found import Found
 
-    if not isinstance(model, Found) or model.event_tower is None:
-        return text_vectors.load(settings, model.config.encoder_revision)
-    text_vectors.encode(settings, as_of, model.event_tower)
-    return text_vectors.load(settings, model.event_tower.revision)
+    if isinstance(model, Found) and model.event_tower is not None:
+        text_vectors.encode(settings, as_of, model.event_tower)
+    return cached_texts(settings, model)
+
+
+def cached_texts(settings: Settings, model: "Model") -> Texts:
+    """The same as far as they are cached."""
+    from models.found import Found
+
+    tower = model.event_tower if isinstance(model, Found) else None
+    return text_vectors.load(settings, tower.revision if tower else model.config.encoder_revision)
 
 
 def vectors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts) -> np.ndarray:
@@ -118,18 +125,22 @@ def _write(
 ) -> int:
     """Replaces the states of everybody, or of the held-out fold, as of a day. Returns the table's version.
 
-    One commit holds them all, and what is written to a Delta table must not open another: so the states are all made first.
+    One commit holds them all, and what is written to a Delta table must not open another: so the states are all made first. On
+    another engine its workers make them.
     """
+    if settings.engine != "duckdb":
+        from found_platform.embedding import workers  # it brings Ibis, which look-ups do without
+
+        return workers.write(settings, model, as_of, versions, held_out=held_out)
     states = _states(settings, model, as_of, texts, versions, held_out)
     with spill.read_again(settings.home / "tmp", pa.RecordBatchReader.from_batches(SCHEMA, states), USERS) as rows:
-        return lake.replace(
-            settings.lake,
-            TABLE,
-            rows,
-            schema=SCHEMA,
-            partition_by=("model_version", "as_of"),
-            predicate=f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'",
-        )
+        return lake.replace(settings.lake, TABLE, rows, **slice_of(model.version, as_of))
+
+
+def slice_of(model_version: str, as_of: dt.date) -> dict[str, Any]:
+    """The part of the table that the states of a model version as of a day are."""
+    predicate = f"model_version = '{int(model_version)}' AND as_of = '{as_of.isoformat()}'"
+    return {"schema": SCHEMA, "partition_by": ("model_version", "as_of"), "predicate": predicate}
 
 
 def _states(
@@ -146,12 +157,12 @@ def _states(
             for batch in read(part["user_key"].to_pylist(), [midnight(as_of)] * part.num_rows):
                 for start in range(0, batch.num_rows, USERS):
                     some = pa.table(batch.slice(start, USERS))
-                    yield _batch(settings, model, as_of, texts, some, folds.slice(users_written, some.num_rows))
+                    yield batch_of(settings, model, as_of, texts, some, folds.slice(users_written, some.num_rows))
                     users_written += some.num_rows
                     bar.update(some.num_rows)
 
 
-def _batch(settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
+def batch_of(settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
     """The states of some users, from rows of the feature service."""
     vectors = vectors_of(settings, model.model, rows, texts)
     _, counts = own_texts(rows)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from found_platform import daily, lake
+from found_platform import daily, lake, mapped, spill
 from found_platform.engine.interface import Batches, Query, sql_of
 from found_platform.settings import Settings
 
@@ -23,8 +23,8 @@ class DuckDB:
     name = dialect = "duckdb"
 
     def __init__(self, settings: Settings):
-        self._lake = settings.lake
-        self._con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
+        self._lake, self._temp = settings.lake, settings.home / "tmp"
+        self._con = lake.connect(settings.duckdb_memory, temp=self._temp)
 
     @property
     def memory(self) -> float:
@@ -45,8 +45,11 @@ class DuckDB:
         return self._con.execute(sql_of(query, self.dialect)).to_arrow_reader(ROWS_AT_ONCE)
 
     def map(self, query: Query, function: Batches, schema: pa.Schema, name: str) -> None:
-        """As `Engine.map`; memory holds what the function gives."""
-        self._con.register(name, pa.Table.from_batches(function(iter(self.read(query))), schema))
+        """As `Engine.map`; what the function gives goes to a file that is mapped, a batch at a time."""
+        batches = (lake.cast(batch, schema) for batch in function(iter(self.read(query))))
+        with spill.scratch(self._temp) as folder:
+            mapped.save_table(folder / "rows.arrow", pa.RecordBatchReader.from_batches(schema, batches))
+            self._con.register(name, mapped.load_table(folder / "rows.arrow"))
 
     def replace(
         self,

@@ -10,6 +10,7 @@ from found_platform.feature_store.access import (
     materialize_online,
     online,
     online_moment,
+    schema,
     snapshot,
     snapshot_scanner,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "materialize_online",
     "online",
     "online_moment",
+    "schema",
     "snapshot",
     "snapshot_scanner",
 ]
