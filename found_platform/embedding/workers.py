@@ -4,17 +4,20 @@ What belongs here: what a worker is sent, and the query that it works on. What d
 of a home's own process come from (`users` too).
 """
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+# (an Ibis column's type is known only at run time)
+
 import contextlib
 import datetime as dt
-import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from found_platform import contract, engine, feature_store, lake, spill
+from found_platform.cache import single_flight
 from found_platform.contract import HELD_OUT_FOLD, midnight
 from found_platform.embedding import users
 from found_platform.settings import Settings
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 class Embedder:
     """A function of batches of histories that an engine sends to its workers: they read the model and the texts from the home."""
 
-    settings: Settings
+    settings: Settings = field(compare=False)  # told apart by the folder of the model, which is made for one run
     version: str
     model: Path
     as_of: dt.date
@@ -52,7 +55,7 @@ class _Loaded:
     model: "Model"
 
 
-@functools.lru_cache(1)
+@single_flight(1)
 def _kept(embedder: Embedder) -> tuple[_Loaded, Texts]:
     """The model and the texts, read once by a worker and not for every part of the users."""
     from models import saved
