@@ -276,7 +276,9 @@ def made(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[str] 
     return DeltaTable(str(path(lake, table)))
 
 
-def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+def append(
+    lake: Path, table: str, data: pa.Table | pa.RecordBatchReader, *, schema: pa.Schema, partition_by: Iterable[str] = ()
+) -> int:
     """Adds rows in one commit and returns the new version."""
     with turn(lake, table):
         _ensure(lake, table, schema, partition_by)

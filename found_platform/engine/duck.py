@@ -65,6 +65,10 @@ class DuckDB:
         rows = pa.RecordBatchReader.from_batches(schema, (lake.cast(batch, schema) for batch in self.read(query)))
         return lake.replace(folder, table, rows, schema=schema, partition_by=partition_by, predicate=predicate, file_size=file_size)
 
+    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+        rows = pa.RecordBatchReader.from_batches(schema, (lake.cast(batch, schema) for batch in self.read(query)))
+        return lake.append(folder, table, rows, schema=schema, partition_by=partition_by)
+
     def row_hashes(self, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
         return daily.day_hashes(self._lake, table, start, end)
 

@@ -65,6 +65,10 @@ class Engine(Protocol):
         """As `lake.replace`, of rows that a query gives: one commit, and rows outside the predicate are as they were."""
         ...
 
+    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+        """As `lake.append`, of rows that a query gives: one commit."""
+        ...
+
     def row_hashes(self, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
         """Row count and row hash of each of the days `[start, end)` of a daily table that have rows."""
         ...

@@ -33,6 +33,7 @@ LONGEST_REASON = 400
 
 TYPES = {
     pa.string(): "STRING",
+    pa.binary(): "BINARY",
     pa.int8(): "TINYINT",
     pa.int64(): "BIGINT",
     pa.float32(): "FLOAT",
@@ -100,6 +101,15 @@ class SparkConnect:
             with failures(self.name):
                 writer.save(str(lake.path(folder, table)))
             return self._compared(folder, table, before, predicate)
+
+    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+        columns = ", ".join(map(_column, schema))
+        with lake.turn(folder, table):
+            about = lake.made(folder, table, schema, partition_by)
+            with failures(self.name):
+                rows = self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)})")
+                rows.write.format("delta").mode("append").save(str(lake.path(folder, table)))
+            return DeltaTable(about.table_uri).version()
 
     def _compared(self, folder: Path, table: str, before: DeltaTable, predicate: str) -> int:
         """The version after a commit, where the rows outside its predicate are as they were, and none of before is within it.

@@ -1,4 +1,4 @@
-"""Users are embedded by the workers of an engine: the vectors, counts and folds that this process makes."""
+"""Texts and users are embedded by the workers of an engine: the vectors, counts and folds that this process makes."""
 
 import datetime as dt
 import shutil
@@ -14,7 +14,7 @@ from found_platform import lake
 from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.embedding import users
 from found_platform.settings import Settings
-from found_platform.training_data import text_vectors
+from found_platform.training_data import text_vectors, text_workers
 from models.found import Found, rebuild
 from models.frozen_text import FrozenText, FrozenTextConfig
 from models.saved import Model
@@ -63,3 +63,23 @@ def test_workers_make_the_states_that_this_process_makes(kind: str, edge_home: S
     assert rows.select(others).equals(expected.select(others))
     vectors = (np.array(table["vector"].to_pylist(), np.float32) for table in (rows, expected))
     np.testing.assert_allclose(*vectors, rtol=0, atol=1e-6)
+
+
+def test_workers_encode_the_texts_that_are_not_cached_each_once(
+    edge_home: Settings, sail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In shards by text id; and a second run has nothing to do."""
+    monkeypatch.setattr(text_workers, "SHARD", 20)
+    kept, early = [], dt.date(2024, 1, 10)
+    for name, address in (("duckdb", "duckdb"), ("sail", sail)):
+        home = Path(shutil.copytree(edge_home.home, tmp_path / name))
+        settings = edge_home.model_copy(update={"home": home, "engine": address})
+        some, _ = text_vectors.encode(settings, early)
+        written, new = text_vectors.encode(settings, CUTOFF)
+        assert (some.rows + new, text_vectors.encode(settings, CUTOFF)[1]) == (written.rows, 0)
+        assert min(some.rows, new) > 0
+        rows = lake.read(settings.lake, text_vectors.TABLE)
+        assert len(set(rows["text_id"].to_pylist())) == rows.num_rows == written.rows
+        kept.append(text_vectors.load(settings, text_vectors.encoder(settings.text_encoder).revision))
+    np.testing.assert_array_equal(kept[1].ids, kept[0].ids)
+    np.testing.assert_allclose(kept[1].vectors.astype(np.float32), kept[0].vectors.astype(np.float32), rtol=0, atol=2e-3)
