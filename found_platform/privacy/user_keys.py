@@ -52,9 +52,10 @@ class UserKeys(Sequence[str]):
         width, count = self.array.itemsize, len(self.array)
         if not count or not self.array.view(np.uint8)[width - 1 :: width].all():
             return pa.array(self.array, pa.binary()).cast(pa.string())
-        kind, places = (pa.string(), np.int32) if width * count < 2**31 else (pa.large_string(), np.int64)
-        ends = pa.py_buffer(np.arange(0, width * (count + 1), width, places))
-        return pa.Array.from_buffers(kind, count, [None, ends, pa.py_buffer(self.array)])
+        short = width * count < 2**31
+        ends = width * np.arange(count + 1, dtype=np.int32 if short else np.int64)
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(self.array)]
+        return pa.Array.from_buffers(pa.string() if short else pa.large_string(), count, buffers)
 
     def __len__(self) -> int:
         return len(self.array)

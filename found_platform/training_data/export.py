@@ -87,7 +87,8 @@ def _columns(con: duckdb.DuckDBPyConnection, attributes: pa.Schema) -> "tuple[Co
     def column(field: pa.Field) -> "np.ndarray | Counter":
         name = quote(field.name)
         if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-            return con.execute(f"SELECT {name}::DOUBLE AS n FROM learning WHERE {name} IS NOT NULL").fetchnumpy()["n"]
+            numbers = con.execute(f"SELECT {name}::DOUBLE AS n FROM learning WHERE {name} IS NOT NULL").to_arrow_table()
+            return numbers["n"].to_numpy()
         most = f"SELECT {name}, count(*) FROM learning WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
         return Counter(dict(con.execute(f"{most} LIMIT {table_codec.VALUES}").fetchall()))
 

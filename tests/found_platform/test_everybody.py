@@ -265,11 +265,14 @@ FEW, MANY = 4_000, 20_000
 
 @pytest.fixture(scope="module")
 def two_sizes(bench: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Settings, str]]:
-    """Homes of FEW and of MANY made-up users."""
+    """Homes of FEW and of MANY made-up users, in files of small row groups: a whole one is held when it is read."""
     homes = []
-    for count in (FEW, MANY):
-        settings = bench.make_home(tmp_path_factory.mktemp("sizes") / "home", count, events=2, days=42)
-        homes.append((settings, bench.add_version(settings, 64, 1)))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LONG_ROWS", "SHORT_ROWS"):
+            patch.setattr(lake, name, 512)
+        for count in (FEW, MANY):
+            settings = bench.make_home(tmp_path_factory.mktemp("sizes") / "home", count, events=2, days=42)
+            homes.append((settings, bench.add_version(settings, 64, 1)))
     return homes
 
 
@@ -277,13 +280,12 @@ def test_a_publication_s_files_take_memory_that_hardly_grows_with_users(
     two_sizes: list[tuple[Settings, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user's state, attributes and events are a kilobyte; what is held of one are their place and a few sums."""
-    monkeypatch.setattr(mapped, "ROWS", 1024)
+    monkeypatch.setattr(mapped, "ROWS", 512)
     monkeypatch.setattr(past, "BLOCK", 4096)
+    monkeypatch.setitem(lake.FEW_AT_ONCE, "batch_size", 512)
     held = []
     for settings, version in two_sizes:
-        model = registry.load(settings, version).model
-        model.config  # noqa: B018 (loaded before it is counted)
-        text_vectors.encoder(settings.text_encoder)
+        model, _ = registry.load(settings, version).model, text_vectors.encoder(settings.text_encoder)
         with most_held() as most:
             names, vectors, events = users.load(settings, version, AS_OF)
             states = LakeStates(settings, model, version, AS_OF, names)
