@@ -49,7 +49,7 @@ def encode(settings: Settings, cutoff: dt.date) -> tuple[Written, int]:
             opened.table(table)
             opened.view("cached", f"SELECT text_id FROM {table} WHERE encoder_revision = {literal(revision)}")
         else:
-            opened.rows("cached", pa.table({"text_id": pa.array([], pa.int64())}))
+            opened.view("cached", "SELECT text_id FROM behavior_text WHERE 1 = 0")
         opened.view(
             "texts", f"SELECT text_id, min(text) AS text FROM behavior_text WHERE event_date < DATE '{cutoff}' GROUP BY text_id"
         )

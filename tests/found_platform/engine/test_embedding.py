@@ -69,8 +69,8 @@ def test_workers_encode_the_texts_that_are_not_cached_each_once(
     edge_home: Settings, sail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In shards by text id; and a second run has nothing to do."""
-    monkeypatch.setattr(text_workers, "SHARD", 20)
-    kept, early = [], dt.date(2024, 1, 10)
+    monkeypatch.setattr(text_workers, "SHARD", 4)
+    kept, early = [], dt.date(2024, 1, 1)
     for name, address in (("duckdb", "duckdb"), ("sail", sail)):
         home = Path(shutil.copytree(edge_home.home, tmp_path / name))
         settings = edge_home.model_copy(update={"home": home, "engine": address})
