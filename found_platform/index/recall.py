@@ -3,7 +3,7 @@
 A graph or cell index that is asked for a rare kind of user may walk past all of them; so each kind of filter is measured by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,14 +34,14 @@ class RecallCheck:
 
 
 def measure(
-    find: Find, keys: UserKeys, vectors: np.ndarray, table: pa.Table, among: np.ndarray | None = None
+    find: Find, keys: Sequence[str], vectors: np.ndarray, table: pa.Table, among: np.ndarray | None = None
 ) -> tuple[RecallCheck, ...]:
     """Recall of an index of these users under filters of about the SHARES, widest first.
 
-    `keys` (U,), `vectors` (U, D), `table` (U rows of filter columns); the index holds those `among` (U,) bool, or all. Queries are
+    `keys` (U,) in order, `vectors` (U, D), `table` (U rows of filter columns); the index holds those `among` (U,) bool, or all. Queries are
     the vectors of some of them. Vectors are compared a block of users at a time.
     """
-    among = np.ones(len(keys), bool) if among is None else among
+    ordered, among = UserKeys.of(keys), np.ones(len(keys), bool) if among is None else among
     users = int(np.count_nonzero(among))
     asking = np.flatnonzero(among)[np.linspace(0, users - 1, min(QUERIES, users)).astype(int)]
     queries = vectors[asking]
@@ -53,7 +53,7 @@ def measure(
         floors = _floors(vectors, queries, kept, top)
         shares = []
         for query, floor, hits in zip(queries, floors, find(queries, top, expression), strict=True):
-            rows = keys.rows(key for key, _ in hits)
+            rows = ordered.rows(key for key, _ in hits)
             rows = rows[rows >= 0]
             near = floor - 1e-5 * max(1.0, abs(float(floor)))  # an equal score is as good
             shares.append(np.count_nonzero(vectors[rows[kept[rows]]] @ query >= near) / top)
