@@ -1,8 +1,12 @@
 """A process that looks up: how long its first answer takes, what it holds in memory, and whether ten thousand answers change that.
 
     .venv/bin/python benchmarks/process.py make HOME [--users N] [--events N]    a made-up home, published without any training
+    .venv/bin/python benchmarks/process.py bare HOME [--users N] [--events N]    the files of a publication alone: no lake, no index
     .venv/bin/python benchmarks/process.py first HOME [--mode MODE]              the first look-ups of this process
     .venv/bin/python benchmarks/process.py many HOME [--count N]                 look-ups in eight threads
+
+`bare` is for millions of users, whom the pipeline would take hours to make. Where there is no index, `aligned` scores everybody
+over the mapped files; there are no past windows, so `replay` becomes late interaction.
 
 `first` times `lookup.find` once the libraries are imported, which is told apart. Memory is that of the process: `anonymous` is its
 own, `mapped` are pages of files, which processes share and the system takes back when it needs them; `mapped_share` counts a page
@@ -58,6 +62,27 @@ def make(home: Path, users: int, events: int, days: int) -> dict[str, Any]:
     return {"users": users, **seconds, "snapshot_mb": round(sum(f.stat().st_size for f in files.rglob("*")) / 2**20)}
 
 
+def bare(home: Path, users: int, events: int) -> dict[str, Any]:
+    """A home that holds nothing but a publication of made-up users, its vault and the pointer."""
+    import lookup as bench  # the benchmark beside this one
+    import made_up_states
+
+    from found_platform.index import pointer, snapshot
+    from found_platform.index.pointer import Publication
+    from found_platform.settings import Settings
+
+    began = time.perf_counter()
+    home.mkdir(parents=True)
+    (home / "settings.yaml").write_text("profile: tiny\nencoder: random-bert\n")
+    settings = Settings.load(home)
+    with made_up_states.written(settings, users, events, WIDTH, bench.AS_OF) as (states, vectors, counts):
+        name = "v1-made-up.db"
+        files = snapshot.write(settings, name, states, vectors, counts)
+        pointer.move(settings, pointer.PUBLISHED, Publication(name, "1", str(bench.AS_OF), users, 1.0, pointer.now()), None)
+    size = sum(f.stat().st_size for f in files.rglob("*")) / 2**20
+    return {"users": users, "make_s": time.perf_counter() - began, "snapshot_mb": round(size), "after": memory()}
+
+
 def ask(home: Path, mode: str, place: int, where: str | None = None) -> Any:
     from found_platform.audiences import lookup
     from found_platform.settings import Settings
@@ -104,7 +129,7 @@ def many(home: Path, count: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["make", "first", "many"])
+    parser.add_argument("what", choices=["make", "bare", "first", "many"])
     parser.add_argument("home", type=Path)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=90, help="of each user")
@@ -115,6 +140,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "make":
         figures = make(options.home, options.users, options.events, options.days)
+    elif options.what == "bare":
+        figures = bare(options.home, options.users, options.events)
     elif options.what == "first":
         figures = first(options.home, options.mode, options.where)
     else:

@@ -24,7 +24,7 @@ from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.index.past import VALUES, Past, day_of
 from found_platform.index.states import LakeStates, PastState
-from found_platform.index.user_keys import UserKeys
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.scoring import stated, texts
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population

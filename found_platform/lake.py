@@ -176,6 +176,11 @@ def read(lake: Path, table: str, where: pad.Expression | None = None, columns: l
     return dataset(lake, table).to_table(filter=where, columns=columns)
 
 
+def cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The columns of a schema, in its order and types."""
+    return pa.RecordBatch.from_arrays([batch[field.name].cast(field.type) for field in schema], schema=schema)
+
+
 def days_where(start: dt.date, end: dt.date, column: str = "event_date") -> pad.Expression:
     """The Arrow filter of the days `[start, end)`."""
     return (pad.field(column) >= start) & (pad.field(column) < end)
@@ -271,7 +276,9 @@ def made(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[str] 
     return DeltaTable(str(path(lake, table)))
 
 
-def append(lake: Path, table: str, data: pa.Table, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+def append(
+    lake: Path, table: str, data: pa.Table | pa.RecordBatchReader, *, schema: pa.Schema, partition_by: Iterable[str] = ()
+) -> int:
     """Adds rows in one commit and returns the new version."""
     with turn(lake, table):
         _ensure(lake, table, schema, partition_by)

@@ -1,4 +1,4 @@
-"""Folders for what DuckDB cannot hold in memory: one a connection, inside one a process, removed when the process is gone.
+"""Folders for what memory cannot hold: one a use, inside one a process, removed when the process is gone.
 
 What belongs here: making them, and removing those that killed processes left. Only a folder that this module made is ever removed:
 it has an owner file with this machine's name, and nobody holds that file's lock, which is the system's and ends with its process.
@@ -13,9 +13,12 @@ import shutil
 import tempfile
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import pyarrow as pa
 
 from found_platform import home
 
@@ -56,6 +59,30 @@ def folder(temp: Path | None = None) -> Path:
             _remove_left_behind(temp)
             _roots[temp] = _make(temp)
         return _roots[temp].path / uuid.uuid4().hex[:8]
+
+
+@contextlib.contextmanager
+def scratch(temp: Path | None = None) -> Iterator[Path]:
+    """A folder of its own for files that are mapped, or read again: it is removed at the end, and what is mapped stays readable."""
+    path = folder(temp)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def read_again(temp: Path, rows: pa.RecordBatchReader, size: int) -> Iterator[pa.RecordBatchReader]:
+    """All rows are written to a file, and come back from it, `size` at a time: for who may not make them while they are read."""
+    import pyarrow.parquet as pq
+
+    with scratch(temp) as path:
+        with pq.ParquetWriter(path / "rows.parquet", rows.schema) as writer:
+            for batch in rows:
+                writer.write_batch(batch)
+        with pq.ParquetFile(path / "rows.parquet", pre_buffer=False) as file:  # buffered, it would hold the whole file
+            yield pa.RecordBatchReader.from_batches(rows.schema, file.iter_batches(size))
 
 
 def _make(temp: Path) -> _Root:

@@ -15,7 +15,7 @@ from small_shop import SHOP
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS, RETURN, WINDOWS
 from found_platform.index.past import VALUES, Past, day_of
 from found_platform.index.states import LakeStates, PastState
-from found_platform.index.user_keys import UserKeys
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.scoring.population import Population
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors

@@ -239,8 +239,7 @@ def _groups(
 def _groups_of_outcome(settings: Settings, refresh: Refresh, outcome: Outcome, first: dt.date, end: dt.date) -> tuple[Group, Group]:
     """The exposed and the holdout, by the very outcome that was asked for."""
     before = Population.stored(settings, refresh.model_version, refresh.as_of)
-    keys = list(before.keys)
-    after = Population.of_lake(settings, before.model, before.version, end, keys, before.vectors, before.events)
+    after = Population.of_lake(settings, before.model, before.version, end, before.keys, before.vectors, before.events)
     came_true = stated.came_true(after, outcome, day_of(first), (end - first).days)
     members = membership.members(settings, refresh).select(["user_key", "holdout"]).to_pylist()
     rows = after.keys.rows([member["user_key"] for member in members])

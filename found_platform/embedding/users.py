@@ -5,20 +5,20 @@
 
 import contextlib
 import datetime as dt
-import tempfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pad
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from found_platform import feature_store, lake
+from found_platform import feature_store, lake, mapped, spill
 from found_platform.contract import HELD_OUT_FOLD, midnight
 from found_platform.lake import Written
+from found_platform.privacy import user_keys
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.training_data import histories, text_vectors
@@ -63,10 +63,17 @@ def texts_of(settings: Settings, model: "Model", as_of: dt.date) -> Texts:
     """The cached text vectors that a model reads histories with: frozen ones, or its own tower's, made where they are missing."""
     from models.found import Found
 
-    if not isinstance(model, Found) or model.event_tower is None:
-        return text_vectors.load(settings, model.config.encoder_revision)
-    text_vectors.encode(settings, as_of, model.event_tower)
-    return text_vectors.load(settings, model.event_tower.revision)
+    if isinstance(model, Found) and model.event_tower is not None:
+        text_vectors.encode(settings, as_of, model.event_tower)
+    return cached_texts(settings, model)
+
+
+def cached_texts(settings: Settings, model: "Model") -> Texts:
+    """The same as far as they are cached."""
+    from models.found import Found
+
+    tower = model.event_tower if isinstance(model, Found) else None
+    return text_vectors.load(settings, tower.revision if tower else model.config.encoder_revision)
 
 
 def vectors_of(settings: Settings, model: "Model", rows: pa.Table, texts: Texts) -> np.ndarray:
@@ -118,28 +125,22 @@ def _write(
 ) -> int:
     """Replaces the states of everybody, or of the held-out fold, as of a day. Returns the table's version.
 
-    One commit holds them all, and what is written to a Delta table must not open another: so the states are all made first.
+    One commit holds them all, and what is written to a Delta table must not open another: so the states are all made first. On
+    another engine its workers make them.
     """
+    if settings.engine != "duckdb":
+        from found_platform.embedding import workers  # it brings Ibis, which look-ups do without
+
+        return workers.write(settings, model, as_of, versions, held_out=held_out)
     states = _states(settings, model, as_of, texts, versions, held_out)
-    with _made_first(settings, pa.RecordBatchReader.from_batches(SCHEMA, states), USERS) as batches:
-        return lake.replace(
-            settings.lake,
-            TABLE,
-            pa.RecordBatchReader.from_batches(SCHEMA, batches),
-            schema=SCHEMA,
-            partition_by=("model_version", "as_of"),
-            predicate=f"model_version = '{int(model.version)}' AND as_of = '{as_of.isoformat()}'",
-        )
+    with spill.read_again(settings.home / "tmp", pa.RecordBatchReader.from_batches(SCHEMA, states), USERS) as rows:
+        return lake.replace(settings.lake, TABLE, rows, **slice_of(model.version, as_of))
 
 
-@contextlib.contextmanager
-def _made_first(settings: Settings, rows: pa.RecordBatchReader, size: int) -> Iterator[Iterator[pa.RecordBatch]]:
-    """All rows are written to a file without a name, and come back from it, `size` at a time: memory holds few of them."""
-    with tempfile.TemporaryFile(dir=settings.home) as file:
-        with pq.ParquetWriter(file, rows.schema) as writer:
-            for batch in rows:
-                writer.write_batch(batch)
-        yield pq.ParquetFile(file, pre_buffer=False).iter_batches(size)  # buffered, it would hold the whole file
+def slice_of(model_version: str, as_of: dt.date) -> dict[str, Any]:
+    """The part of the table that the states of a model version as of a day are."""
+    predicate = f"model_version = '{int(model_version)}' AND as_of = '{as_of.isoformat()}'"
+    return {"schema": SCHEMA, "partition_by": ("model_version", "as_of"), "predicate": predicate}
 
 
 def _states(
@@ -148,7 +149,7 @@ def _states(
     """The states as of a day, `USERS` at a time, from histories read `PART` users at a time."""
     read = feature_store.histories(settings, versions)
     bar = tqdm(desc=f"embedding users as of {as_of}", unit="user", disable=None, leave=False)
-    with bar, _made_first(settings, users_seen_reader(settings, as_of, PART), PART) as parts:
+    with bar, spill.read_again(settings.home / "tmp", users_seen_reader(settings, as_of, PART), PART) as parts:
         for seen in parts:
             part = pa.table(seen)
             part = part.filter(pc.equal(part["fold"], HELD_OUT_FOLD)) if held_out else part
@@ -156,12 +157,12 @@ def _states(
             for batch in read(part["user_key"].to_pylist(), [midnight(as_of)] * part.num_rows):
                 for start in range(0, batch.num_rows, USERS):
                     some = pa.table(batch.slice(start, USERS))
-                    yield _batch(settings, model, as_of, texts, some, folds.slice(users_written, some.num_rows))
+                    yield batch_of(settings, model, as_of, texts, some, folds.slice(users_written, some.num_rows))
                     users_written += some.num_rows
                     bar.update(some.num_rows)
 
 
-def _batch(settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
+def batch_of(settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
     """The states of some users, from rows of the feature service."""
     vectors = vectors_of(settings, model.model, rows, texts)
     _, counts = own_texts(rows)
@@ -184,22 +185,38 @@ def where(model_version: str, as_of: dt.date) -> pad.Expression:
     return (pad.field("model_version") == model_version) & (pad.field("as_of") == as_of)
 
 
-def load(settings: Settings, model_version: str, as_of: dt.date) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """user keys (B,), vectors (B, D) float32 and history_events (B,) of a model version as of a day, in key order."""
-    rows = lake.read(settings.lake, TABLE, where(model_version, as_of), ["user_key", "vector", "history_events"]).sort_by(
-        "user_key"
-    )
-    flat = pc.list_flatten(rows["vector"]).to_numpy()
-    return (
-        rows["user_key"].to_pylist(),
-        flat.reshape(rows.num_rows, -1) if rows.num_rows else np.empty((0, 0)),
-        rows["history_events"].to_numpy(),
-    )
+def are_kept(settings: Settings, model_version: str, as_of: dt.date) -> bool:
+    """Whether there are states of a model version as of a day."""
+    rows = lake.dataset(settings.lake, TABLE).scanner(columns=["user_key"], filter=where(model_version, as_of))
+    return rows.head(1).num_rows > 0
 
 
-def held_out(settings: Settings, model_version: str, as_of: dt.date) -> dict[str, np.ndarray]:
-    """The vectors (D,) of the held-out fold as of a day, by user key; empty where none were kept."""
-    held_out_rows = where(model_version, as_of) & (pad.field("fold") == HELD_OUT_FOLD)
-    rows = lake.read(settings.lake, TABLE, held_out_rows, ["user_key", "vector"])
-    flat = pc.list_flatten(rows["vector"]).to_numpy()
-    return dict(zip(rows["user_key"].to_pylist(), flat.reshape(rows.num_rows, -1) if rows.num_rows else [], strict=True))
+def load(
+    settings: Settings, model_version: str, as_of: dt.date, *, held_out: bool = False
+) -> tuple[UserKeys, np.ndarray, np.ndarray]:
+    """user keys (B,), vectors (B, D) float32 and history_events (B,) of a model version as of a day, in key order.
+
+    Of everybody, or of the held-out fold alone; of nobody where none were kept. They are files that are mapped, written a block
+    at a time as DuckDB sorts them, within its memory and beyond it on disk.
+    """
+    rows = where(model_version, as_of) & (pad.field("fold") == HELD_OUT_FOLD) if held_out else where(model_version, as_of)
+    columns = ["user_key", "vector", "history_events"]
+    with spill.scratch(settings.home / "tmp") as folder, lake.connect(settings.duckdb_memory, temp=settings.home / "tmp") as con:
+        con.register("states", lake.dataset(settings.lake, TABLE).scanner(columns=columns, filter=rows, **lake.FEW_AT_ONCE))
+        reader = con.execute("FROM states ORDER BY user_key").to_arrow_reader(mapped.ROWS)
+        with contextlib.ExitStack() as stack:
+            files: dict[str, mapped.ArrayFile] = {}
+            for batch in reader:
+                arrays = {
+                    "keys": user_keys.as_bytes(batch["user_key"]),
+                    "vectors": batch["vector"].flatten().to_numpy().reshape(batch.num_rows, -1),
+                    "events": batch["history_events"].to_numpy(),
+                }
+                for name, array in arrays.items():
+                    if name not in files:
+                        files[name] = stack.enter_context(mapped.ArrayFile(folder / f"{name}.npy", array.dtype, array.shape[1:]))
+                    files[name].append(array)
+        if not files:
+            return UserKeys(np.empty(0, user_keys.TYPE)), np.empty((0, 0), np.float32), np.empty(0, np.int64)
+        keys, vectors, events = (mapped.load(folder / f"{name}.npy") for name in ("keys", "vectors", "events"))
+    return UserKeys(keys), vectors, events

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from found_platform import daily, lake
+from found_platform import daily, lake, mapped, spill
 from found_platform.engine.interface import Batches, Query, sql_of
 from found_platform.settings import Settings
 
@@ -23,8 +23,8 @@ class DuckDB:
     name = dialect = "duckdb"
 
     def __init__(self, settings: Settings):
-        self._lake = settings.lake
-        self._con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
+        self._lake, self._temp = settings.lake, settings.home / "tmp"
+        self._con = lake.connect(settings.duckdb_memory, temp=self._temp)
 
     @property
     def memory(self) -> float:
@@ -41,12 +41,18 @@ class DuckDB:
     def view(self, name: str, query: Query) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql_of(query, self.dialect)}")
 
+    def keep(self, name: str, query: Query) -> None:
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql_of(query, self.dialect)}")
+
     def read(self, query: Query) -> pa.RecordBatchReader:
         return self._con.execute(sql_of(query, self.dialect)).to_arrow_reader(ROWS_AT_ONCE)
 
     def map(self, query: Query, function: Batches, schema: pa.Schema, name: str) -> None:
-        """As `Engine.map`; memory holds what the function gives."""
-        self._con.register(name, pa.Table.from_batches(function(iter(self.read(query))), schema))
+        """As `Engine.map`; what the function gives goes to a file that is mapped, a batch at a time."""
+        batches = (lake.cast(batch, schema) for batch in function(iter(self.read(query))))
+        with spill.scratch(self._temp) as folder:
+            mapped.save_table(folder / "rows.arrow", pa.RecordBatchReader.from_batches(schema, batches))
+            self._con.register(name, mapped.load_table(folder / "rows.arrow"))
 
     def replace(
         self,
@@ -59,16 +65,15 @@ class DuckDB:
         predicate: str,
         file_size: int | None = None,
     ) -> int:
-        rows = pa.RecordBatchReader.from_batches(schema, (_cast(batch, schema) for batch in self.read(query)))
+        rows = pa.RecordBatchReader.from_batches(schema, (lake.cast(batch, schema) for batch in self.read(query)))
         return lake.replace(folder, table, rows, schema=schema, partition_by=partition_by, predicate=predicate, file_size=file_size)
+
+    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+        rows = pa.RecordBatchReader.from_batches(schema, (lake.cast(batch, schema) for batch in self.read(query)))
+        return lake.append(folder, table, rows, schema=schema, partition_by=partition_by)
 
     def row_hashes(self, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
         return daily.day_hashes(self._lake, table, start, end)
 
     def close(self) -> None:
         self._con.close()
-
-
-def _cast(batch: pa.RecordBatch, target: pa.Schema) -> pa.RecordBatch:
-    """The columns of a schema, in its order and types."""
-    return pa.RecordBatch.from_arrays([batch[f.name].cast(f.type) for f in target], schema=target)

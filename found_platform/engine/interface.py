@@ -43,6 +43,10 @@ class Engine(Protocol):
         """Names what a query gives."""
         ...
 
+    def keep(self, name: str, query: Query) -> None:
+        """Names what a query gives, computed once: for what other queries read several times."""
+        ...
+
     def read(self, query: Query) -> pa.RecordBatchReader:
         """What a query gives, a batch at a time, in this process."""
         ...
@@ -63,6 +67,10 @@ class Engine(Protocol):
         file_size: int | None = None,
     ) -> int:
         """As `lake.replace`, of rows that a query gives: one commit, and rows outside the predicate are as they were."""
+        ...
+
+    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+        """As `lake.append`, of rows that a query gives: one commit."""
         ...
 
     def row_hashes(self, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:

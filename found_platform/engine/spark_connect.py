@@ -19,7 +19,7 @@ from typing import Any, Self
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from found_platform import lake
+from found_platform import lake, spill
 from found_platform.engine.interface import Batches, Query, sql_of
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
@@ -33,6 +33,7 @@ LONGEST_REASON = 400
 
 TYPES = {
     pa.string(): "STRING",
+    pa.binary(): "BINARY",
     pa.int8(): "TINYINT",
     pa.int64(): "BIGINT",
     pa.float32(): "FLOAT",
@@ -51,7 +52,8 @@ class SparkConnect:
     memory = math.inf
 
     def __init__(self, settings: Settings, opened: Any = None):
-        self.name, self._lake = settings.engine, settings.lake
+        self.name, self._lake, self._temp = settings.engine, settings.lake, settings.home / "tmp"
+        self._kept = contextlib.ExitStack()
         self.session = opened or session(settings.engine)
 
     def of(self, settings: Settings) -> Self:
@@ -71,6 +73,13 @@ class SparkConnect:
     def view(self, name: str, query: Query) -> None:
         with failures(self.name):
             self.session.sql(sql_of(query, self.dialect)).createOrReplaceTempView(name)
+
+    def keep(self, name: str, query: Query) -> None:
+        """As `Engine.keep`: files of the home until the engine is closed."""
+        folder = self._kept.enter_context(spill.scratch(self._temp)) / name
+        with failures(self.name):
+            self.session.sql(sql_of(query, self.dialect)).write.parquet(str(folder))
+            self.session.read.parquet(str(folder)).createOrReplaceTempView(name)
 
     def read(self, query: Query) -> pa.RecordBatchReader:
         with failures(self.name):
@@ -100,6 +109,15 @@ class SparkConnect:
             with failures(self.name):
                 writer.save(str(lake.path(folder, table)))
             return self._compared(folder, table, before, predicate)
+
+    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+        columns = ", ".join(map(_column, schema))
+        with lake.turn(folder, table):
+            about = lake.made(folder, table, schema, partition_by)
+            with failures(self.name):
+                rows = self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)})")
+                rows.write.format("delta").mode("append").save(str(lake.path(folder, table)))
+            return DeltaTable(about.table_uri).version()
 
     def _compared(self, folder: Path, table: str, before: DeltaTable, predicate: str) -> int:
         """The version after a commit, where the rows outside its predicate are as they were, and none of before is within it.
@@ -131,6 +149,7 @@ class SparkConnect:
         return {day: (count, f"{total:016x}") for day, (count, total) in sums.items()}
 
     def close(self) -> None:
+        self._kept.close()
         self.session.stop()
 
 

@@ -128,7 +128,7 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
 def _maps(settings: Settings, cutoff: dt.date, results: "Results") -> dict[str, bytes]:
     """The maps of the aligned space, by title; none where another version is in the lake than the one that was judged."""
     version = results.rows[0]["model_version"]
-    if not users.load(settings, version, cutoff)[0]:
+    if not users.are_kept(settings, version, cutoff):
         return {}
     population = Population.stored(settings, version, cutoff)
     tasks = [task for task in scenarios.load(settings, cutoff)[0] if task.name in results.scenarios]

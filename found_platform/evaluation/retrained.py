@@ -41,9 +41,8 @@ def check(population: Population) -> None:
 
 def of_model(population: Population, model: "Found") -> Population:
     """The users of a population as another model has them; what the lake knows of them is not asked again."""
-    keys = list(population.keys)
-    empty = np.zeros((len(keys), 0), np.float32)
-    other = Population.of_lake(population.settings, model, None, population.cutoff, keys, empty, population.events)
+    empty = np.zeros((len(population.keys), 0), np.float32)
+    other = Population.of_lake(population.settings, model, None, population.cutoff, population.keys, empty, population.events)
     vars(other)["history"] = population.history
     embedded = replace(other, vectors=other.by_model(model.users))
     vars(embedded)["history"] = population.history

@@ -10,7 +10,9 @@ from found_platform.feature_store.access import (
     materialize_online,
     online,
     online_moment,
+    schema,
     snapshot,
+    snapshot_scanner,
 )
 
 __all__ = [
@@ -23,5 +25,7 @@ __all__ = [
     "materialize_online",
     "online",
     "online_moment",
+    "schema",
     "snapshot",
+    "snapshot_scanner",
 ]

@@ -120,8 +120,16 @@ def history_expression(settings: Settings, spine: "ir.Table") -> "ir.Table":
 
 def snapshot(settings: Settings, table: str, day: dt.date, columns: list[str]) -> pa.Table:
     """A day's rows of a feature table as they were known when the day was over, in the order of the users' keys."""
-    where = lake.days_where(day, day + dt.timedelta(days=1)) & (pad.field("created_timestamp") <= contract.snapshot_time(day))
-    return lake.read(settings.lake, table, where, columns).sort_by("user_key")
+    return snapshot_scanner(settings, table, day, columns).to_table().sort_by("user_key")
+
+
+def snapshot_scanner(settings: Settings, table: str, day: dt.date, columns: list[str]) -> pad.Scanner:
+    """The same in the order of the files, a batch at a time."""
+    return lake.dataset(settings.lake, table).scanner(columns=columns, filter=_known_of(day), **lake.FEW_AT_ONCE)
+
+
+def _known_of(day: dt.date) -> pad.Expression:
+    return lake.days_where(day, day + dt.timedelta(days=1)) & (pad.field("created_timestamp") <= contract.snapshot_time(day))
 
 
 def materialize_online(settings: Settings, moment: dt.datetime, contents: Mapping[str, str]) -> int:
@@ -142,7 +150,7 @@ def materialize_online(settings: Settings, moment: dt.datetime, contents: Mappin
         start = max(moment - ttl, _news(settings, name, until, moment)) if goes_on else moment - ttl
         feast.materialize(start_date=start, end_date=moment, feature_views=[name])
     path.write_text(json.dumps({"moment": moment.isoformat(), "contents": _digest(contents, moment)}))
-    return snapshot(settings, "user_tabular", (moment - dt.timedelta(days=1)).date(), ["user_key"]).num_rows
+    return lake.dataset(settings.lake, "user_tabular").count_rows(filter=_known_of((moment - dt.timedelta(days=1)).date()))
 
 
 def _news(settings: Settings, table: str, since: dt.datetime, until: dt.datetime) -> dt.datetime:

@@ -78,10 +78,13 @@ def raw_profile(settings: Settings) -> Written:
     attributes = contract.profile_schema(settings.home)
     keys = [pa.field("user_key", pa.string()), pa.field("fold", pa.int8()), pa.field("as_of", contract.TIMESTAMP)]
     profile_schema = pa.schema([*keys, *attributes])
-    data = pq.read_table(path).select(profile_schema.names).cast(profile_schema) if path.exists() else profile_schema.empty_table()
-    version = lake.replace(settings.lake, "raw_profile", data, schema=profile_schema)
+    file = pq.ParquetFile(path, pre_buffer=False) if path.exists() else None
+    count = file.metadata.num_rows if file else 0
+    batches = file.iter_batches(ROWS_AT_ONCE, columns=profile_schema.names) if file else iter(())
+    rows = pa.RecordBatchReader.from_batches(profile_schema, (lake.cast(batch, profile_schema) for batch in batches))
+    version = lake.replace(settings.lake, "raw_profile", rows, schema=profile_schema)
     size, content = lake.size(settings.lake, "raw_profile"), lake.table_hash(settings.lake, "raw_profile")
-    return Written("raw_profile", version, data.num_rows, size, timer.seconds, {}, {"": (data.num_rows, content)})
+    return Written("raw_profile", version, count, size, timer.seconds, {}, {"": (count, content)})
 
 
 def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Written:

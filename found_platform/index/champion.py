@@ -66,6 +66,6 @@ def _publish(settings: Settings, version: str, *, replaces_bad: bool) -> Publica
     """Publishes the users of a version as of its cutoff, whose states are computed where they are no longer in the lake."""
     cutoff = next(v.tags["cutoff"] for v in registry.versions(settings) if v.version == version)
     day = dt.date.fromisoformat(cutoff)
-    if not users.load(settings, version, day)[0]:
+    if not users.are_kept(settings, version, day):
         users.embed(settings, registry.load(settings, version), day)
     return publishing.publish(settings, version, day, replaces_bad=replaces_bad)

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ class Collection:
     client: "MilvusClient"
     name: str
 
-    def fill(self, keys: list[str], vectors: np.ndarray, table: pa.Table, index_type: str) -> None:
-        """Makes the collection of these users: keys (B,), vectors (B, D) and filter columns, a table of B rows."""
+    def fill(self, keys: UserKeys, vectors: np.ndarray, table: pa.Table, kept: np.ndarray, index_type: str) -> None:
+        """Makes the collection of the users who are `kept` (U,) bool.
+
+        Keys (U,), vectors (U, D) and filter columns (a table of U rows) may be mapped: a block of them is held at a time.
+        """
         from pymilvus import DataType
 
         kinds = {
@@ -60,13 +64,15 @@ class Collection:
             options: dict[str, Any] = {"max_length": 65_535} if column.type == pa.string() else {}
             schema.add_field(column.name, kinds[column.type], nullable=True, **options)
         index = self.client.prepare_index_params()
-        build = {"params": _build(index_type, len(keys))}  # so nested, Milvus Lite heeds them too
+        build = {"params": _build(index_type, int(np.count_nonzero(kept)))}  # so nested, Milvus Lite heeds them too
         index.add_index("vector", index_type=index_type, metric_type="IP", params=build)
         self.client.create_collection(self.name, schema=schema)
         for start in tqdm(range(0, len(keys), BATCH), desc="loading index", unit="batch", disable=None, leave=False):
-            rows = table.slice(start, BATCH).to_pylist()
-            batch = [{"user_key": keys[start + i], "vector": vectors[start + i], **row} for i, row in enumerate(rows)]
-            self.client.insert(self.name, batch)
+            rows = start + np.flatnonzero(kept[start : start + BATCH])
+            columns = table.slice(start, BATCH).filter(pa.array(kept[start : start + BATCH])).to_pylist()
+            users = zip(keys.take(rows), vectors[rows], columns, strict=True)
+            if batch := [{"user_key": key, "vector": vector, **values} for key, vector, values in users]:
+                self.client.insert(self.name, batch)
         self.client.flush(self.name)
         self.client.create_index(
             self.name, index

@@ -3,19 +3,25 @@
 Days are counted from 1970 in UTC. A moment is 00:00 of a day; what happened on a day before it, and was known by it, is history.
 """
 
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from found_platform import lake
+from found_platform import lake, mapped, spill
 from found_platform.contract import CHANNELS, RETURN, midnight
 from found_platform.settings import Settings
 
 EPOCH = dt.date(1970, 1, 1)
+
+BLOCK = 1 << 20
+"""Events counted, or written, at once."""
 
 
 def day_of(date: dt.date) -> int:
@@ -82,7 +88,21 @@ class Past:
     @cached_property
     def first_day(self) -> int:
         """The first day on which a user did something of their own; the cutoff where nobody ever did."""
-        return int(np.min(self.happened, where=~self.exposed, initial=self.day))
+        firsts = (np.min(self.happened[block], where=~self.exposed[block], initial=self.day) for block in self._blocks())
+        return int(min(firsts, default=self.day))
+
+    def volume(self, day: int) -> np.ndarray:
+        """(U,) int32 how many events of each user's own were known by a day."""
+        counts = np.zeros(self.users, np.int32)
+        for block in self._blocks():
+            own = self.user[block][~self.exposed[block] & (self.known[block] < day)]
+            if len(own):  # users are in order, so these are some next to each other
+                counts[own[0] : own[-1] + 1] += np.bincount(own - own[0]).astype(np.int32)
+        return counts
+
+    def _blocks(self) -> Iterator[slice]:
+        """The events in parts: what is counted over all of them needs no memory for each."""
+        return (slice(start, start + BLOCK) for start in range(0, len(self.user), BLOCK))
 
     def of_users(self, rows: np.ndarray) -> np.ndarray:
         """(M,) places of all events of some users, by row. Events are in the order of users, so nobody else's are read."""
@@ -118,8 +138,16 @@ class Past:
 VALUES = ("category", "status", "payment_method")
 """Columns of events whose values are told apart by number."""
 
-COLUMNS = ("user", "text", "happened", "known", "channel", "exposed", "amount", "minute", *VALUES)
-"""The columns of events."""
+TYPES: dict[str, type] = {
+    **dict.fromkeys(("user", "text", "happened", "known"), np.int32),
+    "channel": np.int8,
+    "exposed": np.bool_,
+    "amount": np.float32,
+    "minute": np.int16,
+    **dict.fromkeys(VALUES, np.int32),
+}
+COLUMNS = tuple(TYPES)
+"""The columns of events, and their types."""
 
 Values = dict[str, list[str]]
 """By each of VALUES, the values there are, in the order of the alphabet: an event holds the place of its own."""
@@ -135,8 +163,11 @@ class Loaded:
 
 
 def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Loaded:
-    """All that the users `keys` (U,) did before a cutoff and was known by then."""
-    con = lake.connect(settings.duckdb_memory)
+    """All that the users `keys` (U,) did before a cutoff and was known by then, as files that are mapped.
+
+    DuckDB sorts the events within its memory, and beyond it on disk; they are written as they come.
+    """
+    con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
     lake.view(con, "events", settings.lake, "raw_events")
     con.register("users", pa.table({"user_key": keys, "user": pa.array(np.arange(len(keys)), pa.int32())}))
     con.register("channels", pa.table({"channel": list(CHANNELS), "code": pa.array(range(len(CHANNELS)), pa.int8())}))
@@ -157,16 +188,40 @@ def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Loaded:
         f"FROM events JOIN users USING (user_key) JOIN channels USING (channel) {joins} "
         "WHERE event_date < $cutoff AND arrived_at <= $moment ORDER BY user, known, happened, event_time",
         {"cutoff": cutoff, "moment": midnight(cutoff)},
-    ).to_arrow_table()
-    texts, text = np.unique(rows["text_id"].to_numpy(), return_inverse=True)
-    columns = {name: rows[name].to_numpy() for name in COLUMNS if name != "text"}
-    columns["text"] = text.astype(np.int32)
-    returned = rows["returned"].to_numpy()
+    ).to_arrow_reader(BLOCK)
+    with spill.scratch(settings.home / "tmp") as folder:
+        texts = _write(folder, rows)
+        con.close()
+        kept, returned = (
+            Past(day_of(cutoff), len(keys), texts, **{name: mapped.load(folder / f"{part}_{name}.npy") for name in COLUMNS})
+            for part in PARTS
+        )
+    return Loaded(kept, returned, values)
 
-    def of(mask: np.ndarray) -> Past:
-        return Past(day_of(cutoff), len(keys), texts, **{name: column[mask] for name, column in columns.items()})
 
-    return Loaded(of(~returned), of(returned), values)
+PARTS = ("kept", "returned")
+
+
+def _write(folder: Path, rows: pa.RecordBatchReader) -> np.ndarray:
+    """Writes the columns of events, those that were kept and those that were brought back apart. Returns the texts (T,) of all."""
+    types = {**TYPES, "text": np.int64}  # ids until all texts are known
+    texts = np.empty(0, np.int64)
+    with contextlib.ExitStack() as stack:
+        files = {(part, name): folder / f"{part}_{name}{'_id' if name == 'text' else ''}.npy" for part in PARTS for name in COLUMNS}
+        opened = {key: stack.enter_context(mapped.ArrayFile(path, types[key[1]])) for key, path in files.items()}
+        for batch in rows:
+            columns = {name: batch["text_id" if name == "text" else name].to_numpy(zero_copy_only=False) for name in COLUMNS}
+            texts = np.union1d(texts, columns["text"])
+            returned = batch["returned"].to_numpy(zero_copy_only=False)
+            for part, chosen in zip(PARTS, (~returned, returned), strict=True):
+                for name, column in columns.items():
+                    opened[part, name].append(column[chosen])
+    for part in PARTS:
+        ids = mapped.load(folder / f"{part}_text_id.npy")
+        with mapped.ArrayFile(folder / f"{part}_text.npy", TYPES["text"]) as file:
+            for start in range(0, len(ids), BLOCK):
+                file.append(np.searchsorted(texts, ids[start : start + BLOCK]).astype(TYPES["text"]))
+    return texts
 
 
 def _values(con: duckdb.DuckDBPyConnection, name: str, cutoff: dt.date) -> list[str]:

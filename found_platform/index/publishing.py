@@ -7,7 +7,6 @@ The publish step itself reads the stored gate verdict again.
 import datetime as dt
 
 import numpy as np
-import pyarrow as pa
 from filelock import FileLock
 
 from found_platform import home, registry
@@ -15,7 +14,7 @@ from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import milvus, pointer, recall, snapshot
 from found_platform.index.pointer import Publication
-from found_platform.index.states import attributes, filter_columns
+from found_platform.index.states import LakeStates
 from found_platform.settings import Settings
 
 
@@ -39,28 +38,24 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
     if not registry.gate_passed(settings, version):
         raise BadInput(f"Model version {version} is not published: its stored gate verdict does not pass.")
     keys, vectors, events = users.load(settings, version, as_of)
-    table = attributes(settings, as_of)
-    if table["user_key"].to_pylist() != keys:
-        raise JobFailed(
-            f"user_embeddings and user_tabular as of {as_of} do not hold the same users: materialise both for that day."
-        )
-    rows = np.flatnonzero(events > 0)
-    if not len(rows):
+    states = LakeStates(settings, registry.load(settings, version).model, version, as_of, keys)
+    states.delta_versions  # noqa: B018 (kept from now on: what comes in while it is read is in a later version)
+    states.check_attributes()
+    with_history = events > 0  # nobody without one is ever found
+    if not (count := np.count_nonzero(with_history)):
         raise JobFailed("No user has any history as of this day: there is nothing to publish.")
-    with_history, their_vectors = [keys[i] for i in rows], vectors[rows]  # nobody without a history is ever found
-    columns = table.select(filter_columns(settings).names).take(pa.array(rows))
     store = milvus.store(settings)
     with _publishing(settings):
         name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.db"
         with store.build(name) as collection:
-            collection.fill(with_history, their_vectors, columns, settings.milvus_index)
-            if (count := collection.count()) != len(rows):
-                raise JobFailed(f"The new index holds {count} users instead of {len(rows)}.")
-            recall_checks = recall.measure(collection.search, with_history, their_vectors, columns)
-        publication = Publication(name, version, str(as_of), len(rows), recall_checks[0].recall, pointer.now(), recall_checks)
+            collection.fill(keys, vectors, states.attributes, with_history, settings.milvus_index)
+            if (present := collection.count()) != count:
+                raise JobFailed(f"The new index holds {present} users instead of {count}.")
+            recall_checks = recall.measure(collection.search, keys, vectors, states.attributes, with_history)
+        publication = Publication(name, version, str(as_of), int(count), recall_checks[0].recall, pointer.now(), recall_checks)
         if publication.recall < recall.SOUND:
             raise JobFailed(f"The new index finds only {publication.recall:.1%} of the exact neighbours, under {recall.SOUND:.0%}.")
-        snapshot.write(settings, name, version, as_of, keys, vectors, events)
+        snapshot.write(settings, name, states, vectors, events)
         with pointer.turn(settings):
             old = pointer.live(settings) if pointer.exists(settings) and not (replaces_bad or forgets) else None
             store.point(name)

@@ -3,11 +3,14 @@
 A graph or cell index that is asked for a rare kind of user may walk past all of them; so each kind of filter is measured by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+
+from found_platform import mapped
+from found_platform.privacy.user_keys import UserKeys
 
 SHARES = (1.0, 0.1, 0.01, 0.001)
 TOP, QUERIES = 100, 16
@@ -30,43 +33,58 @@ class RecallCheck:
     recall: float
 
 
-def measure(find: Find, keys: list[str], vectors: np.ndarray, table: pa.Table) -> tuple[RecallCheck, ...]:
+def measure(
+    find: Find, keys: Sequence[str], vectors: np.ndarray, table: pa.Table, among: np.ndarray | None = None
+) -> tuple[RecallCheck, ...]:
     """Recall of an index of these users under filters of about the SHARES, widest first.
 
-    `keys` (B,), `vectors` (B, D), `table` (B rows of filter columns). Queries are the vectors of some of the users.
+    `keys` (U,) in order, `vectors` (U, D), `table` (U rows of filter columns); the index holds those `among` (U,) bool, or all. Queries are
+    the vectors of some of them. Vectors are compared a block of users at a time.
     """
-    queries = vectors[np.linspace(0, len(keys) - 1, min(QUERIES, len(keys))).astype(int)]
-    rows = {key: i for i, key in enumerate(keys)}
+    ordered, among = UserKeys.of(keys), np.ones(len(keys), bool) if among is None else among
+    users = int(np.count_nonzero(among))
+    asking = np.flatnonzero(among)[np.linspace(0, users - 1, min(QUERIES, users)).astype(int)]
+    queries = vectors[asking]
     checks = []
     for share in SHARES:
-        expression, kept = ("", np.arange(len(keys))) if share == 1 else _narrow(table, share)
-        top = min(TOP, len(kept))
-        exact = vectors[kept] @ queries.T
-        floors = np.partition(exact, len(kept) - top, axis=0)[len(kept) - top]
-        allowed = set(kept.tolist())
+        expression, kept = ("", among) if share == 1 else _narrow(table, share, among)
+        count = int(np.count_nonzero(kept))
+        top = min(TOP, count)
+        floors = _floors(vectors, queries, kept, top)
         shares = []
         for query, floor, hits in zip(queries, floors, find(queries, top, expression), strict=True):
-            places = [rows[key] for key, _ in hits if rows.get(key) in allowed]
+            rows = ordered.rows(key for key, _ in hits)
+            rows = rows[rows >= 0]
             near = floor - 1e-5 * max(1.0, abs(float(floor)))  # an equal score is as good
-            shares.append(np.count_nonzero(vectors[places] @ query >= near) / top)
-        checks.append(RecallCheck(round(len(kept) / len(keys), 6), expression, round(float(np.mean(shares)), 4)))
+            shares.append(np.count_nonzero(vectors[rows[kept[rows]]] @ query >= near) / top)
+        checks.append(RecallCheck(round(count / users, 6), expression, round(float(np.mean(shares)), 4)))
     return tuple(checks)
 
 
-def _narrow(table: pa.Table, share: float) -> tuple[str, np.ndarray]:
-    """A column at or over a number that keeps as nearly as possible this share of the users, and the rows it keeps."""
-    count = max(1, round(share * table.num_rows))
+def _floors(vectors: np.ndarray, queries: np.ndarray, kept: np.ndarray, top: int) -> np.ndarray:
+    """(Q,) the lowest of the `top` best scores of the users who are kept (U,) bool, for each query (Q, D)."""
+    best = np.empty((0, len(queries)), np.float32)
+    for start in range(0, len(vectors), mapped.ROWS):
+        rows = start + np.flatnonzero(kept[start : start + mapped.ROWS])
+        scores = np.concatenate([best, vectors[rows] @ queries.T])
+        best = np.partition(scores, len(scores) - top, axis=0)[len(scores) - top :] if len(scores) > top else scores
+    return best.min(0)
+
+
+def _narrow(table: pa.Table, share: float, among: np.ndarray) -> tuple[str, np.ndarray]:
+    """A column at or over a number that keeps as nearly as possible this share of the users, and whom it keeps (U,) bool."""
+    count = max(1, round(share * np.count_nonzero(among)))
     best: tuple[float, str, np.ndarray] | None = None
     for name in table.column_names:
         if not (pa.types.is_integer(table.schema.field(name).type) or pa.types.is_floating(table.schema.field(name).type)):
             continue
         values = table[name].to_numpy().astype(np.float64)  # a missing value is a nan, which is over no number
-        present = np.sort(values[~np.isnan(values)])
+        present = np.sort(values[among & ~np.isnan(values)])
         if len(present) < count:
             continue
         floor = present[-count]
-        kept = np.flatnonzero(values >= floor)
-        miss = abs(np.log(len(kept) / count))
+        kept = among & (values >= floor)
+        miss = abs(np.log(np.count_nonzero(kept) / count))
         if best is None or miss < best[0]:
             best = (miss, f"({name} is not null and {name} >= {float(floor)!r})", kept)  # as a filter is compiled
-    return (best[1], best[2]) if best else ("", np.arange(table.num_rows))
+    return (best[1], best[2]) if best else ("", among)

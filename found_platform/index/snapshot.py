@@ -8,7 +8,6 @@ import contextlib
 import datetime as dt
 import json
 import shutil
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from found_platform import registry
+from found_platform import mapped, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import lock, make_all_private, make_private
 from found_platform.index.past import COLUMNS, Past, Values, date_of, day_of
 from found_platform.index.pointer import Publication
 from found_platform.index.states import LakeStates, PastState, States
-from found_platform.index.user_keys import UserKeys
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.rewriting.ground import Ground
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
@@ -50,29 +49,25 @@ def attribute_columns(settings: Settings, name: str) -> pa.Schema | None:
     return pa.ipc.open_file(pa.memory_map(str(path))).schema if path.exists() else None
 
 
-def write(
-    settings: Settings, name: str, version: str, as_of: dt.date, keys: Sequence[str], vectors: np.ndarray, events: np.ndarray
-) -> Path:
-    """Writes the snapshot of a publication: keys (U,) in order, vectors (U, W) and events (U,) are the states of a model version.
+def write(settings: Settings, name: str, states: LakeStates, vectors: np.ndarray, events: np.ndarray) -> Path:
+    """Writes the snapshot of a publication: the states of its users, with their vectors (U, W) and how many events (U,) are behind.
 
-    It is there whole or not at all. For whoever has the turn, see `ensure`.
+    It is there whole or not at all. For whoever has the turn, see `ensure`. Every file is written a block of users or events at a
+    time, so that memory holds none of everybody.
     """
     from models import saved
 
-    model = registry.load(settings, version).model
-    ordered = UserKeys.of(keys)
-    states = LakeStates(settings, model, version, as_of, ordered)
     whole = folder(settings, name)
     partial = whole.with_name(f"{whole.name}.building")
     shutil.rmtree(partial, ignore_errors=True)
     make_private(whole.parent)
     make_private(partial)
     (partial / "model").mkdir()
-    saved.save(model, partial / "model")
-    _save(partial / "keys.npy", ordered.array)
-    _save(partial / "vectors.npy", vectors)
-    _save(partial / "events.npy", events)
-    about = {"format": FORMAT, "model_version": version, "as_of": str(as_of), "encoder": settings.text_encoder}
+    saved.save(states.model, partial / "model")
+    mapped.save(partial / "keys.npy", states.keys.array)
+    mapped.save(partial / "vectors.npy", vectors)
+    mapped.save(partial / "events.npy", events)
+    about = {"format": FORMAT, "model_version": states.version, "as_of": str(states.cutoff), "encoder": settings.text_encoder}
     about |= _save_states(partial, states)
     (partial / ABOUT).write_text(json.dumps(about, indent=1))
     make_all_private(partial)
@@ -81,29 +76,30 @@ def write(
     return whole
 
 
-def _save_states(partial: Path, states: States) -> dict[str, Any]:
+def _save_states(partial: Path, states: LakeStates) -> dict[str, Any]:
     """Writes everything but the vectors; returns what a reader has to know beside."""
     versions = states.delta_versions  # before anything is read: what comes in between is in a later version
     past, ground, moments = states.past, states.ground, states.moments
     for column in COLUMNS:
-        _save(partial / f"past_{column}.npy", getattr(past, column))
-        _save(partial / f"returned_{column}.npy", getattr(states.returned, column))
-    _save(partial / "texts.npy", past.texts)
+        mapped.save(partial / f"past_{column}.npy", getattr(past, column))
+        mapped.save(partial / f"returned_{column}.npy", getattr(states.returned, column))
+    mapped.save(partial / "texts.npy", past.texts)
     _save_table(partial / "texts.arrow", pa.table({"text": pa.array(states.words, pa.string())}))
-    _save(partial / "texts_learned.npy", states.learned_texts)
-    _save(partial / "texts_frozen.npy", states.frozen_texts)
+    mapped.save(partial / "texts_learned.npy", states.learned_texts)
+    mapped.save(partial / "texts_frozen.npy", states.frozen_texts)
     _save_table(partial / "attributes.arrow", states.attributes)
-    days = [*map(day_of, moments), past.day]
-    _save(partial / "volume.npy", np.stack([states.volume(day) for day in days]))
+    with mapped.ArrayFile(partial / "volume.npy", np.int32, (past.users,)) as volume:
+        for day in [*map(day_of, moments), past.day]:
+            volume.append(past.volume(day)[None])
     for moment in moments:
         state = states.past_state(moment)
         _save_table(partial / f"past_state_{moment}.arrow", state.table)
         for name in PAST_STATE_ARRAYS:
-            _save(partial / f"past_state_{moment}_{name}.npy", getattr(state, name))
+            mapped.save(partial / f"past_state_{moment}_{name}.npy", getattr(state, name))
     _save_table(partial / "ground.arrow", pa.table({"item": pa.array(ground.items, pa.string()), "events": ground.events}))
-    _save(partial / "ground_vectors.npy", ground.vectors)
-    _save(partial / "ground_centre.npy", ground.centre)
-    _save(partial / "ground_kinds.npy", np.stack(list(ground.kinds.values())))
+    mapped.save(partial / "ground_vectors.npy", ground.vectors)
+    mapped.save(partial / "ground_centre.npy", ground.centre)
+    mapped.save(partial / "ground_kinds.npy", np.stack(list(ground.kinds.values())))
     return {
         "delta_versions": versions,
         "first_day": past.first_day,
@@ -146,7 +142,8 @@ def _write_anew(settings: Settings, published: Publication) -> None:
             f"The users of model version {published.model_version} as of {as_of} are no longer in {settings.home}: "
             f"`found publish --cutoff {as_of} --home {settings.home}` publishes them again."
         )
-    write(settings, published.name, published.model_version, as_of, keys, vectors, events)
+    model = registry.load(settings, published.model_version).model
+    write(settings, published.name, LakeStates(settings, model, published.model_version, as_of, keys), vectors, events)
 
 
 def _is_whole(where: Path) -> bool:
@@ -173,8 +170,8 @@ class Snapshot(States):
 
         self._about = json.loads((where / ABOUT).read_text())
         files = sorted(where.iterdir())  # all are opened now: who has them open can read them when the folder is gone
-        self._arrays = {f.stem: _mapped(f) for f in files if f.suffix == ".npy"}
-        self._tables = {f.stem: _mapped_table(f) for f in files if f.suffix == ".arrow"}
+        self._arrays = {f.stem: mapped.load(f) for f in files if f.suffix == ".npy"}
+        self._tables = {f.stem: mapped.load_table(f) for f in files if f.suffix == ".arrow"}
         self.model: Model = saved.load(where / "model")
         self.version: str = self._about["model_version"]
         self.cutoff = dt.date.fromisoformat(self._about["as_of"])
@@ -263,18 +260,5 @@ class Snapshot(States):
         return self._arrays["volume"][place]
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    np.save(path, np.ascontiguousarray(array), allow_pickle=False)
-
-
 def _save_table(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-
-
-def _mapped(path: Path) -> np.ndarray:
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-
-
-def _mapped_table(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    mapped.save_table(path, table.to_reader(mapped.ROWS))

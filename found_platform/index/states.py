@@ -7,19 +7,22 @@ them in files that any process maps, which is `snapshot`.
 
 import datetime as dt
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as pad
 
-from found_platform import contract, feature_store, lake
+from found_platform import contract, feature_store, lake, mapped, spill
 from found_platform.contract import midnight
 from found_platform.embedding import texts, users
+from found_platform.errors import JobFailed
 from found_platform.index import past
 from found_platform.index.past import Past, Values
-from found_platform.index.user_keys import UserKeys
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.rewriting import ground
 from found_platform.rewriting.ground import Ground
 from found_platform.settings import Settings
@@ -137,10 +140,10 @@ class States(ABC):
 
 
 class LakeStates(States):
-    """States as the lake has them now."""
+    """States as the lake has them now. What there is of everybody is read a block at a time, into files that are mapped."""
 
     def __init__(self, settings: Settings, model: "Model", version: str | None, cutoff: dt.date, keys: UserKeys):
-        self._settings, self._model, self._version, self._cutoff, self._keys = settings, model, version, cutoff, keys
+        self._settings, self.model, self.version, self.cutoff, self.keys = settings, model, version, cutoff, keys
         self._volumes: dict[int, np.ndarray] = {}
 
     @cached_property
@@ -150,7 +153,7 @@ class LakeStates(States):
 
     @cached_property
     def _loaded(self) -> past.Loaded:
-        return past.load(self._settings, self._keys.arrow, self._cutoff)
+        return past.load(self._settings, self.keys.arrow, self.cutoff)
 
     @cached_property
     def past(self) -> Past:
@@ -178,7 +181,7 @@ class LakeStates(States):
             "WHERE event_date < $cutoff AND arrived_at <= $moment GROUP BY 1, 2) "
             "SELECT text_id, min(text) AS text, arg_max(category, (n, -place)) FILTER (category IS NOT NULL) AS category "
             "FROM (SELECT *, row_number() OVER (ORDER BY category) AS place FROM had) GROUP BY 1 ORDER BY 1",
-            {"cutoff": self._cutoff, "moment": midnight(self._cutoff)},
+            {"cutoff": self.cutoff, "moment": midnight(self.cutoff)},
         ).to_arrow_table()
 
     @property
@@ -194,14 +197,14 @@ class LakeStates(States):
         """
         from models.found import Found
 
-        cached = users.texts_of(self._settings, self._model, self._cutoff)
+        cached = users.texts_of(self._settings, self.model, self.cutoff)
         ids = self.past.texts
         present = np.isin(ids, cached.ids)
         vectors = np.empty((len(ids), cached.vectors.shape[1]), np.float32)
         vectors[present] = cached.vectors[cached.rows(ids[present])]
         if not present.all():
-            tower = self._model.event_tower if isinstance(self._model, Found) else None
-            encoder = tower or text_vectors.encoder(self._model.config.encoder)
+            tower = self.model.event_tower if isinstance(self.model, Found) else None
+            encoder = tower or text_vectors.encoder(self.model.config.encoder)
             missing = self.texts["text"].filter(pa.array(~present)).to_pylist()
             vectors[~present] = encoder.encode(missing).astype("<f2")
         return vectors
@@ -209,57 +212,101 @@ class LakeStates(States):
     @cached_property
     def learned_texts(self) -> np.ndarray:
         """See `States`."""
-        return texts.learned(self._model, self.text_vectors)
+        return texts.learned(self.model, self.text_vectors)
 
     @cached_property
     def frozen_texts(self) -> np.ndarray:
         """See `States`."""
-        return texts.frozen(self._model, self.text_vectors, self.texts["category"].to_pylist())
+        return texts.frozen(self.model, self.text_vectors, self.texts["category"].to_pylist())
 
     @cached_property
     def attributes(self) -> pa.Table:
         """See `States`; who had no row then has nulls."""
-        table = attributes(self._settings, self._cutoff)
-        rows = self._keys.rows(table["user_key"].to_pylist())
-        places = np.full(len(self._keys), -1)
-        places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
-        return table.drop_columns("user_key").take(pa.array(places, pa.int64(), mask=places < 0))
+        rows = self._attributes_at(self.cutoff)
+        schema = pa.schema([field for field in rows.projected_schema if field.name != "user_key"])
+        with spill.scratch(self._settings.home / "tmp") as folder:
+            batches = (lake.cast(batch, schema) for batch in self._of_users(rows, everybody=True))
+            mapped.save_table(folder / "attributes.arrow", pa.RecordBatchReader.from_batches(schema, batches))
+            return mapped.load_table(folder / "attributes.arrow")
+
+    def check_attributes(self) -> None:
+        """Raises JobFailed where the attributes of the cutoff are of other users than these."""
+        con = lake.connect(self._settings.duckdb_memory)
+        con.register("users", pa.table({"user_key": self.keys.arrow}))
+        con.register("states", self._attributes_at(self.cutoff, ["user_key"]))
+        query = "SELECT count(u.user_key), count(s.user_key), count(*) FROM users u FULL JOIN states s USING (user_key)"
+        if len(set(con.execute(query).fetchall()[0])) > 1:
+            raise JobFailed(
+                f"user_embeddings and user_tabular as of {self.cutoff} do not hold the same users: materialise both for that day."
+            )
+
+    def _attributes_at(self, moment: dt.date, columns: list[str] | None = None) -> pad.Scanner:
+        columns = columns or ["user_key", *filter_columns(self._settings).names]
+        return feature_store.snapshot_scanner(self._settings, "user_tabular", moment - dt.timedelta(days=1), columns)
+
+    def _of_users(self, rows: pad.Scanner, *, everybody: bool = False) -> Iterator[pa.RecordBatch]:
+        """`_row` (the place among the keys) and what rows say of users, in the order of the keys: of `everybody`, or of those who
+        have a row. A block at a time; DuckDB sorts within its memory, and beyond it on disk."""
+        with lake.connect(self._settings.duckdb_memory, temp=self._settings.home / "tmp") as con:
+            con.register("users", pa.table({"user_key": self.keys.arrow, "_row": pa.array(np.arange(len(self.keys)))}))
+            con.register("states", rows)
+            join = "LEFT JOIN" if everybody else "JOIN"
+            query = f"SELECT _row, s.* EXCLUDE (user_key) FROM users {join} states s USING (user_key) ORDER BY _row"
+            yield from con.execute(query).to_arrow_reader(mapped.ROWS)
 
     @property
     def ground(self) -> Ground:
         """See `States`."""
-        return ground.of(self._settings, self._cutoff)
+        return ground.of(self._settings, self.cutoff)
 
     @cached_property
     def grid(self) -> list[dt.date]:
         """Past cutoffs at which states were kept of everybody, newest first."""
-        return users.past_cutoffs(self._settings, self._cutoff)
+        return users.past_cutoffs(self._settings, self.cutoff)
 
     @cached_property
     def moments(self) -> list[dt.date]:
         """See `States`."""
         grid = self.grid
-        newest = (grid[-1] if grid else self._cutoff) - dt.timedelta(days=OLDER_DAYS)
+        newest = (grid[-1] if grid else self.cutoff) - dt.timedelta(days=OLDER_DAYS)
         count = max(0, (newest - past.date_of(self.past.first_day)).days // OLDER_DAYS)
         return [*grid, *(newest - dt.timedelta(days=OLDER_DAYS * i) for i in range(count))]
 
     def past_state(self, moment: dt.date) -> PastState:
         """See `States`."""
-        table = attributes(self._settings, moment)
-        rows = self._keys.rows(table["user_key"].to_pylist())
-        kept = np.flatnonzero(rows >= 0)
-        if moment not in self.grid and len(kept) > OLDER_USERS:
-            kept = np.sort(np.random.default_rng(0).choice(kept, OLDER_USERS, replace=False))
-        width = learned_width(self._model)
-        held = users.held_out(self._settings, self._version, moment) if width and self._version is not None else {}
-        held_rows = self._keys.rows(held)
-        order = np.argsort(held_rows, kind="stable")[np.count_nonzero(held_rows < 0) :]
-        learned = np.stack(list(held.values()))[order, :width] if held else np.empty((0, width), np.float32)
-        return PastState(rows[kept], table.drop_columns("user_key").take(pa.array(kept)), held_rows[order], learned)
+        rows, table = self._attributes_of(moment)
+        if moment not in self.grid and len(rows) > OLDER_USERS:
+            chosen = np.sort(np.random.default_rng(0).choice(len(rows), OLDER_USERS, replace=False))
+            rows, table = rows[chosen], table.take(pa.array(chosen))
+        width = learned_width(self.model)
+        nobody = PastState(rows, table, np.empty(0, np.int64), np.empty((0, width), np.float32))
+        if not width or self.version is None:
+            return nobody
+        keys, vectors, _ = users.load(self._settings, self.version, moment, held_out=True)
+        if not keys:
+            return nobody
+        held_rows = self.keys.rows(keys)
+        if len(present := np.flatnonzero(held_rows >= 0)) < len(held_rows):  # erased since
+            held_rows, vectors = held_rows[present], vectors[present]
+        return PastState(rows, table, held_rows, vectors[:, :width])
+
+    def _attributes_of(self, moment: dt.date) -> tuple[np.ndarray, pa.Table]:
+        """(N,) who of the users had attributes at a moment, and these (N rows)."""
+        known = self._attributes_at(moment)
+        schema = pa.schema([field for field in known.projected_schema if field.name != "user_key"])
+        with spill.scratch(self._settings.home / "tmp") as folder:
+            with mapped.ArrayFile(folder / "rows.npy", np.int64) as file:
+
+                def batches() -> Iterator[pa.RecordBatch]:
+                    for batch in self._of_users(known):
+                        file.append(batch["_row"].to_numpy())
+                        yield lake.cast(batch, schema)
+
+                mapped.save_table(folder / "attributes.arrow", pa.RecordBatchReader.from_batches(schema, batches()))
+            return mapped.load(folder / "rows.npy"), mapped.load_table(folder / "attributes.arrow")
 
     def volume(self, day: int) -> np.ndarray:
         """See `States`."""
         if day not in self._volumes:
-            own = self.past.user[~self.past.exposed & (self.past.known < day)]
-            self._volumes[day] = np.bincount(own, minlength=self.past.users).astype(np.int32)
+            self._volumes[day] = self.past.volume(day)
         return self._volumes[day]

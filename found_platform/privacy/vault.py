@@ -36,8 +36,9 @@ def exists(settings: Settings) -> bool:
     return (settings.home / DATABASE).exists() or lake.exists(settings.lake, TABLE)
 
 
-def add(settings: Settings, keys: pa.Table) -> None:
-    """Adds users (columns user_key and user_id); users already there stay."""
+def add(settings: Settings, keys: pa.Table | pa.RecordBatchReader) -> None:
+    """Adds users (columns user_key and user_id), in one transaction; users already there stay. Those of a reader come in key order,
+    so that pages are filled one after another, and only a batch of them is held."""
     with _opened(settings, make=True) as con, con:
         _insert(con, keys)
 
@@ -113,13 +114,21 @@ def _make(settings: Settings, path: Path, before: Path) -> None:
             with contextlib.closing(sqlite3.connect(partial)) as con, con:
                 con.execute(f"CREATE TABLE {TABLE} (user_key TEXT PRIMARY KEY, user_id TEXT NOT NULL) WITHOUT ROWID")
                 if before.exists():
-                    _insert(con, lake.read(settings.lake, TABLE))
+                    _insert(con, _of_delta(settings))
             partial.replace(path)
         shutil.rmtree(before, ignore_errors=True)  # the ids are in one place
 
 
-def _insert(con: sqlite3.Connection, keys: pa.Table) -> None:
+def _of_delta(settings: Settings) -> pa.RecordBatchReader:
+    con = lake.connect(settings.duckdb_memory)
+    lake.view(con, "vault", settings.lake, TABLE)
+    return con.execute(f"SELECT {', '.join(COLUMNS)} FROM vault ORDER BY user_key").to_arrow_reader(AT_ONCE)
+
+
+def _insert(con: sqlite3.Connection, keys: pa.Table | pa.RecordBatchReader) -> None:
     """In key order, so that pages are filled one after another."""
-    for batch in keys.select(list(COLUMNS)).sort_by("user_key").to_batches(max_chunksize=AT_ONCE):
-        columns = (batch.column(name).to_pylist() for name in COLUMNS)
+    if isinstance(keys, pa.Table):
+        keys = keys.select(list(COLUMNS)).sort_by("user_key").to_reader(AT_ONCE)
+    for batch in keys:
+        columns = (batch[name].to_pylist() for name in COLUMNS)
         con.executemany(f"INSERT OR IGNORE INTO {TABLE} VALUES (?, ?)", zip(*columns, strict=True))

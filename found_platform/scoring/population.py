@@ -1,6 +1,7 @@
 """Everybody's state before a cutoff, as one model version sees it: what users are looked up, scored and compared in."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -13,7 +14,7 @@ from found_platform.index import snapshot
 from found_platform.index.past import Past
 from found_platform.index.pointer import Publication
 from found_platform.index.states import LakeStates, States
-from found_platform.index.user_keys import UserKeys
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Population:
         model: "Model",
         version: str | None,
         cutoff: dt.date,
-        keys: list[str],
+        keys: Sequence[str],
         vectors: np.ndarray,
         events: np.ndarray,
     ) -> Self:

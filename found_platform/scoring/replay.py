@@ -11,6 +11,7 @@ fitted and weighed on the users of the held-out fold alone.
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions at run time)
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -45,6 +46,9 @@ FEWEST_LESSONS = 20
 
 OTHERS = 4096
 """Users of a past moment beside those: where something is asked of few, they teach in the place of those it is not asked of."""
+
+BLOCK = 131_072
+"""Users who are scored at once."""
 
 VALUES = 20
 """Most frequent values of an attribute that are told apart."""
@@ -160,6 +164,9 @@ class Replay:
 
     def _describe(self, table: pa.Table) -> np.ndarray:
         """(N, F) float32 activity on a log scale; attributes on one too, or whether each value of a text is there."""
+        return by_blocks(lambda start, end: self._describe_block(table.slice(start, end - start)), table.num_rows)
+
+    def _describe_block(self, table: pa.Table) -> np.ndarray:
         silent = self.population.settings.lookback_days
         columns = [_logged(table[f.name], silent) for f in ACTIVITY_FEATURES]
         for name, values in self._values.items():
@@ -237,15 +244,16 @@ class Replay:
     def answer(self, task: "Task") -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
-        labels = {m.day: task.labels(m.day) for m in self.moments}
-        learners_of = {m.day: m.learners(task.eligible(m)) for m in self.moments}
+        labels = {day: task.labels(day) for day in (newest, before)}  # of everybody: others are made when they are read
         matched = task.matched(labels[newest], labels[before])
+        learners_of = {m.day: m.learners(task.eligible(m)) for m in self.moments}
         lessons = []
         for m in self.moments:
             learners = learners_of[m.day]
             rows = m.rows[learners]
             features = np.hstack([m.features[learners], task.features(m.day, rows)])
-            lessons.append(Lessons(rows, features, labels[m.day][rows], m.held[learners], m.learned[learners[m.held]]))
+            of_moment = labels[m.day] if m.day in labels else task.labels(m.day)
+            lessons.append(Lessons(rows, features, of_moment[rows], m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         count = min(len(lessons[0].rows), sum(len(lesson.rows) for lesson in ended))
         if count < FEWEST_LESSONS:
@@ -255,8 +263,9 @@ class Replay:
         features = self.known(task)
         added = np.zeros(len(features))
         if weight:
-            added = weight * _residual(lessons, head).odds(self.population.vectors[:, : self._width])
-        scores = head.odds(features) + added
+            residual, vectors = _residual(lessons, head), self.population.vectors[:, : self._width]
+            added = weight * by_blocks(lambda start, end: residual.odds(vectors[start:end]), len(vectors))
+        scores = by_blocks(lambda start, end: head.odds(features[start:end]), len(features)) + added
         return Replayed(
             scores=slope * scores + start,
             probabilities=heads.chance(slope * scores + start),
@@ -310,6 +319,18 @@ class Task(Protocol):
     def backtest(self, attributes: pa.Table, odds: np.ndarray, labels: np.ndarray) -> Backtest:
         """What was predicted (N,) of the newest window beside what came of it."""
         ...
+
+
+def by_blocks(made: Callable[[int, int], np.ndarray], users: int) -> np.ndarray:
+    """(U, ...) what is made of users from a place to another, joined: what it takes on the way is held of a block of them."""
+    first = made(0, min(users, BLOCK))
+    if users <= BLOCK:
+        return first
+    whole = np.empty((users, *first.shape[1:]), first.dtype)
+    whole[:BLOCK] = first
+    for start in range(BLOCK, users, BLOCK):
+        whole[start : start + BLOCK] = made(start, min(users, start + BLOCK))
+    return whole
 
 
 def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:

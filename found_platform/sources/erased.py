@@ -4,31 +4,32 @@ What belongs here: leaving their rows out of a scan, of what was pulled and of w
 (`privacy.tombstones`), the other stores of a home (`found_platform.erasure`).
 """
 
-# pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions at run time)
-
 import json
 from collections.abc import Collection, Iterable
+from itertools import islice
 
 import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from found_platform import lake
 from found_platform.home import write_whole
 from found_platform.lake import literal
 from found_platform.privacy import keys, parquet_rows, tombstones
 from found_platform.settings import Settings
-from found_platform.sources import counts, folders, growth
+from found_platform.sources import counts, folders, growth, profile
+
+AT_ONCE = 100_000
+"""Users whose keys are made at once."""
 
 
 def among(settings: Settings, users: Iterable[str]) -> list[str]:
     """Those of some users, by their raw ids, who were erased."""
     if not tombstones.count(settings):
         return []
-    secret = keys.home_secret(settings)
-    by_key = {keys.user_key(secret, user): user for user in users}
-    return sorted(by_key[key] for key in tombstones.erased(settings, secret, by_key))
+    secret, remaining, out = keys.home_secret(settings), iter(users), []
+    while some := list(islice(remaining, AT_ONCE)):
+        by_key = {keys.user_key(secret, user): user for user in some}
+        out += [by_key[key] for key in tombstones.erased(settings, secret, by_key)]
+    return sorted(out)
 
 
 def leave_out_of_pulled(settings: Settings, users: Iterable[str]) -> int:
@@ -37,13 +38,12 @@ def leave_out_of_pulled(settings: Settings, users: Iterable[str]) -> int:
     return sum(parquet_rows.leave_out(file, lambda _: cells) for file in sorted(settings.pulled.glob("*/rows/*.parquet")))
 
 
-def leave_out_of_profile(settings: Settings, profile: pa.Table) -> pa.Table:
-    """The rows of a profile, told by `user_id`, without those of erased users."""
-    users = among(settings, profile["user_id"].to_pylist())
-    if not users:
-        return profile
-    leave_out_of_pulled(settings, users)
-    return profile.filter(pc.invert(pc.is_in(profile["user_id"], pa.array(users, pa.string()))))
+def leave_out_of_profile(settings: Settings, con: duckdb.DuckDBPyConnection) -> None:
+    """Takes erased users out of the good rows of a profile that was read, and of what was pulled."""
+    batches = con.execute(f"SELECT DISTINCT user_id FROM {profile.GOOD}").to_arrow_reader()
+    if users := among(settings, (user for batch in batches for user in batch["user_id"].to_pylist())):
+        leave_out_of_pulled(settings, users)
+        profile.leave_out_of_good(con, users)
 
 
 def note(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -70,8 +70,8 @@ def leave_out_of_staging(settings: Settings, user_keys: Collection[str]) -> int:
             kept_days: dict[str, int] = {}
             for day, _, n in stays:
                 kept_days[day] = kept_days.get(day, 0) + n
-            profile = folders.profile_hash(con, settings.staging) if manifest["profile"] != "none" else "none"
-        content = {**manifest, "days": days, "profile": profile, "source": by_channel, "kept": kept_days}
+            of_profile = folders.profile_hash(con, settings.staging) if manifest["profile"] != "none" else "none"
+        content = {**manifest, "days": days, "profile": of_profile, "source": by_channel, "kept": kept_days}
         if content != manifest:
             write_whole(settings.staging / folders.MANIFEST, json.dumps(content))
     return count

@@ -11,16 +11,16 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
+from found_platform import mapped
 from found_platform.errors import BadInput
 from found_platform.home import write_whole
 from found_platform.lake import literal
-from found_platform.privacy import keys
+from found_platform.privacy import keys, vault
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import growth
+from found_platform.sources import growth, profile
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.growth import Loss, Removed
 
@@ -91,19 +91,16 @@ def swap(settings: Settings) -> None:
 def write(
     settings: Settings,
     con: duckdb.DuckDBPyConnection,
-    profile: pa.Table | None,
+    has_profile: bool,
     source: SourceConfig,
     fingerprint: str,
     lost: Loss,
     removed: Removed | None,
 ) -> dict[str, Any]:
-    """Writes days, profile and manifest into the work folder, from the table `scanned`. Returns the manifest."""
+    """Writes days, profile and manifest into the work folder, from the table `scanned` and the good rows of a profile, where the
+    source has one. Returns the manifest."""
     folder = work(settings)
-    ids = {r[0] for r in con.execute("SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL").fetchall()}
-    ids |= set(profile["user_id"].to_pylist()) if profile is not None else set()
-    key_table = keys.key_table(keys.home_secret(settings), sorted(ids))
-    keys.remember(settings, key_table)
-    con.register("user_keys", key_table)
+    _name_users(settings, con, has_profile)
     con.execute(
         f"CREATE OR REPLACE TABLE staged AS SELECT {STAGED.replace('event_date', DAY, 1)} "
         "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
@@ -118,12 +115,9 @@ def write(
         f"(FORMAT parquet, FILE_SIZE_BYTES '{FILE_SIZE}', ROW_GROUP_SIZE {ROW_GROUP})"
     )
     hash_of_profile = "none"
-    if profile is not None:
-        con.register("profile_good", profile)
-        staged_profile = con.execute(
-            "SELECT user_key, fold, p.* EXCLUDE (user_id) FROM profile_good p JOIN user_keys USING (user_id) ORDER BY 1, as_of"
-        ).to_arrow_table()
-        pq.write_table(staged_profile, folder / "profile.parquet")
+    if has_profile:
+        rows = f"SELECT user_key, fold, p.* EXCLUDE (user_id) FROM {profile.GOOD} p JOIN user_keys USING (user_id)"
+        con.execute(f"COPY ({rows} ORDER BY 1, as_of) TO {literal(str(folder / 'profile.parquet'))} (FORMAT parquet)")
         hash_of_profile = profile_hash(con, folder)
     content = {
         "fingerprint": fingerprint,
@@ -134,6 +128,23 @@ def write(
     }
     (folder / MANIFEST).write_text(json.dumps(content))
     return content
+
+
+def _name_users(settings: Settings, con: duckdb.DuckDBPyConnection, has_profile: bool) -> None:
+    """Leaves `user_keys` behind (user_id, user_key, fold of everybody, a file that is mapped), and everybody in the vault.
+
+    Users go through memory a block at a time.
+    """
+    ids = "SELECT user_id FROM scanned WHERE reason IS NULL"
+    if has_profile:
+        ids += f" UNION ALL SELECT user_id FROM {profile.GOOD}"
+    reader = con.execute(f"SELECT DISTINCT user_id FROM ({ids}) ORDER BY 1").to_arrow_reader(mapped.ROWS)
+    secret, path = keys.home_secret(settings), work(settings) / "tmp" / "user_keys.arrow"
+    tables = (keys.key_table(secret, batch["user_id"].to_pylist()) for batch in reader)
+    batches = (batch for table in tables for batch in table.to_batches())
+    mapped.save_table(path, pa.RecordBatchReader.from_batches(keys.key_table(secret, []).schema, batches))
+    con.register("user_keys", mapped.load_table(path))
+    vault.add(settings, con.execute("SELECT user_key, user_id FROM user_keys ORDER BY user_key").to_arrow_reader(vault.AT_ONCE))
 
 
 def staged_days(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, list[Any]]:

@@ -6,6 +6,7 @@ What belongs here: names, types and checks of the profile table. What does not: 
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -138,10 +139,12 @@ RESERVED = frozenset(
 )
 
 
-def read_profile(
-    con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: dict[str, str]
-) -> tuple[pa.Table, pa.Table, ProfileReport]:
-    """Good profile rows (user_id, as_of, attributes), refused ones (quarantine columns), and their counts.
+GOOD = "profile_good"
+"""The relation of a connection that `read_profile` leaves behind: user_id, as_of and the attributes of good rows."""
+
+
+def read_profile(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, schema: dict[str, str]) -> tuple[pa.Table, ProfileReport]:
+    """Leaves the good rows of a profile behind as GOOD; returns those that are refused (quarantine columns), and counts.
 
     One row a user and `as_of` is kept; without `as_of` one row a user. The attributes are those of `schema`, in its order: one
     without a column is null, and a cell that is not of its type is null and counted, for the row's other cells are good.
@@ -177,20 +180,29 @@ def read_profile(
         "WHEN row_number() OVER (PARTITION BY user_id, as_of, reason IS NULL ORDER BY file, row_number) > 1 "
         "THEN 'repeated profile row' END AS reason) FROM profile_scanned"
     )
-    good = con.execute(
-        "SELECT * EXCLUDE (file, row_number, reason, lost, remarks) FROM profile_scanned WHERE reason IS NULL"
-    ).to_arrow_table()
+    con.execute(
+        f"CREATE OR REPLACE TEMP VIEW {GOOD} AS SELECT * EXCLUDE (file, row_number, reason, lost, remarks) FROM profile_scanned "
+        "WHERE reason IS NULL"
+    )
+    ((good,),) = con.execute(f"SELECT count(*) FROM {GOOD}").fetchall()
     bad = con.execute(
         "SELECT 'profile' AS channel, file, row_number, reason FROM profile_scanned WHERE reason IS NOT NULL "
         "UNION ALL SELECT 'profile', file, row_number, reason FROM profile_unread ORDER BY file, row_number"
     ).to_arrow_table()
     report = ProfileReport(
-        good.num_rows + bad.num_rows,
+        good + bad.num_rows,
         dict(Counter(bad["reason"].to_pylist()).most_common()),
         _counts(con, "lost"),
         _counts(con, "remarks"),
     )
-    return good, with_hashes(bad), report
+    return with_hashes(bad), report
+
+
+def leave_out_of_good(con: duckdb.DuckDBPyConnection, users: Sequence[str]) -> None:
+    """Takes the rows of some users, by their raw ids, out of GOOD."""
+    con.register("left_out", pa.table({"user_id": pa.array(users, pa.string())}))
+    con.execute("DELETE FROM profile_scanned WHERE reason IS NULL AND user_id IN (FROM left_out)")
+    con.unregister("left_out")
 
 
 def _counts(con: duckdb.DuckDBPyConnection, column: str) -> dict[str, int]:

@@ -5,7 +5,7 @@ What belongs here: the tables of a scan and filling them, repeats. What does not
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -121,9 +121,10 @@ def _leave_unread(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, numb
     )
 
 
-def user_ids(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """The distinct users of a scan, by their raw ids, also those of bad rows."""
-    return [u for (u,) in con.execute("SELECT DISTINCT user_id FROM scan_rows WHERE user_id IS NOT NULL").fetchall()]
+def user_ids(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """The distinct users of a scan, by their raw ids, also those of bad rows; the connection is busy until the last."""
+    for batch in con.execute("SELECT DISTINCT user_id FROM scan_rows WHERE user_id IS NOT NULL").to_arrow_reader():
+        yield from batch["user_id"].to_pylist()
 
 
 def leave_aside(con: duckdb.DuckDBPyConnection, users: Sequence[str]) -> None:

@@ -156,7 +156,7 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
         read, days = _discover(con, source, files)
         dated = files.model_copy(update={"span": source.span or read.span, "profile_schema": read.profile_schema})
         scan.scan(con, dated)
-        profile = read_profile(con, dated.profile, dated.profile_schema or {})[2] if dated.profile else ProfileReport()
+        profile = read_profile(con, dated.profile, dated.profile_schema or {})[1] if dated.profile else ProfileReport()
         channels, equal = counts.report(con), counts.equal_rows(con)
         notes = review.notes(con, dated, channels, profile)
     dated = source.model_copy(update={"span": dated.span, "profile_schema": dated.profile_schema, "data_days": days})
@@ -377,17 +377,17 @@ def _stage(
 ) -> tuple[StageReport, list[dt.date]]:
     """Writes the quarantine table and, where few enough rows are bad, the days. Returns the report and the days with rows."""
     channels, refused = counts.report(con), counts.quarantined(con)
-    profile, about_profile = None, ProfileReport()
+    about_profile = ProfileReport()
     if (entry := pulls.local(source, settings.pulled).profile) is not None:
-        profile, bad, about_profile = read_profile(con, entry, source.profile_schema or {})
-        profile = erased.leave_out_of_profile(settings, profile)
+        bad, about_profile = read_profile(con, entry, source.profile_schema or {})
+        erased.leave_out_of_profile(settings, con)
         refused = pa.concat_tables([refused, bad.select(refused.column_names)])
     lake.replace(settings.lake, "quarantine", refused.select(QUARANTINE.names).cast(QUARANTINE), schema=QUARANTINE)
     share = round(counts.bad_share(channels), 6)
     equal = counts.equal_rows(con)
     staged = max(share, about_profile.bad_share) <= settings.quarantine_threshold
     written = (
-        folders.write(settings, con, profile, source, _fingerprint(settings, source), lost, removed)
+        folders.write(settings, con, entry is not None, source, _fingerprint(settings, source), lost, removed)
         if staged
         else {"days": {}, "kept": {}}
     )

@@ -21,7 +21,7 @@ def check(settings: Settings, source: SourceConfig) -> None:
     try:
         channels, profile = counts.report(con), ProfileReport()
         if (entry := pulls.local(source, settings.pulled).profile) is not None:
-            profile = read_profile(con, entry, source.profile_schema or {})[2]
+            profile = read_profile(con, entry, source.profile_schema or {})[1]
     finally:
         con.close()
     report = stage_report.StageReport(channels, 0, profile, round(counts.bad_share(channels), 6), False, 0.0)

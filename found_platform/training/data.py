@@ -8,6 +8,7 @@ texts.json, descriptions.json   the strings, for text towers that are trained
 
 import datetime as dt
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ HELD_OUT_FOLD = 0
 
 DAY = 86_400_000_000
 """Microseconds."""
+
+PART = 65_536
+"""Rows whose events are looked through at once."""
 
 ROWS = {
     "event": ("event_text", "event_time", "event_channel", "event_amount", "event_exposed"),
@@ -41,8 +45,8 @@ class TrainingData:
         self.about: dict[str, Any] = json.loads((folder / "data.json").read_text())
         self._texts = _tensors(folder / "texts.safetensors")
         self._rows = _tensors(folder / "rows.safetensors")
-        self._check()
         self._starts = {k: self._rows[f"{k}_counts"].long().cumsum(0) - self._rows[f"{k}_counts"].long() for k in ROWS}
+        self._check()
 
     def _check(self) -> None:
         """Nothing in a history may have happened at its t1 or later. Raises ValueError that names the row and the time."""
@@ -50,14 +54,24 @@ class TrainingData:
             counts, times = self._rows[f"{kind}_counts"].long(), self._rows[f"{kind}_time"]
             if len(times) != int(counts.sum()):
                 raise ValueError(f"{self.folder / 'rows.safetensors'}: {kind}_counts add up to {counts.sum()}, not {len(times)}.")
-            late = times >= torch.repeat_interleave(self._rows["t1"], counts)
-            if late.any():
-                place = int(late.nonzero()[0])
-                row = int(torch.repeat_interleave(counts)[place])
-                raise ValueError(
-                    f"{self.folder / 'rows.safetensors'}: row {row} holds the {kind} of {_moment(times[place])} in its history, "
-                    f"which ends before {_moment(self._rows['t1'][row])}."
-                )
+            for first, owner, places in self._parts(kind):
+                late = times[places] >= self._rows["t1"][first + owner]
+                if late.any():
+                    place = int(late.nonzero()[0])
+                    row = first + int(owner[place])
+                    raise ValueError(
+                        f"{self.folder / 'rows.safetensors'}: row {row} holds the {kind} of {_moment(times[places][place])} in its "
+                        f"history, which ends before {_moment(self._rows['t1'][row])}."
+                    )
+
+    def _parts(self, kind: str) -> Iterator[tuple[int, Tensor, slice]]:
+        """What rows have of a kind, PART rows at a time, so that no number of everybody's events is held: the first row, whose (M,)
+        each is, counted from that row on, and where they lie."""
+        starts, counts = self._starts[kind], self._rows[f"{kind}_counts"]
+        for first in range(0, len(self), PART):
+            of_part = counts[first : first + PART].long()
+            start = int(starts[first])
+            yield first, torch.repeat_interleave(of_part), slice(start, start + int(of_part.sum()))
 
     def __len__(self) -> int:
         return len(self._rows["t1"])
@@ -110,8 +124,10 @@ class TrainingData:
     def _where(self, mask: Tensor, described: bool) -> Tensor:
         mask = mask & (self._rows["event_counts"] + self._rows["search_counts"] > 0)
         if described:
-            acts = torch.repeat_interleave(self._rows["event_counts"].long())[~self._rows["event_exposed"].bool()]
-            own = torch.bincount(acts, minlength=len(self)) + self._rows["search_counts"]
+            own = self._rows["search_counts"].long().clone()
+            for first, owner, places in self._parts("event"):
+                acts = torch.bincount(owner[~self._rows["event_exposed"][places].bool()])
+                own[first : first + len(acts)] += acts
             mask = mask & (self._rows["item_counts"] > 0) & (own > 0)
         return torch.nonzero(mask)[:, 0]
 

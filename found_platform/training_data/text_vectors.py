@@ -82,9 +82,15 @@ def texts_before(settings: Settings, cutoff: dt.date) -> pa.Table:
 def encode(settings: Settings, cutoff: dt.date, model: "TextEncoder | TextTower | None" = None) -> tuple[Written, int]:
     """Encodes the texts seen before the cutoff that are not in the cache yet. Returns what is there, and how many were new.
 
+    On another engine than DuckDB its workers encode, where it is the settings' encoder that does.
+
     Args:
         model: the encoder, or a tower that takes its place; default the settings' encoder.
     """
+    if settings.engine != "duckdb" and model is None:
+        from found_platform.training_data import text_workers  # it brings Ibis, which look-ups do without
+
+        return text_workers.encode(settings, cutoff)
     timer = lake.Timer()
     versions = {"behavior_text": lake.version(settings.lake, "behavior_text")}
     texts = texts_before(settings, cutoff)
@@ -100,19 +106,19 @@ def encode(settings: Settings, cutoff: dt.date, model: "TextEncoder | TextTower 
     with bar, on_device(model.model):
         for start in range(0, new.num_rows, CHUNK):
             part = new.slice(start, CHUNK)
-            vectors = model.encode(part["text"].to_pylist(), settings.sizes.encode_batch, bar.update).astype("<f2")
-            rows = pa.table(
-                {
-                    "encoder_revision": pa.array([revision] * part.num_rows),
-                    "text_id": part["text_id"],
-                    "vector": pa.array([v.tobytes() for v in vectors], pa.binary()),
-                }
-            ).cast(SCHEMA)
+            vectors = model.encode(part["text"].to_pylist(), settings.sizes.encode_batch, bar.update)
+            rows = rows_of(revision, part["text_id"], vectors)
             version = lake.append(settings.lake, TABLE, rows, schema=SCHEMA, partition_by=("encoder_revision",))
     if version < 0:
         version = lake.version(settings.lake, TABLE) if lake.exists(settings.lake, TABLE) else -1
     size = lake.size(settings.lake, TABLE) if version >= 0 else 0
     return Written(TABLE, version, texts.num_rows, size, timer.seconds, versions), new.num_rows
+
+
+def rows_of(revision: str, text_ids: pa.Array | pa.ChunkedArray, vectors: np.ndarray) -> pa.Table:
+    """Rows of the cache, of texts (N,) and their vectors (N, E)."""
+    kept = pa.array([vector.tobytes() for vector in vectors.astype("<f2")], pa.binary())
+    return pa.table({"encoder_revision": pa.array([revision] * len(kept)), "text_id": text_ids, "vector": kept}).cast(SCHEMA)
 
 
 def cache_hash(settings: Settings, cutoff: dt.date) -> str:

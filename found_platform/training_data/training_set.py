@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import contract, lake
+from found_platform import contract, lake, spill
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
 from found_platform.feature_store import access
@@ -43,9 +43,13 @@ def past_cutoffs(settings: Settings, cutoff: dt.date) -> list[dt.date]:
     return [newest - dt.timedelta(days=i * settings.grid_days) for i in range(count)]
 
 
+PART = 262_144
+"""Rows of the training set whose histories are read at once: bounds memory. Each part looks through the keys of all days again."""
+
+
 def users_seen(settings: Settings, moment: dt.date) -> pa.Table:
     """user_key and fold of every user known by 00:00 of `moment`: with an event before, arrived by then; in key order."""
-    return users_seen_reader(settings, moment, 1_000_000).read_all()
+    return users_seen_reader(settings, moment, PART).read_all()
 
 
 def users_seen_reader(settings: Settings, moment: dt.date, rows: int) -> pa.RecordBatchReader:
@@ -72,23 +76,36 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
 
 
 def _through_feast(settings: Settings, cutoff: dt.date, versions: dict[str, int]) -> int:
-    spine = [(users_seen(settings, t1), midnight(t1)) for t1 in past_cutoffs(settings, cutoff)]
-    users = pa.concat_tables([seen for seen, _ in spine])
-    moments = [moment for seen, moment in spine for _ in range(seen.num_rows)]
-    rows = access.history_reader(settings, users["user_key"].to_pylist(), moments, versions)
-    schema = _schema(rows.schema)
-    folds = users["fold"].cast(pa.int8()).combine_chunks()
+    read = access.histories(settings, versions)
+    schema = _schema(access.schema(settings))
 
     def batches() -> Iterator[pa.RecordBatch]:
-        rows_written = 0
-        for batch in rows:
-            day = pa.array([cutoff] * batch.num_rows, pa.date32())
-            fold = folds.slice(rows_written, batch.num_rows)
-            yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=schema)
-            rows_written += batch.num_rows
+        for spine in _spine(settings, cutoff):
+            folds, rows_read = spine["fold"].combine_chunks(), 0
+            for batch in read(spine["user_key"].to_pylist(), spine["moment"].to_pylist()):
+                day = pa.array([cutoff] * batch.num_rows, pa.date32())
+                fold = folds.slice(rows_read, batch.num_rows)
+                yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=schema)
+                rows_read += batch.num_rows
 
-    data = pa.RecordBatchReader.from_batches(schema, batches())
-    return lake.replace(settings.lake, TABLE, data, schema=schema, **_slice(cutoff))
+    # what is written to a Delta table must not open another, as each part does
+    with spill.read_again(settings.home / "tmp", pa.RecordBatchReader.from_batches(schema, batches()), lake.LONG_ROWS) as rows:
+        return lake.replace(settings.lake, TABLE, rows, schema=schema, **_slice(cutoff))
+
+
+def _spine(settings: Settings, cutoff: dt.date) -> Iterator[pa.Table]:
+    """user_key, fold and moment of every row of a training set, newest t1 first and then by user, PART rows at a time."""
+    rest: list[pa.Table] = []
+    for t1 in past_cutoffs(settings, cutoff):
+        for batch in users_seen_reader(settings, t1, PART):
+            moment = pa.array([midnight(t1)] * batch.num_rows, contract.TIMESTAMP)
+            rest.append(pa.table({"user_key": batch["user_key"], "fold": batch["fold"].cast(pa.int8()), "moment": moment}))
+            while sum(table.num_rows for table in rest) >= PART:
+                whole = pa.concat_tables(rest)
+                yield whole.slice(0, PART)
+                rest = [whole.slice(PART)]
+    if sum(table.num_rows for table in rest):
+        yield pa.concat_tables(rest)
 
 
 def _on_engine(settings: Settings, cutoff: dt.date, versions: dict[str, int]) -> int:

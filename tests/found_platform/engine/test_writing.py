@@ -123,3 +123,23 @@ def test_both_engines_map_and_hash_alike(name: str, edge_home: Settings, request
         opened.map(f"SELECT * FROM {TABLE}", lengths, pa.schema([("rows", pa.int64())]), "lengths")
         (count,) = opened.read("SELECT sum(rows) AS n FROM lengths").read_all()["n"].to_pylist()
         assert count == lake.read(edge_home.lake, TABLE).num_rows
+
+
+@pytest.mark.parametrize("name", ["duckdb", "sail"])
+def test_both_engines_keep_and_append_alike(name: str, home: Settings, request: pytest.FixtureRequest) -> None:
+    """What is kept is computed once, and goes when the engine is closed."""
+    address = "duckdb" if name == "duckdb" else request.getfixturevalue("sail")
+    before, schema = lake.read(home.lake, TABLE), write.schema(home, TABLE)
+    with contextlib.closing(engine.of(home.model_copy(update={"engine": address}))) as opened:
+        opened.table(TABLE)
+        opened.keep("busy", f"SELECT * FROM {TABLE} WHERE event_date < DATE '{MIDDLE}'")
+        version = opened.append(home.lake, TABLE, "SELECT * FROM busy", schema=schema)
+        opened.table(TABLE)
+        (again,) = opened.read("SELECT count(*) AS n FROM busy").read_all()["n"].to_pylist()
+    after = lake.read(home.lake, TABLE)
+    assert version == lake.version(home.lake, TABLE)
+    assert after.num_rows == before.num_rows + again > before.num_rows
+    counts, twice = hashes(home), daily.day_hashes(home.lake, TABLE, START, MIDDLE)
+    assert sum(n for n, _ in twice.values()) == 2 * again
+    assert counts[str(MIDDLE)] == daily.day_hashes(home.lake, TABLE, MIDDLE, END)[str(MIDDLE)]
+    assert not list((home.home / "tmp").glob("*/*/busy"))

@@ -227,7 +227,7 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
     wanted_texts = set(shuffled.past.texts[wanted.closeness > 0].tolist())
     doers = {u for u, t in zip(happened["user_key"].to_pylist(), happened["text_id"].to_pylist(), strict=True) if t in wanted_texts}
     did = np.array([key in doers for key in shuffled.keys])
-    others = shuffled.has_history & ~np.isin(shuffled.keys, list(users.held_out(home, version, cutoff)))
+    others = shuffled.has_history & ~np.isin(shuffled.keys, list(users.load(home, version, cutoff, held_out=True)[0]))
     without, with_it = (roc_auc_score(did[others], s[others]) for s in scores)
     assert not np.array_equal(*scores)
     assert with_it < without + 0.02

@@ -136,7 +136,8 @@ def test_letters_beyond_ascii_are_spelt_in_the_names_of_attributes(tmp_path: Pat
     assert staging.check(source)[0].profile_schema == {"Groesse": "int"}
     assert source.profile is not None
     con = lake.connect()
-    good, _, _ = profile.read_profile(con, source.profile, {"Gr__e": "int", "Groesse": "int"})
+    profile.read_profile(con, source.profile, {"Gr__e": "int", "Groesse": "int"})
+    good = con.table(profile.GOOD).to_arrow_table()
     assert good.select(["Gr__e", "Groesse"]).to_pylist() == [{"Gr__e": 44, "Groesse": 44}], "a home of before keeps its attribute"
 
 

@@ -13,7 +13,7 @@ from reading import COLUMNS, column, csv, examined, scanned, shares
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.sources import scan
-from found_platform.sources.profile import read_profile
+from found_platform.sources.profile import GOOD, read_profile
 
 ROW = "u1,2024-01-05,tea\n"
 
@@ -239,8 +239,9 @@ def test_profile_types_can_be_told_and_consent_has_its_words(tmp_path: Path) -> 
     assert report.source.profile_schema == {"zip": "string", "age": "int", "mail": "bool", "spend": "float"}
     assert (report.profile.rows, report.profile.bad, report.profile.lost) == (3, {}, {"age is not a whole number": 1})
     assert report.source.profile
-    good, _, _ = read_profile(lake.connect(), report.source.profile, report.source.profile_schema or {})
-    rows = sorted(good.to_pylist(), key=lambda r: r["user_id"])
+    con = lake.connect()
+    read_profile(con, report.source.profile, report.source.profile_schema or {})
+    rows = sorted(con.table(GOOD).to_arrow_table().to_pylist(), key=lambda r: r["user_id"])
     assert [(r["zip"], r["age"], r["mail"], r["spend"]) for r in rows] == [
         ("01151", 30, True, 12.5),
         ("1152", None, False, None),

@@ -7,6 +7,14 @@ from typing import overload
 import numpy as np
 import pyarrow as pa
 
+TYPE = np.dtype("S32")
+"""A key as bytes: the hexadecimal digits of 128 bits."""
+
+
+def as_bytes(keys: pa.Array) -> np.ndarray:
+    """Some keys as an array of bytes."""
+    return np.array(keys.to_pylist(), TYPE)
+
 
 class UserKeys(Sequence[str]):
     """Keys (U,) in the order of the alphabet, as bytes of one width."""
@@ -21,7 +29,7 @@ class UserKeys(Sequence[str]):
 
     def rows(self, keys: Iterable[str]) -> np.ndarray:
         """(N,) int64 where each of some keys stands; -1 for one that is not there."""
-        requested = np.array(list(keys), np.bytes_)
+        requested = keys.array if isinstance(keys, UserKeys) else np.array(list(keys), np.bytes_)
         if not len(self.array) or not len(requested):
             return np.full(len(requested), -1)
         places = np.minimum(np.searchsorted(self.array, requested), len(self.array) - 1)
@@ -40,8 +48,14 @@ class UserKeys(Sequence[str]):
 
     @cached_property
     def arrow(self) -> pa.Array:
-        """The keys as Arrow strings."""
-        return pa.array(self.array, pa.binary()).cast(pa.string())
+        """The keys as Arrow strings, over the same bytes where none is shorter than the others."""
+        width, count = self.array.itemsize, len(self.array)
+        if not count or not self.array.view(np.uint8)[width - 1 :: width].all():
+            return pa.array(self.array, pa.binary()).cast(pa.string())
+        short = width * count < 2**31
+        ends = width * np.arange(count + 1, dtype=np.int32 if short else np.int64)
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(self.array)]
+        return pa.Array.from_buffers(pa.string() if short else pa.large_string(), count, buffers)
 
     def __len__(self) -> int:
         return len(self.array)
