@@ -38,8 +38,8 @@ def measure(
 ) -> tuple[RecallCheck, ...]:
     """Recall of an index of these users under filters of about the SHARES, widest first.
 
-    `keys` (U,) in order, `vectors` (U, D), `table` (U rows of filter columns); the index holds those `among` (U,) bool, or all. Queries are
-    the vectors of some of them. Vectors are compared a block of users at a time.
+    `keys` (U,) are in order, beside `vectors` (U, D) and `table` (U rows of filter columns); the index holds those `among` (U,)
+    bool, or all. Queries are the vectors of some of them. Vectors are compared a block of users at a time.
     """
     ordered, among = UserKeys.of(keys), np.ones(len(keys), bool) if among is None else among
     users = int(np.count_nonzero(among))

@@ -211,7 +211,7 @@ def test_rank_and_recall_are_told_apart(bench: ModuleType) -> None:
 
     vectors = bench.make_vectors(np.random.default_rng(0), 500, 8)
     table = pa.table({"x": np.arange(500.0)})
-    names = [f"{i}" for i in range(500)]
+    names = [f"{i:03}" for i in range(500)]
 
     def answers(skip: int):
         def find(queries: np.ndarray, top: int, expression: str) -> list[list[tuple[str, float]]]:
