@@ -128,7 +128,7 @@ def _table(table: pa.Table, persons: Persons, result: Search) -> bool:
     return any(persons.needles.among(text) for column in table.columns for text in _texts(column))
 
 
-def _texts(column: pa.ChunkedArray | pa.Array) -> Iterator[bytes]:
+def _texts(column: pa.ChunkedArray | pa.Array) -> Iterator[memoryview]:
     """The texts and bytes of a column, with something between them that is in no id."""
     kind = column.type
     if isinstance(column, pa.ChunkedArray):
@@ -144,7 +144,17 @@ def _texts(column: pa.ChunkedArray | pa.Array) -> Iterator[bytes]:
     elif pa.types.is_struct(kind):
         for i in range(kind.num_fields):
             yield from _texts(pc.struct_field(column, [i]))
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        yield databases.BETWEEN.join(text.encode() for text in column.drop_null().to_pylist())
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        yield databases.BETWEEN.join(column.drop_null().to_pylist())
+    elif pa.types.is_fixed_size_binary(kind):
+        yield _joined(column.cast(pa.binary()))
+    elif any(is_kind(kind) for is_kind in TEXTUAL):
+        yield _joined(column)
+
+
+TEXTUAL = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+
+
+def _joined(column: pa.Array) -> memoryview:
+    """The values of a column, each once, with `BETWEEN` between them."""
+    values = column.drop_null().unique()
+    rows = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+    return memoryview(pc.binary_join(rows, pa.scalar(databases.BETWEEN, values.type))[0].as_buffer())
