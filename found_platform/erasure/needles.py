@@ -32,7 +32,7 @@ class Needles:
         for needle in every:
             by_start.setdefault(needle[:WIDTH], {}).setdefault(len(needle), set()).add(needle)
         self._by_start = {start: sorted(by_length.items(), reverse=True) for start, by_length in by_start.items()}
-        starts = np.frombuffer(b"".join(by_start), np.uint8).reshape(-1, WIDTH)
+        starts = np.array([list(start) for start in by_start], np.uint8).reshape(-1, WIDTH)
         self._starts = np.sort(_numbers(starts[:, i] for i in range(WIDTH)))
         self._table = np.zeros(1 << BITS, bool)
         self._table[_hashes(self._starts)] = True

@@ -163,8 +163,16 @@ class Sftp(paramiko.SFTPServerInterface):
 class Door(paramiko.ServerInterface):
     """Lets one user in."""
 
+    key: paramiko.PKey
+
     def check_auth_password(self, username: str, password: str) -> int:
         return paramiko.AUTH_SUCCESSFUL if (username, password) == ("crm", "hunter2") else paramiko.AUTH_FAILED
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return paramiko.AUTH_SUCCESSFUL if (username, key) == ("crm", self.key) else paramiko.AUTH_FAILED
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "password,publickey"
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return paramiko.OPEN_SUCCEEDED
@@ -176,6 +184,9 @@ def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Plac
     key, folder = paramiko.ECDSAKey.generate(), tmp_path / "there"
     (folder / "in").mkdir(parents=True)
     monkeypatch.setattr(Sftp, "folder", folder, raising=False)
+    own = paramiko.ECDSAKey.generate()
+    own.write_private_key_file(str(tmp_path / "id"))
+    monkeypatch.setattr(Door, "key", own, raising=False)
     monkeypatch.setenv("CRM_PASSWORD", "hunter2")
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -205,6 +216,27 @@ def test_files_go_to_a_host_that_is_known_and_to_no_other(sftp: tuple[Place, Pat
     (tmp_path / "hosts").write_text("")
     with pytest.raises(NotTaken, match="its key has to be in"):
         send(place, THEN)
+    assert len(os.listdir(folder)) == 2
+
+
+def test_a_key_file_opens_the_door_and_another_one_does_not(sftp: tuple[Place, Path], tmp_path: Path) -> None:
+    place, folder = sftp
+    options = {"key_file": str(tmp_path / "id"), "known_hosts": place.options["known_hosts"]}
+    send(replace(place, options=options), FIRST)
+    assert "0017" in (folder / "gold-0001-d1.csv").read_text()
+    paramiko.ECDSAKey.generate().write_private_key_file(str(tmp_path / "another"))
+    paramiko.ECDSAKey.generate().write_private_key_file(str(tmp_path / "locked"), password="hunter2")
+    (tmp_path / "noise").write_text("no key at all")
+    reasons = {
+        "another": "Authentication failed",
+        "locked": "encrypted",
+        "noise": "not a valid|No existing session|unpack|Authentication failed|not match|key",
+        "nowhere": "No such file",
+    }
+    for name, why in reasons.items():
+        with pytest.raises(NotTaken, match=why) as refused:
+            send(replace(place, options={**options, "key_file": str(tmp_path / name)}), THEN)
+        assert "\n" not in str(refused.value)
     assert len(os.listdir(folder)) == 2
 
 
