@@ -60,7 +60,7 @@ def add_hold(
         print_json(placed)
         return
     tables = f" and {', '.join(placed.hold.tables)}" if placed.hold.tables else ""
-    print(f"Under the hold {name}: {placed.hold.persons:,} persons, {placed.added:,} of them new{tables}.")
+    print(f"Under the hold {name}: {_persons(placed.hold.persons)}, {placed.added:,} of them new{tables}.")
     if placed.unknown:
         print(f"Never seen in this home: {placed.unknown:,} of them. Check that the file has the ids as the source writes them.")
 
@@ -73,7 +73,11 @@ def remove_hold(name: HoldName, place: Place) -> None:
     if place.as_json:
         print_json(hold)
         return
-    print(f"The hold {name} has ended: {hold.persons:,} persons{', ' + ', '.join(hold.tables) if hold.tables else ''}.")
+    print(f"The hold {name} has ended: {', '.join([_persons(hold.persons), *hold.tables])}.")
+
+
+def _persons(count: int) -> str:
+    return "1 person" if count == 1 else f"{count:,} persons"
 
 
 def list_holds(place: Place) -> None:

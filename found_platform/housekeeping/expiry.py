@@ -274,28 +274,31 @@ def _rows(settings: Settings, going: Expired, table: str, old: str, dry_run: boo
         about = lake.open_table(settings.lake, table)
         schema, by = pa.schema(about.schema().to_arrow()), about.metadata().partition_columns
         lake.view(con, "t", settings.lake, table)
-        held = _held(con, settings, old)
-        ((count, stay),) = con.execute(f"SELECT count(*), count(*) FILTER (user_key IN (FROM held)) FROM t WHERE {old}").fetchall()
+        ((count,),) = con.execute(f"SELECT count(*) FROM t WHERE {old}").fetchall()
+        stay = _hold_back(con, settings, old)
         going.rows[table] = count - stay
         going.held += stay
         if dry_run or count == stay:
             return
         columns = ", ".join(map(lake.quote, schema.names))
         for predicate, first in _parts(con, by, old):
-            of_held = f"SELECT {columns} FROM t WHERE ({old}) AND {predicate} AND user_key IN (FROM held)"
-            stays = con.execute(of_held).to_arrow_table().cast(schema) if held else schema.empty_table()
+            of_held = f"SELECT {columns} FROM t SEMI JOIN held USING (user_key) WHERE ({old}) AND {predicate}"
+            stays = con.execute(of_held).to_arrow_table().cast(schema)
             if first is not None:
                 daily.replace_days(settings.lake, table, stays, first, going.before, schema=schema)
             else:
                 lake.replace(settings.lake, table, stays, schema=schema, predicate=predicate)
 
 
-def _held(con: duckdb.DuckDBPyConnection, settings: Settings, old: str) -> int:
-    """Makes the table `held`: the keys of persons under a hold among the rows of `t` that a condition selects."""
-    user_keys = [key for (key,) in con.execute(f"SELECT DISTINCT user_key FROM t WHERE {old}").fetchall()]
-    held = sorted(holds.of_persons(settings, user_keys))
-    con.register("held", pa.table({"user_key": pa.array(held, pa.string())}))
-    return len(held)
+def _hold_back(con: duckdb.DuckDBPyConnection, settings: Settings, old: str) -> int:
+    """Makes the table `held`, the keys of persons under a hold among the rows of `t` that a condition selects, and counts their
+    rows."""
+    user_keys: list[str] = []
+    if any(hold.persons for hold in holds.all_of(settings)):
+        user_keys = [key for (key,) in con.execute(f"SELECT DISTINCT user_key FROM t WHERE {old}").fetchall()]
+    con.register("held", pa.table({"user_key": pa.array(sorted(holds.of_persons(settings, user_keys)), pa.string())}))
+    ((rows,),) = con.execute(f"SELECT count(*) FROM t SEMI JOIN held USING (user_key) WHERE {old}").fetchall()
+    return int(rows)
 
 
 def _parts(con: duckdb.DuckDBPyConnection, by: list[str], old: str) -> Iterator[tuple[str, dt.date | None]]:

@@ -122,7 +122,8 @@ def of(settings: Settings) -> Records:
 
 def _hold(hold: holds.Hold) -> str:
     tables = f" and the tables {', '.join(hold.tables)}" if hold.tables else ""
-    return f"{hold.name}: {hold.persons:,} persons{tables}, since {hold.since[:10]}{', ' + hold.reason if hold.reason else ''}"
+    persons = "1 person" if hold.persons == 1 else f"{hold.persons:,} persons"
+    return f"{hold.name}: {persons}{tables}, since {hold.since[:10]}{', ' + hold.reason if hold.reason else ''}"
 
 
 def _tables(settings: Settings) -> list[Held]:

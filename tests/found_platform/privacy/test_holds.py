@@ -35,7 +35,7 @@ def test_somebody_under_a_hold_is_not_erased_and_the_sentence_names_the_hold_and
     held.write_text("user_id\nbob@example.com\n")
     gone.write_text("user_id\nann@example.com\nbob@example.com\n")
     outcome = found("hold", "add", "case-12", "--ids", held, "--reason", "asked by court", "--home", home.home)
-    assert (outcome.status, outcome.out) == (0, "Under the hold case-12: 1 persons, 1 of them new.\n"), outcome.err
+    assert (outcome.status, outcome.out) == (0, "Under the hold case-12: 1 person, 1 of them new.\n"), outcome.err
     outcome = found("erase", "--ids", gone, "--home", home.home)
     assert outcome.status == 2
     assert f"Under the legal hold 'case-12' is row 2 of {gone}: nobody was erased." in outcome.err
@@ -47,7 +47,7 @@ def test_somebody_under_a_hold_is_not_erased_and_the_sentence_names_the_hold_and
     outcome = found("erase", "--ids", gone, "--home", home.home)
     assert outcome.status == 0, outcome.err
     outcome = found("hold", "remove", "case-12", "--home", home.home)
-    assert outcome.out == "The hold case-12 has ended: 1 persons.\n"
+    assert outcome.out == "The hold case-12 has ended: 1 person.\n"
     assert erasure.erase(home, ("bob@example.com",)).persons == 1
 
 
