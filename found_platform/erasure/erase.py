@@ -19,7 +19,7 @@ from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import write_whole
-from found_platform.privacy import holds, keys, tombstones, user_files
+from found_platform.privacy import exports, holds, keys, tombstones, user_files
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources.options import TimeColumn
@@ -60,7 +60,7 @@ class Certificate:
 
 
 NOT_COVERED = (
-    "copies and exports outside the home, and backups",
+    "copies outside the home, what was delivered, and backups",
     "the source, where it lies outside the home",
     "weights of models that were trained before, until they are trained again",
     "blocks of the disk that the file system has given free, and snapshots of it",
@@ -118,7 +118,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_ho
                 if name not in progress.steps:
                     progress.steps[name] = step(settings, persons)
                     progress.save()
-            search = proof.search(settings.home, persons)
+            search = proof.search(settings.home, persons, [export.path for export in exports.outside(settings)])
             search.hits += records.tables_naming(settings, persons)
         if search.hits:
             progress.path.unlink()  # whatever is left is looked for by every step again

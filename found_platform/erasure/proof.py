@@ -7,9 +7,10 @@ What belongs here: reading, whatever wrote it. What does not: rewriting; what co
 # (pyarrow.compute makes its functions at run time)
 
 import io
+import itertools
 import mmap
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,11 +41,12 @@ class Search:
     hits: list[str] = field(default_factory=list)
 
 
-def search(home: Path, persons: Persons) -> Search:
-    """Searches every file of a home. A file that goes away meanwhile is passed over; one that cannot be read is a hit."""
+def search(home: Path, persons: Persons, others: Iterable[Path] = ()) -> Search:
+    """Searches every file of a home, and some others. A file that goes away meanwhile is passed over; one that cannot be read is a
+    hit."""
     result = Search()
-    for path in files.every(home):
-        name = str(path.relative_to(home))
+    for path in itertools.chain(files.every(home), others):
+        name = str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
         try:
             if _names(path, persons, result) or persons.needles.among(name.encode()):
                 result.hits.append(name)
