@@ -19,6 +19,7 @@ import paramiko
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import small_stores
 from deltalake import DeltaTable, write_deltalake
 
 from found_platform.audiences import receivers
@@ -140,6 +141,28 @@ def test_files_appear_with_where_they_come_from(kind: str, store: tuple[str, dic
     else:
         content = pq.read_table(io.BytesIO(files[name])).to_pylist()
     assert [(row["user_id"], row["change"]) for row in content] == [("d", "joined"), ("0017", "left")]
+
+
+AZURE = {"AZURE_STORAGE_USE_EMULATOR": "true"}
+
+
+def google(address: str) -> str:
+    """A key of a service account, of a store that asks for none."""
+    unused = dict.fromkeys(("private_key", "private_key_id", "client_email"), "")
+    return json.dumps({"gcs_base_url": address, "disable_oauth": True, **unused})
+
+
+@pytest.mark.parametrize("scheme", ["az", "gs"])
+def test_files_are_written_in_the_words_of_azure_and_google(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_stores.running() as store:
+        monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", store.address)
+        monkeypatch.setenv("FOUND_TEST_KEY", google(store.address))
+        options = AZURE if scheme == "az" else {"GOOGLE_SERVICE_ACCOUNT_KEY": "${FOUND_TEST_KEY}"}
+        send(Place(f"csv+{scheme}://crm/audiences", options), FIRST)
+        before = "/devstoreaccount1" if scheme == "az" else ""
+        names = [f"{before}/crm/audiences/gold-0001-d1.csv{end}" for end in ("", ".provenance.json")]
+        assert sorted(store.objects) == names
+        assert [row["user_id"] for row in csv.DictReader(io.StringIO(store.objects[names[0]].decode()))] == ["a", "0017", "c"]
 
 
 class Sftp(paramiko.SFTPServerInterface):
