@@ -165,24 +165,22 @@ def _shorten(settings: Settings) -> None:
 
 
 def _texts(settings: Settings, going: Expired, dry_run: bool) -> None:
-    """A text of a day stays as long as an event of the day that has it."""
+    """A text of a day stays where somebody under a hold has an event with it."""
     if not (lake.exists(settings.lake, TEXTS) and lake.exists(settings.lake, "raw_events")):
         return
+    older = f"event_date < DATE '{going.before}'"
     with lake.connect(settings.duckdb_memory) as con:
-        lake.view(con, "t", settings.lake, TEXTS)
-        lake.view(con, "events", settings.lake, "raw_events")
-        of_held = "t SEMI JOIN events ON t.text_id = events.text_id AND t.event_date = events.event_date"
-        older = f"event_date < DATE '{going.before}'"
-        ((count,),) = con.execute(f"SELECT count(*) FROM t WHERE {older}").fetchall()
-        if dry_run or not count:
-            going.rows[TEXTS] = count
-            return
+        lake.view(con, "t", settings.lake, "raw_events")
+        _hold_back(con, settings, older)
+        con.execute("CREATE TEMP TABLE events AS SELECT DISTINCT text_id, event_date FROM t SEMI JOIN held USING (user_key)")
+        lake.view(con, "texts", settings.lake, TEXTS)
         schema = pa.schema(lake.open_table(settings.lake, TEXTS).schema().to_arrow())
-        columns = ", ".join(f"t.{lake.quote(name)}" for name in schema.names)
-        stays = con.execute(f"SELECT {columns} FROM {of_held} WHERE t.{older}").to_arrow_table().cast(schema)
-        first = con.execute("SELECT min(event_date) FROM t").fetchall()[0][0]
+        columns = ", ".join(map(lake.quote, schema.names))
+        kept = f"SELECT {columns} FROM texts SEMI JOIN events USING (text_id, event_date) WHERE {older}"
+        stays = con.execute(kept).to_arrow_table().cast(schema)
+        ((count, first),) = con.execute(f"SELECT count(*), min(event_date) FROM texts WHERE {older}").fetchall()
     going.rows[TEXTS] = count - stays.num_rows
-    if going.rows[TEXTS]:
+    if going.rows[TEXTS] and not dry_run:
         daily.replace_days(settings.lake, TEXTS, stays, first, going.before, schema=schema)
 
 

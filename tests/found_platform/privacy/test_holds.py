@@ -1,6 +1,7 @@
 """Legal holds: whoever is under one is not erased, nobody else is lost for it, and no file says who they are."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,9 +24,16 @@ EVENTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("held")
+    return lake_of(folder / "home", write_source(folder / "source", EVENTS)).home
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Settings:
-    return lake_of(tmp_path / "home", write_source(tmp_path / "source", EVENTS))
+def home(made: Path, tmp_path: Path) -> Settings:
+    """A copy of a home of three users, each test its own."""
+    return Settings.load(Path(shutil.copytree(made, tmp_path / "home")))
 
 
 def test_somebody_under_a_hold_is_not_erased_and_the_sentence_names_the_hold_and_the_row(
