@@ -153,16 +153,16 @@ def google(address: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["az", "gs"])
-def test_files_are_written_in_the_words_of_azure_and_google(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with small_stores.running() as store:
-        monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", store.address)
-        monkeypatch.setenv("FOUND_TEST_KEY", google(store.address))
+def test_files_are_written_in_the_words_of_azure_and_google(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_stores.running(tmp_path) as address:
+        monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", address)
+        monkeypatch.setenv("FOUND_TEST_KEY", google(address))
         options = AZURE if scheme == "az" else {"GOOGLE_SERVICE_ACCOUNT_KEY": "${FOUND_TEST_KEY}"}
         send(Place(f"csv+{scheme}://crm/audiences", options), FIRST)
-        before = "/devstoreaccount1" if scheme == "az" else ""
-        names = [f"{before}/crm/audiences/gold-0001-d1.csv{end}" for end in ("", ".provenance.json")]
-        assert sorted(store.objects) == names
-        assert [row["user_id"] for row in csv.DictReader(io.StringIO(store.objects[names[0]].decode()))] == ["a", "0017", "c"]
+    folder = tmp_path / ("devstoreaccount1" if scheme == "az" else "") / "crm" / "audiences"
+    assert sorted(os.listdir(folder)) == ["gold-0001-d1.csv", "gold-0001-d1.csv.provenance.json"]
+    rows_of_file = list(csv.DictReader(io.StringIO((folder / "gold-0001-d1.csv").read_text())))
+    assert [row["user_id"] for row in rows_of_file] == ["a", "0017", "c"]
 
 
 class Sftp(paramiko.SFTPServerInterface):
@@ -252,9 +252,9 @@ def test_a_key_file_opens_the_door_and_another_one_does_not(sftp: tuple[Place, P
     (tmp_path / "noise").write_text("no key at all")
     reasons = {
         "another": "Authentication failed",
-        "locked": "encrypted",
-        "noise": "not a valid|No existing session|unpack|Authentication failed|not match|key",
-        "nowhere": "No such file",
+        "locked": "locked is encrypted, and nobody is asked for its passphrase",
+        "noise": "noise holds no private key that can be read",
+        "nowhere": "No such file or directory: .*nowhere",
     }
     for name, why in reasons.items():
         with pytest.raises(NotTaken, match=why) as refused:
