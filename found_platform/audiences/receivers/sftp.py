@@ -29,12 +29,13 @@ def _key(path: str) -> "paramiko.PKey":
     The client would try the file as each kind of key, and say of the last kind that the file holds another one.
     """
     import paramiko
+    from paramiko.pkey import UnknownKeyType
 
     try:
         return paramiko.PKey.from_path(Path(path).expanduser())
     except (paramiko.PasswordRequiredException, TypeError):
         raise ValueError(f"The key in {path} is encrypted, and nobody is asked for its passphrase: name one without") from None
-    except (paramiko.SSHException, paramiko.pkey.UnknownKeyType, ValueError):
+    except (paramiko.SSHException, UnknownKeyType, ValueError):
         raise ValueError(f"{path} holds no private key that can be read") from None
 
 
