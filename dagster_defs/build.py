@@ -9,7 +9,7 @@ import dagster as dg
 
 from dagster_defs import jobs, partitions, service
 from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
-from dagster_defs.automation import audiences, conditions, deliveries, files, retraining
+from dagster_defs.automation import audiences, conditions, deliveries, expiry, files, retraining
 from dagster_defs.automation.common import Clock, utc_now
 from dagster_defs.graph import AssetGraph
 from found_platform import home
@@ -42,7 +42,7 @@ def build_defs(
     return dg.Definitions(
         assets=[overrides.get(asset.key, asset) for asset in build_assets(graph)],
         jobs=[*jobs.build(), *service.build(graph)],
-        schedules=[audiences.schedule(graph), retraining.schedule(graph)],
+        schedules=[audiences.schedule(graph), expiry.schedule(graph), retraining.schedule(graph)],
         sensors=[
             files.sensor(graph, clock),
             conditions.sensor(graph),

@@ -1,7 +1,7 @@
-"""Jobs by which a person chooses what serves: a version takes service, or gives it back to the one before it; an audience goes, or
-its members go to a destination.
+"""Jobs that make no asset: a version takes service, or gives it back to the one before it; an audience goes, or its members go to a
+destination; rows that are too old go.
 
-What belongs here: the jobs and the form in which their outcome travels. What they do is `found_platform.index.champion`'s.
+What belongs here: the jobs and the form in which their outcome travels. What they do is `found_platform`'s.
 """
 
 import datetime as dt
@@ -16,19 +16,21 @@ from dagster_defs.graph import AUDIENCES, PROMPTS, SERVICE, AssetGraph
 from dagster_defs.materialization import asked_by, in_words
 from found_platform import index, registry
 from found_platform.audiences import deliveries, membership, prompts, specification
+from found_platform.housekeeping import expiry
 from found_platform.index import champion
 from found_platform.index.champion import Change
 from found_platform.index.pointer import Publication, publication
 from found_platform.privacy.actor import acting
 
 PROMOTE, ROLLBACK, ROLLBACK_INDEX, FORGET = "promote", "rollback", "rollback_index", "forget_audience"
-DELIVER = "deliver_audience"
+DELIVER, EXPIRE = "deliver_audience", "expire"
 OPS = {
     PROMOTE: "take_service",
     ROLLBACK: "give_service_back",
     ROLLBACK_INDEX: "point_at_the_earlier_index",
     FORGET: "remove_audience",
     DELIVER: "send_members",
+    EXPIRE: "let_go_of_old_rows",
 }
 """The one op of each job."""
 
@@ -156,7 +158,18 @@ def build(graph: AssetGraph) -> list[dg.JobDefinition]:
     def deliver_job() -> None:
         deliver()
 
-    return [promote_job, rollback_job, rollback_index_job, forget_job, deliver_job]
+    @dg.op(name=OPS[EXPIRE], out=dg.Out(dg.Nothing))
+    def let_go(context: dg.OpExecutionContext) -> dg.Output[None]:
+        with in_words(context.run.job_name), acting(asked_by(context.run)):
+            went = expiry.expire(settings, dt.datetime.now(dt.UTC).date())
+        rows = {each.name: each.why_not or f"{each.count:,} rows of before {each.before}" for each in went}
+        return dg.Output(None, metadata={**rows, "held": sum(each.held for each in went)})
+
+    @dg.job(name=EXPIRE, description="Lets go of rows that are older than the setting `retention` lets them be.")
+    def expire_job() -> None:
+        let_go()
+
+    return [promote_job, rollback_job, rollback_index_job, forget_job, deliver_job, expire_job]
 
 
 def _observations(context: dg.OpExecutionContext, change: Change) -> list[dg.AssetObservation]:

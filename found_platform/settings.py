@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from found_platform import database, home_format
@@ -30,6 +30,9 @@ TELEMETRY_OFF = {
 
 os.environ.update(TELEMETRY_OFF)
 
+
+RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
+"""What may be kept for some days alone. What each stands for is `found_platform.housekeeping.expiry`'s."""
 
 UNSHOWN = ("secret", "database_url", "milvus_token", "alert_secret", "alert_smtp_password")
 """Settings whose value no message shows."""
@@ -108,6 +111,8 @@ class Settings(BaseSettings):
     keep_runs_days: int = Field(90, ge=1)  # runs, their logs and drift pages, before `found gc` takes them
     keep_versions_days: int = Field(7, ge=1)  # what was replaced: files of tables, publications, checkpoints; and ticks
     keep_models_days: int = Field(90, ge=1)  # training files and text vectors of models out of service
+    # NAME=DAYS, NAME=DAYS, with a name of RETAINED: older rows go every day (`found expire`); what is not named stays with the home
+    retention: str = ""
     disk_free_gb: float = Field(2.0, ge=0)  # less free space than that under the home is said by `found doctor`, and alerted
     alert_webhook: str | None = None  # address that alerts are posted to, signed
     alert_secret: str | None = None  # hex; what they are signed with; never written down
@@ -136,7 +141,8 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             value = "not what it must be" if name in UNSHOWN else repr(first["input"])
-            message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {first['msg']}."
+            why = first["msg"].removeprefix("Value error, ")
+            message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {why}."
             raise BadInput(message) from None
         if not moving:
             database.check(loaded.home, loaded.database_url)
@@ -157,6 +163,17 @@ class Settings(BaseSettings):
         """The profile attribute of each purpose that users may be asked to consent to."""
         pairs = (pair.split("=") for pair in self.consent_purposes.split(",") if pair.strip())
         return {purpose.strip(): attribute.strip() for purpose, attribute in pairs}
+
+    @field_validator("retention")
+    @classmethod
+    def _known_retention(cls, text: str) -> str:
+        _days_by_name(text)
+        return text
+
+    @property
+    def retention_days(self) -> dict[str, int]:
+        """For how many days rows are kept, by what they are; nothing of what stays as long as the home."""
+        return _days_by_name(self.retention)
 
     @cached_property
     def sizes(self) -> Profile:
@@ -197,6 +214,23 @@ class Settings(BaseSettings):
     @property
     def dagster_home(self) -> Path:
         return self.home / "dagster"
+
+
+def _days_by_name(text: str) -> dict[str, int]:
+    """The setting `retention`. Raises ValueError for what cannot be meant."""
+    days: dict[str, int] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, number = (each.strip() for each in part.partition("="))
+        if name not in RETAINED or name in days or not (number.isascii() and number.isdigit() and 0 < int(number) <= LONGEST_DAYS):
+            raise ValueError(
+                f"{part!r} is no NAME=DAYS with a name of {', '.join(RETAINED)}, each once, and 1 to {LONGEST_DAYS:,} days"
+            )
+        days[name] = int(number)
+    return days
+
+
+LONGEST_DAYS = 36_500
+"""A hundred years: whoever means for ever leaves a name out."""
 
 
 @cache

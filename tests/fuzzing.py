@@ -105,6 +105,7 @@ BODIES = {
     "/tokens": {"name": "ann", "role": "viewer", "days": 3},
     "/backfills": {"start": "2026-01-01", "end": "2026-01-02"},
     "/erasures": {"users": ["u1"], "reason": "asked"},
+    "/expirations": {"dry_run": True},
     "/promotions": {},
 }
 

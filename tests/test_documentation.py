@@ -174,6 +174,7 @@ def write_files(settings: Settings) -> None:
         "wrong.csv": ids[10:20],
         "optout.csv": ids[20:25],
         "gone.csv": ids[25:30],
+        "held.csv": ids[32:35],
         "opted_out.csv": [*ids[30:32], "nobody-we-know"],
         "back.txt": ids[30:31],
         "bad.csv": [ids[0], ""],

@@ -2,5 +2,5 @@
 
 What belongs here: when something is asked for, and why not. What does not: what a run does (`assets/`, `jobs`). Each module has
 one reason to start a run: `files` that changed, `retraining`, `audiences` that are out of date, `deliveries` that are missing,
-`conditions` of what follows from others.
+`conditions` of what follows from others, `expiry` of what is too old.
 """

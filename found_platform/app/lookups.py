@@ -117,7 +117,7 @@ def export(context: Context, request: Export) -> AnswerFile:
     """
     from found_platform.audiences import export as exporting
     from found_platform.audiences import lookup
-    from found_platform.privacy import audit
+    from found_platform.privacy import audit, exports
 
     out = request.out
     lookup.check(request.look_up.question)
@@ -137,6 +137,7 @@ def export(context: Context, request: Export) -> AnswerFile:
         reason=f"of a look-up, sha256 {hashlib.sha256(content).hexdigest()}",
     )
     about = {k: v for k, v in audience.as_dict().items() if k not in ("query", "users")}
+    exports.note(context.settings, out)
     exporting.place_with_provenance(out, content, {"question": answer.question, **about})
     return AnswerFile(out, exporting.beside(out), audience.count, audience.note)
 

@@ -262,7 +262,7 @@ def export(context: Context, request: ExportOf) -> ExportedUser:
     """Writes all that the home keeps on a user. Raises BadInput for a path that cannot be written or an unknown user."""
     from found_platform import erasure
     from found_platform.audiences.export import place, refuse_existing
-    from found_platform.privacy import audit
+    from found_platform.privacy import audit, exports
 
     path, page = request.path, request.path.with_suffix(".html")
     if path.suffix != ".json":
@@ -271,6 +271,8 @@ def export(context: Context, request: ExportOf) -> ExportedUser:
         refuse_existing(path, page)
     kept = erasure.kept(context.settings, request.user)
     audit.record(context.settings, "user export", rows=1, reason=f"{kept.rows:,} rows of {len(kept.tables)} tables")
+    for file in (path, page):
+        exports.note(context.settings, file, of_one=True)
     place(path, kept.as_json().encode())
     place(page, kept.as_html().encode())
     return ExportedUser(path, page, len(kept.tables), kept.rows, len(kept.files))

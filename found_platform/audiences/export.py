@@ -30,7 +30,7 @@ from found_platform import lake
 from found_platform.audiences import membership, specification
 from found_platform.audiences.membership import Refresh
 from found_platform.errors import BadInput
-from found_platform.privacy import actor, audit, keys, suppression
+from found_platform.privacy import actor, audit, exports, keys, suppression
 from found_platform.settings import Settings
 
 WRITERS = {".parquet": pq.write_table, ".csv": csv.write_csv}
@@ -90,6 +90,7 @@ def export(settings: Settings, audience: str, path: Path, *, with_holdout: bool 
         index_version=refresh.index_version,
         reason=f"refresh {refresh.refresh}{', with the holdout' if with_holdout else ''}, sha256 {sha256}",
     )
+    exports.note(settings, exported.path)
     place_with_provenance(exported.path, content.getbuffer(), provenance)
     return exported
 

@@ -14,6 +14,7 @@ from found_platform.cli import (
     erasure,
     housekeeping,
     model,
+    retention,
     rewriter,
     saved,
     serve,
@@ -50,6 +51,7 @@ COMMANDS: dict[str, Command] = {
     "restore": housekeeping.restore,
     "move-database": housekeeping.move_database,
     "records": housekeeping.records,
+    "expire": retention.expire,
 }
 
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
@@ -90,6 +92,10 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "rollback": (
         "Go back to what served before: the model and its index, or the index alone.",
         {"model": service.rollback_model, "index": service.rollback_index},
+    ),
+    "hold": (
+        "Keep persons and tables from being erased and from expiring.",
+        {"add": retention.add_hold, "remove": retention.remove_hold, "list": retention.list_holds},
     ),
     "suppress": (
         "Keep users out of every audience.",

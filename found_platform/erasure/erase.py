@@ -19,7 +19,7 @@ from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import write_whole
-from found_platform.privacy import keys, tombstones
+from found_platform.privacy import exports, holds, keys, tombstones, user_files
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources.options import TimeColumn
@@ -60,7 +60,7 @@ class Certificate:
 
 
 NOT_COVERED = (
-    "copies and exports outside the home, and backups",
+    "copies outside the home, what was delivered, and backups",
     "the source, where it lies outside the home",
     "weights of models that were trained before, until they are trained again",
     "blocks of the disk that the file system has given free, and snapshots of it",
@@ -87,11 +87,14 @@ class _Progress:
         write_whole(self.path, json.dumps({"started_at": self.started_at, "steps": self.steps}))
 
 
-def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificate:
+def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_holds: bool = False) -> Certificate:
     """Erases the persons of a file, or of raw ids, and proves it.
 
-    Raises BadInput for a file that names nobody or a reason that names one of them, JobFailed where anything of them is left; the
-    same call then goes on.
+    Args:
+        against_holds: also persons and tables under a legal hold; for whoever brings back a state in which they were erased before.
+
+    Raises BadInput for a file that names nobody or somebody under a legal hold, or a reason that names one of them, and erases
+    nobody then; JobFailed where anything of them is left: the same call then goes on.
     """
     timer = lake.Timer()
     persons = Persons.of(settings, users, [*ID_COLUMNS, *_mapped(settings)])
@@ -99,6 +102,8 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
         raise BadInput("The file names nobody: give it one id a line.")
     if any(user in reason for user in persons.ids | persons.keys):
         raise BadInput("The reason names one of the persons, and it would be kept: say it without the id.")
+    if not against_holds:
+        _check_holds(settings, users)
     folder = home.make_private(tombstones.path(settings).parent)
     with home.hold(settings.home, [home.WHOLE], "found erase", seconds=settings.wait_seconds):
         progress = _Progress.of(folder / f"{persons.number}.progress.json")
@@ -113,7 +118,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
                 if name not in progress.steps:
                     progress.steps[name] = step(settings, persons)
                     progress.save()
-            search = proof.search(settings.home, persons)
+            search = proof.search(settings.home, persons, [export.path for export in exports.outside(settings)])
             search.hits += records.tables_naming(settings, persons)
         if search.hits:
             progress.path.unlink()  # whatever is left is looked for by every step again
@@ -121,6 +126,31 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
         certificate = _certificate(settings, persons, reason, progress, search, timer.seconds, folder)
         progress.path.unlink()
     return certificate
+
+
+def _check_holds(settings: Settings, users: keys.Users) -> None:
+    """Raises BadInput that names a hold, and where its persons stand in what was given, never who they are."""
+    if (table := holds.of_tables(settings)) is not None:
+        raise BadInput(
+            f"The table {table[0]} is under the legal hold {table[1]!r}, so nobody can be erased: `found hold remove {table[1]}` "
+            "ends it."
+        )
+    numbered = enumerate(users, 1) if isinstance(users, tuple) else ((row.number, row.user_id) for row in user_files.read(users))
+    secret = keys.home_secret(settings)
+    by_key: dict[str, list[int]] = {}
+    for number, user in numbered:
+        by_key.setdefault(keys.user_key(secret, user), []).append(number)
+    held = holds.of_persons(settings, by_key)
+    if not held:
+        return
+    name = min(held.values())
+    places = sorted(number for key, hold in held.items() if hold == name for number in by_key[key])
+    shown = ", ".join(f"{place:,}" for place in places[:FEW]) + (f" and {len(places) - FEW:,} more" if len(places) > FEW else "")
+    where = "the ids" if isinstance(users, tuple) else str(users)
+    raise BadInput(
+        f"Under the legal hold {name!r} is {'row' if len(places) == 1 else 'rows'} {shown} of {where}: nobody was erased. Take "
+        f"{'it' if len(places) == 1 else 'them'} out and ask again for the others, or end the hold: `found hold remove {name}`."
+    )
 
 
 def certificates(settings: Settings) -> list[dict[str, Any]]:

@@ -5,8 +5,10 @@ lies there. Tables lose rows, lists of ids lose lines, prose and JSON lose the n
 search that follows names it.
 """
 
+import bisect
 import gzip
 import io
+import itertools
 import os
 import zipfile
 import zlib
@@ -115,14 +117,15 @@ def _without_lines(data: bytes, persons: Persons) -> tuple[bytes, int]:
     columns = [i for i, cell in enumerate(header) if cell in persons.id_columns]
     ids = persons.cells(next(iter(persons.id_columns), ""))
     alone = len(header) == 1  # nothing but ids, one a line
+    ends = list(itertools.accumulate(map(len, lines)))
+    numbers = {bisect.bisect_right(ends, place) for place, _ in persons.needles.places(data)}
 
-    def names(line: bytes) -> bool:
-        if persons.needles.among(line):
-            return True
+    def is_of_one(line: bytes) -> bool:
         cells = [cell.strip().strip('"') for cell in line.decode(errors="replace").strip().split(",")]
         return (alone and cells[0] in ids) or any(i < len(cells) and cells[i] in ids for i in columns)
 
-    kept = [line for line in lines if not names(line)]
+    has_cells = alone or bool(columns)
+    kept = [line for i, line in enumerate(lines) if i not in numbers and not (has_cells and is_of_one(line))]
     return b"".join(kept), len(lines) - len(kept)
 
 

@@ -16,7 +16,7 @@ from found_platform import lake
 from found_platform.erasure import proof, records
 from found_platform.erasure.persons import ID_COLUMNS, Persons
 from found_platform.errors import BadInput
-from found_platform.privacy import keys, vault
+from found_platform.privacy import exports, keys, vault
 from found_platform.privacy.user_tables import USER_TABLES
 from found_platform.settings import Settings
 
@@ -82,7 +82,8 @@ def kept(settings: Settings, user_id: str) -> Kept:
             if rows.num_rows:
                 tables[table.name] = rows.to_pylist()
     person = Persons.of(settings, (user_id,), ID_COLUMNS)
-    files = [*proof.search(settings.home, person).hits, *records.tables_naming(settings, person)]
+    others = [export.path for export in exports.outside(settings)]
+    files = [*proof.search(settings.home, person, others).hits, *records.tables_naming(settings, person)]
     if not tables and not vault.count(settings, [key]):
         raise BadInput(f"Nothing is kept of a user {user_id!r}: check the id, spaces and leading zeros count.")
     return Kept(user_id, key, dt.datetime.now(dt.UTC), tables, files)

@@ -5,7 +5,7 @@ files are removed, the log is written together, and its old entries are removed 
 says what older versions are for, and that they are gone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,12 @@ def _partitions_with(con: duckdb.DuckDBPyConnection, settings: Settings, table: 
         f"SELECT DISTINCT {columns} FROM t SEMI JOIN erased ON t.{lake.quote(table.key)} = erased.user_key"
     ).fetchall()
     for values in rows:
-        yield " AND ".join(f"{column} = {_literal(value)}" for column, value in zip(table.partition_by, values, strict=True))
+        yield partition(table.partition_by, values)
+
+
+def partition(columns: Sequence[str], values: Sequence[Any]) -> str:
+    """The predicate of the partition with these values of its columns."""
+    return " AND ".join(f"{column} = {_literal(value)}" for column, value in zip(columns, values, strict=True))
 
 
 def _literal(value: Any) -> str:
@@ -104,11 +109,15 @@ def remove_texts(settings: Settings) -> int:
         return int(row[0])
 
 
-def forget_past(settings: Settings) -> int:
-    """Removes what every table held before: files that no row is read from, and log entries. Returns the number of files."""
+def forget_past(settings: Settings, tables: Collection[str] | None = None) -> int:
+    """Removes what tables held before: files that no row is read from, and log entries. Returns the number of files.
+
+    Args:
+        tables: None stands for every table.
+    """
     removed = 0
     for folder in sorted(settings.lake.iterdir()) if settings.lake.exists() else ():
-        if not DeltaTable.is_deltatable(str(folder)):
+        if (tables is not None and folder.name not in tables) or not DeltaTable.is_deltatable(str(folder)):
             continue
         with lake.turn(settings.lake, folder.name):
             about = DeltaTable(str(folder))

@@ -27,13 +27,15 @@ class Needles:
         self._plain = frozenset(plain)
         every = self._plain | frozenset(encoded)
         self.longest = max(map(len, every), default=0)
-        self._by_start: dict[bytes, list[bytes]] = {}
+        # thousands of ids of one form begin alike: those of a length are told by one look into a set
+        by_start: dict[bytes, dict[int, set[bytes]]] = {}
         for needle in every:
-            self._by_start.setdefault(needle[:WIDTH], []).append(needle)
+            by_start.setdefault(needle[:WIDTH], {}).setdefault(len(needle), set()).add(needle)
+        self._by_start = {start: sorted(by_length.items(), reverse=True) for start, by_length in by_start.items()}
+        starts = np.array([list(start) for start in by_start], np.uint8).reshape(-1, WIDTH)
+        self._starts = np.sort(_numbers(starts[:, i] for i in range(WIDTH)))
         self._table = np.zeros(1 << BITS, bool)
-        if every:
-            starts = np.frombuffer(b"".join(self._by_start), np.uint8).reshape(-1, WIDTH)
-            self._table[_hashes(starts[:, i] for i in range(WIDTH))] = True
+        self._table[_hashes(self._starts)] = True
 
     def places(self, data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
         """Where each of them stands in some bytes, in ascending order."""
@@ -42,10 +44,19 @@ class Needles:
         for start in range(0, max(count, 0), BLOCK):
             block = np.frombuffer(view[start : start + BLOCK + WIDTH - 1], np.uint8)
             n = len(block) - WIDTH + 1
-            for place in (np.flatnonzero(self._table[_hashes(block[i : i + n] for i in range(WIDTH))]) + start).tolist():
-                for needle in self._by_start.get(bytes(view[place : place + WIDTH]), ()):
-                    if view[place : place + len(needle)] == needle and self._whole(view, place, needle):
+            numbers = _numbers(block[i : i + n] for i in range(WIDTH))
+            likely = np.flatnonzero(self._table[_hashes(numbers)])
+            for place in (likely[self._begins(numbers[likely])] + start).tolist():
+                for length, needles in self._by_start[bytes(view[place : place + WIDTH])]:
+                    needle = bytes(view[place : place + length])
+                    if needle in needles and self._whole(view, place, needle):
                         yield place, needle
+
+    def _begins(self, numbers: np.ndarray) -> np.ndarray:
+        """(N,) bool: whether a byte string begins with the bytes of each of these numbers."""
+        places = np.searchsorted(self._starts, numbers)
+        places[places == len(self._starts)] = 0
+        return self._starts[places] == numbers if len(self._starts) else np.zeros(len(numbers), bool)
 
     def _whole(self, view: memoryview, place: int, needle: bytes) -> bool:
         if needle not in self._plain:
@@ -69,13 +80,18 @@ class Needles:
         return b"".join([*parts, data[end:]])
 
 
-def _hashes(columns: Iterable[np.ndarray]) -> np.ndarray:
+def _numbers(columns: Iterable[np.ndarray]) -> np.ndarray:
+    """(N,) uint64: the bytes of each row of these columns as one number."""
     number: np.ndarray | None = None
     for i, column in enumerate(columns):
         shifted = column.astype(np.uint64) << np.uint64(8 * i)
         number = shifted if number is None else number | shifted
     assert number is not None
-    return (number * MULTIPLIER) >> np.uint64(64 - BITS)
+    return number
+
+
+def _hashes(numbers: np.ndarray) -> np.ndarray:
+    return (numbers * MULTIPLIER) >> np.uint64(64 - BITS)
 
 
 DIGIT, LETTER = re.compile(rb"[0-9]"), re.compile(rb"[A-Za-z]")

@@ -7,9 +7,10 @@ What belongs here: reading, whatever wrote it. What does not: rewriting; what co
 # (pyarrow.compute makes its functions at run time)
 
 import io
+import itertools
 import mmap
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,11 +41,12 @@ class Search:
     hits: list[str] = field(default_factory=list)
 
 
-def search(home: Path, persons: Persons) -> Search:
-    """Searches every file of a home. A file that goes away meanwhile is passed over; one that cannot be read is a hit."""
+def search(home: Path, persons: Persons, others: Iterable[Path] = ()) -> Search:
+    """Searches every file of a home, and some others. A file that goes away meanwhile is passed over; one that cannot be read is a
+    hit."""
     result = Search()
-    for path in files.every(home):
-        name = str(path.relative_to(home))
+    for path in itertools.chain(files.every(home), others):
+        name = str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
         try:
             if _names(path, persons, result) or persons.needles.among(name.encode()):
                 result.hits.append(name)
@@ -128,7 +130,7 @@ def _table(table: pa.Table, persons: Persons, result: Search) -> bool:
     return any(persons.needles.among(text) for column in table.columns for text in _texts(column))
 
 
-def _texts(column: pa.ChunkedArray | pa.Array) -> Iterator[bytes]:
+def _texts(column: pa.ChunkedArray | pa.Array) -> Iterator[memoryview]:
     """The texts and bytes of a column, with something between them that is in no id."""
     kind = column.type
     if isinstance(column, pa.ChunkedArray):
@@ -144,7 +146,17 @@ def _texts(column: pa.ChunkedArray | pa.Array) -> Iterator[bytes]:
     elif pa.types.is_struct(kind):
         for i in range(kind.num_fields):
             yield from _texts(pc.struct_field(column, [i]))
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        yield databases.BETWEEN.join(text.encode() for text in column.drop_null().to_pylist())
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        yield databases.BETWEEN.join(column.drop_null().to_pylist())
+    elif pa.types.is_fixed_size_binary(kind):
+        yield _joined(column.cast(pa.binary()))
+    elif any(is_kind(kind) for is_kind in TEXTUAL):
+        yield _joined(column)
+
+
+TEXTUAL = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+
+
+def _joined(column: pa.Array) -> memoryview:
+    """The values of a column, each once, with `BETWEEN` between them."""
+    values = column.drop_null().unique()
+    rows = pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+    return memoryview(pc.binary_join(rows, pa.scalar(databases.BETWEEN, values.type))[0].as_buffer())

@@ -7,7 +7,7 @@ name of what it rewrote, never a name of a person.
 import shutil
 from collections.abc import Callable
 
-from found_platform.erasure import files, lake_tables, ledger, published, records
+from found_platform.erasure import exported, files, lake_tables, ledger, published, records
 from found_platform.erasure.persons import Persons
 from found_platform.privacy import keys, tombstones, vault
 from found_platform.settings import Settings
@@ -68,6 +68,10 @@ def _files(settings: Settings, persons: Persons) -> dict[str, int]:
     return counts
 
 
+def _exports(settings: Settings, persons: Persons) -> dict[str, int]:
+    return {"exports outside the home": exported.clean(settings, persons)}
+
+
 def _records(settings: Settings, persons: Persons) -> dict[str, int]:
     return {"records in PostgreSQL": records.clean(settings, persons)}
 
@@ -102,6 +106,7 @@ STEPS: dict[str, Step] = {
     "texts": _texts,
     "staging": _staging,
     "vault": _vault,
+    "exports": _exports,
     "files": _files,
     "records": _records,
     "training files": _training_files,
@@ -109,4 +114,4 @@ STEPS: dict[str, Step] = {
     "older versions": _past,
     "settled tombstones": _settled,
 }
-"""By name, in order. The index is built from the lake, so it comes after it."""
+"""By name, in order. The index is built from the lake, so it comes after it; the list of exports is one of the files."""

@@ -5,6 +5,7 @@ instance is `dagster_defs.pulse`.
 """
 
 import contextlib
+import datetime as dt
 import shutil
 import sqlite3
 import sys
@@ -21,6 +22,7 @@ from found_platform import home, registry
 from found_platform.audiences import deliveries
 from found_platform.erasure import databases, files
 from found_platform.errors import BadInput, JobFailed
+from found_platform.housekeeping import expiry
 from found_platform.housekeeping.garbage import DAY
 from found_platform.index import milvus, pointer, snapshot
 from found_platform.monitoring.finding import Finding
@@ -212,6 +214,18 @@ def computes(settings: Settings) -> Iterator[Finding]:
         yield Finding("engine", str(error).rstrip("."), "mend the engine, or set FOUND_ENGINE=duckdb")
 
 
+def overdue(settings: Settings) -> Iterator[Finding]:
+    """Rows that the setting `retention` should have let go the day before yesterday: expiry runs once a day."""
+    run = f"run `found expire{home.option(settings.home)}`, or start the schedule {expiry.SCHEDULE} in Dagster"
+    try:
+        late = expiry.due(settings, dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1))
+    except BadInput as error:
+        yield Finding("retention", str(error).rstrip("."), "correct the setting")
+        return
+    for name, rows in late.items():
+        yield Finding("retention", f"{rows:,} rows of {name} are older than the setting retention lets them be", run)
+
+
 EVENTS: dict[str, Look] = {"disk": disk, "delivery": failed_deliveries}
 """What is worth an alert, by name."""
 
@@ -220,6 +234,7 @@ LOOKS: dict[str, Look] = {
     **EVENTS,
     "locks": locks,
     "erasure": unfinished,
+    "retention": overdue,
     "aliases": aliases,
     "models": registered,
     "modes": modes,

@@ -13,7 +13,8 @@ import jinja2
 from found_platform import erasure, lake, registry
 from found_platform.audiences import deliveries
 from found_platform.contract import profile_schema
-from found_platform.privacy import audit, vault
+from found_platform.housekeeping import expiry
+from found_platform.privacy import audit, holds, retention, vault
 from found_platform.privacy.user_tables import USER_TABLES
 from found_platform.settings import Settings
 from found_platform.sources import config
@@ -77,6 +78,8 @@ class Records:
     exports: int
     models: list[str]
     kept_days: dict[str, int]
+    kept_from: dt.date | None
+    holds: list[str]
     erasures: int
     erased: int
     measures: tuple[str, ...]
@@ -107,11 +110,20 @@ def of(settings: Settings) -> Records:
             "what was replaced": settings.keep_versions_days,
             "training files of models out of service": settings.keep_models_days,
             "service of a model that learned from an erased person": settings.retire_days,
+            **{expiry.KINDS[name].about: days for name, days in retention.days(settings).items()},
         },
+        kept_from=retention.kept_from(settings),
+        holds=[_hold(hold) for hold in holds.all_of(settings)],
         erasures=len(certificates),
         erased=sum(certificate["persons"] for certificate in certificates),
         measures=MEASURES,
     )
+
+
+def _hold(hold: holds.Hold) -> str:
+    tables = f" and the tables {', '.join(hold.tables)}" if hold.tables else ""
+    persons = "1 person" if hold.persons == 1 else f"{hold.persons:,} persons"
+    return f"{hold.name}: {persons}{tables}, since {hold.since[:10]}{', ' + hold.reason if hold.reason else ''}"
 
 
 def _tables(settings: Settings) -> list[Held]:

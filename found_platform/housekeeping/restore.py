@@ -21,7 +21,7 @@ from found_platform import erasure, home, lake
 from found_platform.errors import BadInput
 from found_platform.housekeeping import backup
 from found_platform.housekeeping.backup import MANIFEST, Manifest
-from found_platform.privacy import keys, suppression, tombstones, vault
+from found_platform.privacy import holds, keys, retention, suppression, tombstones, vault
 from found_platform.settings import Settings
 
 # pyright: reportAttributeAccessIssue=false
@@ -67,6 +67,7 @@ def restore(source: Path, place: Path, since: Path | None = None) -> Restored:
         erased = suppressed = None
         if since is not None:
             _check_same(settings, since)
+            _hold(settings, since)
             suppressed = _suppress(settings, since)
             erased = _erase(settings, since)
         if place.exists():
@@ -166,9 +167,16 @@ def _erase(settings: Settings, since: Path) -> int:
         users = con.execute(f"SELECT user_key, user_id FROM {vault.TABLE}")
         gone = [user for key, user in users if tombstones.mark(secret, key) in marks]
     if gone:
-        erasure.erase(settings, tuple(gone), "erased since the backup was made")
+        erasure.erase(settings, tuple(gone), "erased since the backup was made", against_holds=True)
     tombstones.take_over(settings, file)
     return len(gone)
+
+
+def _hold(settings: Settings, since: Path) -> None:
+    """What the other home holds stays held; and the days that it let go are let go again by the next `found expire`."""
+    holds.take_over(settings, since)
+    if (first := retention.kept_from(settings.model_copy(update={"home": since}))) is not None:
+        retention.keep_from(settings, first)
 
 
 def _suppress(settings: Settings, since: Path) -> int:

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 DATABASE = "audit.db"
 TABLE = "audit_log"
 COLUMNS = ("at", "who", "action", "audience", "question", "rows", "model_version", "index_version", "reason")
+NO_REMOVAL = f"CREATE TRIGGER no_removal BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END"
 STATEMENTS = (
     f"CREATE TABLE {TABLE} (at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, audience TEXT, question TEXT, "
     "rows INTEGER, model_version TEXT, index_version TEXT, reason TEXT NOT NULL)",
     f"CREATE TRIGGER no_change BEFORE UPDATE ON {TABLE} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
     f"CREATE TRIGGER no_replacement BEFORE INSERT ON {TABLE} WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE rowid = NEW.rowid) "
     "BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
-    f"CREATE TRIGGER no_removal BEFORE DELETE ON {TABLE} BEGIN SELECT RAISE(ABORT, 'the audit only grows'); END",
+    NO_REMOVAL,
 )
 POSTGRES_STATEMENTS = (
     f"CREATE TABLE {TABLE} (rowid BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at BIGINT NOT NULL, who TEXT NOT NULL, "
@@ -120,6 +121,41 @@ def part(
     return count, [dict(zip(COLUMNS, (EPOCH + dt.timedelta(microseconds=row[0]), *row[1:]), strict=True)) for row in rows]
 
 
+def count_before(settings: Settings, moment: dt.datetime) -> int:
+    """How many rows are older than a moment (UTC)."""
+    with _opened(settings) as table:
+        ((count,),) = table.ask(f"SELECT count(*) FROM {TABLE} WHERE at < ?", [_microseconds(moment)])
+    return int(count)
+
+
+def let_go_before(settings: Settings, moment: dt.datetime) -> int:
+    """Removes the rows that are older than a moment (UTC), as the setting retention asks; returns how many.
+
+    What refuses every other change of a row is put back within the same transaction.
+    """
+    with _opened(settings) as table:
+        ((count,),) = table.ask(f"SELECT count(*) FROM {TABLE} WHERE at < ?", [_microseconds(moment)])
+        if count:
+            table.let_go(_microseconds(moment))
+    if count:
+        _write_anew(settings)
+    return int(count)
+
+
+def _write_anew(settings: Settings) -> None:
+    """Rows that went are nowhere in the file, or in the files of the server's table."""
+    store = settings.postgres
+    if store is not None:
+        with store.engine(database.AUDIT).connect().execution_options(isolation_level="AUTOCOMMIT") as con:
+            con.exec_driver_sql(f"VACUUM FULL {TABLE}")
+        return
+    path = settings.home / DATABASE
+    with _turns:
+        con = _connection(path, path.stat().st_ino, os.getpid())
+        con.execute("VACUUM")
+        con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 class _Table(Protocol):
     """The audit in a database, for one transaction. Values stand for question marks."""
 
@@ -129,6 +165,10 @@ class _Table(Protocol):
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
 
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None: ...
+
+    def let_go(self, before: int) -> None:
+        """Removes the rows of before a time, in microseconds, though the database refuses that of everybody else."""
+        ...
 
 
 INSERT = f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
@@ -148,6 +188,12 @@ class _Sqlite:
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
         self._con.executemany(INSERT, rows)
 
+    def let_go(self, before: int) -> None:
+        self._con.execute("PRAGMA secure_delete = ON")
+        self._con.execute("DROP TRIGGER no_removal")
+        self._con.execute(f"DELETE FROM {TABLE} WHERE at < ?", [before])
+        self._con.execute(NO_REMOVAL)
+
 
 class _Postgres:
     place_of = "strpos"
@@ -161,6 +207,11 @@ class _Postgres:
     def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
         if rows:
             self._con.exec_driver_sql(INSERT.replace("?", "%s"), list(rows))
+
+    def let_go(self, before: int) -> None:
+        self._con.exec_driver_sql(f"ALTER TABLE {TABLE} DISABLE TRIGGER USER")
+        self._con.exec_driver_sql(f"DELETE FROM {TABLE} WHERE at < %s", (before,))
+        self._con.exec_driver_sql(f"ALTER TABLE {TABLE} ENABLE TRIGGER USER")
 
 
 def _opened(settings: Settings) -> "contextlib.AbstractContextManager[_Table]":

@@ -7,6 +7,7 @@ read.
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,15 @@ def user_key(secret: bytes, user_id: str) -> str:
     except UnicodeEncodeError:
         raise BadInput(f"The user id {user_id!r} is no text: give it in UTF-8.") from None
     return hmac.new(secret, data, hashlib.sha256).hexdigest()[:32]
+
+
+KEY = re.compile(rb"[0-9a-f]{32}")
+
+
+def key_in(data: bytes) -> str | None:
+    """The user key that stands in some bytes, as those that name a row of another store; None where there is none."""
+    match = KEY.search(data)
+    return match.group().decode() if match else None
 
 
 def fold(user_id: str) -> int:

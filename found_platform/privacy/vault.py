@@ -64,6 +64,14 @@ def size(settings: Settings) -> int:
         return int(con.execute(f"SELECT count(*) FROM {TABLE}").fetchone()[0])
 
 
+def user_keys(settings: Settings) -> list[str]:
+    """The keys of everybody who is there."""
+    if not exists(settings):
+        return []
+    with _opened(settings) as con:
+        return [key for (key,) in con.execute(f"SELECT user_key FROM {TABLE}")]
+
+
 def without_id(settings: Settings, users: int) -> str:
     """A sentence about users who cannot be named, since the vault has no row for them; empty where there are none."""
     if not users:

@@ -19,6 +19,14 @@ VARIABLE = re.compile(r"\$\{(\w+)\}")
 SECRETS = re.compile(r"pass|pwd|secret|token|key|credential|sas|signature", re.IGNORECASE)
 """Names of options whose value opens something."""
 
+A_FILE = re.compile(r"_(file|path)$|^known_hosts$", re.IGNORECASE)
+"""Names of options whose value says where a file lies, of a key for example: the file is private, and its name is none."""
+
+
+def holds_secret(name: str) -> bool:
+    """Whether the value of an option opens something by itself, so that it has to stand in the environment."""
+    return bool(SECRETS.search(name)) and not A_FILE.search(name) and "key_id" not in name.lower()
+
 
 def expand(text: str, where: str) -> str:
     """The text with each `${NAME}` replaced by that environment variable. Raises BadInput that names one which is not set."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic import AliasChoices, Field, PrivateAttr, field_validator, model_validator
 
-from found_platform.sources.addresses import SECRETS, absolute, check_url, is_variable
+from found_platform.sources.addresses import absolute, check_url, holds_secret, is_variable
 from found_platform.sources.options import Location, named_key
 
 LOOKED_UP = ("text", "category")
@@ -43,7 +43,7 @@ class Origin(Location):
             return options
         options = {str(name): str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
         for name, value in options.items():
-            if SECRETS.search(name) and not is_variable(value) and "key_id" not in name.lower():
+            if holds_secret(name) and not is_variable(value):
                 raise ValueError(
                     f"{name} holds a secret: put it into the environment and write its variable, for example ${{{name}}}"
                 )

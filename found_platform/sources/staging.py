@@ -20,10 +20,23 @@ import pyarrow as pa
 from found_platform import contract, lake
 from found_platform.contract import QUARANTINE
 from found_platform.errors import BadInput
-from found_platform.privacy import suppression
+from found_platform.privacy import holds, suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import counts, discovery, erased, folders, growth, pulls, review, sandbox, scan, simulator, survey
+from found_platform.sources import (
+    counts,
+    discovery,
+    erased,
+    expired,
+    folders,
+    growth,
+    pulls,
+    review,
+    sandbox,
+    scan,
+    simulator,
+    survey,
+)
 from found_platform.sources.config import SourceConfig, Span
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.folders import is_staged, manifest, waits
@@ -62,7 +75,7 @@ def discover(settings: Settings, source: SourceConfig, *, another: bool = False)
     finally:
         con.close()
     schema, _ = growth.schema(kept.profile_schema if kept else None, read.profile_schema or {})
-    return source.model_copy(update={"profile_schema": schema, **_days(kept, days)})
+    return source.model_copy(update={"profile_schema": schema, **_days(settings, kept, days)})
 
 
 def _discover(con: duckdb.DuckDBPyConnection, source: SourceConfig, files: SourceConfig) -> tuple[SourceConfig, Span]:
@@ -73,9 +86,11 @@ def _discover(con: duckdb.DuckDBPyConnection, source: SourceConfig, files: Sourc
     return read, growth.clipped(source.span, read.span.start, read.span.end - dt.timedelta(days=1))
 
 
-def _days(kept: SourceConfig | None, days: Span) -> dict[str, Span]:
+def _days(settings: Settings, kept: SourceConfig | None, days: Span) -> dict[str, Span]:
+    """What a home keeps of the days of its source: those that were let go are none of them. Raises BadInput where all were."""
     before = (kept.partition_days or kept.data_days or kept.span) if kept else None
-    return {"data_days": days, "partition_days": growth.union(days, before if before and before.end else None)}
+    every = growth.union(days, before if before and before.end else None)
+    return {"data_days": expired.kept(settings, days), "partition_days": expired.kept(settings, every)}
 
 
 def open_home(settings: Settings, source: SourceConfig) -> SourceConfig:
@@ -238,9 +253,9 @@ def prepare(
                     days += map(dt.date.fromisoformat, manifest(settings).get("kept", {}))
                 home = source_config.of_home(settings) if (settings.home / "source.yaml").exists() else None
                 if days:
-                    source = source.model_copy(update=_days(home, growth.clipped(source.span, min(days), max(days))))
+                    source = source.model_copy(update=_days(settings, home, growth.clipped(source.span, min(days), max(days))))
                 notes = growth.schema(home.profile_schema, _attributes(settings, con, source))[1] if home else []
-                erased_note = erased.note(con)
+                left_out = [*erased.note(con), *expired.note(settings, con)]
                 measured = survey.rhythms(con, source.days, cutoff, horizons) if horizons else []
                 ((users,),) = con.execute("SELECT count(DISTINCT user_id) FROM scanned WHERE reason IS NULL").fetchall()
             finally:
@@ -248,7 +263,7 @@ def prepare(
     except BaseException:
         discard(settings)
         raise
-    return Prepared(source, [*notes, *erased_note, *([_lost_note(lost, removed)] if lost.rows else [])], measured, users)
+    return Prepared(source, [*notes, *left_out, *([_lost_note(lost, removed)] if lost.rows else [])], measured, users)
 
 
 def discard(settings: Settings) -> None:
@@ -287,7 +302,9 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     con = open_scan(settings, source)
     try:
         with pulls.origins_named(source, settings.pulled):
-            scan.scan(con, pulls.local(source, settings.pulled).model_copy(update={"span": source.span or EVER}))
+            scan.scan(
+                con, pulls.local(source, settings.pulled).model_copy(update={"span": expired.kept(settings, source.span or EVER)})
+            )
         if users := erased.among(settings, scan.user_ids(con)):
             scan.leave_aside(con, users)
             if erased.leave_out_of_pulled(settings, users):
@@ -332,6 +349,11 @@ def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceCon
     lost = growth.loss(before, growth.source_rows(con), source)
     if lost.rows and removed is None:
         raise BadInput(lost.sentence())
+    if removed == "drop" and (held := holds.any_of_events(settings)) is not None:
+        raise BadInput(
+            f"The legal hold {held!r} keeps what this home has taken in: say `--removed keep`, or end it with "
+            f"`found hold remove {held}`."
+        )
     return lost
 
 
@@ -365,7 +387,7 @@ def stage(settings: Settings) -> StageReport:
             if report.staged:
                 folders.swap(settings)
                 if days and not home.simulator:
-                    home = home.model_copy(update=_days(home, growth.clipped(home.span, min(days), max(days))))
+                    home = home.model_copy(update=_days(settings, home, growth.clipped(home.span, min(days), max(days))))
                 _follow(settings, home)
         finally:
             shutil.rmtree(folders.work(settings), ignore_errors=True)

@@ -18,6 +18,7 @@ from dagster_defs.graph import AssetGraph
 from found_platform import index, registry
 from found_platform.audiences import deliveries, membership, specification
 from found_platform.audiences.lookup import Question
+from found_platform.privacy import audit, holds
 from found_platform.settings import Settings
 from found_platform.sources import config, staging
 
@@ -25,6 +26,7 @@ USERS = 8
 THINGS = ("dog food", "camping stove", "coffee beans", "gold ring")
 NOW = dt.datetime(2024, 3, 27, 5, tzinfo=dt.UTC)
 MONDAY = dt.datetime(2024, 4, 1, 3, tzinfo=dt.UTC)
+SCHEDULES = ("retrain_weekly", "refresh_audiences_on_time", "expire_daily")
 SENSORS = ("source_files", "audiences_follow", "deliveries_follow", "retrain_on_drift")
 
 
@@ -174,7 +176,7 @@ def test_every_sensor_says_why_it_has_nothing_to_do_in_a_home_where_nothing_is(t
     with open_instance(settings) as instance:
         daemon = Daemon(settings, instance, NOW)
         reasons = {name: daemon.sensor(name) for name in SENSORS}
-        reasons |= {name: daemon.schedule(name, MONDAY) for name in ("retrain_weekly", "refresh_audiences_on_time")}
+        reasons |= {name: daemon.schedule(name, MONDAY) for name in SCHEDULES}
         assert daemon.conditions() == {}
     assert {name: requests for name, (requests, _) in reasons.items() if requests} == {}
     assert {name: reason for name, (_, reason) in reasons.items()} == {
@@ -184,8 +186,30 @@ def test_every_sensor_says_why_it_has_nothing_to_do_in_a_home_where_nothing_is(t
         "retrain_on_drift": "No model serves yet: the schedule, or a person, trains the first one.",
         "retrain_weekly": reasons["retrain_weekly"][1],
         "refresh_audiences_on_time": "No audience is saved, or all of them are frozen.",
+        "expire_daily": "Everything is kept as long as the home: FOUND_RETENTION names no days.",
     }
     assert "reads raw_events of" in str(reasons["retrain_weekly"][1])
+
+
+def test_what_is_too_old_goes_once_a_day_and_a_schedule_that_skips_says_why(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path / "home", profile="tiny", retention="audit=365")
+    settings.keep()
+    audit.record(settings, "find")
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=300)
+    with open_instance(settings) as instance:
+        daemon = Daemon(settings, instance, NOW)
+        assert daemon.schedule("expire_daily", later) == ([], "Nothing is older than FOUND_RETENTION lets it be.")
+        (request,), _ = daemon.schedule("expire_daily", later + dt.timedelta(days=66))
+        assert request.run_key == f"expire {later + dt.timedelta(days=66):%Y-%m-%d}"
+        assert daemon.execute(request, "expire"), "by today's clock it lets nothing go"
+        newest = audit.entries(settings)[0]
+        assert (newest["action"], newest["question"]) == ("expire", '{"rows": {}}')
+        holds.add(settings, "case-12", None, ["audit_log"])
+        reason = daemon.schedule("expire_daily", later + dt.timedelta(days=66))[1]
+        assert str(reason).endswith("audit stays: the table audit_log is under the legal hold 'case-12'.")
+        Settings.load(settings.home, retention="events=30", lookback_days=10).keep()
+        daemon.reload()
+        assert "Nothing has run in" in str(daemon.schedule("expire_daily", later)[1])
 
 
 def test_no_partition_is_asked_for_whose_parents_do_not_exist(tmp_path: Path) -> None:
@@ -207,7 +231,7 @@ def test_everything_can_be_switched_off_and_one_setting_switches_it_on(tmp_path:
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
     assert sensors.keys() == {*SENSORS, "what_follows"}
-    assert schedules.keys() == {"retrain_weekly", "refresh_audiences_on_time"}
+    assert schedules.keys() == set(SCHEDULES)
     assert {status.value for status in [*sensors.values(), *schedules.values()]} == {"RUNNING" if automation else "STOPPED"}
 
 

@@ -54,6 +54,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "keep_runs_days": (30, set()),
     "keep_versions_days": (3, set()),
     "keep_models_days": (30, set()),
+    "retention": ("events=730", set()),
     "disk_free_gb": (50.0, set()),
     "retire_days": (60, set()),
     "alert_webhook": ("http://127.0.0.1:9/alerts", set()),

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from found_platform.errors import BadInput
-from found_platform.sources.addresses import SECRETS, expand, is_variable
+from found_platform.sources.addresses import A_FILE, expand, holds_secret, is_variable
 
 WHOLE, CHANGES = "whole", "changes"
 
@@ -126,7 +126,7 @@ def check(place: Place) -> None:
             "or the address of a database."
         )
     for name, value in place.options.items():
-        if SECRETS.search(name) and not is_variable(value):
+        if holds_secret(name) and not is_variable(value):
             raise BadInput(f"The option {name} holds a secret: put it into the environment and write its variable: ${{NAME}}.")
     of(place.address).check(place)
 
@@ -140,9 +140,9 @@ def check_options(place: Place, *names: str) -> None:
 
 
 def hidden(text: str, secrets: Mapping[str, str]) -> str:
-    """A text of one line that holds none of these values."""
+    """A text of one line that holds none of the values of these options, but names of files."""
     line = " ".join(text.split())
-    for value in secrets.values():
-        if len(value) > 3:
+    for name, value in secrets.items():
+        if len(value) > 3 and not A_FILE.search(name):
             line = line.replace(value, "***")
     return line.rstrip(".")

@@ -2,10 +2,14 @@
 
 import posixpath
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from found_platform.audiences.receivers import Place
 from found_platform.errors import BadInput
+
+if TYPE_CHECKING:
+    import paramiko
 
 OPTIONS = ("password", "key_file", "known_hosts")
 """A password (named as `${NAME}`) or a file with a private key, and the file of known hosts (`~/.ssh/known_hosts`)."""
@@ -17,6 +21,22 @@ def check(place: Place) -> None:
     parts = urlsplit(place.store)
     if not parts.hostname or not parts.username or parts.password:
         raise BadInput(f"{place.address!r}: write csv+sftp://user@host/folder; a password is an option, named as ${{NAME}}.")
+
+
+def _key(path: str) -> "paramiko.PKey":
+    """The private key in a file. Raises OSError, or ValueError for a file that holds none, or one that asks for a passphrase.
+
+    The client would try the file as each kind of key, and say of the last kind that the file holds another one.
+    """
+    import paramiko
+    from paramiko.pkey import UnknownKeyType
+
+    try:
+        return paramiko.PKey.from_path(Path(path).expanduser())
+    except (paramiko.PasswordRequiredException, TypeError):
+        raise ValueError(f"The key in {path} is encrypted, and nobody is asked for its passphrase: name one without") from None
+    except (paramiko.SSHException, UnknownKeyType, ValueError):
+        raise ValueError(f"{path} holds no private key that can be read") from None
 
 
 def write(place: Place, files: dict[str, bytes], options: dict[str, str]) -> None:
@@ -35,7 +55,7 @@ def write(place: Place, files: dict[str, bytes], options: dict[str, str]) -> Non
                 parts.port or 22,
                 unquote(parts.username or ""),
                 options.get("password"),
-                key_filename=options.get("key_file"),
+                pkey=_key(options["key_file"]) if "key_file" in options else None,
                 timeout=SECONDS,
                 look_for_keys="password" not in options and "key_file" not in options,
                 allow_agent="password" not in options and "key_file" not in options,

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from found_platform.app import audit, deliveries, graph, models, monitoring, users
+from found_platform.app import audit, deliveries, graph, models, monitoring, retention, users
 from found_platform.app.access import Scope
 from found_platform.app.document import as_document
 from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
@@ -16,6 +16,8 @@ from found_platform.serving.api.requests import (
     BackfillBody,
     DestinationBody,
     EraseBody,
+    ExpireBody,
+    HoldBody,
     PromoteBody,
     PublishBody,
     RollbackBody,
@@ -97,6 +99,27 @@ async def lift_suppression(request: Request, visitor: Operator, body: SuppressBo
 @router.post("/erasures", summary="Forget users for good; the certificate names nobody", responses=ACCEPTED)
 async def erase(request: Request, visitor: Admin, body: EraseBody) -> Response:
     return await answer(request, visitor, "erase", users.erase, users.Erase(tuple(body.users), body.reason), changes=True)
+
+
+@router.post("/expirations", summary="Let go of what is older than the setting retention lets it be", responses=ACCEPTED)
+async def expire(request: Request, visitor: Admin, body: ExpireBody) -> Response:
+    return await answer(request, visitor, "expire", retention.expire, retention.Expire(body.dry_run), changes=True)
+
+
+@router.get("/holds", summary="The legal holds; of their persons, how many there are", responses=ACCEPTED)
+async def list_holds(request: Request, visitor: Admin) -> Response:
+    return await answer(request, visitor, "holds", retention.list_holds, write=lambda holds: {"holds": as_document(holds)})
+
+
+@router.put("/holds/{name}", summary="Keep persons and tables from being erased and from expiring", responses=ACCEPTED)
+async def place_hold(request: Request, visitor: Admin, name: str, body: HoldBody) -> Response:
+    hold = retention.PlaceHold(name, tuple(body.users) or None, tuple(body.tables), body.reason)
+    return await answer(request, visitor, "hold add", retention.place_hold, hold, changes=True)
+
+
+@router.delete("/holds/{name}", summary="End a legal hold", responses=ACCEPTED)
+async def remove_hold(request: Request, visitor: Admin, name: str) -> Response:
+    return await answer(request, visitor, "hold remove", retention.remove_hold, name, changes=True)
 
 
 @router.get("/destinations", summary="Where members may be sent", responses=ACCEPTED)

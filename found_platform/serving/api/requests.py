@@ -163,6 +163,20 @@ class EraseBody(Body):
     reason: Text = ""
 
 
+class ExpireBody(Body):
+    """Whether to say only what would go."""
+
+    dry_run: bool = False
+
+
+class HoldBody(Body):
+    """Users, tables or both that are to be kept as they are, and why."""
+
+    users: Ids = Field(default=[])
+    tables: list[Text] = Field(default=[], max_length=100)
+    reason: Text = ""
+
+
 class PromoteBody(Body):
     """A version that passed the gate; the candidate, where none is named."""
 

@@ -32,6 +32,7 @@ from found_platform.app import (
     operations,
     prompts,
     records,
+    retention,
     rewriting,
     sources,
     users,
@@ -133,6 +134,9 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     "housekeeping.collect": lambda c, seeds, user, out: housekeeping.collect(c, housekeeping.Collect()),
     "housekeeping.back_up": lambda c, seeds, user, out: housekeeping.back_up(c, out / "backup"),
     "housekeeping.restore": lambda c, seeds, user, out: _lost_and_restored(c, out / "backup"),
+    "retention.place_hold": lambda c, seeds, user, out: retention.place_hold(c, retention.PlaceHold("case-12", seeds)),
+    "retention.remove_hold": lambda c, seeds, user, out: retention.remove_hold(c, "case-12"),
+    "retention.expire": lambda c, seeds, user, out: retention.expire(c, retention.Expire()),
     "users.erase": lambda c, seeds, user, out: users.erase(
         c, users.Erase((user,), "asked by letter")
     ),  # no earlier index is left after it
@@ -215,6 +219,7 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "deliveries.list_destinations": lambda: deliveries.list_destinations(context),
         "deliveries.history": lambda: deliveries.history(context, "nobody-saved-this"),
         "records.records": lambda: records.records(context, records.Page()),
+        "retention.list_holds": lambda: retention.list_holds(context),
         "offers.serving": lambda: offers.serving(context),
         "offers.warm": lambda: offers.warm(context),
         "offers.published": lambda: offers.published(context),

@@ -19,6 +19,7 @@ import paramiko
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import small_stores
 from deltalake import DeltaTable, write_deltalake
 
 from found_platform.audiences import receivers
@@ -142,6 +143,28 @@ def test_files_appear_with_where_they_come_from(kind: str, store: tuple[str, dic
     assert [(row["user_id"], row["change"]) for row in content] == [("d", "joined"), ("0017", "left")]
 
 
+AZURE = {"AZURE_STORAGE_USE_EMULATOR": "true"}
+
+
+def google(address: str) -> str:
+    """A key of a service account, of a store that asks for none."""
+    unused = dict.fromkeys(("private_key", "private_key_id", "client_email"), "")
+    return json.dumps({"gcs_base_url": address, "disable_oauth": True, **unused})
+
+
+@pytest.mark.parametrize("scheme", ["az", "gs"])
+def test_files_are_written_in_the_words_of_azure_and_google(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_stores.running(tmp_path) as address:
+        monkeypatch.setenv("AZURITE_BLOB_STORAGE_URL", address)
+        monkeypatch.setenv("FOUND_TEST_KEY", google(address))
+        options = AZURE if scheme == "az" else {"GOOGLE_SERVICE_ACCOUNT_KEY": "${FOUND_TEST_KEY}"}
+        send(Place(f"csv+{scheme}://crm/audiences", options), FIRST)
+    folder = tmp_path / ("devstoreaccount1" if scheme == "az" else "") / "crm" / "audiences"
+    assert sorted(os.listdir(folder)) == ["gold-0001-d1.csv", "gold-0001-d1.csv.provenance.json"]
+    rows_of_file = list(csv.DictReader(io.StringIO((folder / "gold-0001-d1.csv").read_text())))
+    assert [row["user_id"] for row in rows_of_file] == ["a", "0017", "c"]
+
+
 class Sftp(paramiko.SFTPServerInterface):
     """Files of a folder."""
 
@@ -163,8 +186,16 @@ class Sftp(paramiko.SFTPServerInterface):
 class Door(paramiko.ServerInterface):
     """Lets one user in."""
 
+    key: paramiko.PKey
+
     def check_auth_password(self, username: str, password: str) -> int:
         return paramiko.AUTH_SUCCESSFUL if (username, password) == ("crm", "hunter2") else paramiko.AUTH_FAILED
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return paramiko.AUTH_SUCCESSFUL if (username, key) == ("crm", self.key) else paramiko.AUTH_FAILED
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "password,publickey"
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         return paramiko.OPEN_SUCCEEDED
@@ -176,6 +207,9 @@ def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Plac
     key, folder = paramiko.ECDSAKey.generate(), tmp_path / "there"
     (folder / "in").mkdir(parents=True)
     monkeypatch.setattr(Sftp, "folder", folder, raising=False)
+    own = paramiko.ECDSAKey.generate()
+    own.write_private_key_file(str(tmp_path / "id"))
+    monkeypatch.setattr(Door, "key", own, raising=False)
     monkeypatch.setenv("CRM_PASSWORD", "hunter2")
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -205,6 +239,27 @@ def test_files_go_to_a_host_that_is_known_and_to_no_other(sftp: tuple[Place, Pat
     (tmp_path / "hosts").write_text("")
     with pytest.raises(NotTaken, match="its key has to be in"):
         send(place, THEN)
+    assert len(os.listdir(folder)) == 2
+
+
+def test_a_key_file_opens_the_door_and_another_one_does_not(sftp: tuple[Place, Path], tmp_path: Path) -> None:
+    place, folder = sftp
+    options = {"key_file": str(tmp_path / "id"), "known_hosts": place.options["known_hosts"]}
+    send(replace(place, options=options), FIRST)
+    assert "0017" in (folder / "gold-0001-d1.csv").read_text()
+    paramiko.ECDSAKey.generate().write_private_key_file(str(tmp_path / "another"))
+    paramiko.ECDSAKey.generate().write_private_key_file(str(tmp_path / "locked"), password="hunter2")
+    (tmp_path / "noise").write_text("no key at all")
+    reasons = {
+        "another": "Authentication failed",
+        "locked": "locked is encrypted, and nobody is asked for its passphrase",
+        "noise": "noise holds no private key that can be read",
+        "nowhere": "No such file or directory: .*nowhere",
+    }
+    for name, why in reasons.items():
+        with pytest.raises(NotTaken, match=why) as refused:
+            send(replace(place, options={**options, "key_file": str(tmp_path / name)}), THEN)
+        assert "\n" not in str(refused.value)
     assert len(os.listdir(folder)) == 2
 
 

@@ -36,6 +36,7 @@ def home(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settin
     context = Context(copy.home, Actor("ann", "test"))
     audiences.save(context, audiences.Save("gold", audiences.Draft(GOLD, Size(top=40))))
     audiences.export(context, audiences.Export("gold", copy.home / "gold.csv"))
+    audiences.export(context, audiences.Export("gold", copy.home.parent / "gold.parquet"))
     suppression.add(copy, tuple(persons_of(copy)), "moved")
     return copy
 
@@ -125,6 +126,16 @@ def test_killed_at_each_step_and_asked_again_it_ends_with_a_certificate_that_nam
     assert not list(erased.path.parent.glob("*.progress.json"))
     assert erased.path.stat().st_mode & 0o077 == 0
     assert proof.search(home.home, Persons.of(home, ids, ["user_id"])).hits == []
+
+
+def test_exports_that_are_still_where_they_were_put_lose_them_too(
+    home: Settings, ids: tuple[str, ...], erased: erasure.Certificate
+) -> None:
+    path = home.home.parent / "gold.parquet"
+    members = pq.read_table(path)["user_id"].to_pylist()
+    assert (len(members), set(members) & set(ids)) == (40 - len(ids), set())
+    about = json.loads((home.home.parent / "gold.parquet.provenance.json").read_text())
+    assert (about["sha256"], about["users_were_erased"]) == (hashlib.sha256(path.read_bytes()).hexdigest(), True)
 
 
 def test_a_plain_search_of_the_home_agrees(home: Settings, ids: tuple[str, ...], erased: erasure.Certificate) -> None:

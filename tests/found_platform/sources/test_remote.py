@@ -11,7 +11,7 @@ from conftest import at
 from deltalake import write_deltalake
 
 from found_platform.errors import BadInput
-from found_platform.sources import config, pulls, staging
+from found_platform.sources import addresses, config, pulls, staging
 
 COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
 OPTIONS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "${FOUND_TEST_SECRET}", "AWS_REGION": "us-east-1"}
@@ -127,3 +127,20 @@ def test_a_row_that_a_join_would_lose_is_named(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS + "3\n")
     with pytest.raises(BadInput, match=r"1 rows of the tables cannot be read, the first is row 3 of .*orders.csv"):
         staging.check(source_of(tmp_path, tables={"orders": "orders.csv"}, query="SELECT * FROM orders"))
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("password", True),
+        ("google_service_account_key", True),
+        ("AWS_ACCESS_KEY_ID", False),
+        ("google_service_account_path", False),
+        ("AZURE_FEDERATED_TOKEN_FILE", False),
+        ("key_file", False),
+        ("AWS_REGION", False),
+    ],
+)
+def test_the_name_of_a_file_with_a_key_is_no_secret(name: str, secret: bool) -> None:
+    assert addresses.holds_secret(name) is secret
