@@ -95,9 +95,9 @@ def test_a_refusal_has_a_reason_and_a_row_in_the_audit(api) -> None:
 
 def test_another_address_than_loopback_takes_a_token_and_a_word() -> None:
     home = Path("home")
-    Options(home).check(has_tokens=False)
+    Options(home).check(lets_in=False)
     with pytest.raises(BadInput, match="--allow-remote"):
-        Options(home, host="192.0.2.7").check(has_tokens=True)
+        Options(home, host="192.0.2.7").check(lets_in=True)
     with pytest.raises(BadInput, match="nobody has a token yet"):
-        Options(home, host="192.0.2.7", allow_remote=True).check(has_tokens=False)
-    Options(home, host="192.0.2.7", allow_remote=True).check(has_tokens=True)
+        Options(home, host="192.0.2.7", allow_remote=True).check(lets_in=False)
+    Options(home, host="192.0.2.7", allow_remote=True).check(lets_in=True)
