@@ -59,10 +59,7 @@ async def leave_for_provider(request: Request) -> Response:
     except JobFailed as failure:
         return await _form(request, 503, str(failure))
     response = RedirectResponse(departure.address, 303)
-    response.set_cookie(
-        AWAY, departure.secret, AWAY_SECONDS, path=AWAY_PATH, httponly=True, samesite="lax", secure=_secure(request)
-    )
-    return response
+    return _with_cookie(request, response, AWAY, departure.secret, AWAY_SECONDS, AWAY_PATH)
 
 
 @router.get("/sign-in/callback")

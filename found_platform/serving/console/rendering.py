@@ -12,8 +12,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from found_platform.app import offers
+from found_platform.app import lookups, offers
 from found_platform.app.access import Scope
+from found_platform.errors import BadInput
 from found_platform.serving.console import charts
 from found_platform.serving.doors import Visitor
 from found_platform.serving.problems import Problem
@@ -55,12 +56,22 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def outcome(content: Any) -> str:
+    """An outcome that was kept as plain data, in words."""
+    try:
+        return lookups.in_words(lookups.Question(outcome=lookups.parse_outcome(content)))
+    except BadInput:  # an older version kept it, with other keys
+        return json.dumps(content)
+
+
 def asked(question: str | None) -> str:
     """What the audit has of a question, which is JSON, in words."""
     parts = []
     for key, value in (json.loads(question) if question else {}).items():
         if key in ("sentence", "request"):
             parts.insert(0, f"“{value}”" if key == "sentence" else str(value))
+        elif key == "outcome":
+            parts.insert(0, outcome(value))
         elif value not in (0, 0.0, False, "auto", [], {}):
             parts.append(f"{key.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}")
     return " · ".join(parts)
@@ -76,7 +87,7 @@ def _environment() -> Environment:
     )
     markdown = MarkdownIt("js-default", {"html": False}).enable("table")
     env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
-    env.filters.update(sentence=sentence, asked=asked)
+    env.filters.update(sentence=sentence, asked=asked, outcome=outcome, in_words=lookups.in_words)
     env.filters["markdown"] = lambda text: Markup(markdown.render(text))  # raw HTML in it is escaped
     env.globals.update(charts=charts, Scope=Scope)
     return env
