@@ -102,8 +102,9 @@ def is_part(request: Request) -> bool:
 
 
 def page(request: Request, template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page, with who is signed in and what answers look-ups."""
-    served = offers.serving(visitor.context) if visitor else {}
+    """A page, with who is signed in and what answers look-ups: what answered on it, where something did."""
+    previewed = values.get("previewed")
+    served = previewed.preview if previewed else offers.serving(visitor.context) if visitor else {}
     elsewhere = server_of(request).options
     context = {"visitor": visitor, "served": served, "here": request.url.path, "elsewhere": elsewhere, **values}
     return HTMLResponse(ENVIRONMENT.get_template(template).render(context), status)

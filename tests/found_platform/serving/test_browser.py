@@ -7,18 +7,12 @@ With AXE_CORE naming axe-core's `axe.min.js`, every page is checked for accessib
 import os
 import re
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-
-from found_platform.serving.application import create_app
-from found_platform.serving.options import Options
+from served_home import listening
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -30,17 +24,8 @@ PAGES = ("/", "/?sentence=people+who+will+soon+buy+gold", "/audiences", "/audien
 @pytest.fixture(scope="module")
 def address(served: tuple[Path, dict[str, str]]) -> Iterator[str]:
     """Where a server of the home listens."""
-    sock = socket.create_server(("127.0.0.1", 0))
-    port = sock.getsockname()[1]
-    config = uvicorn.Config(create_app(Options(served[0], port=port), warm=False), log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
+    with listening(served[0]) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
