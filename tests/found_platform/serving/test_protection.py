@@ -15,7 +15,7 @@ from found_platform.serving.options import Options
 FIND = {"question": {"sentence": "people who will soon buy gold", "mode": "aligned"}, "size": {"top": 3}}
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8321", "", "169.254.1.1"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8321", "", "169.254.1.1", "[::1", "[", "a]b"])
 def test_a_name_that_leads_here_from_elsewhere_is_refused(api, host: str) -> None:
     answer = api("GET", "/me", headers={"host": host})
     assert answer.status_code == 421
@@ -29,7 +29,13 @@ def test_the_names_of_loopback_are_served(api, host: str) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "null"}],
+    [
+        {"origin": "https://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "null"},
+        {"origin": "http://["},
+    ],
 )
 def test_a_change_that_another_site_asks_for_is_refused(api, headers: dict[str, str]) -> None:
     answer = api("POST", "/look-ups", json=FIND, headers=headers)
