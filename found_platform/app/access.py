@@ -150,7 +150,7 @@ def provider(context: Context) -> str | None:
     from found_platform.privacy import identity_provider
 
     configured = identity_provider.configured(context.settings)
-    return configured and configured.label
+    return configured and configured.client.label
 
 
 @use_case(Effect.READS)

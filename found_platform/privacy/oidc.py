@@ -67,7 +67,8 @@ def check_address(address: Any, title: str, error: type[BadInput | JobFailed] = 
     except ValueError:
         usable = False
     if not usable:
-        raise error(f"{title} is {str(address)[:200]!r}: it must be an address of https, or of http on this machine.")
+        next_step = f" {MEANWHILE}" if error is JobFailed else ""
+        raise error(f"{title} is {str(address)[:200]!r}: it must be an address of https, or of http on this machine.{next_step}")
 
 
 def way_there(client: Client, callback: str, proofs: Proofs) -> str:

@@ -180,11 +180,11 @@ BUILD = {"size_level": "top", "top": "25", "mode": "auto"}
 def test_an_outcome_is_asked_and_saved_as_data(api, browser: TestClient) -> None:
     seen = browser.post("/build", data={**BUILD, "outcome": OUTCOME}, headers={**SAME, "hx-request": "true"}).text
     assert "<b>25</b>" in seen
-    assert "Who will pay for something like “gold ring” in the next 7 days" in seen
+    assert "Who will do something like “gold ring” as a purchase in the next 7 days" in seen
     saved = browser.post("/build/save", data={**BUILD, "outcome": OUTCOME, "name": "by-outcome"}, headers=SAME)
     while "/jobs/" in str(saved.url):
         saved = browser.get(str(saved.url))
-    assert "Who will pay for something like “gold ring” in the next 7 days" in saved.text
+    assert "Who will do something like “gold ring” as a purchase in the next 7 days" in saved.text
     assert 'href="/?audience=by-outcome"' in saved.text
     kept = api("GET", "/audiences/by-outcome").json()["specification"]["outcome"]
     assert kept == {"will": [{"do": {"about": ["gold ring"], "channels": ["pay_bill"]}}], "within_days": 7}
@@ -213,8 +213,8 @@ def test_an_audience_of_an_outcome_is_edited_in_the_form_and_the_second_editor_i
     assert kept["outcome"]["within_days"] == 14
     assert (kept["where"], kept["holdout"], kept["top"]) == ("events_28d >= 1", 0.2, 25)
     versions = browser.get("/audiences/stated").text
-    assert "<del>Who will pay for something like “gold ring” in the next 7 days</del>" in versions
-    assert "<ins>Who will pay for something like “gold ring” in the next 14 days</ins>" in versions
+    assert "<del>Who will do something like “gold ring” as a purchase in the next 7 days</del>" in versions
+    assert "<ins>Who will do something like “gold ring” as a purchase in the next 14 days</ins>" in versions
     late = browser.post("/build/save", data={**edited, "outcome": text, "top": "9"}, headers=SAME)
     assert late.status_code == 422
     assert "saved version 2" in late.text
