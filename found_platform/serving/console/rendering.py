@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,10 @@ from found_platform.serving.state import server_of
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+
+
+NO_HEADER = re.compile(r"<th[^>]*></th>")
+"""A cell above a column of names: a table of Markdown has a header in any case, and an empty one heads nothing."""
 
 
 def number(value: float | None) -> str:
@@ -88,7 +93,7 @@ def _environment() -> Environment:
     markdown = MarkdownIt("js-default", {"html": False}).enable("table")
     env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
     env.filters.update(sentence=sentence, asked=asked, outcome=outcome, in_words=lookups.in_words)
-    env.filters["markdown"] = lambda text: Markup(markdown.render(text))  # raw HTML in it is escaped
+    env.filters["markdown"] = lambda text: Markup(NO_HEADER.sub("<td></td>", markdown.render(text)))  # raw HTML in it is escaped
     env.globals.update(charts=charts, Scope=Scope)
     return env
 
