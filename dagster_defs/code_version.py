@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from dagster_defs.source_tree import DATA, PACKAGES, Reach, Tree
+from found_platform.cache import single_flight
 from found_platform.home import write_whole
 from found_platform.settings import Settings
 
@@ -39,7 +40,7 @@ def _sources() -> list[Path]:
     )
 
 
-@functools.lru_cache(4)
+@single_flight(4)
 def _reaches(kept: Path, state: str) -> dict[str, Reach]:
     if kept.exists():
         content = json.loads(kept.read_text())
@@ -57,8 +58,9 @@ def _reaches(kept: Path, state: str) -> dict[str, Reach]:
     return reaches
 
 
-@functools.lru_cache(4)
+@single_flight(4)
 def _computed(_state: str) -> dict[str, Reach]:
+    """Once for all threads: of two that parse at the same time, Python 3.11 fails one (`AST constructor recursion depth ...`)."""
     return compute(ROOT)
 
 

@@ -34,7 +34,7 @@ os.environ.update(TELEMETRY_OFF)
 RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
 """What may be kept for some days alone. What each stands for is `found_platform.housekeeping.expiry`'s."""
 
-UNSHOWN = ("secret", "database_url", "milvus_token", "alert_secret", "alert_smtp_password")
+UNSHOWN = ("secret", "database_url", "milvus_token", "alert_secret", "alert_smtp_password", "oidc_client_secret")
 """Settings whose value no message shows."""
 
 
@@ -121,6 +121,14 @@ class Settings(BaseSettings):
     alert_smtp: str | None = None  # host:port of the mail server; default 127.0.0.1:25; elsewhere STARTTLS is asked for
     alert_smtp_user: str | None = None
     alert_smtp_password: str | None = None  # never written down
+    oidc_issuer: str | None = None  # address of an identity provider that people may sign in to the console with
+    oidc_client_id: str | None = None  # under which it knows the console
+    oidc_client_secret: str | None = None  # none for a public client; never written down
+    oidc_label: str | None = None  # what the button calls the provider; default: its host
+    oidc_scopes: str = Field("openid profile email", pattern=r"^(.* )?openid( .*)?$")  # what is asked of it
+    oidc_roles: str = ""  # VALUE=ROLE, VALUE=ROLE: who has which role here, by that claim; the first that fits; `*` is everybody
+    oidc_roles_claim: str = Field("groups", min_length=1)  # claim of the ID token with those values; a dot leads into an object
+    oidc_name_claim: str = Field("sub", min_length=1)  # claim of the ID token that names people here; it must tell them apart
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
     @classmethod

@@ -1,13 +1,18 @@
 """A server over a copy of the demo's home, with a token of each role; once a session."""
 
+import contextlib
 import json
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from found_platform.app import access
@@ -72,3 +77,20 @@ def opened(served: tuple[Path, dict[str, str]]) -> Iterator[Callable[..., TestCl
     yield open_server
     for client in clients:
         client.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def listening(home: Path, **limits: Any) -> Iterator[str]:
+    """A server of a home that listens on loopback as `found serve` does, in a thread; yields its address."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(create_app(Options(home, port=port, **limits), warm=False), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
+from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy.access import Grant, Role, Scope
 
 if TYPE_CHECKING:
     from found_platform.privacy.access import Token
+    from found_platform.privacy.identity_provider import Arrival, Departure
 
 __all__ = [
     "Created",
@@ -17,15 +19,20 @@ __all__ = [
     "Refusal",
     "Role",
     "Scope",
+    "arrival",
     "create_token",
+    "depart",
+    "end_sessions",
     "grant_of_session",
     "grant_of_token",
     "has_tokens",
     "list_tokens",
     "new_link",
+    "provider",
     "refuse",
     "revoke_token",
     "sign_in",
+    "sign_in_by_provider",
     "sign_out",
 ]
 
@@ -134,6 +141,61 @@ def sign_in(context: Context, request: SignIn) -> tuple[str, Grant] | None:
     return access.open_session(settings, grant), grant
 
 
+@use_case(Effect.READS)
+def provider(context: Context) -> str | None:
+    """What the identity provider is called that people may sign in with; None where none is set. Raises BadInput where the settings
+    of it cannot be used."""
+    if context.settings.oidc_issuer is None:
+        return None
+    from found_platform.privacy import identity_provider
+
+    configured = identity_provider.configured(context.settings)
+    return configured and configured.client.label
+
+
+@use_case(Effect.READS)
+def depart(context: Context, callback: str) -> "Departure":
+    """Where to send a browser that signs in by the identity provider and comes back to `callback`, and what it keeps meanwhile."""
+    from found_platform.privacy import identity_provider
+
+    return identity_provider.depart(context.settings, callback)
+
+
+def arrival(callback: str, secret: str, state: str, code: str = "", error: str = "", issuer: str = "") -> "Arrival":
+    """What a browser brings back from the identity provider, see `privacy.identity_provider.Arrival`."""
+    from found_platform.privacy.identity_provider import Arrival
+
+    return Arrival(callback, secret, state, code, error, issuer)
+
+
+@use_case(Effect.CHANGES, "sign in")
+def sign_in_by_provider(context: Context, request: "Arrival") -> tuple[str, Grant]:
+    """A session's secret and whose it is. The audit says of each refusal why.
+
+    Raises BadInput for whom the provider does not vouch, and who has no role here; JobFailed where the provider is unwell.
+    """
+    from found_platform.privacy import access, actor, audit, identity_provider
+
+    settings, way_in = context.settings, context.actor.way_in
+    issuer = settings.oidc_issuer
+    try:
+        person = identity_provider.arrive(settings, request)
+    except (BadInput, JobFailed) as refusal:
+        audit.record(settings, "sign in", question={"issuer": issuer}, reason=f"refused: {refusal}")
+        raise
+    with actor.acting(actor.Actor(person.name, way_in)):
+        about = {"issuer": issuer, "subject": person.subject, "role": person.role}
+        if person.role is None:
+            audit.record(settings, "sign in", question=about, reason="refused: the identity provider gives no role")
+            raise BadInput(
+                f"You are known as {person.name}, and no role of this console goes with that: ask whoever runs it to name one of "
+                f"your {settings.oidc_roles_claim} in FOUND_OIDC_ROLES."
+            )
+        audit.record(settings, "sign in", question=about, reason="by the identity provider")
+    grant = Grant(person.name, person.role)
+    return access.open_session(settings, grant), grant
+
+
 @use_case(Effect.CHANGES, "sign out")
 def sign_out(context: Context, secret: str) -> None:
     """Ends a session."""
@@ -141,6 +203,24 @@ def sign_out(context: Context, secret: str) -> None:
 
     access.close_session(context.settings, secret)
     audit.record(context.settings, "sign out")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Whose sessions were ended, and how many there were."""
+
+    name: str
+    sessions: int
+
+
+@use_case(Effect.CHANGES, "sign out")
+def end_sessions(context: Context, name: str) -> Ended:
+    """Signs somebody out of the console everywhere. Raises NotFound where nobody of that name is signed in."""
+    from found_platform.privacy import access, audit
+
+    ended = access.close_sessions(context.settings, name)
+    audit.record(context.settings, "sign out", question={"name": name}, reason=f"{ended} sessions of somebody else")
+    return Ended(name, ended)
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,11 @@ __all__ = [
     "encode",
     "export",
     "find",
+    "in_words",
     "load_outcome",
     "parse_outcome",
+    "read_outcome",
+    "write_outcome",
 ]
 
 OUTPUTS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
@@ -47,6 +50,24 @@ def load_outcome(path: Path) -> Outcome:
 def parse_outcome(content: Any) -> Outcome:
     """The outcome that plain data says. Raises BadInput where it cannot be used."""
     return outcomes.parse(content)
+
+
+def read_outcome(text: str) -> Outcome:
+    """The outcome that a person wrote in YAML or JSON. Raises BadInput where it cannot be used."""
+    return outcomes.read(text)
+
+
+def write_outcome(outcome: Outcome) -> str:
+    """An outcome in YAML, as `read_outcome` takes it."""
+    return outcomes.as_yaml(outcome)
+
+
+def in_words(question: Question) -> str:
+    """Whom a question is about, in one line for a person: the sentence, the name of the prompt, or the outcome in words."""
+    if question.outcome is not None:
+        within_days = question.horizon_days or question.outcome.within_days
+        return f"Who {outcomes.describe(question.outcome.model_copy(update={'within_days': within_days}), None)}"
+    return f"“{question.sentence}”" if question.sentence else f"prompt {question.prompt}"
 
 
 @dataclass(frozen=True)

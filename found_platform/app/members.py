@@ -178,7 +178,8 @@ def moves(context: Context, request: MovesOf) -> Moves:
     newest = membership.last(settings, request.name)
     published = index.live(settings).name.removesuffix(".db") == of.index_version
     if left and newest is not None and newest.refresh == of.refresh and published:
-        reasons = gates.first_gates(settings, specification.newest(settings, request.name), left)
+        described = specification.newest(settings, request.name)
+        reasons = gates.first_gates(settings, described, left, of.index_version)
     named = [*joined[: request.limit], *left[: request.limit]]
     names = keys.user_ids(settings, named) if context.reveal and named else {}
     reason = f"refresh {of.refresh}"

@@ -8,15 +8,19 @@ from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 from found_platform.audiences.question import Question, Size
 from found_platform.cache import single_flight
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 
 if TYPE_CHECKING:
+    from found_platform.index import Publication
     from found_platform.settings import Settings
 
 MOST_VALUES = 50
 """Values offered of a column; a text with more is typed."""
 
 DEMANDS = 5
+
+TRIES = 3
+"""To count demands while something else is published."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def published(context: Context) -> Published:
 
     settings = context.settings
     live = index.live(settings)
-    table = lookup.population(settings).attributes
+    table = lookup.population(settings, live).attributes
     activity = {field.name for field in ACTIVITY_FEATURES}
     columns = tuple(_column(table, name, "activity" if name in activity else "profile") for name in table.column_names)
     return Published(
@@ -78,9 +82,10 @@ def published(context: Context) -> Published:
 @use_case(Effect.READS)
 def warm(context: Context) -> None:
     """Loads what a look-up needs, so that the first one of a process does not wait for it."""
+    from found_platform import index
     from found_platform.audiences import lookup
 
-    for demand in _candidates(context.settings)[:1]:
+    for demand in _candidates(context.settings, index.live(context.settings))[:1]:
         with contextlib.suppress(BadInput):
             lookup.score(context.settings, Question(demand))
 
@@ -126,22 +131,31 @@ def demands(context: Context) -> Offers:
     from found_platform import index
 
     settings = context.settings
-    live = index.live(settings)
-    return Offers(live.as_of, live.model_version, live.name.removesuffix(".db"), _offers(settings, live.name))
+    for _ in range(TRIES):
+        live = index.live(settings)
+        with contextlib.suppress(_Moved):
+            return Offers(live.as_of, live.model_version, live.name.removesuffix(".db"), _offers(settings, live))
+    raise JobFailed("What is published changes again and again: ask for demands a little later.")
+
+
+class _Moved(Exception):
+    """Something else was published meanwhile: what was counted so far is of another publication than what comes next."""
 
 
 @single_flight(2)
-def _offers(settings: "Settings", _publication: str) -> tuple[Offer, ...]:
+def _offers(settings: "Settings", publication: "Publication") -> tuple[Offer, ...]:
     from found_platform.audiences import lookup, sizing, specification
 
     offers: list[Offer] = []
-    for demand in _candidates(settings):
+    for demand in _candidates(settings, publication):
         question = Question(demand)
         try:
             lookup.check_understood(settings, question)
             scored = lookup.score(settings, question)
         except BadInput:
             continue  # this home cannot answer it, so it is not offered
+        if scored.published != publication:
+            raise _Moved
         cut = sizing.cut(specification.draft(settings, question=question, size=Size(level="balanced")), scored)
         offers.append(Offer(demand, cut.size, cut.size / scored.base if scored.base else 0.0, scored.mode))
         if len(offers) == DEMANDS:
@@ -149,11 +163,11 @@ def _offers(settings: "Settings", _publication: str) -> tuple[Offer, ...]:
     return tuple(offers)
 
 
-def _candidates(settings: "Settings") -> list[str]:
+def _candidates(settings: "Settings", publication: "Publication") -> list[str]:
     """Demands about what users do most: categories first, then texts, bought or looked for as they do it; and two about rhythm."""
     from found_platform.audiences import lookup
 
-    ground = lookup.population(settings).states.ground
+    ground = lookup.population(settings, publication).states.ground
     categories = sorted(range(ground.texts, len(ground.items)), key=lambda i: -ground.events[i])
     texts = sorted(range(ground.texts), key=lambda i: -ground.events[i])
     names = list(dict.fromkeys(ground.items[i].lower() for i in [*categories[:6], *texts[:6]]))

@@ -158,9 +158,12 @@ def standing(settings: Settings, specification: Specification, user: str) -> Sta
     )
 
 
-def first_gates(settings: Settings, specification: Specification, user_keys: Sequence[str]) -> dict[str, str]:
-    """For each of some users, the first gate that keeps them out as of now, or `member`, or `unknown`."""
+def first_gates(settings: Settings, specification: Specification, user_keys: Sequence[str], index_version: str) -> dict[str, str]:
+    """For each of some users, the first gate that keeps them out as of now, or `member`, or `unknown`; nothing where another index
+    than `index_version` answers by now."""
     scored = lookup.score(settings, specification.question, membership.excluded(settings, specification))
+    if scored.published.name.removesuffix(".db") != index_version:
+        return {}
     chosen = set(scored.rows[: sizing.cut(specification, scored).size].tolist())
     rows = scored.population.keys.rows(user_keys)
     reasons: dict[str, str] = {}

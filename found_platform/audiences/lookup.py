@@ -185,9 +185,9 @@ def _explain(population: Population, ranking: Ranking, demand: Demand, user_keys
     return scorers.explain(population, ranking, demand, population.keys.rows(user_keys))
 
 
-def population(settings: Settings) -> Population:
-    """What is published, mapped and kept open."""
-    return _population(settings, index.live(settings))
+def population(settings: Settings, published: Publication) -> Population:
+    """What a publication holds, mapped and kept open."""
+    return _population(settings, published)
 
 
 def release(settings: Settings) -> None:

@@ -81,7 +81,12 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     ),
     "token": (
         "Who may use the console and the API.",
-        {"create": serve.create_token, "list": serve.list_tokens, "revoke": serve.revoke_token},
+        {
+            "create": serve.create_token,
+            "list": serve.list_tokens,
+            "revoke": serve.revoke_token,
+            "sign-out": serve.sign_out,
+        },
     ),
     "benchmark": (
         "Compare methods on labelled scenarios.",

@@ -1,4 +1,4 @@
-"""`found serve` and `found token create|list|revoke`: the console and the API, and who may come in."""
+"""`found serve` and `found token create|list|revoke|sign-out`: the console and the API, and who may come in."""
 
 from typing import Annotated
 
@@ -94,3 +94,17 @@ def revoke_token(name: Annotated[str, typer.Argument(help="A token's name.")], p
         print_json(token)
     else:
         print(f"The token {token.name} ({token.role}) is revoked; whoever was signed in with it is signed out.")
+
+
+def sign_out(
+    name: Annotated[str, typer.Argument(help="By which name somebody is signed in, as the audit has it after `console:`.")],
+    place: Place,
+) -> None:
+    """Sign somebody out of the console everywhere, as after they lost a role at the identity provider."""
+    from found_platform.app import access
+
+    ended = ask(access.end_sessions, place.home, name)
+    if place.as_json:
+        print_json(ended)
+    else:
+        print(f"{ended.name} is signed out ({ended.sessions} {'session' if ended.sessions == 1 else 'sessions'}).")

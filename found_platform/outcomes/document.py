@@ -22,6 +22,13 @@ def load(path: Path) -> Outcome:
     return parse(content, str(path))
 
 
+def read(text: str) -> Outcome:
+    """The outcome that a person wrote in YAML or JSON. Raises BadInput where it cannot be used."""
+    if len(text) > MOST_BYTES:
+        raise BadInput(f"The outcome has more than {MOST_BYTES:,} characters: leave out what does not belong to it.")
+    return parse(documents.parse(text, "the outcome"))
+
+
 def parse(content: Any, source: str = "the outcome") -> Outcome:
     """An outcome from plain data. Raises BadInput that names the key and what it may be."""
     if not isinstance(content, dict):

@@ -7,8 +7,8 @@ MORE = {"times": "more often", "days": "on more days", "total": "for more in tot
 LESS = {"times": "less often", "days": "on fewer days", "total": "for less in total"}
 
 
-def describe(outcome: Outcome, horizon_days: int) -> str:
-    """What is asked, in words; `horizon_days` is the home's, for an outcome that does not say when."""
+def describe(outcome: Outcome, horizon_days: int | None) -> str:
+    """What is asked, in words; `horizon_days` is the home's, for an outcome that does not say when. None leaves that unsaid."""
     days = outcome.within_days or horizon_days
     statements = f" {outcome.join} ".join(map(_statement, outcome.will))
     among = []
@@ -24,7 +24,8 @@ def describe(outcome: Outcome, horizon_days: int) -> str:
         "affinity": "; ranked by the share of what they do",
         "value": "; ranked by the expected amount",
     }[outcome.rank]
-    return f"{statements} in the next {days} days{whom}{rank}"
+    when = f" in the next {days} days" if days else ""
+    return f"{statements}{when}{whom}{rank}"
 
 
 def _statement(statement: Statement) -> str:

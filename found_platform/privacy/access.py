@@ -210,6 +210,17 @@ def close_session(settings: Settings, secret: str) -> None:
         con.execute("DELETE FROM sessions WHERE hash = ?", (_hash(secret),))
 
 
+def close_sessions(settings: Settings, name: str) -> int:
+    """Ends every session of a name; returns how many there were. Raises NotFound with the names that have one."""
+    with _opened(settings) as con:
+        ended = con.execute("DELETE FROM sessions WHERE name = ?", (name,)).rowcount
+        others = con.execute("SELECT DISTINCT name FROM sessions WHERE expires_at > ? ORDER BY name", (_seconds(),)).fetchall()
+    if not ended:
+        names = ", ".join(other for (other,) in others) or "nobody"
+        raise NotFound(f"Nobody called {name!r} is signed in to the console; signed in are: {names}.")
+    return ended
+
+
 def _opened(settings: Settings) -> "contextlib.AbstractContextManager[sqlite3.Connection]":
     return database(settings.home / DATABASE, STATEMENTS)
 

@@ -51,8 +51,8 @@ class Options:
     def address(self) -> str:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
-    def check(self, has_tokens: bool) -> None:
-        """Raises BadInput for an address that others could reach, unless that is wanted and there are tokens."""
+    def check(self, lets_in: bool) -> None:
+        """Raises BadInput for an address that others could reach, unless that is wanted and somebody can sign in."""
         if self.is_loopback:
             return
         if not self.allow_remote:
@@ -60,7 +60,8 @@ class Options:
                 f"--host is {self.host}, which others may reach: add --allow-remote where that is wanted, and put a proxy with TLS "
                 "before it. Without --host it listens on 127.0.0.1 alone."
             )
-        if not has_tokens:
+        if not lets_in:
             raise BadInput(
-                f"--host is {self.host} and nobody has a token yet: make one first with `found token create NAME --role ROLE`."
+                f"--host is {self.host} and nobody has a token yet: make one first with `found token create NAME --role ROLE`, or "
+                "name an identity provider (docs/console.md)."
             )

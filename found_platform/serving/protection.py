@@ -60,7 +60,7 @@ class Protection:
     def _problems(self, scope: Scope) -> Iterator[Problem]:
         headers, options = Headers(scope=scope), self.options
         host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        name = _host_of(f"//{host}")
         if name not in options.hosts:
             hosts = ", ".join(sorted(options.hosts))
             yield Problem(421, f"This server is not called {name!r} but {hosts}: add the name with --name where it is one.", "host")
@@ -71,7 +71,7 @@ class Protection:
             return
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         foreign = site not in (None, "same-origin", "none")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and (_host_of(origin) != name or urlsplit(origin).netloc != host):
             foreign = True
         if "cookie" in headers and "authorization" not in headers and site is None and origin is None:
             foreign = True  # a browser says where a form comes from
@@ -105,6 +105,14 @@ class Protection:
             return message
 
         return limited
+
+
+def _host_of(address: str) -> str:
+    """The host that an address names; nothing where it is no address, as with half a bracket."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _too_large(options: Options) -> Problem:

@@ -46,8 +46,10 @@ def run(options: Options, started: Callable[[Started], None]) -> None:
 
 
 def check(options: Options) -> None:
-    """Raises BadInput for a home where nothing has run, and for an address that others reach without being let in."""
-    options.check(access.has_tokens(_context(options)))
+    """Raises BadInput for a home where nothing has run, for an address that others reach without being let in, and for an identity
+    provider that is set in part."""
+    lets_in = access.provider(_context(options)) is not None or access.has_tokens(_context(options))
+    options.check(lets_in)
 
 
 def _context(options: Options) -> Context:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import anyio
 from starlette.requests import Request
 
 from found_platform.serving.jobs import Jobs
@@ -12,6 +13,9 @@ from found_platform.serving.repeats import Repeats
 
 SIGN_INS = 20
 """Attempts to sign in a minute, of one address."""
+
+PROVIDER_CALLS = 4
+"""Conversations with the identity provider at a time: where it is slow, it does not hold the threads that every page needs."""
 
 
 @dataclass
@@ -24,6 +28,7 @@ class Server:
     metrics: Metrics
     jobs: Jobs
     repeats: Repeats = field(default_factory=Repeats)
+    provider_calls: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(PROVIDER_CALLS))
     waits_for: str = "the models to be loaded"
     broken: str = field(default="")
 

@@ -4,7 +4,9 @@ import contextlib
 import datetime as dt
 import shutil
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
@@ -145,14 +147,14 @@ def test_every_asset_has_its_own_reach(tmp_path: Path) -> None:
     assert not (tmp_path / "dagster").exists()  # nothing is written where there is no home
 
 
-def test_what_is_reached_is_kept_while_nobody_edits_the_code(tmp_path: Path) -> None:
+def test_what_is_reached_is_kept_while_nobody_edits_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.load(tmp_path)
     settings.dagster_home.mkdir()
     first = code_version.reach(settings, "raw_events")
     code_version._reaches.cache_clear()
     code_version._computed.cache_clear()
+    monkeypatch.setattr(code_version, "compute", lambda root: pytest.fail("it is computed, and not read"))
     assert code_version.reach(settings, "raw_events") == first
-    assert code_version._computed.cache_info().misses == 0  # read, not computed
 
 
 @contextlib.contextmanager
@@ -211,3 +213,24 @@ def test_what_an_asset_calls_is_in_its_reach(
     free = {source_tree.SETTINGS, *source_tree.WITHOUT_EFFECT}
     assert len(called) > 10
     assert sorted(name for name in called - reached if name.split(":")[0] not in free) == []
+
+
+def test_runs_that_begin_at_the_same_time_read_the_source_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that parse at the same time fail in Python 3.11."""
+    calls = []
+
+    def compute(root: Path) -> dict[str, code_version.Reach]:
+        calls.append(root)
+        time.sleep(0.3)
+        return {"user_index": code_version.Reach("code", frozenset(), frozenset())}
+
+    monkeypatch.setattr(code_version, "compute", compute)
+    code_version._computed.cache_clear()
+    homes = [Settings(home=tmp_path / str(i)) for i in range(4)]
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            codes = {reach.code for reach in pool.map(lambda home: code_version.reach(home, "user_index"), homes)}
+        assert (codes, len(calls)) == ({"code"}, 1)
+    finally:
+        code_version._computed.cache_clear()
+        code_version._reaches.cache_clear()

@@ -64,6 +64,14 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "alert_smtp": ("127.0.0.1:25", set()),
     "alert_smtp_user": ("found", set()),
     "alert_smtp_password": ("word", set()),
+    "oidc_issuer": ("https://login.example.org", set()),
+    "oidc_client_id": ("found", set()),
+    "oidc_client_secret": ("word", set()),
+    "oidc_label": ("the shop", set()),
+    "oidc_scopes": ("openid groups", set()),
+    "oidc_roles": ("shop=viewer", set()),
+    "oidc_roles_claim": ("roles", set()),
+    "oidc_name_claim": ("email", set()),
     "secret": ("ab" * 16, set()),
 }
 """By setting: another value, and the assets that it makes stale by itself, before what follows from them."""

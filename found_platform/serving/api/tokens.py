@@ -36,3 +36,8 @@ async def create(request: Request, visitor: Admin, body: TokenBody) -> Response:
 @router.delete("/tokens/{name}", summary="Revoke a token and the sessions that were opened with it")
 async def revoke(request: Request, visitor: Admin, name: str) -> Response:
     return await answer(request, visitor, "token revoke", access.revoke_token, name, changes=True)
+
+
+@router.delete("/sessions/{name}", summary="Sign somebody out of the console everywhere")
+async def end_sessions(request: Request, visitor: Admin, name: str) -> Response:
+    return await answer(request, visitor, "sign out", access.end_sessions, name, changes=True)

@@ -122,17 +122,13 @@ async def _seen(request: Request, visitor: Visitor, form: BuildForm, published: 
 
 
 def _of_audience(saved: AudiencePage) -> BuildForm:
-    """The form of a saved audience. Raises BadInput for one that no form can say."""
+    """The form of a saved audience."""
     specification = saved.specification
     question, size = specification.question, specification.size
-    if question.outcome is not None:
-        raise BadInput(
-            f"{specification.audience} asks an outcome, which this form cannot show: edit it with `found audience save "
-            f"{specification.audience} --outcome FILE`, or by the API."
-        )
     form = BuildForm(
         sentence=question.sentence or "",
         prompt=question.prompt or "",
+        outcome=lookups.write_outcome(question.outcome) if question.outcome else "",
         phrases="\n".join(question.phrases or ()),
         mode=question.mode,
         horizon_days=str(question.horizon_days or ""),

@@ -1,6 +1,7 @@
 """What a form sent: fields and files of a body, and the draft of an audience that the build form describes."""
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
@@ -9,7 +10,7 @@ import multipart
 from starlette.requests import Request
 
 from found_platform.app.audiences import Draft
-from found_platform.app.lookups import Question, Size
+from found_platform.app.lookups import Question, Size, read_outcome
 from found_platform.app.offers import Column
 from found_platform.errors import BadInput
 
@@ -24,9 +25,11 @@ class Form:
 
     fields: Mapping[str, Sequence[str]]
 
+    def raw(self, name: str) -> str:
+        return next(iter(self.fields.get(name, ())), "")
+
     def get(self, name: str, default: str = "") -> str:
-        values = self.fields.get(name, ())
-        return values[0].strip() if values else default
+        return self.raw(name).strip() if self.fields.get(name) else default
 
     def all(self, name: str) -> list[str]:
         return list(self.fields.get(name, ()))
@@ -99,6 +102,11 @@ WORDS = {
 }
 
 
+OUTCOME = """will:
+  do: {about: [gold ring], channels: [pay_bill]}
+within_days: 28"""
+"""What the field of an outcome shows while it is empty."""
+
 KINDS = ("top", "reach", "min_score")
 """Ways to say how many beside a level."""
 
@@ -108,6 +116,7 @@ class BuildForm:
     """The build form as it was sent, or as it is at first.
 
     Attributes:
+        outcome: what is wanted as data, in YAML or JSON, in place of a sentence (docs/outcomes.md).
         conditions: rows of the filter builder; `where` is typed beside them, and both hold.
         size_kind: level, top, reach or min_score.
         reach: a place of the slider, 1 to REACH_STEPS.
@@ -117,6 +126,7 @@ class BuildForm:
 
     sentence: str = ""
     prompt: str = ""
+    outcome: str = ""
     phrases: str = ""
     mode: str = "auto"
     horizon_days: str = ""
@@ -140,15 +150,18 @@ class BuildForm:
 
     @property
     def is_empty(self) -> bool:
-        return not self.sentence and not self.prompt
+        return not (self.sentence or self.prompt or self.outcome)
 
     def draft(self, columns: Sequence[Column], base: int) -> Draft:
         """What the form describes. Raises BadInput that names the field."""
         horizon = self.form.whole("horizon_days", "Days ahead", 1, 3650)
         phrases = tuple(line.strip() for line in self.phrases.splitlines() if line.strip())
+        if self.sentence and self.outcome:
+            raise BadInput("There is a sentence and an outcome: clear one of the two fields, for one of them is asked.")
         question = Question(
-            sentence=None if self.prompt else self.sentence,
+            sentence=None if self.prompt or self.outcome else self.sentence,
             prompt=self.prompt or None,
+            outcome=read_outcome(self.outcome) if self.outcome else None,
             phrases=phrases or None,
             where=self.filter(columns),
             mode=self.mode,
@@ -206,9 +219,11 @@ def of_build(form: Form) -> BuildForm:
     ids = "\n".join([form.get("exclude"), form.get("exclude_file")]).splitlines()
     ids = [line.strip().strip('"') for line in ids]
     size = form.get("size_level") or "balanced"
-    names = ("sentence", "prompt", "phrases", "horizon_days", "rank", "purpose", "where", "min_score", "name", "after")
+    names = ("sentence", "prompt", "horizon_days", "rank", "purpose", "where", "min_score", "name", "after")
     return BuildForm(
         **{name: form.get(name) for name in names},
+        outcome=textwrap.dedent(form.raw("outcome")).strip(),
+        phrases=_own_phrases(form),
         mode=form.get("mode") or "auto",
         anyway=form.get("anyway") == "yes",
         conditions=tuple(Condition(c.strip(), o, v.strip()) for c, o, v in rows if c.strip()),
@@ -222,3 +237,12 @@ def of_build(form: Form) -> BuildForm:
         kept_out=int(form.get("kept_out") or 0) if form.get("kept_out", "0").isdecimal() else 0,
         form=form,
     )
+
+
+def _own_phrases(form: Form) -> str:
+    """A person's own words for a sentence. What the page shows of the rewriter's is sent too, and is not theirs; nor are words for
+    another sentence than the one that is asked now."""
+    own, read = form.get("phrases"), form.get("phrases_read")
+    about = form.get("phrases_of")
+    is_theirs = own.split() != read.split() and (not about or about == form.get("sentence"))
+    return own if is_theirs else ""

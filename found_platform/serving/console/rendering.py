@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,8 +13,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from found_platform.app import offers
+from found_platform.app import lookups, offers
 from found_platform.app.access import Scope
+from found_platform.errors import BadInput
 from found_platform.serving.console import charts
 from found_platform.serving.doors import Visitor
 from found_platform.serving.problems import Problem
@@ -21,6 +23,10 @@ from found_platform.serving.state import server_of
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+
+
+NO_HEADER = re.compile(r"<th[^>]*></th>")
+"""A cell above a column of names: a table of Markdown has a header in any case, and an empty one heads nothing."""
 
 
 def number(value: float | None) -> str:
@@ -55,12 +61,22 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def outcome(content: Any) -> str:
+    """An outcome that was kept as plain data, in words."""
+    try:
+        return lookups.in_words(lookups.Question(outcome=lookups.parse_outcome(content)))
+    except BadInput:  # an older version kept it, with other keys
+        return json.dumps(content)
+
+
 def asked(question: str | None) -> str:
     """What the audit has of a question, which is JSON, in words."""
     parts = []
     for key, value in (json.loads(question) if question else {}).items():
         if key in ("sentence", "request"):
             parts.insert(0, f"“{value}”" if key == "sentence" else str(value))
+        elif key == "outcome":
+            parts.insert(0, outcome(value))
         elif value not in (0, 0.0, False, "auto", [], {}):
             parts.append(f"{key.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}")
     return " · ".join(parts)
@@ -76,8 +92,8 @@ def _environment() -> Environment:
     )
     markdown = MarkdownIt("js-default", {"html": False}).enable("table")
     env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
-    env.filters.update(sentence=sentence, asked=asked)
-    env.filters["markdown"] = lambda text: Markup(markdown.render(text))  # raw HTML in it is escaped
+    env.filters.update(sentence=sentence, asked=asked, outcome=outcome, in_words=lookups.in_words)
+    env.filters["markdown"] = lambda text: Markup(NO_HEADER.sub("<td></td>", markdown.render(text)))  # raw HTML in it is escaped
     env.globals.update(charts=charts, Scope=Scope)
     return env
 
@@ -91,8 +107,9 @@ def is_part(request: Request) -> bool:
 
 
 def page(request: Request, template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page, with who is signed in and what answers look-ups."""
-    served = offers.serving(visitor.context) if visitor else {}
+    """A page, with who is signed in and what answers look-ups: what answered on it, where something did."""
+    previewed = values.get("previewed")
+    served = previewed.preview if previewed else offers.serving(visitor.context) if visitor else {}
     elsewhere = server_of(request).options
     context = {"visitor": visitor, "served": served, "here": request.url.path, "elsewhere": elsewhere, **values}
     return HTMLResponse(ENVIRONMENT.get_template(template).render(context), status)

@@ -43,8 +43,9 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
     versions = await work.read(visitor, audiences.versions, name)
     users, moves = None, None
     if audience.refreshes:
-        users = await work.ask(request, visitor, members.page, members.Page(name, None, start, SHOWN))
-        moves = await work.ask(request, visitor, members.moves, members.MovesOf(name, limit=SHOWN))
+        newest = audience.refreshes[0].refresh  # all of the page is of this one, whatever is refreshed meanwhile
+        users = await work.ask(request, visitor, members.page, members.Page(name, newest, start, SHOWN))
+        moves = await work.ask(request, visitor, members.moves, members.MovesOf(name, newest, limit=SHOWN))
     sent = await work.read(visitor, deliveries.history, name)
     places = await work.read(visitor, deliveries.list_destinations)
     exports = await work.read(visitor, audit.entries, audit.Part(limit=20, audience=name, action="export"))

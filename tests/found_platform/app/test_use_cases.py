@@ -98,6 +98,10 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
     ),
     "access.new_link": lambda c, seeds, user, out: access.new_link(c),
     "access.sign_in": lambda c, seeds, user, out: access.sign_in(c, access.SignIn(token=SECRETS[-1])),
+    "access.sign_in_by_provider": lambda c, seeds, user, out: _refused(
+        lambda: access.sign_in_by_provider(c, access.arrival("http://127.0.0.1:8321/sign-in/callback", "", ""))
+    ),
+    "access.end_sessions": lambda c, seeds, user, out: access.end_sessions(c, "ann"),
     "access.sign_out": lambda c, seeds, user, out: access.sign_out(c, "nobody's session"),
     "access.revoke_token": lambda c, seeds, user, out: access.revoke_token(c, "ann"),
     "access.refuse": lambda c, seeds, user, out: access.refuse(c, access.Refusal("GET", "/api/v1/tokens", "no scope")),
@@ -211,6 +215,8 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "operations.try_channels": lambda: _refused(lambda: operations.try_channels(context)),
         "access.list_tokens": lambda: access.list_tokens(context),
         "access.has_tokens": lambda: access.has_tokens(context),
+        "access.provider": lambda: access.provider(context),
+        "access.depart": lambda: _refused(lambda: access.depart(context, "http://127.0.0.1:8321/sign-in/callback")),
         "access.grant_of_token": lambda: access.grant_of_token(context, "fnd_0_0"),
         "access.grant_of_session": lambda: access.grant_of_session(context, "0"),
         "audiences.versions": lambda: _refused(lambda: audiences.versions(context, "nobody-saved-this")),

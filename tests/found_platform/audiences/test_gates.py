@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from found_platform import index
 from found_platform.app import audiences, members
 from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Find, Question, Size, find
@@ -38,8 +39,8 @@ def test_each_gate_of_the_waterfall_counts_exactly_who_is_left(ann: Context, ids
     assert steps["exclusions"].kept == preview.eligible
     assert (steps["level"].kept, steps["level"].dropped) == (20, preview.eligible - 20)
     assert steps["holdout"].dropped == preview.held_out > 0
-    table = lookup.population(ann.settings).attributes.to_pandas()
-    history = lookup.population(ann.settings).has_history
+    table = lookup.population(ann.settings, index.live(ann.settings)).attributes.to_pandas()
+    history = lookup.population(ann.settings, index.live(ann.settings)).has_history
     assert steps["filter"].kept == int(((table.events_28d >= 2) & table.age_band.notna() & history).sum())
     before = len(history)
     for step in preview.waterfall:
@@ -61,7 +62,7 @@ def test_why_names_the_gate_that_keeps_a_user_out(ann: Context, ids: list[str]) 
     assert (beyond.gate, beyond.rank, beyond.member) == ("level", 9, False)
     assert "9 of" in beyond.sentence
     assert why("nobody of this id").gate == "unknown"
-    population = lookup.population(ann.settings)
+    population = lookup.population(ann.settings, index.live(ann.settings))
     quiet = np.flatnonzero(np.asarray(population.attributes["events_28d"]) < 2)
     key = population.keys.take(quiet[:1])[0]
     by_pseudonym = why(key)

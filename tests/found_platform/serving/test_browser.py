@@ -7,40 +7,39 @@ With AXE_CORE naming axe-core's `axe.min.js`, every page is checked for accessib
 import os
 import re
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-
-from found_platform.serving.application import create_app
-from found_platform.serving.options import Options
+from identity_provider import IdentityProvider
+from served_home import listening
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
 AXE = os.environ.get("AXE_CORE")
-PAGES = ("/", "/?sentence=people+who+will+soon+buy+gold", "/audiences", "/audiences/by-browser", "/models", "/data", "/audit")
+PAGES = (
+    "/",
+    "/?sentence=people+who+will+soon+buy+gold",
+    "/?audience=by-outcome",
+    "/audiences",
+    "/audiences/by-browser",
+    "/models",
+    "/models/champion",
+    "/data",
+    "/audit",
+    "/sign-in",
+    "/api/v1/docs",
+)
+OUTCOME = "will:\n  do: {about: [gold ring], channels: [pay_bill]}\nwithin_days: 7\n"
 
 
 @pytest.fixture(scope="module")
 def address(served: tuple[Path, dict[str, str]]) -> Iterator[str]:
     """Where a server of the home listens."""
-    sock = socket.create_server(("127.0.0.1", 0))
-    port = sock.getsockname()[1]
-    config = uvicorn.Config(create_app(Options(served[0], port=port), warm=False), log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(20)
+    with listening(served[0]) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +99,54 @@ def test_from_a_sentence_to_an_export_and_why_somebody_is_in_it(page: Any) -> No
     page.wait_for_url("**/audiences/by-browser", timeout=60_000)
 
 
+def test_an_outcome_is_saved_and_edited_as_data(page: Any) -> None:
+    page.click("text=Say it as data")
+    page.fill("#outcome", OUTCOME)
+    page.wait_for_selector(".count b")
+    assert "in the next 7 days" in page.inner_text("#answer .asked")
+    page.fill("#name", "by-outcome")
+    page.click("button[formaction='/build/save']")
+    page.wait_for_url("**/audiences/by-outcome", timeout=60_000)
+    page.click("a:has-text('Edit')")
+    page.wait_for_selector("#outcome")
+    edited = page.input_value("#outcome").replace("within_days: 7", "within_days: 14")
+    page.fill("#outcome", edited)
+    playwright.expect(page.locator("#answer .asked")).to_contain_text("in the next 14 days", timeout=20_000)
+    page.click("text=Save version 2")
+    page.wait_for_url("**/audiences/by-outcome", timeout=60_000)
+    assert "in the next 14 days" in page.inner_text(".lead")
+    assert "version 2" in page.inner_text(".versions")
+
+
+def test_what_was_read_of_one_sentence_is_not_asked_for_the_next(page: Any) -> None:
+    page.wait_for_selector("#sentence")
+    page.fill("#sentence", "people who will soon buy gold")
+    page.wait_for_selector("input[name=phrases_of][value='people who will soon buy gold']", state="attached")
+    first = page.input_value("#phrases")
+    page.fill("#sentence", "customers who will buy again")
+    page.wait_for_selector("input[name=phrases_of][value='customers who will buy again']", state="attached")
+    assert page.input_value("#phrases") != first
+
+
+def test_somebody_signs_in_by_the_identity_provider_and_out_again(
+    chromium: Any, address: str, identity_provider: IdentityProvider
+) -> None:
+    identity_provider.callbacks = [f"{address}/sign-in/callback"]
+    context = chromium.new_context(base_url=address)
+    opened, faults = context.new_page(), []
+    opened.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+    opened.goto("/sign-in")
+    opened.click("text=Sign in with")
+    opened.wait_for_url(f"{address}/")
+    assert opened.inner_text(".me").startswith("oidc:ann@example.com")
+    opened.click("button[aria-label='Sign out']")
+    opened.wait_for_url("**/sign-in")
+    opened.goto("/audiences")
+    assert opened.url.endswith("/sign-in")
+    context.close()
+    assert not faults
+
+
 def test_a_late_answer_never_overwrites_a_newer_question(page: Any) -> None:
     delayed = []
 
@@ -129,9 +176,8 @@ def test_the_keyboard_is_enough(page: Any) -> None:
     page.wait_for_selector("#sentence")
     page.keyboard.type("people who will soon buy gold")  # the field has the focus at once
     page.wait_for_selector(".count b")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
+    for _ in ("say it as data", "add a condition", "type a filter", "how many"):
+        page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")  # from balanced to broad
     playwright.expect(page.locator("input[value=broad]")).to_be_checked()
 

@@ -1,10 +1,12 @@
 """The console as a browser without scripts sees it: real forms, whole pages."""
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import yaml
 from starlette.testclient import TestClient
 
 from found_platform.app import access, audiences
@@ -169,3 +171,93 @@ def test_a_page_that_the_role_may_not_see_says_so(browser: TestClient) -> None:
     answer = browser.get("/audit")
     assert answer.status_code == 403
     assert "takes the scope audit" in answer.text
+
+
+OUTCOME = "will:\n- do:\n    about:\n    - gold ring\n    channels:\n    - pay_bill\nwithin_days: 7\n"
+BUILD = {"size_level": "top", "top": "25", "mode": "auto"}
+
+
+def test_an_outcome_is_asked_and_saved_as_data(api, browser: TestClient) -> None:
+    seen = browser.post("/build", data={**BUILD, "outcome": OUTCOME}, headers={**SAME, "hx-request": "true"}).text
+    assert "<b>25</b>" in seen
+    assert "Who will do something like “gold ring” as a purchase in the next 7 days" in seen
+    saved = browser.post("/build/save", data={**BUILD, "outcome": OUTCOME, "name": "by-outcome"}, headers=SAME)
+    while "/jobs/" in str(saved.url):
+        saved = browser.get(str(saved.url))
+    assert "Who will do something like “gold ring” as a purchase in the next 7 days" in saved.text
+    assert 'href="/?audience=by-outcome"' in saved.text
+    kept = api("GET", "/audiences/by-outcome").json()["specification"]["outcome"]
+    assert kept == {"will": [{"do": {"about": ["gold ring"], "channels": ["pay_bill"]}}], "within_days": 7}
+
+
+def test_an_audience_of_an_outcome_is_edited_in_the_form_and_the_second_editor_is_told(api, browser: TestClient) -> None:
+    body = {"question": {"outcome": yaml.safe_load(OUTCOME), "where": "events_28d >= 1"}, "size": {"top": 25}, "holdout": 0.2}
+    assert api("PUT", "/audiences/stated", "marketer", json=body, headers={"if-none-match": "*"}).status_code == 200
+    form = browser.get("/?audience=stated").text
+    shown = re.search(r'<textarea id="outcome"[^>]*>(.*?)</textarea>', form, re.S)
+    assert shown is not None
+    text = html.unescape(shown[1])
+    assert yaml.safe_load(text) == yaml.safe_load(OUTCOME)
+    assert 'name="after" value="1"' in form
+    assert 'name="name" value="stated"' in form
+    assert "<b>25</b>" in form
+    edited = {**BUILD, "name": "stated", "after": "1", "where": "events_28d >= 1", "holdout": "20"}
+    edited["outcome"] = text.replace("within_days: 7", "within_days: 14")
+    saved = browser.post("/build/save", data=edited, headers=SAME)
+    while "/jobs/" in str(saved.url):
+        saved = browser.get(str(saved.url))
+    assert saved.status_code == 200
+    answer = api("GET", "/audiences/stated")
+    assert answer.headers["etag"] == '"v2"'
+    kept = answer.json()["specification"]
+    assert kept["outcome"]["within_days"] == 14
+    assert (kept["where"], kept["holdout"], kept["top"]) == ("events_28d >= 1", 0.2, 25)
+    versions = browser.get("/audiences/stated").text
+    assert "<del>Who will do something like “gold ring” as a purchase in the next 7 days</del>" in versions
+    assert "<ins>Who will do something like “gold ring” as a purchase in the next 14 days</ins>" in versions
+    late = browser.post("/build/save", data={**edited, "outcome": text, "top": "9"}, headers=SAME)
+    assert late.status_code == 422
+    assert "saved version 2" in late.text
+    assert "within_days: 7" in late.text, "what the second editor wrote is still there"
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ({"outcome": "will: [do"}, "the outcome, line 1 is not YAML"),
+        ({"outcome": "gold"}, "the outcome holds no outcome"),
+        ({"outcome": "will: {do: {chanels: [pay_bill]}}"}, "the outcome: will.0.do.chanels: there is no such key"),
+        ({"outcome": OUTCOME, "sentence": "people who will soon buy gold"}, "There is a sentence and an outcome"),
+        ({"outcome": "\n  will:\n    do: {about: [gold ring]}\n  within_days: 7\n"}, "<b>25</b>"),
+        ({"outcome": '{"will": [{"do": {"about": ["gold ring"]}}], "within_days": 7}'}, "<b>25</b>"),
+    ],
+)
+def test_an_outcome_is_yaml_or_json_and_a_slip_in_it_is_said(browser: TestClient, sent: dict[str, str], sentence: str) -> None:
+    answer = browser.post("/build", data={**BUILD, **sent}, headers={**SAME, "hx-request": "true"})
+    assert answer.status_code == 200
+    assert sentence in html.unescape(answer.text)
+
+
+def shown_fields(text: str) -> dict[str, str]:
+    """The fields of the answer that the form sends with its own."""
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)" form="build">', text)
+    areas = re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>(.*?)</textarea>', text, re.S)
+    return {name: html.unescape(value) for name, value in [*hidden, *areas]}
+
+
+def test_what_was_read_of_one_sentence_is_not_asked_for_the_next(browser: TestClient) -> None:
+    headers = {**SAME, "hx-request": "true"}
+    gold = {**BUILD, "sentence": "people who will soon buy gold", "name": "mine"}
+    first = shown_fields(browser.post("/build", data=gold, headers=headers).text)
+    assert first["phrases"]
+    coffee = {**gold, "sentence": "people who will buy coffee"}
+    anew = browser.post("/build", data=coffee, headers=headers).text
+    assert browser.post("/build", data={**coffee, **first}, headers=headers).text == anew
+    own = {**first, "phrases": "ring"}
+    said = browser.post("/build", data={**gold, **own}, headers=headers).text
+    fields = shown_fields(said)
+    assert fields["phrases"] == "ring"
+    assert "phrases_read" not in fields, "they are the person's own from now on"
+    broken = shown_fields(browser.post("/build", data={**gold, **fields, "where": "events_28d >="}, headers=headers).text)
+    assert (broken["phrases"], broken["name"]) == ("ring", "mine"), "a slip elsewhere takes nothing away"
+    assert shown_fields(browser.post("/build", data={**gold, **broken}, headers=headers).text)["phrases"] == "ring"

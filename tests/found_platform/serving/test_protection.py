@@ -15,7 +15,7 @@ from found_platform.serving.options import Options
 FIND = {"question": {"sentence": "people who will soon buy gold", "mode": "aligned"}, "size": {"top": 3}}
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8321", "", "169.254.1.1"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8321", "", "169.254.1.1", "[::1", "[", "a]b"])
 def test_a_name_that_leads_here_from_elsewhere_is_refused(api, host: str) -> None:
     answer = api("GET", "/me", headers={"host": host})
     assert answer.status_code == 421
@@ -29,7 +29,13 @@ def test_the_names_of_loopback_are_served(api, host: str) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "null"}],
+    [
+        {"origin": "https://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "null"},
+        {"origin": "http://["},
+    ],
 )
 def test_a_change_that_another_site_asks_for_is_refused(api, headers: dict[str, str]) -> None:
     answer = api("POST", "/look-ups", json=FIND, headers=headers)
@@ -95,9 +101,9 @@ def test_a_refusal_has_a_reason_and_a_row_in_the_audit(api) -> None:
 
 def test_another_address_than_loopback_takes_a_token_and_a_word() -> None:
     home = Path("home")
-    Options(home).check(has_tokens=False)
+    Options(home).check(lets_in=False)
     with pytest.raises(BadInput, match="--allow-remote"):
-        Options(home, host="192.0.2.7").check(has_tokens=True)
+        Options(home, host="192.0.2.7").check(lets_in=True)
     with pytest.raises(BadInput, match="nobody has a token yet"):
-        Options(home, host="192.0.2.7", allow_remote=True).check(has_tokens=False)
-    Options(home, host="192.0.2.7", allow_remote=True).check(has_tokens=True)
+        Options(home, host="192.0.2.7", allow_remote=True).check(lets_in=False)
+    Options(home, host="192.0.2.7", allow_remote=True).check(lets_in=True)
