@@ -5,13 +5,14 @@ variables with the prefix `FOUND_` fill what neither the caller nor that file sa
 """
 
 import os
+import re
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from found_platform import database, home_format
@@ -31,8 +32,11 @@ TELEMETRY_OFF = {
 os.environ.update(TELEMETRY_OFF)
 
 
-UNSHOWN = ("secret", "database_url", "milvus_token", "alert_secret", "alert_smtp_password")
-"""Settings whose value no message shows."""
+UNSHOWN = ("secret", "database_url", "redis_url", "milvus_token", "alert_secret", "alert_smtp_password")
+"""Settings that are never written down, and whose value no message shows."""
+
+CREDENTIALS = re.compile(r"//[^/?#]*@")
+"""An address with a user or a password in it."""
 
 
 class Stage(BaseModel):
@@ -93,7 +97,7 @@ class Settings(BaseSettings):
         60, ge=0
     )  # of a command, for who writes the same or has its place in a pool; longer than laptops train
     engine: str = Field("duckdb", pattern=r"^(duckdb|sc://\S+)$")  # what computes features: DuckDB here, or Spark Connect's address
-    milvus_uri: str | None = None  # a Milvus server with a database for this home; else Milvus Lite in the home
+    milvus_uri: str | None = Field(None, pattern=r"^(https?|tcp)://\S+$")  # a Milvus server; else Milvus Lite in the home
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user
     rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
@@ -101,6 +105,8 @@ class Settings(BaseSettings):
     rewriter_host: str | None = None  # host of an endpoint on another machine: demands and item names are sent there
     # postgresql://…: Dagster's, MLflow's and the audit's records there, in place of SQLite files in the home; never written down
     database_url: str | None = Field(None, pattern=r"^postgresql(\+\w+)?://\S+$")
+    # redis://…: the newest features of every user there, in place of an SQLite file in the home; never written down
+    redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://\S+$")
     owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")  # of assets: team:NAME or an address
     automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
     retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
@@ -117,6 +123,14 @@ class Settings(BaseSettings):
     alert_smtp_user: str | None = None
     alert_smtp_password: str | None = None  # never written down
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
+
+    @field_validator("milvus_uri")
+    @classmethod
+    def _without_credentials(cls, address: str | None) -> str | None:
+        """The home keeps this address, and a person reads it."""
+        if address is not None and CREDENTIALS.search(address):
+            raise ValueError("it holds a user or a password: leave them out, and set FOUND_MILVUS_TOKEN=USER:PASSWORD")
+        return address
 
     @classmethod
     def load(cls, home: Path, *, moving: bool = False, **changes: Any) -> Self:
@@ -135,7 +149,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            value = "not what it must be" if name in UNSHOWN else repr(first["input"])
+            hidden = name in UNSHOWN or CREDENTIALS.search(str(first["input"]))
+            value = "not what it must be" if hidden else repr(first["input"])
             message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {first['msg']}."
             raise BadInput(message) from None
         if not moving:

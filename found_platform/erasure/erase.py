@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from found_platform import home, lake
-from found_platform.erasure import lake_tables, ledger, proof, records
+from found_platform.erasure import lake_tables, ledger, proof, servers
 from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
@@ -65,7 +65,6 @@ NOT_COVERED = (
     "weights of models that were trained before, until they are trained again",
     "blocks of the disk that the file system has given free, and snapshots of it",
 )
-OF_A_SERVER = ("the write-ahead log of the PostgreSQL server, its standbys and its backups",)
 """What nobody can prove from within a home. `docs/erasure.md` has more."""
 
 
@@ -97,6 +96,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
     persons = Persons.of(settings, users, [*ID_COLUMNS, *_mapped(settings)])
     if not persons.ids:
         raise BadInput("The file names nobody: give it one id a line.")
+    servers.check_all_reached(settings)
     if any(user in reason for user in persons.ids | persons.keys):
         raise BadInput("The reason names one of the persons, and it would be kept: say it without the id.")
     folder = home.make_private(tombstones.path(settings).parent)
@@ -113,8 +113,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "") -> Certificat
                 if name not in progress.steps:
                     progress.steps[name] = step(settings, persons)
                     progress.save()
-            search = proof.search(settings.home, persons)
-            search.hits += records.tables_naming(settings, persons)
+            search = servers.search(settings, persons)
         if search.hits:
             progress.path.unlink()  # whatever is left is looked for by every step again
             raise JobFailed(_left(search.hits, settings))
@@ -173,7 +172,7 @@ def _certificate(
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("deltalake", "pyarrow", "duckdb")},
         },
-        not_covered=(*NOT_COVERED, *(OF_A_SERVER if settings.database_url else ())),
+        not_covered=(*NOT_COVERED, *servers.not_covered(settings)),
     )
     document = {name: value for name, value in asdict(written).items() if name not in ("path", "sha256")}
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -7,11 +7,9 @@ from found_platform.feature_store.access import (
     history,
     history_expression,
     history_reader,
-    materialize_online,
-    online,
-    online_moment,
     snapshot,
 )
+from found_platform.feature_store.online_store import is_filled, materialize_online, online, online_moment, was_filled
 
 __all__ = [
     "VIEWS",
@@ -20,8 +18,10 @@ __all__ = [
     "history",
     "history_expression",
     "history_reader",
+    "is_filled",
     "materialize_online",
     "online",
     "online_moment",
     "snapshot",
+    "was_filled",
 ]

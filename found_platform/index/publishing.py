@@ -14,6 +14,7 @@ from found_platform import home, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import milvus, pointer, recall, snapshot
+from found_platform.index.milvus_server import BEGUN
 from found_platform.index.pointer import Publication
 from found_platform.index.states import attributes, filter_columns
 from found_platform.settings import Settings
@@ -51,7 +52,7 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
     columns = table.select(filter_columns(settings).names).take(pa.array(rows))
     store = milvus.store(settings)
     with _publishing(settings):
-        name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.db"
+        name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):{BEGUN}}.db"
         with store.build(name) as collection:
             collection.fill(with_history, their_vectors, columns, settings.milvus_index)
             if (count := collection.count()) != len(rows):

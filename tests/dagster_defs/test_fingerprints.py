@@ -41,6 +41,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "wait_minutes": (5.0, set()),
     "engine": ("sc://localhost:50051", set()),
     "database_url": ("postgresql://found@localhost/found", set()),
+    "redis_url": ("redis://localhost/0", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),
     "milvus_index": ("HNSW", PUBLISHED),
