@@ -1,4 +1,4 @@
-"""The online store in Redis: the same rows as in the home, nothing lost in silence, nobody left behind, and no password anywhere."""
+"""The online store in Redis: the same rows as in the home, nothing lost in silence, nobody left behind, no password anywhere."""
 
 import datetime as dt
 import json
@@ -56,7 +56,7 @@ def test_it_says_what_history_says_also_of_a_day_that_was_made_again(url: str, t
     same_as_history(settings, MOMENT)
     feature_store.materialize_online(settings, MOMENT + 2 * DAY, contents)  # goes on
     same_as_history(settings, MOMENT + 2 * DAY)
-    events = [event for event in random_events(9, users=4, days=20) if event["user_id"] != "u1" or event["text"] != "tea"]
+    events = [event for event in random_events(9, users=4, days=20) if event["user_id"] != "u1" or event["text"] != "text 3"]
     again = lake_of(tmp_path / "again", write_source(tmp_path / "again", events), lookback_days=6)
     for table in feature_store.VIEWS:  # the same days and moments, other rows
         rows = lake.read(again.lake, table)
@@ -147,7 +147,6 @@ def test_an_erasure_reaches_redis_and_its_certificate_says_what_was_looked_at(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = [{"user_id": f"customer-{i}", "event_time": at(f"2024-01-0{d}"), "text": "tea"} for i in range(4) for d in (1, 2, 3)]
-    events += [{"user_id": "customer-3", "channel": "search", "event_time": at("2024-01-03"), "text": "who is customer-1"}]
     settings = lake_of(tmp_path / "home", write_source(tmp_path, events))
     feature_store.materialize_online(settings, at("2024-01-04", "00:00:00"), {})
     store = online_redis.of(settings)
@@ -159,16 +158,12 @@ def test_an_erasure_reaches_redis_and_its_certificate_says_what_was_looked_at(
     kept = erasure.kept(settings, "customer-1")
     assert f"the Redis database {store.place}" in kept.files
     (tmp_path / "events.parquet").unlink()
-    write_source(tmp_path, [e for e in events if e["user_id"] != "customer-1"][:-1])
+    write_source(tmp_path, [e for e in events if e["user_id"] != "customer-1"])
     document = json.loads(erasure.erase(settings, ("customer-1",)).path.read_text())
     secret = keys.home_secret(settings)
-    left = {key for key, _ in store.users()}
-    assert {user for user in range(4) if any(keys.user_key(secret, f"customer-{user}").encode() in key for key in left)} == {
-        0,
-        2,
-        3,
-    }
-    assert document["steps"]["online store"]["online store in Redis"] >= 1
+    left = b"".join(key for key, _ in store.users())
+    assert [keys.user_key(secret, f"customer-{i}").encode() in left for i in range(4)] == [True, False, True, True]
+    assert document["steps"]["online store"] == {"online store in Redis": 1}
     assert document["searched"]["servers"] == {"users in Redis": 3}
     assert any("Redis" in words for words in document["not_covered"])
 
@@ -178,7 +173,7 @@ def test_a_place_that_is_left_is_noted_until_its_users_expire(tmp_path: Path) ->
     tenancy.check_all_reached(tmp_path, {})
     tenancy.note(tmp_path, tenancy.MILVUS, "http://old:19530")
     tenancy.check_all_reached(tmp_path, {tenancy.MILVUS: "http://old:19530"})
-    with pytest.raises(BadInput, match="set FOUND_MILVUS_URI to it. Where that server is gone"):
+    with pytest.raises(BadInput, match=r"set FOUND_MILVUS_URI to it\. Where that server is gone"):
         tenancy.check_all_reached(tmp_path, {tenancy.MILVUS: "http://new:19530"})
     number = tenancy.number(tmp_path)
     assert number == tenancy.number(tmp_path)
