@@ -35,6 +35,9 @@ os.environ.update(TELEMETRY_OFF)
 UNSHOWN = ("secret", "database_url", "redis_url", "milvus_token", "alert_secret", "alert_smtp_password")
 """Settings that are never written down, and whose value no message shows."""
 
+OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url")
+"""Settings that a home does not keep either, since they are of where it is worked with."""
+
 CREDENTIALS = re.compile(r"//[^/?#]*@")
 """An address with a user or a password in it."""
 
@@ -108,6 +111,9 @@ class Settings(BaseSettings):
     # redis://…: the newest features of every user there, in place of an SQLite file in the home; never written down
     redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://\S+$")
     owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")  # of assets: team:NAME or an address
+    # pages as a browser reaches them, which Dagster's pages link to; of a machine or a deployment, so no home keeps them
+    console_url: str | None = Field(None, pattern=r"^https?://\S+$")
+    mlflow_url: str | None = Field(None, pattern=r"^https?://\S+$")
     automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
     retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
     retrain_cooldown_days: int = Field(7, ge=1)  # between two trainings that a drift asks for
@@ -164,7 +170,7 @@ class Settings(BaseSettings):
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""
-        kept = self.model_dump(mode="json", exclude={"home", "duckdb_memory", "wait_minutes", *UNSHOWN})
+        kept = self.model_dump(mode="json", exclude={"home", *OF_A_MACHINE, *UNSHOWN})
         home_format.keep(self.home, kept)
 
     @property

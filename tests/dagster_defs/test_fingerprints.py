@@ -41,6 +41,8 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "wait_minutes": (5.0, set()),
     "engine": ("sc://localhost:50051", set()),
     "database_url": ("postgresql://found@localhost/found", set()),
+    "console_url": ("http://127.0.0.1:8321", set()),
+    "mlflow_url": ("http://127.0.0.1:5000", set()),
     "redis_url": ("redis://localhost/0", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),
