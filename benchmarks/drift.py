@@ -75,8 +75,8 @@ def tables(rows: list[dict[str, Any]]) -> str:
     by_figure = Counter(f for row in calm for f in row[figures.DRIFTED])
     delays = " | ".join(f"after {d} d" for d in DELAYS)
     lines = [
-        f"{len(calm)} reports of calm logs: {len(alarms)} ({len(alarms) / len(calm):.1%}) with an alarm; {figures.FALSE_ALARMS:.0%} are "
-        f"allowed: {dict(by_figure) or 'none'}. Not judged were {unsure} of {every} figures.",
+        f"{len(calm)} reports of calm logs: {len(alarms)} ({len(alarms) / len(calm):.1%}) with an alarm, where "
+        f"{figures.FALSE_ALARMS:.0%} are allowed: {dict(by_figure) or 'none'}. Not judged were {unsure} of {every} figures.",
         "",
         f"| drift | figure that tells | {delays} | any figure, 1 d | others that move in a week |",
         "|" + " --- |" * (len(DELAYS) + 4),
