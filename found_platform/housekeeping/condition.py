@@ -146,7 +146,7 @@ def vectors(settings: Settings) -> Iterator[Finding]:
     if (server := milvus.server(settings)) is None:
         return
     try:
-        server.check()
+        server.others(())
     except IndexBusy as error:
         fix = "look at FOUND_MILVUS_URI, FOUND_MILVUS_TOKEN, and whether the server runs"
         yield Finding("vectors", f"{error}: {server.place}", fix)

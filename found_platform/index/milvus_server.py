@@ -82,10 +82,18 @@ class Server:
                     connection.client.drop_collection(collection)
 
     def others(self, names: Iterable[str]) -> list[str]:
-        """The collections of this home that hold other publications than these, finished or not."""
+        """The collections of this home that hold other publications than these, finished or not.
+
+        Raises IndexBusy where the server does not answer, or does not let us in.
+        """
+        from pymilvus.exceptions import MilvusException
+
         kept = {self._collection(name) for name in names}
-        with connect(self._uri, self._token) as connection:
-            every: Any = connection.client.list_collections()
+        try:
+            with connect(self._uri, self._token) as connection:
+                every: Any = connection.client.list_collections()
+        except MilvusException as error:
+            raise IndexBusy(UNREACHABLE) from error
         return sorted(name for name in every if name.startswith(self.prefix) and name not in kept)
 
     def remove(self, collection: str) -> None:
@@ -96,7 +104,7 @@ class Server:
     def holding(self, keys: Iterable[str]) -> tuple[list[str], int]:
         """The collections of this home with any of these users, and how many collections were asked.
 
-        One that was never finished cannot be asked, and counts as one that holds them.
+        One that was never finished cannot be asked, and counts as one that holds them. Raises IndexBusy as `others`.
         """
         from pymilvus.exceptions import MilvusException
 
@@ -111,15 +119,6 @@ class Server:
                     if connection.client.has_collection(name):
                         hits.append(name)
         return hits, len(every)
-
-    def check(self) -> None:
-        """Raises IndexBusy where the server does not answer."""
-        from pymilvus.exceptions import MilvusException
-
-        try:
-            self.others(())
-        except MilvusException as error:
-            raise IndexBusy(UNREACHABLE) from error
 
     def _collection(self, name: str) -> str:
         """A publication's name as a server allows it: letters, digits and underscores."""
