@@ -28,7 +28,7 @@ import yaml
 from found_platform import contract, daily, index, lake, registry
 from found_platform.audiences import lookup
 from found_platform.embedding import users
-from found_platform.index import milvus
+from found_platform.index import collection, milvus
 from found_platform.privacy import keys
 from found_platform.registry import Verdict
 from found_platform.scoring import exact
@@ -186,7 +186,7 @@ def warm(home: Path, count: int, encoder: str, rounds: int) -> dict[str, Any]:
 
     with index.Searcher(settings) as searcher:
         searcher.search(published, encoded(), TOP)
-        with milvus.connect(str(home / "index" / published.name)) as connection:  # the same open collection
+        with collection.connect(str(home / "index" / published.name)) as connection:  # the same open collection
 
             def raw() -> None:
                 query = [encoded().tolist()]

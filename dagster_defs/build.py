@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from dagster_defs import jobs, partitions, service
+from dagster_defs import jobs, links, partitions, service
 from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
 from dagster_defs.automation import audiences, conditions, deliveries, expiry, files, retraining
 from dagster_defs.automation.common import Clock, utc_now
@@ -24,6 +24,7 @@ def build_assets(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         return spec.replace_attributes(
             owners=[graph.settings.owner],
             tags={"domain": graph.table[name].group},
+            metadata={**spec.metadata, **links.of_asset(graph.settings, name)},
             freshness_policy=partitions.FRESHNESS[graph.table[name].partitions],
             automation_condition=conditions.condition(name),
         )

@@ -24,6 +24,7 @@ WITHOUT_EFFECT = {
     "engine": "where rows are computed: every engine gives the same",
     "database_url": "where records lie",
     "postgres": "where records lie",
+    "redis_url": "where the online store lies; whether it was filled is asked separately",
     "milvus_uri": "where the index lies; whether it is there is asked separately",
     "milvus_token": "who asks Milvus",
     "rewriter_host": "whether an endpoint may be asked, not which",

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from dagster_defs import checks, code_version, event_batches, fingerprints, locks, partitions, staleness
+from dagster_defs import checks, code_version, event_batches, fingerprints, links, locks, partitions, staleness
 from dagster_defs.graph import ASKED_BY, CUTOFF, DAILY, AssetGraph
 from found_platform import contract, lake, logs
 from found_platform.errors import BadInput, JobFailed
@@ -105,6 +105,7 @@ class AssetRun:
         if metadata and "model_version" in metadata:
             self._tag(model=str(metadata["model_version"]))
         about = {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
+        about |= links.of_run(self._graph, self.asset, self.keys, metadata or {})
         for key in self.keys:
             own: dict[str, Any] = {"rows_hash": hashes[key]}
             if keep:

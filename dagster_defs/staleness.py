@@ -133,7 +133,7 @@ def _command(graph: AssetGraph, upstream: str, key: str) -> str:
 
 def files_exist(settings: Settings, asset: str, key: str) -> bool:
     """Whether the files that an asset's materialisation speaks of still exist."""
-    from found_platform import lake
+    from found_platform import feature_store, lake
     from found_platform.sources import staging
     from found_platform.training_data import export
 
@@ -144,7 +144,7 @@ def files_exist(settings: Settings, asset: str, key: str) -> bool:
     if asset in TRAINED:
         folder = export.folder(settings, dt.date.fromisoformat(key))
         return (folder / "data").exists() and (folder / TRAINED[asset]).exists()
-    return asset != "online_features" or (settings.home / "feast" / "online.db").exists()
+    return asset != "online_features" or feature_store.is_filled(settings)
 
 
 def serves(settings: Settings, asset: str, key: str) -> bool:

@@ -22,6 +22,7 @@ for folder in home source postgres proxy milvus redis objects; do mkdir -p "$dat
 once postgres_password "$(random)"
 once FOUND_DATABASE_URL "postgresql://found:$(cat "$secrets/postgres_password")@postgres:5432/found"
 once redis_password "$(random)"
+once FOUND_REDIS_URL "redis://:$(cat "$secrets/redis_password")@redis:6379/0"
 once objects_user "found"
 once objects_password "$(random)"
 chmod 600 "$secrets"/*

@@ -5,6 +5,7 @@ variables with the prefix `FOUND_` fill what neither the caller nor that file sa
 """
 
 import os
+import re
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
@@ -34,8 +35,14 @@ os.environ.update(TELEMETRY_OFF)
 RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
 """What may be kept for some days alone. What each stands for is `found_platform.housekeeping.expiry`'s."""
 
-UNSHOWN = ("secret", "database_url", "milvus_token", "alert_secret", "alert_smtp_password", "oidc_client_secret")
-"""Settings whose value no message shows."""
+UNSHOWN = ("secret", "database_url", "redis_url", "milvus_token", "alert_secret", "alert_smtp_password", "oidc_client_secret")
+"""Settings that are never written down, and whose value no message shows."""
+
+OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url")
+"""Settings that a home does not keep either, since they are of where it is worked with."""
+
+CREDENTIALS = re.compile(r"//[^/?#]*@")
+"""An address with a user or a password in it."""
 
 
 class Stage(BaseModel):
@@ -96,7 +103,7 @@ class Settings(BaseSettings):
         60, ge=0
     )  # of a command, for who writes the same or has its place in a pool; longer than laptops train
     engine: str = Field("duckdb", pattern=r"^(duckdb|sc://\S+)$")  # what computes features: DuckDB here, or Spark Connect's address
-    milvus_uri: str | None = None  # a Milvus server with a database for this home; else Milvus Lite in the home
+    milvus_uri: str | None = Field(None, pattern=r"^(https?|tcp)://\S+$")  # a Milvus server; else Milvus Lite in the home
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user
     rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
@@ -104,7 +111,12 @@ class Settings(BaseSettings):
     rewriter_host: str | None = None  # host of an endpoint on another machine: demands and item names are sent there
     # postgresql://…: Dagster's, MLflow's and the audit's records there, in place of SQLite files in the home; never written down
     database_url: str | None = Field(None, pattern=r"^postgresql(\+\w+)?://\S+$")
+    # redis://…: the newest features of every user there, in place of an SQLite file in the home; never written down
+    redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://\S+$")
     owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")  # of assets: team:NAME or an address
+    # pages as a browser reaches them, which Dagster's pages link to; of a machine or a deployment, so no home keeps them
+    console_url: str | None = Field(None, pattern=r"^https?://\S+$")
+    mlflow_url: str | None = Field(None, pattern=r"^https?://\S+$")
     automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
     retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
     retrain_cooldown_days: int = Field(7, ge=1)  # between two trainings that a drift asks for
@@ -131,6 +143,14 @@ class Settings(BaseSettings):
     oidc_name_claim: str = Field("sub", min_length=1)  # claim of the ID token that names people here; it must tell them apart
     secret: str | None = None  # hex; makes user keys of several homes agree. Else made once and kept in HOME/secret
 
+    @field_validator("milvus_uri")
+    @classmethod
+    def _without_credentials(cls, address: str | None) -> str | None:
+        """The home keeps this address, and a person reads it."""
+        if address is not None and CREDENTIALS.search(address):
+            raise ValueError("it holds a user or a password: leave them out, and set FOUND_MILVUS_TOKEN=USER:PASSWORD")
+        return address
+
     @classmethod
     def load(cls, home: Path, *, moving: bool = False, **changes: Any) -> Self:
         """The settings of a home: what it was made with, then the environment, then these changes (None changes nothing).
@@ -148,7 +168,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            value = "not what it must be" if name in UNSHOWN else repr(first["input"])
+            hidden = name in UNSHOWN or CREDENTIALS.search(str(first["input"]))
+            value = "not what it must be" if hidden else repr(first["input"])
             why = first["msg"].removeprefix("Value error, ")
             message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {why}."
             raise BadInput(message) from None
@@ -163,7 +184,7 @@ class Settings(BaseSettings):
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""
-        kept = self.model_dump(mode="json", exclude={"home", "duckdb_memory", "wait_minutes", *UNSHOWN})
+        kept = self.model_dump(mode="json", exclude={"home", *OF_A_MACHINE, *UNSHOWN})
         home_format.keep(self.home, kept)
 
     @property

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -41,6 +42,36 @@ def bucket() -> Iterator[tuple[object, str]]:
         server.terminate()
         server.wait()
         del os.environ["FOUND_TEST_SECRET"]
+
+
+REDIS_PASSWORD = "p/w@hunter2"
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The address, password included, of a Redis server of these tests."""
+    pytest.importorskip("redis", reason="Redis' client is not installed: pip install 'found-platform[redis]'")
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("no Redis server is installed: apt-get install redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="found-redis-"))
+    options = {"bind": "127.0.0.1", "port": port, "dir": folder, "requirepass": f'"{REDIS_PASSWORD}"', "save": '""'}
+    (folder / "redis.conf").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    server = subprocess.Popen([program, folder / "redis.conf"], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as ready:
+                if ready.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"redis://:{quote(REDIS_PASSWORD, safe='')}@127.0.0.1:{port}/3"
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
 
 
 def postgres_programs() -> Path | None:

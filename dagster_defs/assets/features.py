@@ -36,7 +36,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             ),
         }
 
-    @asset(graph, "online_features", kinds={"feast", "sqlite"})
+    @asset(graph, "online_features", kinds={"feast", "redis" if settings.redis_url else "sqlite"})
     def online_features(run: AssetRun) -> dg.MaterializeResult:
         """The newest state of every user in Feast's online store: what is new since it was filled last, or everything where older
         days were made again. Unpartitioned: an old backfill must not overwrite a newer row."""

@@ -66,8 +66,8 @@ def collect(context: Context, request: Collect) -> Collection:
 
 @dataclass(frozen=True)
 class BackedUp:
-    """A backup: where, of when, and how much. `links` are left out; so are an index on a Milvus server and records in PostgreSQL,
-    of which it has the names of the schemas."""
+    """A backup: where, of when, and how much. `links` are left out; so are an index on a Milvus server, features in Redis, and
+    records in PostgreSQL, of which it has the names of the schemas."""
 
     place: Path
     made_at: str
@@ -75,6 +75,7 @@ class BackedUp:
     bytes: int
     links: list[str]
     index_elsewhere: bool
+    features_elsewhere: bool
     schemas: list[str]
 
 
@@ -88,9 +89,9 @@ def back_up(context: Context, place: Path) -> BackedUp:
     settings = context.settings
     audit.record(settings, "backup")  # before it, so that the copy has it too
     manifest = backup.write(settings, place)
-    elsewhere = settings.milvus_uri is not None
+    elsewhere = [setting is not None for setting in (settings.milvus_uri, settings.redis_url)]
     schemas = [store.schema(name) for name in database.STORES] if (store := settings.postgres) else []
-    return BackedUp(place, manifest.made_at, len(manifest.files), manifest.size, manifest.links, elsewhere, schemas)
+    return BackedUp(place, manifest.made_at, len(manifest.files), manifest.size, manifest.links, *elsewhere, schemas)
 
 
 @dataclass(frozen=True)

@@ -32,5 +32,7 @@ def erase(
         f"Erased: {certificate.persons:,}. Searched afterwards: {searched['files']:,} files, {searched['bytes'] / 1e6:,.1f} MB "
         f"and {searched['unpacked'] / 1e6:,.1f} MB unpacked; nothing of them was found."
     )
+    if searched["servers"]:
+        console.print("And on servers: " + ", ".join(f"{count:,} {what}" for what, count in searched["servers"].items()) + ".")
     console.print(f"Certificate: {certificate.path}", soft_wrap=True)
     console.print("Not covered: " + "; ".join(certificate.not_covered) + ".")

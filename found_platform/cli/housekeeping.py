@@ -70,6 +70,8 @@ def backup(
         print(f"Left out: {link} is a link, and what it points at is not copied.")
     if copy.index_elsewhere:
         print("Left out: the index lies on a Milvus server; `found publish` builds it again from the copy.")
+    if copy.features_elsewhere:
+        print("Left out: the newest features lie in Redis; `found demo` fills it again from the copy.")
     if copy.schemas:
         dump = " ".join(f"-n {schema}" for schema in copy.schemas)
         print("Left out: runs, models and audit lie in PostgreSQL. Dump them now:")

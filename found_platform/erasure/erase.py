@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from found_platform import home, lake
-from found_platform.erasure import lake_tables, ledger, proof, records
+from found_platform.erasure import lake_tables, ledger, proof, servers
 from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import write_whole
-from found_platform.privacy import exports, holds, keys, tombstones, user_files
+from found_platform.privacy import holds, keys, tombstones, user_files
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources.options import TimeColumn
@@ -65,7 +65,6 @@ NOT_COVERED = (
     "weights of models that were trained before, until they are trained again",
     "blocks of the disk that the file system has given free, and snapshots of it",
 )
-OF_A_SERVER = ("the write-ahead log of the PostgreSQL server, its standbys and its backups",)
 """What nobody can prove from within a home. `docs/erasure.md` has more."""
 
 
@@ -100,6 +99,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_ho
     persons = Persons.of(settings, users, [*ID_COLUMNS, *_mapped(settings)])
     if not persons.ids:
         raise BadInput("The file names nobody: give it one id a line.")
+    servers.check_all_reached(settings)
     if any(user in reason for user in persons.ids | persons.keys):
         raise BadInput("The reason names one of the persons, and it would be kept: say it without the id.")
     if not against_holds:
@@ -118,8 +118,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_ho
                 if name not in progress.steps:
                     progress.steps[name] = step(settings, persons)
                     progress.save()
-            search = proof.search(settings.home, persons, [export.path for export in exports.outside(settings)])
-            search.hits += records.tables_naming(settings, persons)
+            search = servers.search(settings, persons)
         if search.hits:
             progress.path.unlink()  # whatever is left is looked for by every step again
             raise JobFailed(_left(search.hits, settings))
@@ -203,7 +202,7 @@ def _certificate(
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("deltalake", "pyarrow", "duckdb")},
         },
-        not_covered=(*NOT_COVERED, *(OF_A_SERVER if settings.database_url else ())),
+        not_covered=(*NOT_COVERED, *servers.not_covered(settings)),
     )
     document = {name: value for name, value in asdict(written).items() if name not in ("path", "sha256")}
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from found_platform import lake
-from found_platform.erasure import proof, records
+from found_platform.erasure import servers
 from found_platform.erasure.persons import ID_COLUMNS, Persons
 from found_platform.errors import BadInput
-from found_platform.privacy import exports, keys, vault
+from found_platform.privacy import keys, vault
 from found_platform.privacy.user_tables import USER_TABLES
 from found_platform.settings import Settings
 
@@ -28,7 +28,7 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Kept:
-    """Rows by table, as the tables have them, and the files below the home that name the person."""
+    """Rows by table, as the tables have them, and the files below the home, and places on servers, that name the person."""
 
     user_id: str
     user_key: str
@@ -82,8 +82,8 @@ def kept(settings: Settings, user_id: str) -> Kept:
             if rows.num_rows:
                 tables[table.name] = rows.to_pylist()
     person = Persons.of(settings, (user_id,), ID_COLUMNS)
-    others = [export.path for export in exports.outside(settings)]
-    files = [*proof.search(settings.home, person, others).hits, *records.tables_naming(settings, person)]
+    servers.check_all_reached(settings)
+    files = servers.search(settings, person).hits
     if not tables and not vault.count(settings, [key]):
         raise BadInput(f"Nothing is kept of a user {user_id!r}: check the id, spaces and leading zeros count.")
     return Kept(user_id, key, dt.datetime.now(dt.UTC), tables, files)

@@ -32,13 +32,21 @@ DEEPEST = 4
 
 @dataclass
 class Search:
-    """What was searched: files, their bytes, those that were unpacked, and the paths below the home with a hit."""
+    """What was searched: files, their bytes, those that were unpacked, and the paths below the home with a hit.
+
+    `kinds` counts files by kind, `servers` what was looked at outside the home.
+    """
 
     files: int = 0
     bytes: int = 0
     unpacked: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
+    servers: dict[str, int] = field(default_factory=dict)
     hits: list[str] = field(default_factory=list)
+
+    def saw(self, what: str, count: int = 1) -> None:
+        """Counts what was looked at on a server."""
+        self.servers[what] = self.servers.get(what, 0) + count
 
 
 def search(home: Path, persons: Persons, others: Iterable[Path] = ()) -> Search:

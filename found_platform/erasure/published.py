@@ -7,7 +7,7 @@ import time
 from found_platform.erasure import proof
 from found_platform.erasure.persons import Persons
 from found_platform.errors import BadInput, JobFailed
-from found_platform.index import milvus, pointer, publishing, snapshot
+from found_platform.index import IndexBusy, milvus, pointer, publishing, snapshot
 from found_platform.settings import Settings
 
 WAIT_SECONDS = 5.0
@@ -15,12 +15,13 @@ WAIT_SECONDS = 5.0
 
 
 def rebuild(settings: Settings, persons: Persons) -> int:
-    """Publishes the live model and day anew where anything of the index names a person; returns how many files did.
+    """Publishes the live model and day anew where anything of the index names a person; returns how many files and collections did.
 
     Raises JobFailed where it cannot be published; what was before stays, and the tombstones keep persons out of every answer.
     """
     folder = settings.home / "index"
     hits = proof.search(folder, persons).hits if folder.exists() else []
+    hits += _collections_with(settings, persons)[0]
     if not hits:
         return 0
     if pointer.exists(settings):
@@ -31,8 +32,26 @@ def rebuild(settings: Settings, persons: Persons) -> int:
             raise JobFailed(f"The index cannot be built anew without the erased users: {error}") from None
         _remove_others(settings, live.name)
     else:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        milvus.store(settings).keep(set())
     return len(hits)
+
+
+def search(settings: Settings, persons: Persons, result: proof.Search) -> None:
+    """Looks for persons in the collections of a server; those of the home itself are files."""
+    hits, asked = _collections_with(settings, persons)
+    if asked:
+        result.saw("collections in Milvus", asked)
+    result.hits += [f"the collection {name} of the Milvus server" for name in hits]
+
+
+def _collections_with(settings: Settings, persons: Persons) -> tuple[list[str], int]:
+    """The collections on a server that hold any of the persons, and how many were asked. Raises JobFailed without an answer."""
+    server = milvus.server(settings)
+    try:
+        return server.holding(persons.keys) if server else ([], 0)
+    except IndexBusy as error:
+        raise JobFailed(f"{error}: {server.place if server else ''}. Look at FOUND_MILVUS_URI, then run this again.") from None
 
 
 def _remove_others(settings: Settings, name: str) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sql
 from found_platform import database
 from found_platform.erasure.databases import AT_ONCE, naming, overwritten
 from found_platform.erasure.persons import Persons
+from found_platform.erasure.proof import Search
 from found_platform.settings import Settings
 
 ROW = sql.literal_column("ctid::text").label("found_row")
@@ -45,15 +46,16 @@ def clean(settings: Settings, persons: Persons) -> int:
     return changed
 
 
-def tables_naming(settings: Settings, persons: Persons) -> Iterator[str]:
-    """The tables that name somebody."""
+def search(settings: Settings, persons: Persons, result: Search) -> None:
+    """Looks for persons in every table."""
     store = settings.postgres
     for name in database.STORES if store else ():
         assert store is not None
         with store.opened(name) as con:
             for table, columns in _tables(con):
+                result.saw("tables in PostgreSQL")
                 if any(True for _ in _rows_with(con, table, columns, persons)):
-                    yield f"the table {table.name} of {database.place(store.url)}"
+                    result.hits.append(f"the table {table.name} of {database.place(store.url)}")
 
 
 def _tables(con: sql.Connection) -> Iterator[tuple[sql.Table, list[sql.Column[Any]]]]:

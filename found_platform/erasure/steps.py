@@ -7,7 +7,7 @@ name of what it rewrote, never a name of a person.
 import shutil
 from collections.abc import Callable
 
-from found_platform.erasure import exported, files, lake_tables, ledger, published, records
+from found_platform.erasure import exported, files, lake_tables, ledger, published, records, servers
 from found_platform.erasure.persons import Persons
 from found_platform.privacy import keys, tombstones, vault
 from found_platform.settings import Settings
@@ -76,6 +76,11 @@ def _records(settings: Settings, persons: Persons) -> dict[str, int]:
     return {"records in PostgreSQL": records.clean(settings, persons)}
 
 
+def _online_store(settings: Settings, persons: Persons) -> dict[str, int]:
+    """In the home it is one of the files."""
+    return {"online store in Redis": servers.clean_redis(settings, persons)}
+
+
 def _training_files(settings: Settings, _: Persons) -> dict[str, int]:
     """Rows of the training set as a trainer reads them name nobody, and are theirs all the same. Training writes them anew."""
     data = [*settings.home.glob("training/*/data"), *settings.home.glob("training/*/data.partial")]
@@ -109,6 +114,7 @@ STEPS: dict[str, Step] = {
     "exports": _exports,
     "files": _files,
     "records": _records,
+    "online store": _online_store,
     "training files": _training_files,
     "index": _index,
     "older versions": _past,

@@ -7,13 +7,11 @@ from found_platform.feature_store.access import (
     history,
     history_expression,
     history_reader,
-    materialize_online,
-    online,
-    online_moment,
     schema,
     snapshot,
     snapshot_scanner,
 )
+from found_platform.feature_store.online_store import is_filled, materialize_online, online, online_moment, was_filled
 
 __all__ = [
     "VIEWS",
@@ -22,10 +20,12 @@ __all__ = [
     "history",
     "history_expression",
     "history_reader",
+    "is_filled",
     "materialize_online",
     "online",
     "online_moment",
     "schema",
     "snapshot",
     "snapshot_scanner",
+    "was_filled",
 ]

@@ -1,13 +1,11 @@
-"""Access to Feast: apply the repository to a home, retrieve history in spine order, fill and read the online store.
+"""Access to Feast: apply the repository to a home, and retrieve history in spine order. The online store is `online_store`'s.
 
 The only module that imports `feature_repo`.
 """
 
 import datetime as dt
-import hashlib
-import json
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +15,14 @@ import yaml
 
 from found_platform import contract, lake
 from found_platform.contract import FEATURE_SERVICE
-from found_platform.errors import BadInput
-from found_platform.feature_store import feast_import
+from found_platform.feature_store import feast_import, online_redis
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     from feast import FeatureStore
 
+REDIS = "found_platform.feature_store.redis_store.UrlRedisOnlineStore"
 VIEWS = ("behavior_sequence", "search_text", "user_tabular")
 
 
@@ -35,6 +33,9 @@ def store(settings: Settings, versions: dict[str, int] | None = None) -> "Featur
 
     text = (resources.files("feature_repo") / "feature_store.yaml").read_text()
     raw = yaml.safe_load(string.Template(text).substitute(FOUND_HOME=str(settings.home)))
+    if (redis := online_redis.of(settings)) is not None:
+        raw["project"] = redis.project
+        raw["online_store"] = {"type": REDIS, "url": redis.url, "place": redis.place, "key_ttl_seconds": redis.seconds}
     raw["offline_store"] |= {"versions": versions or {}, "memory": settings.duckdb_memory}
     (settings.home / "feast").mkdir(parents=True, exist_ok=True)
     return FeatureStore(config=RepoConfig(**raw, repo_path=settings.home))
@@ -125,79 +126,9 @@ def snapshot(settings: Settings, table: str, day: dt.date, columns: list[str]) -
 
 def snapshot_scanner(settings: Settings, table: str, day: dt.date, columns: list[str]) -> pad.Scanner:
     """The same in the order of the files, a batch at a time."""
-    return lake.dataset(settings.lake, table).scanner(columns=columns, filter=_known_of(day), **lake.FEW_AT_ONCE)
+    return lake.dataset(settings.lake, table).scanner(columns=columns, filter=known_of(day), **lake.FEW_AT_ONCE)
 
 
-def _known_of(day: dt.date) -> pad.Expression:
+def known_of(day: dt.date) -> pad.Expression:
+    """Which rows are of a day, as they were known when it was over."""
     return lake.days_where(day, day + dt.timedelta(days=1)) & (pad.field("created_timestamp") <= contract.snapshot_time(day))
-
-
-def materialize_online(settings: Settings, moment: dt.datetime, contents: Mapping[str, str]) -> int:
-    """Fills the online store with the newest state of every user at `moment` (UTC). Returns the number of users.
-
-    Args:
-        contents: a hash of the feature rows of each day (YYYY-MM-DD). Where the days that the store was filled from are as they
-            were, only what came after, or became known after, is taken; otherwise everything within the views' TTL.
-    """
-    feast = apply(settings)
-    path = settings.home / "feast" / "online.json"
-    filled = json.loads(path.read_text()) if path.exists() else None
-    until = dt.datetime.fromisoformat(filled["moment"]) if filled else moment
-    goes_on = filled is not None and until <= moment and filled["contents"] == _digest(contents, until)
-    for name in VIEWS:
-        ttl = feast.get_feature_view(name).ttl
-        assert ttl is not None
-        start = max(moment - ttl, _news(settings, name, until, moment)) if goes_on else moment - ttl
-        feast.materialize(start_date=start, end_date=moment, feature_views=[name])
-    path.write_text(json.dumps({"moment": moment.isoformat(), "contents": _digest(contents, moment)}))
-    return lake.dataset(settings.lake, "user_tabular").count_rows(filter=_known_of((moment - dt.timedelta(days=1)).date()))
-
-
-def _news(settings: Settings, table: str, since: dt.datetime, until: dt.datetime) -> dt.datetime:
-    """The earliest `event_timestamp` of the versions created after `since` and by `until`; `since` itself where none is earlier."""
-    con = lake.connect(settings.duckdb_memory)
-    lake.view(con, "t", settings.lake, table)
-    query = "SELECT min(event_timestamp) FROM t WHERE created_timestamp > ? AND created_timestamp <= ?"
-    row = con.execute(query, [since, until]).fetchone()
-    return min(since, row[0].astimezone(dt.UTC)) if row and row[0] else since
-
-
-def _digest(contents: Mapping[str, str], moment: dt.datetime) -> str:
-    """A hash of the contents of the days before a moment."""
-    days = sorted((day, content) for day, content in contents.items() if day < str(moment.date()))
-    return hashlib.sha256(json.dumps(days).encode()).hexdigest()[:16]
-
-
-def online_moment(settings: Settings) -> dt.datetime:
-    """The moment (UTC) up to which the online store was filled. Raises BadInput when it never was."""
-    path = settings.home / "feast" / "online.json"
-    if not path.exists():
-        raise BadInput(f"The online store of {settings.home} is empty: materialise `online_features` (`found demo` does) first.")
-    return dt.datetime.fromisoformat(json.loads(path.read_text())["moment"])
-
-
-def online(settings: Settings, user_keys: Sequence[str], moment: dt.datetime | None = None) -> dict[str, list[Any]]:
-    """The online state of these users by feature name, in the order asked; nulls for an unknown user.
-
-    A view's values are null where they are older than its TTL at `moment` (UTC; default: the moment the store was filled up to), as
-    they are in the history: the SQLite store itself gives them for ever.
-    """
-    feast = store(settings)
-    moment = moment or online_moment(settings)
-    from feast.errors import FeatureServiceNotFoundException
-
-    try:
-        service = feast.get_feature_service(FEATURE_SERVICE)
-    except FeatureServiceNotFoundException:
-        why = f"The feature store of {settings.home} has no service {FEATURE_SERVICE}"
-        raise BadInput(f"{why}: `found demo` applies it, and fills the online store.") from None
-    response = feast.get_online_features(features=service, entity_rows=[{"user_key": k} for k in user_keys])
-    values = response.to_dict(include_event_timestamps=True)
-    answer: dict[str, list[Any]] = {"user_key": list(user_keys)}
-    for projection in service.feature_view_projections:
-        ttl = feast.get_feature_view(projection.name).ttl
-        assert ttl is not None
-        for name in (feature.name for feature in projection.features):
-            fresh = [dt.datetime.fromtimestamp(ts, dt.UTC) + ttl >= moment for ts in values[f"{name}__ts"]]
-            answer[name] = [value if alive else None for value, alive in zip(values[name], fresh, strict=True)]
-    return answer

@@ -24,7 +24,7 @@ from typing import IO, Protocol
 from deltalake import DeltaTable
 from filelock import Timeout
 
-from found_platform import home, home_format, lake
+from found_platform import home, home_format, lake, tenancy
 from found_platform.erasure import databases, files
 from found_platform.errors import BadInput, JobFailed
 from found_platform.housekeeping.garbage import PASSING, REMOVED, TURN
@@ -38,7 +38,8 @@ ORDER = ("dagster", "index", "mlflow", "lake")
 """Of the folders of a home. Records come before what they are of, and the pointer before its model: what was made meanwhile is in
 the copy without its record, and is made again; a record of what is not there would pass for up to date."""
 
-LEFT_OUT = ("locks", "tmp")
+LEFT_OUT = ("locks", "tmp", tenancy.FILE)
+"""What passes, and what the home has on servers: a copy that was brought back beside the original must not share that."""
 UNFINISHED = (".partial", ".building", REMOVED)
 CHUNK = 1 << 20
 

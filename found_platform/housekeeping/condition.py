@@ -18,13 +18,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from found_platform import home, registry
+from found_platform import feature_store, home, registry
 from found_platform.audiences import deliveries
 from found_platform.erasure import databases, files
 from found_platform.errors import BadInput, JobFailed
+from found_platform.feature_store import online_redis
 from found_platform.housekeeping import expiry
 from found_platform.housekeeping.garbage import DAY
-from found_platform.index import milvus, pointer, snapshot
+from found_platform.index import IndexBusy, milvus, pointer, snapshot
 from found_platform.monitoring.finding import Finding
 from found_platform.privacy import tombstones
 from found_platform.registry import tracking
@@ -132,7 +133,7 @@ def aliases(settings: Settings) -> Iterator[Finding]:
     for name, publication in (("live", current.live), ("the earlier", current.previous)):
         if publication is None:
             continue
-        with contextlib.suppress(milvus.IndexBusy):
+        with contextlib.suppress(IndexBusy):  # `vectors` says it
             if not milvus.store(settings).exists(publication.name):
                 yield Finding("aliases", f"{name} index {publication.name} is gone", again)
         if not snapshot.folder(settings, publication.name).exists():
@@ -140,6 +141,32 @@ def aliases(settings: Settings) -> Iterator[Finding]:
     if current.live.model_version not in {v.version for v in registry.versions(settings)}:
         problem = f"the live index is of model version {current.live.model_version}, which the registry does not have"
         yield Finding("aliases", problem, again)
+
+
+def vectors(settings: Settings) -> Iterator[Finding]:
+    """A Milvus server that does not answer: look-ups score exactly meanwhile, and nothing can be published."""
+    if (server := milvus.server(settings)) is None:
+        return
+    try:
+        server.others(())
+    except IndexBusy as error:
+        fix = "look at FOUND_MILVUS_URI, FOUND_MILVUS_TOKEN, and whether the server runs"
+        yield Finding("vectors", f"{error}: {server.place}", fix)
+
+
+def newest_features(settings: Settings) -> Iterator[Finding]:
+    """An online store in Redis that does not answer, throws keys away, or has lost what it was filled with."""
+    try:
+        if (store := online_redis.of(settings)) is None:
+            return
+        store.check()
+        filled = feature_store.is_filled(settings)
+    except (JobFailed, BadInput) as error:
+        yield Finding("online store", str(error).rstrip("."), "mend FOUND_REDIS_URL or the server")
+        return
+    if not filled and feature_store.was_filled(settings):
+        problem = f"{store.place} does not hold the newest features of this home"
+        yield Finding("online store", problem, f"`found demo{home.option(settings.home)}` fills it")
 
 
 def modes(settings: Settings) -> Iterator[Finding]:
@@ -236,6 +263,8 @@ LOOKS: dict[str, Look] = {
     "erasure": unfinished,
     "retention": overdue,
     "aliases": aliases,
+    "vectors": vectors,
+    "online store": newest_features,
     "models": registered,
     "modes": modes,
     "telemetry": telemetry,

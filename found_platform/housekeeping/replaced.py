@@ -15,7 +15,8 @@ from filelock import Timeout
 
 from found_platform import home, lake
 from found_platform.housekeeping.garbage import DAY, Garbage, InUse, Kind, newest, size_of
-from found_platform.index import milvus, pointer, snapshot
+from found_platform.index import IndexBusy, milvus, pointer, snapshot
+from found_platform.index.milvus_server import built_at
 from found_platform.settings import Settings
 
 HOUR = 3600.0
@@ -61,22 +62,49 @@ def _publications(settings: Settings, now: float) -> Iterator[Garbage]:
     left = [path for path in folder.glob("*.db") if path.name not in kept]
     left += [path for path in folder.glob("states/*") if path.name not in states]
     left += [path for path in (folder / "building",) if path.exists()]
+    before = now - settings.keep_versions_days * DAY
     for path in left:
-        if newest(path) < now - settings.keep_versions_days * DAY:
+        if newest(path) < before:
             yield Garbage(size_of(path), lambda path=path: _remove_publication(settings, path))
+    for collection in _collections(settings, kept):  # they take no bytes of the home
+        if built_at(collection) < before:
+            yield Garbage(0, lambda collection=collection: _remove_collection(settings, collection))
+
+
+def _collections(settings: Settings, kept: set[str]) -> list[str]:
+    """Collections of other publications on a server; none while it does not answer, which the doctor says."""
+    with contextlib.suppress(IndexBusy):
+        return server.others(kept) if (server := milvus.server(settings)) else []
+    return []
 
 
 def _remove_publication(settings: Settings, path: Path) -> None:
+    with _served(settings, str(path)) as kept:
+        if path.name in kept:  # it was taken back meanwhile
+            raise InUse(str(path))
+        milvus.remove_unread(path)
+    if path.exists():
+        raise InUse(str(path))
+
+
+def _remove_collection(settings: Settings, collection: str) -> None:
+    server = milvus.server(settings)
+    assert server is not None
+    with _served(settings, collection) as kept:
+        if collection not in server.others(kept):
+            raise InUse(collection)
+        server.remove(collection)
+
+
+@contextlib.contextmanager
+def _served(settings: Settings, piece: str) -> Iterator[set[str]]:
+    """The publications that serve or that a rollback goes to, while nobody publishes or moves the pointer."""
     try:
         with home.lock(settings.home, "publishing", timeout=0), pointer.turn(settings):
             current = pointer.read(settings)
-            if path.name in {p.name for p in (current.live, current.previous) if p}:  # it was taken back meanwhile
-                raise InUse(str(path))
-            milvus.remove_unread(path)
+            yield {p.name for p in (current.live, current.previous) if p}
     except Timeout:  # somebody publishes
-        raise InUse(str(path)) from None
-    if path.exists():
-        raise InUse(str(path))
+        raise InUse(piece) from None
 
 
 def _checkpoints(settings: Settings, now: float) -> Iterator[Garbage]:

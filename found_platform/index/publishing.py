@@ -13,6 +13,7 @@ from found_platform import home, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.index import milvus, pointer, recall, snapshot
+from found_platform.index.milvus_server import BEGUN
 from found_platform.index.pointer import Publication
 from found_platform.index.states import LakeStates
 from found_platform.settings import Settings
@@ -46,7 +47,7 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
         raise JobFailed("No user has any history as of this day: there is nothing to publish.")
     store = milvus.store(settings)
     with _publishing(settings):
-        name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.db"
+        name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):{BEGUN}}.db"
         with store.build(name) as collection:
             collection.fill(keys, vectors, states.attributes, with_history, settings.milvus_index)
             if (present := collection.count()) != count:

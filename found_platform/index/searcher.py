@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from found_platform.index import milvus, pointer
+from found_platform.index.collection import Collection, IndexBusy
 from found_platform.index.pointer import Publication
 from found_platform.settings import Settings
 
@@ -48,12 +49,12 @@ class Searcher:
             return collection.count(expression)
 
     @contextlib.contextmanager
-    def _collection(self, published: Publication) -> Iterator[milvus.Collection]:
+    def _collection(self, published: Publication) -> Iterator[Collection]:
         self._hold(published)
         try:
             with self._store.open(published.name) as collection:
                 yield collection
-        except milvus.IndexBusy:
+        except IndexBusy:
             self.close()  # so that the next search opens it anew
             raise
 

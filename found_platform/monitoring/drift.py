@@ -85,34 +85,42 @@ def report(settings: Settings, day: dt.date) -> DriftReport:
     Saves JSON, and HTML where there is something to compare, under `HOME/monitoring/feature_drift`. Raises BadInput when a snapshot
     that is needed has no users.
     """
-    config = source_config.of_home(settings)
     reference_day = day - dt.timedelta(days=REFERENCE_DAYS)
-    names = [name for name in FEATURES if _is_brought(name, config)]
-    current = _snapshot(settings, day)
+    users = len(_snapshot(settings, day))
     folder = settings.home / "monitoring" / "feature_drift" / str(day)
     folder.mkdir(parents=True, exist_ok=True)
     html: Path | None = folder / "report.html"
     html.unlink(missing_ok=True)
-    history = (reference_day - config.days[0]).days + 1
-    if history < WINDOW:
-        why = f"the history at the reference day {reference_day} is {max(history, 0)} days long, and the features need {WINDOW}"
-        features = [not_judged(name, why) for name in names]
-    else:
-        features = compare(current, _snapshot(settings, reference_day), names, html)
+    moved = features(settings, day, html)
     html = html if html.exists() else None
-    drift = DriftReport(day, reference_day, features, traffic.figures(settings, day), html, len(current))
+    drift = DriftReport(day, reference_day, moved, traffic.figures(settings, day), html, users)
     document = {
         "day": str(day),
         "reference": str(reference_day),
         "state": drift.state,
         "why": drift.sentence,
         "drifted": drift.drifted,
-        "psi": {f.name: f.value for f in features},
-        "features": [asdict(f) for f in features],
+        "psi": {f.name: f.value for f in moved},
+        "features": [asdict(f) for f in moved],
         "traffic": [asdict(f) for f in drift.traffic],
     }
     (folder / "report.json").write_text(json.dumps(document, indent=1))
     return drift
+
+
+def features(settings: Settings, day: dt.date, html: Path | None = None) -> list[Figure]:
+    """What the features of active users did in the 28 days up to `day`, with Evidently's page at `html`.
+
+    Raises BadInput when a snapshot that is needed has no users.
+    """
+    config = source_config.of_home(settings)
+    reference_day = day - dt.timedelta(days=REFERENCE_DAYS)
+    names = [name for name in FEATURES if _is_brought(name, config)]
+    history = (reference_day - config.days[0]).days + 1
+    if history < WINDOW:
+        why = f"the history at the reference day {reference_day} is {max(history, 0)} days long, and the features need {WINDOW}"
+        return [not_judged(name, why) for name in names]
+    return compare(_snapshot(settings, day), _snapshot(settings, reference_day), names, html)
 
 
 def compare(current: "pd.DataFrame", reference: "pd.DataFrame", names: Sequence[str], html: Path | None = None) -> list[Figure]:

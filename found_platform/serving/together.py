@@ -63,13 +63,14 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
     options = replace(options, dagster=others[0].address, mlflow=others[1].address, webserver=others[0].address)
     server.check(options)
     store = database.mlflow_store(Context(home, Actor(account(), "cli")))
+    links = {"FOUND_CONSOLE_URL": options.address, "FOUND_MLFLOW_URL": others[1].address}
     (home / "tmp").mkdir(exist_ok=True)
     (home / "tmp" / "workspace.yaml").write_text(WORKSPACE)
     processes: list[subprocess.Popen[bytes]] = []
     with contextlib.ExitStack() as stack:
         stack.callback(_stop, processes)
         for other in others:
-            processes.append(_start(other, home, store))
+            processes.append(_start(other, home, store, links))
         ended: list[str] = []
         stopping = threading.Event()
         stack.callback(stopping.set)
@@ -104,17 +105,18 @@ def _holder(pid: int | None) -> str:
     return f"process {pid}"
 
 
-def _start(other: Neighbour, home: Path, store: str) -> "subprocess.Popen[bytes]":
+def _start(other: Neighbour, home: Path, store: str, links: dict[str, str]) -> "subprocess.Popen[bytes]":
     """A server in a group of its own, so that Ctrl-C reaches this process alone. What it says goes into its log.
 
     Args:
         store: MLflow's database. It may hold a password, which every process could read in a command.
+        links: settings that say where pages are, unless the environment does.
     """
     places = {"FOUND_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PYTHONWARNINGS": "ignore"}
     places["MLFLOW_BACKEND_STORE_URI"] = store
     command = [sys.executable, "-m", *other.command]
     with _log(home, other).open("wb") as log:
-        return subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, env={**links, **os.environ, **places}, stdout=log, stderr=log, start_new_session=True)
 
 
 def _stop(processes: list["subprocess.Popen[bytes]"]) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from dagster_defs import links
 from dagster_defs.build import build_assets, build_defs
 from dagster_defs.graph import CUTOFF, DAILY, AssetGraph
 from found_platform.contract import MAX_PARTITIONS
@@ -60,6 +61,42 @@ def test_every_asset_is_owned_described_versioned_and_of_a_kind(specs: dict[str,
         assert spec.kinds, name
         assert spec.code_version, name
         assert len(spec.description or "") > 40, name
+
+
+def test_every_asset_links_to_the_console_and_models_to_mlflow_where_their_addresses_are_set(settings: Settings) -> None:
+    def linked(**addresses: str) -> dict[str, dict[str, str]]:
+        graph = AssetGraph(settings.model_copy(update=addresses))
+        specs = (spec for asset in build_assets(graph) for spec in asset.specs)
+        return {
+            spec.key.path[-1]: {key: value.value for key, value in spec.metadata.items() if key in ("console", "mlflow")}
+            for spec in specs
+        }
+
+    assert not any(linked().values()), "nobody knows where a console is"
+    known = linked(console_url="https://found.example.org/", mlflow_url="http://127.0.0.1:5000")
+    assert {name: about["console"] for name, about in known.items() if name in ("raw_events", "promotion", "audience_members")} == {
+        "raw_events": "https://found.example.org/data",
+        "promotion": "https://found.example.org/models",
+        "audience_members": "https://found.example.org/audiences",
+    }
+    assert all("console" in about for about in known.values())
+    assert {name for name, about in known.items() if "mlflow" in about} == {"found_model", "promotion", "user_index"}
+    assert known["promotion"]["mlflow"] == "http://127.0.0.1:5000/#/models/found"
+
+
+def test_what_a_run_made_links_to_its_version_its_audience_and_its_report(settings: Settings) -> None:
+    graph = AssetGraph(settings.model_copy(update={"console_url": "http://c", "mlflow_url": "http://m"}))
+
+    def of(asset: str, key: str, **metadata: str) -> dict[str, str]:
+        return {name: str(value.value) for name, value in links.of_run(graph, asset, [key], metadata).items()}
+
+    assert of("promotion", "2026-03-01", model_version="7") == {
+        "model_in_console": "http://c/models/7",
+        "model_in_mlflow": "http://m/#/models/found/versions/7",
+    }
+    assert of("audience_members", "gold") == {"audience_in_console": "http://c/audiences/gold"}
+    assert of("feature_drift", "2026-03-01", report="x") == {"report_in_console": "http://c/api/v1/drift/2026-03-01/page"}
+    assert of("feature_drift", "2026-03-01") == {}, "there was nothing to compare"
 
 
 def test_ingest_features_model_and_promotion_have_a_blocking_check_and_drift_warns(own: AssetGraph) -> None:

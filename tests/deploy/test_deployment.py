@@ -91,6 +91,7 @@ def test_secrets_are_made_once_and_are_other_ones_each_time(copy: Path, tmp_path
     assert {path.stat().st_mode & 0o077 for path in (*secrets.iterdir(), copy / ".env")} == {0}
     assert len(first["postgres_password"]) == 64
     assert first["FOUND_DATABASE_URL"] == f"postgresql://found:{first['postgres_password']}@postgres:5432/found"
+    assert first["FOUND_REDIS_URL"] == f"redis://:{first['redis_password']}@redis:6379/0"
     assert {secret["file"].rpartition("/")[2] for secret in yaml.safe_load(COMPOSE.read_text())["secrets"].values()} == set(first)
     assert setup(copy, "found.example.org", str(tmp_path / "data")).returncode == 0
     assert {path.name: path.read_text() for path in secrets.iterdir()} == first

@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from found_platform import index
+from found_platform import index, tenancy
 from found_platform.embedding import users
-from found_platform.errors import BadInput
-from found_platform.index import milvus, pointer, recall
+from found_platform.erasure import lake_tables, proof, published
+from found_platform.erasure.persons import Persons
+from found_platform.errors import BadInput, JobFailed
+from found_platform.housekeeping import condition, replaced
+from found_platform.index import collection, milvus, pointer, recall
 from found_platform.index.pointer import Publication
 from found_platform.index.recall import RecallCheck
 from found_platform.scoring import exact
@@ -55,9 +59,9 @@ def exactly(settings: Settings, published: Publication, query: np.ndarray, top: 
     return [names[i] for i in exact.top_users(vectors, query, top, events > 0)[0]]
 
 
-def opened(settings: Settings) -> list[milvus.Connection]:
+def opened(settings: Settings) -> list[collection.Connection]:
     """The indexes of this home that this process holds; earlier tests may hold others."""
-    return [connection for uri, connection in milvus._connections.items() if uri.startswith(str(settings.home))]
+    return [connection for uri, connection in collection._connections.items() if uri.startswith(str(settings.home))]
 
 
 def found(searcher: index.Searcher, published: Publication, query: np.ndarray, top: int = 20, expression: str = "") -> list[str]:
@@ -155,7 +159,7 @@ def test_an_index_that_stopped_answering_is_opened_anew_by_the_next_search(two: 
     query = np.ones(WIDTH, np.float32)
     with index.Searcher(settings) as searcher:
         wanted = found(searcher, live, query)
-        milvus._release(str(settings.home / "index" / live.name))  # the embedded server is gone, the client does not know
+        collection._release(str(settings.home / "index" / live.name))  # the embedded server is gone, the client does not know
         with pytest.raises(index.IndexBusy, match="does not answer"):
             searcher.search(live, query, 20)
         assert found(searcher, live, query) == wanted
@@ -254,17 +258,18 @@ def test_a_server_has_a_collection_a_publication_and_an_alias_that_follows(two: 
     query = np.ones(WIDTH, np.float32)
     with server(tmp_path / "server") as uri:
         settings = local.model_copy(update={"milvus_uri": uri})
+        own = f"found_{tenancy.number(local.home)}_"
 
         def alias() -> str:
-            with milvus.connect(uri) as connection:
-                return connection.client.describe_alias("found_live")["collection_name"]
+            with collection.connect(uri) as connection:
+                return connection.client.describe_alias(f"{own}live")["collection_name"]
 
         def collections() -> set[str]:
-            with milvus.connect(uri) as connection:
+            with collection.connect(uri) as connection:
                 return set(connection.client.list_collections())  # pyright: ignore
 
         made = [index.publish(settings, version, AS_OF) for version in (first, second, first)]
-        names = ["found_" + m.name.removesuffix(".db").replace("-", "_") for m in made]
+        names = [own + m.name.removesuffix(".db").replace("-", "_") for m in made]
         assert collections() == set(names[1:])
         assert alias() == names[2]
         assert index.is_live(settings, first, str(AS_OF))
@@ -282,6 +287,65 @@ def test_a_server_has_a_collection_a_publication_and_an_alias_that_follows(two: 
     with pytest.raises(index.IndexBusy, match="cannot be reached"):
         index.search(settings, made[1], query, 5)
     assert time.perf_counter() - start < 30
+
+
+def test_homes_share_a_server_and_each_erases_and_collects_its_own(
+    bench: ModuleType, two: tuple[Settings, list[str]], tmp_path: Path
+) -> None:
+    """What a killed publication left on the server goes by its age; a person is looked for in every collection of the home."""
+    local, (first, _) = two
+    with server(tmp_path / "server") as uri:
+        settings = local.model_copy(update={"milvus_uri": uri})
+        copied = Path(shutil.copytree(local.home, tmp_path / "other"))
+        (copied / tenancy.FILE).unlink(missing_ok=True)
+        other = settings.model_copy(update={"home": copied})
+        live, of_other = (index.publish(each, first, AS_OF) for each in (settings, other))
+        store = milvus.server(settings)
+        assert store is not None
+        old = "v1-2020-01-01-20200101T000000000000.db"
+        with store.build(old) as half:
+            table = index.attributes(settings, AS_OF).select(index.filter_columns(settings).names).slice(0, 2)
+            half.fill(["a" * 32, "b" * 32], np.ones((2, WIDTH), np.float32), table, "FLAT")
+        gone = users.load(settings, first, AS_OF)[0][0]
+        somebody, nobody = (Persons(frozenset(), frozenset({key}), (), frozenset()) for key in (gone, "c" * 32))
+        persons = Persons(frozenset(), frozenset({"a" * 32}), (), frozenset())
+        found = proof.Search()
+        for who in (somebody, nobody, persons):
+            published.search(settings, who, found)
+        assert found.servers == {"collections in Milvus": 6}
+        assert len(found.hits) == 2
+        assert old.removesuffix(".db").replace("-", "_") in found.hits[1]
+        pieces = list(replaced.INDEXES.find(settings, time.time()))
+        assert pieces
+        for piece in pieces:
+            piece.remove()
+        assert store.others({live.name}) == []
+        assert published.rebuild(settings, nobody) == 0
+        assert index.is_live(settings, first, str(AS_OF))
+        assert index.is_live(other, first, str(AS_OF)), "its collection is another one"
+        assert list(condition.vectors(settings)) == []
+        lake_tables.remove_of_every_table(settings, somebody)
+        assert published.rebuild(settings, somebody) > 0
+        assert store.holding(somebody.keys) == ([], 1)
+        there = milvus.server(other)
+        assert there is not None
+        assert there.holding(somebody.keys)[1] == 1
+        assert index.search(other, of_other, np.ones(3, np.float32), 5)
+    assert "cannot be reached" in next(iter(condition.vectors(settings))).problem
+    assert list(replaced.INDEXES.find(settings, time.time())) == []
+    with pytest.raises(JobFailed, match="Look at FOUND_MILVUS_URI"):
+        published.search(settings, somebody, proof.Search())
+
+
+@pytest.mark.parametrize("uri", ["http://root:hunter2@milvus:19530/found", "https://hunter2@milvus", "./milvus-hunter2.db"])
+def test_an_address_with_a_password_or_of_a_file_is_refused_without_showing_it(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOUND_MILVUS_URI", uri)
+    with pytest.raises(BadInput, match="milvus_uri") as refused:
+        Settings.load(tmp_path)
+    assert ("hunter2" in str(refused.value)) == uri.endswith(".db"), "a path is no secret"
+    assert uri.endswith(".db") or "FOUND_MILVUS_TOKEN=USER:PASSWORD" in str(refused.value)
 
 
 def test_publishers_take_turns_and_a_rollback_does_not_wait_for_them(

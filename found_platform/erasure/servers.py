@@ -1,0 +1,54 @@
+"""What a home keeps on servers, without persons: the newest features in Redis. And the search of all that lies outside the home.
+
+What belongs here: `search`, which is the proof over the home and every server; and Redis. PostgreSQL has `records`, Milvus
+`published`.
+"""
+
+from found_platform import tenancy
+from found_platform.erasure import proof, published, records
+from found_platform.erasure.persons import Persons
+from found_platform.feature_store import online_redis
+from found_platform.index import milvus
+from found_platform.privacy import exports
+from found_platform.settings import Settings
+
+NOT_COVERED = {
+    "database_url": "the write-ahead log of the PostgreSQL server, its standbys and its backups",
+    "redis_url": "the append-only file and snapshots of the Redis server until it writes them anew, its replicas and backups",
+    "milvus_uri": "what the Milvus server has dropped until it frees it, and its backups",
+}
+"""By setting: what nobody can prove of a server."""
+
+
+def check_all_reached(settings: Settings) -> None:
+    """Raises BadInput where users of this home lie on a server that no setting names: nobody could say that they are gone."""
+    server, redis = milvus.server(settings), online_redis.of(settings)
+    tenancy.check_all_reached(
+        settings.home, {tenancy.MILVUS: server and server.place, tenancy.REDIS: redis.place if redis else None}
+    )
+
+
+def clean_redis(settings: Settings, persons: Persons) -> int:
+    """Removes persons from the online store in Redis; returns how many went."""
+    redis = online_redis.of(settings)
+    return redis.leave_out(persons.needles.among) if redis else 0
+
+
+def search(settings: Settings, persons: Persons) -> proof.Search:
+    """Searches every byte of a home, of exports that are still where they were put, and all of it that lies on servers."""
+    result = proof.search(settings.home, persons, [export.path for export in exports.outside(settings)])
+    records.search(settings, persons, result)
+    if (redis := online_redis.of(settings)) is not None:
+        for key, values in redis.users():
+            result.saw("users in Redis")
+            result.bytes += sum(len(value) for value in values.values())
+            if persons.needles.among(key) or any(map(persons.needles.among, values.values())):
+                result.hits.append(f"the Redis database {redis.place}")
+                break
+    published.search(settings, persons, result)
+    return result
+
+
+def not_covered(settings: Settings) -> list[str]:
+    """What of the servers of a home is not proved."""
+    return [words for name, words in NOT_COVERED.items() if getattr(settings, name)]
