@@ -108,4 +108,4 @@ def _events(folder: Path, users: int, events: int, day: int, rng: np.random.Gene
             for name, file in files.items():
                 file.append(given.get(name, np.zeros(len(own))).astype(past.TYPES[name]))
     columns = {name: mapped.load(folder / f"{name}.npy") for name in past.COLUMNS}
-    return Past(day, users, np.arange(TEXTS), **columns)
+    return Past(day, users, np.arange(TEXTS), columns)

@@ -50,22 +50,20 @@ def population(count: int, events: int, rng: np.random.Generator, home: Path) ->
     order = np.lexsort((day, user))
     channel = rng.integers(0, len(CHANNELS), events).astype(np.int8)
     no_value, zeros = np.full(events, -1, np.int32), np.zeros(events, np.int16)
-    past = Past(
-        day=day_of(CUTOFF),
-        users=count,
-        texts=np.arange(TEXTS),
-        user=user,
-        text=text[order],
-        happened=day[order],
-        known=day[order],
-        channel=channel,
-        exposed=np.zeros(events, bool),
-        amount=np.ones(events, np.float32),
-        minute=zeros,
-        category=no_value,
-        status=no_value,
-        payment_method=no_value,
-    )
+    events_by_column = {
+        "user": user,
+        "text": text[order],
+        "happened": day[order],
+        "known": day[order],
+        "channel": channel,
+        "exposed": np.zeros(events, bool),
+        "amount": np.ones(events, np.float32),
+        "minute": zeros,
+        "category": no_value,
+        "status": no_value,
+        "payment_method": no_value,
+    }
+    past = Past(day_of(CUTOFF), count, np.arange(TEXTS), events_by_column)
     columns = {f.name: pa.array(rng.poisson(5 * volume), pa.int64()).cast(f.type) for f in ACTIVITY_FEATURES}
     keys = UserKeys.of([f"{i:07d}" for i in range(count)])
     model = FrozenText(FrozenTextConfig("none", "none", 8))

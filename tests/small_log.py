@@ -57,7 +57,7 @@ def population(events: pd.DataFrame, users: int, home: Path, *, profile: dict[st
         "minute": events.minute.to_numpy(np.int16),
         **{name: np.array([_place(values[name], value) for value in events[name]], np.int32) for name in VALUES},
     }
-    whole = Past(day=DAY, users=users, texts=np.arange(len(words)), **columns)
+    whole = Past(day=DAY, users=users, texts=np.arange(len(words)), columns=columns)
     returned = (events.status == RETURN).to_numpy(bool)
     past = whole.at(~returned)
     model = FrozenText(FrozenTextConfig("offline-text", "", 384))

@@ -5,7 +5,7 @@ Days are counted from 1970 in UTC. A moment is 00:00 of a day; what happened on 
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,9 +71,8 @@ class Past:
         day: int,
         users: int,
         texts: np.ndarray,
-        *,
+        columns: Mapping[str, np.ndarray],
         of: "tuple[Past, np.ndarray] | None" = None,
-        **columns: np.ndarray,
     ):
         """`columns` are all of COLUMNS, or those that differ where it is a part `of` another past, at places or by a mask (N,)."""
         self.day, self.users, self.texts, self._of = day, users, texts, of
@@ -114,7 +113,7 @@ class Past:
     def of_only(self, rows: np.ndarray) -> "Past":
         """The past of the users at `rows` (R,) alone, ascending, who are users 0 to R - 1 of it."""
         places = self.of_users(rows)
-        return Past(self.day, len(rows), self.texts, of=(self, places), user=np.searchsorted(rows, self.user[places]))
+        return Past(self.day, len(rows), self.texts, {"user": np.searchsorted(rows, self.user[places])}, (self, places))
 
     def of_texts(self, chosen: np.ndarray) -> "Past":
         """The events with one of the texts that are `chosen` (T,) bool."""
@@ -122,7 +121,7 @@ class Past:
 
     def at(self, rows: np.ndarray) -> "Past":
         """Some of the events, by place or as a mask (N,)."""
-        return Past(self.day, self.users, self.texts, of=(self, rows))
+        return Past(self.day, self.users, self.texts, {}, (self, rows))
 
     def sum_by_user(self, values: np.ndarray) -> np.ndarray:
         """(U,) the sum of `values` (N,) of each user's events."""
@@ -193,7 +192,7 @@ def load(settings: Settings, keys: pa.Array, cutoff: dt.date) -> Loaded:
         texts = _write(folder, rows)
         con.close()
         kept, returned = (
-            Past(day_of(cutoff), len(keys), texts, **{name: mapped.load(folder / f"{part}_{name}.npy") for name in COLUMNS})
+            Past(day_of(cutoff), len(keys), texts, {name: mapped.load(folder / f"{part}_{name}.npy") for name in COLUMNS})
             for part in PARTS
         )
     return Loaded(kept, returned, values)

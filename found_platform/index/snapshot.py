@@ -182,7 +182,7 @@ class Snapshot(States):
 
     def _events(self, name: str) -> Past:
         columns = {column: self._arrays[f"{name}_{column}"] for column in COLUMNS}
-        return Past(self._about["day"], len(self.keys), self._arrays["texts"], **columns)
+        return Past(self._about["day"], len(self.keys), self._arrays["texts"], columns)
 
     @property
     def delta_versions(self) -> dict[str, int]:
