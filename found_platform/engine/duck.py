@@ -41,9 +41,6 @@ class DuckDB:
     def view(self, name: str, query: Query) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql_of(query, self.dialect)}")
 
-    def keep(self, name: str, query: Query) -> None:
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql_of(query, self.dialect)}")
-
     def read(self, query: Query) -> pa.RecordBatchReader:
         return self._con.execute(sql_of(query, self.dialect)).to_arrow_reader(ROWS_AT_ONCE)
 

@@ -43,10 +43,6 @@ class Engine(Protocol):
         """Names what a query gives."""
         ...
 
-    def keep(self, name: str, query: Query) -> None:
-        """Names what a query gives, computed once: for what other queries read several times."""
-        ...
-
     def read(self, query: Query) -> pa.RecordBatchReader:
         """What a query gives, a batch at a time, in this process."""
         ...

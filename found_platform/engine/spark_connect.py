@@ -19,7 +19,7 @@ from typing import Any, Self
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from found_platform import lake, spill
+from found_platform import lake
 from found_platform.engine.interface import Batches, Query, sql_of
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
@@ -52,8 +52,7 @@ class SparkConnect:
     memory = math.inf
 
     def __init__(self, settings: Settings, opened: Any = None):
-        self.name, self._lake, self._temp = settings.engine, settings.lake, settings.home / "tmp"
-        self._kept = contextlib.ExitStack()
+        self.name, self._lake = settings.engine, settings.lake
         self.session = opened or session(settings.engine)
 
     def of(self, settings: Settings) -> Self:
@@ -73,13 +72,6 @@ class SparkConnect:
     def view(self, name: str, query: Query) -> None:
         with failures(self.name):
             self.session.sql(sql_of(query, self.dialect)).createOrReplaceTempView(name)
-
-    def keep(self, name: str, query: Query) -> None:
-        """As `Engine.keep`: files of the home until the engine is closed."""
-        folder = self._kept.enter_context(spill.scratch(self._temp)) / name
-        with failures(self.name):
-            self.session.sql(sql_of(query, self.dialect)).write.parquet(str(folder))
-            self.session.read.parquet(str(folder)).createOrReplaceTempView(name)
 
     def read(self, query: Query) -> pa.RecordBatchReader:
         with failures(self.name):
@@ -149,7 +141,6 @@ class SparkConnect:
         return {day: (count, f"{total:016x}") for day, (count, total) in sums.items()}
 
     def close(self) -> None:
-        self._kept.close()
         self.session.stop()
 
 

@@ -158,7 +158,7 @@ def _client(url: str, process: int) -> "redis.Redis":
         ) from None
 
 
-def _values(server: "redis.Redis", keys: list[bytes]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+def _values(server: "redis.Redis", keys: list[Any]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     with server.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.hgetall(key)

@@ -9,15 +9,14 @@ import functools
 import itertools
 from collections.abc import Callable
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
 from found_platform import contract, engine, lake
 from found_platform.contract import SEARCH, snapshot_time
-from found_platform.features import tabular
 from found_platform.features.late_arrivals import late_users
 from found_platform.features.sequence import behavior_sequence, search_text
+from found_platform.features.tabular import user_tabular
 from found_platform.features.tabular_days import FEW
 from found_platform.features.text import behavior_text
 from found_platform.settings import Settings
@@ -95,44 +94,34 @@ class Inputs:
         late = any(day <= last and newest_arrival > max(day, first) for day, newest_arrival in self._late.items())
         length = settings.search_length if self.table == "search_text" else settings.sequence_length
         profile = tuple((f.name, str(f.type)) for f in contract.profile_schema(settings.home))
-        profile = profile if self.table == "user_tabular" else ()
-        few = len(days) <= FEW
-        for name, step in steps(self.table, late, few).items():
-            self.engine.keep(name, step)
-        return expression(self.table, length, settings.lookback_days, late, profile, few)
+        tabular = self.table == "user_tabular"
+        few = tabular and len(days) <= FEW
+        return expression(self.table, length, settings.lookback_days, late, profile if tabular else (), few=few)
 
 
 ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
 """Rows are written in this order, as far as a table has these columns."""
 
 
-@functools.lru_cache(4)
-def steps(table: str, has_late: bool, few: bool) -> dict[str, ir.Table]:
-    """What is computed once for a feature table and read several times, in this order, over the tables of `expression`."""
-    if table != "user_tabular" or few:
-        return {}
-    events, seen = engine.table_of("events", contract.EVENTS), engine.table_of("seen", contract.USER_DAYS)
-    return tabular.steps(events, seen, late_users(seen, engine.table_of("span", SPAN)) if has_late else None)
-
-
-SPAN = pa.schema([("first", pa.date32()), ("last", pa.date32())])
-
-
 @functools.lru_cache(32)
-def expression(table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...], few: bool) -> ir.Table:
+def expression(
+    table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...], *, few: bool = False
+) -> ir.Table:
     """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`."""
     attributes = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in profile])
     keys = [("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)]
     events, seen = engine.table_of("events", contract.EVENTS), engine.table_of("seen", contract.USER_DAYS)
-    days, span = engine.table_of("days", _days([], lookback).schema), engine.table_of("span", SPAN)
+    days, span = (
+        engine.table_of("days", _days([], lookback).schema),
+        engine.table_of("span", pa.schema([("first", pa.date32()), ("last", pa.date32())])),
+    )
     late = late_users(seen, span) if has_late else None
-    kept = {name: ibis.table(step.schema(), name=name) for name, step in steps(table, has_late, few).items()}
     build: dict[str, Callable[[], ir.Table]] = {
         "behavior_text": lambda: behavior_text(events, days),
         "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late),
         "search_text": lambda: search_text(events, days, length, lookback, late),
-        "user_tabular": lambda: tabular.user_tabular(
-            events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late, kept
+        "user_tabular": lambda: user_tabular(
+            events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late, few=few
         ),
     }
     result = build[table]()

@@ -15,7 +15,7 @@ Only where events arrived late, and only for their users, each version of a day 
 import datetime
 import functools
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import ibis
 import ibis.expr.types as ir
@@ -35,7 +35,8 @@ def user_tabular(
     span: ir.Table,
     lookback: int,
     late: ir.Table | None,
-    kept: Mapping[str, ir.Table],
+    *,
+    few: bool,
 ) -> ir.Table:
     """One row a day, user known by then, and version.
 
@@ -48,11 +49,11 @@ def user_tabular(
         lookback: days.
         late: user_key of the users with events that were not known on their own day, nor by the first of the days; None where
             there are none.
-        kept: what `steps` gives, by name; nothing where the days are at most FEW, which changes no row.
+        few: whether the days are at most FEW; it changes no row.
     """
 
     def of_prompt(events: ir.Table, user_days: ir.Table) -> ir.Table:
-        return _activity(events, days, span, lookback, kept) if kept else days_of(events, user_days, days)
+        return days_of(events, user_days, days) if few else _activity(events, user_days, days, span, lookback)
 
     if late is None:
         activity = of_prompt(events, user_days)
@@ -71,28 +72,12 @@ CHANGED = (ENTERED, *LEFT.values(), LOOKBACK, CATEGORIES)
 """What a change counts: active days that began, those that left each window, and categories that came or went."""
 
 
-USERS, DAILY = "tabular_users", "tabular_daily"
-
-
-def steps(events: ir.Table, user_days: ir.Table, late: ir.Table | None) -> dict[str, ir.Table]:
-    """What `user_tabular` reads several times, to be computed once: engines but DuckDB would do it anew each time.
-
-    USERS: user_key, first_seen and a number; DAILY: see `_daily`.
-    """
-    if late is not None:
-        events, user_days = not_of(events, late), not_of(user_days, late)
+def _activity(events: ir.Table, user_days: ir.Table, days: ir.Table, span: ir.Table, lookback: int) -> ir.Table:
+    """Of users whose events were all known on their own day: event_date, user_key, the two times, and the activity features."""
     users = user_days.group_by("user_key").agg(first_seen=user_days.event_date.min())
     users = users.mutate(user=ibis.row_number().over(order_by="user_key"))  # joined and sorted faster than keys
-    return {USERS: users, DAILY: _daily(_own(events), ibis.table(users.schema(), name=USERS))}
-
-
-def _own(events: ir.Table) -> ir.Table:
-    return events.filter(~events.exposure, ~brought_back(events))
-
-
-def _activity(events: ir.Table, days: ir.Table, span: ir.Table, lookback: int, kept: Mapping[str, ir.Table]) -> ir.Table:
-    """Of users whose events were all known on their own day: event_date, user_key, the two times, and the activity features."""
-    own, users, daily = _own(events), kept[USERS], kept[DAILY]
+    own = events.filter(~events.exposure, ~brought_back(events))
+    daily = _daily(own, users)
     changes = _changes(daily, own, users, lookback)
     changes = changes.join(span, changes.day <= span.last)
     # those before the days asked for happened before them all, whenever that was

@@ -5,6 +5,7 @@ snapshot and active day before it: only the users with late events are computed 
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false
+# pyright: reportReturnType=false
 # (an Ibis column's type is known only at run time)
 
 import ibis
