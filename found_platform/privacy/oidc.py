@@ -170,7 +170,7 @@ def _redeemed(client: Client, document: Mapping[str, Any], callback: str, proofs
     method = "client_secret_post" if "client_secret_post" in methods else "client_secret_basic"
     about: dict[str, Any] = {"timeout": SECONDS, "trust_env": not _is_local(address), "redirect_uri": callback}
     about["token_endpoint_auth_method"] = method if client.client_secret else "none"
-    asking = OAuth2Client(client.client_id, client.client_secret, **about)
+    asking: Any = OAuth2Client(client.client_id, client.client_secret, **about)  # of httpx2 too, which its types do not say
     parts = {"grant_type": "authorization_code", "code": code, "code_verifier": proofs.verifier}
     try:
         with asking, _asking(address):

@@ -149,6 +149,8 @@ def home(overtaken: Settings, tmp_path: Path) -> Path:
     return Path(shutil.copytree(overtaken.home, tmp_path / "found"))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_nothing_fails_and_nothing_is_mixed_while_indexes_come_and_go_and_a_person_is_erased(home: Path, cutoff: dt.date) -> None:
     context = Context(home, Actor("ann", "test"))
     token = access.create_token(context, access.NewToken("everybody", "admin")).secret
