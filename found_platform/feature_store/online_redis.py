@@ -161,5 +161,5 @@ def _client(url: str, process: int) -> "redis.Redis":
 def _values(server: "redis.Redis", keys: list[Any]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     with server.pipeline(transaction=False) as pipe:
         for key in keys:
-            pipe.hgetall(key)
+            pipe.hgetall(key)  # pyright: ignore[reportArgumentType]
         yield from zip(keys, pipe.execute(), strict=True)
