@@ -75,7 +75,7 @@ def way_there(client: Client, callback: str, proofs: Proofs) -> str:
     """The address that a browser is sent to, and comes back from to `callback`. Raises JobFailed where the provider is unwell."""
     from authlib.oauth2.client import OAuth2Client
 
-    asking = OAuth2Client(None, client.client_id, scope=client.scopes, redirect_uri=callback, code_challenge_method="S256")
+    asking: Any = OAuth2Client(None, client.client_id, scope=client.scopes, redirect_uri=callback, code_challenge_method="S256")
     endpoint = _document(client.issuer)["authorization_endpoint"]
     parts = {"state": proofs.state, "nonce": proofs.nonce, "code_verifier": proofs.verifier}
     return asking.create_authorization_url(endpoint, **parts)[0]
