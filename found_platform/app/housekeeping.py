@@ -89,9 +89,9 @@ def back_up(context: Context, place: Path) -> BackedUp:
     settings = context.settings
     audit.record(settings, "backup")  # before it, so that the copy has it too
     manifest = backup.write(settings, place)
-    elsewhere = [setting is not None for setting in (settings.milvus_uri, settings.redis_url)]
+    milvus, redis = (setting is not None for setting in (settings.milvus_uri, settings.redis_url))
     schemas = [store.schema(name) for name in database.STORES] if (store := settings.postgres) else []
-    return BackedUp(place, manifest.made_at, len(manifest.files), manifest.size, manifest.links, *elsewhere, schemas)
+    return BackedUp(place, manifest.made_at, len(manifest.files), manifest.size, manifest.links, milvus, redis, schemas)
 
 
 @dataclass(frozen=True)
