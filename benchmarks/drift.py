@@ -97,17 +97,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--users", type=int, default=1000)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(RECORD.read_text()) if RECORD.exists() else []
     RECORD.parent.mkdir(exist_ok=True)
-    for seed in range(asked.first, asked.first + asked.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         for name in (None, *TELLS):
-            if not any((row["seed"], row["users"], row["drift"]) == (seed, asked.users, name) for row in rows):
+            if not any((row["seed"], row["users"], row["drift"]) == (seed, options.users, name) for row in rows):
                 with tempfile.TemporaryDirectory() as folder:
-                    rows += judged(Path(folder), seed, asked.users, name)
+                    rows += judged(Path(folder), seed, options.users, name)
                 RECORD.write_text(json.dumps(rows))
-        print(f"seed {seed} of {asked.users} users", flush=True)
-    print(tables([row for row in rows if row["users"] == asked.users]))
+        print(f"seed {seed} of {options.users} users", flush=True)
+    print(tables([row for row in rows if row["users"] == options.users]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An erasure of thousands of persons while look-ups go on: seconds by step, and what happened to the look-ups.
 
-    python benchmarks/erasure.py --home /tmp/many [--users 12000] [--days 45] [--persons 10000]
+    python benchmarks/erasure.py --home HOME [--users 12000] [--days 45] [--persons 10000]
 
 Makes the home where there is none (profile tiny: the time of an erasure depends on users, days and files, not on the model). Then
 `found erase` runs as a process of its own, and this one looks up without a pause. A step is done when the progress file says so.
@@ -87,7 +87,7 @@ def main() -> None:
     lookups.find(context, lookups.Find(QUESTION, Size(top=100)))  # what is loaded once
     command = [sys.executable, "-m", "found_platform.cli", "erase", "--ids", named, "--home", options.home, "--format", "json"]
     begun = time.perf_counter()
-    with LookUps(context, names) as asked:
+    with LookUps(context, names) as look_ups:
         erasure = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
         steps = follow(settings, erasure, begun)
         out, _ = erasure.communicate()
@@ -100,14 +100,14 @@ def main() -> None:
     status = erasure.returncode
     searched = json.loads(out)["searched"] if status == 0 else {}
     print(f"{len(ids):,} persons in {seconds:,.1f} s, status {status}; {searched.get('bytes', 0) / 1e6:,.0f} MB searched")
-    p50, p99, most = np.percentile(asked.seconds, [50, 99, 100])
+    p50, p99, most = np.percentile(look_ups.seconds, [50, 99, 100])
     print(
-        f"{len(asked.seconds):,} look-ups meanwhile: {len(asked.errors)} errors, {asked.named} named somebody; "
+        f"{len(look_ups.seconds):,} look-ups meanwhile: {len(look_ups.errors)} errors, {look_ups.named} named somebody; "
         f"p50 {p50 * 1000:,.0f} ms, p99 {p99 * 1000:,.0f} ms, longest {most:.1f} s"
     )
-    for error in asked.errors[:3]:
+    for error in look_ups.errors[:3]:
         print(f"  {error}")
-    if status or asked.errors or asked.named:
+    if status or look_ups.errors or look_ups.named:
         raise SystemExit(1)
 
 

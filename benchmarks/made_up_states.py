@@ -103,9 +103,9 @@ def _events(folder: Path, users: int, events: int, day: int, rng: np.random.Gene
         for start in range(0, users, mapped.ROWS):
             own = np.repeat(np.arange(start, min(users, start + mapped.ROWS)), events)
             happened = np.sort(rng.integers(day - DAYS, day, (len(own) // events, events)), 1).reshape(-1)
-            given = {"user": own, "text": rng.integers(0, TEXTS, len(own)), "happened": happened, "known": happened}
-            given |= {"amount": rng.lognormal(2, 1, len(own)), **{name: np.full(len(own), -1) for name in past.VALUES}}
+            values_by_column = {"user": own, "text": rng.integers(0, TEXTS, len(own)), "happened": happened, "known": happened}
+            values_by_column |= {"amount": rng.lognormal(2, 1, len(own)), **{name: np.full(len(own), -1) for name in past.VALUES}}
             for name, file in files.items():
-                file.append(given.get(name, np.zeros(len(own))).astype(past.TYPES[name]))
+                file.append(values_by_column.get(name, np.zeros(len(own))).astype(past.TYPES[name]))
     columns = {name: mapped.load(folder / f"{name}.npy") for name in past.COLUMNS}
     return Past(day, users, np.arange(TEXTS), columns)

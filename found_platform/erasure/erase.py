@@ -144,10 +144,10 @@ def _check_holds(settings: Settings, users: keys.Users) -> None:
         return
     name = min(held.values())
     places = sorted(number for key, hold in held.items() if hold == name for number in by_key[key])
-    shown = ", ".join(f"{place:,}" for place in places[:FEW]) + (f" and {len(places) - FEW:,} more" if len(places) > FEW else "")
+    listed = ", ".join(f"{place:,}" for place in places[:FEW]) + (f" and {len(places) - FEW:,} more" if len(places) > FEW else "")
     where = "the ids" if isinstance(users, tuple) else str(users)
     raise BadInput(
-        f"Under the legal hold {name!r} is {'row' if len(places) == 1 else 'rows'} {shown} of {where}: nobody was erased. Take "
+        f"Under the legal hold {name!r} is {'row' if len(places) == 1 else 'rows'} {listed} of {where}: nobody was erased. Take "
         f"{'it' if len(places) == 1 else 'them'} out and ask again for the others, or end the hold: `found hold remove {name}`."
     )
 

@@ -39,9 +39,9 @@ def rebuild(settings: Settings, persons: Persons) -> int:
 
 def search(settings: Settings, persons: Persons, result: proof.Search) -> None:
     """Looks for persons in the collections of a server; those of the home itself are files."""
-    hits, asked = _collections_with(settings, persons)
-    if asked:
-        result.saw("collections in Milvus", asked)
+    hits, count = _collections_with(settings, persons)
+    if count:
+        result.saw("collections in Milvus", count)
     result.hits += [f"the collection {name} of the Milvus server" for name in hits]
 
 

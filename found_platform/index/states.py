@@ -292,13 +292,13 @@ class LakeStates(States):
 
     def _attributes_of(self, moment: dt.date) -> tuple[np.ndarray, pa.Table]:
         """(N,) who of the users had attributes at a moment, and these (N rows)."""
-        known = self._attributes_at(moment)
-        schema = pa.schema([field for field in known.projected_schema if field.name != "user_key"])
+        rows = self._attributes_at(moment)
+        schema = pa.schema([field for field in rows.projected_schema if field.name != "user_key"])
         with spill.scratch(self._settings.home / "tmp") as folder:
             with mapped.ArrayFile(folder / "rows.npy", np.int64) as file:
 
                 def batches() -> Iterator[pa.RecordBatch]:
-                    for batch in self._of_users(known):
+                    for batch in self._of_users(rows):
                         file.append(batch["_row"].to_numpy())
                         yield lake.cast(batch, schema)
 

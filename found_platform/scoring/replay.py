@@ -321,15 +321,15 @@ class Task(Protocol):
         ...
 
 
-def by_blocks(made: Callable[[int, int], np.ndarray], users: int) -> np.ndarray:
+def by_blocks(block: Callable[[int, int], np.ndarray], users: int) -> np.ndarray:
     """(U, ...) what is made of users from a place to another, joined: what it takes on the way is held of a block of them."""
-    first = made(0, min(users, BLOCK))
+    first = block(0, min(users, BLOCK))
     if users <= BLOCK:
         return first
     whole = np.empty((users, *first.shape[1:]), first.dtype)
     whole[:BLOCK] = first
     for start in range(BLOCK, users, BLOCK):
-        whole[start : start + BLOCK] = made(start, min(users, start + BLOCK))
+        whole[start : start + BLOCK] = block(start, min(users, start + BLOCK))
     return whole
 
 

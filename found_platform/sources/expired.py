@@ -113,13 +113,13 @@ def _own(settings: Settings) -> SourceConfig:
     else:
         source = pulls.local(source, settings.pulled)
     entries: dict[str, list[ChannelEntry]] = {}
-    asked: set[str] = set()
+    seen: set[str] = set()
     inside = f"{settings.home}/", f"{glob.escape(str(settings.home))}/"
     for channel, several in source.channels.items():
         for entry in several:
             files = entry.files() if entry.path.startswith(inside) else []
             times = f"{entry.path} {entry.columns['event_time']} {entry.time_rule('event_time')}"
-            if files and all(file.suffix == ".parquet" for file in files) and times not in asked:
-                asked.add(times)  # entries of several channels may read the same rows
+            if files and all(file.suffix == ".parquet" for file in files) and times not in seen:
+                seen.add(times)  # entries of several channels may read the same rows
                 entries.setdefault(channel, []).append(entry.model_copy(update={"where": None, "returns": None}))
     return source.model_copy(update={"channels": entries, "profile": None, "span": None})
