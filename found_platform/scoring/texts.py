@@ -67,9 +67,7 @@ class Texts:
 
     def labels(self, day: int) -> np.ndarray:
         """See `Task`."""
-        if day not in self._labels:
-            self._labels[day] = self._labels_of(self.matching, day)
-        return self._labels[day]
+        return self._labels[day] if day in self._labels else self._labels_of(self.matching, day)
 
     def eligible(self, moment: Moment) -> np.ndarray:
         """See `Task`: everybody."""
