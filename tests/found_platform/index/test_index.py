@@ -28,6 +28,7 @@ from found_platform.housekeeping import condition, replaced
 from found_platform.index import collection, milvus, pointer, recall
 from found_platform.index.pointer import Publication
 from found_platform.index.recall import RecallCheck
+from found_platform.privacy.user_keys import UserKeys
 from found_platform.scoring import exact
 from found_platform.settings import Settings
 
@@ -305,7 +306,7 @@ def test_homes_share_a_server_and_each_erases_and_collects_its_own(
         old = "v1-2020-01-01-20200101T000000000000.db"
         with store.build(old) as half:
             table = index.attributes(settings, AS_OF).select(index.filter_columns(settings).names).slice(0, 2)
-            half.fill(["a" * 32, "b" * 32], np.ones((2, WIDTH), np.float32), table, "FLAT")
+            half.fill(UserKeys.of(["a" * 32, "b" * 32]), np.ones((2, WIDTH), np.float32), table, np.ones(2, bool), "FLAT")
         gone = users.load(settings, first, AS_OF)[0][0]
         somebody, nobody = (Persons(frozenset(), frozenset({key}), (), frozenset()) for key in (gone, "c" * 32))
         persons = Persons(frozenset(), frozenset({"a" * 32}), (), frozenset())
