@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 pytest_plugins = ["engines", "identity_provider", "postgres_home", "served_home", "servers"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    """Tests run as in a terminal, also where a script starts them in its background, with SIGINT ignored.
+
+    Dagster gives SIGTERM what SIGINT has, and whatever a test starts afterwards would inherit it and could not be ended.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

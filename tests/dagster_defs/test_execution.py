@@ -64,7 +64,9 @@ def test_what_a_script_starts_in_the_background_can_be_ended_and_so_can_what_fol
         process.terminate()
         assert process.wait(10) == -signal.SIGTERM
 
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts it
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         with interruptible():
             setup_interrupt_handlers()  # as each run does
@@ -74,7 +76,8 @@ def test_what_a_script_starts_in_the_background_can_be_ended_and_so_can_what_fol
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         end_a_process()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 def test_the_instance_of_an_older_home_gets_todays_configuration_and_a_persons_own_stays(tmp_path: Path) -> None:
