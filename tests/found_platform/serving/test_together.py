@@ -34,7 +34,7 @@ def test_who_is_started_is_ended_also_where_it_does_not_listen(tmp_path: Path, m
     stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     (tmp_path / "stubborn.py").write_text(stubborn)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    processes = [together._start(Neighbour(name, 1, ("stubborn",)), tmp_path, "sqlite://") for name in ("One", "Two")]
+    processes = [together._start(Neighbour(name, 1, ("stubborn",)), tmp_path, "sqlite://", {}) for name in ("One", "Two")]
     while (tmp_path / "tmp" / "two.log").stat().st_size == 0:
         time.sleep(0.05)
     together._stop(processes)
