@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from found_platform.app import access
 from found_platform.app.context import Actor, Context
 from found_platform.serving.application import create_app
+from found_platform.serving.limits import RateLimit
 from found_platform.serving.options import Options
 from found_platform.settings import Settings
 
@@ -59,6 +60,7 @@ def served(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tupl
 def api(served: tuple[Path, dict[str, str]]) -> Iterator[Api]:
     home, tokens = served
     app = create_app(Options(home, rate=100_000), warm=False)
+    app.state.server.sign_ins = RateLimit(100_000)  # each test of a page signs in, from one address
     with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
         yield Api(client, tokens, home)
 
