@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import importlib.util
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -100,6 +102,17 @@ def call_found(*args: object) -> Outcome:
         except SystemExit as stop:
             status = int(stop.code or 0)
     return Outcome(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def bench() -> ModuleType:
+    """`benchmarks/lookup.py`, which makes homes of many made-up users."""
+    spec = importlib.util.spec_from_file_location("bench_lookup", Path(__file__).parents[1] / "benchmarks" / "lookup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

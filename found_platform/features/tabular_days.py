@@ -1,7 +1,7 @@
 """`user_tabular` of a few days by themselves, of users whose events were all known on their own day.
 
-Each day is joined with its lookback: of a lone day that is a third of the work of summing up every change of half a year, and of a
-month of days ten times as much.
+Each day is joined with its lookback. For a lone day that is less work than summing up every change of half a year
+(`benchmarks/features.py` times it); for many days it is more, since what they share is joined again for each.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false, reportCallIssue=false

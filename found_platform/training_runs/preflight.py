@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.errors import BadInput
-from found_platform.settings import Settings
+from found_platform.settings import Profile, Settings
 from found_platform.training_data import text_vectors
 from found_platform.training_runs import stages
 
@@ -45,7 +45,8 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
     say(f"  {'stage':<10}{'parameters':>15}{'trained':>15}{'weights':>13}{'activations':>13}  ({_size(free)} free)")
     refused = []
     anywhere = settings.model_copy(update={"home": Path()})  # needs are those of any home with these settings
-    for name, needs in _needs(anywhere, columns, device).items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
+    sizes = settings.sizes.model_dump_json()
+    for name, needs in _needs(anywhere, sizes, columns, device).items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
         weights, activations = _size(needs.bytes), _size(needs.activations)
         say(f"  {name:<10}{needs.parameters:>15,}{needs.trained:>15,}{weights:>13}{activations:>13}")
         if needs.bytes + needs.activations > free:
@@ -60,13 +61,18 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
 
 
 @lru_cache(maxsize=4)
-def _needs(settings: Settings, columns: int, device: str) -> "dict[str, Needs]":
-    """By stage. Histories are taken to be as long as the settings allow; a tower without weights here is sized by its config."""
+def _needs(settings: Settings, sizes: str, columns: int, device: str) -> "dict[str, Needs]":
+    """By stage. Histories are taken to be as long as the settings allow; a tower without weights here is sized by its config.
+
+    Args:
+        sizes: what the profile says, of which the settings hold the name alone: another content is another question.
+    """
     from found_platform.training.loop import Options
     from found_platform.training.rehearsal import rehearse
     from models.found import rebuild
     from models.text_encoder import EncoderNotFound, architecture
 
+    profile = Profile.model_validate_json(sizes)
     lengths = {"events": settings.sequence_length, "searches": settings.search_length}
     needs = {}
     try:
@@ -79,7 +85,7 @@ def _needs(settings: Settings, columns: int, device: str) -> "dict[str, Needs]":
         }
         config = rebuild(stages.model_config(settings, about))
         for name in stages.COMMANDS:
-            stage = getattr(settings.sizes, name)
+            stage = getattr(profile, name)
             if name == "align" or getattr(config, name) is not None:
                 needs[name] = rehearse(name, config, Options(**stage.options), stage.losses, device=device, **lengths)
     except (EncoderNotFound, TypeError, ValueError) as error:

@@ -3,7 +3,6 @@
 import contextlib
 import datetime as dt
 import gc
-import importlib.util
 import json
 import os
 import shutil
@@ -34,18 +33,7 @@ from found_platform.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 WIDTH = 16
-
-
-@pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_lookup", ROOT / "benchmarks" / "lookup.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -142,6 +142,7 @@ def test_the_demo_says_what_its_stages_need(demo: Outcome) -> None:
 
 def test_a_profile_that_no_model_can_be_made_of_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sound = Profile.load("tiny")
+    preflight.check(Settings.load(tmp_path, profile="tiny"), 0, print)  # what is remembered of it is of that content
     broken = sound.model_copy(update={"model": {**sound.model, "dim": 32, "event_tower": {"architecture": QWEN}}})
     monkeypatch.setattr(Profile, "load", classmethod(lambda cls, name: broken))
     with pytest.raises(BadInput, match="profile tiny cannot be trained: The event tower makes vectors of 48"):
