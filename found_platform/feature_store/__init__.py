@@ -11,6 +11,7 @@ from found_platform.feature_store.access import (
     snapshot,
     snapshot_scanner,
 )
+from found_platform.feature_store.online_expiry import let_go_online
 from found_platform.feature_store.online_store import is_filled, materialize_online, online, online_moment, was_filled
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "history_expression",
     "history_reader",
     "is_filled",
+    "let_go_online",
     "materialize_online",
     "online",
     "online_moment",

@@ -10,13 +10,15 @@ every new day renews: a home that is gone leaves nothing there for ever.
 import contextlib
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from found_platform import tenancy
 from found_platform.errors import BadInput, JobFailed
+from found_platform.privacy import keys
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ ANSWER_SECONDS = 10
 
 AT_ONCE = 500
 """Users whose features are asked for together."""
+
+Held = Callable[[Iterable[str]], Container[str | None]]
+"""Of some user keys, those whose rows stay whatever their age."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,28 @@ class RedisStore:
                     removed += int(server.unlink(key))  # pyright: ignore[reportArgumentType]
         return removed
 
+    def let_go(self, views: Mapping[str, Sequence[str]], moment: dt.datetime, held: Held) -> int:
+        """Removes what views, given with their features, say of users as of a moment (UTC) or before; returns how many rows."""
+        from feast.infra.online_stores.helpers import _mmh3
+
+        fields = {
+            name.encode(): [b"_ts:" + name.encode(), *(_mmh3(f"{name}:{f}") for f in features)] for name, features in views.items()
+        }
+        removed = 0
+        with self._reached() as server:
+            users = self.users()
+            while batch := list(islice(users, AT_ONCE)):
+                kept = held(key for name, _ in batch if (key := keys.key_in(name)))
+                with server.pipeline(transaction=False) as pipe:
+                    for name, values in batch:
+                        old = [view for view in fields if _as_of(values.get(b"_ts:" + view), moment)]
+                        if old and keys.key_in(name) not in kept:
+                            gone: Any = [name, *(field for view in old for field in fields[view])]
+                            pipe.hdel(*gone)  # the last field takes the key with it
+                            removed += len(old)
+                    pipe.execute()
+        return removed
+
     def _keys(self, server: "redis.Redis") -> Iterator[bytes]:
         return server.scan_iter(match=b"*" + self.project.encode(), count=AT_ONCE)
 
@@ -158,8 +185,17 @@ def _client(url: str, process: int) -> "redis.Redis":
         ) from None
 
 
-def _values(server: "redis.Redis", keys: list[Any]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+def _as_of(stamp: bytes | None, moment: dt.datetime) -> bool:
+    """Whether a row has a time, as Feast writes one, that is a moment or before."""
+    if stamp is None:
+        return False
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    return Timestamp.FromString(stamp).ToDatetime(dt.UTC) <= moment
+
+
+def _values(server: "redis.Redis", names: list[Any]) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     with server.pipeline(transaction=False) as pipe:
-        for key in keys:
-            pipe.hgetall(key)  # pyright: ignore[reportArgumentType]
-        yield from zip(keys, pipe.execute(), strict=True)
+        for name in names:
+            pipe.hgetall(name)  # pyright: ignore[reportArgumentType]
+        yield from zip(names, pipe.execute(), strict=True)

@@ -8,23 +8,22 @@ Killed in the middle, the next call goes on: the day from which events are kept 
 left. Whatever Dagster has recorded of days that went stays as it is, so that nothing that was made of them is stale for it.
 """
 
-import contextlib
 import datetime as dt
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import duckdb
 import pyarrow as pa
 
-from found_platform import daily, home, lake
+from found_platform import daily, feature_store, home, lake
 from found_platform.audiences import deliveries, membership
 from found_platform.contract import midnight
-from found_platform.erasure import databases, lake_tables
+from found_platform.erasure import lake_tables
 from found_platform.errors import BadInput
 from found_platform.housekeeping import retired
-from found_platform.privacy import audit, holds, keys, retention, vault
+from found_platform.privacy import audit, holds, retention, vault
 from found_platform.privacy.retention import EVENTS
 from found_platform.privacy.user_tables import USER_TABLES
 from found_platform.settings import Settings
@@ -143,7 +142,9 @@ def _events(settings: Settings, going: Expired, dry_run: bool) -> None:
         _rows(settings, going, table, f"event_date < DATE '{going.before}'", dry_run)
     _texts(settings, going, dry_run)
     if not dry_run:
-        going.rows["online store"] = _online(settings, going.before)
+        # the snapshot of a day is dated 00:00 of the next one
+        held = partial(holds.of_persons, settings)
+        going.rows["online store"] = feature_store.let_go_online(settings, midnight(going.before), held)
 
 
 def _has_days_before(settings: Settings, day: dt.date) -> bool:
@@ -308,31 +309,6 @@ def _parts(con: duckdb.DuckDBPyConnection, by: list[str], old: str) -> Iterator[
     columns = ", ".join(map(lake.quote, by))
     for values in con.execute(f"SELECT DISTINCT {columns} FROM t WHERE {old}").fetchall():
         yield lake_tables.partition(by, values), None
-
-
-def _online(settings: Settings, before: dt.date) -> int:
-    """Takes rows of old snapshots out of the online store: of users of whom no newer one has anything; returns how many."""
-    path = settings.home / "feast" / "online.db"
-    if not path.exists():
-        return 0
-    count = 0
-    with contextlib.closing(sqlite3.connect(path, timeout=databases.PATIENCE, isolation_level=None)) as con:
-        con.execute("PRAGMA secure_delete = ON")
-        tables = [name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in map(lake.quote, tables):
-            if "event_ts" not in {row[1] for row in con.execute(f"PRAGMA table_info({table})")}:
-                continue
-            # the snapshot of a day is dated 00:00 of the next one
-            old = f"{midnight(before):%Y-%m-%d %H:%M:%S}"
-            entities = [e for (e,) in con.execute(f"SELECT DISTINCT entity_key FROM {table} WHERE event_ts <= ?", [old])]
-            by_entity = {entity: keys.key_in(entity) for entity in entities}
-            held = holds.of_persons(settings, filter(None, by_entity.values()))
-            for entity in [e for e, key in by_entity.items() if key not in held]:
-                count += con.execute(f"DELETE FROM {table} WHERE entity_key = ? AND event_ts <= ?", [entity, old]).rowcount
-        if count:
-            con.execute("VACUUM")
-            con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return count
 
 
 def _forget_users(settings: Settings) -> int:

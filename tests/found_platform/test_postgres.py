@@ -21,7 +21,7 @@ from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Question, Size
 from found_platform.audiences import membership
 from found_platform.errors import BadInput, JobFailed
-from found_platform.housekeeping import moving
+from found_platform.housekeeping import expiry, moving
 from found_platform.privacy import audit
 from found_platform.settings import Settings
 
@@ -197,6 +197,25 @@ def test_the_audit_in_postgres_refuses_to_change_or_remove_a_row(moved: tuple[di
     for statement in ("UPDATE audit_log SET who = 'nobody'", "DELETE FROM audit_log", "TRUNCATE audit_log"):
         with pytest.raises(sql.exc.DBAPIError, match="the audit only grows"), store.opened(database.AUDIT) as con:
             con.exec_driver_sql(statement)
+
+
+def test_old_rows_of_the_audit_go_as_the_setting_asks_and_it_refuses_every_other_change_as_before(
+    moved: tuple[dict[str, object], Settings],
+) -> None:
+    home = moved[1].model_copy(update={"retention": "audit=30"})
+    rows = audit.part(home, limit=1)[0]
+    assert rows
+    today = dt.datetime.now(dt.UTC).date()
+    (kept,) = expiry.expire(home, today)
+    assert (kept.count, audit.part(home, limit=1)[0]) == (0, rows + 1), "a row of the expiry itself, and none is old"
+    (dry,) = expiry.plan(home, today + dt.timedelta(days=31))
+    (went,) = expiry.expire(home, today + dt.timedelta(days=31))
+    assert dry.count == went.count == rows + 1
+    assert [row["action"] for row in audit.entries(home)] == ["expire"]
+    store = home.postgres
+    assert store is not None
+    with pytest.raises(sql.exc.DBAPIError, match="the audit only grows"), store.opened(database.AUDIT) as con:
+        con.exec_driver_sql("DELETE FROM audit_log")
 
 
 def test_audiences_indexes_and_models_change_in_postgres_as_in_files(

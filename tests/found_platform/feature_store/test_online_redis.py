@@ -185,3 +185,23 @@ def test_a_place_that_is_left_is_noted_until_its_users_expire(tmp_path: Path) ->
     (tmp_path / tenancy.FILE).write_text("{")
     with pytest.raises(BadInput, match="is damaged"):
         tenancy.number(tmp_path)
+
+
+def test_rows_of_old_snapshots_go_but_those_of_persons_who_are_kept(url: str, tmp_path: Path) -> None:
+    events = [
+        event for event in random_events(9, users=4, days=20) if event["user_id"] != "u1" or event["event_time"] < MOMENT - 4 * DAY
+    ]
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=6)
+    feature_store.materialize_online(settings, MOMENT, {})
+    redis, all_users = online_redis.of(settings), users_of(settings)
+    assert redis is not None
+    before = {keys.key_in(key): values for key, values in redis.users()}
+    stamped = {key: sum(field.startswith(b"_ts:") for field in values) for key, values in before.items()}
+    assert feature_store.let_go_online(settings, MOMENT - 3 * DAY, lambda _: all_users) == 0, "everybody is kept"
+    went = feature_store.let_go_online(settings, MOMENT - 3 * DAY, lambda _: all_users[:1])
+    left = {keys.key_in(key): values for key, values in redis.users()}
+    assert left[all_users[0]] == before[all_users[0]]
+    assert 0 < went == sum(stamped.values()) - sum(field.startswith(b"_ts:") for values in left.values() for field in values)
+    assert left[all_users[1]].keys() < before[all_users[1]].keys(), "an old sequence goes, a newer row of activity stays"
+    assert feature_store.let_go_online(settings, MOMENT, lambda _: ()) > 0
+    assert not list(redis.users())

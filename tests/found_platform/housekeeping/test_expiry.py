@@ -164,9 +164,11 @@ class Killed(BaseException):
     """As if the process had ended here."""
 
 
-@pytest.mark.parametrize("place", ["leave_out_of_staging", "_rows", "_online", "forget_past"])
+@pytest.mark.parametrize("place", ["leave_out_of_staging", "_rows", "let_go_online", "forget_past"])
 def test_killed_in_the_middle_the_next_call_goes_on(place: str, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    where = {"leave_out_of_staging": expired, "forget_past": expiry.lake_tables}.get(place, expiry)
+    where = {"leave_out_of_staging": expired, "forget_past": expiry.lake_tables, "let_go_online": expiry.feature_store}.get(
+        place, expiry
+    )
 
     def killed(*_: object) -> int:
         raise Killed

@@ -1,0 +1,55 @@
+"""Rows of old snapshots, taken out of the online store: of users of whom no newer one has anything.
+
+What belongs here: which rows are old, in the SQLite file of a home and in Redis. What does not: how long rows stay, and whose stay
+longer (`housekeeping.expiry`).
+"""
+
+import contextlib
+import datetime as dt
+import sqlite3
+from pathlib import Path
+
+from found_platform import lake
+from found_platform.feature_store import online_redis
+from found_platform.feature_store.access import VIEWS, store
+from found_platform.feature_store.online_store import IN_THE_HOME
+from found_platform.privacy import keys
+from found_platform.settings import Settings
+
+PATIENCE = 60.0
+"""Seconds that the file of the store is waited for."""
+
+
+def let_go_online(settings: Settings, moment: dt.datetime, held: online_redis.Held) -> int:
+    """Takes out the rows of snapshots at or before a moment (UTC), wherever the store is; returns how many, a row a user and view.
+
+    Raises JobFailed where a server cannot be used.
+    """
+    count = _in_the_home(settings.home / "feast" / IN_THE_HOME, moment, held)
+    redis = online_redis.of(settings)
+    if redis is not None:
+        feast = store(settings)
+        views = {name: [feature.name for feature in feast.get_feature_view(name).features] for name in VIEWS}
+        count += redis.let_go(views, moment, held)
+    return count
+
+
+def _in_the_home(path: Path, moment: dt.datetime, held: online_redis.Held) -> int:
+    if not path.exists():
+        return 0
+    count, old = 0, f"{moment:%Y-%m-%d %H:%M:%S}"
+    with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as con:
+        con.execute("PRAGMA secure_delete = ON")
+        tables = [name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in map(lake.quote, tables):
+            if "event_ts" not in {row[1] for row in con.execute(f"PRAGMA table_info({table})")}:
+                continue
+            entities = [e for (e,) in con.execute(f"SELECT DISTINCT entity_key FROM {table} WHERE event_ts <= ?", [old])]
+            by_entity = {entity: keys.key_in(entity) for entity in entities}
+            kept = held(filter(None, by_entity.values()))
+            for entity in [e for e, key in by_entity.items() if key not in kept]:
+                count += con.execute(f"DELETE FROM {table} WHERE entity_key = ? AND event_ts <= ?", [entity, old]).rowcount
+        if count:
+            con.execute("VACUUM")
+            con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return count
