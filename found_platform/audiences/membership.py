@@ -293,6 +293,22 @@ def forget(settings: Settings, audience: str) -> None:
     audit.record(settings, "forget", audience=audience)
 
 
+def recount(settings: Settings) -> None:
+    """Corrects the sizes of refreshes of which rows of members were taken out, as by an erasure. Who joined and left stays told."""
+    if not (lake.exists(settings.lake, MEMBERS) and lake.exists(settings.lake, REFRESHES)):
+        return
+    with lake.connect(settings.duckdb_memory) as con:
+        lake.view(con, "members", settings.lake, MEMBERS)
+        lake.view(con, "refreshes", settings.lake, REFRESHES)
+        counted = con.execute(
+            "SELECT r.* REPLACE (count(user_key) AS size, count(user_key) FILTER (holdout) AS held_out), r.size AS was "
+            "FROM refreshes r LEFT JOIN members USING (audience, refresh) GROUP BY ALL"
+        ).to_arrow_table()
+    if counted["was"].to_pylist() != counted["size"].to_pylist():
+        rows = counted.select(REFRESHES_SCHEMA.names).cast(REFRESHES_SCHEMA)
+        lake.replace(settings.lake, REFRESHES, rows, schema=REFRESHES_SCHEMA)
+
+
 def _plain(document: dict[str, Any]) -> dict[str, Any]:
     """As it will be read back."""
     return json.loads(json.dumps(document))

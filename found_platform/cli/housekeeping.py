@@ -140,6 +140,6 @@ def records(
     console = terminal()
     console.print(table("table", "persons", "rows", "from", "to", left=("table", "from", "to"), rows=rows))
     places = ", ".join(f"{place.name} ({place.deliveries:,} deliveries)" for place in record.recipients) or "none"
-    console.print(f"Recipients: {places}; {record.exports:,} exports to files; {record.erased:,} persons erased.", soft_wrap=True)
+    console.print(f"Recipients: {places}; exports to files: {record.exports:,}; persons erased: {record.erased:,}.", soft_wrap=True)
     if out is not None:
         console.print(f"Written: {out}", soft_wrap=True)

@@ -7,6 +7,7 @@ name of what it rewrote, never a name of a person.
 import shutil
 from collections.abc import Callable
 
+from found_platform.audiences import membership
 from found_platform.erasure import exported, files, lake_tables, ledger, published, records, servers
 from found_platform.erasure.persons import Persons
 from found_platform.privacy import keys, tombstones, vault
@@ -37,7 +38,10 @@ def _waiting_scans(settings: Settings, _: Persons) -> dict[str, int]:
 
 
 def _lake(settings: Settings, persons: Persons) -> dict[str, int]:
-    return lake_tables.remove_of_every_table(settings, persons)
+    """Audiences say how many they have: afterwards, how many are left."""
+    counts = lake_tables.remove_of_every_table(settings, persons)
+    membership.recount(settings)
+    return counts
 
 
 def _texts(settings: Settings, _: Persons) -> dict[str, int]:

@@ -46,4 +46,4 @@ def test_a_page_is_not_replaced_unasked(settings: Settings, tmp_path: Path) -> N
     with pytest.raises(BadInput, match=r"is no \.html file"):
         records.records(context, records.Page(tmp_path / "record.pdf"))
     outcome = call_found("records", "--home", settings.home)
-    assert (outcome.status, "0 persons erased" in outcome.out) == (0, True), outcome.err
+    assert (outcome.status, "persons erased: 0" in outcome.out) == (0, True), outcome.err

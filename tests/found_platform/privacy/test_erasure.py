@@ -113,6 +113,15 @@ def test_while_they_are_being_erased_nobody_is_answered_about_them_and_nothing_f
     assert keys.read_users(home, ids) == set()
 
 
+def test_an_audience_says_how_many_are_left(home: Settings, erased: erasure.Certificate) -> None:
+    last = membership.last(home, "gold")
+    assert last is not None
+    rows = membership.members(home, last)
+    assert (last.size, last.joins, last.held_out) == (37, 40, sum(rows["holdout"].to_pylist()))
+    page = members.page(Context(home.home, Actor("ann", "test")), members.Page("gold"))
+    assert (page.size, len(page.members), page.next) == (37, 37, None)
+
+
 def test_killed_at_each_step_and_asked_again_it_ends_with_a_certificate_that_names_nobody(
     home: Settings, ids: tuple[str, ...], erased: erasure.Certificate
 ) -> None:
