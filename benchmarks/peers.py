@@ -20,12 +20,11 @@ from homes import Clock, limited
 from tqdm import tqdm
 from training import install
 
-from found_platform import registry
+from found_platform import registry, threads
 from found_platform.contract import parse_day
 from found_platform.evaluation import judging, rivals, scenarios
 from found_platform.evaluation.classifiers import logistic
 from found_platform.evaluation.population import Population
-from found_platform.scoring import threads
 from found_platform.settings import Settings
 from models.baselines.coles import Coles
 from models.baselines.cpc import Cpc

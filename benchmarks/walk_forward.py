@@ -15,12 +15,11 @@ from typing import Any
 
 from homes import COLORS, ROWS, Clock, Points, about_budget, budget, embedded, limited, means
 
-from found_platform import registry
+from found_platform import registry, threads
 from found_platform.app import graph
 from found_platform.evaluation import figure, retrained, run, scenarios
 from found_platform.evaluation.extent import Extent
 from found_platform.evaluation.population import Population
-from found_platform.scoring import threads
 from found_platform.settings import Settings
 from models.found import Found
 

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from functools import update_wrapper
+from itertools import islice
 from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -30,17 +31,24 @@ class SingleFlight(Generic[P, R]):
             if makes_it := result is None:
                 result = self._results[key] = Future()
             self._results.move_to_end(key)
-            while len(self._results) > self._size:
-                self._results.popitem(last=False)
+            self._let_go()
         if makes_it:
             try:
                 result.set_result(self._function(*args, **kwargs))
+                with self._lock:
+                    self._let_go()
             except BaseException as error:
                 with self._lock:
                     if self._results.get(key) is result:
                         del self._results[key]
                 result.set_exception(error)  # to whoever waits for it
         return result.result()
+
+    def _let_go(self) -> None:
+        """What is being made stays beyond the size, else somebody who asks for it meanwhile would make it again."""
+        done = (key for key, result in self._results.items() if result.done())
+        for key in list(islice(done, max(0, len(self._results) - self._size))):
+            del self._results[key]
 
     def cache_clear(self) -> None:
         """Forgets every result."""

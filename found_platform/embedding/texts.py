@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from found_platform import threads
 from found_platform.training_data import text_vectors
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def frozen_phrases(model: "Model", phrases: Sequence[str]) -> np.ndarray:
     if not phrases:
         return np.empty((0, 1), np.float32)
     encoder = text_vectors.encoder(model.config.encoder)  # one that is loaded in inference mode could never be tuned through
-    with torch.inference_mode():
+    with torch.inference_mode(), threads.one_for_torch():
         vectors = tower(list(phrases)).float() if tower else torch.from_numpy(encoder.encode(list(phrases)))
     return _frozen(model, vectors)
 

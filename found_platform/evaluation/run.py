@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake
+from found_platform import lake, threads
 from found_platform.evaluation import methods, retrained
 from found_platform.evaluation.extent import FULL, ORACLE, Extent
 from found_platform.evaluation.judging import ZERO_SHOT, Judge
@@ -17,7 +17,6 @@ from found_platform.evaluation.population import Population
 from found_platform.evaluation.scenarios import RESULTS, Scenario, as_table
 from found_platform.evaluation.unfinished import Figures, Unfinished, figures_of
 from found_platform.lake import Written
-from found_platform.scoring import threads
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 

@@ -43,11 +43,6 @@ class Searcher:
         with self._collection(published) as collection:
             return collection.search(np.pad(query, (0, collection.width - len(query)))[None], top, expression)[0]
 
-    def count(self, published: Publication, expression: str) -> int:
-        """Users within a Milvus expression. Raises IndexBusy as `search`."""
-        with self._collection(published) as collection:
-            return collection.count(expression)
-
     @contextlib.contextmanager
     def _collection(self, published: Publication) -> Iterator[Collection]:
         self._hold(published)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from found_platform import feature_store, lake
+from found_platform import feature_store, lake, threads
 from found_platform.cache import single_flight
 from found_platform.contract import RETURN, midnight, profile_schema
 from found_platform.errors import BadInput
@@ -44,7 +44,8 @@ class Ground:
 
     def ask(self, sentences: list[str]) -> np.ndarray:
         """(len(sentences), E) centred unit vectors of what somebody said."""
-        return unit(self.encoder.encode(sentences) - self.centre)
+        with threads.one_for_torch():
+            return unit(self.encoder.encode(sentences) - self.centre)
 
 
 @cache

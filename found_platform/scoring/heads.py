@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from found_platform import threads
 from found_platform.metrics import wilson
-from found_platform.scoring import threads
 
 RIDGE, RIDGE_LEARNED = 100.0, 1000.0
 TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 4, "max_bins": 63, "min_samples_leaf": 50}

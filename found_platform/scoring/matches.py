@@ -31,14 +31,23 @@ def features(generous: Past, matching: Matching, day: int, volume: np.ndarray, r
     columns = []
     before = generous.at(~generous.exposed & (generous.known < day))
     age = day - before.happened
+    lately = [np.flatnonzero(age <= days) for days in BACK]
+    fading = [np.exp(-age / decay) for decay in DECAYS]
     for middle in (STRICT, WIDE):
         weights = matching.weights(middle)[before.text]
-        columns += [before.sum_by_user(weights * (age <= days)) for days in BACK]
-        columns += [before.sum_by_user(weights * np.exp(-age / decay)) for decay in DECAYS]
+        columns += [_of_some(before, weights, places) for places in lately]
+        columns += [before.sum_by_user(weights * fade) for fade in fading]
         columns.append(COMMON * before.sum_by_user(weights) / (volume + FEW))
     if not matching.anyhow:
         weights_as_asked = matching.weights(WIDE)[before.text] * matching.as_asked(before)
-        columns += [before.sum_by_user(weights_as_asked * (age <= days)) for days in BACK]
+        columns += [_of_some(before, weights_as_asked, places) for places in lately]
     exposures = generous.at(generous.exposed & (generous.known < day))
     columns.append(exposures.sum_by_user(matching.weights(WIDE)[exposures.text]))
     return np.log(np.stack(columns, 1) + 0.05).astype(np.float32)
+
+
+def _of_some(events: Past, weights: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """(U,) the sum of the `weights` (N,) of each user's events at some places: the others, which add nothing, are passed over."""
+    if len(places) == len(weights):
+        return events.sum_by_user(weights)
+    return np.bincount(events.user[places], weights=weights[places], minlength=events.users)

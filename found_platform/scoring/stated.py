@@ -10,10 +10,11 @@ from functools import cached_property, reduce
 import numpy as np
 import pyarrow as pa
 
+from found_platform import threads
 from found_platform.errors import BadInput
 from found_platform.index.past import date_of
 from found_platform.outcomes import Act, Outcome
-from found_platform.scoring import acts, affinity, heads, matches, rhythm, threads
+from found_platform.scoring import acts, affinity, heads, matches, rhythm
 from found_platform.scoring.acts import FEW_ACTS
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from found_platform.scoring import matches, threads
+from found_platform import threads
+from found_platform.scoring import matches
 from found_platform.scoring.acts import TRACE
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching

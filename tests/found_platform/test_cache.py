@@ -44,6 +44,30 @@ def test_what_was_used_longest_ago_goes_first() -> None:
     assert calls[-1] == 1
 
 
+def test_what_is_being_made_does_not_go_while_others_ask_for_more_than_is_kept() -> None:
+    """Else whoever asks for it meanwhile would make it again."""
+    calls: list[int] = []
+    go_on = threading.Event()
+
+    @single_flight(2)
+    def slow(number: int) -> int:
+        calls.append(number)
+        assert go_on.wait(60)
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = []
+        for number in (1, 2, 3, 4, 1, 2, 3, 4):
+            asked.append(pool.submit(slow, number))
+            while len(calls) < min(len(asked), 4):
+                time.sleep(0.001)
+        time.sleep(0.05)
+        go_on.set()
+    assert [future.result() for future in asked] == [1, 2, 3, 4, 1, 2, 3, 4]
+    assert sorted(calls) == [1, 2, 3, 4]
+    assert len(slow._results) == 2
+
+
 def test_a_failure_is_told_to_everybody_who_waits_and_is_not_kept() -> None:
     fails = [True]
 

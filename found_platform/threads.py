@@ -1,4 +1,4 @@
-"""How many threads numerical libraries use while a replay runs, in a process where several may run at once.
+"""How many threads numerical libraries use for what is soon done, in a process where several people may ask at once.
 
 BLAS has one limit for the whole process: it is lowered when the first replay begins, and the number from before comes back when the
 last one ends. OpenMP has a limit for each thread that calls it: each thread lowers its own, and puts it back.
@@ -29,6 +29,20 @@ def one_each() -> Iterator[None]:
         _leave()
 
 
+@contextmanager
+def one_for_torch() -> Iterator[None]:
+    """PyTorch uses one thread in this one until the context ends: for a few sentences, which one thread encodes in milliseconds.
+
+    The threads of OpenMP wait for each other after every layer, and spin while they wait. Beside other work on the same cores that
+    takes twenty times as long as the encoding itself.
+    """
+    import torch
+
+    torch.get_num_threads()  # a thread gets the number of the process when it is first asked, which would undo the limit
+    with _torch().limit(limits=1):
+        yield
+
+
 def limit_this_thread() -> None:
     """OpenMP uses one thread in this one until it ends: for threads of a pool inside `one_each`."""
     _libraries("openmp").limit(limits=1)
@@ -55,6 +69,14 @@ def _in_a_thread_of_its_own(call: Callable[[], Any]) -> Any:
     """threadpoolctl lets nobody change a limit while the thread that set it is alive: a worker thread would keep it for good."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
+
+
+@cache
+def _torch() -> Any:
+    """The OpenMP libraries that are there once PyTorch is: replay's need not be loaded for a sentence."""
+    import torch  # noqa: F401
+
+    return ThreadpoolController().select(user_api="openmp")
 
 
 @cache

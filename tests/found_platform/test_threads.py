@@ -2,7 +2,7 @@
 
 import threading
 
-from found_platform.scoring import threads
+from found_platform import threads
 
 
 def numbers(kind: str) -> list[int]:
