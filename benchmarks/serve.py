@@ -3,8 +3,9 @@
     python benchmarks/serve.py --home .found [--clients 50] [--requests 10000]
 
 Each client is a thread with a token and a connection of its own, and sends its next request once the last one is answered. What is
-asked goes round: a look-up by the index, a look-up that scores everybody, a preview with a filter, a page of the console. A request
-that becomes a job counts as it is answered (202). Memory is that of the server's process, after a thousand requests and at the end.
+asked goes round: a look-up in mode `aligned`, an exact one in mode `auto`, a preview with a filter, a page. A request
+that becomes a job counts as it is answered (202), so few clients tell more of how long answers take. Memory is that of the
+server's process, after a thousand requests and at the end.
 """
 
 import argparse
@@ -23,17 +24,21 @@ from found_platform.app import access
 from found_platform.app.context import Actor, Context
 
 DEMAND = "people who will soon buy gold"
-QUESTION = {"sentence": DEMAND, "mode": "aligned"}
-ASKED = {
-    "look-up by the index": ("POST", "/api/v1/look-ups", {"question": QUESTION, "size": {"top": 20}}),
-    "look-up, exact": ("POST", "/api/v1/look-ups", {"question": {"sentence": DEMAND}, "size": {"top": 20}, "exact": True}),
-    "preview with a filter": (
-        "POST",
-        "/api/v1/previews",
-        {"draft": {"question": {"sentence": DEMAND, "where": "events_28d >= 3"}, "size": {"level": "balanced"}}},
-    ),
-    "page of the console": ("GET", "/audiences", None),
-}
+
+
+def questions(demand: str) -> dict[str, tuple[str, str, object]]:
+    """What is asked: its name, the method, the path and the body."""
+    question = {"sentence": demand}
+    draft = {"question": {**question, "where": "events_28d >= 3"}, "size": {"level": "balanced"}}
+    aligned = {**question, "mode": "aligned"}
+    return {
+        "look-up, aligned": ("POST", "/api/v1/look-ups", {"question": aligned, "size": {"top": 20}}),
+        "look-up, exact": ("POST", "/api/v1/look-ups", {"question": question, "size": {"top": 20}, "exact": True}),
+        "preview with a filter": ("POST", "/api/v1/previews", {"draft": draft}),
+        "page of the console": ("GET", "/audiences", None),
+    }
+
+
 PORT = 8322
 
 
@@ -42,6 +47,9 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(".found"))
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument(
+        "--demand", nargs="+", default=[DEMAND], help="each is asked in turn; a home answers what its texts are about"
+    )
     options = parser.parse_args()
     context = Context(options.home, Actor("benchmark", "benchmark"))
     names = [f"benchmark-{time.time_ns()}-{i}" for i in range(options.clients)]
@@ -54,9 +62,9 @@ def main() -> None:
         ready = until(lambda: ask(None, "GET", "/readyz", None) == 200) - begun
         print(f"alive after {alive:.1f} s, ready after {ready:.1f} s")
         early = min(1000, options.requests)
-        load(tokens, early, server.pid)
+        load(tokens, early, options.demand)
         before = memory(server.pid)
-        seconds, statuses, wall = load(tokens, options.requests - early or early, server.pid)
+        seconds, statuses, wall = load(tokens, options.requests - early or early, options.demand)
         report(seconds, statuses, wall)
         after = memory(server.pid)
         grown = f"{before:,.0f} MiB, after {options.requests:,} {after:,.0f} MiB ({after / before - 1:+.1%})"
@@ -68,19 +76,20 @@ def main() -> None:
             access.revoke_token(context, name)
 
 
-def load(tokens: list[str], requests: int, pid: int) -> tuple[dict[str, list[float]], dict[int, int], float]:
+def load(tokens: list[str], requests: int, demands: list[str]) -> tuple[dict[str, list[float]], dict[int, int], float]:
     """Seconds by what was asked, answers by status, and the seconds of it all."""
     turns, lock = itertools.count(), threading.Lock()
-    seconds: dict[str, list[float]] = {name: [] for name in ASKED}
+    asked = [questions(demand) for demand in demands]
+    kinds = list(asked[0])
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
     statuses: dict[int, int] = {}
-    kinds = list(ASKED)
 
     def client(token: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
         while (turn := next(turns)) < requests:
-            kind = kinds[turn % len(kinds)]
+            kind, of_demand = kinds[turn % len(kinds)], asked[turn // len(kinds) % len(asked)]
             begun = time.perf_counter()
-            method, path, body = ASKED[kind]
+            method, path, body = of_demand[kind]
             status = ask(connection, method, path, body, token)
             with lock:
                 seconds[kind].append(time.perf_counter() - begun)

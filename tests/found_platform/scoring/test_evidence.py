@@ -146,6 +146,19 @@ def test_what_an_audience_has_more_of_is_counted_by_hand(population: Population,
         assert t.base == pytest.approx(len(having & set(known.tolist())) / len(known), abs=1e-4)
 
 
+def test_what_an_audience_is_held_against_is_counted_once(
+    population: Population, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each preview passes over everybody's events."""
+    rows = best(population, scorers.rank(population, CAT, "late", settings.horizon_days), 40)
+    found = evidence.typical(population, rows)
+    events: list[int] = []
+    count = evidence._users_by_text
+    monkeypatch.setattr(evidence, "_users_by_text", lambda past: events.append(len(past.user)) or count(past))
+    assert evidence.typical(population, rows) == found
+    assert events == [np.isin(population.past.user, rows).sum()]
+
+
 def test_reasons_in_one_line_leave_out_what_is_not_shown() -> None:
     said = [Evidence("event", "gold ring", 0.6, 3, dt.date(2024, 1, 1)), Evidence("attribute", "age is 3", 0.3)]
     assert evidence.as_sentence([*said, Evidence(REST, "2 smaller reasons", 0.1)]) == "gold ring x3 60%; age is 3 30%"
