@@ -2,10 +2,9 @@
 
     python benchmarks/serve.py --home .found [--clients 50] [--requests 10000]
 
-Each client is a thread with a token and a connection of its own, and sends its next request once the last one is answered. What is
-asked goes round: a look-up in mode `aligned`, an exact one in mode `auto`, a preview with a filter, a page. A request
-that becomes a job counts as it is answered (202), so few clients tell more of how long answers take. Memory is that of the
-server's process, after a thousand requests and at the end.
+Each client is a thread with a token and a connection of its own, and sends its next request once the last one is answered. They go
+round: a look-up in mode `aligned`, an exact one in mode `auto`, a preview with a filter, a page of the console. What becomes a job
+(202) is followed until it is done. Memory is that of the server's process, after a thousand requests and at the end.
 """
 
 import argparse
@@ -39,7 +38,7 @@ def questions(demand: str) -> dict[str, tuple[str, str, object]]:
     }
 
 
-PORT = 8322
+PORT, ACCEPTED = 8322, 202
 
 
 def main() -> None:
@@ -71,7 +70,7 @@ def main() -> None:
         print(f"memory after {early:,} requests {grown}")
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
         for name in names:
             access.revoke_token(context, name)
 
@@ -113,11 +112,21 @@ def ask(connection: http.client.HTTPConnection | None, method: str, path: str, b
     try:
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
-        answer.read()
-        return answer.status
+        document = answer.read()
+        return followed(connection, json.loads(document)["status"], headers) if answer.status == ACCEPTED else answer.status
     except (OSError, http.client.HTTPException):
         connection.close()
         return 0
+
+
+def followed(connection: http.client.HTTPConnection, path: str, headers: dict[str, str]) -> int:
+    """The status of a request that became a job, once that is done; 0 where it failed."""
+    while True:
+        time.sleep(0.05)
+        connection.request("GET", path, headers=headers)
+        state = json.loads(connection.getresponse().read())["state"]
+        if state not in ("waiting", "running"):
+            return ACCEPTED if state == "done" else 0
 
 
 def report(seconds: dict[str, list[float]], statuses: dict[int, int], wall: float) -> None:
