@@ -46,6 +46,8 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
         newest = audience.refreshes[0].refresh  # all of the page is of this one, whatever is refreshed meanwhile
         users = await work.ask(request, visitor, members.page, members.Page(name, newest, start, SHOWN))
         moves = await work.ask(request, visitor, members.moves, members.MovesOf(name, newest, limit=SHOWN))
+    saved = await work.read(visitor, audiences.list_saved)
+    used_by = [row.specification.audience for row in saved.audiences if name in row.specification.without_audiences]
     sent = await work.read(visitor, deliveries.history, name)
     places = await work.read(visitor, deliveries.list_destinations)
     exports = await work.read(visitor, audit.entries, audit.Part(limit=20, audience=name, action="export"))
@@ -54,6 +56,7 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
         "versions": versions,
         "users": users,
         "moves": moves,
+        "used_by": used_by,
         "exports": exports,
         "sent": sent,
         "places": places,
