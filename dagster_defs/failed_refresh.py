@@ -16,7 +16,7 @@ JOB = "refresh_audiences"
 """`jobs.REFRESH`, which would load Dagster."""
 
 NEWEST = "SELECT status, run_id FROM runs WHERE pipeline_name = ? AND partition = ? ORDER BY id DESC LIMIT 1"
-SESSION = "SELECT value FROM run_tags WHERE run_id = ? AND key = 'found/session'"
+TAGS = "SELECT key, value FROM run_tags WHERE run_id = ?"
 
 
 def why(settings: Settings, audience: str) -> str | None:
@@ -29,11 +29,11 @@ def why(settings: Settings, audience: str) -> str | None:
         if row is None or row[0] == "SUCCESS":
             return None
         status, run_id = row
-        session = con.execute(SESSION, [run_id]).fetchone()
+        tags = dict(con.execute(TAGS, [run_id]).fetchall())
     if status == "FAILURE":
         return f"The newest refresh failed: {_sentence(settings, run_id)}. The members here are those before it; refresh it again."
-    killed = status == "CANCELED" or (session is not None and home.is_free(settings.home, f"session-{session[0]}"))
-    if killed:
+    session = None if "dagster/parent_run_id" in tags else tags.get(".dagster/found_session")
+    if status == "CANCELED" or (session is not None and home.is_free(settings.home, f"session-{session}")):
         return "The newest refresh was stopped before it was done. The members here are those before it; refresh it again."
     return None
 

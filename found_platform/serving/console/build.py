@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from found_platform.app import audiences, lookups, members, offers, prompts
 from found_platform.app.access import Scope
@@ -131,6 +131,15 @@ async def save(request: Request, visitor: Editor) -> Response:
         saved = await work.read(visitor, audiences.list_saved)
         values = {**NOTHING, **(await _seen(request, visitor, form, published)), "error": str(refusal)}
         return page(request, "build.html", visitor, 422, form=form, published=published, saved=saved, forms=forms, **values)
+
+
+@router.get("/build")
+@router.get("/build/why")
+@router.get("/build/tune")
+@router.get("/build/save")
+async def again() -> Response:
+    """Whoever opens the address of a form that was sent comes to the form."""
+    return RedirectResponse("/", 303)
 
 
 @router.get("/build/demands")

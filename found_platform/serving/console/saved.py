@@ -1,10 +1,11 @@
 """The pages of saved audiences: the list, and one page each with its members, moves, versions, deliveries and what can be done."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from found_platform.app import audiences, audit, deliveries, members
 from found_platform.app.access import Scope
@@ -65,6 +66,12 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
     }
     values |= {"lift": None, "error": None, **more}
     return page(request, "audience.html", visitor, status, name=name, **values)
+
+
+@router.get("/{name}/{form}")
+async def again(name: str, form: Literal["why", "lift", "refresh", "keep", "export", "deliver", "forget"]) -> Response:
+    """Whoever opens the address of a form that was sent comes to the audience."""
+    return RedirectResponse(f"/audiences/{quote(name, safe='')}", 303)
 
 
 @router.post("/{name}/why")
