@@ -269,14 +269,18 @@ def _listing(context: Context, names: list[str]) -> Listing:
 
 @dataclass(frozen=True)
 class AudiencePage:
-    """What an audience is, and its refreshes, newest first. `failure` says what was wrong with the newest attempt, where it failed."""
+    """What an audience is, and its refreshes, newest first. `failure` says why the newest attempt at one brought no members."""
 
     specification: "Specification"
     refreshes: list["Refresh"]
     failure: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**_described(self.specification), "refreshes": [asdict(refresh) for refresh in self.refreshes], "failure": self.failure}
+        return {
+            **_described(self.specification),
+            "refreshes": [asdict(refresh) for refresh in self.refreshes],
+            "failure": self.failure,
+        }
 
 
 @dataclass(frozen=True)

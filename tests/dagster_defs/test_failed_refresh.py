@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dagster_defs import failed_refresh
+from dagster_defs import failed_refresh, jobs
 from dagster_defs.execution import IN_PROCESS, SESSION, SHOWN_BEFORE, STARTED_ANEW, cancel_dead_runs, open_instance
 from found_platform import home
 from found_platform.settings import Settings
@@ -17,7 +17,10 @@ def kept(settings: Settings, status: dg.DagsterRunStatus, **tags: str) -> str:
     """A run of the refresh of `gold` in the records."""
     with open_instance(settings) as instance:
         run = dg.DagsterRun(
-            job_name=failed_refresh.JOB, run_id=dg.DagsterRun(job_name="x").run_id, status=status, tags={"dagster/partition": "gold"} | tags
+            job_name=failed_refresh.JOB,
+            run_id=dg.DagsterRun(job_name="x").run_id,
+            status=status,
+            tags={"dagster/partition": "gold"} | tags,
         )
         instance.add_run(run)
         return run.run_id
@@ -74,3 +77,12 @@ def test_tags_that_tell_a_person_nothing_are_not_on_the_pages_of_dagster() -> No
     from dagster._core.storage.tags import TagType, get_tag_type
 
     assert {get_tag_type(tag) for tag in (IN_PROCESS, SESSION)} == {TagType.HIDDEN}
+
+
+def test_dagster_and_its_own_file_say_the_same_of_the_newest_run(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    kept(settings, dg.DagsterRunStatus.FAILURE)
+    kept(settings, STARTED, **{IN_PROCESS: "true", SESSION: "one"})
+    assert failed_refresh._from_dagster(settings, "gold") == failed_refresh._from_file(settings, "gold") is not None
+    assert (failed_refresh.SESSION, failed_refresh.STARTED_ANEW, failed_refresh.JOB) == (SESSION, STARTED_ANEW, jobs.REFRESH)
+    assert failed_refresh._from_dagster(settings, "silver") is None

@@ -113,6 +113,12 @@ def asked(question: str | None) -> str:
     return " · ".join(parts)
 
 
+def _document(html: str) -> str:
+    """A document with tables that keyboards can scroll, without empty headers."""
+    html = html.replace("<table>", '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>')
+    return NO_HEADER.sub("<td></td>", html.replace("</table>", "</table></div>"))
+
+
 def _environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(HERE / "templates"),
@@ -124,7 +130,7 @@ def _environment() -> Environment:
     markdown = MarkdownIt("js-default", {"html": False}).enable("table")
     env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
     env.filters.update(sentence=sentence, asked=asked, outcome=outcome, in_words=lookups.in_words)
-    env.filters["markdown"] = lambda text: Markup(NO_HEADER.sub("<td></td>", markdown.render(text)))  # raw HTML in it is escaped
+    env.filters["markdown"] = lambda text: Markup(_document(markdown.render(text)))  # raw HTML in it is escaped
     env.filters["inline"] = lambda text: Markup(markdown.renderInline(text))
     env.globals.update(charts=charts, Scope=Scope, TITLES=TITLES, LEFT_BECAUSE=LEFT_BECAUSE)
     return env
