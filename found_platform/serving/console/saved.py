@@ -1,9 +1,10 @@
 """The pages of saved audiences: the list, and one page each with its members, moves, versions, deliveries and what can be done."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -23,6 +24,9 @@ Exporter = Annotated[Visitor, Depends(needs(Scope.EXPORT))]
 
 SHOWN = 25
 """Members on a page."""
+
+FORMS = ("why", "lift", "refresh", "keep", "export", "deliver", "forget")
+"""What the forms of a page send to."""
 
 
 @router.get("")
@@ -69,8 +73,10 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
 
 
 @router.get("/{name}/{form}")
-async def again(name: str, form: Literal["why", "lift", "refresh", "keep", "export", "deliver", "forget"]) -> Response:
+async def again(name: str, form: str) -> Response:
     """Whoever opens the address of a form that was sent comes to the audience."""
+    if form not in FORMS:
+        raise HTTPException(404)
     return RedirectResponse(f"/audiences/{quote(name, safe='')}", 303)
 
 
