@@ -30,7 +30,7 @@ def newest(folder: Path, asset: str) -> dict[str, tuple[int, float]] | None:
         folder: the folder of the home's Dagster instance.
     """
     path = folder / "history" / "runs" / "index.db"
-    if not path.exists() or _is_elsewhere(folder / "dagster.yaml"):
+    if not path.exists() or is_elsewhere(folder / "dagster.yaml"):
         return None
     with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as con:
         key = json.dumps([asset])
@@ -41,7 +41,8 @@ def newest(folder: Path, asset: str) -> dict[str, tuple[int, float]] | None:
     return events if len(events) == 1 else {key: event for key, event in events.items() if key}
 
 
-def _is_elsewhere(config: Path) -> bool:
+def is_elsewhere(config: Path) -> bool:
+    """Whether a `dagster.yaml` keeps the records in another place than files beside it."""
     content = yaml.safe_load(config.read_text()) if config.exists() else None
     return any(key in (content or {}) for key in ELSEWHERE)
 

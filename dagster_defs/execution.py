@@ -30,8 +30,14 @@ from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import actor
 from found_platform.settings import Settings
 
-IN_PROCESS, SESSION = "found/in_process", "found/session"
-"""Tags of runs that a command executes itself, and of which command it is."""
+IN_PROCESS, SESSION = ".dagster/found_in_process", ".dagster/found_session"
+"""Tags of runs that a command executes itself, and of which command it is. With this prefix Dagster's pages do not show them."""
+
+SHOWN_BEFORE = {IN_PROCESS: "found/in_process", SESSION: "found/session"}
+"""Their names in homes of earlier versions."""
+
+STARTED_ANEW = "dagster/parent_run_id"
+"""Tag of a run that was re-executed: it has all tags of the first one, and the daemon executes it."""
 
 EARLIER = frozenset(
     {
@@ -236,8 +242,12 @@ def interruptible() -> Iterator[None]:
 
 def cancel_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> None:
     """Cancels unfinished runs whose process was killed, and frees their pool slots. Never one of a living process."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=queueing.UNFINISHED, tags={IN_PROCESS: "true"})):
-        session = run.tags.get(SESSION)
+    names = (IN_PROCESS, SHOWN_BEFORE[IN_PROCESS])
+    filters = (dg.RunsFilter(statuses=queueing.UNFINISHED, tags={name: "true"}) for name in names)
+    for run in (run for each in filters for run in instance.get_runs(each)):
+        if STARTED_ANEW in run.tags:
+            continue
+        session = run.tags.get(SESSION) or run.tags.get(SHOWN_BEFORE[SESSION])
         if session is None and not _is_free(settings):
             continue
         if session is not None and not home.is_free(settings.home, _lock(session)):

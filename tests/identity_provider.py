@@ -88,6 +88,11 @@ class Answering(BaseHTTPRequestHandler):
             self.answer(200, {"keys": [{"kty": "RSA", "kid": "one", "use": "sig", "alg": "RS256", "n": n, "e": e}]})
         elif place.path == "/realm/authorize":
             self.authorize(asked)
+        elif place.path == "/realm/logout" and asked.get("client_id") == CLIENT:
+            self.server.person = None
+            self.send_response(302)
+            self.send_header("location", asked["post_logout_redirect_uri"])
+            self.end_headers()
         else:
             self.answer(404, {})
 
@@ -99,6 +104,7 @@ class Answering(BaseHTTPRequestHandler):
             "token_endpoint": f"{issuer}/token",
             "jwks_uri": f"{issuer}/keys",
             "token_endpoint_auth_methods_supported": self.server.methods,
+            "end_session_endpoint": f"{issuer}/logout",
         }
 
     def authorize(self, asked: dict[str, str]) -> None:

@@ -26,6 +26,8 @@ __all__ = [
     "grant_of_session",
     "grant_of_token",
     "has_tokens",
+    "is_of_provider",
+    "leave",
     "list_tokens",
     "new_link",
     "provider",
@@ -161,6 +163,14 @@ def depart(context: Context, callback: str) -> "Departure":
     return identity_provider.depart(context.settings, callback)
 
 
+@use_case(Effect.READS)
+def leave(context: Context, back: str) -> str:
+    """Where to send a browser that signs out at the identity provider too, and comes back to `back`."""
+    from found_platform.privacy import identity_provider
+
+    return identity_provider.leave(context.settings, back)
+
+
 def arrival(callback: str, secret: str, state: str, code: str = "", error: str = "", issuer: str = "") -> "Arrival":
     """What a browser brings back from the identity provider, see `privacy.identity_provider.Arrival`."""
     from found_platform.privacy.identity_provider import Arrival
@@ -194,6 +204,13 @@ def sign_in_by_provider(context: Context, request: "Arrival") -> tuple[str, Gran
         audit.record(settings, "sign in", question=about, reason="by the identity provider")
     grant = Grant(person.name, person.role)
     return access.open_session(settings, grant), grant
+
+
+def is_of_provider(grant: Grant) -> bool:
+    """Whether somebody came by the identity provider."""
+    from found_platform.privacy import identity_provider
+
+    return grant.name.startswith(identity_provider.PREFIX)
 
 
 @use_case(Effect.CHANGES, "sign out")

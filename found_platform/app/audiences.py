@@ -269,13 +269,18 @@ def _listing(context: Context, names: list[str]) -> Listing:
 
 @dataclass(frozen=True)
 class AudiencePage:
-    """What an audience is, and its refreshes, newest first."""
+    """What an audience is, and its refreshes, newest first. `failure` says why the newest attempt at one brought no members."""
 
     specification: "Specification"
     refreshes: list["Refresh"]
+    failure: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {**_described(self.specification), "refreshes": [asdict(refresh) for refresh in self.refreshes]}
+        return {
+            **_described(self.specification),
+            "refreshes": [asdict(refresh) for refresh in self.refreshes],
+            "failure": self.failure,
+        }
 
 
 @dataclass(frozen=True)
@@ -292,9 +297,13 @@ class AudienceVersion:
 @use_case(Effect.READS)
 def show(context: Context, name: str) -> AudiencePage:
     """One saved audience. Raises BadInput where there is none of that name."""
+    from dagster_defs import failed_refresh
     from found_platform.audiences import membership, specification
 
-    return AudiencePage(specification.newest(context.settings, name), membership.history(context.settings, name))
+    settings = context.settings
+    return AudiencePage(
+        specification.newest(settings, name), membership.history(settings, name), failed_refresh.why(settings, name)
+    )
 
 
 @use_case(Effect.READS)

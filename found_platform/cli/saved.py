@@ -124,6 +124,8 @@ def show(name: AudienceName, place: Place) -> None:
     if refreshes:
         console.print(f"{refreshes[0].mode}: {refreshes[0].reason}", soft_wrap=True)
         console.print(f"The size: {refreshes[0].size_because}.", soft_wrap=True)
+    if page.failure:
+        console.print(page.failure, style="bold", soft_wrap=True)
 
 
 def export(

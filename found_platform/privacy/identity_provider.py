@@ -105,6 +105,15 @@ def depart(settings: Settings, callback: str) -> Departure:
     return Departure(oidc.way_there(_required(settings).client, callback, _proofs(secret)), secret)
 
 
+def leave(settings: Settings, back: str) -> str:
+    """Where to send a browser that signs out over there too. Raises NotFound where that is not to be had, and as `oidc.way_out`."""
+    client = _required(settings).client
+    address = oidc.way_out(client, back)
+    if address is None:
+        raise NotFound(f"{client.label} names no page to sign out at: sign out on its own pages. Here you are signed out.")
+    return address
+
+
 def arrive(settings: Settings, arrival: Arrival) -> Person:
     """Who has come back.
 

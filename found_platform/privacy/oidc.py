@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput, JobFailed
@@ -79,6 +79,18 @@ def way_there(client: Client, callback: str, proofs: Proofs) -> str:
     endpoint = _document(client.issuer)["authorization_endpoint"]
     parts = {"state": proofs.state, "nonce": proofs.nonce, "code_verifier": proofs.verifier}
     return asking.create_authorization_url(endpoint, **parts)[0]
+
+
+def way_out(client: Client, back: str) -> str | None:
+    """The address where a browser ends its session over there, and comes back from to `back` (RP-Initiated Logout); None where the
+    provider has none. No ID token goes with it, for none is kept: the provider may ask whether one means it. Raises JobFailed where
+    the provider is unwell."""
+    endpoint = _document(client.issuer).get("end_session_endpoint")
+    if endpoint is None:
+        return None
+    check_address(endpoint, "end_session_endpoint of the identity provider", JobFailed)
+    parts = urlencode({"client_id": client.client_id, "post_logout_redirect_uri": back})
+    return f"{endpoint}{'&' if '?' in endpoint else '?'}{parts}"
 
 
 def claims(client: Client, callback: str, proofs: Proofs, code: str) -> Mapping[str, Any]:

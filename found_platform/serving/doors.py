@@ -73,6 +73,7 @@ def needs(scope: Scope) -> Callable[[Request], Visitor]:
             problem = "is unknown, expired or revoked" if request.headers.get("authorization") else "is missing"
             how = "send `Authorization: Bearer fnd_…`, or sign in at /sign-in; `found token create` makes a token"
             raise Refused(Problem(401, f"A token is needed, and yours {problem}: {how}.", "unknown"), NOBODY)
+        request.state.visitor = guest  # pages that say what was wrong go on to lead to the others
         if not guest.may(scope):
             have = ", ".join(sorted(guest.grant.scopes))
             sentence = f"This takes the scope {scope}, and the role {guest.grant.role} of {guest.grant.name} has {have}."

@@ -15,7 +15,7 @@ from conftest import at, write_source
 from dagster._daemon.types import DaemonHeartbeat
 
 from dagster_defs import queueing, runs
-from dagster_defs.execution import open_instance
+from dagster_defs.execution import IN_PROCESS, open_instance
 from found_platform import lake
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
@@ -107,7 +107,7 @@ def test_a_living_daemon_executes_what_commands_ask_for_with_the_same_rows_and_e
                 runs.materialize(shop_home, "behavior_text", "2024-01-02")
             (filled,) = [f for f in runs.backfill(shop_home, *DAYS, assets=["raw_events"]) if f.keys]
             assert (len(filled.keys), filled.rows) == (4, 40)
-            by_daemon = [r.run_id for r in instance.get_runs() if "found/in_process" not in r.tags]
+            by_daemon = [r.run_id for r in instance.get_runs() if IN_PROCESS not in r.tags]
             assert len(by_daemon) == len(instance.get_runs()) == 4  # that which failed, quarantine, raw_profile, raw_events
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from found_platform.app import audiences, lookups, members, offers
+from found_platform.app import audiences, lookups, members, offers, prompts
 from found_platform.app.access import Scope
 from found_platform.app.audiences import AudiencePage
 from found_platform.errors import BadInput
@@ -23,10 +23,16 @@ Editor = Annotated[Visitor, Depends(needs(Scope.EDIT))]
 
 @router.get("/")
 async def show(
-    request: Request, visitor: Finder, sentence: str = "", where: str = "", audience: str = "", demands: str = ""
+    request: Request,
+    visitor: Finder,
+    sentence: str = "",
+    prompt: str = "",
+    where: str = "",
+    audience: str = "",
+    demands: str = "",
 ) -> Response:
-    """The form, empty, of a sentence, or of a saved audience that is edited."""
-    form = BuildForm(sentence=sentence.strip(), where=where.strip())
+    """The form, empty, of a sentence or a tuned prompt, or of a saved audience that is edited."""
+    form = BuildForm(sentence=sentence.strip(), prompt=prompt.strip(), where=where.strip())
     if audience:
         form = _of_audience(await work.read(visitor, audiences.show, audience))
     published = await work.read(visitor, offers.published)
@@ -39,7 +45,7 @@ async def show(
     return page(request, "build.html", visitor, form=form, published=published, saved=saved, forms=forms, **{**NOTHING, **values})
 
 
-NOTHING: dict[str, Any] = {"previewed": None, "error": None, "standing": None, "user": "", "offers": None}
+NOTHING: dict[str, Any] = {"previewed": None, "error": None, "standing": None, "user": "", "offers": None, "tuned": None}
 
 
 @router.post("/build")
@@ -87,6 +93,29 @@ async def why(request: Request, visitor: Finder) -> Response:
     return page(request, "build.html", visitor, form=form, published=published, saved=saved, forms=forms, **values)
 
 
+@router.post("/build/tune")
+async def tune(request: Request, visitor: Editor) -> Response:
+    """Makes a prompt of the sentence and of people who are known, and shows whom it finds."""
+    form = forms.of_build(await forms.read(request))
+    values, status = {}, 200
+    try:
+        if not form.sentence:
+            raise BadInput("Say in one sentence whom you want to reach: people who you know sharpen it, and do not replace it.")
+        if not form.seeds:
+            raise BadInput("Paste the ids of people who are wanted, three at least, or choose a file of them.")
+        wish = prompts.Tune(form.prompt_name, form.sentence, form.seeds, form.negatives or None)
+        values["tuned"] = await work.ask(request, visitor, prompts.tune, wish, changes=True)
+        form = replace(form, prompt=form.prompt_name)
+    except BadInput as refusal:
+        values, status = {"error": str(refusal)}, 422
+    published = await work.read(visitor, offers.published)
+    saved = await work.read(visitor, audiences.list_saved)
+    if status == 200:
+        values |= await _seen(request, visitor, form, published)
+    values = {**NOTHING, **values}
+    return page(request, "build.html", visitor, status, form=form, published=published, saved=saved, forms=forms, **values)
+
+
 @router.post("/build/save")
 async def save(request: Request, visitor: Editor) -> Response:
     """Keeps what the form describes, as a new audience or the next version of the one that is edited."""
@@ -102,6 +131,15 @@ async def save(request: Request, visitor: Editor) -> Response:
         saved = await work.read(visitor, audiences.list_saved)
         values = {**NOTHING, **(await _seen(request, visitor, form, published)), "error": str(refusal)}
         return page(request, "build.html", visitor, 422, form=form, published=published, saved=saved, forms=forms, **values)
+
+
+@router.get("/build")
+@router.get("/build/why")
+@router.get("/build/tune")
+@router.get("/build/save")
+async def again() -> Response:
+    """Whoever opens the address of a form that was sent comes to the form."""
+    return RedirectResponse("/", 303)
 
 
 @router.get("/build/demands")

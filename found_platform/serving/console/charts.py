@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 560.0, 220.0, 44.0, 30.0, 12.0, 14.0
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 560.0, 260.0, 54.0, 52.0, 32.0, 18.0
+"""Of a chart, in its own units: room for words of 20 units, as they are on a phone."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,15 @@ def _nice(most: float, count: int = 4) -> list[float]:
     step = 10 ** math.floor(math.log10(most / count))
     step = next(step * factor for factor in (1, 2, 2.5, 5, 10) if step * factor * count >= most)
     return [step * i for i in range(math.ceil(most / step) + 1)]
+
+
+def _apart(ticks: list[Tick], room: float = 46.0) -> list[Tick]:
+    """Those of the ticks whose words do not touch, the last one among them."""
+    kept: list[Tick] = []
+    for tick in reversed(ticks):
+        if not kept or kept[-1].at - tick.at >= room:
+            kept.append(tick)
+    return kept[::-1]
 
 
 def _short(value: float) -> str:
@@ -88,7 +98,7 @@ def curve(points: Sequence[Any], share: float | None) -> dict[str, Any]:
         "precision": path([(p.share, p.precision) for p in points]),
         "recall": path([(p.share, p.recall) for p in points]),
         "dots": [(x(p.share), y(p.precision)) for p in points],
-        "ticks": [Tick(x(p.share), f"{p.share:.0%}") for p in points],
+        "ticks": _apart([Tick(x(p.share), f"{p.share:.0%}") for p in points]),
         "levels": [Tick(y(v), f"{v:.0%}") for v in (0, 0.25, 0.5, 0.75, 1)],
         "line": None if not share else x(share),
         "floor": floor,
@@ -115,25 +125,21 @@ def reliability(bins: Sequence[Any], is_chance: bool) -> dict[str, Any]:
 
 
 def sizes(refreshes: Sequence[Any]) -> dict[str, Any]:
-    """The size at each refresh, oldest first, with who joined above the line and who left below it."""
+    """The size at each refresh, oldest first, with bars of who joined and who left."""
     rows = list(reversed(refreshes))[-60:]
-    most = max([r.size for r in rows] + [1])
+    most = max([max(r.size, r.joins, r.leaves) for r in rows] + [1])
     top = _nice(most)[-1]
     inner, floor, span = WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     width = inner / max(len(rows), 1)
     places = [(LEFT + width * (i + 0.5), floor - span * r.size / top) for i, r in enumerate(rows)]
+    wide = min(width * 0.3, 14)
     bars = [
-        Bar(
-            x - min(width * 0.3, 14),
-            floor - span * r.joins / top,
-            min(width * 0.6, 28),
-            span * r.joins / top,
-            True,
-            f"{r.joins:,} joined",
-        )
+        Bar(x - wide + wide * i, floor - span * count / top, wide, span * count / top, not i, f"{count:,} {word}")
         for (x, _), r in zip(places, rows, strict=True)
+        for i, (count, word) in enumerate(((r.joins, "joined"), (r.leaves, "left")))
+        if count
     ]
-    labels = [Tick(places[i][0], f"#{rows[i].refresh}") for i in range(len(rows)) if i % max(1, len(rows) // 6) == 0]
+    labels = _apart([Tick(place[0], f"#{row.refresh}") for place, row in zip(places, rows, strict=True)])
     line = " ".join(f"{'M' if i == 0 else 'L'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(places))
     levels = [Tick(floor - span * v / top, _short(v)) for v in _nice(most)]
     return {"line": line, "dots": places, "bars": bars, "ticks": labels, "levels": levels, "floor": floor, **_box()}

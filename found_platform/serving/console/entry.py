@@ -33,10 +33,10 @@ AWAY_SECONDS = 600
 
 
 @router.get("/sign-in")
-async def sign_in_page(request: Request, link: str | None = None) -> Response:
+async def sign_in_page(request: Request, link: str | None = None, left: str = "") -> Response:
     """The form for a token, and the way to the identity provider where there is one; a link signs in at once."""
     if link is None:
-        return await _form(request)
+        return await _form(request, left=bool(left))
     return await _sign_in(
         request, access.SignIn(link=link), "This link was used already, or is too old: start `found serve` anew, or use a token."
     )
@@ -94,9 +94,9 @@ async def _sign_in(request: Request, attempt: access.SignIn, refusal: str) -> Re
     return await _form(request, 401, refusal) if opened is None else _signed_in(request, opened[0])
 
 
-async def _form(request: Request, status: int = 200, error: str | None = None) -> Response:
+async def _form(request: Request, status: int = 200, error: str | None = None, left: bool = False) -> Response:
     provider = await run_in_threadpool(access.provider, of_nobody(request))
-    return page(request, "sign_in.html", None, status, error=error, provider=provider)
+    return page(request, "sign_in.html", None, status, error=error, provider=provider, left=left)
 
 
 def _take_turn(request: Request, purpose: str = "") -> None:
@@ -128,9 +128,21 @@ def _secure(request: Request) -> bool:
 @router.post("/sign-out")
 async def sign_out(request: Request, visitor: Annotated[Visitor, Depends(needs(Scope.READ))]) -> Response:
     await run_in_threadpool(access.sign_out, visitor.context, request.cookies.get(COOKIE, ""))
-    response = RedirectResponse("/sign-in", 303)
+    by_provider = await run_in_threadpool(access.is_of_provider, visitor.grant)
+    response = RedirectResponse("/sign-in?left=yes" if by_provider else "/sign-in", 303)
     response.delete_cookie(COOKIE, path="/")
     return response
+
+
+@router.get("/sign-out/provider")
+async def leave_provider(request: Request) -> Response:
+    """Sends a browser that was signed out here to the identity provider, to sign out there too; a link leads here, as above."""
+    _take_turn(request, "leaves")
+    back = _callback(request).removesuffix("/callback")
+    try:
+        return RedirectResponse(await _at_provider(request, access.leave, of_nobody(request), back), 303)
+    except (NotFound, JobFailed) as failure:
+        return await _form(request, 503 if isinstance(failure, JobFailed) else 404, str(failure))
 
 
 @router.get("/api/v1/docs")

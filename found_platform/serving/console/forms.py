@@ -121,6 +121,7 @@ class BuildForm:
         size_kind: level, top, reach or min_score.
         reach: a place of the slider, 1 to REACH_STEPS.
         exclude: ids to leave out.
+        seeds, negatives: ids of people who are wanted, and who are not, to tune the prompt `prompt_name` from.
         after: the version of the audience `name` that is edited; empty for a new one.
     """
 
@@ -142,6 +143,9 @@ class BuildForm:
     min_score: str = ""
     exclude: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()
+    prompt_name: str = ""
     holdout: str = "0"
     name: str = ""
     after: str = ""
@@ -151,6 +155,11 @@ class BuildForm:
     @property
     def is_empty(self) -> bool:
         return not (self.sentence or self.prompt or self.outcome)
+
+    @property
+    def reach_share(self) -> float:
+        """The share of users at the slider's place."""
+        return share_of(min(int(self.reach), REACH_STEPS) if self.reach.isdecimal() else 20)
 
     def draft(self, columns: Sequence[Column], base: int) -> Draft:
         """What the form describes. Raises BadInput that names the field."""
@@ -216,10 +225,8 @@ def share_of(step: int) -> float:
 def of_build(form: Form) -> BuildForm:
     """The build form that was sent."""
     rows = zip(form.all("column"), form.all("operator"), form.all("value"), strict=False)
-    ids = "\n".join([form.get("exclude"), form.get("exclude_file")]).splitlines()
-    ids = [line.strip().strip('"') for line in ids]
     size = form.get("size_level") or "balanced"
-    names = ("sentence", "prompt", "horizon_days", "rank", "purpose", "where", "min_score", "name", "after")
+    names = ("sentence", "prompt", "horizon_days", "rank", "purpose", "where", "min_score", "name", "after", "prompt_name")
     return BuildForm(
         **{name: form.get(name) for name in names},
         outcome=textwrap.dedent(form.raw("outcome")).strip(),
@@ -231,12 +238,21 @@ def of_build(form: Form) -> BuildForm:
         level="balanced" if size in KINDS else size,
         top=form.get("top") or "100",
         reach=form.get("reach") or "20",
-        exclude=tuple(dict.fromkeys(line for line in ids if line and line != "user_id")),
+        exclude=_ids(form, "exclude"),
+        seeds=_ids(form, "seeds"),
+        negatives=_ids(form, "negatives"),
         without=tuple(name for name in form.all("without") if name),
         holdout=form.get("holdout") or "0",
         kept_out=int(form.get("kept_out") or 0) if form.get("kept_out", "0").isdecimal() else 0,
         form=form,
     )
+
+
+def _ids(form: Form, name: str) -> tuple[str, ...]:
+    """The ids in a field, one a line, and in the file beside it, which may have a header."""
+    lines = "\n".join([form.get(name), form.get(f"{name}_file")]).splitlines()
+    ids = (line.strip().strip('"') for line in lines)
+    return tuple(dict.fromkeys(line for line in ids if line and line != "user_id"))
 
 
 def _own_phrases(form: Form) -> str:

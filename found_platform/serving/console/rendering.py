@@ -29,6 +29,35 @@ NO_HEADER = re.compile(r"<th[^>]*></th>")
 """A cell above a column of names: a table of Markdown has a header in any case, and an empty one heads nothing."""
 
 
+TITLES = {
+    400: "This cannot be read",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not here",
+    408: "Too slow",
+    412: "Somebody else was faster",
+    413: "Too long",
+    422: "This does not work",
+    429: "Too many requests",
+    500: "The server failed",
+    503: "It did not work",
+}
+"""Headings of pages that say what was wrong, by status."""
+
+LEFT_BECAUSE = {
+    "level": ("scores too low now", "score too low now"),
+    "filter": ("does not match the filter any more", "do not match the filter any more"),
+    "consent": ("does not consent", "do not consent"),
+    "suppression": ("is suppressed", "are suppressed"),
+    "exclusions": ("is excluded", "are excluded"),
+    "asked": ("has not done before what the demand asks of them", "have not done before what the demand asks of them"),
+    "history": ("has no history", "have no history"),
+    "unknown": ("is gone from the data", "are gone from the data"),
+    "member": ("would be a member again", "would be members again"),
+}
+"""Why somebody, or several, left an audience, by the gate that keeps them out now."""
+
+
 def number(value: float | None) -> str:
     """A count, with commas."""
     return "–" if value is None else f"{value:,.0f}"
@@ -77,9 +106,17 @@ def asked(question: str | None) -> str:
             parts.insert(0, f"“{value}”" if key == "sentence" else str(value))
         elif key == "outcome":
             parts.insert(0, outcome(value))
+        elif value is True:
+            parts.append(key.replace("_", " "))
         elif value not in (0, 0.0, False, "auto", [], {}):
             parts.append(f"{key.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list) else value}")
     return " · ".join(parts)
+
+
+def _document(html: str) -> str:
+    """A document with tables that keyboards can scroll, without empty headers."""
+    html = html.replace("<table>", '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>')
+    return NO_HEADER.sub("<td></td>", html.replace("</table>", "</table></div>"))
 
 
 def _environment() -> Environment:
@@ -93,8 +130,9 @@ def _environment() -> Environment:
     markdown = MarkdownIt("js-default", {"html": False}).enable("table")
     env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
     env.filters.update(sentence=sentence, asked=asked, outcome=outcome, in_words=lookups.in_words)
-    env.filters["markdown"] = lambda text: Markup(NO_HEADER.sub("<td></td>", markdown.render(text)))  # raw HTML in it is escaped
-    env.globals.update(charts=charts, Scope=Scope)
+    env.filters["markdown"] = lambda text: Markup(_document(markdown.render(text)))  # raw HTML in it is escaped
+    env.filters["inline"] = lambda text: Markup(markdown.renderInline(text))
+    env.globals.update(charts=charts, Scope=Scope, TITLES=TITLES, LEFT_BECAUSE=LEFT_BECAUSE)
     return env
 
 
@@ -108,8 +146,9 @@ def is_part(request: Request) -> bool:
 
 def page(request: Request, template: str, visitor: Visitor | None, status: int = 200, **values: Any) -> HTMLResponse:
     """A page, with who is signed in and what answers look-ups: what answered on it, where something did."""
-    previewed = values.get("previewed")
-    served = previewed.preview if previewed else offers.serving(visitor.context) if visitor else {}
+    previewed, served = values.get("previewed"), values.pop("served", None)
+    if served is None:
+        served = previewed.preview if previewed else offers.serving(visitor.context) if visitor else {}
     elsewhere = server_of(request).options
     context = {"visitor": visitor, "served": served, "here": request.url.path, "elsewhere": elsewhere, **values}
     return HTMLResponse(ENVIRONMENT.get_template(template).render(context), status)
@@ -129,4 +168,6 @@ def problem_page(request: Request, problem: Problem) -> Response:
         return answer
     if problem.status == 401 and request.method in ("GET", "HEAD"):
         return RedirectResponse("/sign-in", 303)
-    return page(request, "problem.html", None, problem.status, problem=problem)
+    visitor = getattr(request.state, "visitor", None)
+    served = {"as_of": None}  # what is published may be what is broken
+    return page(request, "problem.html", visitor, problem.status, problem=problem, served=served)

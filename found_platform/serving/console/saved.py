@@ -1,10 +1,12 @@
 """The pages of saved audiences: the list, and one page each with its members, moves, versions, deliveries and what can be done."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from found_platform.app import audiences, audit, deliveries, members
 from found_platform.app.access import Scope
@@ -22,6 +24,9 @@ Exporter = Annotated[Visitor, Depends(needs(Scope.EXPORT))]
 
 SHOWN = 25
 """Members on a page."""
+
+FORMS = ("why", "lift", "refresh", "keep", "export", "deliver", "forget")
+"""What the forms of a page send to."""
 
 
 @router.get("")
@@ -46,6 +51,8 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
         newest = audience.refreshes[0].refresh  # all of the page is of this one, whatever is refreshed meanwhile
         users = await work.ask(request, visitor, members.page, members.Page(name, newest, start, SHOWN))
         moves = await work.ask(request, visitor, members.moves, members.MovesOf(name, newest, limit=SHOWN))
+    saved = await work.read(visitor, audiences.list_saved)
+    used_by = [row.specification.audience for row in saved.audiences if name in row.specification.without_audiences]
     sent = await work.read(visitor, deliveries.history, name)
     places = await work.read(visitor, deliveries.list_destinations)
     exports = await work.read(visitor, audit.entries, audit.Part(limit=20, audience=name, action="export"))
@@ -54,6 +61,7 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
         "versions": versions,
         "users": users,
         "moves": moves,
+        "used_by": used_by,
         "exports": exports,
         "sent": sent,
         "places": places,
@@ -62,6 +70,14 @@ async def _page(request: Request, visitor: Visitor, name: str, start: int = 0, s
     }
     values |= {"lift": None, "error": None, **more}
     return page(request, "audience.html", visitor, status, name=name, **values)
+
+
+@router.get("/{name}/{form}")
+async def again(name: str, form: str) -> Response:
+    """Whoever opens the address of a form that was sent comes to the audience."""
+    if form not in FORMS:
+        raise HTTPException(404)
+    return RedirectResponse(f"/audiences/{quote(name, safe='')}", 303)
 
 
 @router.post("/{name}/why")

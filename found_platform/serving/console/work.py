@@ -21,10 +21,10 @@ WORK_SECONDS = 3.0
 """Seconds that a page waits for a change before it shows the job."""
 
 
-async def ask(request: Request, visitor: Visitor, use_case: Callable[..., R], *arguments: Any) -> R:
+async def ask(request: Request, visitor: Visitor, use_case: Callable[..., R], *arguments: Any, changes: bool = False) -> R:
     """The result of a question, which runs in the server's bounded pool. Raises what the use case raises."""
     server = server_of(request)
-    job = server.jobs.submit(use_case.__name__, visitor.context, use_case, *arguments)
+    job = server.jobs.submit(use_case.__name__, visitor.context, use_case, *arguments, changes=changes)
     try:
         if not await Jobs.wait(job, PATIENCE):
             raise Rejected(Problem(503, f"No answer within {PATIENCE:g} seconds: ask again, or ask for less.", "too-slow"))

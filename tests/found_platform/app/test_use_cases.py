@@ -217,6 +217,7 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "access.has_tokens": lambda: access.has_tokens(context),
         "access.provider": lambda: access.provider(context),
         "access.depart": lambda: _refused(lambda: access.depart(context, "http://127.0.0.1:8321/sign-in/callback")),
+        "access.leave": lambda: _refused(lambda: access.leave(context, "http://127.0.0.1:8321/sign-in")),
         "access.grant_of_token": lambda: access.grant_of_token(context, "fnd_0_0"),
         "access.grant_of_session": lambda: access.grant_of_session(context, "0"),
         "audiences.versions": lambda: _refused(lambda: audiences.versions(context, "nobody-saved-this")),

@@ -79,7 +79,7 @@ def test_from_a_sentence_to_an_export_and_why_somebody_is_in_it(page: Any) -> No
     page.fill("input[name=value][type=number]", "5")
     page.wait_for_selector("table.waterfall tr.filter")
     assert page.inner_text("table.waterfall tr.history .n") != page.inner_text("table.waterfall tr.filter .n")
-    page.click("text=Say it as a number")
+    page.click("text=Give a number instead")
     page.fill("input[name=top]", "9")
     playwright.expect(page.locator(".count b")).to_have_text("9", timeout=20_000)
     assert first != "9"
@@ -100,7 +100,7 @@ def test_from_a_sentence_to_an_export_and_why_somebody_is_in_it(page: Any) -> No
 
 
 def test_an_outcome_is_saved_and_edited_as_data(page: Any) -> None:
-    page.click("text=Say it as data")
+    page.click("text=Write it as data")
     page.fill("#outcome", OUTCOME)
     page.wait_for_selector(".count b")
     assert "in the next 7 days" in page.inner_text("#answer .asked")
@@ -140,11 +140,29 @@ def test_somebody_signs_in_by_the_identity_provider_and_out_again(
     opened.wait_for_url(f"{address}/")
     assert opened.inner_text(".me").startswith("oidc:ann@example.com")
     opened.click("button[aria-label='Sign out']")
+    opened.wait_for_url("**/sign-in?left=yes")
+    opened.click("text=Sign out at")  # a link: a form may not lead to another site
     opened.wait_for_url("**/sign-in")
+    assert identity_provider.person is None
     opened.goto("/audiences")
     assert opened.url.endswith("/sign-in")
     context.close()
     assert not faults
+
+
+def test_nothing_scrolls_sideways_on_a_phone(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in PAGES:
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, path
+
+
+def test_the_slider_says_which_share_it_is_at(page: Any) -> None:
+    page.click("text=Give a number instead")
+    page.eval_on_selector("input[name=reach]", "e => { e.value = 40; e.dispatchEvent(new Event('input', {bubbles: true})); }")
+    assert page.inner_text("label.line output") == "100%"
+    playwright.expect(page.locator("input[value=reach]")).to_be_checked()
 
 
 def test_a_late_answer_never_overwrites_a_newer_question(page: Any) -> None:
@@ -176,7 +194,7 @@ def test_the_keyboard_is_enough(page: Any) -> None:
     page.wait_for_selector("#sentence")
     page.keyboard.type("people who will soon buy gold")  # the field has the focus at once
     page.wait_for_selector(".count b")
-    for _ in ("say it as data", "add a condition", "type a filter", "how many"):
+    for _ in ("write it as data", "add a condition", "type a filter", "how many"):
         page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")  # from balanced to broad
     playwright.expect(page.locator("input[value=broad]")).to_be_checked()

@@ -173,6 +173,54 @@ def test_a_page_that_the_role_may_not_see_says_so(browser: TestClient) -> None:
     assert "takes the scope audit" in answer.text
 
 
+def test_a_page_that_says_what_was_wrong_leads_to_the_others(browser: TestClient) -> None:
+    for path in ("/audit", "/audiences/made-up"):
+        assert 'aria-label="Pages"' in browser.get(path).text
+
+
+@pytest.mark.parametrize("path", ["/build", "/build/save", "/build/why", "/build/tune"])
+def test_the_address_of_a_form_that_was_sent_leads_to_the_form(browser: TestClient, path: str) -> None:
+    answer = browser.get(path, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    answer = browser.get("/audiences/gold/refresh", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/audiences/gold")
+    assert browser.get("/audiences/gold/made-up", follow_redirects=False).status_code == 404
+
+
+def test_people_who_are_known_make_a_prompt_that_finds_people_like_them(api, browser: TestClient) -> None:
+    question = {"sentence": FORM["sentence"], "mode": "aligned"}
+    found = api("POST", "/look-ups", "exporter", json={"question": question, "size": {"top": 4}}).json()
+    seeds = [user["user_id"] for user in found["users"]]
+    sent = {"sentence": FORM["sentence"], "size_level": "top", "top": "9", "prompt_name": "like-them"}
+    few = browser.post("/build/tune", data={**sent, "seeds": seeds[0]}, headers=SAME)
+    assert (few.status_code, "3 at least are needed" in few.text, seeds[0] in few.text) == (422, True, True)
+    none = browser.post("/build/tune", data=sent, headers=SAME)
+    assert (none.status_code, "three at least" in none.text) == (422, True)
+    file = {"seeds_file": ("seeds.csv", ("user_id\n" + "\n".join([*seeds, "made-up"])).encode(), "text/csv")}
+    tuned = browser.post("/build/tune", data=sent, files=file, headers=SAME)
+    assert tuned.status_code == 200
+    assert "The prompt like-them was made of 4 wanted and 0 unwanted people" in tuned.text
+    assert "1 of the wanted ids have no history here (line 5)" in tuned.text
+    assert "<option selected>like-them</option>" in tuned.text
+    assert "<b>9</b>" in tuned.text
+    assert "<b>" in browser.get("/?prompt=like-them").text
+
+
+def test_an_audience_says_what_breaks_when_it_goes_and_why_its_refresh_failed(
+    api, browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context(api.home, Actor("bob", "test"))
+    question = audiences.Question("people who will soon buy gold", mode="aligned")
+    audiences.save(context, audiences.Save("inner", audiences.Draft(question, audiences.Size(top=5))))
+    audiences.save(context, audiences.Save("outer", audiences.Draft(question, audiences.Size(top=5), without=("inner",))))
+    page = browser.get("/audiences/inner").text
+    assert re.search(r'<a href="/audiences/outer">outer</a>\s+leaves its members out', page)
+    assert 'id="confirm"' not in page
+    monkeypatch.setattr("dagster_defs.failed_refresh.why", lambda *_: "The newest refresh was stopped.")
+    assert "The newest refresh was stopped." in browser.get("/audiences/inner").text
+    assert "The last refresh failed" in browser.get("/audiences").text
+
+
 OUTCOME = "will:\n- do:\n    about:\n    - gold ring\n    channels:\n    - pay_bill\nwithin_days: 7\n"
 BUILD = {"size_level": "top", "top": "25", "mode": "auto"}
 
@@ -181,12 +229,12 @@ def test_an_outcome_is_asked_and_saved_as_data(api, browser: TestClient) -> None
     seen = browser.post("/build", data={**BUILD, "outcome": OUTCOME}, headers={**SAME, "hx-request": "true"}).text
     assert "<b>25</b>" in seen
     assert "Who will do something like “gold ring” as a purchase in the next 7 days" in seen
-    saved = browser.post("/build/save", data={**BUILD, "outcome": OUTCOME, "name": "by-outcome"}, headers=SAME)
+    saved = browser.post("/build/save", data={**BUILD, "outcome": OUTCOME, "name": "stated-by-form"}, headers=SAME)
     while "/jobs/" in str(saved.url):
         saved = browser.get(str(saved.url))
     assert "Who will do something like “gold ring” as a purchase in the next 7 days" in saved.text
-    assert 'href="/?audience=by-outcome"' in saved.text
-    kept = api("GET", "/audiences/by-outcome").json()["specification"]["outcome"]
+    assert 'href="/?audience=stated-by-form"' in saved.text
+    kept = api("GET", "/audiences/stated-by-form").json()["specification"]["outcome"]
     assert kept == {"will": [{"do": {"about": ["gold ring"], "channels": ["pay_bill"]}}], "within_days": 7}
 
 

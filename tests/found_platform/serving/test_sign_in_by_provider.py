@@ -73,7 +73,7 @@ def test_a_person_of_the_provider_signs_in_as_what_the_settings_say_and_out_agai
     assert (row.who, row.action) == ("console:oidc:ann@example.com", "sign in")
     assert '"subject": "248289761001"' in row.question
     cookie = browser.cookies[COOKIE]
-    assert browser.post("/sign-out", headers=SAME, follow_redirects=False).headers["location"] == "/sign-in"
+    assert browser.post("/sign-out", headers=SAME, follow_redirects=False).headers["location"] == "/sign-in?left=yes"
     assert access.grant_of_session(context, cookie) is None
 
 
