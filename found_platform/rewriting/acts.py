@@ -28,6 +28,7 @@ class Before:
     times: int | None = None
     on_days: int | None = None
     in_total: bool = False
+    returned: bool = False  # it was brought back
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,18 @@ class _Reader:
     def acts(self) -> Acts:
         more, less = self._compared("more"), self._compared("less")
         is_total, is_once = self._take("acts", "total") is not None, self._take("acts", "once") is not None
-        before = self._before()
+        is_new, not_lately = self._not_before()
+        has_stopped = self._take("acts", "stopped") is not None
+        before = Before("", None, negated=True) if has_stopped else not_lately or self._before()
         (lapse, lapse_denied), (stop, stop_denied) = self._ends("lapse"), self._ends("stop")
         negated = self._take("acts", "nothing") is not None or self._negated()
         rate = self._rate()
-        days, times = self._count("days"), rate[0] if rate else self._times()
+        on_days = self._take("acts", "days")
+        days, times = self._number(on_days), rate[0] if rate else self._times()
+        if on_days and (unit := on_days.groupdict().get("unit")):
+            rate = rate or (days or 1, self.language.at("days")[unit])
         share = self._share()
-        first, returned = self._take("acts", "first") is not None, self._take("acts", "returned")
+        first, returned = self._take("acts", "first") is not None or is_new, self._take("acts", "returned")
         again = self._take("acts", "again") is not None
         value, affinity = self._take("acts", "value") is not None, self._take("acts", "affinity") is not None
         history: Literal["first", "again"] | None = "first" if first else "again" if again else None
@@ -100,7 +106,7 @@ class _Reader:
         every = self._every()
         is_anything = self._find("acts", "at_all") is not None
         acts = Acts(
-            negated=lapse or stop or negated,
+            negated=lapse or stop or negated or has_stopped,
             times=times,
             days=days,
             is_total=is_total,
@@ -111,7 +117,7 @@ class _Reader:
             every=every,
             per=rate[1] if rate else None,
             span=self.span,
-            history=history if not (lapse or stop or negated) else None,
+            history="again" if has_stopped else history if not (lapse or stop or negated) else None,
             returned=returned is not None,
             before=before,
             rank="value" if value else "affinity" if affinity else None,
@@ -185,6 +191,15 @@ class _Reader:
             self.text = f"{self.text[: match.start()]} {self.text[match.end() :]}"
         return match is not None
 
+    def _not_before(self) -> tuple[bool, Before | None]:
+        """Whether those who did it ever are left out, or who of them did it lately."""
+        match = self._take("acts", "not_before")
+        groups = match.groupdict() if match else {}
+        if not groups.get("unit"):
+            return match is not None, None
+        number = self.language.value(groups["number"].strip()) if groups.get("number") else 1
+        return False, Before("", number * self.language.at("days")[groups["unit"]], negated=True)
+
     def _before(self) -> Before | None:
         """The clause that says what the users did before."""
         return self._clause("before") or self._clause("before_past")
@@ -215,7 +230,8 @@ class _Reader:
         days = (self.language.value(number) if number else 1) * self.language.at("days")[unit] if unit else None
         past = _Reader(clause, self.language)
         on_days, times, in_total = past._count("days"), past._times(), past._take("acts", "total") is not None
-        return Before(past.text, days, negated, is_all=is_all, times=times, on_days=on_days, in_total=in_total)
+        returned = not is_all and past._take("acts", "returned") is not None
+        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned)
 
     def _times(self) -> int | None:
         """How many times it is to be done, in numbers or in words such as "often"."""
@@ -235,10 +251,15 @@ class _Reader:
     def _names_something(self, text: str) -> bool:
         content = self.language.content
         dull = {*content["audience"], *content["grammar"], *content["acts"]["general"][""]}
-        return any(word not in dull for word in re.findall(r"[\w'-]+", text))
+        names = [word for word in re.findall(r"[\w'-]+", text) if word not in dull]
+        verbs = {verb for verbs in self.language.kinds.values() for verb in verbs}
+        return len(names) > 1 or any(word in verbs for word in re.findall(r"[\w'-]+", text))  # one word alone is a word for people
 
     def _count(self, name: str) -> int | None:
-        match = self._take("acts", name)
+        return self._number(self._take("acts", name))
+
+    def _number(self, match: re.Match[str] | None) -> int | None:
+        """The number that a match asks for at least."""
         if not match:
             return None
         more = self.language.pattern("acts", "more_than").match(match.groupdict().get("over") or match[0].strip())

@@ -77,6 +77,11 @@ class Language:
         return rf"(?:(?P<number>\d+|{alternatives(self.content['numbers'])})(?:\s+|(?=\b)))"
 
     @cached_property
+    def people(self) -> str:
+        """A pattern of the words for those who are meant."""
+        return alternatives([*self.content["audience"], *self.content["acts"]["people"]])
+
+    @cached_property
     def money(self) -> str:
         """A pattern of an amount of money."""
         return (
@@ -96,7 +101,11 @@ class Language:
         spaced = re.sub(r"\s*\n\s*", "", pattern)
         count = rf"(?P<number>\d+|{alternatives(self.content['numbers'])})"
         return (
-            spaced.replace("{count}", count).replace("{n}", self.number).replace("{unit}", self.unit).replace("{money}", self.money)
+            spaced.replace("{count}", count)
+            .replace("{people}", self.people)
+            .replace("{n}", self.number)
+            .replace("{unit}", self.unit)
+            .replace("{money}", self.money)
         )
 
     def value(self, number: str) -> int:
@@ -128,6 +137,16 @@ def languages() -> dict[str, Language]:
     codes = {f.name.removesuffix(".yaml"): f for f in files if f.name.endswith(".yaml")}
     order = sorted(codes, key=lambda code: (code != DEFAULT, code))
     return {code: Language(code, yaml.load(codes[code].read_text(encoding="utf-8"), LOADER)) for code in order}
+
+
+def heeded(text: str, spoken: Language) -> tuple[str, list[str]]:
+    """A demand in lower case without what no outcome can say, such as weekdays and seasons, and notes on that."""
+    notes = []
+    for place, entry in enumerate(spoken.at("unheeded")):
+        while match := spoken.pattern("unheeded", str(place), "words").search(text):
+            notes.append(f"“{match[0].strip(' ,')}” is not heeded: {entry['reason']}")
+            text = f"{text[: match.start()]} {text[match.end() :]}"
+    return text, notes
 
 
 def told_by(sentence: str) -> tuple[Language, bool]:

@@ -132,7 +132,7 @@ def _checked(
     vectors = lake_items.ask(phrases)
     similar = vectors @ lake_items.vectors.T
     against = (vectors @ unwanted.T).max(1, initial=-1.0)
-    left_out = (against >= retrieval.floors(lake_items.encoder.revision).part) & (against > vectors @ whole)
+    left_out = (against >= retrieval.floors(lake_items).part) & (against > vectors @ whole)
     fine = (similar.max(1) >= RESEMBLES) & ~left_out
     kept = {item: int(row.argmax()) for item, row, good in zip(phrases, similar, fine, strict=True) if good}
     if not kept:

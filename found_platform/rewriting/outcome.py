@@ -13,6 +13,7 @@ from found_platform.outcomes import Act, Among, Outcome, Statement
 from found_platform.rewriting import language
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
+from found_platform.rewriting.profile_values import quoted
 from found_platform.rewriting.reading import OLDEST, Named, Reading
 from found_platform.rewriting.values import Values
 
@@ -37,24 +38,29 @@ def build(
         horizon_days: how far ahead, where the demand does not say.
     """
     notes: list[str] = []
-    acts, days = read.acts, read.horizon_days or horizon_days
-    before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, notes))
+    acts, within = read.acts, read.horizon_days
+    if within is None and max(acts.per or 0, acts.every or 0) > horizon_days:
+        within = max(acts.per or 0, acts.every or 0)  # "twice a year" is not told by four weeks
+    days = within or horizon_days
+    before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, [] if before_phrases else notes))
     if read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
         act = before  # "who bought coffee and will stop"
     elif read.is_general and before_phrases and not acts.is_anything:
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
-        channels = _channels(lake, read.kinds, notes)
+        channels = _channels(lake, read.kinds, [] if phrases else notes)
         act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels)
     if acts.returned:
         act = act.model_copy(update={"returned": True, "channels": ()})
     act = act.model_copy(update={"min_amount": read.min_amount or 0.0, **values.wanted})
     before = before.model_copy(update={"min_amount": read.before_min_amount or 0.0, **values.before})
+    if acts.before and acts.before.returned:
+        before = before.model_copy(update={"returned": True, "channels": ()})
     compared = acts.more or acts.less
     measure = {
         "total": read.total if not compared else None,
-        "days": acts.days if not (compared or read.total) else None,
-        "times": _times(acts, days) if not (compared or read.total or acts.days) else None,
+        "days": _of_each(acts.days, acts, days) if not (compared or read.total) else None,
+        "times": _of_each(acts.times, acts, days) if not (compared or read.total or acts.days) else None,
         "share": acts.share if not (compared or read.total or acts.days or acts.times) else None,
         "more_than_before": acts.more,
         "less_than_before": acts.less if not acts.more else None,
@@ -62,7 +68,7 @@ def build(
     if acts.every and not any(value is not None for value in measure.values()):
         measure["days"] = max(1, days // acts.every)
     statement = Statement(do=act, negated=acts.negated, history=acts.history, **measure)
-    where = " AND ".join(filter(None, (condition(lake, named) for named in read.attributes))) or None
+    where = " AND ".join(filter(None, (*(condition(lake, named) for named in read.attributes), *read.conditions))) or None
     among = Among(where=where)
     if acts.before:
         last = acts.before.days or max(ACTIVE_DAYS, days)
@@ -84,7 +90,7 @@ def build(
     if rank != "chance" and (statement.negated or not statement.is_at_all):
         notes.append(f"users are ranked by chance: {rank} is not asked of a demand that counts or negates")
         rank = "chance"
-    return Outcome(will=(statement,), within_days=read.horizon_days, among=among, rank=rank), notes
+    return Outcome(will=(statement,), within_days=within, among=among, rank=rank), notes
 
 
 def joined(outcomes: Sequence[Outcome], join: Literal["and", "or"]) -> tuple[Outcome | None, list[str]]:
@@ -123,9 +129,9 @@ def meant(outcomes: Sequence[Outcome], clauses: Sequence[str]) -> list[Outcome]:
     return resolved
 
 
-def _times(acts: Acts, days: int) -> int | None:
-    """How many times within so many days."""
-    return max(1, acts.times * days // acts.per) if acts.times and acts.per else acts.times
+def _of_each(count: int | None, acts: Acts, days: int) -> int | None:
+    """How many times, or days, within so many days, where it is said for a span of time."""
+    return max(1, count * days // acts.per) if count and acts.per else count
 
 
 def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str, ...]:
@@ -143,8 +149,8 @@ def condition(lake: Ground, named: Named) -> str | None:
         for column in lake.numbers:
             if re.search(named.column, column.lower()):
                 youngest, oldest = named.ages
-                lowest = f"{_quoted(column)} >= {youngest}"
-                return lowest if oldest >= OLDEST else f"{lowest} AND {_quoted(column)} <= {oldest}"
+                lowest = f"{quoted(column)} >= {youngest}"
+                return lowest if oldest >= OLDEST else f"{lowest} AND {quoted(column)} <= {oldest}"
     for column, values in lake.attributes.items():
         if not re.search(named.column, column.lower()):
             continue
@@ -154,13 +160,8 @@ def condition(lake: Ground, named: Named) -> str | None:
             chosen = [value for value in values if re.search(named.values, value.lower())]
         if chosen:
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in chosen)
-            return f"{_quoted(column)} IN ({listed})"
+            return f"{quoted(column)} IN ({listed})"
     return None
-
-
-def _quoted(column: str) -> str:
-    """A column as filters name it."""
-    return column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
 
 
 def _overlaps(band: str, ages: tuple[int, int]) -> bool:

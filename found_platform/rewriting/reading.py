@@ -47,6 +47,7 @@ class Reading:
     before_min_amount: float | None = None  # of one event of that clause
     before_total: float | None = None
     attributes: tuple[Named, ...] = ()
+    conditions: tuple[str, ...] = ()  # filters on other values of the profile that it names
 
     @property
     def is_about_acts(self) -> bool:
@@ -66,9 +67,14 @@ class Reading:
         return self.acts.lapse or self.acts.returned or (self.is_general and self.acts.history == "again")
 
 
-def read(demand: str) -> Reading:
-    """Reads a demand. Nothing is refused: what is not understood stays in `wanted`."""
-    language, is_told = told_by(demand)
+def unknown_language() -> str:
+    """What is said of a demand in a language that is not known."""
+    return f"the language was not recognised: demands are read in {_listed()}"
+
+
+def read(demand: str, spoken: Language | None = None) -> Reading:
+    """Reads a demand, in the language that it is known to be in. Nothing is refused: what is not understood stays in `wanted`."""
+    language, is_told = (spoken, True) if spoken else told_by(demand)
     text, act_words = acts.read(language.plain(demand), language)
     text, horizon = _horizon(text, language)
     horizon = horizon or act_words.span
@@ -92,7 +98,7 @@ def read(demand: str) -> Reading:
     before_general = _general(before_parts, language)
     kinds = kinds or _kinds(act_words.taken, language) or _general_kinds(act_words.taken, language)
     if not is_told:
-        notes = (*notes, f"the language was not recognised: demands are read in {_listed()}")
+        notes = (*notes, unknown_language())
     if act_words.before and act_words.before.is_all:
         notes = (*notes, "the demand speaks of the past alone: it is read as who will do the same again")
     return Reading(
@@ -120,6 +126,11 @@ def clauses(demand: str, most: int = MOST_STATEMENTS) -> tuple[list[str], Litera
     language, _ = told_by(demand)
     text = language.plain(demand)
     before = read(text).acts.before
+    if most > 1 and (both := language.pattern("acts", "both").match(text)):
+        one = f"{both['start']} {both['one']}"
+        if language.at("verb_last"):
+            return [one + both["verb"], f"{language.at('pronoun')} {both['other']}{both['verb']}"], "and"
+        return [one, f"{language.at('pronoun')} {both['verb']} {both['other']}"], "and"
     if most > 1 and (before is None or not before.clause):
         for join in JOINS:
             for match in islice(language.pattern("acts", "joints", join).finditer(text), MOST_JOINTS):
@@ -247,12 +258,20 @@ def _attributes(text: str, language: Language) -> tuple[Named, ...]:
     for place, entry in enumerate(language.at("attributes")):
         if match := language.pattern("attributes", str(place), "words").search(text):
             ages = tuple(entry["ages"]) if "ages" in entry else None
-            named.append(Named(match[0].strip(), entry.get("column", language.at("age_column")), entry.get("values", ""), ages))
+            named.append(Named(match[0].strip(), *_called(entry), ages))
     if match := language.pattern("ages").search(text):
         groups = match.groupdict()
         if groups["from"]:
             ages = (int(groups["from"]), int(groups["to"]))
         else:
             ages = (int(groups["old"]) + 1, OLDEST) if groups["old"] else (0, int(groups["young"]) - 1)
-        named.append(Named(match[0].strip(), language.at("age_column"), ages=ages))
+        named.append(Named(match[0].strip(), _called({})[0], ages=ages))
     return tuple(named)
+
+
+def _called(entry: dict[str, str]) -> tuple[str, str]:
+    """What the column and the values of an attribute are called in tables, which need not be in the language of the demand."""
+    if "column" not in entry:
+        return "|".join(language.at("age_column") for language in languages().values()), ""
+    alike = [own for language in languages().values() for own in language.at("attributes") if own["means"] == entry["means"]]
+    return "|".join(own["column"] for own in alike), "|".join(own["values"] for own in alike)

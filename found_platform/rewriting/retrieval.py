@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import ground, language, reading, values
+from found_platform.rewriting import ground, language, profile_values, reading, spelling, values
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.outcome import build, condition, joined, meant
@@ -23,7 +23,9 @@ from found_platform.settings import Settings
 
 MOST_PHRASES = 5
 NEAREST = 2
-"""Items whose mean similarity is the closeness of a demand. More would ask of a small lake what it cannot have."""
+"""Items whose mean similarity is the closeness of a demand; in a small lake, the nearest alone: it has one item of each thing."""
+SMALL = 300
+"""Up to so many items a lake is small, and has floors of its own."""
 NEAR = 300
 """Items looked at for each part of a demand."""
 ABOUT = 0.7
@@ -56,14 +58,19 @@ class Floors:
         return 1 / (1 + math.exp(-self.slope * (closeness - self.middle)))
 
 
+def floors(lake: Ground) -> Floors:
+    """The floors for a lake and its encoder, in any precision; where nobody measured them, those of the default encoder."""
+    return _floors(lake.encoder.revision, len(lake.vectors) <= SMALL)
+
+
 @cache
-def floors(revision: str) -> Floors:
-    """The floors of an encoder, in any precision; where nobody measured them, those of the default encoder."""
+def _floors(revision: str, is_small: bool) -> Floors:
     from models.text_encoder import whole
 
-    revision = whole(revision)
+    revision, size = whole(revision), "small" if is_small else "large"
     measured = yaml.safe_load((resources.files(language.PACKAGE) / "floors.yaml").read_text())
-    return Floors(**measured[revision]) if revision in measured else Floors(**next(iter(measured.values())), measured=False)
+    is_measured = revision in measured
+    return Floors(**(measured[revision] if is_measured else next(iter(measured.values())))[size], measured=is_measured)
 
 
 class GroundedRewriter:
@@ -110,19 +117,23 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
 def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand that joins no others."""
     read, named = understand(lake, demand)
-    limits = floors(lake.encoder.revision)
+    limits = floors(lake)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
     close, doubt, verbatim = 0.0, "", list[int]()
     if not parts:
-        if not read.is_about_acts:
-            doubt = "the demand says who they are and nothing of what they will do" if read.attributes else NAMELESS
+        if not (read.is_about_acts or named.wanted):
+            is_who = read.attributes or read.conditions
+            doubt = "the demand says who they are and nothing of what they will do" if is_who else NAMELESS
             notes.append(doubt)
+        elif acts_by_name := spelling.acts_by_name(lake, read.kinds):
+            verbatim = acts_by_name
     else:
         close = float(closeness(lake, whole[None])[0])
         in_data = closeness(lake, wanted_parts) >= limits.part
         if close < limits.floor:
-            verbatim = _verbatim(lake, demand, read.parts)
+            verbatim = _verbatim(lake, demand, read.parts) or spelling.alike(lake, read.parts)
+            verbatim = [i for i in verbatim if not any(_holds(lake.items[i].lower(), part) for part in read.unwanted)]
             doubt = "" if verbatim else NOTHING
             notes += [doubt] if doubt else []
         elif in_data.any() and not in_data.all():
@@ -139,12 +150,17 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
     similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
     chosen = _choose(lake, similar) if close >= limits.floor else verbatim
+    same = spelling.alike(lake, read.parts) if close >= limits.floor else []
+    if same and not set(same) & set(chosen):
+        chosen = same  # an encoder may know less of a word than its letters say
+    elif texts := [i for i in same if i < lake.texts and _is_category_named(lake, read.parts, chosen)]:
+        chosen = texts  # of a category that is named, the texts that say it: its bare name may be nearer to another text
     in_data = closeness(lake, unwanted_parts) >= limits.part
     unwanted = _choose(lake, against[in_data])
     if not in_data.all():
         lost = ", ".join(f"“{part}”" for part, is_known in zip(read.unwanted, in_data, strict=True) if not is_known)
         notes.append(f"nothing in the data resembles {lost}, which is left out anyway")
-    phrases = [lake.items[i] for i in chosen]
+    phrases = list(dict.fromkeys(lake.items[i] for i in chosen))  # a text and a category may be called alike
     items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
     items["payment_channel"] = list(named.wanted.get("payment_methods", ())) if phrases else []
     left_out = [lake.items[i] for i in unwanted]
@@ -154,7 +170,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         notes += lacking
     if doubt and doubt not in notes:
         notes.append(doubt)
-    confidence = round(limits.confidence(close), 3) if parts else float(read.is_about_acts and not doubt)
+    confidence = round(limits.confidence(close), 3) if parts else float(not doubt)
     confidence = 1.0 if verbatim else confidence
     return Rewriting(
         demand=demand,
@@ -177,9 +193,11 @@ def stated(
     lake: Ground, read: Reading, phrases: list[str], left_out: list[str], named: Values, horizon_days: int
 ) -> tuple[Outcome | None, str, list[str]]:
     """The outcome of a reading about items of the lake; or why there is none; and notes. Arguments as of `build`."""
-    before = _phrases(lake, read.before_parts, floors(lake.encoder.revision))
+    before = _phrases(lake, read.before_parts, floors(lake))
     if read.before_parts and not before:
         return None, f"nothing in the data resembles “{', '.join(read.before_parts)}”", []
+    if not read.before_parts:
+        before = [lake.items[i] for i in spelling.acts_by_name(lake, read.before_kinds)]
     if read.acts.returned and not lake.returns:
         return None, "nothing was ever brought back in this data", []
     try:
@@ -200,6 +218,11 @@ def _verbatim(lake: Ground, demand: str, parts: tuple[str, ...]) -> list[int]:
     return sorted(named, key=lambda i: -lake.events[i])[:MOST_PHRASES]
 
 
+def _is_category_named(lake: Ground, parts: tuple[str, ...], chosen: list[int]) -> bool:
+    """Whether one of the chosen items is a category that a part names by its own name."""
+    return any(i >= lake.texts and lake.items[i].lower() in parts for i in chosen)
+
+
 def _holds(text: str, words: str) -> bool:
     """Whether words stand in a text, whole."""
     return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None
@@ -207,25 +230,33 @@ def _holds(text: str, words: str) -> bool:
 
 def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     """The reading of a demand, and the values that it names; the words for values and attributes of this lake name nothing else."""
-    read = reading.read(demand)
-    spoken = language.languages()[read.language]
+    spoken, _ = language.told_by(demand)
+    plain, unheeded = language.heeded(spoken.plain(demand), spoken)
+    said = profile_values.found(lake, plain, spoken)
+    read = reading.read(_cut(plain, [one.words for one in said]), spoken)
     in_data = tuple(named for named in read.attributes if condition(lake, named))
     clause = read.acts.before.clause if read.acts.before else ""
-    rest, named_values = values.take(lake, spoken.plain(demand), clause, spoken)
-    rest = _cut(rest, [named.words for named in in_data])
-    again = reading.read(rest) if in_data or named_values != Values() else read
+    rest, named_values = values.take(lake, plain, clause, spoken)
+    rest, named_values = values.take_bare(lake, rest, named_values, spoken)
+    rest = _cut(rest, [*(one.words for one in said), *(named.words for named in in_data)])
+    again = reading.read(rest, spoken)
     unknown = [named.words for named in read.attributes if named not in in_data]
     if again.parts and set(again.parts) <= set(unknown):  # "men who will buy", where the data knows no men
-        again = reading.read(_cut(rest, unknown))
+        again = reading.read(_cut(rest, unknown), spoken)
     untold = [word for word in unknown if word not in (*again.parts, *again.before_parts)]
     notes = [f"the data does not tell who is “{', '.join(untold)}”"] if untold else []
-    return replace(again, language=read.language, attributes=in_data, notes=(*again.notes, *notes)), named_values
+    if not language.told_by(demand)[1]:
+        notes.append(reading.unknown_language())
+    conditions = tuple(filter(None, (one.condition for one in said)))
+    notes = (*again.notes, *notes, *unheeded)
+    return replace(again, attributes=in_data, conditions=conditions, notes=notes), named_values
 
 
 def _cut(text: str, words: Sequence[str]) -> str:
     """A text without the first place of each of some words."""
     for word in words:
-        text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", " ", text, count=1)
+        end = r"(?!\w)" if word[-1:].isalnum() else ""
+        text = re.sub(rf"(?<!\w){re.escape(word)}{end}", " ", text, count=1)
     return text
 
 
@@ -235,7 +266,8 @@ def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:
         return []
     vectors = lake.ask(list(parts))
     present = closeness(lake, vectors) >= max(limits.floor, limits.part)
-    return [lake.items[i] for i in _choose(lake, vectors[present] @ lake.vectors.T)]
+    chosen = _choose(lake, vectors[present] @ lake.vectors.T) or spelling.alike(lake, parts)
+    return [lake.items[i] for i in chosen]
 
 
 def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -247,11 +279,11 @@ def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, 
 
 
 def closeness(lake_items: Ground, vectors: np.ndarray) -> np.ndarray:
-    """(V,) how close each vector is to what the lake holds: its mean similarity to the nearest items."""
+    """(V,) how close each vector is to what the lake holds: its mean similarity to the nearest items, or item of a small lake."""
     if not len(vectors):
         return np.empty(0, np.float32)
     similarity = vectors @ lake_items.vectors.T
-    count = min(NEAREST, similarity.shape[1])
+    count = 1 if similarity.shape[1] <= SMALL else NEAREST
     return np.partition(similarity, -count, axis=1)[:, -count:].mean(1)
 
 

@@ -40,6 +40,28 @@ def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str,
     return text, Values(values_of, before)
 
 
+def take_bare(lake: Ground, text: str, named: Values, language: Language) -> tuple[str, Values]:
+    """A demand without words that are forms of a status and say nothing else, as in "who will renew" where rows are "renewed"."""
+    if named.wanted.get("statuses") or not lake.statuses:
+        return text, named
+    of_items = {word for item in lake.items for word in re.findall(r"[^\W_]+", item.lower())}
+    for word in re.findall(r"[^\W\d_]{4,}", text):
+        if language.has(word) or word in of_items:
+            continue
+        if chosen := tuple(status for status in lake.statuses if _is_form(word, status.lower(), language.at("endings"))):
+            text = re.sub(rf"(?<!\w){word}(?!\w)", " ", text, count=1)
+            return text, Values({**named.wanted, "statuses": chosen}, named.before)
+    return text, named
+
+
+def _is_form(word: str, status: str, endings: list[str]) -> bool:
+    """Whether a word and a status are forms of one verb."""
+    if word == status or any(word == status + ending or status == word + ending for ending in endings):
+        return True
+    stem = word[: max(4, len(word) - 2)]
+    return len(word) > 4 and status.startswith(stem) and abs(len(status) - len(word)) <= 3
+
+
 @lru_cache(maxsize=64)
 def _patterns(code: str, key: str, values: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     """The patterns of a language around any of some values, the longest first. An ending may follow where it says `{stem}`."""

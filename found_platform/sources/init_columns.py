@@ -18,8 +18,10 @@ from found_platform.sources.options import NULLS
 
 NAMES = {
     "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|e_?mail|household|donor|patient|"
-    r"subscriber|student|patron|passenger|player|reader|guest|msisdn|(^|_)uid$|kunde|nutzer|mitglied|acheteur|cliente|comprador|"
+    r"subscriber|student|patron|passenger|player|reader|viewer|listener|guest|msisdn|(^|_)uid$|kunde|(^|_)kd(_|$)|nutzer|mitglied|"
+    r"debitor|acheteur|cliente|comprador|"
     r"usuario|utente|acquirente",
+    "firm": r"^(workspace|tenant|organi[sz]ation|org|company|firm|firma|business|team)(_?(id|key|no|nr|uuid|number))?$",
     "thing": r"item|product|article|artikel|sku|asin|isbn|ean|movie|order|invoice|session|event|transaction|message|insert|visit|"
     r"campaign|store|shop|branch|site|categor|payment|device|basket|cart|receipt|line|page|ticket|parent|batch|request|bestell|"
     r"rechnung|commande|pedido|coupon|promo|currency|warehouse|supplier|vendor|employee|agent|country|region|city|zip|postal",
@@ -36,7 +38,7 @@ NAMES = {
     r"(^|_)tips?(_|$)|refunded|balance|saldo|commission",
     "zone": r"time_?zone|tz|zeitzone|utc_?offset",
     "quantity": r"quantity|qty|menge|anzahl|quantit|qte|cantidad|units?$|count",
-    "category": r"categor|department|genre|group|class|warengruppe|section|type|brand|vendor",
+    "category": r"categor|kategorie|rubrik|topic|thema|department|genre|group|class|warengruppe|section|type|brand|vendor",
     "status": r"status|state|statut|estado|stato",
     "returned": r"retour|return|refund|storn|ruecke?(gabe|sendung)|ruck(gabe|sendung)|cancel|chargeback|revers|rembours|devol",
     "payment": r"payment|zahlungsart|pay_method|gateway",

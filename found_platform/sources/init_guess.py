@@ -11,10 +11,10 @@ from pathlib import Path
 
 from found_platform.errors import BadInput
 from found_platform.sources.expressions import of_column
-from found_platform.sources.init_columns import Column, commonest, plain, yes_values
+from found_platform.sources.init_columns import EXPOSURES, Column, commonest, plain, yes_values
 from found_platform.sources.init_ids import Writing, common_writing
 from found_platform.sources.init_items import entry_of
-from found_platform.sources.init_kinds import Split, kind_of_events, returns, share_filled, splits_of, unfinished
+from found_platform.sources.init_kinds import SENT, Split, kind_of_events, returns, share_filled, splits_of, unfinished
 from found_platform.sources.init_mapping import columns_of_events, options
 from found_platform.sources.init_sample import Table
 from found_platform.sources.init_tables import View, views_of
@@ -106,7 +106,7 @@ def _entries(
     if writing is not None:
         columns[0] = replace(columns[0], value=writing.expression(view.user), comment=_written(writing))
     types = [Line("types", writing.types(view.user))] if writing and writing.as_number else []
-    splits = splits_of(kind) if kind else [Split(_channel(view, columns))]
+    splits = splits_of(kind) if kind else [_whole(view, columns)]
     channels = [(split, _searched(view, kind, columns, split)) for split in splits]
     splits = [complete for split, own in channels if (complete := _complete(view, kind, own, split)) is not None]
     if missed := unfinished(view):
@@ -118,7 +118,8 @@ def _entries(
             if split.where:
                 head.append(Line("where", split.where, questions=split.questions))
             if split.exposure:
-                head.append(Line("exposure", True, "done to people: history, never an outcome"))
+                asked = () if split.where else split.questions
+                head.append(Line("exposure", True, "done to people: history, never an outcome", asked))
             back = returns(view, kind) if split.channel == "pay_bill" else []
             kept = _searched(view, kind, columns, split)
             entries.append((split.channel, [*head, *options(view), *types, Line("columns", kept), *back]))
@@ -167,6 +168,14 @@ def _without(split: Split, condition: str, question: str) -> Split:
     """The rows of a channel that fulfil one more condition."""
     where = f"{condition} AND {split.where}" if split.where else condition
     return replace(split, where=where, questions=(question, *split.questions))
+
+
+def _whole(view: View, columns: Sequence[Line]) -> Split:
+    """The channel of a table whose rows are all of one kind; a table called mailings is what was sent to people."""
+    channel = _channel(view, columns)
+    if channel == "spm" and EXPOSURES.search(plain(view.table.name)):
+        return Split(channel, questions=(SENT,), exposure=True)
+    return Split(channel)
 
 
 def _channel(view: View, columns: Sequence[Line]) -> str:

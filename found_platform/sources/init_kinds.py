@@ -25,6 +25,7 @@ UNFINISHED = re.compile(
     re.IGNORECASE,
 )
 """Statuses of what never became a purchase."""
+SENT = "is this what you sent to people?"
 NO_RETURNS = re.compile(r"view|search|click|start|request|policy|page|password|sent|received", re.IGNORECASE)
 
 
@@ -72,8 +73,7 @@ def splits_of(kind: Column) -> list[Split]:
         other = f"{name} NOT IN {listed([*payments, *searches, *exposures])}"
         splits.append(Split("spm", other, kinds=tuple(rest)))
     if exposures:
-        sent = "is this what you sent to people?"
-        splits.append(Split("spm", f"{name} IN {listed(exposures)}", (sent,), exposure=True, kinds=tuple(exposures)))
+        splits.append(Split("spm", f"{name} IN {listed(exposures)}", (SENT,), exposure=True, kinds=tuple(exposures)))
     return splits
 
 

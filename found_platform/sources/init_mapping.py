@@ -87,6 +87,7 @@ def _texts(
 ) -> tuple[Line, list[Line]]:
     """The text of an event, its own or from a table of names, and a category where there is one."""
     categories = [c for c in rest.values() if c.is_called("category") and c.has_words and c.distinct <= max(50, len(c.values) // 2)]
+    categories.sort(key=lambda column: column.is_called("kind"))  # a topic says more than the type of an event
     own = best([c for c in rest.values() if c not in categories], text_score) or best(rest.values(), text_score)
     joined = _lookup(view, lookups, folder)
     if joined and (own is None or not own.is_called("text")):

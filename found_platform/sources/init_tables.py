@@ -107,6 +107,8 @@ def best(columns: Any, score: Any) -> Column | None:
 
 def user_score(column: Column) -> float:
     name = plain(column.name)
+    if column.is_called("firm") and column.time is None and column.filled >= 0.3 and column.distinct > 1:
+        return 0.1 + 0.5 * column.filled  # whoever sells to firms has no other people; a column of persons goes before it
     if not column.is_called("user") or column.time is not None or column.filled < 0.3 or column.is_called("consent"):
         return 0
     if column.distinct < 2 and len(column.values) >= MANY:  # the shop itself, on the other side of each payment

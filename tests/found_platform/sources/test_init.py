@@ -360,3 +360,31 @@ def test_files_in_folders_of_dates_are_a_pattern_and_lists_of_two_things_are_two
         rows = [f"u{i % 3},2024-0{month}-01T10:00:00Z,tea {i % 2},1" for i in range(9)]
         write(tmp_path / "data" / f"month={month}", "part-0.csv", ["customer,when,product,price", *rows])
     assert entry(tmp_path, tmp_path / "data")["path"] == "data/month*/part-0.csv"
+
+
+def test_firms_are_the_people_of_whoever_sells_to_firms(tmp_path: Path) -> None:
+    rows = [f"org-{i % 5},2024-03-{1 + i % 28:02d} 10:00:00,{'chat' if i % 2 else 'export'}" for i in range(60)]
+    path = write(tmp_path, "usage.csv", ["tenant_id,used_at,feature", *rows])
+    content, questions = draft(tmp_path, path)
+    assert content["channels"]["spm"]["columns"]["user_id"] == "tenant_id"
+    assert any("is tenant_id the id of a person?" in question for question in questions)
+
+
+def test_persons_go_before_the_firms_that_they_belong_to(tmp_path: Path) -> None:
+    rows = [f"org-{i % 2},m{i % 5},2024-03-{1 + i % 28:02d} 10:00:00,{'chat' if i % 2 else 'export'}" for i in range(60)]
+    content = entry(tmp_path, write(tmp_path, "usage.csv", ["company_id,member,used_at,feature", *rows]), channel="spm")
+    assert content["columns"]["user_id"] == "member"
+
+
+def test_a_file_of_mailings_is_what_was_done_to_people(tmp_path: Path) -> None:
+    rows = [f"r{i % 5},2024-03-{1 + i % 28:02d} 10:00:00,{'Spring sale' if i % 2 else 'Hello again'}" for i in range(60)]
+    content, questions = draft(tmp_path, write(tmp_path, "newsletters.csv", ["reader,sent,subject", *rows]))
+    assert content["channels"]["spm"]["exposure"] is True
+    assert any("is this what you sent to people?" in question for question in questions)
+
+
+def test_a_topic_is_a_category_before_the_type_of_an_event(tmp_path: Path) -> None:
+    kinds, topics = ("share", "play", "play"), ("news", "jazz")
+    rows = [f"l{i % 5},2024-03-{1 + i % 28:02d},{kinds[i % 3]},Part {chr(65 + i % 9)},{topics[i % 2]}" for i in range(60)]
+    content = entry(tmp_path, write(tmp_path, "listening.csv", ["listener,at,event_type,title,topic", *rows]), channel="spm")
+    assert content["columns"]["category"] == "topic"

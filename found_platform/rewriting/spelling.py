@@ -1,0 +1,69 @@
+"""Items of a lake by the letters of a demand, where an encoder does not know the words: codes, compounds, small slips.
+
+What belongs here: comparing words. What does not: what a demand says (`reading`), meaning by vectors (`retrieval`).
+"""
+
+import re
+from collections.abc import Sequence
+
+from found_platform.rewriting import language
+from found_platform.rewriting.ground import Ground, template_kinds
+
+MOST = 5
+"""Items that stand for a word."""
+SHORTEST = 5
+"""Letters that two words must begin with alike, or that one holds of the other, to be one word in two forms."""
+ALIKE = 0.8
+"""Share of the shorter word that must be alike."""
+
+
+def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
+    """Places of the items that hold more than half of the words of a part, in these letters or nearly; the most frequent first."""
+    words_of = [_words(item) for item in lake.items]
+    general = {
+        name for spoken in language.languages().values() for names in spoken.at("acts", "general").values() for name in names
+    }
+    held: list[int] = []
+    for part in parts:
+        wanted = [word for word in _words(part) if len(word) > 2 and word not in general]
+        shares = [sum(any(_is_alike(word, own) for own in words) for word in wanted) for words in words_of]
+        most = max(shares, default=0)
+        is_code = any(sign.isdigit() for sign in part)  # which is another one when one sign is another
+        if wanted and most * 2 > len(wanted) and not is_code:
+            held += sorted((i for i, share in enumerate(shares) if share == most), key=lambda i: -lake.events[i])[:MOST]
+    return list(dict.fromkeys(held))[:MOST]
+
+
+def acts_by_name(lake: Ground, kinds: Sequence[str]) -> list[int]:
+    """Places of the items that are called like kinds of acts that a demand asks for ("log in": LOGIN), where this lake has no
+    events of these kinds; the most frequent first."""
+    if not kinds or any(kind in lake.kinds and lake.kinds[kind].sum() > 0 for kind in kinds):
+        return []
+    named = [spoken.at("acts", "called") for spoken in language.languages().values()]
+    wanted = {name for names in named for kind in kinds if kind in template_kinds() for name in names.get(kind, [])}
+    found = [i for i, item in enumerate(lake.items) if any(name in " ".join(_words(item)) for name in wanted)]
+    return sorted(found, key=lambda i: -lake.events[i])[:MOST]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text, also of SUCH_ONES and suchOnes, in lower case."""
+    parted = re.sub(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])", " ", text)
+    return re.findall(r"[^\W_]+", parted.lower())
+
+
+def _is_alike(word: str, own: str) -> bool:
+    """Whether two words are one in two forms, or one is a part of the other that runs together."""
+    if word == own:
+        return True
+    shorter, longer = sorted((word, own), key=len)
+    if len(shorter) < SHORTEST:
+        return False
+    stem = shorter[: max(SHORTEST, len(shorter) - 2)] if len(shorter) > SHORTEST else shorter
+    if own == longer and longer.endswith(shorter):  # "reifen" of "winterreifen"
+        return True
+    if (
+        own == longer and len(stem) > SHORTEST and re.search(rf"{re.escape(stem)}\w{{0,2}}$", longer)
+    ):  # "batterien" of a "starterbatterie"
+        return True
+    common = next((i for i, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
+    return common >= max(SHORTEST, ALIKE * len(shorter)) and len(longer) - common <= 3
