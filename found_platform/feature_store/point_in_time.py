@@ -21,13 +21,13 @@ stream in the order of the spine.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from found_platform import lake
 from found_platform.lake import quote
+from found_platform.lake_place import Place
 
 STATISTICS = timedelta(milliseconds=1)
 """Delta's statistics hold times to the millisecond."""
@@ -41,7 +41,7 @@ Step = Callable[[duckdb.DuckDBPyConnection], None]
 class Source:
     """A lake table, its newest version if None, and what its columns are called where it is asked for."""
 
-    folder: Path
+    folder: Place
     table: str
     version: int | None
     timestamp: str
@@ -124,7 +124,7 @@ class Files:
     def _view(self, con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
         folder, table = self.source.folder, self.source.table
         if paths:
-            query = f"SELECT *, file_index, file_row_number FROM {lake.scan(folder, table, paths, self.source.version)}"
+            query = f"SELECT *, file_index, file_row_number FROM {lake.scan(con, folder, table, paths, self.source.version)}"
         else:
             con.register(f"{self.name}_schema", lake.dataset(folder, table, self.source.version).schema.empty_table())
             query = f"SELECT *, 0::UBIGINT AS file_index, 0::BIGINT AS file_row_number FROM {self.name}_schema"
