@@ -7,10 +7,12 @@ fingerprinting its rows. What does not: what any table means (that is `contract`
 import contextlib
 import datetime as dt
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import duckdb
@@ -24,7 +26,7 @@ from filelock import FileLock
 
 from found_platform import lake_schema, objects, spill
 from found_platform.errors import BadInput, JobFailed
-from found_platform.lake_place import MARKER, Place, locks_of
+from found_platform.lake_place import MARKER, Away, Place, locks_of
 
 LONG_ROWS, SHORT_ROWS = 8192, 131_072
 """Rows that a row group holds: with lists, and without. A query of one day reads whole groups, and writing one takes memory."""
@@ -139,10 +141,17 @@ def as_arrow(table: DeltaTable) -> pad.Dataset:
     interpreter ends aborts the process, after everything was answered (10 of 120 short programs on a busy machine).
     """
     if table.table_uri.startswith("s3://"):
-        where, root = objects.reading(), table.table_uri.removeprefix("s3://").rstrip("/")
+        where, root = objects.native(), table.table_uri.removeprefix("s3://").rstrip("/")
     else:
         where, root = fs.FileSystem.from_uri(table.table_uri)
     return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(root, where))
+
+
+def files_as_arrow(table: DeltaTable, paths: Iterable[str]) -> pad.Dataset:
+    """These files of a Delta table, in this order, as one Arrow dataset."""
+    whole: Any = as_arrow(table)
+    fragments = {unquote(fragment.path): fragment for fragment in whole.get_fragments()}
+    return pad.FileSystemDataset([fragments[path] for path in paths], whole.schema, whole.format, whole.filesystem)
 
 
 def files(lake: Place, table: str, version: int | None = None) -> list[dict]:
@@ -165,7 +174,10 @@ def scan(con: duckdb.DuckDBPyConnection, lake: Place, table: str, paths: Iterabl
 
 
 def scan_of(con: duckdb.DuckDBPyConnection, about: DeltaTable, folder: Place, paths: Iterable[str]) -> str:
-    objects.reach(con, folder)
+    if isinstance(folder, Away):  # DuckDB has no S3 of its own here, and one that Python gives it waits for itself when it ends
+        name = f"away_{uuid.uuid4().hex}"
+        con.register(name, files_as_arrow(about, paths))
+        return name
     fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
     listed = ", ".join(literal(str(folder / p)) for p in paths)
     types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)

@@ -1,4 +1,4 @@
-"""Object storage under a lake: how delta-rs, Arrow and DuckDB reach it, and whether its store can be trusted with commits.
+"""Object storage under a lake: how delta-rs and Arrow reach it, and whether its store can be trusted with commits.
 
 What belongs here: options and file systems of a place, what a store refuses in words, the race of two commits. What does not: where
 the lake of a home lies (`lake_place`), and Delta tables (`lake`).
@@ -9,13 +9,14 @@ down.
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.fs as fs
@@ -26,9 +27,6 @@ from deltalake.fs import DeltaStorageHandler
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake_place import SETTING, Away, Place
-
-if TYPE_CHECKING:
-    import duckdb
 
 PATIENCE = {"connect_timeout": "10s", "max_retries": "5", "retry_timeout": "60s"}
 """How long a store may stay silent: three minutes otherwise."""
@@ -99,6 +97,16 @@ def fetch(store: fs.FileSystem, path: str, target: Path) -> None:
             file.write(block)
 
 
+def put(place: Away, path: str, source: BinaryIO) -> bytes:
+    """Copies an open file to a path below a place; returns the SHA-256 of what was copied."""
+    copied = hashlib.sha256()
+    with native().open_output_stream(f"{str(place).removeprefix('s3://')}/{path}") as target:
+        while block := source.read(CHUNK):
+            target.write(block)
+            copied.update(block)
+    return copied.digest()
+
+
 def remove_all(place: Away) -> None:
     """Removes every object below a place."""
     store = filesystem(place)
@@ -112,29 +120,17 @@ def size(place: Place) -> int:
 
 
 @cache
-def _reading(process: int, endpoint: str | None, region: str | None) -> fs.S3FileSystem:
-    """A store for who reads many rows: in Arrow's own threads. Its paths begin with the bucket; a forked process has its own."""
+def _native(process: int, endpoint: str | None, region: str | None) -> fs.S3FileSystem:
+    """Arrow's own client, by process: a forked one has its own."""
     del process
     scheme, _, host = (endpoint or "").partition("://")
     at = {"endpoint_override": host.rstrip("/"), "scheme": scheme} if endpoint else {}
     return fs.S3FileSystem(region=region, connect_timeout=CONNECT_SECONDS, request_timeout=REQUEST_SECONDS, **at)
 
 
-def reading() -> fs.S3FileSystem:
-    """The store that `AWS_ENDPOINT_URL` names."""
-    return _reading(os.getpid(), _endpoint(), _region())
-
-
-def reach(con: "duckdb.DuckDBPyConnection", place: Place) -> None:
-    """Lets a connection of DuckDB read the files of a place. Its own extension for S3 would have to be downloaded."""
-    if not isinstance(place, Away) or con.filesystem_is_registered("s3"):
-        return
-    from fsspec.implementations.arrow import ArrowFSWrapper
-
-    class Store(ArrowFSWrapper):
-        protocol = "s3"  # pyright: ignore[reportAssignmentType]
-
-    con.register_filesystem(Store(reading(), skip_instance_cache=True))
+def native() -> fs.S3FileSystem:
+    """The store for who reads or writes much, in Arrow's own threads. Its paths begin with the bucket."""
+    return _native(os.getpid(), _endpoint(), _region())
 
 
 @contextlib.contextmanager
@@ -152,8 +148,9 @@ def reached(place: Place) -> Iterator[None]:
             message = message.replace(secret, "***")
         at = f" at {_endpoint()}" if _endpoint() else ""
         raise JobFailed(
-            f"The lake {place}{at} cannot be used: {message}. Look at AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, and whether the store runs and has the bucket."
+            f"The lake {str(place).removesuffix(f'/{PROBE}')}{at} cannot be used: {message}. "
+            "Look at AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and whether the store runs and has the "
+            "bucket."
         ) from error
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.fs as fs
 from filelock import Timeout
 
 from found_platform import home, lake, lake_place, objects, tenancy
@@ -79,10 +78,9 @@ def _moved(settings: Settings, away: Away) -> tuple[int, int]:
     try:
         objects.remove_all(away)
         infos = objects.files(folder)
-        store = objects.filesystem(away)
         for info in infos:
             with objects.reached(away):
-                _copy(store, folder, info.path)
+                _copy(away, folder, info.path)
         if [info.path for info in objects.files(folder)] != [info.path for info in infos]:
             raise JobFailed(f"Somebody wrote into {folder} meanwhile: stop servers and daemons of the home, then run this again.")
     except BaseException:
@@ -93,15 +91,13 @@ def _moved(settings: Settings, away: Away) -> tuple[int, int]:
     return len(infos), sum(info.size or 0 for info in infos)
 
 
-def _copy(store: fs.FileSystem, folder: Path, path: str) -> None:
+def _copy(away: Away, folder: Path, path: str) -> None:
     """Copies one file and reads it back."""
-    written, read = hashlib.sha256(), hashlib.sha256()
-    with (folder / path).open("rb") as source, store.open_output_stream(path) as target:
-        while block := source.read(objects.CHUNK):
-            target.write(block)
-            written.update(block)
-    with store.open_input_stream(path) as source:
+    read = hashlib.sha256()
+    with (folder / path).open("rb") as source:
+        written = objects.put(away, path, source)
+    with objects.filesystem(away).open_input_stream(path) as source:
         while block := source.read(objects.CHUNK):
             read.update(block)
-    if written.digest() != read.digest():
+    if read.digest() != written:
         raise JobFailed(f"{path} came back from the store as other bytes than were written: use another store.")
