@@ -63,8 +63,9 @@ def _alone(settings: Settings) -> Iterator[None]:
             raise JobFailed(f"An erasure, a backup or another move is at work in {settings.home}: try again after it.") from None
         runs = [path.stem for path in (settings.home / "locks").glob("run-*.lock")]
         held.enter_context(home.hold(settings.home, runs, "found move-lake", seconds=settings.wait_seconds))
-        for name in lake.tables(settings.home / lake_place.FOLDER):
-            held.enter_context(lake.turn(settings.home / lake_place.FOLDER, name))
+        folder = settings.home / lake_place.FOLDER
+        for name in lake.tables(folder) if lake_place.marked(settings.home) is None else ():
+            held.enter_context(lake.turn(folder, name))
         yield
 
 

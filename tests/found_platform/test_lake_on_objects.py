@@ -7,17 +7,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import at, call_found, lake_of, write_source
 from random_events import random_events
 from servers import LAKE_PASSWORD
 
-from found_platform import erasure, feature_store, lake, lake_place, objects, tenancy
+from found_platform import daily, erasure, feature_store, lake, lake_place, objects, tenancy
 from found_platform.errors import BadInput, JobFailed
 from found_platform.features import write
 from found_platform.housekeeping import backup, condition, moving_lake, replaced, restore
 from found_platform.lake_place import Away
-from found_platform.privacy import keys, suppression
+from found_platform.privacy import audit, keys, suppression
 from found_platform.settings import Settings
 from found_platform.training_data import training_set
 
@@ -158,6 +159,8 @@ def test_a_lake_moves_whole_and_once(
     assert isinstance(moved.lake, Away)
     assert not (place / "lake").exists()
     assert hashes(moved) == hashes(local)
+    rows = [row for row in audit.entries(moved) if row["action"] == "move lake"]
+    assert [json.loads(row["question"])["files"] for row in rows] == [0, len(objects.files(local.lake))]
     assert [path.name for path in place.rglob("*") if path.is_file() and LAKE_PASSWORD.encode() in path.read_bytes()] == []
 
 
@@ -178,7 +181,7 @@ def test_a_move_that_fails_leaves_the_home_as_it_was_and_nothing_there(
         moving_lake.move(copy)
     there = Away(lake_place.address(copy.home, lakes[1]), copy.home)
     assert objects.files(there) == []
-    assert objects.files(copy.home / "lake") == files
+    assert [info.path for info in objects.files(copy.home / "lake")] == [info.path for info in files]
     # killed while it copied: nobody has cleaned up, and whoever erases is told where else users lie
     monkeypatch.setattr(objects, "remove_all", lambda place: None)
     with pytest.raises(JobFailed):
@@ -218,7 +221,7 @@ def test_what_cannot_be_used_is_said_without_a_credential(lakes: tuple[Any, str]
     with pytest.raises(
         JobFailed, match=r"^The lake s3://no-such-bucket/lakes/found_\w+ at http://127.* cannot be used: "
     ) as refused:
-        lake.append(settings.lake, "t", lake.pa.table({"n": [1]}), schema=lake.pa.schema([("n", lake.pa.int64())]))
+        lake.append(settings.lake, "t", pa.table({"n": [1]}), schema=pa.schema([("n", pa.int64())]))
     assert LAKE_PASSWORD not in str(refused.value)
     (finding,) = condition.objects_of_lake(settings)
     assert "no-such-bucket" in finding.problem
@@ -242,3 +245,40 @@ def test_a_home_and_a_setting_that_do_not_belong_together_are_refused(away: Sett
     (copy / lake_place.MARKER).write_text(json.dumps({"uri": "nowhere"}))
     with pytest.raises(BadInput, match=r"lake\.json is damaged"):
         Settings.load(copy)
+
+
+def test_who_waited_to_write_into_a_lake_that_moved_meanwhile_writes_nothing(moved: Settings) -> None:
+    row = pa.table({"n": [1]})
+    with pytest.raises(JobFailed, match=r"has moved to object storage: run this again"):
+        lake.append(moved.home / "lake", "t", row, schema=row.schema)
+    assert not (moved.home / "lake").exists()
+
+
+def test_a_move_that_was_killed_before_the_files_went_is_ended(moved: Settings, local: Settings) -> None:
+    shutil.copytree(local.home / "lake", moved.home / "lake")
+    with pytest.raises(BadInput, match=r"its move there was broken off .*: `found move-lake --home .*` ends it"):
+        Settings.load(moved.home)
+    assert moving_lake.move(Settings.load(moved.home, moving=True)).files == 0
+    assert not (moved.home / "lake").exists()
+    assert hashes(Settings.load(moved.home)) == hashes(local)
+
+
+def test_a_table_of_an_older_layout_gets_columns_and_the_layout_of_now(lakes: tuple[Any, str], tmp_path: Path) -> None:
+    place = Away(f"{lakes[1]}/older", tmp_path)
+    days = [dt.date(2024, 1, 1 + i) for i in range(3)]
+    rows = pa.table(
+        {"event_date": days, "user_key": ["a", "b", "c"]}, pa.schema([("event_date", pa.date32()), ("user_key", pa.string())])
+    )
+    lake.replace(place, "t", rows, schema=rows.schema, partition_by=("event_date",))
+    with lake.connect() as con:
+        lake.view(con, "t", place, "t")
+        assert con.execute("SELECT user_key FROM t WHERE event_date = DATE '2024-01-02'").fetchall() == [("b",)]
+    schema = rows.schema.append(pa.field("city", pa.string()))
+    lake.add_columns(place, "t", schema)
+    changed = pa.table({"event_date": days[2:], "user_key": ["d"], "city": ["Basel"]}, schema)
+    daily.replace_days(place, "t", changed, days[2], days[2] + dt.timedelta(days=1), schema=schema)
+    assert lake.opened(place, "t").metadata().partition_columns == []
+    with lake.connect() as con:
+        lake.view(con, "t", place, "t")
+        assert con.execute("SELECT user_key, city FROM t ORDER BY 1").fetchall() == [("a", None), ("b", None), ("d", "Basel")]
+    assert daily.last_day(place, "t") == days[2]
