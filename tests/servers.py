@@ -116,7 +116,7 @@ def postgres() -> Iterator[str]:
         del os.environ["FOUND_TEST_PASSWORD"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lakes(bucket: tuple[object, str]) -> Iterator[tuple[Any, str]]:
     """The client of a bucket for lakes in the same server, and the address for `FOUND_LAKE_URI`; credentials are set."""
     client, address = bucket

@@ -99,7 +99,7 @@ def restore(
     if restored.erased is None:
         print(
             f"Whoever was erased or suppressed after {restored.made_at} is in it as before: erase them again, or restore with "
-            "`--since OLD_HOME`, which needs `erasures/` and `lake/suppressions` of it alone."
+            "`--since OLD_HOME`, which needs `erasures/` and `lake/suppressions` (or `lake.json`) of it alone."
         )
     else:
         print(
