@@ -24,6 +24,8 @@ WITHOUT_EFFECT = {
     "engine": "where rows are computed: every engine gives the same",
     "database_url": "where records lie",
     "postgres": "where records lie",
+    "lake_uri": "where the lake lies",
+    "lake": "where the lake lies",
     "redis_url": "where the online store lies; whether it was filled is asked separately",
     "milvus_uri": "where the index lies; whether it is there is asked separately",
     "milvus_token": "who asks Milvus",

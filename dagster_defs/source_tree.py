@@ -32,6 +32,8 @@ WITHOUT_EFFECT = {
     "found_platform.audiences.pictures": "pictures for the page of a run",
     "found_platform.privacy.audit": "who asked what",
     "found_platform.database": "where runs, models and the audit are kept",
+    "found_platform.lake_place": "where the lake lies",
+    "found_platform.objects": "how a store of the lake is reached",
     "found_platform.tenancy": "what a home's things are called on servers",
 }
 """Modules that change nothing of what is written, and why. Not followed."""

@@ -25,6 +25,8 @@ once redis_password "$(random)"
 once FOUND_REDIS_URL "redis://:$(cat "$secrets/redis_password")@redis:6379/0"
 once objects_user "found"
 once objects_password "$(random)"
+once AWS_ACCESS_KEY_ID "$(cat "$secrets/objects_user")"
+once AWS_SECRET_ACCESS_KEY "$(cat "$secrets/objects_password")"
 chmod 600 "$secrets"/*
 [ "$(id -u)" != 0 ] || chown -R "$uid:$gid" "$secrets" "$data"
 printf 'FOUND_SITE=%s\nFOUND_UID=%s\nFOUND_GID=%s\nFOUND_DATA=%s\nFOUND_SECRETS=%s\n' "$site" "$uid" "$gid" "$data" "$secrets" > "$here/.env"

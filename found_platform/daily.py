@@ -6,13 +6,13 @@ hashes. What does not: Delta tables in general (`lake`), what is in them (`featu
 
 import datetime as dt
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
-from found_platform import lake
+from found_platform import lake, lake_schema, objects
+from found_platform.lake_place import Place
 
 FILE_SIZE, SMALL_FILES = 16 * 2**20, 32
 """Bytes of a file of a daily table: to replace a day rewrites the files that it lies in. And how many files of less than half of
@@ -20,7 +20,7 @@ that there may be: more are written together."""
 
 
 def replace_days(
-    root: Path,
+    root: Place,
     table: str,
     data: Any,
     start: dt.date,
@@ -41,26 +41,26 @@ def replace_days(
     return _compact(root, table, schema) or version
 
 
-def _unpartition(root: Path, table: str) -> None:
+def _unpartition(root: Place, table: str) -> None:
     """Gives a table that an earlier version of the platform has made, a folder for each day, the layout of `replace_days`.
 
     Its versions before stay as they are.
     """
-    if not lake.exists(root, table) or not DeltaTable(str(lake.path(root, table))).metadata().partition_columns:
+    if not lake.exists(root, table) or not lake.opened(root, table).metadata().partition_columns:
         return
     with lake.turn(root, table):
-        about = DeltaTable(str(lake.path(root, table)))
+        about = lake.opened(root, table)
         if not about.metadata().partition_columns:
             return  # somebody else did it meanwhile
         schema = pa.schema(about.schema().to_arrow())
         con = lake.connect()
         if live := [f["path"] for f in lake.files_of(about)]:  # in the order of their days
             columns = ", ".join(map(lake.quote, schema.names))
-            rows = con.execute(f"SELECT {columns} FROM {lake.scan_of(about, lake.path(root, table), live)}")
+            rows = con.execute(f"SELECT {columns} FROM {lake.scan_of(con, about, lake.path(root, table), live)}")
             data = rows.to_arrow_reader(lake.LONG_ROWS)
         else:
             data = schema.empty_table()
-        about.alter.set_table_properties({lake.STATISTICS: lake.statistics(schema, ())})
+        about.alter.set_table_properties({lake_schema.STATISTICS: lake_schema.statistics(schema, ())})
         write_deltalake(
             str(lake.path(root, table)),
             data if isinstance(data, pa.Table) else data.cast(schema),
@@ -69,13 +69,14 @@ def _unpartition(root: Path, table: str) -> None:
             partition_by=[],
             target_file_size=FILE_SIZE,
             writer_properties=lake.writer_properties(schema),
+            storage_options=objects.options(root),
         )
 
 
-def _compact(root: Path, table: str, schema: pa.Schema) -> int | None:
+def _compact(root: Place, table: str, schema: pa.Schema) -> int | None:
     """Writes small files together where there are many, in one commit, and returns its version; None where there are few."""
     with lake.turn(root, table):
-        about = DeltaTable(str(lake.path(root, table)))
+        about = lake.opened(root, table)
         if sum(f["size_bytes"] < FILE_SIZE / 2 for f in lake.files_of(about)) <= SMALL_FILES:
             return None
         about.optimize.compact(target_size=FILE_SIZE, writer_properties=lake.writer_properties(schema))
@@ -89,17 +90,17 @@ def days_of_file(file: dict) -> tuple[dt.date, dt.date]:
     return file["min.event_date"], file["max.event_date"]
 
 
-def has_days(root: Path, table: str, start: dt.date, end: dt.date) -> bool:
+def has_days(root: Place, table: str, start: dt.date, end: dt.date) -> bool:
     """Whether a daily table may have rows of the days `[start, end)`, by its log alone."""
     return any(first < end and last >= start for first, last in map(days_of_file, lake.files(root, table)))
 
 
-def last_day(root: Path, table: str) -> dt.date | None:
+def last_day(root: Place, table: str) -> dt.date | None:
     """The last day of which a daily table has rows, by its log alone."""
     return max((days_of_file(file)[1] for file in lake.files(root, table)), default=None)
 
 
-def day_hashes(root: Path, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
+def day_hashes(root: Place, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
     """Row count and row hash of each of the days `[start, end)` of a daily table, as `row_hashes`; none of a day without rows."""
     con = lake.connect()
     lake.view(con, "t", root, table)
@@ -110,7 +111,7 @@ def day_hashes(root: Path, table: str, start: dt.date, end: dt.date) -> dict[str
     return {k: (n, f"{int(h):016x}") for k, n, h in rows.fetchall()}
 
 
-def size_of_days(root: Path, table: str, start: dt.date, end: dt.date) -> int:
+def size_of_days(root: Place, table: str, start: dt.date, end: dt.date) -> int:
     """Bytes of the live files of a daily table that hold days of `[start, end)`, among others perhaps."""
     about = lake.files(root, table)
     return sum(f["size_bytes"] for f in about for first, last in [days_of_file(f)] if first < end and last >= start)

@@ -1,4 +1,4 @@
-"""The lake: Delta tables under `HOME/lake`, read and written through delta-rs.
+"""The lake: Delta tables under `HOME/lake`, or on object storage (`lake_place`), read and written through delta-rs.
 
 What belongs here: creating a table so that no user key enters its statistics, replacing a slice of it atomically, reading it,
 fingerprinting its rows. What does not: what any table means (that is `contract` and `features`).
@@ -7,24 +7,26 @@ fingerprinting its rows. What does not: what any table means (that is `contract`
 import contextlib
 import datetime as dt
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.fs as fs
-from deltalake import DeltaTable, Schema, WriterProperties, write_deltalake
+from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import TableNotFoundError
-from deltalake.schema import DataType, PrimitiveType
 from deltalake.schema import Field as DeltaField
 from filelock import FileLock
 
-from found_platform import spill
-from found_platform.errors import BadInput
+from found_platform import lake_schema, objects, spill
+from found_platform.errors import BadInput, JobFailed
+from found_platform.lake_place import MARKER, Away, Place, locks_of
 
 LONG_ROWS, SHORT_ROWS = 8192, 131_072
 """Rows that a row group holds: with lists, and without. A query of one day reads whole groups, and writing one takes memory."""
@@ -75,27 +77,42 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def path(lake: Path, table: str) -> Path:
+def path(lake: Place, table: str) -> Place:
     return lake / table
 
 
-def exists(lake: Path, table: str) -> bool:
-    return DeltaTable.is_deltatable(str(path(lake, table)))
+def exists(lake: Place, table: str) -> bool:
+    with objects.reached(lake):
+        return DeltaTable.is_deltatable(str(path(lake, table)), storage_options=objects.options(lake))
 
 
-def version(lake: Path, table: str) -> int:
+def tables(lake: Place) -> list[str]:
+    """The names of the tables of a lake, in their order."""
+    if isinstance(lake, Path):
+        return sorted(folder.name for folder in lake.iterdir() if exists(lake, folder.name)) if lake.exists() else []
+    names = sorted({info.path.partition("/")[0] for info in objects.files(lake)} - {objects.PROBE})
+    return [name for name in names if exists(lake, name)]
+
+
+def opened(lake: Place, table: str, version: int | None = None) -> DeltaTable:
+    """Opens a table as `open_table` does, for who writes it: that is no reading."""
+    with objects.reached(lake):
+        return DeltaTable(str(path(lake, table)), version=version, storage_options=objects.options(lake))
+
+
+def version(lake: Place, table: str) -> int:
     return open_table(lake, table).version()
 
 
-def open_table(lake: Path, table: str, version: int | None = None) -> DeltaTable:
+def open_table(lake: Place, table: str, version: int | None = None) -> DeltaTable:
     """Opens a table, at a version if given. Raises BadInput that names what to run when it is not there yet."""
     try:
-        opened = DeltaTable(str(path(lake, table)), version=version)
+        about = opened(lake, table, version)
     except TableNotFoundError:
         raise BadInput(f"The table {table!r} does not exist under {lake}: run `found demo` in this home first.") from None
     if (reads := _READS.get()) is not None:
-        reads[table] = opened.version()
-    return opened
+        reads[table] = about.version()
+    return about
 
 
 _READS: ContextVar[dict[str, int] | None] = ContextVar("reads", default=None)
@@ -112,7 +129,7 @@ def recorded_reads() -> Iterator[dict[str, int]]:
         _READS.reset(token)
 
 
-def dataset(lake: Path, table: str, version: int | None = None) -> pad.Dataset:
+def dataset(lake: Place, table: str, version: int | None = None) -> pad.Dataset:
     """A table as an Arrow dataset: DuckDB queries it in place, with projection and filters pushed down."""
     return as_arrow(open_table(lake, table, version))
 
@@ -123,11 +140,21 @@ def as_arrow(table: DeltaTable) -> pad.Dataset:
     The files that delta-rs would open for it are Python objects: a reading thread that lets go of the last one while the
     interpreter ends aborts the process, after everything was answered (10 of 120 short programs on a busy machine).
     """
-    where, root = fs.FileSystem.from_uri(table.table_uri)
+    if table.table_uri.startswith("s3://"):
+        where, root = objects.native(), table.table_uri.removeprefix("s3://").rstrip("/")
+    else:
+        where, root = fs.FileSystem.from_uri(table.table_uri)
     return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(root, where))
 
 
-def files(lake: Path, table: str, version: int | None = None) -> list[dict]:
+def files_as_arrow(table: DeltaTable, paths: Iterable[str]) -> pad.Dataset:
+    """These files of a Delta table, in this order, as one Arrow dataset."""
+    whole: Any = as_arrow(table)
+    fragments = {unquote(fragment.path): fragment for fragment in whole.get_fragments()}
+    return pad.FileSystemDataset([fragments[path] for path in paths], whole.schema, whole.format, whole.filesystem)
+
+
+def files(lake: Place, table: str, version: int | None = None) -> list[dict]:
     """The live files of a table: `path` below the table's folder, and `min.COLUMN`, `max.COLUMN` of the columns with statistics."""
     return files_of(open_table(lake, table, version))
 
@@ -137,22 +164,26 @@ def files_of(about: DeltaTable) -> list[dict]:
     return sorted(({**a, "path": unquote(a["path"])} for a in actions), key=lambda a: a["path"])
 
 
-def scan(lake: Path, table: str, paths: Iterable[str], version: int | None = None) -> str:
-    """A DuckDB expression that reads these files of a table; there must be one at least. `version` is the one that they are of.
+def scan(con: duckdb.DuckDBPyConnection, lake: Place, table: str, paths: Iterable[str], version: int | None = None) -> str:
+    """An expression by which this connection reads files of a table; there must be one at least. `version` is the one they are of.
 
     DuckDB reads Parquet itself about twice as fast as through an Arrow dataset, and opens no file of a partition that a filter
     excludes.
     """
-    return scan_of(open_table(lake, table, version), path(lake, table), paths)
+    return scan_of(con, open_table(lake, table, version), path(lake, table), paths)
 
 
-def scan_of(about: DeltaTable, folder: Path, paths: Iterable[str]) -> str:
+def scan_of(con: duckdb.DuckDBPyConnection, about: DeltaTable, folder: Place, paths: Iterable[str]) -> str:
+    if isinstance(folder, Away):  # DuckDB has no S3 of its own here, and one that Python gives it waits for itself when it ends
+        name = f"away_{uuid.uuid4().hex}"
+        con.register(name, files_as_arrow(about, paths))
+        return name
     fields = {f.name: f.type for f in pa.schema(about.schema().to_arrow())}
     listed = ", ".join(literal(str(folder / p)) for p in paths)
     types = ", ".join(f"'{c}': {HIVE_TYPES[fields[c]]}" for c in about.metadata().partition_columns)
     options = [f"hive_partitioning=true, hive_types={{{types}}}"] if types else ["hive_partitioning=false"]
     # costs a look at the footer of every file, also of those that a filter excludes
-    options += ["union_by_name=true"] if about.metadata().configuration.get(EVOLVED) else []
+    options += ["union_by_name=true"] if about.metadata().configuration.get(lake_schema.EVOLVED) else []
     return f"read_parquet({', '.join([f'[{listed}]', *options])})"
 
 
@@ -160,19 +191,19 @@ HIVE_TYPES = {pa.string(): "VARCHAR", pa.date32(): "DATE", pa.int64(): "BIGINT"}
 """DuckDB types of partition columns, whose values stand in the files' paths."""
 
 
-def view(con: duckdb.DuckDBPyConnection, name: str, lake: Path, table: str, version: int | None = None) -> None:
+def view(con: duckdb.DuckDBPyConnection, name: str, lake: Place, table: str, version: int | None = None) -> None:
     """Makes a table a view of a connection, at a version if given."""
     about = open_table(lake, table, version)
     live = [f["path"] for f in files_of(about)]
     schema = pa.schema(about.schema().to_arrow())
     if not live:
         con.register(f"no_rows_of_{name}", schema.empty_table())
-    rows = scan_of(about, path(lake, table), live) if live else f"no_rows_of_{name}"
+    rows = scan_of(con, about, path(lake, table), live) if live else f"no_rows_of_{name}"
     columns = ", ".join(map(quote, schema.names))
     con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} FROM {rows}")
 
 
-def read(lake: Path, table: str, where: pad.Expression | None = None, columns: list[str] | None = None) -> pa.Table:
+def read(lake: Place, table: str, where: pad.Expression | None = None, columns: list[str] | None = None) -> pa.Table:
     return dataset(lake, table).to_table(filter=where, columns=columns)
 
 
@@ -186,7 +217,7 @@ def days_where(start: dt.date, end: dt.date, column: str = "event_date") -> pad.
     return (pad.field(column) >= start) & (pad.field(column) < end)
 
 
-def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[str]) -> None:
+def _ensure(lake: Place, table: str, schema: pa.Schema, partition_by: Iterable[str]) -> None:
     if exists(lake, table):
         return
     partition_by = list(partition_by)
@@ -195,51 +226,30 @@ def _ensure(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[st
         schema=schema,
         mode="ignore",
         partition_by=partition_by,
+        storage_options=objects.options(lake),
         configuration={
-            STATISTICS: statistics(schema, partition_by),
+            lake_schema.STATISTICS: lake_schema.statistics(schema, partition_by),
             "delta.logRetentionDuration": "interval 7 days",
             "delta.deletedFileRetentionDuration": "interval 7 days",
         },
     )
 
 
-STATISTICS = "delta.dataSkippingStatsColumns"
-
-
-def statistics(schema: pa.Schema, partition_by: Iterable[str]) -> str:
-    """Statistics stay in the log when a row is gone: only times and our own ids may enter it, never what a person is or said."""
-    left_out = set(partition_by)
-    named = [f.name for f in schema if f.name not in left_out and (pa.types.is_temporal(f.type) or f.name == "text_id")]
-    return ",".join(named[:32])
-
-
-def add_columns(lake: Path, table: str, schema: pa.Schema) -> None:
+def add_columns(lake: Place, table: str, schema: pa.Schema) -> None:
     """Adds the columns of a schema that a table has not, if there is such a table: null in the rows that are there."""
     if not exists(lake, table):
         return
     with turn(lake, table):
         about = open_table(lake, table)
         existing = {f.name for f in about.schema().fields}
-        new = [DeltaField(f.name, DELTA_TYPES[f.type], nullable=True) for f in schema if f.name not in existing]
+        new = [DeltaField(f.name, lake_schema.DELTA_TYPES[f.type], nullable=True) for f in schema if f.name not in existing]
         if new:
             about.alter.add_columns(new)
-            open_table(lake, table).alter.set_table_properties({EVOLVED: "true"}, raise_if_not_exists=False)
-
-
-DELTA_TYPES = {
-    pa.string(): PrimitiveType("string"),
-    pa.int64(): PrimitiveType("long"),
-    pa.float64(): PrimitiveType("double"),
-    pa.bool_(): PrimitiveType("boolean"),
-}
-"""Types of the columns that a table can get later: those of profile attributes."""
-
-EVOLVED = "found.evolved"
-"""Property of a table whose older files lack some of its columns."""
+            open_table(lake, table).alter.set_table_properties({lake_schema.EVOLVED: "true"}, raise_if_not_exists=False)
 
 
 def replace(
-    lake: Path,
+    lake: Place,
     table: str,
     data: pa.Table | pa.RecordBatchReader,
     *,
@@ -256,59 +266,39 @@ def replace(
     with turn(lake, table):
         _ensure(lake, table, schema, partition_by)
         if predicate is not None:
-            _check_schema(lake, table, schema)
-        write_deltalake(
-            str(path(lake, table)),
-            data,
-            mode="overwrite",
-            predicate=predicate,
-            schema_mode="overwrite" if predicate is None else None,
-            target_file_size=file_size,
-            writer_properties=writer_properties(schema),
-        )
-        return DeltaTable(str(path(lake, table))).version()
+            lake_schema.check(opened(lake, table), lake, table, schema)
+        with objects.reached(lake):
+            write_deltalake(
+                str(path(lake, table)),
+                data,
+                mode="overwrite",
+                predicate=predicate,
+                schema_mode="overwrite" if predicate is None else None,
+                target_file_size=file_size,
+                writer_properties=writer_properties(schema),
+                storage_options=objects.options(lake),
+            )
+        return opened(lake, table).version()
 
 
-def made(lake: Path, table: str, schema: pa.Schema, partition_by: Iterable[str] = ()) -> DeltaTable:
+def made(lake: Place, table: str, schema: pa.Schema, partition_by: Iterable[str] = ()) -> DeltaTable:
     """A table that rows of a schema can be written to, made where there is none: for a writer beside `replace`, in its `turn`."""
     _ensure(lake, table, schema, partition_by)
-    _check_schema(lake, table, schema)
-    return DeltaTable(str(path(lake, table)))
+    lake_schema.check(opened(lake, table), lake, table, schema)
+    return opened(lake, table)
 
 
 def append(
-    lake: Path, table: str, data: pa.Table | pa.RecordBatchReader, *, schema: pa.Schema, partition_by: Iterable[str] = ()
+    lake: Place, table: str, data: pa.Table | pa.RecordBatchReader, *, schema: pa.Schema, partition_by: Iterable[str] = ()
 ) -> int:
     """Adds rows in one commit and returns the new version."""
     with turn(lake, table):
         _ensure(lake, table, schema, partition_by)
-        _check_schema(lake, table, schema)
-        write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=writer_properties(schema))
-        return DeltaTable(str(path(lake, table))).version()
-
-
-def _check_schema(lake: Path, table: str, schema: pa.Schema) -> None:
-    """Raises BadInput that names the first column in which a table differs from the schema that rows are written with."""
-    about = DeltaTable(str(path(lake, table))).schema()
-    has, needs = ({f.name: f.type for f in s.fields} for s in (about, Schema.from_arrow(schema)))
-    for column in (*needs, *has):
-        if has.get(column) == needs.get(column):
-            continue
-        difference = (
-            f"has no column {column!r}, which is written now"
-            if column not in has
-            else f"has a column {column!r}, which is written no longer"
-            if column not in needs
-            else f"holds {_name(has[column])} in the column {column!r}, where {_name(needs[column])} is written now"
-        )
-        raise BadInput(
-            f"The table {table!r} under {lake} {difference}: it was made by another version of the platform, or from other columns "
-            "of the source. Make a new home from the same source: `found demo --source FILE --home NEW`."
-        )
-
-
-def _name(kind: DataType) -> str:
-    return kind.type if isinstance(kind, PrimitiveType) else f"{kind.type} values"
+        lake_schema.check(opened(lake, table), lake, table, schema)
+        properties, options = writer_properties(schema), objects.options(lake)
+        with objects.reached(lake):
+            write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=properties, storage_options=options)
+        return opened(lake, table).version()
 
 
 def writer_properties(schema: pa.Schema) -> WriterProperties:
@@ -316,18 +306,26 @@ def writer_properties(schema: pa.Schema) -> WriterProperties:
     return WriterProperties(max_row_group_size=rows, compression="SNAPPY")  # its default, but not where anything else is said
 
 
-def turn(lake: Path, table: str) -> FileLock:
-    """Writers of one table take turns: Delta would refuse one of two commits at once, and a stream cannot be written again."""
-    locks = lake.parent / "locks"
+@contextlib.contextmanager
+def turn(lake: Place, table: str) -> Iterator[None]:
+    """Writers of one table take turns: Delta would refuse one of two commits at once, and a stream cannot be written again.
+
+    A store that would not refuse it is refused itself, when this process first writes there.
+    """
+    objects.trust(lake)
+    locks = locks_of(lake) / "locks"
     locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{table}.lock")
+    with FileLock(locks / f"{table}.lock"):
+        if isinstance(lake, Path) and (lake.parent / MARKER).exists():  # while this one waited
+            raise JobFailed(f"The lake {lake} has moved to object storage: run this again.")
+        yield
 
 
-def create(lake: Path, table: str, schema: pa.Schema) -> int:
+def create(lake: Place, table: str, schema: pa.Schema) -> int:
     """Makes a table without rows, where there is none, and returns its version."""
     with turn(lake, table):
         _ensure(lake, table, schema, ())
-        return DeltaTable(str(path(lake, table))).version()
+        return opened(lake, table).version()
 
 
 SUMMED = "sum(CAST(hash({fields}) AS HUGEINT)) % 18446744073709551616"
@@ -335,7 +333,7 @@ HASHED = f'SELECT CAST("{{key}}" AS VARCHAR), count(*), {SUMMED} FROM t'
 
 
 def row_hashes(
-    lake: Path, table: str, key: str, where: pad.Expression | None = None, drop: Iterable[str] = ()
+    lake: Place, table: str, key: str, where: pad.Expression | None = None, drop: Iterable[str] = ()
 ) -> dict[str, tuple[int, str]]:
     """Row count and row hash for each value of the column `key`.
 
@@ -350,13 +348,13 @@ def row_hashes(
     return {k: (n, f"{int(h):016x}") for k, n, h in rows}
 
 
-def hash_of(about: DeltaTable, folder: Path, paths: list[str], where: str) -> tuple[int, str]:
+def hash_of(about: DeltaTable, folder: Place, paths: list[str], where: str) -> tuple[int, str]:
     """Row count and row hash of the rows of these files of a table that an SQL condition selects."""
     if not paths:
         return 0, "0" * 16
     con = connect()
     columns = ", ".join(map(quote, pa.schema(about.schema().to_arrow()).names))
-    con.execute(f"CREATE TEMP VIEW t AS SELECT {columns} FROM {scan_of(about, folder, paths)} WHERE {where}")
+    con.execute(f"CREATE TEMP VIEW t AS SELECT {columns} FROM {scan_of(con, about, folder, paths)} WHERE {where}")
     row = con.execute(f"SELECT count(*), coalesce({SUMMED.format(fields=columns)}, 0) FROM t").fetchone()
     assert row is not None
     return row[0], f"{int(row[1]):016x}"
@@ -374,7 +372,7 @@ def hashes_of_batches(key: str, batches: Iterable[pa.RecordBatch]) -> Iterator[p
         yield pa.record_batch([*columns[:2], columns[2].cast(pa.string())], names=["day", "n", "hash"])
 
 
-def table_hash(lake: Path, table: str) -> str:
+def table_hash(lake: Place, table: str) -> str:
     """The row hash of a whole table."""
     data = dataset(lake, table)
     con = connect()
@@ -385,7 +383,7 @@ def table_hash(lake: Path, table: str) -> str:
     return f"{row[0]}-{int(row[1]):016x}"
 
 
-def size_by(lake: Path, table: str, key: str) -> dict[str, int]:
+def size_by(lake: Place, table: str, key: str) -> dict[str, int]:
     """Bytes of the table's live files by the value of the partition column `key`."""
     actions = pa.table(open_table(lake, table).get_add_actions(flatten=True))
     sizes: dict[str, int] = {}
@@ -394,7 +392,7 @@ def size_by(lake: Path, table: str, key: str) -> dict[str, int]:
     return sizes
 
 
-def size(lake: Path, table: str) -> int:
+def size(lake: Place, table: str) -> int:
     """Bytes of the table's live files."""
     return sum(pa.table(open_table(lake, table).get_add_actions(flatten=True))["size_bytes"].to_pylist())
 

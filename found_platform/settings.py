@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from found_platform import database, home_format
+from found_platform import database, home_format, lake_place
 from found_platform.errors import BadInput
 
 TELEMETRY_OFF = {
@@ -38,8 +38,8 @@ RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
 UNSHOWN = ("secret", "database_url", "redis_url", "milvus_token", "alert_secret", "alert_smtp_password", "oidc_client_secret")
 """Settings that are never written down, and whose value no message shows."""
 
-OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url")
-"""Settings that a home does not keep either, since they are of where it is worked with."""
+OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url", "lake_uri")
+"""Settings that a home does not keep either: they are of where it is worked with, or the home has a file of its own for them."""
 
 CREDENTIALS = re.compile(r"//[^/?#]*@")
 """An address with a user or a password in it."""
@@ -114,6 +114,8 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, pattern=r"^postgresql(\+\w+)?://\S+$")
     # redis://…: the newest features of every user there, in place of an SQLite file in the home; never written down
     redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://\S+$")
+    # s3://BUCKET/FOLDER: the tables of the lake there, in place of files in the home; credentials by the usual AWS_…
+    lake_uri: str | None = Field(None, pattern=lake_place.ADDRESS)
     owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")  # of assets: team:NAME or an address
     # pages as a browser reaches them, which Dagster's pages link to; of a machine or a deployment, so no home keeps them
     console_url: str | None = Field(None, pattern=r"^https?://\S+$")
@@ -162,7 +164,7 @@ class Settings(BaseSettings):
         """The settings of a home: what it was made with, then the environment, then these changes (None changes nothing).
 
         Args:
-            moving: for who moves the records of the home into the database, and finds them elsewhere than the setting says.
+            moving: for who moves the records or the lake of the home, and finds them elsewhere than the setting says.
 
         Raises BadInput that names a setting which cannot be used, or says why the home cannot be opened.
         """
@@ -181,6 +183,7 @@ class Settings(BaseSettings):
             raise BadInput(message) from None
         if not moving:
             database.check(loaded.home, loaded.database_url)
+            lake_place.check(loaded.home, loaded.lake_uri, loaded.engine)
         return loaded
 
     @property
@@ -230,8 +233,9 @@ class Settings(BaseSettings):
         return 60 * self.wait_minutes
 
     @property
-    def lake(self) -> Path:
-        return self.home / "lake"
+    def lake(self) -> lake_place.Place:
+        """The folder of the Delta tables, or their place on object storage."""
+        return lake_place.of_home(self.home, self.lake_uri)
 
     @property
     def staging(self) -> Path:

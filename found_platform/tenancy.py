@@ -17,10 +17,10 @@ from found_platform.errors import BadInput
 from found_platform.home import lock, write_whole
 
 FILE = "servers.json"
-MILVUS, REDIS = "milvus", "redis"
+MILVUS, REDIS, LAKE = "milvus", "redis", "lake"
 
-SETTINGS = {MILVUS: "FOUND_MILVUS_URI", REDIS: "FOUND_REDIS_URL"}
-NAMES = {MILVUS: "Milvus server", REDIS: "Redis database"}
+SETTINGS = {MILVUS: "FOUND_MILVUS_URI", REDIS: "FOUND_REDIS_URL", LAKE: "FOUND_LAKE_URI"}
+NAMES = {MILVUS: "Milvus server", REDIS: "Redis database", LAKE: "object store"}
 
 FOR_EVER = "9999-12-31T00:00:00+00:00"
 """Until when something is kept that a server does not remove by itself."""
@@ -34,6 +34,11 @@ def number(home: Path) -> str:
             if "number" not in document:
                 write_whole(home / FILE, json.dumps({**document, "number": secrets.token_hex(4)}))
     return str(_read(home)["number"])
+
+
+def known(home: Path) -> str | None:
+    """The number, where there is one already."""
+    return _read(home).get("number")
 
 
 def note(home: Path, kind: str, place: str, until: str = FOR_EVER) -> None:
@@ -63,6 +68,14 @@ def check_all_reached(home: Path, reached: dict[str, str | None]) -> None:
                 f"Users of {home} also lie on the {NAMES[kind]} {place}{ends}: set {setting} to it. Where that server is gone, or "
                 f"what is named found_{number(home)} there was removed, take the place out of {home / FILE}."
             )
+
+
+def forget(home: Path, kind: str, place: str) -> None:
+    """Takes back that users of this home lie in a place, for who has removed them."""
+    with lock(home, FILE):
+        document = _read(home)
+        if document.get(kind, {}).pop(place, None) is not None:
+            write_whole(home / FILE, json.dumps(document))
 
 
 def _read(home: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Servers of other makes, on this machine: what a platform is connected to."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -7,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -20,28 +23,33 @@ def bucket() -> Iterator[tuple[object, str]]:
     reason = "moto and boto3, which stand in for S3, are not installed: pip install 'found-platform[dev]'"
     pytest.importorskip("moto", reason=reason)
     boto3 = pytest.importorskip("boto3", reason=reason)
+    os.environ["FOUND_TEST_SECRET"] = "hunter2-hunter2"
+    with served(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p") as address:
+        client = boto3.client(
+            "s3", endpoint_url=address, aws_access_key_id="someone", aws_secret_access_key="x", region_name="us-east-1"
+        )
+        client.create_bucket(Bucket="events")
+        yield client, address
+    del os.environ["FOUND_TEST_SECRET"]
+
+
+@contextlib.contextmanager
+def served(*command: str) -> Iterator[str]:
+    """The address of a server that a command starts on the port that comes after it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.environ["FOUND_TEST_SECRET"] = "hunter2-hunter2"
+    server = subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(150):
             with socket.socket() as ready:
                 if ready.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.2)
-        address = f"http://127.0.0.1:{port}"
-        client = boto3.client(
-            "s3", endpoint_url=address, aws_access_key_id="someone", aws_secret_access_key="x", region_name="us-east-1"
-        )
-        client.create_bucket(Bucket="events")
-        yield client, address
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait()
-        del os.environ["FOUND_TEST_SECRET"]
 
 
 REDIS_PASSWORD = "p/w@hunter2"
@@ -106,3 +114,40 @@ def postgres() -> Iterator[str]:
         run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(folder)
         del os.environ["FOUND_TEST_PASSWORD"]
+
+
+@pytest.fixture(scope="module")
+def lakes(bucket: tuple[object, str]) -> Iterator[tuple[Any, str]]:
+    """The client of a bucket for lakes in the same server, and the address for `FOUND_LAKE_URI`; credentials are set."""
+    client, address = bucket
+    client.create_bucket(Bucket="lakes")  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "someone")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", LAKE_PASSWORD)
+        environment.setenv("AWS_REGION", "us-east-1")
+        environment.setenv("AWS_ENDPOINT_URL", address)
+        yield client, "s3://lakes/of-tests"
+
+
+LAKE_PASSWORD = "hunter3-hunter3"
+
+
+DEAF = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+application = DomainDispatcherApplication(create_backend_app)
+def deaf(environ, start):
+    environ.pop("HTTP_IF_NONE_MATCH", None)
+    return application(environ, start)
+run_simple("127.0.0.1", int(sys.argv[1]), deaf, threaded=True)
+"""
+
+
+@pytest.fixture
+def losing(lakes: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server of S3 in the environment that takes every PUT, whatever `If-None-Match` says, with a bucket `lakes`."""
+    with served(sys.executable, "-c", DEAF) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        urllib.request.urlopen(urllib.request.Request(f"{address}/lakes", method="PUT"))
+        yield

@@ -31,6 +31,7 @@ NOT_RUN = {
     "found rewrite … --endpoint": "it needs a server: test_rewriter_language_model.py",
     "found serve": "it stays until it is stopped: tests/found_platform/serving",
     "found move-database": "it needs a server of PostgreSQL: test_postgres.py",
+    "found move-lake": "it needs object storage: test_lake_on_objects.py",
     "pip": "it installs from the network",
     "docker": "Docker is not on the machines that run the tests; what it starts is: tests/deploy",
     "found alerts": "it needs a receiver, or stays until it is stopped: test_alerts.py",

@@ -1,4 +1,4 @@
-"""Where the records of a home lie: moving them, and the address at which MLflow's own server reads them."""
+"""Where the records and the lake of a home lie: moving them, and the address at which MLflow's own server reads them."""
 
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ from found_platform.settings import Settings
 
 if TYPE_CHECKING:
     from found_platform.housekeeping.moving import Moved
+    from found_platform.housekeeping.moving_lake import MovedLake
 
 
 @use_case(Effect.CHANGES, "move database")
@@ -21,6 +22,18 @@ def move(context: Context) -> "Moved":
     settings = Settings.load(context.existing, moving=True)
     moved = moving.move(settings, {database.DAGSTER: dagster_records.copy, **moving.COPIES})
     audit.record(settings, "move database", question={"rows": sum(sum(t.values()) for t in moved.rows.values())})
+    return moved
+
+
+@use_case(Effect.CHANGES, "move lake")
+def move_lake(context: Context) -> "MovedLake":
+    """Moves the lake of a home from its folder to `FOUND_LAKE_URI`; once, however often it is asked."""
+    from found_platform.housekeeping import moving_lake
+    from found_platform.privacy import audit
+
+    settings = Settings.load(context.existing, moving=True)
+    moved = moving_lake.move(settings)
+    audit.record(settings, "move lake", question={"files": moved.files, "bytes": moved.bytes, "place": moved.place})
     return moved
 
 

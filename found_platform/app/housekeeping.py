@@ -22,7 +22,7 @@ class Collect:
 
 @dataclass(frozen=True)
 class Collection:
-    """What went, by kind, and the bytes of the whole home before and after."""
+    """What went, by kind, and the bytes of the whole home before and after, with those of its lake on object storage."""
 
     dry_run: bool
     kinds: "list[Collected]"
@@ -52,14 +52,15 @@ def _kinds() -> "tuple[Kind, ...]":
 @use_case(Effect.CHANGES, "gc")
 def collect(context: Context, request: Collect) -> Collection:
     """Removes what is older than the home's settings say and no command asks for again."""
+    from found_platform import objects
     from found_platform.housekeeping import garbage
     from found_platform.privacy import audit
 
     settings = context.settings
-    before = garbage.size_of(settings.home)
+    before = garbage.size_of(settings.home) + objects.size(settings.lake)
     kinds = garbage.collect(settings, _kinds(), time.time(), dry_run=request.dry_run)
     went = sum(kind.before - kind.after for kind in kinds)
-    after = max(0, before - went) if request.dry_run else garbage.size_of(settings.home)
+    after = max(0, before - went) if request.dry_run else garbage.size_of(settings.home) + objects.size(settings.lake)
     audit.record(settings, "gc", question={"dry_run": request.dry_run or None, "bytes": before - after})
     return Collection(request.dry_run, kinds, before, after)
 
@@ -107,10 +108,12 @@ def restore(context: Context, request: Restore) -> "Restored":
     """Brings a backup back as the home of the context, which must not be there yet."""
     from found_platform.housekeeping import restore
     from found_platform.privacy import audit
+    from found_platform.settings import Settings
 
     restored = restore.restore(request.source, context.home, request.since)
     reason = f"a backup of {restored.made_at}"
     if restored.erased is not None:
         reason += f"; since then {restored.erased:,} users erased and {restored.suppressed:,} suppressions entered"
-    audit.record(context.settings, "restore", reason=reason)
+    settings = Settings.load(context.existing, moving=True)  # its lake is in its folder, wherever new homes have theirs
+    audit.record(settings, "restore", reason=reason)
     return restored

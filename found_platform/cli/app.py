@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "backup": housekeeping.backup,
     "restore": housekeeping.restore,
     "move-database": housekeeping.move_database,
+    "move-lake": housekeeping.move_lake,
     "records": housekeeping.records,
     "expire": retention.expire,
 }

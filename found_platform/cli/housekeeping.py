@@ -1,4 +1,5 @@
-"""`found gc`, `found doctor`, `found backup`, `found restore`, `found move-database`, `found records`: a home kept in order."""
+"""`found gc`, `found doctor`, `found backup`, `found restore`, `found move-database`, `found move-lake`, `found records`: a home
+kept in order."""
 
 from pathlib import Path
 from typing import Annotated
@@ -98,7 +99,7 @@ def restore(
     if restored.erased is None:
         print(
             f"Whoever was erased or suppressed after {restored.made_at} is in it as before: erase them again, or restore with "
-            "`--since OLD_HOME`, which needs `erasures/` and `lake/suppressions` of it alone."
+            "`--since OLD_HOME`, which needs `erasures/` and `lake/suppressions` (or `lake.json`) of it alone."
         )
     else:
         print(
@@ -122,6 +123,23 @@ def move_database(place: Place) -> None:
         print(f"{store}: {sum(tables.values()):,} rows of {len(tables)} tables")
     print(f"{moved.place} has the records of this home from now on: every command and server needs FOUND_DATABASE_URL.")
     print(f"The files from before lie in {moved.aside}: remove them when all is in order.")
+
+
+def move_lake(place: Place) -> None:
+    """Move the tables of the lake from the home's files to FOUND_LAKE_URI, all or nothing."""
+    from found_platform.app import database
+
+    moved = ask(database.move_lake, place.home)
+    if place.as_json:
+        print_json(moved)
+        return
+    if not moved.files:
+        print(f"The lake of this home lies at {moved.place} already.")
+        return
+    print(
+        f"{moved.files:,} files, {moved.bytes / MEGABYTE:,.1f} MB, each read back, lie at {moved.place}; those of before are gone."
+    )
+    print("The home keeps the address. Every command and server needs the credentials, such as AWS_ACCESS_KEY_ID.")
 
 
 def records(

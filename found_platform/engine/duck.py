@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from pathlib import Path
 
 import pyarrow as pa
 
 from found_platform import daily, lake, mapped, spill
 from found_platform.engine.interface import Batches, Query, sql_of
+from found_platform.lake_place import Place
 from found_platform.settings import Settings
 
 ROWS_AT_ONCE = 100_000
@@ -53,7 +53,7 @@ class DuckDB:
 
     def replace(
         self,
-        folder: Path,
+        folder: Place,
         table: str,
         query: Query,
         *,
@@ -65,7 +65,7 @@ class DuckDB:
         rows = pa.RecordBatchReader.from_batches(schema, (lake.cast(batch, schema) for batch in self.read(query)))
         return lake.replace(folder, table, rows, schema=schema, partition_by=partition_by, predicate=predicate, file_size=file_size)
 
-    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+    def append(self, folder: Place, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
         rows = pa.RecordBatchReader.from_batches(schema, (lake.cast(batch, schema) for batch in self.read(query)))
         return lake.append(folder, table, rows, schema=schema, partition_by=partition_by)
 

@@ -6,13 +6,14 @@ A query is an Ibis expression over tables by their names (`ibis.table(schema, na
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import ibis
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pyarrow as pa
+
+from found_platform.lake_place import Place
 
 Query = ir.Table | str
 Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -53,7 +54,7 @@ class Engine(Protocol):
 
     def replace(
         self,
-        folder: Path,
+        folder: Place,
         table: str,
         query: Query,
         *,
@@ -65,7 +66,7 @@ class Engine(Protocol):
         """As `lake.replace`, of rows that a query gives: one commit, and rows outside the predicate are as they were."""
         ...
 
-    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+    def append(self, folder: Place, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
         """As `lake.append`, of rows that a query gives: one commit."""
         ...
 

@@ -13,7 +13,6 @@ import datetime as dt
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
@@ -22,6 +21,7 @@ from deltalake import DeltaTable
 from found_platform import lake
 from found_platform.engine.interface import Batches, Query, sql_of
 from found_platform.errors import BadInput, JobFailed
+from found_platform.lake_place import Place
 from found_platform.settings import Settings
 
 INSTALL = "pip install -c constraints.txt -e '.[scale]'"
@@ -84,7 +84,7 @@ class SparkConnect:
 
     def replace(
         self,
-        folder: Path,
+        folder: Place,
         table: str,
         query: Query,
         *,
@@ -102,7 +102,7 @@ class SparkConnect:
                 writer.save(str(lake.path(folder, table)))
             return self._compared(folder, table, before, predicate)
 
-    def append(self, folder: Path, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
+    def append(self, folder: Place, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
         columns = ", ".join(map(_column, schema))
         with lake.turn(folder, table):
             about = lake.made(folder, table, schema, partition_by)
@@ -111,7 +111,7 @@ class SparkConnect:
                 rows.write.format("delta").mode("append").save(str(lake.path(folder, table)))
             return DeltaTable(about.table_uri).version()
 
-    def _compared(self, folder: Path, table: str, before: DeltaTable, predicate: str) -> int:
+    def _compared(self, folder: Place, table: str, before: DeltaTable, predicate: str) -> int:
         """The version after a commit, where the rows outside its predicate are as they were, and none of before is within it.
 
         Otherwise the version of before is put back, and JobFailed is raised.

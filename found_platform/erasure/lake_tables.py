@@ -6,15 +6,14 @@ says what older versions are for, and that they are gone.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable
 
-from found_platform import daily, lake
+from found_platform import daily, lake, objects
 from found_platform.erasure.persons import Persons
+from found_platform.lake_place import Place
 from found_platform.privacy.user_tables import USER_TABLES, UserTable
 from found_platform.settings import Settings
 
@@ -116,36 +115,32 @@ def forget_past(settings: Settings, tables: Collection[str] | None = None) -> in
         tables: None stands for every table.
     """
     removed = 0
-    for folder in sorted(settings.lake.iterdir()) if settings.lake.exists() else ():
-        if (tables is not None and folder.name not in tables) or not DeltaTable.is_deltatable(str(folder)):
+    for name in lake.tables(settings.lake):
+        if tables is not None and name not in tables:
             continue
-        with lake.turn(settings.lake, folder.name):
-            about = DeltaTable(str(folder))
+        with lake.turn(settings.lake, name):
+            about = lake.opened(settings.lake, name)
             removed += len(about.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True))
-            about = DeltaTable(str(folder))
+            about = lake.opened(settings.lake, name)
             about.create_checkpoint()
-            removed += _forget_log(folder / "_delta_log", about.version())
+            removed += _forget_log(settings.lake / name, about.version())
     return removed
 
 
-def _forget_log(log: Path, version: int) -> int:
+def _forget_log(table: Place, version: int) -> int:
     """Removes the entries before a version that has a checkpoint: what they said of files is in it, of those that there are."""
-    removed = 0
-    for path in sorted(log.iterdir()):
-        number = path.name.split(".", 1)[0]
+    removed, store = 0, objects.filesystem(table)
+    for info in objects.files(table, "_delta_log"):
+        number = info.base_name.split(".", 1)[0]
         if number.isdigit() and int(number) < version:
-            path.unlink()
+            store.delete_file(info.path)
             removed += 1
     return removed
 
 
 def versions(settings: Settings) -> dict[str, int]:
     """The version of each table."""
-    return {
-        folder.name: DeltaTable(str(folder)).version()
-        for folder in (sorted(settings.lake.iterdir()) if settings.lake.exists() else ())
-        if DeltaTable.is_deltatable(str(folder))
-    }
+    return {name: lake.opened(settings.lake, name).version() for name in lake.tables(settings.lake)}
 
 
 def remove_of_every_table(settings: Settings, persons: Persons) -> dict[str, int]:

@@ -54,15 +54,19 @@ def search(home: Path, persons: Persons, others: Iterable[Path] = ()) -> Search:
     hit."""
     result = Search()
     for path in itertools.chain(files.every(home), others):
-        name = str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
-        try:
-            if _names(path, persons, result) or persons.needles.among(name.encode()):
-                result.hits.append(name)
-        except FileNotFoundError:
-            continue
-        except (OSError, pa.ArrowException, EOFError, zipfile.BadZipFile) as error:
-            result.hits.append(f"{name} (cannot be read: {str(error).splitlines()[0]})")
+        look(path, str(path.relative_to(home)) if path.is_relative_to(home) else str(path), persons, result)
     return result
+
+
+def look(path: Path, name: str, persons: Persons, result: Search) -> None:
+    """Searches one file, and what it is called for whom reads of a hit."""
+    try:
+        if _names(path, persons, result) or persons.needles.among(name.encode()):
+            result.hits.append(name)
+    except FileNotFoundError:
+        return
+    except (OSError, pa.ArrowException, EOFError, zipfile.BadZipFile) as error:
+        result.hits.append(f"{name} (cannot be read: {str(error).splitlines()[0]})")
 
 
 def _names(path: Path, persons: Persons, result: Search) -> bool:

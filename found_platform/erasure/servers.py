@@ -1,14 +1,15 @@
 """What a home keeps on servers, without persons: the newest features in Redis. And the search of all that lies outside the home.
 
-What belongs here: `search`, which is the proof over the home and every server; and Redis. PostgreSQL has `records`, Milvus
-`published`.
+What belongs here: `search`, which is the proof over the home, every server and the objects of the lake; and Redis. PostgreSQL has
+`records`, Milvus `published`.
 """
 
-from found_platform import tenancy
+from found_platform import objects, spill, tenancy
 from found_platform.erasure import proof, published, records
 from found_platform.erasure.persons import Persons
 from found_platform.feature_store import online_redis
 from found_platform.index import milvus
+from found_platform.lake_place import Away
 from found_platform.privacy import exports
 from found_platform.settings import Settings
 
@@ -17,6 +18,7 @@ NOT_COVERED = {
     "redis_url": "the append-only file and snapshots of the Redis server until it writes them anew, its replicas and backups",
     "milvus_uri": "what the Milvus server has dropped until it frees it, and its backups",
 }
+OF_A_BUCKET = "earlier versions of objects and parts of broken uploads, where the bucket keeps them, its replicas and backups"
 """By setting: what nobody can prove of a server."""
 
 
@@ -24,7 +26,12 @@ def check_all_reached(settings: Settings) -> None:
     """Raises BadInput where users of this home lie on a server that no setting names: nobody could say that they are gone."""
     server, redis = milvus.server(settings), online_redis.of(settings)
     tenancy.check_all_reached(
-        settings.home, {tenancy.MILVUS: server and server.place, tenancy.REDIS: redis.place if redis else None}
+        settings.home,
+        {
+            tenancy.MILVUS: server and server.place,
+            tenancy.REDIS: redis.place if redis else None,
+            tenancy.LAKE: str(settings.lake),
+        },
     )
 
 
@@ -46,9 +53,25 @@ def search(settings: Settings, persons: Persons) -> proof.Search:
                 result.hits.append(f"the Redis database {redis.place}")
                 break
     published.search(settings, persons, result)
+    _search_objects(settings, persons, result)
     return result
+
+
+def _search_objects(settings: Settings, persons: Persons, result: proof.Search) -> None:
+    """Every object of a lake on object storage, each as a file that lies in the home for so long."""
+    if not isinstance(settings.lake, Away):
+        return
+    store = objects.filesystem(settings.lake)
+    with spill.scratch(settings.home / "tmp") as folder:
+        for info in objects.files(settings.lake):
+            copy = folder / info.base_name
+            objects.fetch(store, info.path, copy)
+            proof.look(copy, f"{settings.lake}/{info.path}", persons, result)
+            copy.unlink()
+            result.saw("objects of the lake")
 
 
 def not_covered(settings: Settings) -> list[str]:
     """What of the servers of a home is not proved."""
-    return [words for name, words in NOT_COVERED.items() if getattr(settings, name)]
+    words = [words for name, words in NOT_COVERED.items() if getattr(settings, name)]
+    return [*words, OF_A_BUCKET] if isinstance(settings.lake, Away) else words

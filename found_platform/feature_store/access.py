@@ -36,7 +36,7 @@ def store(settings: Settings, versions: dict[str, int] | None = None) -> "Featur
     if (redis := online_redis.of(settings)) is not None:
         raw["project"] = redis.project
         raw["online_store"] = {"type": REDIS, "url": redis.url, "place": redis.place, "key_ttl_seconds": redis.seconds}
-    raw["offline_store"] |= {"versions": versions or {}, "memory": settings.duckdb_memory}
+    raw["offline_store"] |= {"lake": str(settings.lake), "versions": versions or {}, "memory": settings.duckdb_memory}
     (settings.home / "feast").mkdir(parents=True, exist_ok=True)
     return FeatureStore(config=RepoConfig(**raw, repo_path=settings.home))
 

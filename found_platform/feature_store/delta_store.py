@@ -21,6 +21,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from found_platform import lake
 from found_platform.feature_store.point_in_time import Files, Latest, Resolve, Source, Spine, Step, located, utc
 from found_platform.lake import quote
+from found_platform.lake_place import named
 
 BATCH_ROWS = 8_192
 """Rows handed over at once: with lists of full length some 60 MB."""
@@ -29,9 +30,10 @@ BATCH_ROWS = 8_192
 class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     """Where the tables are.
 
-    `lake` is the folder of the Delta tables; a source's path is the name of one. `versions` pins tables to a version, the newest
-    where it says nothing. With `known_only`, the latest rows of a span are of those created by its end, as history has them
-    where it is asked with `filter_by_created_timestamp`. DuckDB works within `memory` and spills to `temp` beyond it.
+    `lake` is the folder of the Delta tables, or its address on object storage; a source's path is the name of one. `versions` pins
+    tables to a version, the newest where it says nothing. With `known_only`, the latest rows of a span are of those created by its
+    end, as history has them where it is asked with `filter_by_created_timestamp`. DuckDB works within `memory` and spills to `temp`
+    beyond it.
     """
 
     type: str = "found_platform.feature_store.delta_store.DeltaOfflineStore"
@@ -209,4 +211,4 @@ def _source(
 ) -> Source:
     """A file source's path names a table of the lake. `renamed`: column -> the name that Feast uses."""
     columns = {new: old for old, new in (renamed or {}).items()}
-    return Source(Path(store.lake), source.path, store.versions.get(source.path), timestamp, created or None, columns)
+    return Source(named(store.lake), source.path, store.versions.get(source.path), timestamp, created or None, columns)

@@ -21,13 +21,13 @@ stream in the order of the spine.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from found_platform import lake
 from found_platform.lake import quote
+from found_platform.lake_place import Away, Place
 
 STATISTICS = timedelta(milliseconds=1)
 """Delta's statistics hold times to the millisecond."""
@@ -41,7 +41,7 @@ Step = Callable[[duckdb.DuckDBPyConnection], None]
 class Source:
     """A lake table, its newest version if None, and what its columns are called where it is asked for."""
 
-    folder: Path
+    folder: Place
     table: str
     version: int | None
     timestamp: str
@@ -108,8 +108,16 @@ class Files:
         con.execute(f"CREATE TEMP TABLE {self.name}_files AS FROM listed")
         con.unregister("listed")
 
+    def _fetch(self, con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
+        """Rows of object storage, in the order of their files, where DuckDB numbers them. It spills what memory cannot hold."""
+        scan = lake.scan(con, self.source.folder, self.source.table, paths, self.source.version)
+        con.execute(f"CREATE TEMP TABLE {self.name}_here AS SELECT * FROM {scan} WHERE {self.within}")
+        con.unregister(scan)
+
     def keep(self, con: duckdb.DuckDBPyConnection, matches: str) -> None:
         """Leaves out the files without any of the rows that a step has found; lists are read from those that are left."""
+        if isinstance(self.source.folder, Away):
+            return
         needed = f"SELECT position, path FROM {self.name}_files WHERE position IN (SELECT location >> 32 FROM {matches}) ORDER BY 1"
         kept = con.execute(needed).to_arrow_table()
         con.register("moved", pa.table({"old": kept["position"], "new": pa.array(range(kept.num_rows), pa.int64())}))
@@ -123,8 +131,11 @@ class Files:
 
     def _view(self, con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> None:
         folder, table = self.source.folder, self.source.table
-        if paths:
-            query = f"SELECT *, file_index, file_row_number FROM {lake.scan(folder, table, paths, self.source.version)}"
+        if paths and isinstance(folder, Away):
+            self._fetch(con, paths)
+            query = f"SELECT *, 0::UBIGINT AS file_index, rowid AS file_row_number FROM {self.name}_here"
+        elif paths:
+            query = f"SELECT *, file_index, file_row_number FROM {lake.scan(con, folder, table, paths, self.source.version)}"
         else:
             con.register(f"{self.name}_schema", lake.dataset(folder, table, self.source.version).schema.empty_table())
             query = f"SELECT *, 0::UBIGINT AS file_index, 0::BIGINT AS file_row_number FROM {self.name}_schema"

@@ -5,7 +5,6 @@ A day is computed from raw events, never from yesterday's snapshot, so days can 
 
 import contextlib
 import datetime as dt
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +17,7 @@ from found_platform.engine.duck import ROWS_AT_ONCE
 from found_platform.errors import JobFailed
 from found_platform.features.inputs import Inputs
 from found_platform.lake import Written
+from found_platform.lake_place import Place
 from found_platform.settings import Settings
 from found_platform.sources import growth
 
@@ -57,7 +57,7 @@ def raw_events(settings: Settings, start: dt.date, end: dt.date) -> Written:
     return _written(settings, "raw_events", version, start, end, timer, {})
 
 
-def user_days(folder: Path, start: dt.date, end: dt.date, memory: str = "4GB") -> None:
+def user_days(folder: Place, start: dt.date, end: dt.date, memory: str = "4GB") -> None:
     """Writes the table `user_days` of the days `[start, end)` from their raw events."""
     con = lake.connect(memory)
     lake.view(con, "events", folder, "raw_events")

@@ -24,7 +24,7 @@ from typing import IO, Protocol
 from deltalake import DeltaTable
 from filelock import Timeout
 
-from found_platform import home, home_format, lake, tenancy
+from found_platform import home, home_format, lake, lake_place, objects, tenancy
 from found_platform.erasure import databases, files
 from found_platform.errors import BadInput, JobFailed
 from found_platform.housekeeping.garbage import PASSING, REMOVED, TURN
@@ -38,8 +38,9 @@ ORDER = ("dagster", "index", "mlflow", "lake")
 """Of the folders of a home. Records come before what they are of, and the pointer before its model: what was made meanwhile is in
 the copy without its record, and is made again; a record of what is not there would pass for up to date."""
 
-LEFT_OUT = ("locks", "tmp", tenancy.FILE)
-"""What passes, and what the home has on servers: a copy that was brought back beside the original must not share that."""
+LEFT_OUT = ("locks", "tmp", tenancy.FILE, lake_place.MARKER)
+"""What passes, and what the home has on servers: a copy that was brought back beside the original must not share that. A lake on
+object storage is in the copy as files."""
 UNFINISHED = (".partial", ".building", REMOVED)
 CHUNK = 1 << 20
 
@@ -153,6 +154,9 @@ def _write(settings: Settings, partial: Path, *, archive: bool) -> Manifest:
     manifest = Manifest(now, home_format.FORMAT, tombstones.count(settings))
     with _Archive(partial) if archive else _Folder(partial) as target:
         for folder in (*ORDER, None):
+            if folder == lake_place.FOLDER and isinstance(settings.lake, lake_place.Away):
+                manifest.files.update(_objects(settings, settings.lake, target))
+                continue
             for path in _in_order(settings, folder, manifest):
                 name = str(PurePosixPath(path.relative_to(settings.home)))
                 with contextlib.suppress(FileNotFoundError), _as_of_now(path, partial) as source:  # it went meanwhile
@@ -188,13 +192,29 @@ def _is_kept(path: Path) -> bool:
 
 def _tables(settings: Settings) -> Iterator[Path]:
     """Of each table its log and the files of its newest version, while nobody writes it."""
-    for folder in sorted(settings.lake.iterdir()) if settings.lake.exists() else ():
+    tables = settings.home / lake_place.FOLDER
+    for folder in sorted(tables.iterdir()) if tables.exists() else ():
         if not DeltaTable.is_deltatable(str(folder)):
             yield from files.every(folder)
             continue
         with lake.turn(settings.lake, folder.name):
             yield from files.every(folder / "_delta_log")
             yield from (folder / action["path"] for action in lake.files(settings.lake, folder.name))
+
+
+def _objects(settings: Settings, away: lake_place.Away, target: Target) -> dict[str, Copied]:
+    """Copies of a lake on object storage what `_tables` names of one in the home."""
+    copied: dict[str, Copied] = {}
+    store = objects.filesystem(away)
+    for name in lake.tables(away):
+        with lake.turn(away, name):
+            paths = [f"{name}/{info.path}" for info in objects.files(away / name, "_delta_log")]
+            paths += [f"{name}/{action['path']}" for action in lake.files(away, name)]
+            for path in paths:
+                with objects.reached(away), store.open_input_file(path) as source:
+                    below = f"{lake_place.FOLDER}/{path}"
+                    copied[below] = target.add(below, source, source.size())
+    return copied
 
 
 @contextlib.contextmanager

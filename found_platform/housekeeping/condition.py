@@ -18,7 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from found_platform import feature_store, home, registry
+from found_platform import feature_store, home, objects, registry
 from found_platform.audiences import deliveries
 from found_platform.erasure import databases, files
 from found_platform.errors import BadInput, JobFailed
@@ -26,6 +26,7 @@ from found_platform.feature_store import online_redis
 from found_platform.housekeeping import expiry
 from found_platform.housekeeping.garbage import DAY
 from found_platform.index import IndexBusy, milvus, pointer, snapshot
+from found_platform.lake_place import Away
 from found_platform.monitoring.finding import Finding
 from found_platform.privacy import tombstones
 from found_platform.registry import tracking
@@ -169,6 +170,15 @@ def newest_features(settings: Settings) -> Iterator[Finding]:
         yield Finding("online store", problem, f"`found demo{home.option(settings.home)}` fills it")
 
 
+def objects_of_lake(settings: Settings) -> Iterator[Finding]:
+    """A store of the lake that does not answer, or that lets two writers at once both win."""
+    try:
+        if isinstance(settings.lake, Away):
+            objects.race(settings.lake)
+    except (JobFailed, BadInput) as error:
+        yield Finding("lake", str(error).rstrip("."), "mend the store, or the settings and credentials that name it")
+
+
 def modes(settings: Settings) -> Iterator[Finding]:
     """Files and folders that others than the owner can read: a home holds the vault and its secret."""
     readable = [path for path in (settings.home, *files.every(settings.home)) if _mode(path) & home.PRIVATE_UMASK]
@@ -265,6 +275,7 @@ LOOKS: dict[str, Look] = {
     "aliases": aliases,
     "vectors": vectors,
     "online store": newest_features,
+    "lake": objects_of_lake,
     "models": registered,
     "modes": modes,
     "telemetry": telemetry,

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deltalake import DeltaTable
+import pyarrow.fs as fs
 from filelock import Timeout
 
-from found_platform import home, lake
+from found_platform import home, lake, objects
 from found_platform.housekeeping.garbage import DAY, Garbage, InUse, Kind, newest, size_of
 from found_platform.index import IndexBusy, milvus, pointer, snapshot
 from found_platform.index.milvus_server import built_at
+from found_platform.lake_place import FOLDER
 from found_platform.settings import Settings
 
 HOUR = 3600.0
@@ -27,16 +28,15 @@ def _versions(settings: Settings, now: float) -> Iterator[Garbage]:
 
     A reader that opened a table before goes on: what it reads was replaced less than `keep_versions_days` ago.
     """
-    for folder in sorted(settings.lake.iterdir()) if settings.lake.exists() else ():
-        if not DeltaTable.is_deltatable(str(folder)):
-            continue
+    for name in lake.tables(settings.lake):
         # delta-rs counts from the clock
         hours = int(max(0.0, settings.keep_versions_days * DAY - (now - time.time())) / HOUR)
-        old = DeltaTable(str(folder)).vacuum(retention_hours=hours, enforce_retention_duration=False, full=True)
-        paths = [path for name in old if (path := folder / name).is_file()]
-        if paths:
-            size = sum(path.stat().st_size for path in paths)
-            yield Garbage(size, _vacuum(settings, folder.name, hours), counts=len(paths))
+        about = lake.opened(settings.lake, name)
+        old = about.vacuum(retention_hours=hours, enforce_retention_duration=False, full=True)
+        found = objects.filesystem(settings.lake / name).get_file_info(old) if old else []
+        sizes = [info.size or 0 for info in found if info.type == fs.FileType.File]
+        if sizes:
+            yield Garbage(sum(sizes), _vacuum(settings, name, hours), counts=len(sizes))
 
 
 def _vacuum(settings: Settings, table: str, hours: int) -> Callable[[], None]:
@@ -151,7 +151,9 @@ UNFINISHED = Kind(
     lambda s: sum(size_of(path) for path in _unfinished_files(s) if path.exists()),
     _unfinished,
 )
-VERSIONS = Kind("versions", "files of the lake that were replaced", lambda s: size_of(s.lake), _versions)
+VERSIONS = Kind(
+    "versions", "files of the lake that were replaced", lambda s: size_of(s.home / FOLDER) + objects.size(s.lake), _versions
+)
 INDEXES = Kind("indexes", "publications that serve nobody", lambda s: size_of(s.home / "index"), _publications)
 CHECKPOINTS = Kind("checkpoints", "checkpoints of finished training", lambda s: size_of(s.home / "training"), _checkpoints)
 PAGES = Kind("pages", "pages of old drift reports; the figures stay", lambda s: size_of(s.home / "monitoring"), _pages)

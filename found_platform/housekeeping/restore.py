@@ -15,9 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
-from found_platform import erasure, home, lake
+from found_platform import database, erasure, home, lake, lake_place
 from found_platform.errors import BadInput
 from found_platform.housekeeping import backup
 from found_platform.housekeeping.backup import MANIFEST, Manifest
@@ -56,14 +55,16 @@ def restore(source: Path, place: Path, since: Path | None = None) -> Restored:
         raise BadInput(f"{place} is not empty: name a new folder for the home, nothing is written over.")
     if not place.parent.is_dir():
         raise BadInput(f"The folder {place.parent} is not there: make it first.")
-    if since is not None and not (since / tombstones.FOLDER).is_dir() and not (since / "lake").is_dir():
+    parts = (tombstones.FOLDER, lake_place.FOLDER, lake_place.MARKER)
+    if since is not None and not any((since / part).exists() for part in parts):
         raise BadInput(f"{since} is no home: it has neither {tombstones.FOLDER}/ nor lake/.")
     partial = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         home.make_private(partial)
         manifest = _unpacked(source, partial)
-        settings = Settings.load(partial)
+        settings = Settings.load(partial, moving=True)  # its lake is in its folder, wherever new homes have theirs
+        database.check(settings.home, settings.database_url)
         erased = suppressed = None
         if since is not None:
             _check_same(settings, since)
@@ -181,9 +182,9 @@ def _hold(settings: Settings, since: Path) -> None:
 
 def _suppress(settings: Settings, since: Path) -> int:
     """Adds the entries that were made in the other home after the newest one of the backup."""
-    if not DeltaTable.is_deltatable(str(since / "lake" / suppression.TABLE)):
+    if not lake.exists(there := lake_place.of_home(since, None), suppression.TABLE):
         return 0
-    rows = lake.read(since / "lake", suppression.TABLE)
+    rows = lake.read(there, suppression.TABLE)
     if lake.exists(settings.lake, suppression.TABLE):
         before = pc.max(lake.read(settings.lake, suppression.TABLE, columns=["since"])["since"])
         if before.is_valid:

@@ -12,7 +12,6 @@ import datetime as dt
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,7 @@ from found_platform import lake
 from found_platform.cache import single_flight
 from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
 from found_platform.errors import BadInput
+from found_platform.lake_place import Place
 from found_platform.privacy import actor, keys, tombstones
 from found_platform.settings import Settings
 
@@ -203,14 +203,14 @@ def agreed(settings: Settings, user_key: str, moment: dt.datetime) -> list[Agree
     return states
 
 
-def _pinned(settings: Settings, table: str) -> tuple[Path, str, str, int]:
+def _pinned(settings: Settings, table: str) -> tuple[Place, str, str, int]:
     """What a table holds now, as a key of a cache: look-ups ask again and again, and it seldom changes."""
     about = lake.open_table(settings.lake, table)
     return settings.lake, table, str(about.metadata().id), about.version()
 
 
 @single_flight(4)
-def _current(home_lake: Path, table: str, _id: str, version: int) -> pa.Table:
+def _current(home_lake: Place, table: str, _id: str, version: int) -> pa.Table:
     con = lake.connect()
     lake.view(con, "history", home_lake, table, version)
     return con.execute(
@@ -220,12 +220,12 @@ def _current(home_lake: Path, table: str, _id: str, version: int) -> pa.Table:
 
 
 @single_flight(4)
-def _consenting(home_lake: Path, table: str, _id: str, version: int, column: str, today: dt.date) -> pa.Array:
+def _consenting(home_lake: Place, table: str, _id: str, version: int, column: str, today: dt.date) -> pa.Array:
     return _consenting_of(home_lake, table, version, column, today)
 
 
 def _consenting_of(
-    home_lake: Path, table: str, version: int, column: str, today: dt.date, key_array: pa.Array | None = None
+    home_lake: Place, table: str, version: int, column: str, today: dt.date, key_array: pa.Array | None = None
 ) -> pa.Array:
     """The keys of who consents, of everybody or of those who are `asked`: the others are passed over and never held."""
     with lake.connect() as con:

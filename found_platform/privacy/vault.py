@@ -17,6 +17,7 @@ import pyarrow as pa
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.home import PRIVATE_FILE, lock
+from found_platform.lake_place import FOLDER
 from found_platform.privacy import tombstones
 from found_platform.settings import Settings
 
@@ -102,7 +103,7 @@ def _rows(settings: Settings, columns: str, user_keys: Sequence[str] | set[str])
 def _opened(settings: Settings, *, make: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection for one use: to open one takes a fraction of a millisecond, and no handle outlives it."""
     path = settings.home / DATABASE
-    before = lake.path(settings.lake, TABLE)
+    before = settings.home / FOLDER / TABLE  # never on object storage
     if before.exists() or (make and not path.exists()):
         _make(settings, path, before)
     if not path.exists():

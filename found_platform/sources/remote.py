@@ -20,6 +20,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
 from found_platform.errors import BadInput
+from found_platform.objects import line_of
 from found_platform.sources.options import COMPRESSIONS, SUFFIXES
 from found_platform.sources.progress import pulling
 from found_platform.sources.snapshots import ROWS_A_GROUP, Snapshot, State
@@ -138,16 +139,7 @@ def _refused(path: str, where: str, secrets: list[str]) -> Iterator[None]:
     try:
         yield
     except (OSError, DeltaError, ValueError) as error:
-        line = _line(str(error))
+        line = line_of(str(error))
         for secret in filter(lambda s: len(s) > 3, secrets):
             line = line.replace(secret, "***")
         raise BadInput(f"{where}: {path} cannot be read: {line}; check `path` and `storage_options`.") from None
-
-
-def _line(message: str) -> str:
-    """The code that a store answers with, or the end of the chain of causes."""
-    if match := re.search(r"<Code>(.*?)</Code>(?:<Message>(.*?)</Message>)?", message, re.DOTALL):
-        return f"{match[1]}: {match[2]}".rstrip(".") if match[2] else match[1]
-    plain = re.sub(r"\x1b\[[0-9;]*m|↳", "", message)
-    lines = [" ".join(line.split()) for line in plain.splitlines() if line.strip()]
-    return f"{lines[0]}: {lines[-1]}".rstrip(".") if len(lines) > 1 else lines[0].rstrip(".")

@@ -44,6 +44,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "console_url": ("http://127.0.0.1:8321", set()),
     "mlflow_url": ("http://127.0.0.1:5000", set()),
     "redis_url": ("redis://localhost/0", set()),
+    "lake_uri": ("s3://found/lakes", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),
     "milvus_index": ("HNSW", PUBLISHED),

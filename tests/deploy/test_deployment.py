@@ -105,14 +105,15 @@ def test_secrets_are_made_once_and_are_other_ones_each_time(copy: Path, tmp_path
 def test_a_command_gets_its_secrets_as_variables_and_its_exit_status_is_that_of_the_command(tmp_path: Path) -> None:
     (tmp_path / "FOUND_DATABASE_URL").write_text("postgresql://a:b@c/d")
     (tmp_path / "postgres_password").write_text("b")
+    (tmp_path / "AWS_REGION").write_text("eu-central-1")
     run = subprocess.run(
-        [str(DEPLOY / "entrypoint.sh"), "sh", "-c", 'echo "$FOUND_DATABASE_URL ${postgres_password-none}"; exit 3'],
+        [str(DEPLOY / "entrypoint.sh"), "sh", "-c", 'echo "$FOUND_DATABASE_URL $AWS_REGION ${postgres_password-none}"; exit 3'],
         env={**os.environ, "FOUND_SECRETS": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (run.returncode, run.stdout) == (3, "postgresql://a:b@c/d none\n")
+    assert (run.returncode, run.stdout) == (3, "postgresql://a:b@c/d eu-central-1 none\n")
 
 
 @pytest.fixture

@@ -78,8 +78,8 @@ def seeds(ids: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 Call = Callable[[Context, Path, str, Path], Any]
 """Over a context, a file of users, one user's id and a folder to write to."""
 
-NEEDS_A_SERVER = {"database.move"}
-"""Whose rows `test_postgres` asks for."""
+NEEDS_A_SERVER = {"database.move", "database.move_lake"}
+"""Whose rows `test_postgres` and `test_lake_on_objects` ask for."""
 
 CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier one leaves
     "lookups.find": lambda c, seeds, user, out: lookups.find(c, lookups.Find(GOLD, Size(top=3), exclude=seeds, explain=True)),
