@@ -1,8 +1,9 @@
 """The ground: what of a lake a demand can be about. Its distinct texts and categories, how often they occur and in which way."""
 
 import datetime as dt
+import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,13 @@ MOST_VALUES = 100
 """Only the most frequent are kept: a rarer one is nearly always a common one in rarer words."""
 
 
-@dataclass(frozen=True)
+def words(text: str) -> list[str]:
+    """The words of a text, also of SUCH_ONES and suchOnes, in lower case."""
+    parted = re.sub(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])", " ", text)
+    return re.findall(r"[^\W_]+", parted.lower())
+
+
+@dataclass(frozen=True, eq=False)
 class Ground:
     """Texts first, then categories: N of them. What was done to users (exposures) is no interest of theirs and is left out."""
 
@@ -41,6 +48,15 @@ class Ground:
     attributes: dict[str, list[str]]  # of the users: the values of each attribute that is a text
     numbers: list[str]  # of the users: the attributes that are numbers
     returns: int  # events that brought something back
+
+    @cached_property
+    def vocabulary(self) -> dict[str, list[int]]:
+        """The words of the items, with the places of the items that hold each."""
+        places: dict[str, list[int]] = {}
+        for place, item in enumerate(self.items):
+            for word in set(words(item)):
+                places.setdefault(word, []).append(place)
+        return places
 
     def ask(self, sentences: list[str]) -> np.ndarray:
         """(len(sentences), E) centred unit vectors of what somebody said."""

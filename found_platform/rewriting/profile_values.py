@@ -6,7 +6,7 @@ that have words in every language, such as sex and age (`reading`), and values o
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 import yaml
@@ -38,7 +38,7 @@ def found(lake: Ground, text: str, spoken: Language) -> list[Said]:
     """
     relative = spoken.pattern("relative").search(text)
     ends = relative.start() if relative and text[: relative.start()].strip() else 0
-    item_words = {word for item in lake.items for word in _words(item)}
+    item_words = _item_words(lake)
     said = []
     for column, values in lake.attributes.items():
         common = set.intersection(*(set(_words(value)) for value in values)) if len(values) > 1 else set()
@@ -50,6 +50,11 @@ def found(lake: Ground, text: str, spoken: Language) -> list[Said]:
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in named)
             said.append(Said(words, f"{quoted(column)} IN ({listed})"))
     return _merged(said)
+
+
+@lru_cache(maxsize=2)
+def _item_words(lake: Ground) -> set[str]:
+    return {word for item in lake.items for word in _words(item)}
 
 
 def _merged(said: list[Said]) -> list[Said]:

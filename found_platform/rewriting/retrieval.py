@@ -132,7 +132,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         close = float(closeness(lake, whole[None])[0])
         in_data = closeness(lake, wanted_parts) >= limits.part
         if close < limits.floor:
-            verbatim = _verbatim(lake, demand, read.parts) or spelling.alike(lake, read.parts)
+            verbatim = _verbatim(lake, demand, read.parts) or spelling.alike(lake, read.parts)[: spelling.MOST]
             verbatim = [i for i in verbatim if not any(_holds(lake.items[i].lower(), part) for part in read.unwanted)]
             doubt = "" if verbatim else NOTHING
             notes += [doubt] if doubt else []
@@ -152,8 +152,8 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     chosen = _choose(lake, similar) if close >= limits.floor else verbatim
     same = spelling.alike(lake, read.parts) if close >= limits.floor else []
     if same and not set(same) & set(chosen):
-        chosen = same  # an encoder may know less of a word than its letters say
-    elif texts := [i for i in same if i < lake.texts and _is_category_named(lake, read.parts, chosen)]:
+        chosen = same[: spelling.MOST]  # an encoder may know less of a word than its letters say
+    elif texts := [i for i in same[: spelling.MOST] if i < lake.texts and _is_category_named(lake, read.parts, chosen)]:
         chosen = texts  # of a category that is named, the texts that say it: its bare name may be nearer to another text
     in_data = closeness(lake, unwanted_parts) >= limits.part
     unwanted = _choose(lake, against[in_data])
@@ -266,7 +266,7 @@ def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:
         return []
     vectors = lake.ask(list(parts))
     present = closeness(lake, vectors) >= max(limits.floor, limits.part)
-    chosen = _choose(lake, vectors[present] @ lake.vectors.T) or spelling.alike(lake, parts)
+    chosen = _choose(lake, vectors[present] @ lake.vectors.T) or spelling.alike(lake, parts)[: spelling.MOST]
     return [lake.items[i] for i in chosen]
 
 

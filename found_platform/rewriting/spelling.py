@@ -4,10 +4,11 @@ What belongs here: comparing words. What does not: what a demand says (`reading`
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from found_platform.rewriting import language
-from found_platform.rewriting.ground import Ground, template_kinds
+from found_platform.rewriting.ground import Ground, template_kinds, words
 
 MOST = 5
 """Items that stand for a word."""
@@ -19,19 +20,20 @@ ALIKE = 0.8
 
 def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
     """Places of the items that hold more than half of the words of a part, in these letters or nearly; the most frequent first."""
-    words_of = [_words(item) for item in lake.items]
     general = {
         name for spoken in language.languages().values() for names in spoken.at("acts", "general").values() for name in names
     }
     held: list[int] = []
     for part in parts:
-        wanted = [word for word in _words(part) if len(word) > 2 and word not in general]
-        shares = [sum(any(_is_alike(word, own) for own in words) for word in wanted) for words in words_of]
-        most = max(shares, default=0)
+        wanted = [word for word in words(part) if len(word) > 2 and word not in general]
+        holders: Counter[int] = Counter()
+        for word in wanted:
+            holders.update({place for own, places in lake.vocabulary.items() if _is_alike(word, own) for place in places})
+        most = max(holders.values(), default=0)
         is_code = any(sign.isdigit() for sign in part)  # which is another one when one sign is another
         if wanted and most * 2 > len(wanted) and not is_code:
-            held += sorted((i for i, share in enumerate(shares) if share == most), key=lambda i: -lake.events[i])[:MOST]
-    return list(dict.fromkeys(held))[:MOST]
+            held += sorted((i for i, count in holders.items() if count == most), key=lambda i: (-lake.events[i], i))
+    return list(dict.fromkeys(held))
 
 
 def acts_by_name(lake: Ground, kinds: Sequence[str]) -> list[int]:
@@ -41,14 +43,8 @@ def acts_by_name(lake: Ground, kinds: Sequence[str]) -> list[int]:
         return []
     named = [spoken.at("acts", "called") for spoken in language.languages().values()]
     wanted = {name for names in named for kind in kinds if kind in template_kinds() for name in names.get(kind, [])}
-    found = [i for i, item in enumerate(lake.items) if any(name in " ".join(_words(item)) for name in wanted)]
+    found = [i for i, item in enumerate(lake.items) if any(name in " ".join(words(item)) for name in wanted)]
     return sorted(found, key=lambda i: -lake.events[i])[:MOST]
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text, also of SUCH_ONES and suchOnes, in lower case."""
-    parted = re.sub(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])", " ", text)
-    return re.findall(r"[^\W_]+", parted.lower())
 
 
 def _is_alike(word: str, own: str) -> bool:
@@ -56,7 +52,7 @@ def _is_alike(word: str, own: str) -> bool:
     if word == own:
         return True
     shorter, longer = sorted((word, own), key=len)
-    if len(shorter) < SHORTEST:
+    if len(shorter) < SHORTEST or word[:SHORTEST] not in own:
         return False
     stem = shorter[: max(SHORTEST, len(shorter) - 2)] if len(shorter) > SHORTEST else shorter
     if own == longer and longer.endswith(shorter):  # "reifen" of "winterreifen"

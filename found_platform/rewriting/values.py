@@ -44,11 +44,11 @@ def take_bare(lake: Ground, text: str, named: Values, language: Language) -> tup
     """A demand without words that are forms of a status and say nothing else, as in "who will renew" where rows are "renewed"."""
     if named.wanted.get("statuses") or not lake.statuses:
         return text, named
-    of_items = {word for item in lake.items for word in re.findall(r"[^\W_]+", item.lower())}
+    endings = language.at("endings")
     for word in re.findall(r"[^\W\d_]{4,}", text):
-        if language.has(word) or word in of_items:
+        if language.has(word) or any(own[:3] == word[:3] and _is_form(word, own, endings) for own in lake.vocabulary):
             continue
-        if chosen := tuple(status for status in lake.statuses if _is_form(word, status.lower(), language.at("endings"))):
+        if chosen := tuple(status for status in lake.statuses if _is_form(word, status.lower(), endings)):
             text = re.sub(rf"(?<!\w){word}(?!\w)", " ", text, count=1)
             return text, Values({**named.wanted, "statuses": chosen}, named.before)
     return text, named

@@ -9,7 +9,7 @@ import pytest
 from small_shop import CUTOFF
 
 from found_platform.outcomes import document
-from found_platform.rewriting import Rewriting, ground, reading, retrieval
+from found_platform.rewriting import Rewriting, ground, reading, retrieval, spelling
 from found_platform.rewriting.ground import Ground
 from found_platform.settings import Settings
 
@@ -243,3 +243,24 @@ def test_turnover_is_a_total_and_no_age(demand: str, total: float) -> None:
     read = reading.read(demand)
     assert read.total == total
     assert not read.attributes
+
+
+VOUCHERS = [f"Redeemed voucher for: {thing}" for thing in ("tea", "soap", "bread", "rope", "paint", "ink", "salt", "wool")]
+
+
+def test_a_word_of_many_texts_is_no_reason_to_leave_those_that_an_encoder_finds(clinic: Ground) -> None:
+    """All of them are alike by their letters; the most frequent are not nearer than the others."""
+    shop_of_vouchers = made_of(clinic, [*VOUCHERS, *CLINIC], statuses=[])
+    assert sorted(spelling.alike(shop_of_vouchers, ("voucher",))) == list(range(len(VOUCHERS)))
+    about = outcome_of(retrieval.on(shop_of_vouchers, "who will redeem a voucher for soap", 28))["will"][0]["do"]["about"]
+    assert "Redeemed voucher for: soap" in about
+
+
+def test_a_status_that_the_texts_say_too_is_asked_of_the_texts(clinic: Ground) -> None:
+    shop_of_vouchers = made_of(clinic, [*VOUCHERS, *CLINIC], statuses=["redeemed", "rescheduled"])
+    do = outcome_of(retrieval.on(shop_of_vouchers, "who will redeem a voucher", 28))["will"][0]["do"]
+    assert set(do["about"]) <= set(VOUCHERS)
+    assert "statuses" not in do
+    do = outcome_of(retrieval.on(shop_of_vouchers, "who will reschedule", 28))["will"][0]["do"]
+    assert "about" not in do
+    assert do["statuses"] == ["rescheduled"]
