@@ -67,6 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
 
+@pytest.mark.slow
 @share(20)
 @given(fuzzing.documents(fuzzing.SOURCE))
 def test_a_source_file(text: str) -> None:
@@ -141,6 +142,7 @@ FILES = {"csv": fuzzing.csv_files(), "jsonl": fuzzing.jsonl_files, "parquet": fu
 MAPPED = {name: {"user_id": "user_id", "event_time": "event_time", "text": "text"} for name in FILES}
 
 
+@pytest.mark.slow
 @share(6)
 @given(st.sampled_from(sorted(FILES)).flatmap(lambda kind: st.tuples(st.just(kind), FILES[kind])))
 def test_the_files_of_a_source(folder: Path, file: tuple[str, bytes]) -> None:

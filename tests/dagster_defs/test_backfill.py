@@ -116,6 +116,7 @@ def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_pat
     assert hashes(settings) == hashes(fresh)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None:
     settings = opened(tmp_path / "home")
     home = ("--home", settings.home)
@@ -151,6 +152,7 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
         list(runs.backfill(settings, dt.date(2023, 1, 1), dt.date(2023, 2, 1)))
 
 
+@pytest.mark.slow
 def test_a_forced_backfill_that_was_killed_is_taken_up_again_where_it_was(tmp_path: Path) -> None:
     settings = opened(tmp_path)
     assets = ["raw_events", "behavior_text"]
@@ -170,6 +172,7 @@ def test_a_forced_backfill_that_was_killed_is_taken_up_again_where_it_was(tmp_pa
     assert [(f.asset, f.total) for f in last] == [("raw_events", 0), ("behavior_text", 0)]
 
 
+@pytest.mark.slow
 def test_a_backfill_beyond_the_data_makes_the_days_that_are_there_and_says_the_rest(tmp_path: Path) -> None:
     settings = opened(tmp_path / "home")
     home = ("--home", settings.home, "--asset", "raw_events")
@@ -179,6 +182,7 @@ def test_a_backfill_beyond_the_data_makes_the_days_that_are_there_and_says_the_r
     assert lake.row_hashes(settings.lake, "raw_events", "event_date").keys() == {"2024-01-09", "2024-01-10"}
 
 
+@pytest.mark.slow
 def test_a_backfill_takes_up_new_days_and_stops_at_a_source_that_shrinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOUND_SECRET", "aa" * 16)  # the home's, for the commands
     settings = opened(tmp_path / "home")

@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from dagster_defs import runs
 from dagster_defs.execution import open_instance
@@ -15,6 +16,7 @@ LAST = dt.date(2026, 2, 25)
 FOUR_WEEKS = dt.timedelta(days=28)
 
 
+@pytest.mark.slow
 def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path / "found", profile="tiny")
     drifts = dict.fromkeys(("broken_units", "dead_channel"), LAST - dt.timedelta(days=6))

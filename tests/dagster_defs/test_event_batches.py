@@ -40,6 +40,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return opened
 
 
+@pytest.mark.slow
 def test_a_range_of_days_is_written_with_few_connections_and_says_the_same(tmp_path: Path, connections: list[str]) -> None:
     events, opened = {}, {}
     for name in ("single", "together"):

@@ -179,5 +179,6 @@ def test_a_snapshot_reads_its_lookback_and_its_own_day(settings: Settings, own: 
     assert upstream_days(graph, "behavior_text", "raw_events", own.keys("raw_events")[7]) == [own.keys("raw_events")[7]]
 
 
+@pytest.mark.slow
 def test_the_graph_loads_before_anything_has_run(tmp_path) -> None:
     dg.Definitions.validate_loadable(build_defs(Settings.load(tmp_path)))

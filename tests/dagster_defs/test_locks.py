@@ -141,6 +141,7 @@ def _kill_later(process: int, seconds: float) -> None:
     os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_who_writes_the_same_days_waits_says_for_whom_and_gives_up_in_the_end(
     shop_home: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

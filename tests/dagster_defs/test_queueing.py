@@ -56,6 +56,7 @@ def test_a_daemon_is_asked_only_while_it_lives_and_sees_the_same_settings(shop_h
         assert not queueing.is_open(shop_home, instance)
 
 
+@pytest.mark.slow
 def test_a_run_that_a_dying_daemon_leaves_in_the_queue_is_executed_here(
     shop_home: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_stale_partition_is_redone_with_what_follows_from_it(copy: Settings, c
     assert not stale["quarantine"]
 
 
+@pytest.mark.slow
 def test_a_late_event_makes_its_day_and_what_reads_it_stale_and_nothing_else(tmp_path: Path) -> None:
     from found_platform.sources import config, staging
 

@@ -124,6 +124,7 @@ def test_rows_outside_a_span_are_left_aside_and_are_no_fault(tmp_path: Path) -> 
     assert staged(settings) == {"2024-03-05": 5}
 
 
+@pytest.mark.slow
 def test_a_source_that_shrinks_stops_and_keeps_or_drops_when_told(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path / "home", profile="tiny")
     path = shop(tmp_path)
@@ -187,6 +188,7 @@ def people(folder: Path, header: str, *rows: str) -> None:
     (folder / "people.csv").write_text("\n".join([header, *rows]) + "\n")
 
 
+@pytest.mark.slow
 def test_a_new_profile_column_is_taken_up_and_one_that_is_gone_is_null(tmp_path: Path) -> None:
     path = shop(tmp_path, days=3, profile={"path": "people.csv", "key": "id"})
     people(tmp_path, "id,age", "u0,30", "u1,31")
@@ -230,6 +232,7 @@ def sentinel(folder: Path, day: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("day", "span"), [("1970-01-01", "{start: 2024-03-01}"), ("2124-01-01", "{start: 2024-03-01}")])
 def test_a_handful_of_rows_far_from_the_others_is_named_before_a_home_is_made(tmp_path: Path, day: str, span: str) -> None:
     path = sentinel(tmp_path, day)
@@ -303,6 +306,7 @@ def test_a_log_of_few_acts_a_year_gets_a_longer_horizon_that_everything_agrees_o
     assert survey.horizons(fixed, new=True) == (5,)
 
 
+@pytest.mark.slow
 def test_source_check_refuses_what_the_demo_would_refuse_with_the_same_sentence(tmp_path: Path) -> None:
     bad = shop(tmp_path / "bad", days=30)
     lines = (tmp_path / "bad" / "orders-2024-03-01.csv").read_text() + "u1,soon,tea,x\n" * 60
@@ -342,6 +346,7 @@ def test_case_c13_a_sentinel_date_is_asked_about(tmp_path: Path) -> None:
     assert (outcome.status, "row 41: 1970-01-01" in outcome.err) == (2, True), outcome.err
 
 
+@pytest.mark.slow
 @needs_cases
 def test_cases_c14_and_c15_a_new_month_is_taken_up_and_a_rotated_file_is_asked_about(tmp_path: Path) -> None:
     case = CASES / "C14"

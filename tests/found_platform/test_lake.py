@@ -187,6 +187,7 @@ def test_a_table_with_a_folder_for_each_day_is_read_as_it_is_and_gets_few_files_
     assert con.execute("SELECT count(*), count(DISTINCT event_date) FROM earlier").fetchone() == (60, 30)
 
 
+@pytest.mark.slow
 def test_files_follow_the_amount_of_data_however_often_it_is_written(tmp_path: Path) -> None:
     """A day at a time for a long while: one commit each, and seldom one more that writes small files together."""
     for i in range(3 * daily.SMALL_FILES):

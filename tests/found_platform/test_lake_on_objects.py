@@ -22,6 +22,8 @@ from found_platform.privacy import audit, keys, suppression
 from found_platform.settings import Settings
 from found_platform.training_data import training_set
 
+pytestmark = pytest.mark.slow
+
 CUTOFF = dt.date(2024, 1, 20)
 CHANGES: dict[str, Any] = {"lookback_days": 6, "horizon_days": 2, "training_days": 6, "grid_days": 2}
 

@@ -56,6 +56,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str
     return f"s3://events/{tmp_path.name}", {**S3, "AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true"}
 
 
+@pytest.mark.slow
 def test_a_delta_table_holds_the_present_members_and_its_log_names_nobody(
     store: tuple[str, dict[str, str]], tmp_path: Path
 ) -> None:

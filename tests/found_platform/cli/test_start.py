@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from found_platform.settings import Settings
 
 MODELS = {"transformers", "mlflow", "feast", "evidently", "pymilvus", "peft", "accelerate"}
@@ -42,6 +44,7 @@ def test_help_loads_no_heavy_library() -> None:
     assert loaded(f"import sys; from found_platform.cli.app import app; print({heavy!r} & set(sys.modules) or '')") == ""
 
 
+@pytest.mark.slow
 def test_the_code_location_loads_no_model_library() -> None:
     heavy = MODELS | {"torch", "sklearn"}
     assert loaded(f"import sys; import dagster_defs.definitions; print({heavy!r} & set(sys.modules) or '')") == ""

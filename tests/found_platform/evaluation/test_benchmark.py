@@ -175,6 +175,7 @@ def test_a_full_run_leaves_the_quick_table_of_every_scenario(settings: Settings,
             assert row["value"] == pytest.approx(values[row["method"], row["scenario"]]), "quick leaves out, and changes nothing"
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_judge_probes_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     features = rng.normal(size=(200, 6))

@@ -53,6 +53,7 @@ def vectors(population: Population) -> dict[str, np.ndarray]:
     return {probe.name: probe.features(population) for probe in methods.probes() if probe.name in RIVALS}
 
 
+@pytest.mark.slow
 def test_another_future_leaves_the_vectors_of_every_rival_as_they_are(shop: Population, tmp_path: Path) -> None:
     before, after = vectors(shop), vectors(home(tmp_path, "zeppelin"))
     assert set(before) == set(RIVALS)

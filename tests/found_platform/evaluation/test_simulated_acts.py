@@ -20,6 +20,7 @@ from found_platform.sources.simulator import acts
 CUTOFF = dt.date(2026, 1, 23)
 
 
+@pytest.mark.slow
 def test_scenarios_of_acts_carry_their_outcome_rank_and_oracle(tmp_path: Path) -> None:
     source = tmp_path / "source.yaml"
     source.write_text(yaml.safe_dump({"name": "simulated", "simulator": {"users": 300, "days": 30, "seed": 50, "world": 2}}))

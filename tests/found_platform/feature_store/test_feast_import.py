@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import threading, typeguard, typeguard._decorators as decorators
 kept, compiled = typeguard.typechecked, []
@@ -17,6 +19,7 @@ print(len(compiled), typeguard.typechecked is kept)
 """
 
 
+@pytest.mark.slow
 def test_no_method_of_feast_is_compiled_again() -> None:
     process = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert process.stdout.split() == ["0", "True"]

@@ -26,6 +26,7 @@ def key(settings: Settings, user: str) -> str:
     return keys.user_key(keys.home_secret(settings), user)
 
 
+@pytest.mark.slow
 def test_history_keeps_the_spine_order_repeats_and_unknown_users(made: Settings) -> None:
     users = ["u2", "u0", "nobody", "u1", "u0"]
     moments = [at(f"2024-01-{d}", "00:00:00") for d in (12, 10, 12, 10, 12)]
@@ -59,6 +60,7 @@ def test_a_sequence_older_than_the_lookback_is_gone(tmp_path: Path) -> None:
     assert [r is not None for r in rows["events_28d"].to_pylist()] == [True, True, True]
 
 
+@pytest.mark.slow
 def test_pinned_versions_are_read_even_after_a_rewrite(tmp_path: Path) -> None:
     made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(8, days=10)))
     spine = ([key(made, "u1")], [at("2024-01-09", "00:00:00")])
@@ -84,6 +86,7 @@ def same_online(made: Settings, users: list[str], moment: dt.datetime) -> None:
         assert online[name] == offline[name].to_pylist(), name
 
 
+@pytest.mark.slow
 def test_online_goes_on_from_where_it_was_and_starts_over_when_the_past_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +108,7 @@ def test_online_goes_on_from_where_it_was_and_starts_over_when_the_past_changed(
         same_online(made, users, moment)
 
 
+@pytest.mark.slow
 def test_online_knows_a_late_event_from_its_arrival_on_as_history_does(tmp_path: Path) -> None:
     events = [{"user_id": "u", "event_time": at(f"2024-01-0{day}"), "text": "tea"} for day in range(1, 5)]
     events += [{"user_id": "other", "event_time": at("2024-01-09"), "text": "tea"}]

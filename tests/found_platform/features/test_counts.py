@@ -128,6 +128,7 @@ def decoded(settings: Settings, table: str, first: dt.date, last: dt.date) -> in
     return rows
 
 
+@pytest.mark.slow
 def test_a_day_decodes_the_events_of_its_lookback_alone_however_long_the_log_is(long: Settings) -> None:
     for days in (1, LOOKBACK):
         least, groups = days * A_DAY, []

@@ -106,6 +106,7 @@ def brought_back(event: dict) -> bool:
     return event["channel"] == "pay_bill" and not event["exposure"] and (event["amount"] or 0) < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "late"), [(0, 0.0), (1, 0.15), (2, 0.6)])
 def test_snapshots_equal_a_slow_transcription(tmp_path: Path, seed: int, late: float) -> None:
     """Every user, day and version, computed in plain Python from the events that had arrived by then."""
@@ -187,6 +188,7 @@ def check_activity(row: dict, day: dt.date, seen: list[dict], own: list[dict]) -
     assert row["days_since_first"] == max(age(e) for e in seen)
 
 
+@pytest.mark.slow
 def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3, late=0.2)))
     before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
@@ -197,6 +199,7 @@ def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatc
         assert lake.row_hashes(made.lake, name, "event_date") == before[name]
 
 
+@pytest.mark.slow
 def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
     before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
@@ -239,6 +242,7 @@ def test_a_day_that_does_not_fit_in_memory_says_what_to_set(tmp_path: Path) -> N
     assert lake.row_hashes(made.lake, "behavior_sequence", "event_date") == before
 
 
+@pytest.mark.slow
 def test_changing_the_future_changes_no_snapshot_of_the_past(tmp_path: Path) -> None:
     events = random_events(4)
     cut = at("2024-01-15", "00:00:00")
@@ -281,6 +285,7 @@ def test_a_late_event_is_known_from_its_arrival_on(tmp_path: Path) -> None:
     assert history["events_28d"].to_pylist() == [2, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> None:
     """Events added with a later arrival leave the history of every earlier moment bit for bit as it was."""
     before = random_events(11, late=0.2)
@@ -298,6 +303,7 @@ def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> 
     assert not histories[0][-1].equals(histories[1][-1])
 
 
+@pytest.mark.slow
 def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
     """Every snapshot row created after the cutoff is turned into nonsense: the history of no moment up to it changes a bit."""
     made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(13, late=0.4)))
@@ -327,6 +333,7 @@ def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
     assert not before[-1].equals(after[-1])
 
 
+@pytest.mark.slow
 def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) -> None:
     """The same moments, told in Berlin's wall-clock time around both changes of 2024, give the same features."""
     days, times = ("2024-03-30", "2024-03-31", "2024-10-27"), ("00:30:00", "01:30:00", "22:59:59", "23:30:00")
@@ -346,6 +353,7 @@ def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) 
     assert {"2024-03-30", "2024-03-31", "2024-10-27"} <= set(hashes[0]["behavior_sequence"])
 
 
+@pytest.mark.slow
 def test_a_user_known_by_a_late_exposure_alone(tmp_path: Path) -> None:
     """The day's rows are the same computed alone and in a range."""
     events = [

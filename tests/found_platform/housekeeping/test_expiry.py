@@ -68,6 +68,7 @@ def every_day(settings: Settings, table: str) -> dict[str, tuple[int, str]]:
     return daily.day_hashes(settings.lake, table, KEPT, FIRST + dt.timedelta(days=DAYS))
 
 
+@pytest.mark.slow
 def test_days_that_are_too_old_are_gone_from_every_file_and_the_others_are_as_they_were(home: Settings) -> None:
     before = {table: every_day(home, table) for table in TABLES}
     staged = folders.manifest(home)["days"]
@@ -95,6 +96,7 @@ def test_whoever_has_nothing_left_is_gone_from_the_vault(home: Settings) -> None
     assert sorted(vault.user_ids(home, vault.user_keys(home)).values()) == ["ann", "bob"]
 
 
+@pytest.mark.slow
 def test_a_scan_of_a_source_that_still_has_them_brings_no_day_back(tmp_path: Path) -> None:
     home = lake_of(tmp_path / "home", write_source(tmp_path / "source", EVENTS), lookback_days=7, retention="events=25")
     expiry.expire(home, TODAY)

@@ -124,6 +124,7 @@ def home(demo_home: Settings, hook: Hook, mail: Mail, monkeypatch: pytest.Monkey
     return settings
 
 
+@pytest.mark.slow
 def test_an_alert_is_signed_and_says_the_next_step(home: Settings, hook: Hook, mail: Mail) -> None:
     sent = alerts.send(home, [DISK, TICK])
     assert [(alert.channel, alert.error) for alert in sent] == [("webhook", ""), ("webhook", ""), ("mail", ""), ("mail", "")]
@@ -172,6 +173,7 @@ def test_secrets_of_channels_are_not_written_into_the_home(home: Settings) -> No
     assert SECRET not in (home.home / "settings.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_failed_delivery_and_little_room_are_told(home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     with deliveries._opened(home) as con:
         values = ("1", "gold", 1, "crm", "whole", 5, 0, "0", deliveries.FAILED, "it answered 500", "", "ann", time.time())

@@ -56,6 +56,7 @@ def copy_of(settings: Settings, folder: Path) -> Settings:
     return Settings.load(folder / "found")
 
 
+@pytest.mark.slow
 def test_a_report_of_a_calm_log_passes_with_every_figure_judged(calm: Settings) -> None:
     made = drift.report(calm, LAST)
     assert (made.state, made.drifted, made.sentence) == (figures.PASSED, [], "all figures are within their limits")
@@ -292,6 +293,7 @@ def test_an_empty_week_and_a_silent_channel_do_not_pass() -> None:
     assert judged(traffic.Weeks(silent[0], silent[1]))["share_search"].why == "silent: nothing in either week"
 
 
+@pytest.mark.slow
 def test_small_homes_of_one_law_do_not_cry_drift(tmp_path: Path) -> None:
     """Eighty users over eight weeks, from the source's files to the report."""
     made = lake_with(tmp_path, users=80, seed=1)

@@ -67,6 +67,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.slow
 def test_processes_and_threads_write_the_audit_at_once(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path)
     command = [sys.executable, "-c", WRITER, str(tmp_path)]

@@ -36,6 +36,7 @@ def home(made: Path, tmp_path: Path) -> Settings:
     return Settings.load(Path(shutil.copytree(made, tmp_path / "home")))
 
 
+@pytest.mark.slow
 def test_somebody_under_a_hold_is_not_erased_and_the_sentence_names_the_hold_and_the_row(
     home: Settings, found: Callable[..., Outcome], tmp_path: Path
 ) -> None:

@@ -153,6 +153,7 @@ def test_who_is_suppressed_is_left_out_from_then_on_and_until_it_is_lifted(made:
     assert len(history) == 4
 
 
+@pytest.mark.slow
 def test_who_is_unknown_yet_is_left_out_when_they_appear(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", profile="tiny")
     settings.lake.mkdir(parents=True)

@@ -240,6 +240,7 @@ def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> 
     assert registry.of_cutoff(made, "2024-01-01") == second
 
 
+@pytest.mark.slow
 def test_threads_at_two_homes_read_each_its_own_registry(tmp_path: Path) -> None:
     import torch
 
@@ -380,6 +381,7 @@ def test_mlflows_own_pages_show_the_files_of_a_home_that_was_copied(copy: Settin
     assert '"path": "MLmodel"' in served.stdout
 
 
+@pytest.mark.slow
 def test_one_process_serves_two_homes_from_threads(tmp_path: Path) -> None:
     """Nothing of MLflow is set for the whole process: what a thread registers lies in its own home."""
     import torch

@@ -121,6 +121,7 @@ def test_an_answer_that_cannot_be_used_gives_the_grounded_one(
     assert (found.sentences, found.matches) == (plain.sentences, plain.matches)
 
 
+@pytest.mark.slow
 def test_errors_redirects_and_silence_give_the_grounded_one(
     service: Service, ask: Callable[[str], Rewriting], monkeypatch: pytest.MonkeyPatch
 ) -> None:

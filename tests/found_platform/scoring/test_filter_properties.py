@@ -224,6 +224,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
         yield Engines(rows, con, milvus)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(thought=thoughts(COLUMNS))
 def test_all_select_the_users_for_whom_it_is_true(engines: Engines, thought: Thought) -> None:

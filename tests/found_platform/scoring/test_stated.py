@@ -250,6 +250,7 @@ def test_the_rhythm_is_told_in_words(world: World) -> None:
     assert stated.rhythm_in_words(world.now, parse({"will": GOLD}), np.array([never])) == {never: "never did it so far"}
 
 
+@pytest.mark.slow
 def test_changing_the_future_changes_nothing(tmp_path: Path) -> None:
     """In a lake that goes on after the cutoff."""
     events, _ = people(days=80, users=200)

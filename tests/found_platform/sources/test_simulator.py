@@ -65,6 +65,7 @@ def generated(home: Path, **asked: int) -> dict[str, str]:
     return files(home / "simulated") | files(settings.truth)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_whatever_the_processes_and_the_days_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

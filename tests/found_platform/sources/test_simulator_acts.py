@@ -97,6 +97,7 @@ def test_every_scenario_states_its_outcome_and_the_rank_by_which_it_is_judged() 
         assert set(spec.get("leaves", [])) <= set(world().leaves)
 
 
+@pytest.mark.slow
 def test_futures_agree_with_the_probabilities_in_closed_form() -> None:
     """Over users, the part of futures in which somebody pays for a leaf is the oracle's probability, within its own chance."""
     day, count = (CUTOFF - START).days, 300
@@ -114,6 +115,7 @@ def test_futures_agree_with_the_probabilities_in_closed_form() -> None:
         assert abs(share.mean() - exact.mean()) < 4 * np.sqrt((error**2).sum()) / len(exact), spec["scenario"]
 
 
+@pytest.mark.slow
 def test_what_came_true_is_as_probable_as_it_is_said(judged: pa.Table) -> None:
     """In each band of the probability as many do it; scenarios share their users, so an error counts for the eleven of them."""
     chance, label = judged["probability"].to_numpy(), judged["label"].to_numpy()

@@ -197,6 +197,7 @@ def test_a_channel_that_lost_its_rows_is_refused_and_the_last_staging_stays(tmp_
     assert staging.manifest(made) == before
 
 
+@pytest.mark.slow
 def test_rows_are_numbered_and_repeats_chosen_the_same_in_every_scan(tmp_path: Path) -> None:
     """Enough rows for several threads, in two files whose columns are in another order."""
     for part, header in ((1, "id,when,what,eid"), (2, "what,eid,when,id")):

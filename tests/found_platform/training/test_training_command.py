@@ -189,6 +189,7 @@ print("to the end")
 """
 
 
+@pytest.mark.slow
 def test_it_runs_where_nothing_of_the_platform_is_installed(folder: Path, tmp_path: Path) -> None:
     """With torch, transformers, peft, numpy and safetensors alone, both stages, a tower with LoRA among them."""
     tower = {"description_tower": {"architecture": QWEN, "lora_rank": 2}}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from small_training import configure
 
 from found_platform.training.folder import locked
@@ -20,6 +21,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_a_trainer_dies_with_a_killed_parent_and_the_next_one_goes_on(folder: Path, tmp_path: Path) -> None:
     config = configure(tmp_path, folder, "behavior", options={"steps": 1_000_000, "evaluate_every": 1_000_000})
     parent = subprocess.Popen([sys.executable, "-c", PARENT, config], stdout=subprocess.PIPE, text=True)
@@ -38,6 +40,7 @@ def test_a_trainer_dies_with_a_killed_parent_and_the_next_one_goes_on(folder: Pa
             os.kill(trainer, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_second_trainer_waits_for_the_folder_and_says_so(folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "found_platform.training", "pretrain", "--config", configure(tmp_path, folder, "tabular")]
     with locked(tmp_path / "tabular", lambda: None):

@@ -82,6 +82,7 @@ def test_what_is_brought_back_is_told_as_that_and_never_as_paid_for(tmp_path: Pa
     assert pair["item_counts"] == [1]
 
 
+@pytest.mark.slow
 def test_nothing_at_or_after_the_cutoff_nor_what_arrived_after_it_is_told(tmp_path: Path) -> None:
     plain = pairs_of(tmp_path / "a", EVENTS)
     changed = [
@@ -109,6 +110,7 @@ def test_a_part_at_a_time_tells_the_same(settings: Settings, cutoff: dt.date, mo
     assert pairs.build(settings, cutoff).partitions == {str(cutoff): before[str(cutoff)]}
 
 
+@pytest.mark.slow
 def test_what_the_held_out_fold_did_changes_nothing_that_is_fitted(tmp_path: Path) -> None:
     """Counts of texts and codes of the table, from which centre, projection and embeddings follow."""
     users = [f"user-{i}" for i in range(12)]

@@ -32,6 +32,7 @@ def sizes(**changes: Any) -> FoundConfig:
     return replace(rebuild({**given, "tabular": None, **changes}), tabular=TabularConfig(VALUES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "config", "weights"),
     [
@@ -72,6 +73,7 @@ def test_the_memory_of_equation_6_does_not_grow_with_all_pairs_of_windows(monkey
     assert most(0) < pairs / 2
 
 
+@pytest.mark.slow
 def test_a_smaller_micro_batch_takes_less_and_a_gpu_less_than_float32() -> None:
     def activations(micro: int, device: str) -> int:
         return rehearse("behavior", sizes(), Options(1, 256, micro), {}, events=20, searches=5, device=device).activations
@@ -124,6 +126,7 @@ def test_a_profile_that_does_not_fit_is_refused_before_anything_is_read(
         assert word in outcome.err
 
 
+@pytest.mark.slow
 def test_a_profile_made_for_a_gpu_says_so_where_there_is_none(large: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     said: list[str] = []
