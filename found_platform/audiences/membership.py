@@ -207,6 +207,8 @@ def held_out(settings: Settings, audience: str, user_keys: Sequence[str], share:
     A keyed hash of the audience's name and the user decides, so nobody outside the home can tell, and the holdouts of two audiences
     have nothing to do with each other.
     """
+    if not share:
+        return np.zeros(len(user_keys), bool)
     secret = keys.home_secret(settings)
     hashes = [hmac.digest(secret, f"holdout {audience} {key}".encode(), hashlib.sha256)[:8] for key in user_keys]
     return np.frombuffer(b"".join(hashes), dtype=">u8") < share * 2.0**64

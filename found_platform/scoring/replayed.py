@@ -5,6 +5,7 @@ What belongs here: what is read of an answer. What does not: making one (`replay
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -106,10 +107,15 @@ class Basis:
     groups: dict[str, list[int]]
     added: np.ndarray
 
+    @cached_property
+    def usual(self) -> tuple[np.ndarray, float]:
+        """Medians over all users: of the features (F,), and of what was added."""
+        return np.median(self.features, 0), float(np.median(self.added))
+
     def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """See `Replayed.effects`."""
         features = self.features[rows]
-        usual = np.median(self.features, 0)
+        usual, usually_added = self.usual
         whole = self.head.odds(features)
         effects = {}
         for name, columns in self.groups.items():
@@ -117,5 +123,5 @@ class Basis:
             without[:, columns] = usual[columns]
             effects[name] = whole - self.head.odds(without)
         if self.added.any():
-            effects["learned"] = self.added[rows] - np.median(self.added)
+            effects["learned"] = self.added[rows] - usually_added
         return effects
