@@ -75,9 +75,18 @@ def match(
     *meanings, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
     by_wording = [_closeness(_expanded(space, wording.mean(0))) for wording in meanings]
     closeness = np.mean(by_wording, 0)
+    left_out = np.zeros(len(closeness), bool)
     for phrase in against:
-        closeness = np.where(_closeness(_expanded(space, phrase)) > closeness, 0.0, closeness)
-    return Matching(closeness, np.isin(CHANNELS, channels), min_amount)
+        left_out |= _closeness(_expanded(space, phrase)) > closeness
+    closeness = np.where(_said(population, wordings), np.maximum(closeness, 1.0), closeness)
+    return Matching(np.where(left_out, 0.0, closeness), np.isin(CHANNELS, channels), min_amount)
+
+
+def _said(population: Population, wordings: Sequence[Sequence[str]]) -> np.ndarray:
+    """(T,) bool: the texts that a wording says word for word. What an encoder makes of them, or of a sentence in a language that it
+    does not know, is no reason to doubt them."""
+    named = set(chain(*wordings))
+    return np.fromiter((text in named for text in population.words), bool, len(population.words))
 
 
 def _closeness(similarity: np.ndarray) -> np.ndarray:

@@ -1,5 +1,8 @@
 """Matching: how close the texts of a log are to a demand, whatever the size of its catalogue."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -15,3 +18,19 @@ def test_of_a_small_catalogue_not_everything_is_about_one_thing(texts: int) -> N
     assert about[:2].all()
     if texts <= 100:
         assert not about[2:].any()
+
+
+def test_a_text_that_is_named_word_for_word_is_about_the_demand_whatever_an_encoder_makes_of_the_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sentence in a language that the encoder does not know points anywhere: here, at the clock."""
+    space = np.eye(40, dtype=np.float32)
+    words = ["winter tyre", "summer tyre", "clock", *(f"thing {i}" for i in range(37))]
+    population: Any = SimpleNamespace(words=words, model=None, states=SimpleNamespace(frozen_texts=space))
+    pointing = {"winter tyre": space[0], "summer tyre": space[1], "Wer kauft Reifen?": space[2], "summer": space[1]}
+    monkeypatch.setattr(matching.texts, "frozen_phrases", lambda _, phrases: np.stack([pointing[phrase] for phrase in phrases]))
+    asked = [["Wer kauft Reifen?"], ["winter tyre", "summer tyre"]]
+    weights = matching.match(population, asked).weights()
+    assert (weights[:2] > 0.9).all()
+    assert (weights[3:] < 0.1).all()
+    assert matching.match(population, [asked[0], ["winter tyre"]], unwanted=["summer"]).weights()[1] < 0.1
