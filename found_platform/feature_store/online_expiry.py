@@ -21,7 +21,8 @@ PATIENCE = 60.0
 
 
 def let_go_online(settings: Settings, moment: dt.datetime, held: online_redis.Held) -> int:
-    """Takes out the rows of snapshots at or before a moment (UTC), wherever the store is; returns how many, a row a user and view.
+    """Takes out the rows of snapshots at or before a moment (UTC), wherever the store is; returns how many: in the home one a user
+    and feature, in Redis one a user and view.
 
     Raises JobFailed where a server cannot be used.
     """
@@ -37,7 +38,7 @@ def let_go_online(settings: Settings, moment: dt.datetime, held: online_redis.He
 def _in_the_home(path: Path, moment: dt.datetime, held: online_redis.Held) -> int:
     if not path.exists():
         return 0
-    count, old = 0, f"{moment:%Y-%m-%d %H:%M:%S}"
+    count, old = 0, int(moment.timestamp())  # Feast writes seconds since 1970, and SQLite has numbers before every text
     with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as con:
         con.execute("PRAGMA secure_delete = ON")
         tables = [name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

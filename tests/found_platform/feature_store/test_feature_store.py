@@ -166,3 +166,21 @@ def test_the_training_set_holds_everybody_seen_before_each_past_cutoff_and_no_fu
         assert row["event_timestamp"] == at("2024-01-13", "00:00:00")
         assert all(t < end for t in (row["times"] or []) + (row["search_times"] or []))
         assert row["fold"] == keys.fold(keys.user_ids(made, [row["user_key"]])[row["user_key"]])
+
+
+def test_of_the_online_store_rows_of_old_snapshots_go_and_no_others(tmp_path: Path) -> None:
+    moment, day = at("2024-01-12", "00:00:00"), dt.timedelta(days=1)
+    events = [e for e in random_events(9, users=4, days=20) if e["user_id"] != "u1" or e["event_time"] < moment - 4 * day]
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=6)
+    feature_store.materialize_online(settings, moment, {})
+    users = [key(settings, f"u{i}") for i in range(4)]
+    before = feature_store.online(settings, users)
+    assert feature_store.let_go_online(settings, moment - 3 * day, lambda _: users) == 0, "everybody is kept"
+    assert feature_store.let_go_online(settings, moment - 3 * day, lambda _: ()) > 0
+    after = feature_store.online(settings, users)
+    gone = {name for name in before if before[name] != after[name]}
+    assert gone, "u1 has no sequence any more"
+    assert all(before[name][i] == after[name][i] for name in gone for i in (0, 2, 3)), "the others did something since"
+    assert after["events_28d"] == before["events_28d"], "a newer row of activity stays"
+    assert feature_store.let_go_online(settings, moment, lambda _: ()) > 0
+    assert feature_store.online(settings, users)["events_28d"] == [None] * 4
