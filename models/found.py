@@ -1,7 +1,7 @@
 """FOUND: encoders, fusion and the two sides that alignment brings together (WWW 2025, figure 2).
 
-A user is [aligned | stage 1 | activity]; a sentence is a query on the first part. The aligned part starts as the frozen text mean,
-projected: what alignment learns is added to it, so a model that learned nothing ranks as the frozen one does.
+A user is [aligned | stage 1, where it is stored | activity]; a sentence is a query on the first part. The aligned part starts as
+the frozen text mean, projected: what alignment learns is added to it, so a model that learned nothing ranks as the frozen one does.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,7 @@ class FoundConfig:
     tabular: TabularConfig | None
     searches: int = 64  # newest searches that enter; 0 leaves the modality out
     common: bool = False  # all sentences share a learned direction: users who do much of anything turn to it
+    stage1_stored: bool = True  # the vector of stage 1 lies beside the aligned one in what is stored of a user
     fusion_layers: int = 1
     width: int = 64  # of the fusion
     heads: int = 4
@@ -47,6 +48,11 @@ class FoundConfig:
     search_channel: int = 3  # which of them holds the searches, a modality of its own
     description_tower: TowerConfig | None = None  # trained encoder of descriptions, in place of frozen vectors
     kind: str = field(default="found", init=False)
+
+    @property
+    def learned(self) -> int:
+        """Places of a stored vector that were learned, first of all: the aligned part, and that of stage 1."""
+        return self.dim + (self.behavior.width if self.behavior and self.stage1_stored else 0)
 
 
 @dataclass
@@ -177,8 +183,14 @@ class Found(nn.Module):
     def users(self, histories: Histories) -> Tensor:
         """What is stored of a user (B, K + d + A): aligned and stage 1 of unit length, activity standardised."""
         states = self(histories)
-        stage1 = [] if states.behavior is None else [F.normalize(states.behavior, dim=-1)]
+        stored = self.config.stage1_stored
+        stage1 = [F.normalize(states.behavior, dim=-1)] if stored and states.behavior is not None else []
         return torch.cat([states.aligned, *stage1, self.activities(histories)], 1)
+
+    def stage1(self, histories: Histories) -> Tensor:
+        """The vector of stage 1 (B, d), of unit length, whether it is stored or not; d is 0 without a behaviour encoder."""
+        states = self(histories)
+        return states.aligned[:, :0] if states.behavior is None else F.normalize(states.behavior, dim=-1)
 
     def concatenation(self, histories: Histories) -> Tensor:
         """The modalities side by side, unaligned: [e^(V) | e^(T) | e^(R)], each of unit length."""

@@ -55,9 +55,7 @@ def learned_width(model: "Model") -> int:
     """Places of a stored vector that were learned, first of all; 0 of a frozen-text model."""
     from models.found import Found
 
-    if not isinstance(model, Found):
-        return 0
-    return model.config.dim + (model.config.behavior.width if model.config.behavior else 0)
+    return model.config.learned if isinstance(model, Found) else 0
 
 
 @dataclass(frozen=True)

@@ -261,6 +261,16 @@ def test_a_user_is_the_frozen_start_and_what_fusion_adds_to_it() -> None:
         np.testing.assert_allclose(states.aligned[user].detach(), wanted, atol=1e-10)
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_stage_1_is_stored_where_it_is_asked_for_and_the_rest_stays(stored: bool) -> None:
+    whole, histories = model(stage1_stored=stored).eval(), users()
+    vectors, stage1 = whole.users(histories), whole.stage1(histories)
+    parts = [whole(histories).aligned, *([stage1] if stored else []), whole.activities(histories)]
+    torch.testing.assert_close(vectors, torch.cat(parts, 1))
+    assert whole.config.learned == DIM + stage1.shape[1] * stored
+    assert stage1.shape[1] == config().behavior.width  # pyright: ignore[reportOptionalMemberAccess]
+
+
 def test_a_batch_equals_its_users_one_by_one_in_any_order() -> None:
     whole, histories = model(dropout=0.2).eval(), users()
     queries = torch.randn(3, DIM, dtype=torch.float64)

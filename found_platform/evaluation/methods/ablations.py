@@ -24,9 +24,8 @@ def _vectors(part: str, population: Population) -> np.ndarray | None:
     model = population.model
     if not isinstance(model, Found):
         return None
-    width = model.config.dim + (model.config.behavior.width if model.config.behavior else 0)
     vectors = population.trained(f"without_{part}", lambda: population.by_model(partial(users_without, model, part)))
-    return vectors[:, :width]
+    return vectors[:, : model.config.learned]
 
 
 def _cosine(part: str, population: Population, question: Question) -> np.ndarray | None:

@@ -26,12 +26,6 @@ def _beside_activity(part: "Callable[[Population, Found], np.ndarray]") -> Calla
     return features
 
 
-def _stage1(model: "Found") -> slice:
-    """The places of a stored vector that stage 1 fills."""
-    width = model.config.behavior.width if model.config.behavior else 0
-    return slice(model.config.dim, model.config.dim + width)
-
-
 def _untrained(population: Population, model: "Found") -> np.ndarray:
     import torch
 
@@ -40,7 +34,7 @@ def _untrained(population: Population, model: "Found") -> np.ndarray:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         untrained = Found(model.config).eval()
-    return population.by_model(untrained.users)[:, _stage1(model)]
+    return population.by_model(untrained.stage1)
 
 
 def _trained(name: str, about: str, part: "Callable[[Population, Found], np.ndarray]") -> Probe:
@@ -49,8 +43,8 @@ def _trained(name: str, about: str, part: "Callable[[Population, Found], np.ndar
 
 METHODS = (
     Probe("untrained_activity", "stage 1 with random weights", _beside_activity(_untrained), own=True),
-    _trained("stage1_activity", "stage 1", lambda p, m: p.vectors[:, _stage1(m)]),
+    _trained("stage1_activity", "stage 1", lambda p, m: p.by_model(m.stage1)),
     _trained("concatenation_activity", "the modalities side by side, without alignment", lambda p, m: p.by_model(m.concatenation)),
     _trained("aligned_activity", "the aligned part", lambda p, m: p.vectors[:, : m.config.dim]),
-    _trained("found", "the whole vector", lambda p, m: p.vectors[:, : _stage1(m).stop]),
+    _trained("found", "the whole vector", lambda p, m: p.vectors[:, : m.config.learned]),
 )

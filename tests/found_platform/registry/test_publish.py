@@ -128,7 +128,7 @@ def test_what_is_stored_is_what_the_model_says_however_users_are_batched(
     np.testing.assert_allclose(stored, whole, atol=1e-5)
     np.testing.assert_array_equal(counts, users.own_texts(rows)[1])
     config = champion(settings).config
-    assert stored.shape[1] == config.dim + config.behavior.width + config.activity
+    assert stored.shape[1] == config.learned + config.activity == config.dim + config.behavior.width + config.activity
     shutil.copytree(settings.home, tmp_path / "found")
     made = Settings.load(tmp_path / "found")
     monkeypatch.setattr(users, "USERS", 7)
