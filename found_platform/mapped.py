@@ -1,12 +1,10 @@
 """Arrays and tables of everybody as files: written a block at a time, then mapped, and read as they are touched.
 
-What belongs here: numpy's, Arrow's and safetensors' own formats, for what memory need not hold. What does not: what columns mean.
+What belongs here: numpy's and Arrow's own formats, for what memory need not hold. What does not: what columns mean.
 Pages of a mapped file are the system's to take back, and a file that is mapped can be read after it was removed.
 """
 
-import json
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -69,43 +67,3 @@ def save_table(path: Path, rows: pa.RecordBatchReader) -> None:
 def load_table(path: Path) -> pa.Table:
     """Maps a table."""
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-TENSORS = {
-    "uint8": "U8",
-    "int8": "I8",
-    "int16": "I16",
-    "float16": "F16",
-    "int32": "I32",
-    "float32": "F32",
-    "int64": "I64",
-}
-"""The names that safetensors has for types, in the order in which it lays tensors down: the widest first."""
-
-
-def save_tensors(path: Path, arrays: Mapping[str, Path]) -> None:
-    """Writes a safetensors file of `.npy` files: the bytes that safetensors itself would write, without holding any array."""
-    order = list(TENSORS)
-    about = {name: _header(file) for name, file in arrays.items()}
-    names = sorted(about, key=lambda name: (-order.index(about[name][0].name), name))
-    header, end = {}, 0
-    for name in names:
-        dtype, shape, _ = about[name]
-        start, end = end, end + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        header[name] = {"dtype": TENSORS[dtype.name], "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as target:
-        target.write(len(text).to_bytes(8, "little") + text)
-        for name in names:
-            with arrays[name].open("rb") as source:
-                source.seek(about[name][2])
-                shutil.copyfileobj(source, target, 2**20)
-
-
-def _header(path: Path) -> tuple[np.dtype, tuple[int, ...], int]:
-    """Type and shape of a `.npy` file, and where its numbers begin."""
-    with path.open("rb") as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        return dtype, shape, file.tell()

@@ -106,6 +106,26 @@ def write_data(folder: Path) -> Path:
     return folder
 
 
+def in_files(folder: Path, target: Path, files: int) -> Path:
+    """A copy of the folder with its rows in several files, those of a user in one. Rows must be in the order of users."""
+    target.mkdir(parents=True)
+    for path in folder.iterdir():
+        if path.stem not in ("rows", "descriptions"):
+            (target / path.name).write_bytes(path.read_bytes())
+    rows, told = load_file(folder / "rows.safetensors"), json.loads((folder / "descriptions.json").read_text())
+    for number, users in enumerate(rows["owner"].unique().tensor_split(files)):
+        chosen = torch.isin(rows["owner"], users)
+        part = {}
+        for name, column in rows.items():
+            kind = name.split("_")[0]
+            is_ragged = kind in ("event", "search", "item") and not name.endswith("counts")
+            part[name] = column[torch.repeat_interleave(chosen, rows[f"{kind}_counts"]) if is_ragged else chosen].clone()
+        save_file(part, target / f"rows-{number:05}.safetensors")
+        own = [text for text, is_own in zip(told, chosen.tolist(), strict=True) if is_own]
+        (target / f"descriptions-{number:05}.json").write_text(json.dumps(own))
+    return target
+
+
 def rewrite(folder: Path, target: Path, **changes: Any) -> Path:
     """A copy of the folder with some columns of the rows changed, each by a function of its tensor and all rows."""
     target.mkdir(parents=True)

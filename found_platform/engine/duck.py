@@ -1,8 +1,10 @@
 """DuckDB in this process: the default."""
 
 import datetime as dt
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from found_platform import daily, lake, mapped, spill
@@ -12,6 +14,9 @@ from found_platform.settings import Settings
 
 ROWS_AT_ONCE = 100_000
 """Rows of a batch on the way from DuckDB to Delta."""
+
+ROWS_OF_GROUPS = 8192
+"""Of a batch that is cut into groups."""
 
 UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 """In which DuckDB states its memory."""
@@ -51,6 +56,11 @@ class DuckDB:
             mapped.save_table(folder / "rows.arrow", pa.RecordBatchReader.from_batches(schema, batches))
             self._con.register(name, mapped.load_table(folder / "rows.arrow"))
 
+    def map_groups(self, query: Query, by: str, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str) -> None:
+        rows = self._con.execute(f"SELECT * FROM ({sql_of(query, self.dialect)}) ORDER BY {by}").to_arrow_reader(ROWS_OF_GROUPS)
+        made = [function(group) for group in _groups(rows, by)]
+        self._con.register(name, pa.concat_tables(made) if made else schema.empty_table())
+
     def replace(
         self,
         folder: Place,
@@ -74,3 +84,19 @@ class DuckDB:
 
     def close(self) -> None:
         self._con.close()
+
+
+def _groups(rows: Iterable[pa.RecordBatch], by: str) -> Iterator[pa.Table]:
+    """The rows of each value of a column, which come one value after another."""
+    held: list[pa.RecordBatch] = []
+    for batch in rows:
+        ends = [0, *(np.flatnonzero(np.diff(batch[by].to_numpy())) + 1).tolist(), batch.num_rows]
+        for start, end in itertools.pairwise(ends):
+            part = batch.slice(start, end - start)
+            if held and held[0][by][0] != part[by][0]:
+                yield pa.Table.from_batches(held)
+                held = []
+            if part.num_rows:
+                held.append(part)
+    if held:
+        yield pa.Table.from_batches(held)

@@ -52,6 +52,11 @@ class Engine(Protocol):
         """Names what a function makes of the batches that a query gives; it runs where these are."""
         ...
 
+    def map_groups(self, query: Query, by: str, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str) -> None:
+        """Names what a function makes of the rows that have the same value in a column, one such group at a time; it runs where
+        these are, and is called again for a group whose worker died."""
+        ...
+
     def replace(
         self,
         folder: Place,

@@ -78,9 +78,17 @@ class SparkConnect:
             return self.session.sql(sql_of(query, self.dialect)).toArrow().to_reader()
 
     def map(self, query: Query, function: Batches, schema: pa.Schema, name: str) -> None:
-        columns = ", ".join(f"`{f.name}` {_type(f.type)}" for f in schema)
+        columns = _columns(schema)
         with failures(self.name):
             self.session.sql(sql_of(query, self.dialect)).mapInArrow(function, columns).createOrReplaceTempView(name)
+
+    def map_groups(self, query: Query, by: str, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str) -> None:
+        def of_table(table: pa.Table) -> pa.Table:  # by its signature the client tells what it is given
+            return function(table)
+
+        with failures(self.name):
+            grouped = self.session.sql(sql_of(query, self.dialect)).groupBy(by)
+            grouped.applyInArrow(of_table, _columns(schema)).createOrReplaceTempView(name)
 
     def replace(
         self,
@@ -154,6 +162,10 @@ def _column(field: pa.Field) -> str:
     # a cast gives the elements of a list another name, and Sail then refuses to write it beside lists of before
     value = f"`{field.name}`" if pa.types.is_list(field.type) else f"CAST(`{field.name}` AS {_type(field.type)})"
     return f"{value} AS `{field.name}`"
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"`{f.name}` {_type(f.type)}" for f in schema)
 
 
 def _type(kind: pa.DataType) -> str:

@@ -109,7 +109,7 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
             "parameters": needs.parameters,
             "trained_parameters": needs.trained,
             "rows": len(task.rows),
-            "users": len(data.owner[task.rows].unique()),
+            "users": data.users(task.rows),
             "texts": len(data.text_vectors),
             "helped": progress.best_step > 0,
             **vars(progress),
@@ -157,16 +157,17 @@ def _task(run: dict[str, Any], data: TrainingData, base: Path) -> Task:
 def _fits(config: FoundConfig, data: TrainingData) -> None:
     sizes = [("text_dim", config.text_dim, data.text_vectors.shape[1])]
     if config.activity:
-        sizes.append(("activity", config.activity, data.activity.shape[1]))
+        sizes.append(("activity", config.activity, data.activity.width))
     if config.behavior:
         sizes.append(("behavior.text_dim", config.behavior.text_dim, data.text_vectors.shape[1]))
     if config.tabular:
-        sizes.append(("the number of tabular.values", len(config.tabular.values), data.cells.shape[1]))
+        sizes.append(("the number of tabular.values", len(config.tabular.values), data.cells.width))
     for name, configured, in_data in sizes:
         if configured != in_data:
             raise ValueError(f"{name} is {configured} in the model and {in_data} in the data")
-    for column, count in enumerate(config.tabular.values if config.tabular and len(data) else ()):
-        if (most := int(data.cells[:, column].max())) >= count:
+    values = config.tabular.values if config.tabular and len(data) else ()
+    for column, (count, most) in enumerate(zip(values, data.cells.largest() if values else (), strict=True)):
+        if most >= count:
             raise ValueError(f"column {column} of the table holds the code {most} and tabular.values has {count} codes for it")
 
 

@@ -1,22 +1,25 @@
 """The files a training process reads, in one folder, and batches made of them.
 
 texts.safetensors   vectors (T, E) float16, counts (T,) how many users of the training folds have the text
-rows.safetensors    N rows, one a user and moment t1: see `ROWS`; ragged columns lie flat, with a count a row
+rows-NNNNN.safetensors   rows, one a user and moment t1, in files of some ten thousand: see `shards.ROWS`; ragged columns lie flat,
+                    with a count a row. All rows of a user lie in one file; one file alone may be called rows.safetensors
 data.json           {"encoder", "encoder_revision", "columns", ...}
-texts.json, descriptions.json   the strings, for text towers that are trained
+texts.json, descriptions-NNNNN.json   the strings, for text towers that are trained
+
+What is held of a row is nothing: rows are numbered from file to file, and a batch reads the files that it touches.
 """
 
-import datetime as dt
 import json
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
+from found_platform.training import shards
+from found_platform.training.shards import ROWS, Rows, Shard
 from models.histories import Histories
 
 HELD_OUT_FOLD = 0
@@ -25,17 +28,6 @@ HELD_OUT_FOLD = 0
 DAY = 86_400_000_000
 """Microseconds."""
 
-PART = 65_536
-"""Rows whose events are looked through at once."""
-
-ROWS = {
-    "event": ("event_text", "event_time", "event_channel", "event_amount", "event_exposed"),
-    "search": ("search_text", "search_time"),
-    "item": ("item_text", "item_weight"),
-}
-"""Ragged columns by their count column, `event_counts` and so on. Beside them: `cells` (N, F), `activity` (N, A), `t1` (N,) and the
-times in microseconds UTC, `owner` (N,) whose row it is, `fold` (N,)."""
-
 
 class TrainingData:
     """The folder, memory-mapped."""
@@ -43,38 +35,17 @@ class TrainingData:
     def __init__(self, folder: Path):
         self.folder = folder
         self.about: dict[str, Any] = json.loads((folder / "data.json").read_text())
-        self._texts = _tensors(folder / "texts.safetensors")
-        self._rows = _tensors(folder / "rows.safetensors")
-        self._starts = {k: self._rows[f"{k}_counts"].long().cumsum(0) - self._rows[f"{k}_counts"].long() for k in ROWS}
-        self._check()
-
-    def _check(self) -> None:
-        """Nothing in a history may have happened at its t1 or later. Raises ValueError that names the row and the time."""
-        for kind in ("event", "search"):
-            counts, times = self._rows[f"{kind}_counts"].long(), self._rows[f"{kind}_time"]
-            if len(times) != int(counts.sum()):
-                raise ValueError(f"{self.folder / 'rows.safetensors'}: {kind}_counts add up to {counts.sum()}, not {len(times)}.")
-            for first, owner, places in self._parts(kind):
-                late = times[places] >= self._rows["t1"][first + owner]
-                if late.any():
-                    place = int(late.nonzero()[0])
-                    row = first + int(owner[place])
-                    raise ValueError(
-                        f"{self.folder / 'rows.safetensors'}: row {row} holds the {kind} of {_moment(times[places][place])} in its "
-                        f"history, which ends before {_moment(self._rows['t1'][row])}."
-                    )
-
-    def _parts(self, kind: str) -> Iterator[tuple[int, Tensor, slice]]:
-        """What rows have of a kind, PART rows at a time, so that no number of everybody's events is held: the first row, whose (M,)
-        each is, counted from that row on, and where they lie."""
-        starts, counts = self._starts[kind], self._rows[f"{kind}_counts"]
-        for first in range(0, len(self), PART):
-            of_part = counts[first : first + PART].long()
-            start = int(starts[first])
-            yield first, torch.repeat_interleave(of_part), slice(start, start + int(of_part.sum()))
+        self._texts = shards.tensors(folder / "texts.safetensors")
+        self._paths = sorted(folder.glob("rows*.safetensors"))
+        if not self._paths:
+            raise FileNotFoundError(f"{folder} holds no rows: there is no file rows-00000.safetensors.")
+        self._firsts = torch.tensor([0, *map(shards.length, self._paths)]).cumsum(0)  # (S + 1,) the first row of each file
+        self._shard = lru_cache(2 * shards.WINDOW)(lambda number: Shard(self._paths[number]))
+        for path in self._paths:
+            Shard(path).check()
 
     def __len__(self) -> int:
-        return len(self._rows["t1"])
+        return int(self._firsts[-1])
 
     @property
     def text_vectors(self) -> Tensor:
@@ -90,52 +61,86 @@ class TrainingData:
     def texts(self) -> list[str]:
         return json.loads((self.folder / "texts.json").read_text())
 
-    @cached_property
-    def descriptions(self) -> list[str]:
-        return json.loads((self.folder / "descriptions.json").read_text())
+    def descriptions(self, rows: Tensor) -> list[str]:
+        """The sentences about the futures of rows (B,)."""
+        told = [""] * len(rows)
+        for shard, at, places in self._by_shard(rows):
+            for place, row in zip(at.tolist(), places.tolist(), strict=True):
+                told[place] = shard.descriptions[row]
+        return told
 
     @property
-    def fold(self) -> Tensor:
-        return self._rows["fold"]
+    def fold(self) -> "Column":
+        return Column(self, "fold")
 
     @property
-    def owner(self) -> Tensor:
-        """(N,) long: rows of one user carry the same number."""
-        return self._rows["owner"].long()
+    def owner(self) -> "Column":
+        """(N,) rows of one user carry the same number."""
+        return Column(self, "owner")
 
     @property
-    def activity(self) -> Tensor:
+    def activity(self) -> "Column":
         """(N, A) float"""
-        return self._rows["activity"]
+        return Column(self, "activity")
 
     @property
-    def cells(self) -> Tensor:
+    def cells(self) -> "Column":
         """(N, F) codes, small integers"""
-        return self._rows["cells"]
+        return Column(self, "cells")
 
-    def training_rows(self, *, described: bool) -> Tensor:
+    def training_rows(self, *, described: bool) -> Rows:
         """Rows of the training folds that have a history; with `described`, one of own acts, and a future."""
-        return self._where(self.fold != HELD_OUT_FOLD, described)
+        return self._where(described, held_out=False)
 
-    def held_out_rows(self, *, described: bool) -> Tensor:
+    def held_out_rows(self, *, described: bool) -> Rows:
         """The same of the held-out fold."""
-        return self._where(self.fold == HELD_OUT_FOLD, described)
+        return self._where(described, held_out=True)
 
-    def _where(self, mask: Tensor, described: bool) -> Tensor:
-        mask = mask & (self._rows["event_counts"] + self._rows["search_counts"] > 0)
-        if described:
-            own = self._rows["search_counts"].long().clone()
-            for first, owner, places in self._parts("event"):
-                acts = torch.bincount(owner[~self._rows["event_exposed"][places].bool()])
-                own[first : first + len(acts)] += acts
-            mask = mask & (self._rows["item_counts"] > 0) & (own > 0)
-        return torch.nonzero(mask)[:, 0]
+    def users(self, rows: Rows | Tensor | None = None) -> int:
+        """How many users have the rows; without any, all rows."""
+        if isinstance(rows, Tensor):
+            return len(self.owner[rows].unique())
+        parts = map(self._all, range(len(self._paths))) if rows is None else rows.parts()
+        return sum(len(self.owner[part].unique()) for part in parts)
+
+    def _all(self, shard: int) -> Tensor:
+        return torch.arange(int(self._firsts[shard]), int(self._firsts[shard + 1]))
+
+    def _where(self, described: bool, *, held_out: bool) -> Rows:
+        def of(number: int, shard: Shard) -> Tensor:
+            return shard.where((shard.columns["fold"] == HELD_OUT_FOLD) == held_out, described) + self._firsts[number]
+
+        counts = [len(of(number, Shard(path))) for number, path in enumerate(self._paths)]
+        return Rows(counts, lambda number: of(number, self._shard(number)))
+
+    def _by_shard(self, rows: Tensor) -> Iterator[tuple[Shard, Tensor, Tensor]]:
+        """The files that rows (B,) lie in: each with the places of its rows among these, and in the file."""
+        whose = torch.bucketize(rows, self._firsts[1:], right=True)
+        for number in whose.unique().tolist() or [0]:
+            at = torch.nonzero(whose == number)[:, 0]
+            yield self._shard(number), at, rows[at] - self._firsts[number]
+
+    def column(self, name: str, rows: Tensor) -> Tensor:
+        """What rows (B,) have in a column."""
+        parts = [(at, shard.columns[name][places]) for shard, at, places in self._by_shard(rows)]
+        if len(parts) == 1:
+            return parts[0][1]
+        whole = parts[0][1].new_empty((len(rows), *parts[0][1].shape[1:]))
+        for at, values in parts:
+            whole[at] = values
+        return whole
 
     def _flat(self, kind: str, rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        counts = self._rows[f"{kind}_counts"][rows].long()
-        shift = self._starts[kind][rows] - (counts.cumsum(0) - counts)
-        place = torch.arange(int(counts.sum())) + torch.repeat_interleave(shift, counts)
-        return counts, {name: self._rows[name][place] for name in ROWS[kind]}
+        counts = self.column(f"{kind}_counts", rows).long()
+        parts = [(at, shard.flat(kind, places)) for shard, at, places in self._by_shard(rows)]
+        if len(parts) == 1:
+            return counts, parts[0][1]
+        starts, whole = counts.cumsum(0) - counts, {}
+        for name in ROWS[kind]:
+            whole[name] = parts[0][1][name].new_empty(int(counts.sum()))
+            for at, values in parts:
+                whole[name][shards.spans(starts[at], counts[at])] = values[name]
+        return counts, whole
 
     def histories(self, rows: Tensor, drop: float = 0.0) -> tuple[Histories, Tensor]:
         """The histories of rows (B,), and which texts their `texts` are: (T',) rows of `text_vectors`.
@@ -145,7 +150,7 @@ class TrainingData:
         """
         event_counts, events = self._flat("event", rows)
         search_counts, searches = self._flat("search", rows)
-        t1 = self._rows["t1"][rows]
+        t1 = self.column("t1", rows)
         event_row, search_row = torch.repeat_interleave(event_counts), torch.repeat_interleave(search_counts)
         event_age = (t1[event_row] - events["event_time"]).float() / DAY
         search_age = (t1[search_row] - searches["search_time"]).float() / DAY
@@ -168,8 +173,8 @@ class TrainingData:
             search_text=place[len(event_age) :],
             search_age=search_age,
             search_counts=search_counts,
-            cells=self._rows["cells"][rows].long(),
-            activity=self._rows["activity"][rows],
+            cells=self.cells[rows].long(),
+            activity=self.activity[rows],
         ), used
 
     def items(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,10 +203,22 @@ class TrainingData:
         return total / weight.clamp(min=1e-6)[:, None]
 
 
-def _moment(time: Tensor) -> str:
-    return f"{dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=int(time)):%Y-%m-%d %H:%M:%S.%f} UTC"
+class Column:
+    """A column of all rows, of which some are read."""
 
+    def __init__(self, data: TrainingData, name: str):
+        self._data, self._name = data, name
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    @property
+    def width(self) -> int:
+        return next(self._parts()).shape[1]
+
+    def largest(self) -> list[int]:
+        """The largest value of each place of a row (N, F)."""
+        return torch.stack([part.amax(0) for part in self._parts() if len(part)]).amax(0).tolist()
+
+    def _parts(self) -> Iterator[Tensor]:
+        return (Shard(path).columns[self._name] for path in self._data._paths)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return self._data.column(self._name, rows)

@@ -14,7 +14,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from found_platform.training.progress import Log
+from found_platform.training.shards import Rows
 from models.found import Found, learned_state
 
 Outputs = tuple[Tensor, ...]
@@ -42,7 +42,7 @@ class Task(Protocol):
     def model(self) -> nn.Module: ...
 
     @property
-    def rows(self) -> Tensor:
+    def rows(self) -> Rows | Tensor:
         """(N,) rows to train on."""
         ...
 
@@ -147,18 +147,12 @@ def train(task: Task, options: Options, folder: Path, device: str = "cpu", made_
     return progress
 
 
-def batch_of(rows: Tensor, step: int, options: Options) -> Tensor:
+def batch_of(rows: Rows | Tensor, step: int, options: Options) -> Tensor:
     """The rows of a step: a random order of all rows an epoch, the last short batch of an epoch left out."""
+    rows = Rows.among(rows) if isinstance(rows, Tensor) else rows
     size = min(options.batch, len(rows))
     epoch, place = divmod(step, max(1, len(rows) // size))
-    order = _shuffled(len(rows), options.seed * 1_000_003 + epoch)
-    return rows[order[place * size : (place + 1) * size]]
-
-
-@lru_cache(maxsize=1)
-def _shuffled(count: int, seed: int) -> Tensor:
-    """The order of an epoch, made once and not at every step."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return rows.shuffled(options.seed * 1_000_003 + epoch, place * size, (place + 1) * size)
 
 
 def _micro(rows: Tensor, options: Options, rank: int, world: int) -> Sequence[Tensor]:

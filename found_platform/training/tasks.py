@@ -30,6 +30,9 @@ HELD_OUT_ROWS = 1000
 
 HELD_OUT_PHRASES = 128
 
+SCALED_BY = 262_144
+"""Rows, at most, whose activity gives the scale of everybody's."""
+
 ALIKE = 0.6
 """Cosine of two texts, in the frozen start's space, from which they are of the same thing."""
 
@@ -171,15 +174,16 @@ class AlignTask:
         self.data, self.model, self.weights = data, model, losses
         self.rows = data.training_rows(described=True)
         center, projection = frozen_projection(data.text_vectors, data.text_counts, model.config.dim, whitening)
-        model.begin(center, projection, data.activity[data.training_rows(described=False)])
+        model.begin(center, projection, data.activity[data.training_rows(described=False)[:SCALED_BY]])
         for encoder in (model.behavior, model.tabular):
             if encoder is not None:
                 encoder.requires_grad_(losses.tune_encoders)
-        had = torch.bincount(data.items(self.rows)[1], minlength=len(data.text_vectors))  # (T,) in futures of the training folds
+        had = torch.zeros(len(data.text_vectors), dtype=torch.long)  # (T,) in futures of the training folds
+        for part in self.rows.parts():
+            had += torch.bincount(data.items(part)[1], minlength=len(had))
         self._rarity = torch.where(had > 0, had.float().clamp(min=1) ** -0.5, 0.0)
         held_out = data.held_out_rows(described=True)
-        order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(0))
-        self._held_out = held_out[order[:HELD_OUT_ROWS]]
+        self._held_out = held_out.shuffled(0, 0, HELD_OUT_ROWS)
         chances = had * self._rarity
         count = min(HELD_OUT_PHRASES, int((chances > 0).sum()))
         drawn = torch.multinomial(chances, count, generator=torch.Generator().manual_seed(0)) if count else had[:0]
@@ -188,7 +192,7 @@ class AlignTask:
     def asked(self, rows: Tensor) -> Tensor:
         """(b, K) the sentences about the rows' futures."""
         if self.model.description_tower is not None:
-            return self.model.describe([self.data.descriptions[i] for i in rows.tolist()])
+            return self.model.describe(self.data.descriptions(rows))
         return self.model.sentences(self.data.futures(rows).to(self.model.scale.device))
 
     def outputs(self, rows: Tensor, requested: Asked | None = None, /) -> Outputs:

@@ -1,38 +1,30 @@
 """Writes the files of a cutoff that a training process reads, `HOME/training/CUTOFF/data`: see `found_platform.training.data`.
 
-Rows go from the lake into the files a block at a time, in the order of the files: memory holds the texts, and none of everybody.
+Rows go from the lake into files of some thousand each (`row_files`), on the engine that is set: memory holds the texts, and one
+file's rows.
 """
 
 import contextlib
 import datetime as dt
-import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
-from found_platform import contract, lake, mapped
+from found_platform import contract, lake
 from found_platform.contract import HELD_OUT_FOLD
 from found_platform.errors import BadInput
 from found_platform.lake import quote
 from found_platform.settings import Settings
-from found_platform.training_data import histories, text_vectors
-from found_platform.training_data.histories import Texts
+from found_platform.training_data import pairs, row_files, text_vectors, training_set
+from found_platform.training_data.row_files import PREFIX
 
 if TYPE_CHECKING:
     from models.table_codec import Column
-
-ORDER = [("event_timestamp", "descending"), ("user_key", "ascending")]
-SORTED = "ORDER BY event_timestamp DESC, user_key"
-
-ROWS = 8192
-"""Rows of a block: with lists of full length some 60 MB."""
 
 
 def folder(settings: Settings, cutoff: dt.date) -> Path:
@@ -45,24 +37,20 @@ def write(settings: Settings, cutoff: dt.date) -> Path:
 
     What is fitted (codes of the table, counts of the texts) is fitted without the held-out fold.
     """
-    with contextlib.closing(lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")) as con:
-        for table in ("training_set", "user_text_pairs"):
-            lake.view(con, f"all_{table}", settings.lake, table)
-            con.execute(f"CREATE TEMP VIEW {table} AS SELECT * EXCLUDE (cutoff) FROM all_{table} WHERE cutoff = DATE '{cutoff}'")
-        con.execute(f"CREATE TEMP VIEW learning AS FROM training_set WHERE fold <> {HELD_OUT_FOLD}")
-        if not con.execute("SELECT 1 FROM learning LIMIT 1").fetchall():
-            raise BadInput(f"All users known before {cutoff} are in the held-out fold: a model needs others too, bring more users.")
-        encoder = text_vectors.encoder(settings.text_encoder)
-        before = text_vectors.texts_before(settings, cutoff)
-        texts = text_vectors.load(settings, encoder.revision, before["text_id"].to_numpy())
-        columns = _columns(con, contract.profile_schema(settings.home))
-        target = folder(settings, cutoff)
-        building = target / "data.partial"
-        shutil.rmtree(building, ignore_errors=True)
-        (building / "columns").mkdir(parents=True)
-        _write_texts(con, building, texts)
-        _write_rows(con, building, texts, columns, settings.lookback_days)
-    shutil.rmtree(building / "columns")
+    from safetensors.numpy import save_file
+
+    encoder = text_vectors.encoder(settings.text_encoder)
+    before = text_vectors.texts_before(settings, cutoff)
+    texts = text_vectors.load(settings, encoder.revision, before["text_id"].to_numpy())
+    columns = _columns(settings, cutoff)
+    target = folder(settings, cutoff)
+    building = target / "data.partial"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    np.save(building / "text_ids.npy", texts.ids)
+    counts = _write_rows(settings, cutoff, building, columns, len(texts.ids))
+    (building / "text_ids.npy").unlink()
+    save_file({"vectors": texts.vectors, "counts": counts}, building / "texts.safetensors")
     (building / "texts.json").write_text(json.dumps(before["text"].to_pylist()))
     events = int(sum(before["events"].to_pylist()))
     about = {
@@ -80,87 +68,61 @@ def write(settings: Settings, cutoff: dt.date) -> Path:
     return target / "data"
 
 
-def _columns(con: duckdb.DuckDBPyConnection, attributes: pa.Schema) -> "tuple[Column, ...]":
-    """The codes of the table, fitted on the training rows: numbers as one array at a time, of other columns the most frequent."""
+def _columns(settings: Settings, cutoff: dt.date) -> "tuple[Column, ...]":
+    """The codes of the table, fitted on the training rows: numbers as one array at a time, of other columns the most frequent.
+
+    Raises BadInput where there are no training rows.
+    """
     from models import table_codec
 
-    def column(field: pa.Field) -> "np.ndarray | Counter":
-        name = quote(field.name)
-        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-            numbers = con.execute(f"SELECT {name}::DOUBLE AS n FROM learning WHERE {name} IS NOT NULL").to_arrow_table()
-            return numbers["n"].to_numpy()
-        most = f"SELECT {name}, count(*) FROM learning WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-        return Counter(dict(con.execute(f"{most} LIMIT {table_codec.VALUES}").fetchall()))
+    attributes = contract.profile_schema(settings.home)
+    with contextlib.closing(lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")) as con:
+        lake.view(con, "training_set", settings.lake, "training_set")
+        con.execute(f"CREATE TEMP VIEW learning AS FROM training_set WHERE cutoff = DATE '{cutoff}' AND fold <> {HELD_OUT_FOLD}")
+        if not con.execute("SELECT 1 FROM learning LIMIT 1").fetchall():
+            raise BadInput(f"All users known before {cutoff} are in the held-out fold: a model needs others too, bring more users.")
 
-    return tuple(column_codes for field in attributes for column_codes in table_codec.fit({field.name: column(field)}))
+        def column(field: pa.Field) -> "np.ndarray | Counter":
+            name = quote(field.name)
+            if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+                numbers = con.execute(f"SELECT {name}::DOUBLE AS n FROM learning WHERE {name} IS NOT NULL").to_arrow_table()
+                return numbers["n"].to_numpy()
+            most = f"SELECT {name}, count(*) FROM learning WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+            return Counter(dict(con.execute(f"{most} LIMIT {table_codec.VALUES}").fetchall()))
 
-
-def _write_texts(con: duckdb.DuckDBPyConnection, building: Path, texts: Texts) -> None:
-    """texts.safetensors: the vectors, and how many users of the training folds have each text."""
-    from safetensors.numpy import save_file
-
-    rows = con.execute(
-        "SELECT text_id, count(*) AS users FROM (SELECT DISTINCT user_key, text_id FROM ("
-        "SELECT user_key, text_id FROM (SELECT user_key, unnest(text_ids) AS text_id, unnest(exposures) AS exposed FROM learning) "
-        "WHERE exposed::INTEGER = 0 UNION ALL SELECT user_key, unnest(search_text_ids) FROM learning)) GROUP BY 1"
-    ).to_arrow_table()
-    counts = np.zeros(len(texts.ids), np.int64)
-    counts[texts.rows(rows["text_id"].to_numpy())] = rows["users"].to_numpy()
-    save_file({"vectors": texts.vectors, "counts": counts}, building / "texts.safetensors")
+        return tuple(column_codes for field in attributes for column_codes in table_codec.fit({field.name: column(field)}))
 
 
-def _write_rows(
-    con: duckdb.DuckDBPyConnection, building: Path, texts: Texts, columns: "Sequence[Column]", lookback_days: int
-) -> None:
-    """rows.safetensors, and the descriptions; a column that grows is a file until all are put together."""
-    con.execute(
-        "CREATE TEMP TABLE owners AS SELECT user_key, row_number() OVER (ORDER BY user_key) - 1 AS _owner "
-        "FROM (SELECT DISTINCT user_key FROM training_set)"
-    )
-    digests = hashlib.sha256(), hashlib.sha256()
-    with _Columns(building / "columns") as files:
-        query = f"SELECT t.*, _owner FROM training_set t JOIN owners USING (user_key) {SORTED}"
-        for rows in _tables(con, query):
-            digests[0].update("\n".join(rows["user_key"].to_pylist()).encode() + b"\n")
-            flat = histories.events(rows, texts)
-            for name, values in flat.items():
-                files.append(name, values)
-            files.append("cells", histories.cells(rows, columns).astype(np.int16))
-            files.append("activity", histories.activity(rows, lookback_days))
-            files.append("owner", rows["_owner"].to_numpy().astype(np.int64))
-            files.append("fold", rows["fold"].to_numpy().astype(np.int8))
-        with (building / "descriptions.json").open("w") as descriptions:
-            separator = "["
-            for pairs in _tables(con, f"FROM user_text_pairs {SORTED}"):
-                digests[1].update("\n".join(pairs["user_key"].to_pylist()).encode() + b"\n")
-                items, counts = histories.flatten(pairs["item_text_ids"])
-                weights, _ = histories.flatten(pairs["item_counts"])
-                files.append("item_text", texts.rows(items).astype(np.int32))
-                files.append("item_weight", weights.astype(np.float32))
-                files.append("item_counts", counts)
-                descriptions.write(separator + json.dumps(pairs["description"].to_pylist())[1:-1])
-                separator = ", "
-            descriptions.write("]")
-    assert digests[0].digest() == digests[1].digest(), "the training set and its pairs are of other rows"
-    mapped.save_tensors(building / "rows.safetensors", files.paths)
+def _write_rows(settings: Settings, cutoff: dt.date, building: Path, columns: "tuple[Column, ...]", texts: int) -> np.ndarray:
+    """The files of rows, on the engine that is set. Returns (T,) how many users of the training folds have each text."""
+    from found_platform import engine  # it brings Ibis, which look-ups do without
 
-
-def _tables(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
-    """What a query gives, a block at a time."""
-    return (pa.table(batch) for batch in con.execute(query).to_arrow_reader(ROWS) if batch.num_rows)
-
-
-class _Columns(contextlib.ExitStack):
-    """Columns of rows that grow by blocks, each a `.npy` file in a folder; `paths` are theirs by name."""
-
-    def __init__(self, folder: Path):
-        super().__init__()
-        self._folder = folder
-        self._files: dict[str, mapped.ArrayFile] = {}
-        self.paths: dict[str, Path] = {}
-
-    def append(self, name: str, values: np.ndarray) -> None:
-        if name not in self._files:
-            self.paths[name] = self._folder / f"{name}.npy"
-            self._files[name] = self.enter_context(mapped.ArrayFile(self.paths[name], values.dtype, values.shape[1:]))
-        self._files[name].append(values)
+    with contextlib.closing(engine.of(settings)) as opened:
+        for table in ("training_set", pairs.TABLE):
+            opened.table(table)
+        of_cutoff = f"cutoff = DATE '{cutoff}'"
+        prefixes = opened.read(
+            f"SELECT {PREFIX} AS prefix, count(*) AS rows, count(DISTINCT user_key) AS users FROM training_set WHERE {of_cutoff} "
+            f"GROUP BY {PREFIX}"
+        ).read_all()
+        opened.rows("files", row_files.planned(prefixes))
+        opened.view(
+            "rows",
+            "SELECT t.*, p.description, p.item_text_ids, p.item_counts, f.file, f.first_owner FROM training_set t "
+            f"JOIN {pairs.TABLE} p ON t.user_key = p.user_key AND t.event_timestamp = p.event_timestamp AND p.{of_cutoff} "
+            f"JOIN files f ON {PREFIX.replace('user_key', 't.user_key')} = f.prefix WHERE t.{of_cutoff}",
+        )
+        schema = pa.schema(
+            [
+                *training_set.schema(settings),
+                *(pairs.SCHEMA.field(name) for name in ("description", "item_text_ids", "item_counts")),
+                pa.field("file", pa.int64()),
+                pa.field("first_owner", pa.int64()),
+            ]
+        )
+        write = row_files.RowFile(building, schema, columns, settings.lookback_days)
+        opened.map_groups("SELECT * FROM rows", "file", write, row_files.WRITTEN, "written")
+        rows, counts = row_files.totals(opened.read("SELECT * FROM written"), texts)
+    if rows != sum(prefixes["rows"].to_pylist()):
+        raise RuntimeError("The training set and its pairs are of other rows: materialise `user_text_pairs` again.")
+    return counts

@@ -77,7 +77,7 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
 
 def _through_feast(settings: Settings, cutoff: dt.date, versions: dict[str, int]) -> int:
     read = access.histories(settings, versions)
-    schema = _schema(access.schema(settings))
+    target = schema(settings)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for spine in _spine(settings, cutoff):
@@ -85,12 +85,12 @@ def _through_feast(settings: Settings, cutoff: dt.date, versions: dict[str, int]
             for batch in read(spine["user_key"].to_pylist(), spine["moment"].to_pylist()):
                 day = pa.array([cutoff] * batch.num_rows, pa.date32())
                 fold = folds.slice(rows_read, batch.num_rows)
-                yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=schema)
+                yield pa.record_batch([day, batch["user_key"], fold, *batch.columns[1:]], schema=target)
                 rows_read += batch.num_rows
 
     # what is written to a Delta table must not open another, as each part does
-    with spill.read_again(settings.home / "tmp", pa.RecordBatchReader.from_batches(schema, batches()), lake.LONG_ROWS) as rows:
-        return lake.replace(settings.lake, TABLE, rows, schema=schema, **_slice(cutoff))
+    with spill.read_again(settings.home / "tmp", pa.RecordBatchReader.from_batches(target, batches()), lake.LONG_ROWS) as rows:
+        return lake.replace(settings.lake, TABLE, rows, schema=target, **_slice(cutoff))
 
 
 def _spine(settings: Settings, cutoff: dt.date) -> Iterator[pa.Table]:
@@ -117,8 +117,7 @@ def _on_engine(settings: Settings, cutoff: dt.date, versions: dict[str, int]) ->
         cutoffs = past_cutoffs(settings, cutoff)
         moments = pa.array([midnight(t1) for t1 in cutoffs], contract.TIMESTAMP)
         opened.rows("asked", pa.table({"cutoff": [cutoff] * len(cutoffs), "day": cutoffs, "moment": moments}))
-        query, schema = expression(settings), _schema(access.schema(settings))
-        return opened.replace(settings.lake, TABLE, query, schema=schema, **_slice(cutoff))
+        return opened.replace(settings.lake, TABLE, expression(settings), schema=schema(settings), **_slice(cutoff))
 
 
 def expression(settings: Settings) -> "ir.Table":
@@ -135,9 +134,9 @@ def expression(settings: Settings) -> "ir.Table":
 ASKED = pa.schema([("cutoff", pa.date32()), ("day", pa.date32()), ("moment", contract.TIMESTAMP)])
 
 
-def _schema(history: pa.Schema) -> pa.Schema:
+def schema(settings: Settings) -> pa.Schema:
     """That of the training set, from that of histories."""
-    first, *others = history
+    first, *others = access.schema(settings)
     return pa.schema([pa.field("cutoff", pa.date32()), first, pa.field("fold", pa.int8()), *others])
 
 

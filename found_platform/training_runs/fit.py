@@ -17,8 +17,6 @@ from found_platform.training_data import export
 
 def frozen_text(settings: Settings, cutoff: dt.date) -> str:
     """Fits and registers the frozen-text model: only its centre is fitted, on users of the training folds."""
-    import torch
-
     from found_platform.training.data import TrainingData
     from models.frozen_text import FrozenText, FrozenTextConfig, fit_center
 
@@ -29,15 +27,11 @@ def frozen_text(settings: Settings, cutoff: dt.date) -> str:
     return registry.log(
         settings,
         model,
-        parameters={"profile": settings.profile, "encoder": about["encoder"], "users": _users(data.owner, torch)},
+        parameters={"profile": settings.profile, "encoder": about["encoder"], "users": data.users()},
         metrics={"center_norm": float(center.norm()), "texts": float((data.text_counts > 0).sum())},
         tags=(tags := _lineage(settings, cutoff)),
         card=model_card.of_frozen_text(about, tags),
     )
-
-
-def _users(owner, torch) -> int:
-    return len(torch.unique(owner))
 
 
 def found(settings: Settings, cutoff: dt.date, stages: list[Stage]) -> str:

@@ -122,7 +122,7 @@ def _request(settings: Settings, folder: Path, seed: int | None = None) -> dict[
         return None
     stage = getattr(settings.sizes, name)
     encoders = [part for part in ("behavior", "tabular") if name == "align" and config[part] is not None]
-    sources = [*(folder.parent / part / "best.safetensors" for part in encoders), data / "rows.safetensors"]
+    sources = [*(folder.parent / part / "best.safetensors" for part in encoders), *sorted(data.glob("rows*.safetensors"))]
     return {
         "stage": name,
         "data": os.path.relpath(data, folder),

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pad
 import pytest
+import torch
 from conftest import at, lake_of, write_source
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from found_platform import lake, mapped, registry
 from found_platform.contract import CHANNELS, HELD_OUT_FOLD, midnight
@@ -25,7 +26,8 @@ from found_platform.index import past, snapshot
 from found_platform.index.states import LakeStates, attributes
 from found_platform.privacy import keys, vault
 from found_platform.settings import Settings
-from found_platform.training_data import export, histories, pairs, text_vectors, training_set
+from found_platform.training.data import TrainingData
+from found_platform.training_data import export, histories, pairs, row_files, text_vectors, training_set
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,30 +186,48 @@ def test_training_rows_are_the_same_in_parts(shop_of_400: Settings, monkeypatch:
     assert lake.read(shop_of_400.lake, training_set.TABLE).equals(before)  # and in the same order
 
 
-def test_training_files_have_the_bytes_of_a_whole_training_set(
-    shop_of_400: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(export, "ROWS", 7)
+def test_training_files_have_the_bytes_of_a_whole_training_set(shop_of_400: Settings, tmp_path: Path) -> None:
     folder = export.write(shop_of_400, CUTOFF)
     tensors, texts, told = whole_files(shop_of_400)
-    for name, expected in (("rows", tensors), ("texts", texts)):
+    for name, expected in (("rows-00000", tensors), ("texts", texts)):
         save_file(expected, tmp_path / f"{name}.safetensors")
         assert (folder / f"{name}.safetensors").read_bytes() == (tmp_path / f"{name}.safetensors").read_bytes()
-    assert (folder / "descriptions.json").read_text() == json.dumps(told)
+    assert (folder / "descriptions-00000.json").read_text() == json.dumps(told)
     assert sorted(path.name for path in folder.iterdir()) == [
         "data.json",
-        "descriptions.json",
-        "rows.safetensors",
+        "descriptions-00000.json",
+        "rows-00000.safetensors",
         "texts.json",
         "texts.safetensors",
     ]
+
+
+def test_training_files_hold_some_users_each_and_together_the_rows_of_one(
+    shop_of_400: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = Path(shutil.copytree(export.write(shop_of_400, CUTOFF), tmp_path / "whole"))
+    monkeypatch.setattr(row_files, "ROWS", 20)
+    folder = export.write(shop_of_400, CUTOFF)
+    files = [load_file(path) for path in sorted(folder.glob("rows-*.safetensors"))]
+    assert len(files) > 4
+    assert sum(len(set(file["owner"])) for file in files) == len(set(load_file(whole / "rows-00000.safetensors")["owner"]))
+    some, all_rows = TrainingData(folder), TrainingData(whole)
+    order = torch.tensor(np.lexsort((some.column("owner", torch.arange(len(some))), -some.column("t1", torch.arange(len(some))))))
+    rows = torch.arange(len(all_rows))
+    for name in ("t1", "owner", "fold", "cells", "activity"):
+        assert torch.equal(some.column(name, order), all_rows.column(name, rows)), name
+    for one, other in zip(vars(some.histories(order)[0]).values(), vars(all_rows.histories(rows)[0]).values(), strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(some.futures(order), all_rows.futures(rows))
+    assert some.descriptions(order) == all_rows.descriptions(rows)
+    assert (folder / "texts.safetensors").read_bytes() == (whole / "texts.safetensors").read_bytes()
 
 
 def whole_files(settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[str]]:
     """What the files hold, from tables that are read as a whole."""
     from models import table_codec
 
-    rows, described = (lake.read(settings.lake, t, pad.field("cutoff") == CUTOFF).sort_by(export.ORDER) for t in TABLES)
+    rows, described = (lake.read(settings.lake, t, pad.field("cutoff") == CUTOFF).sort_by(row_files.ORDER) for t in TABLES)
     learning = rows["fold"].to_numpy() != HELD_OUT_FOLD
     encoder = text_vectors.encoder(settings.text_encoder)
     before = text_vectors.texts_before(settings, CUTOFF)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from safetensors.numpy import save_file
 
 from found_platform import mapped, spill
 from found_platform.privacy.user_keys import UserKeys
@@ -28,17 +27,6 @@ def test_a_view_of_an_array_is_saved_as_it_reads(tmp_path: Path, monkeypatch: py
     whole = np.arange(60, dtype=np.float32).reshape(10, 6)
     mapped.save(tmp_path / "view.npy", whole[::3, 1:4])
     np.testing.assert_array_equal(mapped.load(tmp_path / "view.npy"), whole[::3, 1:4])
-
-
-def test_tensors_have_the_bytes_that_safetensors_writes(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    tensors = {name: rng.integers(0, 100, 11).astype(name) for name in mapped.TENSORS}
-    tensors |= {"a": rng.normal(size=(5, 3)).astype(np.float32), "none": np.zeros((4, 0), np.int16), "z": np.arange(2)}
-    for name, tensor in tensors.items():
-        mapped.save(tmp_path / f"{name}.npy", tensor)
-    mapped.save_tensors(tmp_path / "columns.safetensors", {name: tmp_path / f"{name}.npy" for name in tensors})
-    save_file(tensors, tmp_path / "whole.safetensors")
-    assert (tmp_path / "columns.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
 def test_what_is_mapped_is_there_when_its_folder_is_gone(tmp_path: Path) -> None:

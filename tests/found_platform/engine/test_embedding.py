@@ -1,4 +1,4 @@
-"""Texts and users are embedded by the workers of an engine: the vectors, counts and folds that this process makes."""
+"""What the workers of an engine make for models: vectors of texts and users, and training files, as this process makes them."""
 
 import datetime as dt
 import shutil
@@ -14,7 +14,7 @@ from found_platform import lake
 from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.embedding import users
 from found_platform.settings import Settings
-from found_platform.training_data import text_vectors, text_workers
+from found_platform.training_data import export, pairs, row_files, text_vectors, text_workers, training_set
 from models.found import Found, rebuild
 from models.frozen_text import FrozenText, FrozenTextConfig
 from models.saved import Model
@@ -83,3 +83,21 @@ def test_workers_encode_the_texts_that_are_not_cached_each_once(
         kept.append(text_vectors.load(settings, text_vectors.encoder(settings.text_encoder).revision))
     np.testing.assert_array_equal(kept[1].ids, kept[0].ids)
     np.testing.assert_allclose(kept[1].vectors.astype(np.float32), kept[0].vectors.astype(np.float32), rtol=0, atol=2e-3)
+
+
+def test_workers_write_the_training_files_that_this_process_writes(
+    edge_home: Settings, sail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte, each file by the worker that has its users."""
+    monkeypatch.setattr(row_files, "ROWS", 20)
+    home = Path(shutil.copytree(edge_home.home, tmp_path / "home"))
+    settings = edge_home.model_copy(update={"home": home, "grid_days": 3})
+    text_vectors.encode(settings, CUTOFF)
+    training_set.build(settings, CUTOFF)
+    pairs.build(settings, CUTOFF)
+    written = []
+    for address in ("duckdb", sail):
+        folder = export.write(settings.model_copy(update={"engine": address}), CUTOFF)
+        written.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert sum(name.startswith("rows-") for name in written[0]) > 2
+    assert written[0] == written[1]

@@ -200,14 +200,14 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
 
     home = Settings.load(shutil.copytree(settings.home, tmp_path / "home"))
     data = export.folder(home, cutoff) / "data"
-    rows = load_file(data / "rows.safetensors")
+    rows = load_file(data / "rows-00000.safetensors")
     order = np.random.default_rng(1).permutation(len(rows["t1"]))
     starts = np.concatenate([[0], np.cumsum(rows["item_counts"])])
     flat = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in order]).astype(np.int64)
     for name in ("item_text", "item_weight"):
         rows[name] = np.ascontiguousarray(rows[name][flat])
     rows["item_counts"] = np.ascontiguousarray(rows["item_counts"][order])
-    save_file(rows, data / "rows.safetensors")
+    save_file(rows, data / "rows-00000.safetensors")
     told = json.loads((data / "descriptions.json").read_text())
     (data / "descriptions.json").write_text(json.dumps([told[i] for i in order]))
     shutil.rmtree(export.folder(home, cutoff) / "align")

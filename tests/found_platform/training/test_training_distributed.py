@@ -10,7 +10,7 @@ from typing import Any
 import by_row
 import pytest
 import torch
-from small_training import DIM, EXACT_ALIGN, EXACT_BEHAVIOR, MODEL, QWEN, TABULAR, configure, last_weights
+from small_training import DIM, EXACT_ALIGN, EXACT_BEHAVIOR, MODEL, QWEN, TABULAR, configure, in_files, last_weights
 
 from found_platform.training.__main__ import execute
 from found_platform.training.progress import read_progress
@@ -65,10 +65,10 @@ def alike(one: Path, two: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "losses"), [("behavior", EXACT_BEHAVIOR), ("align", EXACT_ALIGN)])
 def test_two_processes_train_the_weights_of_one(folder: Path, tmp_path: Path, stage: str, losses: Any) -> None:
-    """An odd batch, so that shares differ; encoders tuned, so that some weights are in no loss."""
+    """An odd batch, so that shares differ; encoders tuned, so that some weights are in no loss; two read several files."""
     options = {"batch": 15, "steps": 4, "learning_rate": 1e-3}
-    for name in ("one", "two"):
-        configure(tmp_path / name, folder, stage, options=options, losses=vars(losses))
+    for name, data in (("one", folder), ("two", in_files(folder, tmp_path / "files", 5))):
+        configure(tmp_path / name, data, stage, options=options, losses=vars(losses))
     execute(json.loads((tmp_path / "one" / f"{stage}.json").read_text()), tmp_path / "one")
     command = "align" if stage == "align" else "pretrain"
     distributed("-m", "found_platform.training", command, "--config", tmp_path / "two" / f"{stage}.json")

@@ -39,7 +39,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(folder: Path, stage: str
     else:
         tower = TowerConfig(architecture=QWEN) if stage == "align_with_tower" else None
         phrases = 0.5 if stage == "align_with_phrases" else 0.0
-        data.phrases = lambda rows, _: data.items(rows)[1][data._rows["item_counts"][rows].cumsum(0) - 1]  # type: ignore[method-assign]
+        data.phrases = lambda rows, _: data.items(rows)[1][data.column("item_counts", rows).cumsum(0) - 1]  # type: ignore[method-assign]
         task = align_task(data, replace(EXACT_ALIGN, phrases=phrases), description_tower=tower)
         nn.init.normal_(task.model.fused.weight, std=0.1)
     rows, options = task.rows[:16], Options(1, 16)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from found_platform import lake
 from found_platform.contract import HELD_OUT_FOLD
 from found_platform.settings import Settings
-from found_platform.training_data import export, pairs, text_vectors, training_set
+from found_platform.training_data import export, pairs, row_files, text_vectors, training_set
 
 CUTOFF = dt.date(2024, 1, 15)
 T1 = dt.date(2024, 1, 8)
@@ -99,7 +99,7 @@ def test_every_row_of_the_training_set_has_its_pair(settings: Settings, cutoff: 
     described = lake.read(
         settings.lake, pairs.TABLE, pad.field("cutoff") == cutoff, ["user_key", "event_timestamp", "fold", "until"]
     )
-    assert rows.sort_by(export.ORDER).to_pylist() == described.select(rows.column_names).sort_by(export.ORDER).to_pylist()
+    assert rows.sort_by(row_files.ORDER).to_pylist() == described.select(rows.column_names).sort_by(row_files.ORDER).to_pylist()
     assert max(described["until"].to_pylist()) == at(str(cutoff), "00:00:00")
 
 
@@ -147,8 +147,8 @@ def test_the_files_hold_what_the_training_set_holds(settings: Settings, cutoff: 
     from found_platform.training.data import TrainingData
 
     data = TrainingData(export.folder(settings, cutoff) / "data")
-    rows = lake.read(settings.lake, "training_set", pad.field("cutoff") == cutoff).sort_by(export.ORDER)
-    described = lake.read(settings.lake, pairs.TABLE, pad.field("cutoff") == cutoff).sort_by(export.ORDER)
+    rows = lake.read(settings.lake, "training_set", pad.field("cutoff") == cutoff).sort_by(row_files.ORDER)
+    described = lake.read(settings.lake, pairs.TABLE, pad.field("cutoff") == cutoff).sort_by(row_files.ORDER)
     assert len(data) == rows.num_rows
     texts = text_vectors.texts_before(settings, cutoff)
     ids = texts["text_id"].to_numpy()

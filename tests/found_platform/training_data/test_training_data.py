@@ -130,6 +130,6 @@ def test_a_user_who_was_only_written_to_is_no_row_of_alignment(folder: Path, tmp
             search_time=lambda t, _: t[:0],
         )
     )
-    assert 3 not in data.training_rows(described=True)
-    assert 3 in data.training_rows(described=False)
-    assert 2 in data.training_rows(described=True)
+    assert 3 not in data.training_rows(described=True)[:]
+    assert 3 in data.training_rows(described=False)[:]
+    assert 2 in data.training_rows(described=True)[:]
