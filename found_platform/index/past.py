@@ -72,7 +72,7 @@ class Past:
         users: int,
         texts: np.ndarray,
         columns: Mapping[str, np.ndarray],
-        of: "tuple[Past, np.ndarray] | None" = None,
+        of: "tuple[Past, np.ndarray | slice] | None" = None,
     ):
         """`columns` are all of COLUMNS, or those that differ where it is a part `of` another past, at places or by a mask (N,)."""
         self.day, self.users, self.texts, self._of = day, users, texts, of
@@ -114,6 +114,12 @@ class Past:
         """The past of the users at `rows` (R,) alone, ascending, who are users 0 to R - 1 of it."""
         places = self.of_users(rows)
         return Past(self.day, len(rows), self.texts, {"user": np.searchsorted(rows, self.user[places])}, (self, places))
+
+    def between(self, start: int, end: int) -> "Past":
+        """The past of the users from `start` to before `end`, who are users 0, 1, … of it; only whose an event is is copied."""
+        first, last = np.searchsorted(self.user, np.array([start, end], self.user.dtype))
+        places = slice(int(first), int(last))
+        return Past(self.day, end - start, self.texts, {"user": self.user[places] - self.user.dtype.type(start)}, (self, places))
 
     def of_texts(self, chosen: np.ndarray) -> "Past":
         """The events with one of the texts that are `chosen` (T,) bool."""

@@ -16,6 +16,7 @@ from found_platform.index.past import VALUES, Past
 from found_platform.outcomes import Act, Among, Statement
 from found_platform.scoring import matching
 from found_platform.scoring.matching import Matching
+from found_platform.scoring.parts import Part
 from found_platform.scoring.population import Population
 
 COUNTS = 0.5
@@ -134,9 +135,9 @@ def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
     Raises BadInput for a category, status or payment method that is not in the data.
     """
     if texts is None:
-        return _of_anything(population, act)
+        return _anything(population, act)
     plain = Act(channels=act.channels, returned=act.returned)
-    base = _of_anything(population, plain)
+    base = _anything(population, plain)
     by_text = texts.weights()
     rows = _as_asked(population, base.events, act) & (by_text > TRACE)[base.events.text]
     events = base.events.at(np.flatnonzero(rows))
@@ -148,15 +149,24 @@ def base_of(act: Act) -> Act:
     return Act() if act.returned else Act(channels=act.channels)
 
 
+def _anything(population: Population, act: Act) -> Doing:
+    """The events of an act that is about no texts; of a part of the users they are not kept."""
+    return _of_ways(population, act) if isinstance(population, Part) else _of_anything(population, act)
+
+
 @single_flight(8)
 def _of_anything(population: Population, act: Act) -> Doing:
     """The events of an act that is about no texts, kept for the demands that follow."""
+    return _of_ways(population, act)
+
+
+def _of_ways(population: Population, act: Act) -> Doing:
     states = population.states
     source = states.returned if act.returned else states.past
     rows = ~source.exposed & _as_asked(population, source, act)
     events = source if rows.all() else source.at(np.flatnonzero(rows))
     base = base_of(act)
-    kept = events if act == base else _of_anything(population, base).events
+    kept = events if act == base else _anything(population, base).events
     return Doing(events, np.ones(len(events.user)), kept)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from found_platform.cache import single_flight
 from found_platform.index.past import Past
+from found_platform.scoring import parts
 from found_platform.scoring.acts import WeightedEvents
 from found_platform.scoring.population import Population
 
@@ -39,13 +40,22 @@ def bases(kept: Past, day: int) -> np.ndarray:
     return np.stack([*counts, *faded], 1)
 
 
-def shares(doing: WeightedEvents, day: int, base: np.ndarray) -> np.ndarray:
-    """(U, S) float32, logs: which share of the acts known by a day, `base` (U, B), was of the kind, shrunk."""
+def usual_of(doing: WeightedEvents, day: int, base: np.ndarray) -> np.ndarray:
+    """(2,) weights of the acts of a kind known by a day, and of all acts, `base` (U, B): their ratio is everybody's share."""
+    return np.array([doing.weights[doing.events.known < day].sum(), base[:, len(BACK) - 1].sum()])
+
+
+def shares(doing: WeightedEvents, day: int, base: np.ndarray, usual_weights: np.ndarray | None = None) -> np.ndarray:
+    """(U, S) float32, logs: which share of the acts known by a day, `base` (U, B), was of the kind, shrunk.
+
+    `usual_weights` is `usual_of` everybody, where these are some of them.
+    """
+    of_kind, of_all = usual_of(doing, day, base) if usual_weights is None else usual_weights
     before = np.flatnonzero(doing.events.known < day)
     events, weights = doing.events.at(before), doing.weights[before]
     age = day - events.happened
     counts, faded = np.split(base.T, [len(BACK)])
-    usual = float(weights.sum()) / max(1.0, counts[-1].sum())
+    usual = float(of_kind) / max(1.0, of_all)
     columns = []
     for back, acts in zip(BACK, counts, strict=True):
         weight_of_act = events.sum_by_user(weights * (age <= back))
@@ -60,12 +70,24 @@ class Taste:
     """Directions of taste, found in what was known by a day, and where users stand in them at any day."""
 
     def __init__(self, population: Population, day: int):
-        past = population.past
-        self._own = past.at(np.flatnonzero(~past.exposed))
-        before = self._own.at(np.flatnonzero(self._own.known < day))
-        self._texts = _principal(population.states.frozen_texts, np.bincount(before.text, minlength=len(past.texts)))
+        self._population = population
+        counts = np.zeros(len(population.past.texts), np.int64)
+        for users in parts.parts(population):
+            counts += np.bincount(_before(_own(users.past), day).text, minlength=len(counts))
+        self._texts = _principal(population.states.frozen_texts, counts)
         self._categories = len(population.states.values["category"])
-        self._mix = _directions(self._counts(before, day)) if self._categories > DIRECTIONS else None
+        self._mix = None
+        if self._categories > DIRECTIONS:
+            self._mix = _directions(self._counts(_before(_own(parts.some(population).past), day), day))
+
+    @cached_property
+    def _whole(self) -> Past:
+        return _own(self._population.past)
+
+    def of_part(self, part: Population, day: int, rows: np.ndarray | None) -> list[np.ndarray]:
+        """As `features`, of a part of the users alone; nothing is kept."""
+        own = _own(part.past)
+        return self._of(_before(own if rows is None else own.of_only(rows), day), day)
 
     def features(self, day: int, rows: np.ndarray | None) -> list[np.ndarray]:
         """Two arrays (N, K) float32: the mean of the texts of a user's acts, shrunk towards everybody's, and the mix of categories,
@@ -75,12 +97,11 @@ class Taste:
         """
         if rows is None:
             return self._current
-        own = self._own.of_only(rows)
-        return self._of(own.at(np.flatnonzero(own.known < day)), day)
+        return self._of(_before(self._whole.of_only(rows), day), day)
 
     @cached_property
     def _current(self) -> list[np.ndarray]:
-        return self._of(self._own, self._own.day)
+        return self._of(self._whole, self._whole.day)
 
     def _of(self, before: Past, day: int) -> list[np.ndarray]:
         acts = np.bincount(before.user, minlength=before.users) + FEW
@@ -99,6 +120,14 @@ class Taste:
         counts = csr_matrix((weights, (categorised.user, categorised.category)), shape=(categorised.users, self._categories))
         counts.data = np.log1p(counts.data)
         return counts
+
+
+def _own(past: Past) -> Past:
+    return past.at(np.flatnonzero(~past.exposed))
+
+
+def _before(events: Past, day: int) -> Past:
+    return events.at(np.flatnonzero(events.known < day))
 
 
 @single_flight(4)

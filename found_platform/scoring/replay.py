@@ -14,7 +14,7 @@ fitted and weighed on the users of the held-out fold alone.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +25,16 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.outcomes import Act
-from found_platform.scoring import acts, affinity, heads, rhythm
+from found_platform.scoring import acts, affinity, heads, parts, rhythm
 from found_platform.scoring.acts import WeightedEvents
 from found_platform.scoring.heads import Committee, Head, Residual
-from found_platform.scoring.matching import Matching
+from found_platform.scoring.parts import Part
 from found_platform.scoring.population import Population
-from found_platform.scoring.replayed import Backtest, Basis, PastTooShort, Replayed
+from found_platform.scoring.replay_of_part import ReplayOfPart
+from found_platform.scoring.replayed import Basis, PastTooShort, Replayed
+from found_platform.scoring.task import Moment, Task
+
+T = TypeVar("T", bound=Task)
 
 SHORTEST = 7
 """Days of the shortest window that is asked for a future."""
@@ -52,30 +56,6 @@ BLOCK = 131_072
 
 VALUES = 20
 """Most frequent values of an attribute that are told apart."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """The users (N,) of a past day that teach, their attributes (N rows) and the same as features (N, F), which of them are
-    held out (N,), and the learned vectors of those (H, K).
-
-    Those who are `first` (N,) teach, as far as they are eligible; others take the places of those who are not.
-    """
-
-    day: int
-    rows: np.ndarray
-    attributes: pa.Table
-    features: np.ndarray
-    held: np.ndarray
-    learned: np.ndarray
-    first: np.ndarray
-
-    def learners(self, eligible: np.ndarray) -> np.ndarray:
-        """(N,) bool: of those who are eligible (N,) as many as are first."""
-        chosen = eligible & self.first
-        free = int(self.first.sum() - chosen.sum())
-        chosen[np.flatnonzero(eligible & ~self.first)[:free]] = True
-        return chosen
 
 
 @dataclass(frozen=True)
@@ -124,6 +104,7 @@ class Replay:
         if not self.ended:
             raise PastTooShort(f"the past of {span} days holds no two windows of {self.days} days")
         self.backs = rhythm.backs(span)
+        self.is_divided = parts.is_divided(population)
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
         # kept here and nowhere else: what is kept of a population goes with it
@@ -193,6 +174,11 @@ class Replay:
     def _current_features(self) -> np.ndarray:
         return self._describe(self.population.attributes)
 
+    @property
+    def _own_columns(self) -> int:
+        """Columns of features that no task adds."""
+        return self.moments[0].features.shape[1]
+
     def rhythm(self, act: Act | None, doing: WeightedEvents, day: int, rows: np.ndarray | None) -> np.ndarray:
         """How often and how much the users at `rows` (N,) of a moment did an act, by its day: (N, R), or (U, R) of everybody at the
         cutoff.
@@ -233,39 +219,68 @@ class Replay:
         events = acts.resolve(self.population, base, None).events
         return acts.count_between(events, day, day + self.days).astype(np.int32)
 
+    def taste(self, day: int, rows: np.ndarray | None, known: affinity.Taste) -> list[np.ndarray]:
+        """What is `known` of taste by a day: of the users at `rows` (N,) of a moment, or of all at the cutoff."""
+        return known.features(day, rows)
+
     def rhythm_of(self, doing: WeightedEvents, day: int) -> np.ndarray:
         """(U, R) the rhythm of a doing by a day."""
         return rhythm.features(doing, day, self.days, self.past.first_day, self.backs)
 
-    def known(self, task: "Task") -> np.ndarray:
-        """(U, F) what a head sees of everybody at the cutoff."""
-        return np.hstack([self._current_features, task.features(self.past.day, None)])
+    def known(self, task: Task) -> np.ndarray:
+        """(U, F) what a head sees of everybody at the cutoff, or of a part of the users, of whom a task is."""
+        return self.everybody(task, self._known)
 
-    def answer(self, task: "Task") -> Replayed:
+    def _known(self, task: Task) -> np.ndarray:
+        own = self._current_features if task.population is self.population else self._describe(task.population.attributes)
+        return np.hstack([own, task.features(self.past.day, None)])
+
+    def everybody(self, task: T, made_of: Callable[[T], np.ndarray]) -> np.ndarray:
+        """(U, ...) what is made of each user that a task is of: of a part at a time where these are too many at once."""
+        if not parts.is_divided(task.population):
+            return made_of(task)
+        return parts.joined(task.population, lambda part: made_of(self._of_part(task, part)))
+
+    def _of_part(self, task: T, part: Population) -> T:
+        assert isinstance(part, Part)
+        return task.of(ReplayOfPart(self, part))
+
+    def _of_moment(self, task: Task, moment: Moment) -> tuple[Task, np.ndarray]:
+        """The task that is asked of a moment's users, and the rows (N,) by which it knows them."""
+        if not self.is_divided:
+            return task, moment.rows
+        return self._of_part(task, parts.part(self.population, moment.rows)), np.arange(len(moment.rows))
+
+    def answer(self, task: Task) -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
-        labels = {day: task.labels(day) for day in (newest, before)}  # of everybody: others are made when they are read
+        labels = {day: task.labels_of_all(day) for day in (newest, before)}  # others are made when they are read
         matched = task.matched(labels[newest], labels[before])
-        learners_of = {m.day: m.learners(task.eligible(m)) for m in self.moments}
-        lessons = []
+        learners_of, lessons = {}, []
         for m in self.moments:
-            learners = learners_of[m.day]
+            of_moment, known_by = self._of_moment(task, m)
+            learners_of[m.day] = learners = m.learners(of_moment.eligible(m, known_by))
             rows = m.rows[learners]
-            features = np.hstack([m.features[learners], task.features(m.day, rows)])
-            of_moment = labels[m.day] if m.day in labels else task.labels(m.day)
-            lessons.append(Lessons(rows, features, of_moment[rows], m.held[learners], m.learned[learners[m.held]]))
+            features = np.hstack([m.features[learners], of_moment.features(m.day, known_by[learners])])
+            came = labels[m.day][rows] if m.day in labels else of_moment.labels(m.day)[known_by[learners]]
+            lessons.append(Lessons(rows, features, came, m.held[learners], m.learned[learners[m.held]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         count = min(len(lessons[0].rows), sum(len(lesson.rows) for lesson in ended))
         if count < FEWEST_LESSONS:
             raise PastTooShort(f"of the users it is asked of only {count} are among those that past windows were kept of")
         (head, slope, start), of_ended = _fits(task, lessons, ended)
         odds, weight = _backtest(task, of_ended, ended, lessons[0])
-        features = self.known(task)
-        added = np.zeros(len(features))
-        if weight:
-            residual, vectors = _residual(lessons, head), self.population.vectors[:, : self._width]
+        residual = _residual(lessons, head) if weight else None
+        features, of_rows = self._seen(task)
+        added = np.zeros(len(self.population.keys))
+        if residual is not None:
+            vectors = self.population.vectors[:, : self._width]
             added = weight * by_blocks(lambda start, end: residual.odds(vectors[start:end]), len(vectors))
-        scores = by_blocks(lambda start, end: head.odds(features[start:end]), len(features)) + added
+        if of_rows is None:
+            scores = by_blocks(lambda start, end: head.odds(features[start:end]), len(features))
+        else:
+            scores = self.everybody(task, lambda part: head.odds(self._known(part)))
+        scores += added
         return Replayed(
             scores=slope * scores + start,
             probabilities=heads.chance(slope * scores + start),
@@ -275,50 +290,20 @@ class Replay:
             backtest=task.backtest(self.moments[0].attributes.filter(pa.array(learners_of[newest])), odds, lessons[0].labels),
             learned=weight,
             matching=task.matching,
-            basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._current_features.shape[1])), added),
+            basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._own_columns)), added, of_rows),
         )
 
+    def _seen(self, task: Task) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
+        """(U, F) what a head sees of everybody at the cutoff; where there are more than are looked at at once of some of them, and
+        what gives it of others."""
+        if not self.is_divided:
+            return self._known(task), None
 
-class Task(Protocol):
-    """What a replay is asked: labels and features of everybody at a moment.
+        def of_rows(rows: np.ndarray) -> np.ndarray:
+            ordered, places = np.unique(rows, return_inverse=True)
+            return self._known(self._of_part(task, parts.part(self.population, ordered)))[places]
 
-    Attributes:
-        matching: what texts are about it, and what way of doing it counts.
-    """
-
-    matching: Matching
-
-    def labels(self, day: int) -> np.ndarray:
-        """(U,) what came of it in the window from a day on, 0 to 1."""
-        ...
-
-    def eligible(self, moment: Moment) -> np.ndarray:
-        """(N,) bool: which of the users of a moment it is about."""
-        ...
-
-    def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
-        """How many did it in two windows that do not overlap, by labels (U,). Raises PastTooShort where those are too few."""
-        ...
-
-    def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
-        """(N, M) float32 what was known by a day of the users at `rows` (N,), ascending; where these are None, of everybody."""
-        ...
-
-    def widths(self, columns: int) -> dict[str, int]:
-        """How many of the columns of features belong to each group, in their order."""
-        ...
-
-    def fit(self, features: np.ndarray, labels: np.ndarray) -> Head | Committee:
-        """A head of what is known, as `Replay` joins it, and of its features."""
-        ...
-
-    def happened(self, labels: np.ndarray) -> np.ndarray:
-        """(N,) what log-odds are held against, 0 to 1."""
-        ...
-
-    def backtest(self, attributes: pa.Table, odds: np.ndarray, labels: np.ndarray) -> Backtest:
-        """What was predicted (N,) of the newest window beside what came of it."""
-        ...
+        return self._known(self._of_part(task, parts.some(self.population))), of_rows
 
 
 def by_blocks(block: Callable[[int, int], np.ndarray], users: int) -> np.ndarray:

@@ -4,6 +4,7 @@ What belongs here: what is read of an answer. What does not: making one (`replay
 """
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,12 +101,16 @@ class Backtest:
 
 @dataclass(frozen=True)
 class Basis:
-    """A head, the features (U, F) it scored, the columns of each group of them, and what learned vectors added (U,)."""
+    """A head, the features (U, F) it scored, the columns of each group of them, and what learned vectors added (U,).
+
+    Where there are more users than are looked at at once, the features are those of some of them, and `of_rows` makes others'.
+    """
 
     head: Head | Committee
     features: np.ndarray
     groups: dict[str, list[int]]
     added: np.ndarray
+    of_rows: Callable[[np.ndarray], np.ndarray] | None = None
 
     @cached_property
     def usual(self) -> tuple[np.ndarray, float]:
@@ -114,7 +119,7 @@ class Basis:
 
     def effects(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """See `Replayed.effects`."""
-        features = self.features[rows]
+        features = self.features[rows] if self.of_rows is None else self.of_rows(rows)
         usual, usually_added = self.usual
         whole = self.head.odds(features)
         effects = {}

@@ -4,8 +4,10 @@ What belongs here: an outcome resolved against a population, and the tasks that 
 What does not: which events an act counts (`acts`), features (`rhythm`, `affinity`), fitting (`replay`).
 """
 
+import copy
 import dataclasses
 from functools import cached_property, reduce
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +20,12 @@ from found_platform.scoring import acts, affinity, heads, matches, rhythm
 from found_platform.scoring.acts import FEW_ACTS
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching
+from found_platform.scoring.parts import part
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Moment, Replay, prepared
+from found_platform.scoring.replay import Replay, prepared
+from found_platform.scoring.replay_of_part import ReplayOfPart
 from found_platform.scoring.replayed import Backtest, PastTooShort, Replayed
+from found_platform.scoring.task import Moment
 from found_platform.scoring.whom import Whom
 
 FEWEST = 20
@@ -77,20 +82,38 @@ class ByChance:
     asked_of = "users it is asked of"
 
     def __init__(self, replay: Replay, outcome: Outcome, horizon_days: int):
-        self._replay, self._outcome, self._horizon = replay, outcome, horizon_days
-        self._population = population = replay.population
-        self._matchings = [acts.match(population, statement.do) for statement in outcome.will]
+        self._whole, self._outcome, self._horizon = replay, outcome, horizon_days
+        self._matchings = [acts.match(replay.population, statement.do) for statement in outcome.will]
+        self._whom = Whom(replay.population, outcome, None)
+        self.matching = next((texts for texts in self._matchings if texts is not None), nothing(replay.population))
+        # whatever they did, and each act that is something else
+        self._each = list(dict.fromkeys([Act(), *(statement.do for statement in outcome.will)]))
+        self._on(replay)
+
+    def _on(self, replay: Replay | ReplayOfPart) -> None:
+        self._replay, self.population = replay, replay.population
+        if replay.is_divided:
+            return  # only parts are asked what they do
+        population, outcome = replay.population, self._outcome
         self._doings = [
             acts.resolve(population, statement.do, texts) for statement, texts in zip(outcome.will, self._matchings, strict=True)
         ]
-        acted = [(Act(), acts.resolve(population, Act(), None))]  # whatever they did, and each act that is something else
+        done = {Act(): acts.resolve(population, Act(), None)}
         for statement, doing in zip(outcome.will, self._doings, strict=True):
-            if statement.do not in [act for act, _ in acted]:
-                acted.append((statement.do, doing))
-        self._generous = [None if m is None else self._replay.past.of_texts(m.weights() > acts.TRACE) for m in self._matchings]
-        self._rhythms = [(None if act.about else act, doing) for act, doing in acted]
-        self._whom = Whom(population, outcome, self._doings)
-        self.matching = next((texts for texts in self._matchings if texts is not None), nothing(population))
+            done.setdefault(statement.do, doing)
+        self._generous = [None if m is None else replay.past.of_texts(m.weights() > acts.TRACE) for m in self._matchings]
+        self._rhythms = [(None if act.about else act, done[act]) for act in self._each]
+        self._whom = self._whom.of(population, self._doings)
+
+    def of(self, replay: ReplayOfPart) -> Self:
+        """See `Task`."""
+        task = copy.copy(self)
+        task._on(replay)
+        return task
+
+    def labels_of_all(self, day: int) -> np.ndarray:
+        """See `Task`."""
+        return self._whole.everybody(self, lambda task: task.labels(day))
 
     def labels(self, day: int) -> np.ndarray:
         """See `Task`: whether it came true."""
@@ -100,9 +123,9 @@ class ByChance:
         ]
         return reduce(np.logical_and if self._outcome.join == "and" else np.logical_or, each).astype(float)
 
-    def eligible(self, moment: Moment) -> np.ndarray:
+    def eligible(self, moment: Moment, rows: np.ndarray) -> np.ndarray:
         """See `Task`: those of whom it is asked; everybody else too where the filter selects too few to learn from."""
-        chosen = self._who(moment.day)[moment.rows]
+        chosen = self._who(moment.day)[rows]
         return chosen & self._whom.selected(moment.attributes) if self._filter_teaches else chosen
 
     @cached_property
@@ -115,14 +138,14 @@ class ByChance:
     def _selected_then(self, day: int) -> np.ndarray:
         """(U,) bool: whom the filter selected at a past day, everybody where it does not choose who teaches."""
         if not self._filter_teaches:
-            return np.ones(len(self._population.keys), bool)
-        state, chosen = self._population.states.past_state(date_of(day)), np.zeros(len(self._population.keys), bool)
+            return np.ones(len(self.population.keys), bool)
+        state, chosen = self.population.states.past_state(date_of(day)), np.zeros(len(self.population.keys), bool)
         chosen[state.rows[self._whom.selected(state.table)]] = True
         return chosen
 
     def now(self) -> np.ndarray:
         """(U,) bool: of whom it is asked at the cutoff."""
-        return self._whom.now()
+        return self._whole.everybody(self, lambda task: task._whom.now())
 
     def _who(self, day: int) -> np.ndarray:
         """(U,) bool: of whom it is asked at a past day, the filter left aside."""
@@ -132,7 +155,7 @@ class ByChance:
         """See `Task`."""
         counts = []
         for labels, day in ((newest, self._replay.moments[0].day), (before, self._replay.ended[0])):
-            who = self._who(day) & self._selected_then(day)
+            who = self._whole.everybody(self, lambda task, day=day: task._who(day)) & self._selected_then(day)
             did, others = int((labels[who] > 0).sum()), int((labels[who] <= 0).sum())
             lacks_others = self._outcome.rank == "chance" and others < FEWEST
             if did < FEWEST or lacks_others:
@@ -148,7 +171,7 @@ class ByChance:
         """See `Task`: the rhythm of everything and of each act, and what texts match."""
         replay = self._replay
         columns = [replay.rhythm(act, doing, day, rows) for act, doing in self._rhythms]
-        volume = self._population.states.volume(day)
+        volume = self.population.states.volume(day)
         for texts, generous in zip(self._matchings, self._generous, strict=True):
             if texts is not None and generous is not None:
                 columns.append(matches.features(generous, texts, day, volume, rows))
@@ -156,7 +179,7 @@ class ByChance:
 
     def widths(self, columns: int) -> dict[str, int]:
         """See `Task`."""
-        rhythms = len(self._rhythms) * len(rhythm.names(self._replay.backs))
+        rhythms = len(self._each) * len(rhythm.names(self._replay.backs))
         return {"rhythm": rhythms, "matches": columns - rhythms}
 
     def fit(self, features: np.ndarray, labels: np.ndarray) -> Head | Committee:
@@ -181,6 +204,11 @@ class ByAffinity(ByChance):
 
     asked_of = f"users who did {FEW_ACTS} things or more in it"
 
+    def __init__(self, replay: Replay, outcome: Outcome, horizon_days: int):
+        super().__init__(replay, outcome, horizon_days)
+        self._parts: list[int] = []  # columns of each kind of feature; one list with the tasks of parts
+        self._of_all = self
+
     @property
     def _act(self) -> Act:
         return self._outcome.will[0].do
@@ -199,11 +227,25 @@ class ByAffinity(ByChance):
 
     def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
         """See `Task`: shares so far, and taste; nothing of how much is done."""
-        taste = affinity.taste(self._population, self._replay.ended[0])
+        taste = affinity.taste(self._whole.population, self._replay.ended[0])
         some = self._doings[0] if rows is None else self._doings[0].of_users(rows)
-        parts = [affinity.shares(some, day, self._replay.bases(self._act, day, rows)), *taste.features(day, rows)]
-        self._parts = [part.shape[1] for part in parts]
+        is_of_everybody = rows is None and self._whole.is_divided
+        shares = affinity.shares(
+            some, day, self._replay.bases(self._act, day, rows), self._of_all._usual if is_of_everybody else None
+        )
+        parts = [shares, *self._replay.taste(day, rows, taste)]
+        self._parts[:] = [part.shape[1] for part in parts]
         return np.hstack(parts)
+
+    @cached_property
+    def _usual(self) -> np.ndarray:
+        """See `affinity.usual_of`: of everybody at the cutoff, where they are asked a part at a time."""
+        day = self._whole.past.day
+
+        def of_part(task: ByAffinity) -> np.ndarray:
+            return affinity.usual_of(task._doings[0], day, task._replay.bases(task._act, day, None))[None]
+
+        return self._whole.everybody(self, of_part).sum(0)
 
     def widths(self, columns: int) -> dict[str, int]:
         """See `Task`."""
@@ -232,7 +274,7 @@ class ByValue(ByChance):
 
     def __init__(self, replay: Replay, outcome: Outcome, horizon_days: int):
         super().__init__(replay, outcome, horizon_days)
-        spent = self._amounts(replay.ended[0])
+        spent = replay.everybody(self, lambda task: task._amounts(replay.ended[0]))
         if not (spent > 0).any():
             raise PastTooShort("no event of it has an amount, so there is no value to rank by")
         self._cap = float(np.quantile(spent[spent > 0], CAP))
@@ -269,9 +311,8 @@ def nothing(population: Population) -> Matching:
 def rhythm_in_words(population: Population, outcome: Outcome, rows: np.ndarray) -> dict[int, str]:
     """By row, when and how often users did what the first statement asks: what speaks for a user, or is missing."""
     act = outcome.will[0].do
-    doing = acts.resolve(population, act, acts.match(population, act))
     order = np.argsort(rows)
-    some = doing.of_users(rows[order])
+    some = acts.resolve(part(population, rows[order]), act, acts.match(population, act))
     values = np.empty((len(rows), len(rhythm.names())))
     values[order] = np.expm1(rhythm.features(some, population.past.day, 1, population.past.first_day))
     column = {name: place for place, name in enumerate(rhythm.names())}

@@ -4,7 +4,10 @@ What belongs here: matches of a window as labels, and matches so far as features
 acts that are counted or denied (`stated`), fitting (`replay`).
 """
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +18,10 @@ from found_platform.scoring.acts import TRACE
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Moment, Replay, prepared
+from found_platform.scoring.replay import Replay, prepared
+from found_platform.scoring.replay_of_part import ReplayOfPart
 from found_platform.scoring.replayed import Backtest, PastTooShort, Replayed
+from found_platform.scoring.task import Moment
 
 MIN_MATCHED = 50
 """Users who must have done it, in each of two windows."""
@@ -32,15 +37,32 @@ def answer(population: Population, matching: Matching, horizon_days: int) -> Rep
         return replay.answer(Texts(replay, matching))
 
 
+def labelled(matching: Matching, day: int) -> "Callable[[Texts], np.ndarray]":
+    """What labels the users of a task."""
+    return lambda task: task._labels_of(matching, day)
+
+
 class Texts:
     """Doing something that texts match, at all."""
 
     def __init__(self, replay: Replay, matching: Matching):
-        self._replay, self._asked = replay, matching
-        self._generous = replay.past.of_texts(matching.weights(matches.WIDE) > TRACE)
-        self._own = self._generous.at(~self._generous.exposed)
+        self._whole, self._asked = replay, matching
+        self._on(replay)
         self._labels: dict[int, np.ndarray] = {}
         self.matching = self._way()
+
+    def _on(self, replay: Replay | ReplayOfPart) -> None:
+        self._replay, self.population = replay, replay.population
+        if not replay.is_divided:
+            self._generous = replay.past.of_texts(self._asked.weights(matches.WIDE) > TRACE)
+            self._own = self._generous.at(~self._generous.exposed)
+
+    def of(self, replay: ReplayOfPart) -> Self:
+        """See `Task`."""
+        task = copy.copy(self)
+        task._labels = {}
+        task._on(replay)
+        return task
 
     def _way(self) -> Matching:
         """The way of doing it that counts: as asked, or any where too few did it so. Raises PastTooShort."""
@@ -51,7 +73,7 @@ class Texts:
         if self._asked.min_amount:
             ways.append(replace(ways[-1], min_amount=0.0))
         for way in ways:
-            self._labels = {day: self._labels_of(way, day) for day in (newest, before)}
+            self._labels = {day: self._whole.everybody(self, labelled(way, day)) for day in (newest, before)}
             counts = [int((self._labels[day] >= 0.5).sum()) for day in (newest, before)]
             if min(counts) >= MIN_MATCHED:
                 return way
@@ -70,9 +92,13 @@ class Texts:
         """See `Task`."""
         return self._labels[day] if day in self._labels else self._labels_of(self.matching, day)
 
-    def eligible(self, moment: Moment) -> np.ndarray:
+    def labels_of_all(self, day: int) -> np.ndarray:
+        """See `Task`: the windows that tell which way counts are labelled already."""
+        return self._labels[day]
+
+    def eligible(self, moment: Moment, rows: np.ndarray) -> np.ndarray:
         """See `Task`: everybody."""
-        return np.ones(len(moment.rows), bool)
+        return np.ones(len(rows), bool)
 
     def matched(self, newest: np.ndarray, before: np.ndarray) -> tuple[int, int]:
         """See `Task`."""

@@ -4,6 +4,7 @@ What belongs here: the filter of an outcome, what was done before, and whether i
 may be targeted, which is the look-up's.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,21 +17,35 @@ from found_platform.scoring.population import Population
 
 
 class Whom:
-    """The users of a population of whom an outcome is asked. `doings` are the acts of its statements.
+    """The users of a population of whom an outcome is asked. `doings` are the acts of its statements; without
+    them it is asked of parts of the population alone, see `of`.
 
     Raises BadInput for a filter that cannot be read, and for what is not in the data.
     """
 
-    def __init__(self, population: Population, outcome: Outcome, doings: Sequence[Doing]):
-        self._population, self._among = population, outcome.among
+    def __init__(self, population: Population, outcome: Outcome, doings: Sequence[Doing] | None):
+        self._outcome, self._among = outcome, outcome.among
+        did, where = outcome.among.did, outcome.among.where
+        self._texts = acts.match(population, did) if did is not None else None
+        self._on(population, doings)
+        self._where = filters.parse(where, population.attributes.schema) if where else None
+
+    def _on(self, population: Population, doings: Sequence[Doing] | None) -> None:
+        self._population, did = population, self._among.did
+        if doings is None:
+            return
         self._histories = [
             (statement.history == "again", doing)
-            for statement, doing in zip(outcome.will, doings, strict=True)
+            for statement, doing in zip(self._outcome.will, doings, strict=True)
             if statement.history is not None
         ]
-        did, where = outcome.among.did, outcome.among.where
-        self._did = acts.resolve(population, did, acts.match(population, did)) if did is not None else None
-        self._where = filters.parse(where, population.attributes.schema) if where else None
+        self._did = acts.resolve(population, did, self._texts) if did is not None else None
+
+    def of(self, part: Population, doings: Sequence[Doing]) -> "Whom":
+        """The same of a part of the users, with what they do."""
+        other = copy.copy(self)
+        other._on(part, doings)
+        return other
 
     @property
     def has_filter(self) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 
 from found_platform.index.past import Past
 from found_platform.outcomes import Act, Outcome, Statement
-from found_platform.scoring import acts
+from found_platform.scoring import acts, parts
 from found_platform.scoring.acts import Doing
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
@@ -27,13 +27,19 @@ class Habit:
     def rank(self, population: Population, demand: Demand, horizon_days: int, *, reason: str | None = None) -> Ranking:
         """See `Scorer`."""
         outcome = _outcome(demand)
-        doings = [acts.resolve(population, statement.do, acts.match(population, statement.do)) for statement in outcome.will]
-        scores = sum(
-            (-1.0 if statement.negated else 1.0) * _habit(doing, statement, outcome)
-            for statement, doing in zip(outcome.will, doings, strict=True)
-        )
-        about = Whom(population, outcome, doings).now()
-        return Ranking(self.name, reason or "habits so far were asked for", np.asarray(scores, np.float64), about=about)
+        texts = [acts.match(population, statement.do) for statement in outcome.will]
+        whom = Whom(population, outcome, None)
+
+        def of_part(part: Population) -> np.ndarray:
+            doings = [acts.resolve(part, statement.do, about) for statement, about in zip(outcome.will, texts, strict=True)]
+            scores = sum(
+                (-1.0 if statement.negated else 1.0) * _habit(doing, statement, outcome)
+                for statement, doing in zip(outcome.will, doings, strict=True)
+            )
+            return np.stack([scores, whom.of(part, doings).now()], 1)  # pyright: ignore[reportArgumentType]
+
+        scores, about = parts.joined(population, of_part).T
+        return Ranking(self.name, reason or "habits so far were asked for", scores, about=about > 0)
 
     def carried(
         self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past

@@ -8,7 +8,9 @@ from found_platform.cache import single_flight
 from found_platform.contract import CHANNELS, SEARCH
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.index.past import Past
+from found_platform.scoring import parts
 from found_platform.scoring.demand import Demand
+from found_platform.scoring.parts import Part
 from found_platform.scoring.population import Population
 from found_platform.scoring.scorers.interface import Carried, Ranking
 
@@ -29,12 +31,14 @@ class Late:
         self, population: Population, ranking: Ranking, demand: Demand, rows: np.ndarray, places: np.ndarray, events: Past
     ) -> Carried:
         """See `Scorer`."""
-        return Carried(_event_weights(population)[places] * _text_values(population, demand)[events.text])
+        return Carried(_weights_of(population, events) * _text_values(population, demand)[events.text])
 
 
 def scores(population: Population, demand: Demand) -> np.ndarray:
     """(U,) the sums of the values of everybody's events, on a log scale."""
-    return np.log(population.past.sum_by_user(event_values(population, demand)) + 0.05)
+    by_text = _text_values(population, demand)
+    sums = parts.joined(population, lambda part: part.past.sum_by_user(_weights(part) * by_text[part.past.text]))
+    return np.log(sums + 0.05)
 
 
 def event_values(population: Population, demand: Demand) -> np.ndarray:
@@ -60,12 +64,21 @@ def _head(population: Population) -> "LateInteraction":
     return population.model.late if isinstance(population.model, Found) else LateInteraction(len(CHANNELS), CHANNELS.index(SEARCH))
 
 
+def _weights(population: Population) -> np.ndarray:
+    """(N,) see `_weights_of`; of a part of the users they are not kept."""
+    return _weights_of(population, population.past) if isinstance(population, Part) else _event_weights(population)
+
+
 @single_flight(2)
 def _event_weights(population: Population) -> np.ndarray:
+    return _weights_of(population, population.past)
+
+
+def _weights_of(population: Population, past: Past) -> np.ndarray:
     """(N,) float32 what an event counts by channel, age, and whether it was done to the user; see `LateInteraction`."""
     import torch
 
-    past, head = population.past, _head(population)
+    head = _head(population)
     with torch.inference_mode():
         channel = head.channel.numpy()[past.channel] + head.exposed.item() * past.exposed
         age = past.day - 0.5 - past.happened

@@ -22,8 +22,8 @@ from found_platform.outcomes import parse
 from found_platform.scoring import replay, scorers, stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
-from found_platform.scoring.replay import Moment
 from found_platform.scoring.replayed import PastTooShort, Replayed
+from found_platform.scoring.task import Moment
 from models.frozen_text import FrozenText, FrozenTextConfig
 
 GOLD = {"do": {"categories": ["jewellery"]}}
