@@ -17,7 +17,7 @@ from found_platform.errors import BadInput
 from found_platform.index.past import date_of
 from found_platform.outcomes import Act, Outcome
 from found_platform.scoring import acts, affinity, heads, matches, rhythm
-from found_platform.scoring.acts import FEW_ACTS
+from found_platform.scoring.acts import FEW_ACTS, Doing
 from found_platform.scoring.heads import Committee, Head
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.parts import part
@@ -98,12 +98,15 @@ class ByChance:
         self._doings = [
             acts.resolve(population, statement.do, texts) for statement, texts in zip(outcome.will, self._matchings, strict=True)
         ]
-        done = {Act(): acts.resolve(population, Act(), None)}
-        for statement, doing in zip(outcome.will, self._doings, strict=True):
-            done.setdefault(statement.do, doing)
         self._generous = [None if m is None else replay.past.of_texts(m.weights() > acts.TRACE) for m in self._matchings]
-        self._rhythms = [(None if act.about else act, done[act]) for act in self._each]
+        self._rhythms = [(None if act.about else act, self._doing_of(act)) for act in self._each]
         self._whom = self._whom.of(population, self._doings)
+
+    def _doing_of(self, act: Act) -> Doing:
+        for statement, doing in zip(self._outcome.will, self._doings, strict=True):
+            if statement.do == act:
+                return doing
+        return acts.resolve(self.population, act, None)
 
     def of(self, replay: ReplayOfPart) -> Self:
         """See `Task`."""

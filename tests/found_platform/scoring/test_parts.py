@@ -149,7 +149,7 @@ def test_replay_takes_memory_that_hardly_grows_with_users(content: dict, tmp_pat
     """Events of a user are a kilobyte or two and features half of one; what is held of one are labels, scores and masks."""
     monkeypatch.setattr(parts, "WHOLE", 400)
     monkeypatch.setattr(parts, "PART", 200)
-    monkeypatch.setattr(replay, "FIT_ROWS", 600)
+    monkeypatch.setattr(replay, "FIT_ROWS", 1800)
     monkeypatch.setattr(replay, "OTHERS", 40)
     held = []
     for count in (1000, 5000):
