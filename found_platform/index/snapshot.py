@@ -241,6 +241,8 @@ class Snapshot(States):
             numbers=about["numbers"],
             attributes=about["attributes"],
             returns=about["returns"],
+            today=self.cutoff,
+            first=date_of(self.past.first_day),
         )
 
     @cached_property

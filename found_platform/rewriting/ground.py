@@ -48,6 +48,8 @@ class Ground:
     attributes: dict[str, list[str]]  # of the users: the values of each attribute that is a text
     numbers: list[str]  # of the users: the attributes that are numbers
     returns: int  # events that brought something back
+    today: dt.date | None = None  # the cutoff, from which a demand's dates are counted
+    first: dt.date | None = None  # the day of the first event
 
     @cached_property
     def vocabulary(self) -> dict[str, list[int]]:
@@ -107,8 +109,9 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?",
         [cutoff, midnight(cutoff), RETURN, MOST_VALUES],
     ).fetchall()
-    (returns,) = con.execute(
-        f"SELECT count(*) FROM raw WHERE event_date < ? AND arrived_at <= ? AND status = '{RETURN}'", [cutoff, midnight(cutoff)]
+    returns, first = con.execute(
+        f"SELECT count(*) FILTER (status = '{RETURN}'), min(event_date) FROM raw WHERE event_date < ? AND arrived_at <= ?",
+        [cutoff, midnight(cutoff)],
     ).fetchall()[0]
 
     encoder = text_vectors.encoder(settings.text_encoder)
@@ -145,6 +148,8 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         attributes=_attributes(settings, cutoff),
         numbers=[f.name for f in profile_schema(settings.home) if not pa.types.is_string(f.type)],
         returns=returns,
+        today=cutoff,
+        first=first,
     )
 
 

@@ -43,7 +43,10 @@ def build(
         within = max(acts.per or 0, acts.every or 0)  # "twice a year" is not told by four weeks
     days = within or horizon_days
     before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, [] if before_phrases else notes))
-    if read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
+    was_special = bool(before_phrases or values.before or (acts.before and acts.before.returned))
+    if acts.leaves and was_special and read.is_general and not read.kinds:
+        act = Act()  # "with failed payments last month, and will leave"
+    elif read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
         act = before  # "who bought coffee and will stop"
     elif read.is_general and before_phrases and not acts.is_anything:
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"

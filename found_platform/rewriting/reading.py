@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Literal
 
 from found_platform.outcomes.outcome import MOST_STATEMENTS
-from found_platform.rewriting import acts
+from found_platform.rewriting import acts, times
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
 
@@ -80,6 +80,8 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     horizon = horizon or act_words.span
     spends = language.pattern("acts", "spends").search(text) is not None
     text, amount, notes = _amounts(text, language)
+    text, late = times.left_over(text, language)
+    notes = (*notes, *late)
     whole = text
     text, unwanted = _without(text, language)
     # who somebody is, is heard with the whole; what they do is what is looked for
@@ -93,7 +95,8 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     clause = act_words.before.clause if act_words.before else ""
     spent = language.pattern("acts", "spends").search(clause) is not None or bool(act_words.before and act_words.before.in_total)
     clause, before_amount, before_notes = _amounts(clause, language)
-    notes = tuple(dict.fromkeys((*notes, *before_notes)))
+    clause, earlier = times.left_over(clause, language)
+    notes = tuple(dict.fromkeys((*notes, *before_notes, *earlier)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
     kinds = kinds or _kinds(act_words.taken, language) or _general_kinds(act_words.taken, language)

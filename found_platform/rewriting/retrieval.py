@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import ground, language, profile_values, reading, spelling, values
+from found_platform.rewriting import ground, language, profile_values, reading, spelling, times, values
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.outcome import build, condition, joined, meant
@@ -88,6 +88,15 @@ class GroundedRewriter:
 
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
+    spoken, _ = language.told_by(demand)
+    stated = times.resolved(spoken.plain(demand), spoken, lake.today, lake.first)
+    rewritten = _joined(lake, stated.text, horizon_days)
+    note = "; ".join(dict.fromkeys(filter(None, [*stated.notes, rewritten.note])))
+    return replace(rewritten, demand=demand, note=note)
+
+
+def _joined(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
+    """The rewriting of a demand whose times are days."""
     clauses, join = reading.clauses(demand)
     if len(clauses) == 1:
         return _alone(lake, demand, horizon_days)
@@ -235,7 +244,7 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     said = profile_values.found(lake, plain, spoken)
     read = reading.read(_cut(plain, [one.words for one in said]), spoken)
     in_data = tuple(named for named in read.attributes if condition(lake, named))
-    clause = read.acts.before.clause if read.acts.before else ""
+    clause = read.acts.before.words if read.acts.before else ""
     rest, named_values = values.take(lake, plain, clause, spoken)
     rest, named_values = values.take_bare(lake, rest, named_values, spoken)
     rest = _cut(rest, [*(one.words for one in said), *(named.words for named in in_data)])
