@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
-from found_platform.rewriting import language
+from found_platform.rewriting import language, traits
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.profile_values import quoted
@@ -154,6 +154,9 @@ def condition(lake: Ground, named: Named) -> str | None:
                 youngest, oldest = named.ages
                 lowest = f"{quoted(column)} >= {youngest}"
                 return lowest if oldest >= OLDEST else f"{lowest} AND {quoted(column)} <= {oldest}"
+        youngest, oldest = named.ages
+        if by_birth := traits.of_age(lake, youngest, None if oldest >= OLDEST else oldest):
+            return by_birth
     for column, values in lake.attributes.items():
         if not re.search(named.column, column.lower()):
             continue

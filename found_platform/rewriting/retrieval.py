@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import ground, language, profile_values, reading, spelling, times, values
+from found_platform.rewriting import ground, language, profile_values, reading, slips, spelling, times, traits, values
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.outcome import build, condition, joined, meant
@@ -89,10 +89,18 @@ class GroundedRewriter:
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
     spoken, _ = language.told_by(demand)
-    stated = times.resolved(spoken.plain(demand), spoken, lake.today, lake.first)
+    text, mended = slips.corrected(lake, demand.lower(), spoken)
+    if mended:  # a mended word may tell another language
+        spoken, _ = language.told_by(text)
+    who = traits.taken(lake, spoken.plain(text if mended else demand), spoken)
+    stated = times.resolved(who.text, spoken, lake.today, lake.first)
     rewritten = _joined(lake, stated.text, horizon_days)
-    note = "; ".join(dict.fromkeys(filter(None, [*stated.notes, rewritten.note])))
-    return replace(rewritten, demand=demand, note=note)
+    note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note])))
+    outcome = rewritten.outcome
+    if outcome is not None and who.conditions:
+        where = " AND ".join(filter(None, [*who.conditions, outcome.among.where]))
+        outcome = outcome.model_copy(update={"among": outcome.among.model_copy(update={"where": where})})
+    return replace(rewritten, demand=demand, note=note, outcome=outcome)
 
 
 def _joined(lake: Ground, demand: str, horizon_days: int) -> Rewriting:

@@ -51,6 +51,27 @@ def resolved(text: str, spoken: Language, today: dt.date | None, first: dt.date 
     return times
 
 
+def told(text: str, spoken: Language, today: dt.date) -> tuple[dt.date | None, dt.date | None, int] | None:
+    """The first and the last day of what a time at the beginning of a text names, either open, and how long its words are; None
+    where it begins with none."""
+    if match := re.match(rf"\s*(?:{spoken.expand(spoken.at('times', 'lately'))})", text):
+        count = spoken.value(match["number"].strip()) if match["number"] else 1
+        return today - dt.timedelta(count * spoken.at("days")[match["unit"]]), None, match.end()
+    begun = re.match(rf"\s*(?P<after>(?:{spoken.at('times', 'after')})\s+)", text)
+    replaced = f"{spoken.at('times', 'since')} {text[begun.end() :]}" if begun else text.lstrip()
+    writer = _Calendar(Times(replaced), spoken, today, today)
+    match = writer.pattern.match(replaced)
+    period = writer.period(match, True) if match else None
+    if match is None or period is None:
+        return None
+    length = match.end() + len(text) - len(replaced)
+    if begun:
+        return period.last + dt.timedelta(1), None, length
+    if match["since"]:
+        return period.first, None, length
+    return (None, period.first - dt.timedelta(1), length) if match["before"] else (period.first, period.last, length)
+
+
 def left_over(text: str, spoken: Language) -> tuple[str, list[str]]:
     """A demand without the times that nothing has read, and notes on them."""
     notes = []
@@ -101,7 +122,7 @@ class _Calendar:
         """What is written in the place of a match; None where it stays as it is."""
         word = next(name for name in ("until", "by", "before", "since", "within") if match[name])
         is_backwards = word == "since" or (is_past and word == "within")
-        period = self._period(match, is_backwards)
+        period = self.period(match, is_backwards)
         if period is None:
             return None
         is_backwards = is_backwards or (word == "within" and period.last < self.today)
@@ -150,7 +171,7 @@ class _Calendar:
     def _unit(self, word: str) -> str:
         return next(unit for unit, words in self.spoken.at("times", "units").items() if word in words)
 
-    def _period(self, match: re.Match[str], is_backwards: bool) -> Period | None:
+    def period(self, match: re.Match[str], is_backwards: bool) -> Period | None:
         """The days that a match names; where it says no year, the next such days, or the last ones before the cutoff."""
         groups = match.groupdict()
         try:
