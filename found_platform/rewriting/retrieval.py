@@ -92,7 +92,8 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     text, mended = slips.corrected(lake, demand.lower(), spoken)
     if mended:  # a mended word may tell another language
         spoken, _ = language.told_by(text)
-    who = traits.taken(lake, spoken.plain(text if mended else demand), spoken)
+    plain = times.in_usual_words(spoken.plain(text if mended else demand), spoken)
+    who = traits.taken(lake, plain, spoken)
     stated = times.resolved(who.text, spoken, lake.today, lake.first)
     rewritten = _joined(lake, stated.text, horizon_days)
     note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note])))

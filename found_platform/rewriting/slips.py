@@ -6,7 +6,7 @@ real is what the lists of the languages have, what the lake has, and what the te
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -123,12 +123,22 @@ def _words_of_lake(lake: Ground) -> _Words:
 
 @lru_cache(maxsize=2)
 def _known(lake: Ground) -> frozenset[str]:
-    """The words of every language and of the lake."""
+    """The words of every language and of the lake: none of them is a slip."""
     spoken = languages.languages().values()
     named = [*lake.statuses, *lake.payment_methods, *lake.attributes, *lake.numbers]
     named += [value for values in lake.attributes.values() for value in values]
-    named += [word for one in spoken for word in (*one.vocabulary, *one.at("times", "months"), *one.at("slips"))]
-    return frozenset([*lake.vocabulary, *_letters(named)])
+    named += [text for one in spoken for text in _texts(one.content)] + [verb for one in spoken for verb in one.vocabulary]
+    return frozenset([*lake.vocabulary, *re.findall(r"[^\W\d_]+", " ".join(named).lower())])
+
+
+def _texts(content: object) -> Iterator[str]:
+    """All texts of a language's file: the words of its patterns are words too."""
+    if isinstance(content, str):
+        yield re.sub(r"\\\w", " ", content)
+    elif isinstance(content, Mapping):
+        yield from (text for pair in content.items() for part in pair for text in _texts(part))
+    elif isinstance(content, list):
+        yield from (text for part in content for text in _texts(part))
 
 
 def _letters(texts: Iterable[str]) -> list[str]:

@@ -35,17 +35,21 @@ class Times:
     notes: list[str] = field(default_factory=list)
 
 
+def in_usual_words(text: str, spoken: Language) -> str:
+    """A demand in lower case with spans of time as `reading` and dates as `resolved` know them: "48 hours" are two days."""
+    for pattern, other in spoken.at("times", "rewrites"):
+        text = re.sub(spoken.expand(pattern), other, text)
+    return spoken.pattern("times", "hours").sub(lambda match: _in_days(match, spoken), text)
+
+
 def resolved(text: str, spoken: Language, today: dt.date | None, first: dt.date | None = None) -> Times:
-    """A demand in lower case, with its times in words that `reading` knows.
+    """A demand in usual words, with its dates as days that `reading` knows.
 
     Args:
         today: the cutoff, from which days are counted; without it dates are left as they are.
         first: the day of the first event.
     """
     times = Times(text)
-    for pattern, other in spoken.at("times", "rewrites"):
-        times.text = re.sub(spoken.expand(pattern), other, times.text)
-    times.text = spoken.pattern("times", "hours").sub(lambda match: _in_days(match, spoken), times.text)
     if today is not None:
         _Calendar(times, spoken, today, first or today).write()
     return times

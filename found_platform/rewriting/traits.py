@@ -70,7 +70,7 @@ def born(lake: Ground, first: int | None, last: int | None) -> str | None:
             return _between(quoted(column), first, last)
     for column in lake.dates:
         if re.search(BIRTHDAY, column.lower()):
-            return _between(quoted(column), f"'{first}-01-01'" if first else None, f"'{last}-12-31~'" if last else None)
+            return _between(quoted(column), dt.date(first, 1, 1) if first else None, dt.date(last, 12, 31) if last else None)
     return None
 
 
@@ -80,9 +80,9 @@ def of_age(lake: Ground, youngest: int, oldest: int | None) -> str | None:
         return None
     for column in lake.dates:
         if re.search(BIRTHDAY, column.lower()):
-            ends = [_years_before(lake.today, youngest), None if oldest is None else _years_before(lake.today, oldest + 1)]
-            last, first = (None if day is None else f"'{day}~'" for day in ends)
-            return _between(quoted(column), first, last if youngest else None)
+            last = _years_before(lake.today, youngest) if youngest else None
+            first = None if oldest is None else _years_before(lake.today, oldest + 1) + dt.timedelta(1)
+            return _between(quoted(column), first, last)
     return born(lake, None if oldest is None else lake.today.year - oldest, lake.today.year - youngest if youngest else None)
 
 
@@ -91,7 +91,13 @@ def _years_before(day: dt.date, years: int) -> dt.date:
 
 
 def _between(column: str, lowest: object, highest: object) -> str | None:
-    sides = [f"{column} >= {lowest}" if lowest is not None else "", f"{column} <= {highest}" if highest is not None else ""]
+    """A filter of values from the lowest to the highest, either open. Days are texts, which may have a time of day behind them."""
+    if isinstance(highest, dt.date):
+        upper = f"{column} < '{highest + dt.timedelta(1)}'"
+    else:
+        upper = f"{column} <= {highest}" if highest is not None else ""
+    lower = f"'{lowest}'" if isinstance(lowest, dt.date) else lowest
+    sides = [f"{column} >= {lower}" if lowest is not None else "", upper]
     return " AND ".join(filter(None, sides)) or None
 
 
@@ -125,15 +131,21 @@ def _since(lake: Ground, traits: Traits, spoken: Language) -> None:
     if period is None:
         return
     first, last, length = period
+    tail = re.match(spoken.at("traits", "joined_tail"), rest[length:])
+    behind = rest[length:].lstrip(" ,")
+    if not (match["joined"].strip() or tail or not behind or spoken.pattern("acts", "clause_start").match(behind)):
+        return  # "who since March bought coffee"
+    length += tail.end() if tail else 0
     words = traits.text[match.start("joined") : match.end("joined")] + rest[:length]
     condition = None
     for column in [*lake.dates, *lake.numbers]:
         if re.search(SINCE, column.lower()):
             name, is_year = quoted(column), column in lake.numbers
-            low, high = (day if day is None else day.year if is_year else f"'{day}'" for day in (first, last))
-            high = None if high is None else high if is_year else high[:-1] + "~'"
+            low, high = (day.year if day and is_year else day for day in (first, last))
             condition = _between(name, low, high)
             break
+    if condition is None and match["joined"].strip():
+        return  # the log may know who signed up
     _take(traits, re.escape(words), spoken)
     if match.groupdict().get("who"):  # "customers since 2020" are customers
         traits.text = f"{match['who']} {traits.text.lstrip()}" if match.start("joined") == 0 else traits.text
@@ -156,7 +168,7 @@ def _number(column: str, traits: Traits, spoken: Language) -> None:
     rest = rf"{figure}(?:\s*(?:{spoken.at('traits', 'and')})\s*{second})?"
     lead = spoken.at("traits", "lead")
     for shape in (
-        rf"{lead}\b{name}\s+(?:{spoken.at('traits', 'is')}\s+)?{compared}{rest}",
+        rf"{lead}\b{name}\s+(?:(?:{spoken.at('traits', 'is')})\s+)?{compared}{rest}",
         rf"{lead}{compared}{figure}\s+{name}\b".replace(rf"(?:\s*(?P<span>{_spans(spoken)})\b)?", "(?P<span>(?!))?"),
     ):
         match = _take(traits, shape, spoken)

@@ -16,7 +16,7 @@ from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import languages
 
 BUY = ("purchase",)
-LEAVE = {"negated": True, "lapse": True}
+LEAVE = {"negated": True, "lapse": True, "leaves": True}
 
 DEMANDS: list[tuple[str, tuple[str, ...], tuple[str, ...], int | None, dict[str, Any]]] = [
     ("Kunden, die bald Gold kaufen", ("gold",), BUY, None, {}),
