@@ -30,6 +30,7 @@ class Before:
     in_total: bool = False
     returned: bool = False  # it was brought back
     words: str = ""  # the clause with all that it says
+    unheeded: str = ""  # what of it is denied, where the rest is not
 
 
 @dataclass(frozen=True)
@@ -220,14 +221,22 @@ class _Reader:
         is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again
         self.text = f"{who} {self.language.at('pronoun')} {clause if is_all else rest.strip()}"
         negated = self.language.pattern("acts", "clause_not").search(clause) is not None
+        clause, unheeded = self._but_not(clause) if negated else (clause, "")
+        negated = negated and not unheeded
         clause = self.language.pattern("acts", "clause_not").sub(" ", clause)
         groups = match.groupdict()
         unit, number = groups.get("unit"), groups.get("number")
         days = (self.language.value(number) if number else 1) * self.language.at("days")[unit] if unit else None
         past, words = _Reader(clause, self.language), clause
         on_days, times, in_total = past._count("days"), past._times(), past._take("acts", "total") is not None
+        times = times or past._count("times_noun")
+        rate, every = past._rate(), past._every()
+        if rate and days and not (times or on_days):
+            times = max(1, rate[0] * days // rate[1])
+        if every and days and not (times or on_days):
+            on_days = max(1, days // every)
         returned = not is_all and past._take("acts", "returned") is not None
-        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned, words)
+        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned, words, unheeded)
 
     def _parted(self, match: re.Match[str], name: str) -> tuple[str, str, str] | None:
         """Who is meant, the clause about the past, and what is asked; None where there is no such clause."""
@@ -251,11 +260,20 @@ class _Reader:
             clause, rest = f"{clause} {rest}".strip(), ""
         if name == "before_past" and not at("past").search(clause):
             return None
+        if not clause and (parts := list(at("clause_parts").finditer(rest))) and self._is_past(rest[: parts[0].start()]):
+            clause, rest = rest[: parts[0].start()].strip(), rest[parts[0].end() :]  # "who in the last week bought gold and …"
         rest = f"{asked} {rest}".strip()
         if not rest and at("clause_asks").search(who):  # "who will leave who bought gold last month"
             people = at("clause_start").search(who)
             who, rest = (who[: people.start()], who[people.end() :]) if people else ("", who)
         return who, clause, rest
+
+    def _but_not(self, clause: str) -> tuple[str, str]:
+        """A clause without its last part, and that part, where it alone is denied: "bought gold but no silver"."""
+        parts = list(self.language.pattern("acts", "clause_parts").finditer(clause))
+        if not parts or self.language.pattern("acts", "clause_not").search(clause[: parts[-1].start()]):
+            return clause, ""
+        return clause[: parts[-1].start()], clause[parts[-1].start() :].strip(" ,")
 
     def _is_past(self, clause: str) -> bool:
         """Whether a clause says what was done."""

@@ -79,7 +79,10 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     text, horizon = _horizon(text, language)
     horizon = horizon or act_words.span
     spends = language.pattern("acts", "spends").search(text) is not None
+    text, each = _each_span(text, language)
     text, amount, notes = _amounts(text, language)
+    if amount is not None and each:
+        amount, horizon = (amount * horizon / each, horizon) if horizon else (amount, each)
     text, late = times.left_over(text, language)
     notes = (*notes, *late)
     whole = text
@@ -96,6 +99,8 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     spent = language.pattern("acts", "spends").search(clause) is not None or bool(act_words.before and act_words.before.in_total)
     clause, before_amount, before_notes = _amounts(clause, language)
     clause, earlier = times.left_over(clause, language)
+    if act_words.before and act_words.before.unheeded:
+        earlier.append(f"“{act_words.before.unheeded}” is not heeded: one thing that was done before can be asked")
     notes = tuple(dict.fromkeys((*notes, *before_notes, *earlier)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
@@ -194,6 +199,14 @@ def _amounts(text: str, language: Language) -> tuple[str, float | None, tuple[st
                 notes = (language.at("upper_limit"),)
             text = text[: match.start()] + " " + after + text[match.end() :]
     return text, least, notes
+
+
+def _each_span(text: str, language: Language) -> tuple[str, int | None]:
+    """A demand without the words that say for what span of time an amount is meant, as "200 a month", and its days."""
+    match = language.pattern("acts", "each_span").search(text)
+    if not match:
+        return text, None
+    return text[: match.start("each")] + " " + text[match.end("each") :], language.at("days")[match["unit"]]
 
 
 def _without(text: str, language: Language) -> tuple[str, list[str]]:

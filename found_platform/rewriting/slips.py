@@ -25,6 +25,7 @@ MOST = 40
 RARE = 10_000
 """From this token on a word of three letters is as likely an abbreviation as a word: tokens are in the order of how common they are."""
 INFLECTED = ("'s", "s", "es", "ed", "d", "ing", "er", "ers", "ly", "n't")
+"""Endings: a word with one of them is another form, and no slip."""
 
 
 def corrected(lake: Ground, text: str, spoken: Language) -> tuple[str, list[str]]:
@@ -64,13 +65,15 @@ def _meant(lake: Ground, word: str, spoken: Language) -> str | None:
 
 def _is_slip(word: str, other: str, is_told: bool) -> bool:
     """Whether a word is another one with one letter lacking, too many, or (where real words are told) wrong; not the first one."""
+    shorter, longer = sorted((word, other), key=len)
+    if longer.startswith(shorter) and longer[len(shorter) :] in INFLECTED:
+        return False
     if other[:1] != word[:1] or abs(len(other) - len(word)) > 1 or len(other) < SHORTEST or other == word:
         return False
     if _undoubled(other) == _undoubled(word) and len(other) > SHORTEST:
         return True
     least = SHORTEST + 1 if is_told else SURE
     if len(word) != len(other):
-        shorter, longer = sorted((word, other), key=len)
         places = [i for i in range(1, len(longer)) if longer[:i] + longer[i + 1 :] == shorter]
         is_ending = places == [len(longer) - 1]
         return bool(places) and len(longer) >= least and (is_told or not is_ending)
