@@ -31,6 +31,7 @@ class Before:
     returned: bool = False  # it was brought back
     words: str = ""  # the clause with all that it says
     unheeded: str = ""  # what of it is denied, where the rest is not
+    never: bool = False  # it was not done in all of the past
 
 
 @dataclass(frozen=True)
@@ -221,22 +222,26 @@ class _Reader:
         is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again
         self.text = f"{who} {self.language.at('pronoun')} {clause if is_all else rest.strip()}"
         negated = self.language.pattern("acts", "clause_not").search(clause) is not None
+        words = clause
         clause, unheeded = self._but_not(clause) if negated else (clause, "")
         negated = negated and not unheeded
         clause = self.language.pattern("acts", "clause_not").sub(" ", clause)
         groups = match.groupdict()
         unit, number = groups.get("unit"), groups.get("number")
+        never = negated and not unit and self.language.pattern("acts", "clause_never").search(words) is not None
         days = (self.language.value(number) if number else 1) * self.language.at("days")[unit] if unit else None
-        past, words = _Reader(clause, self.language), clause
+        past = _Reader(clause, self.language)
         on_days, times, in_total = past._count("days"), past._times(), past._take("acts", "total") is not None
-        times = times or past._count("times_noun")
+        if times is None and on_days is None and (times := past._count("times_noun")):
+            each = past._take("acts", "every_unit")
+            times = max(1, times * days // self.language.at("days")[each["unit"]]) if each and days else times
         rate, every = past._rate(), past._every()
         if rate and days and not (times or on_days):
             times = max(1, rate[0] * days // rate[1])
         if every and days and not (times or on_days):
             on_days = max(1, days // every)
         returned = not is_all and past._take("acts", "returned") is not None
-        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned, words, unheeded)
+        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned, words, unheeded, never)
 
     def _parted(self, match: re.Match[str], name: str) -> tuple[str, str, str] | None:
         """Who is meant, the clause about the past, and what is asked; None where there is no such clause."""
@@ -284,6 +289,8 @@ class _Reader:
         before, after = self.text[: match.start()], self.text[match.end() :]
         people = re.match(rf"\s*(?:[\w-]+\s+){{0,2}}?(?:{self.language.people})\b", before)
         start = self.language.pattern("acts", "clause_start").search(after)
+        if not people and (joint := self.language.pattern("acts", "clause_with").search(before)):
+            people = re.match(r".{1,40}$", before[: joint.start()])
         if not people or self.language.pattern("acts", "clause_asks").search(before):
             return None
         does = any(verb in people[0].split() for verbs in self.language.kinds.values() for verb in verbs)

@@ -44,11 +44,11 @@ def build(
     days = within or horizon_days
     before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, [] if before_phrases else notes))
     was_special = bool(before_phrases or values.before or (acts.before and acts.before.returned))
-    if acts.leaves and was_special and read.is_general and not read.kinds:
+    if acts.leaves and was_special and read.is_general:
         act = Act()  # "with failed payments last month, and will leave"
     elif read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
         act = before  # "who bought coffee and will stop"
-    elif read.is_general and before_phrases and not acts.is_anything:
+    elif read.is_general and before_phrases and not phrases and not acts.is_anything:
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
         channels = _channels(lake, read.kinds, [] if phrases else notes)
@@ -75,6 +75,8 @@ def build(
     among = Among(where=where)
     if acts.before:
         last = acts.before.days or max(ACTIVE_DAYS, days)
+        if acts.before.never and lake.today and lake.first:
+            last = max(1, (lake.today - lake.first).days)
         did = Act() if acts.before.is_anything else before if acts.before.clause else act.model_copy(update={"min_amount": 0.0})
         among = Among(
             where=where,
@@ -85,6 +87,8 @@ def build(
             times=acts.before.times if not (read.before_total or acts.before.on_days) else None,
             negated=acts.before.negated,
         )
+        if acts.before.never and did == act and statement.is_at_all and not statement.negated:
+            statement, among = statement.model_copy(update={"history": "first"}), Among(where=where)
         if acts.before.is_anything and statement == Statement():
             notes.append("the demand says who they are and nothing of what they will do: it is read as who will do anything")
     rank = acts.rank or "chance"

@@ -122,7 +122,7 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
         acts=act_words,
         is_general=is_general,
         before_parts=before_parts if before_general is None else (),
-        before_kinds=_kinds(clause, language) or before_general or (),
+        before_kinds=_kinds(clause, language) or before_general or _kinds_of(act_words, language),
         before_min_amount=None if spent else before_amount,
         before_total=before_amount if spent else None,
         attributes=_attributes(language.plain(demand), language),
@@ -159,6 +159,12 @@ def _are_two(first: Reading, second: Reading, join: Literal["and", "or"]) -> boo
     if join == "or" and first.acts.negated and not first.acts.lapse and not second.acts.negated:
         return False  # "will not buy gold or order silver" negates both
     return first.is_measured or second.is_measured
+
+
+def _kinds_of(words: Acts, language: Language) -> tuple[str, ...]:
+    """The kinds of acts that the clause about the past counts: "two bookings last month"."""
+    said = words.before.words if words.before and (words.before.times or words.before.on_days) else ""
+    return _kinds(said, language) or _general_kinds(said, language)
 
 
 def _listed() -> str:

@@ -57,7 +57,13 @@ def _meant(lake: Ground, word: str, spoken: Language) -> str | None:
         return swaps.pop()
     is_told = spoken.code == languages.DEFAULT  # the encoder knows the words of that language
     near = [(word[0], length) for length in range(len(word) - 1, len(word) + 2)]
-    close = {other for index in (grammar, goods) for key in near for other in index.by_length.get(key, ()) if _is_slip(word, other, is_told)}
+    close = {
+        other
+        for index in (grammar, goods)
+        for key in near
+        for other in index.by_length.get(key, ())
+        if _is_slip(word, other, is_told)
+    }
     doubled = {other for other in close if _undoubled(other) == _undoubled(word)}
     close = doubled or close
     return close.pop() if len(close) == 1 and not swaps else None

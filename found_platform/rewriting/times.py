@@ -186,10 +186,12 @@ class _Calendar:
                 return None  # "in the week", "in the next month": a number of days
             if groups["unit"]:
                 return self._of_unit(self._unit(groups["unit"]), groups)
-            year = next((int(groups[name]) for name in ("dmy_year", "dm_year", "md_year", "m_year", "q_year") if groups[name]), None)
+            year = next(
+                (int(groups[name]) for name in ("dmy_year", "dm_year", "md_year", "m_year", "q_year") if groups[name]), None
+            )
             year = year + 2000 if year is not None and year < 100 else year
             if groups["year"]:
-                return Period(dt.date(int(groups["year"]), 1, 1), dt.date(int(groups["year"]), 12, 31))
+                return _at_end(_months(int(groups["year"]), 1, 12), groups)
             years = [year] if year else [self.today.year + step for step in (-1, 0, 1)]
             periods = [self._in_year(groups, one) for one in years]
         except ValueError:
@@ -208,9 +210,9 @@ class _Calendar:
         elif groups["feast"]:
             day = dt.date(year, *self.feasts[re.sub(r"\s+", " ", groups["feast"])])
         elif groups["quarter"]:
-            return _months(year, 3 * int(groups["quarter"]) - 2, 3)
+            return _at_end(_months(year, 3 * int(groups["quarter"]) - 2, 3), groups)
         elif groups["half"]:
-            return _months(year, 1 if groups["half"] in self.spoken.at("times", "firsts") else 7, 6)
+            return _at_end(_months(year, 1 if groups["half"] in self.spoken.at("times", "firsts") else 7, 6), groups)
         else:
             month = self.months[groups["month"]]
             return _at_end(_months(year, month, 1), groups)

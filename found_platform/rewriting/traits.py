@@ -180,7 +180,11 @@ def _number(column: str, traits: Traits, spoken: Language) -> None:
         if groups["between"] and high is not None:
             condition = f"{quoted(column)} >= {low} AND {quoted(column)} <= {high}"
         else:
-            sign = next(sign for key, sign in (("more", ">"), ("least", ">="), ("less", "<"), ("most", "<="), ("between", ">=")) if groups[key])
+            sign = next(
+                sign
+                for key, sign in (("more", ">"), ("least", ">="), ("less", "<"), ("most", "<="), ("between", ">="))
+                if groups[key]
+            )
             condition = f"{quoted(column)} {sign} {low}"
         _add(traits, match[0], condition)
         return

@@ -15,7 +15,11 @@ Rewrite = Callable[[str], Rewriting]
         ("who wiil byu cofee", "who will buy coffee", ["“wiil” as “will”", "“byu” as “buy”", "“cofee” as “coffee”"]),
         ("custmers likley to chrun", "customers likely to churn", ["“chrun” as “churn”"]),
         ("peopel who will buy runing shoes agian", "people who will buy running shoes again", ["“agian” as “again”"]),
-        ("women who will buy perfum in the nxet two weeks", "women who will buy perfume in the next two weeks", ["“nxet” as “next”"]),
+        (
+            "women who will buy perfum in the nxet two weeks",
+            "women who will buy perfume in the next two weeks",
+            ["“nxet” as “next”"],
+        ),
         ("Kuden, die im nächsten Moant kaufen", "Kunden, die im nächsten Monat kaufen", ["“moant” as “monat”"]),
         ("Kunden, die warscheinlich abspirngen", "Kunden, die wahrscheinlich abspringen", ["“abspirngen” as “abspringen”"]),
     ],

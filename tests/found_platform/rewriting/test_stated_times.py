@@ -50,9 +50,7 @@ def outcome_of(rewriting: Rewriting) -> dict[str, Any]:
         ("wer kauft ground coffee bis Ende nächsten Monats", 50),
     ],
 )
-def test_a_date_ahead_is_as_many_days_as_it_is_from_the_cutoff(
-    demand: str, days: int, ask: Callable[[str], Rewriting]
-) -> None:
+def test_a_date_ahead_is_as_many_days_as_it_is_from_the_cutoff(demand: str, days: int, ask: Callable[[str], Rewriting]) -> None:
     outcome = outcome_of(ask(demand))
     assert outcome["within_days"] == days
     assert "coffee" in outcome["will"][0]["do"]["about"][0]
@@ -70,9 +68,7 @@ def test_a_date_ahead_is_as_many_days_as_it_is_from_the_cutoff(
         ("Kunden, die gestern ground coffee gekauft haben und wieder kaufen", 1),
     ],
 )
-def test_a_date_behind_says_how_far_back_the_clause_looks(
-    demand: str, last_days: int, ask: Callable[[str], Rewriting]
-) -> None:
+def test_a_date_behind_says_how_far_back_the_clause_looks(demand: str, last_days: int, ask: Callable[[str], Rewriting]) -> None:
     among = outcome_of(ask(demand))["among"]
     assert among["last_days"] == last_days
     assert "coffee" in among["did"]["about"][0]
@@ -132,9 +128,7 @@ def test_the_status_of_what_was_done_before_is_asked_of_that(ask: Callable[[str]
         ("wer kauft ground coffee nach Weihnachten", "nach weihnachten"),
     ],
 )
-def test_a_time_that_no_outcome_can_ask_is_said_not_to_be_heeded(
-    demand: str, words: str, ask: Callable[[str], Rewriting]
-) -> None:
+def test_a_time_that_no_outcome_can_ask_is_said_not_to_be_heeded(demand: str, words: str, ask: Callable[[str], Rewriting]) -> None:
     rewriting = ask(demand)
     assert "not heeded" in rewriting.note
     assert words in rewriting.note
