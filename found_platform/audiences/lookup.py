@@ -263,8 +263,8 @@ def _noted(ranking: Ranking, notes: list[str], min_amount: float | None) -> Rank
 
 
 def _history(population: Population, ranking: Ranking) -> np.ndarray:
-    """(U,) bool: who can be ranked. Where the log answers, whoever ever did anything; where vectors do, who did within the lookback,
-    for a vector holds nothing older."""
+    """(U,) bool: who can be ranked. Where the log answers, whoever ever did anything; where vectors do, who did something in the
+    lookback, for a vector holds nothing older."""
     if ranking.everybody is None:
         return population.has_history
     return population.has_history | (population.states.volume(population.past.day) > 0)

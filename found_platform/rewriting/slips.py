@@ -23,7 +23,7 @@ SURE = 6
 MOST = 40
 """Words of a demand that are looked at."""
 RARE = 10_000
-"""From this token on a word of three letters is as likely an abbreviation as a word: tokens are in the order of how common they are."""
+"""From this token on a word of three letters is as likely an abbreviation as a word: common words have the first tokens."""
 INFLECTED = ("'s", "s", "es", "ed", "d", "ing", "er", "ers", "ly", "n't")
 """Endings: a word with one of them is another form, and no slip."""
 

@@ -1,7 +1,7 @@
 """Times that a demand states in other ways than "in the next N days": dates, feasts, quarters, hours, "this year", "since March".
 
-What belongs here: writing them as the days that they are from the cutoff, and saying of those that no outcome can ask that they are not
-heeded. What does not: reading days (`reading`, `acts`); weekdays and times of day (`language.heeded`).
+What belongs here: writing them as the days that they are from the cutoff, and saying of those that no outcome can ask that they are
+not heeded. What does not: reading days (`reading`, `acts`); weekdays and times of day (`language.heeded`).
 """
 
 import calendar

@@ -1,8 +1,8 @@
 """Traits of the profile that a demand names by more than a value: "born after 1990", "without newsletter", "customers since 2020",
 "income over 50k", "more than 50 seats".
 
-What belongs here: finding them among the numbers, dates and yes-or-no columns of this home, and the filter that they make. What does
-not: values of texts (`profile_values`), sex and age (`reading`).
+What belongs here: finding them among the numbers, dates and yes-or-no columns of this home, and the filter that they make. What
+does not: values of texts (`profile_values`), sex and age (`reading`).
 """
 
 import datetime as dt
@@ -53,10 +53,15 @@ def taken(lake: Ground, text: str, spoken: Language) -> Traits:
     return traits
 
 
-def _take(traits: Traits, shape: str, spoken: Language) -> re.Match[str] | None:
-    """The first match of a shape, taken out of the text; where it is a clause of its own, the next one takes its place."""
+def _take(traits: Traits, shape: str, spoken: Language, ends: int | None = None) -> re.Match[str] | None:
+    """The first match of a shape, taken out of the text; where it is a clause of its own, the next one takes its place.
+
+    With `ends`, where people are said to do something, it must stand before, or be a clause of its own.
+    """
     clause = spoken.at("traits", "clause").replace("<shape>", shape)
     match = re.search(clause, traits.text) or re.search(shape, traits.text)
+    if match and ends and match.start() >= ends and not match.groupdict().get("joint"):
+        return None
     if match:
         kept = f" {spoken.at('pronoun')} " if match.groupdict().get("joint") else " "
         traits.text = f"{traits.text[: match.start()]}{kept}{traits.text[match.end() :]}"
@@ -160,18 +165,23 @@ def _number(column: str, traits: Traits, spoken: Language) -> None:
     name = r"[\s_-]*".join(re.escape(token.removesuffix("s")) + r"s?" for token in tokens)
     if re.search(INCOME, column.lower()):
         name = rf"(?:{name}|{spoken.at('traits', 'income')})"
-    if len(name) < 3:
+    acts = {word for names in spoken.at("acts", "general").values() for word in names}
+    if len(name) < 3 or acts & {column.lower(), *tokens}:  # "more than 5 orders" are acts, whatever the profile counts
         return
-    figure = rf"[$€£¥]?\s*(?P<figure>\d[\d.,]*\d|\d)\s*(?P<scale>k|m|tsd\.?|mio\.?)?(?![\w])(?:\s*(?:[$€£¥]|{spoken.at('currencies')}))?(?:\s*(?P<span>{_spans(spoken)})\b)?"
-    second = figure.replace("figure>", "figure2>").replace("scale>", "scale2>").replace("span>", "span2>")
-    compared = rf"(?:(?P<more>{spoken.at('traits', 'more')})|(?P<least>{spoken.at('traits', 'least')})|(?P<less>{spoken.at('traits', 'less')})|(?P<most>{spoken.at('traits', 'most')})|(?P<between>{spoken.at('traits', 'between')}))\s+"
-    rest = rf"{figure}(?:\s*(?:{spoken.at('traits', 'and')})\s*{second})?"
-    lead = spoken.at("traits", "lead")
+    at = spoken.content["traits"]
+    span = rf"(?:\s*(?P<span>{_spans(spoken)})\b)?"
+    currency = rf"(?:\s*(?:[$€£¥]|{spoken.at('currencies')}))?"
+    figure = rf"[$€£¥]?\s*(?P<figure>\d[\d.,]*\d|\d)\s*(?P<scale>k|m|tsd\.?|mio\.?)?(?![\w]){currency}"
+    second = (figure + span).replace("figure>", "figure2>").replace("scale>", "scale2>").replace("span>", "span2>")
+    compared = "|".join(f"(?P<{name}>{at[name]})" for name in ("more", "least", "less", "most", "between"))
+    compared = rf"(?:{compared})\s+"
+    rest = rf"{figure}{span}(?:\s*(?:{at['and']})\s*{second})?"
     for shape in (
-        rf"{lead}\b{name}\s+(?:(?:{spoken.at('traits', 'is')})\s+)?{compared}{rest}",
-        rf"{lead}{compared}{figure}\s+{name}\b".replace(rf"(?:\s*(?P<span>{_spans(spoken)})\b)?", "(?P<span>(?!))?"),
+        rf"{at['lead']}\b{name}\s+(?:(?:{at['is']})\s+)?{compared}{rest}",
+        rf"{at['lead']}{compared}{figure}\s+{name}\b",
     ):
-        match = _take(traits, shape, spoken)
+        relative = spoken.pattern("relative").search(traits.text)
+        match = _take(traits, shape, spoken, relative.start() if relative and shape.endswith(r"\b") else None)
         if match is None:
             continue
         groups = match.groupdict()
