@@ -149,7 +149,7 @@ def _since(lake: Ground, traits: Traits, spoken: Language) -> None:
             low, high = (day.year if day and is_year else day for day in (first, last))
             condition = _between(name, low, high)
             break
-    if condition is None and match["joined"].strip():
+    if condition is None and match.groupdict().get("verb"):
         return  # the log may know who signed up
     _take(traits, re.escape(words), spoken)
     if match.groupdict().get("who"):  # "customers since 2020" are customers
