@@ -163,7 +163,10 @@ def _number(column: str, traits: Traits, spoken: Language) -> None:
     unit = next((name for name in DAYS_OF if tokens and tokens[-1].startswith(name)), None) if len(tokens) > 1 else None
     tokens = tokens[:-1] if unit else tokens
     name = r"[\s_-]*".join(re.escape(token.removesuffix("s")) + r"s?" for token in tokens)
-    if re.search(INCOME, column.lower()):
+    is_income = re.search(INCOME, column.lower()) is not None
+    if not is_income and not all(token.removesuffix("s") in traits.text for token in tokens):
+        return  # a profile may have hundreds of columns
+    if is_income:
         name = rf"(?:{name}|{spoken.at('traits', 'income')})"
     acts = {word for names in spoken.at("acts", "general").values() for word in names}
     if len(name) < 3 or acts & {column.lower(), *tokens}:  # "more than 5 orders" are acts, whatever the profile counts
@@ -223,7 +226,7 @@ def _flag(column: str, sides: tuple[str, str], traits: Traits, spoken: Language)
         return
     name = r"[\s_-]*".join(tokens) + spoken.at("traits", "plural")
     folded = traits.text.translate(FOLD)
-    if len(folded) != len(traits.text):
+    if len(folded) != len(traits.text) or tokens[0] not in folded:
         return
     start = spoken.pattern("relative").search(folded)
     who = start.start() if start and folded[: start.start()].strip() else len(folded)
