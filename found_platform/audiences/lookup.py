@@ -270,10 +270,15 @@ def _history(population: Population, ranking: Ranking) -> np.ndarray:
     return population.has_history | (population.states.volume(population.past.day) > 0)
 
 
+@single_flight(2)
+def _silent(population: Population) -> int:
+    """Users who did something before the lookback and nothing since."""
+    return int(((population.states.volume(population.past.day) > 0) & ~population.has_history).sum())
+
+
 def _left_out(population: Population, ranking: Ranking) -> str | None:
     """Who is known and not ranked, in a sentence; None where that is nobody."""
-    known = population.states.volume(population.past.day) > 0
-    count = int((known & ~_history(population, ranking)).sum())
+    count = 0 if ranking.everybody is not None else _silent(population)
     if not count:
         return None
     days = population.settings.lookback_days

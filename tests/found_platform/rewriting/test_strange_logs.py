@@ -282,7 +282,7 @@ def test_acts_are_read_in_another_language_than_that_of_the_data(demand: str, re
 
 
 def test_counts_of_what_was_done_before_are_heeded(ask: Callable[[str], Rewriting]) -> None:
-    twice = outcome_of(ask("patients with at least two flu vaccinations last month who will log in"))
+    twice = outcome_of(ask("patients with at least two Yogakurs bookings last month who will log in"))
     assert (twice["among"]["times"], twice["among"]["last_days"]) == (2, 30)
     each = outcome_of(ask("patients who booked the Yogakurs every week for the last 4 weeks and will stop"))
     assert (each["among"]["days"], each["among"]["last_days"]) == (4, 28)
