@@ -59,8 +59,8 @@ def told(text: str, spoken: Language, today: dt.date) -> tuple[dt.date | None, d
     """The first and the last day of what a time at the beginning of a text names, either open, and how long its words are; None
     where it begins with none."""
     if match := re.match(rf"\s*(?:{spoken.expand(spoken.at('times', 'lately'))})", text):
-        count = spoken.value(match["number"].strip()) if match["number"] else 1
-        return today - dt.timedelta(count * spoken.at("days")[match["unit"]]), None, match.end()
+        days = (spoken.value(match["number"].strip()) if match["number"] else 1) * spoken.at("days")[match["unit"]]
+        return (today - dt.timedelta(days), None, match.end()) if days <= 10 * FARTHEST else None
     begun = re.match(rf"\s*(?P<after>(?:{spoken.at('times', 'after')})\s+)", text)
     replaced = f"{spoken.at('times', 'since')} {text[begun.end() :]}" if begun else text.lstrip()
     writer = _Calendar(Times(replaced), spoken, today, today)
