@@ -126,6 +126,7 @@ def standing(settings: Settings, specification: Specification, user: str) -> Sta
         why = "Nobody of this id is in what is published: check the id (spaces and leading zeros count), or wait for the next run."
         return Standing(None, False, UNKNOWN, why, **about)
     row = int(scored.population.keys.rows([key])[0])
+    is_ranked = bool(scored.gates[0].passed[row])  # has a history
     held_out = bool(membership.held_out(settings, specification.audience, [key], specification.holdout)[0])
     tests = [
         GateTest(g.name, LABELS[g.name], bool(g.passed[row]), _filter_detail(settings, scored, row) if g.name == "filter" else "")
@@ -133,7 +134,7 @@ def standing(settings: Settings, specification: Specification, user: str) -> Sta
     ]
     places = np.flatnonzero(scored.rows == row)
     place = int(places[0]) if len(places) else None
-    score = float(scored.ranking.of(scored.population.vectors)[row]) if scored.population.has_history[row] else None
+    score = float(scored.ranking.of(scored.population.vectors)[row]) if is_ranked else None
     chance = float(scored.probabilities[place]) if place is not None and scored.probabilities is not None else None
     if place is not None:
         where = f"{place + 1:,} of {len(scored.rows):,} who can be chosen; the best {cut.size:,} are members"
@@ -152,7 +153,7 @@ def standing(settings: Settings, specification: Specification, user: str) -> Sta
         score=score,
         probability=chance,
         rank=None if place is None else place + 1,
-        evidence=tuple(lookup.explain(scored, [key]).get(key, ())) if scored.population.has_history[row] else (),
+        evidence=tuple(lookup.explain(scored, [key]).get(key, ())) if is_ranked else (),
         in_newest_refresh=listed,
         **about,
     )

@@ -109,7 +109,7 @@ def find(
     published, population = _opened(settings, question)
     ranking, demand, rewritten = _ranked(population, published, question)
     where = _filter(population, question, demand.outcome)
-    note: str | None = None
+    note, left_out = None, _left_out(population, ranking)
     hits: list[tuple[str, float]] | str = "exact scoring was asked for" if exact else "a threshold was asked for"
     if not exact and size.top is not None and ranking.query is not None:
         hits = (
@@ -138,7 +138,7 @@ def find(
         query=understanding.in_words(question, demand, settings),
         rewriting=rewritten,
         mode=ranking.mode,
-        reason="; ".join(filter(None, [reason, without_id])),
+        reason="; ".join(filter(None, [reason, left_out, without_id])),
         exact=isinstance(hits, str),
         as_of=published.as_of,
         model_version=published.model_version,
@@ -262,6 +262,29 @@ def _noted(ranking: Ranking, notes: list[str], min_amount: float | None) -> Rank
     return replace(ranking, reason="; ".join([ranking.reason, *notes]))
 
 
+def _history(population: Population, ranking: Ranking) -> np.ndarray:
+    """(U,) bool: who can be ranked. Where the log answers, whoever ever did anything; where vectors do, who did something in the
+    lookback, for a vector holds nothing older."""
+    if ranking.everybody is None:
+        return population.has_history
+    return population.has_history | (population.states.volume(population.past.day) > 0)
+
+
+@single_flight(2)
+def _silent(population: Population) -> int:
+    """Users who did something before the lookback and nothing since."""
+    return int(((population.states.volume(population.past.day) > 0) & ~population.has_history).sum())
+
+
+def _left_out(population: Population, ranking: Ranking) -> str | None:
+    """Who is known and not ranked, in a sentence; None where that is nobody."""
+    count = 0 if ranking.everybody is not None else _silent(population)
+    if not count:
+        return None
+    days = population.settings.lookback_days
+    return f"{count:,} users who did nothing in the last {days} days are left out, whom --mode auto ranks"
+
+
 def _score(
     population: Population,
     published: Publication,
@@ -275,9 +298,10 @@ def _score(
 ) -> Scored:
     """Everybody who passes the gates, or only the `top` best of them."""
     settings, replayed = population.settings, ranking.replayed
-    curve, within = replayed.backtest.curve() if replayed else (), population.has_history
-    gates = [Gate("history", population.has_history)]
-    selected = np.ones(len(population.has_history), bool)
+    history = _history(population, ranking)
+    curve, within = replayed.backtest.curve() if replayed else (), history
+    gates = [Gate("history", history)]
+    selected = np.ones(len(history), bool)
     if where is not None:
         selected = filters.selected(where, population.attributes, settings.duckdb_memory)
         gates.append(Gate("filter", selected))
@@ -315,8 +339,8 @@ def _score(
         backtest=replayed.backtest if replayed else None,
         curve=curve,
         within=within,
-        base=int(population.has_history.sum()),
-        selected=int((population.has_history & selected).sum()),
+        base=int(history.sum()),
+        selected=int((history & selected).sum()),
         gates=tuple(gates),
     )
 

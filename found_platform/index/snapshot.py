@@ -30,7 +30,7 @@ from found_platform.training_data import text_vectors
 if TYPE_CHECKING:
     from models.saved import Model
 
-FORMAT = 4
+FORMAT = 5
 """Of the files. A snapshot in another format is written anew."""
 
 TRIES = 3
@@ -112,6 +112,8 @@ def _save_states(partial: Path, states: LakeStates) -> dict[str, Any]:
             "payment_methods": ground.payment_methods,
             "statuses": ground.statuses,
             "numbers": ground.numbers,
+            "flags": ground.flags,
+            "dates": ground.dates,
             "attributes": ground.attributes,
             "returns": ground.returns,
         },
@@ -241,6 +243,10 @@ class Snapshot(States):
             numbers=about["numbers"],
             attributes=about["attributes"],
             returns=about["returns"],
+            today=self.cutoff,
+            first=date_of(self.past.first_day),
+            flags=tuple(about["flags"]),
+            dates=tuple(about["dates"]),
         )
 
     @cached_property

@@ -29,6 +29,9 @@ class Before:
     on_days: int | None = None
     in_total: bool = False
     returned: bool = False  # it was brought back
+    words: str = ""  # the clause with all that it says
+    unheeded: str = ""  # what of it is denied, where the rest is not
+    never: bool = False  # it was not done in all of the past
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Acts:
     before: Before | None = None
     rank: Rank | None = None
     lapse: bool = False  # who is here now and will be no longer
+    leaves: bool = False  # altogether, whatever they did before
     is_anything: bool = False  # whatever is done counts
     taken: str = ""  # the words that were taken out and may say in which way something is done
 
@@ -85,7 +89,9 @@ class _Reader:
         is_new, not_lately = self._not_before()
         has_stopped = self._take("acts", "stopped") is not None
         before = Before("", None, negated=True) if has_stopped else not_lately or self._before()
+        ending = self._find("acts", "lapse")
         (lapse, lapse_denied), (stop, stop_denied) = self._ends("lapse"), self._ends("stop")
+        leaves = lapse and ending is not None and not self.language.pattern("acts", "stops_it").search(ending[0])
         negated = self._take("acts", "nothing") is not None or self._negated()
         rate = self._rate()
         on_days = self._take("acts", "days")
@@ -122,6 +128,7 @@ class _Reader:
             before=before,
             rank="value" if value else "affinity" if affinity else None,
             lapse=lapse or stop,
+            leaves=leaves and not stop,
         )
         if acts.is_empty:
             return acts
@@ -202,36 +209,97 @@ class _Reader:
 
     def _before(self) -> Before | None:
         """The clause that says what the users did before."""
-        return self._clause("before") or self._clause("before_past")
+        return self._clause("before") or self._clause("before_past") or self._clause("before_noun")
 
     def _clause(self, name: str) -> Before | None:
         match = self._find("acts", name)
         if not match:
             return None
-        starts = list(self.language.pattern("acts", "clause_start").finditer(self.text[: match.start()]))
-        if not starts:
+        parted = self._parted(match, name)
+        if parted is None:
             return None
-        start = starts[-1]
-        clause, rest = self.text[start.end() : match.start()].strip(), self.text[match.end() :]
-        pattern = self.language.pattern("acts", "clause_joint")
-        joint = pattern.match(rest)
-        if joint:  # where the verb is last, the clause goes on behind its time
-            clause, rest = f"{clause} {joint.groupdict().get('tail') or ''}".strip(), rest[joint.end() :]
-        elif "tail" in pattern.groupindex:
-            clause, rest = f"{clause} {rest}".strip(), ""
-        if name == "before_past" and not self.language.pattern("acts", "past").search(clause):
-            return None
+        who, clause, rest = parted
         is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again
-        self.text = f"{self.text[: start.start()]} {self.language.at('pronoun')} {clause if is_all else rest.strip()}"
+        self.text = f"{who} {self.language.at('pronoun')} {clause if is_all else rest.strip()}"
         negated = self.language.pattern("acts", "clause_not").search(clause) is not None
+        words = clause
+        clause, unheeded = self._but_not(clause) if negated else (clause, "")
+        negated = negated and not unheeded
         clause = self.language.pattern("acts", "clause_not").sub(" ", clause)
         groups = match.groupdict()
         unit, number = groups.get("unit"), groups.get("number")
+        never = negated and not unit and self.language.pattern("acts", "clause_never").search(words) is not None
         days = (self.language.value(number) if number else 1) * self.language.at("days")[unit] if unit else None
         past = _Reader(clause, self.language)
         on_days, times, in_total = past._count("days"), past._times(), past._take("acts", "total") is not None
+        if times is None and on_days is None and (times := past._count("times_noun")):
+            each = past._take("acts", "every_unit")
+            times = max(1, times * days // self.language.at("days")[each["unit"]]) if each and days else times
+        rate, every = past._rate(), past._every()
+        if rate and days and not (times or on_days):
+            times = max(1, rate[0] * days // rate[1])
+        if every and days and not (times or on_days):
+            on_days = max(1, days // every)
         returned = not is_all and past._take("acts", "returned") is not None
-        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned)
+        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned, words, unheeded, never)
+
+    def _parted(self, match: re.Match[str], name: str) -> tuple[str, str, str] | None:
+        """Who is meant, the clause about the past, and what is asked; None where there is no such clause."""
+        at = lambda key: self.language.pattern("acts", key)  # noqa: E731
+        starts = list(at("clause_start").finditer(self.text[: match.start()]))
+        if not starts or name == "before_noun":
+            return self._of_noun(match) if not starts and name != "before_past" else None
+        start = starts[-1]
+        who, clause, rest = self.text[: start.start()], self.text[start.end() : match.start()].strip(), self.text[match.end() :]
+        asked = ""
+        parts = list(at("clause_parts").finditer(f"{clause} "))
+        if parts and name == "before":  # "who will leave and bought gold last month": what is asked stands first
+            first, last = clause[: parts[-1].start()], clause[parts[-1].end() :]
+            is_told = bool(at("clause_joint").groupindex) or self._is_past(last)
+            if first and is_told and not self._is_past(first):
+                asked, clause = first, last
+        joint = at("clause_joint").match(rest)
+        if joint:  # where the verb is last, the clause goes on behind its time
+            clause, rest = f"{clause} {joint.groupdict().get('tail') or ''}".strip(), rest[joint.end() :]
+        elif "tail" in at("clause_joint").groupindex:
+            clause, rest = f"{clause} {rest}".strip(), ""
+        if name == "before_past" and not at("past").search(clause):
+            return None
+        if not clause and (parts := list(at("clause_parts").finditer(rest))) and self._is_past(rest[: parts[0].start()]):
+            clause, rest = rest[: parts[0].start()].strip(), rest[parts[0].end() :]  # "who in the last week bought gold and …"
+        rest = f"{asked} {rest}".strip()
+        if not rest and at("clause_asks").search(who):  # "who will leave who bought gold last month"
+            people = at("clause_start").search(who)
+            who, rest = (who[: people.start()], who[people.end() :]) if people else ("", who)
+        return who, clause, rest
+
+    def _but_not(self, clause: str) -> tuple[str, str]:
+        """A clause without its last part, and that part, where it alone is denied: "bought gold but no silver"."""
+        parts = list(self.language.pattern("acts", "clause_parts").finditer(clause))
+        if not parts or self.language.pattern("acts", "clause_not").search(clause[: parts[-1].start()]):
+            return clause, ""
+        return clause[: parts[-1].start()], clause[parts[-1].start() :].strip(" ,")
+
+    def _is_past(self, clause: str) -> bool:
+        """Whether a clause says what was done."""
+        return any(self.language.pattern("acts", name).search(clause) for name in ("past", "clause_past"))
+
+    def _of_noun(self, match: re.Match[str]) -> tuple[str, str, str] | None:
+        """As `_parted`, where no verb but a noun says it: "accounts with failed invoices last month that will leave"."""
+        before, after = self.text[: match.start()], self.text[match.end() :]
+        people = re.match(rf"\s*(?:[\w-]+\s+){{0,2}}?(?:{self.language.people})\b", before)
+        start = self.language.pattern("acts", "clause_start").search(after)
+        if not people and (joint := self.language.pattern("acts", "clause_with").search(before)):
+            people = re.match(r".{1,40}$", before[: joint.start()])
+        if not people or self.language.pattern("acts", "clause_asks").search(before):
+            return None
+        does = any(verb in people[0].split() for verbs in self.language.kinds.values() for verb in verbs)
+        clause = before if does else before[people.end() :]
+        if start:
+            clause, rest = f"{clause} {after[: start.start()].strip(' ,')}", after[start.end() :]
+        else:
+            rest = after
+        return people[0], clause.strip(), rest.strip(" ,")
 
     def _times(self) -> int | None:
         """How many times it is to be done, in numbers or in words such as "often"."""

@@ -26,6 +26,10 @@ MOST_VALUES = 100
 """Only the most frequent are kept: a rarer one is nearly always a common one in rarer words."""
 
 
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+"""What a date as a text begins with."""
+
+
 def words(text: str) -> list[str]:
     """The words of a text, also of SUCH_ONES and suchOnes, in lower case."""
     parted = re.sub(r"(?<=[a-zäöüß])(?=[A-ZÄÖÜ])", " ", text)
@@ -48,6 +52,10 @@ class Ground:
     attributes: dict[str, list[str]]  # of the users: the values of each attribute that is a text
     numbers: list[str]  # of the users: the attributes that are numbers
     returns: int  # events that brought something back
+    today: dt.date | None = None  # the cutoff, from which a demand's dates are counted
+    first: dt.date | None = None  # the day of the first event
+    flags: tuple[str, ...] = ()  # of the users: the attributes that are yes or no
+    dates: tuple[str, ...] = ()  # of the users: the attributes that are dates, as texts
 
     @cached_property
     def vocabulary(self) -> dict[str, list[int]]:
@@ -107,8 +115,9 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         "GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT ?",
         [cutoff, midnight(cutoff), RETURN, MOST_VALUES],
     ).fetchall()
-    (returns,) = con.execute(
-        f"SELECT count(*) FROM raw WHERE event_date < ? AND arrived_at <= ? AND status = '{RETURN}'", [cutoff, midnight(cutoff)]
+    returns, first = con.execute(
+        f"SELECT count(*) FILTER (status = '{RETURN}'), min(event_date) FROM raw WHERE event_date < ? AND arrived_at <= ?",
+        [cutoff, midnight(cutoff)],
     ).fetchall()[0]
 
     encoder = text_vectors.encoder(settings.text_encoder)
@@ -132,6 +141,8 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
     contents /= np.maximum(categories["events"].to_numpy(), 1)[:, None]
     # a category is what it is called and what is in it: its cosine is the mean of both, so that a word such as "home" is not enough
     called = (unit(encoder.encode(names) - centre) + unit(contents - centre)) / 2
+    schema = profile_schema(settings.home)
+    attributes, dates = _attributes(settings, cutoff)
     return Ground(
         encoder=encoder,
         items=[t for t, k in zip(texts["item"].to_pylist(), kept, strict=True) if k] + names,
@@ -142,20 +153,27 @@ def _load(settings: Settings, cutoff: dt.date, _versions: tuple[int, ...]) -> Gr
         centre=centre,
         payment_methods=[m for (m,) in methods],
         statuses=[status for (status,) in statuses],
-        attributes=_attributes(settings, cutoff),
-        numbers=[f.name for f in profile_schema(settings.home) if not pa.types.is_string(f.type)],
+        attributes=attributes,
+        numbers=[f.name for f in schema if not (pa.types.is_string(f.type) or pa.types.is_boolean(f.type))],
         returns=returns,
+        today=cutoff,
+        first=first,
+        flags=tuple(f.name for f in schema if pa.types.is_boolean(f.type)),
+        dates=dates,
     )
 
 
-def _attributes(settings: Settings, cutoff: dt.date) -> dict[str, list[str]]:
-    """The values of each attribute that is a text, as it was known at the cutoff; of names and the like there are too many."""
+def _attributes(settings: Settings, cutoff: dt.date) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    """The values of each attribute that is a text, as it was known at the cutoff, and the names of those that are dates; of names
+    and the like there are too many."""
     columns = [f.name for f in profile_schema(settings.home) if pa.types.is_string(f.type)]
     if not columns or not lake.exists(settings.lake, "user_tabular"):
-        return {}
+        return {}, ()
     table = feature_store.snapshot(settings, "user_tabular", cutoff - dt.timedelta(days=1), ["user_key", *columns])
     values = {name: sorted(table[name].drop_null().unique().to_pylist()) for name in columns}
-    return {name: distinct for name, distinct in values.items() if 0 < len(distinct) <= MOST_VALUES}
+    dates = tuple(name for name, distinct in values.items() if distinct and all(map(DATE.match, distinct[:MOST_VALUES])))
+    few = {name: distinct for name, distinct in values.items() if 0 < len(distinct) <= MOST_VALUES and name not in dates}
+    return few, dates
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

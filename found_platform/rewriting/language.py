@@ -106,6 +106,7 @@ class Language:
             .replace("{n}", self.number)
             .replace("{unit}", self.unit)
             .replace("{money}", self.money)
+            .replace("{currency}", self.content["currencies"])
         )
 
     def value(self, number: str) -> int:

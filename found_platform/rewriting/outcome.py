@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
-from found_platform.rewriting import language
+from found_platform.rewriting import language, traits
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.profile_values import quoted
@@ -43,9 +43,12 @@ def build(
         within = max(acts.per or 0, acts.every or 0)  # "twice a year" is not told by four weeks
     days = within or horizon_days
     before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, [] if before_phrases else notes))
-    if read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
+    was_special = bool(before_phrases or values.before or (acts.before and acts.before.returned))
+    if acts.leaves and was_special and read.is_general:
+        act = Act()  # "with failed payments last month, and will leave"
+    elif read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
         act = before  # "who bought coffee and will stop"
-    elif read.is_general and before_phrases and not acts.is_anything:
+    elif read.is_general and before_phrases and not phrases and not acts.is_anything:
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
         channels = _channels(lake, read.kinds, [] if phrases else notes)
@@ -72,6 +75,8 @@ def build(
     among = Among(where=where)
     if acts.before:
         last = acts.before.days or max(ACTIVE_DAYS, days)
+        if acts.before.never and lake.today and lake.first:
+            last = max(1, (lake.today - lake.first).days)
         did = Act() if acts.before.is_anything else before if acts.before.clause else act.model_copy(update={"min_amount": 0.0})
         among = Among(
             where=where,
@@ -82,6 +87,8 @@ def build(
             times=acts.before.times if not (read.before_total or acts.before.on_days) else None,
             negated=acts.before.negated,
         )
+        if acts.before.never and did == act and statement.is_at_all and not statement.negated:
+            statement, among = statement.model_copy(update={"history": "first"}), Among(where=where)
         if acts.before.is_anything and statement == Statement():
             notes.append("the demand says who they are and nothing of what they will do: it is read as who will do anything")
     rank = acts.rank or "chance"
@@ -151,6 +158,9 @@ def condition(lake: Ground, named: Named) -> str | None:
                 youngest, oldest = named.ages
                 lowest = f"{quoted(column)} >= {youngest}"
                 return lowest if oldest >= OLDEST else f"{lowest} AND {quoted(column)} <= {oldest}"
+        youngest, oldest = named.ages
+        if by_birth := traits.of_age(lake, youngest, None if oldest >= OLDEST else oldest):
+            return by_birth
     for column, values in lake.attributes.items():
         if not re.search(named.column, column.lower()):
             continue

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Literal
 
 from found_platform.outcomes.outcome import MOST_STATEMENTS
-from found_platform.rewriting import acts
+from found_platform.rewriting import acts, times
 from found_platform.rewriting.acts import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
 
@@ -79,7 +79,12 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     text, horizon = _horizon(text, language)
     horizon = horizon or act_words.span
     spends = language.pattern("acts", "spends").search(text) is not None
+    text, each = _each_span(text, language)
     text, amount, notes = _amounts(text, language)
+    if amount is not None and each:
+        amount, horizon = (amount * horizon / each, horizon) if horizon else (amount, each)
+    text, late = times.left_over(text, language)
+    notes = (*notes, *late)
     whole = text
     text, unwanted = _without(text, language)
     # who somebody is, is heard with the whole; what they do is what is looked for
@@ -93,7 +98,10 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     clause = act_words.before.clause if act_words.before else ""
     spent = language.pattern("acts", "spends").search(clause) is not None or bool(act_words.before and act_words.before.in_total)
     clause, before_amount, before_notes = _amounts(clause, language)
-    notes = tuple(dict.fromkeys((*notes, *before_notes)))
+    clause, earlier = times.left_over(clause, language)
+    if act_words.before and act_words.before.unheeded:
+        earlier.append(f"“{act_words.before.unheeded}” is not heeded: one thing that was done before can be asked")
+    notes = tuple(dict.fromkeys((*notes, *before_notes, *earlier)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
     kinds = kinds or _kinds(act_words.taken, language) or _general_kinds(act_words.taken, language)
@@ -114,7 +122,7 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
         acts=act_words,
         is_general=is_general,
         before_parts=before_parts if before_general is None else (),
-        before_kinds=_kinds(clause, language) or before_general or (),
+        before_kinds=_kinds(clause, language) or before_general or _kinds_of(act_words, language),
         before_min_amount=None if spent else before_amount,
         before_total=before_amount if spent else None,
         attributes=_attributes(language.plain(demand), language),
@@ -151,6 +159,12 @@ def _are_two(first: Reading, second: Reading, join: Literal["and", "or"]) -> boo
     if join == "or" and first.acts.negated and not first.acts.lapse and not second.acts.negated:
         return False  # "will not buy gold or order silver" negates both
     return first.is_measured or second.is_measured
+
+
+def _kinds_of(words: Acts, language: Language) -> tuple[str, ...]:
+    """The kinds of acts that the clause about the past counts: "two bookings last month"."""
+    said = words.before.words if words.before and (words.before.times or words.before.on_days) else ""
+    return _kinds(said, language) or _general_kinds(said, language)
 
 
 def _listed() -> str:
@@ -191,6 +205,14 @@ def _amounts(text: str, language: Language) -> tuple[str, float | None, tuple[st
                 notes = (language.at("upper_limit"),)
             text = text[: match.start()] + " " + after + text[match.end() :]
     return text, least, notes
+
+
+def _each_span(text: str, language: Language) -> tuple[str, int | None]:
+    """A demand without the words that say for what span of time an amount is meant, as "200 a month", and its days."""
+    match = language.pattern("acts", "each_span").search(text)
+    if not match:
+        return text, None
+    return text[: match.start("each")] + " " + text[match.end("each") :], language.at("days")[match["unit"]]
 
 
 def _without(text: str, language: Language) -> tuple[str, list[str]]:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import ground, language, profile_values, reading, spelling, values
+from found_platform.rewriting import ground, language, profile_values, reading, slips, spelling, times, traits, values
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.outcome import build, condition, joined, meant
@@ -88,6 +88,24 @@ class GroundedRewriter:
 
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
+    spoken, _ = language.told_by(demand)
+    text, mended = slips.corrected(lake, demand.lower(), spoken)
+    if mended:  # a mended word may tell another language
+        spoken, _ = language.told_by(text)
+    plain = times.in_usual_words(spoken.plain(text if mended else demand), spoken)
+    who = traits.taken(lake, plain, spoken)
+    stated = times.resolved(who.text, spoken, lake.today, lake.first)
+    rewritten = _joined(lake, stated.text, horizon_days)
+    note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note])))
+    outcome = rewritten.outcome
+    if outcome is not None and who.conditions:
+        where = " AND ".join(filter(None, [*who.conditions, outcome.among.where]))
+        outcome = outcome.model_copy(update={"among": outcome.among.model_copy(update={"where": where})})
+    return replace(rewritten, demand=demand, note=note, outcome=outcome)
+
+
+def _joined(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
+    """The rewriting of a demand whose times are days."""
     clauses, join = reading.clauses(demand)
     if len(clauses) == 1:
         return _alone(lake, demand, horizon_days)
@@ -235,7 +253,7 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     said = profile_values.found(lake, plain, spoken)
     read = reading.read(_cut(plain, [one.words for one in said]), spoken)
     in_data = tuple(named for named in read.attributes if condition(lake, named))
-    clause = read.acts.before.clause if read.acts.before else ""
+    clause = read.acts.before.words if read.acts.before else ""
     rest, named_values = values.take(lake, plain, clause, spoken)
     rest, named_values = values.take_bare(lake, rest, named_values, spoken)
     rest = _cut(rest, [*(one.words for one in said), *(named.words for named in in_data)])

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from found_platform.rewriting.ground import Ground
+from found_platform.rewriting.ground import Ground, words
 from found_platform.rewriting.language import Language, languages
 
 
@@ -32,12 +32,26 @@ def take(lake: Ground, text: str, clause: str, language: Language) -> tuple[str,
         for value in existing:
             spellings.setdefault(value.lower(), []).append(value)
         for pattern in _patterns(language.code, key, tuple(spellings)):
-            while match := pattern.search(text):
+            at = 0
+            while match := pattern.search(text, at):
+                if key == "statuses" and _is_text(lake, match):
+                    at = match.end()
+                    continue
                 side = before if clause and match[0].strip() in clause else values_of
                 side[key] = tuple(dict.fromkeys((*side.get(key, ()), *spellings[match["value"]])))
                 kept = match.groupdict().get("object") or ""
                 text = f"{text[: match.start()]} {kept} {text[match.end() :]}"
     return text, Values(values_of, before)
+
+
+def _is_text(lake: Ground, match: re.Match[str]) -> bool:
+    """Whether a text says a status and what has it, as "invoice failed" does: then texts are asked."""
+    kept = match.groupdict().get("object")
+    if not kept:
+        return False
+    stem = kept.strip()[:5]
+    holders = {place for word in match["value"].lower().split() for place in lake.vocabulary.get(word, [])}
+    return any(any(word.startswith(stem) for word in words(lake.items[place])) for place in holders)
 
 
 def take_bare(lake: Ground, text: str, named: Values, language: Language) -> tuple[str, Values]:
