@@ -103,8 +103,10 @@ def restore(
             "of it alone."
         )
     else:
+        end = "" if restored.missing else ": both hold"
         print(
-            f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made: both hold."
+            f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made, as far as "
+            f"{since} says{end}."
         )
     if restored.missing:
         print(

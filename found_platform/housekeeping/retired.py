@@ -150,6 +150,11 @@ def _live_vectors(settings: Settings) -> int:
 
 
 RUNS = Kind("models", "runs of MLflow without a version", lambda s: size_of(s.home / "mlflow") + artifacts.size_away(s), _runs)
-COPIES = Kind("copies", "copies of models that lie on object storage", lambda s: size_of(artifacts.folder(s)), _copies)
+COPIES = Kind(
+    "copies",
+    "copies of models that lie on object storage",
+    lambda s: size_of(artifacts.folder(s)) if artifacts.store(s) else 0,
+    _copies,
+)
 TRAINING = Kind("training", "training files of models out of service", lambda s: size_of(s.home / "training"), _training)
 VECTORS = Kind("vectors", "text vectors of towers out of service", _live_vectors, _vectors)
