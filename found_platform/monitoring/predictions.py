@@ -81,7 +81,7 @@ def of_audience(settings: Settings, refresh: Refresh) -> Figure:
         if chances or earlier.model_version == refresh.model_version:
             column = "probability" if chances else "score"
             return distance(PROBABILITIES if chances else SCORES, *(t[column].to_numpy() for t in (rows, before)))
-    return Figure(SCORES, None, None, None, PASSED, "no earlier refresh can be compared with this one, which later ones are")
+    return Figure(SCORES, None, None, None, PASSED, "it is the first refresh of its kind: later ones are compared with it")
 
 
 def distance(name: str, current: np.ndarray, reference: np.ndarray, alarms: float = FALSE_ALARMS) -> Figure:
