@@ -11,7 +11,7 @@ from dagster_defs import jobs, links, partitions, service
 from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
 from dagster_defs.automation import audiences, conditions, deliveries, expiry, files, retraining
 from dagster_defs.automation.common import Clock, utc_now
-from dagster_defs.graph import AssetGraph
+from dagster_defs.graph import CUTOFF, AssetGraph
 from found_platform import home
 from found_platform.settings import Settings
 
@@ -21,11 +21,13 @@ def build_assets(graph: AssetGraph) -> list[dg.AssetsDefinition]:
 
     def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
         name = spec.key.path[-1]
+        kind = graph.table[name].partitions
         return spec.replace_attributes(
+            description=f"{spec.description}\n\n{partitions.ASKED_FOR}" if kind == CUTOFF else spec.description,
             owners=[graph.settings.owner],
             tags={"domain": graph.table[name].group},
             metadata={**spec.metadata, **links.of_asset(graph.settings, name)},
-            freshness_policy=partitions.FRESHNESS[graph.table[name].partitions],
+            freshness_policy=partitions.FRESHNESS[kind],
             automation_condition=conditions.condition(name),
         )
 

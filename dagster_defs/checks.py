@@ -22,6 +22,13 @@ CHECKS: dict[str, dict[str, Check]] = {
     "behavior_sequence": {"no_event_after_snapshot": Check("No event of a history lies after the moment of its snapshot.")},
     "user_tabular": {"one_row_for_every_user": Check("Every user seen until that day has exactly one row.")},
     "found_model": {"weights_are_sound": Check("The registered weights load, are finite, and are those that were trained.")},
+    "user_embeddings": {
+        "vectors_are_steady": Check(
+            "Vectors of held-out users lie about where the same model version saw them four weeks before; what could not be judged "
+            "does not pass.",
+            blocking=False,
+        )
+    },
     "promotion": {
         "gate_passes": Check("The version predicts the past windows well enough to serve."),
         "holds_against_the_champion": Check(
@@ -30,7 +37,14 @@ CHECKS: dict[str, dict[str, Check]] = {
         ),
     },
     "tuned_prompts": {"every_prompt_is_tuned": Check("Every saved prompt could be tuned for this version.", blocking=False)},
-    "audience_members": {"size_is_steady": Check("The audience is about as large as at its last refresh.", blocking=False)},
+    "audience_members": {
+        "size_is_steady": Check("The audience is about as large as at its last refresh.", blocking=False),
+        "predictions_are_steady": Check(
+            "Predictions of the members are distributed about as at the last refresh that can be compared; what could not be "
+            "judged does not pass.",
+            blocking=False,
+        ),
+    },
     "feature_drift": {"nothing_drifted": Check("Features and traffic are about as they were four weeks before.", blocking=False)},
 }
 

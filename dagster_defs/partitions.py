@@ -20,6 +20,13 @@ FRESHNESS = {
 """By kind of partitions: amber after a day that brought none, or a week for what is of a cutoff; red after two."""
 
 
+ASKED_FOR = (
+    "A partition is a day that could be a cutoff. It is made where somebody asks for a model of that day, or the schedule does "
+    "(`retrain_weekly`); all others stay *missing*, and nothing is wrong with that. `found status` counts those that were made."
+)
+"""At the end of the description of what is of a cutoff: the page counts every other day as missing."""
+
+
 def definition(graph: AssetGraph, kind: str) -> dg.PartitionsDefinition | None:
     """The partitions of a kind of asset; its keys are those of `AssetGraph.days`."""
     if kind == NONE:

@@ -207,6 +207,8 @@ def failed_checks(pulse: Pulse) -> Iterator[Finding]:
 NEXT = "docs/operations.md says what to do for each check"
 FIXES = {
     "size_is_steady": "look at it (`found audience show NAME`) before it is exported or delivered",
+    "predictions_are_steady": "its page has both refreshes; docs/operations.md, *A drift alarm*, says what that means",
+    "vectors_are_steady": "docs/operations.md, *A drift alarm*, says what that means",
     "nothing_drifted": "its page says what moved; docs/operations.md, *A drift alarm*, says what that means",
     "gate_passes": "the champion keeps serving; docs/operations.md, *A model that does not pass*",
     "bad_rows_under_threshold": "`found source check FILE` names file, row and reason; docs/operations.md, *A bad day*",

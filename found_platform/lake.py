@@ -26,7 +26,7 @@ from filelock import FileLock
 
 from found_platform import lake_schema, objects, spill
 from found_platform.errors import BadInput, JobFailed
-from found_platform.lake_place import MARKER, Away, Place, locks_of
+from found_platform.lake_place import ARTIFACTS, MARKER, Away, Place, locks_of
 
 LONG_ROWS, SHORT_ROWS = 8192, 131_072
 """Rows that a row group holds: with lists, and without. A query of one day reads whole groups, and writing one takes memory."""
@@ -90,7 +90,7 @@ def tables(lake: Place) -> list[str]:
     """The names of the tables of a lake, in their order."""
     if isinstance(lake, Path):
         return sorted(folder.name for folder in lake.iterdir() if exists(lake, folder.name)) if lake.exists() else []
-    names = sorted({info.path.partition("/")[0] for info in objects.files(lake)} - {objects.PROBE})
+    names = sorted({info.path.partition("/")[0] for info in objects.files(lake)} - {objects.PROBE, ARTIFACTS})
     return [name for name in names if exists(lake, name)]
 
 

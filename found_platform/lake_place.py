@@ -19,6 +19,8 @@ from found_platform.home import lock, make_private, option, write_whole
 SETTING = "FOUND_LAKE_URI"
 MARKER = "lake.json"
 FOLDER = "lake"
+ARTIFACTS, ARTIFACTS_FOLDER = "_artifacts", "mlflow/artifacts"
+"""Where the files of MLflow's runs and models lie below a lake on object storage, and in the home (`registry.artifacts`)."""
 
 ADDRESS = r"^s3://[a-z0-9][a-z0-9.-]+(/[\w.=-]+)*/?$"
 """What the setting may be: a bucket, and a folder of it."""
@@ -119,8 +121,16 @@ def marked(home: Path) -> str | None:
     return at
 
 
+def has_artifacts(home: Path) -> bool:
+    """Whether the files of MLflow lie with a lake on object storage: not where it moved before these did."""
+    return marked(home) is not None and json.loads((home / MARKER).read_text()).get("artifacts") is True
+
+
 def mark(home: Path, at: str) -> str:
-    """From here on the lake of a home lies on object storage, and an erasure has to reach it. Returns the address."""
+    """From here on the lake of a home and the files of MLflow lie on object storage, and an erasure has to reach them.
+
+    Returns the address.
+    """
     tenancy.note(home, tenancy.LAKE, at)
-    write_whole(home / MARKER, json.dumps({"uri": at}) + "\n")
+    write_whole(home / MARKER, json.dumps({"uri": at, "artifacts": True}) + "\n")
     return at

@@ -107,10 +107,10 @@ def put(place: Away, path: str, source: BinaryIO) -> bytes:
     return copied.digest()
 
 
-def remove_all(place: Away) -> None:
-    """Removes every object below a place."""
+def remove_all(place: Away, below: str = "") -> None:
+    """Removes every object below a place, or of a folder of it."""
     store = filesystem(place)
-    for info in files(place):
+    for info in files(place, below):
         store.delete_file(info.path)
 
 

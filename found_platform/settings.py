@@ -5,17 +5,16 @@ variables with the prefix `FOUND_` fill what neither the caller nor that file sa
 """
 
 import os
-import re
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from found_platform import database, home_format, lake_place
+from found_platform import credentials, database, home_format, lake_place
 from found_platform.errors import BadInput
 
 TELEMETRY_OFF = {
@@ -35,14 +34,32 @@ os.environ.update(TELEMETRY_OFF)
 RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
 """What may be kept for some days alone. What each stands for is `found_platform.housekeeping.expiry`'s."""
 
-UNSHOWN = ("secret", "database_url", "redis_url", "milvus_token", "alert_secret", "alert_smtp_password", "oidc_client_secret")
+UNSHOWN = (
+    "secret",
+    "database_url",
+    "redis_url",
+    "engine_token",
+    "milvus_token",
+    "alert_webhook",  # of many makes its path opens it
+    "alert_secret",
+    "alert_smtp_password",
+    "oidc_client_secret",
+)
 """Settings that are never written down, and whose value no message shows."""
 
 OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url", "lake_uri")
 """Settings that a home does not keep either: they are of where it is worked with, or the home has a file of its own for them."""
 
-CREDENTIALS = re.compile(r"//[^/?#]*@")
-"""An address with a user or a password in it."""
+INSTEAD = {
+    "engine": "set FOUND_ENGINE_TOKEN",
+    "milvus_uri": "set FOUND_MILVUS_TOKEN=USER:PASSWORD",
+    "rewriter_endpoint": "set FOUND_LLM_KEY",
+    "alert_smtp": "set FOUND_ALERT_SMTP_USER and FOUND_ALERT_SMTP_PASSWORD",
+    "oidc_issuer": "set FOUND_OIDC_CLIENT_SECRET",
+    "console_url": "people sign in there",
+    "mlflow_url": "a browser asks for them",
+}
+"""Addresses that the home keeps or a page shows: what gives the secret that must not stand in them."""
 
 
 class Stage(BaseModel):
@@ -104,6 +121,7 @@ class Settings(BaseSettings):
         60, ge=0
     )  # of a command, for who writes the same or has its place in a pool; longer than laptops train
     engine: str = Field("duckdb", pattern=r"^(duckdb|sc://\S+)$")  # what computes features: DuckDB here, or Spark Connect's address
+    engine_token: str | None = None  # that this address asks for; never written down
     milvus_uri: str | None = Field(None, pattern=r"^(https?|tcp)://\S+$")  # a Milvus server; else Milvus Lite in the home
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user
@@ -129,7 +147,7 @@ class Settings(BaseSettings):
     # NAME=DAYS, NAME=DAYS, with a name of RETAINED: older rows go every day (`found expire`); what is not named stays with the home
     retention: str = ""
     disk_free_gb: float = Field(2.0, ge=0)  # less free space than that under the home is said by `found doctor`, and alerted
-    alert_webhook: str | None = None  # address that alerts are posted to, signed
+    alert_webhook: str | None = None  # address that alerts are posted to, signed; never written down
     alert_secret: str | None = None  # hex; what they are signed with; never written down
     alert_mail_to: str | None = None  # whom alerts are mailed to
     alert_mail_from: str | None = None  # as whom; default: the one they are mailed to
@@ -151,12 +169,12 @@ class Settings(BaseSettings):
         """Nothing else is asked: to look every field up in files that are not there takes a millisecond of each look-up."""
         return init_settings, env_settings
 
-    @field_validator("milvus_uri")
+    @field_validator(*INSTEAD)
     @classmethod
-    def _without_credentials(cls, address: str | None) -> str | None:
-        """The home keeps this address, and a person reads it."""
-        if address is not None and CREDENTIALS.search(address):
-            raise ValueError("it holds a user or a password: leave them out, and set FOUND_MILVUS_TOKEN=USER:PASSWORD")
+    def _without_credentials(cls, address: str | None, about: ValidationInfo) -> str | None:
+        """A file or a page shows this address to people."""
+        if address is not None and (secret := credentials.kind(address)) is not None:
+            raise ValueError(f"it holds {secret}: leave that out, and {INSTEAD[str(about.field_name)]}")
         return address
 
     @classmethod
@@ -176,7 +194,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            hidden = name in UNSHOWN or CREDENTIALS.search(str(first["input"]))
+            hidden = name in UNSHOWN or credentials.kind(str(first["input"])) is not None
             value = "not what it must be" if hidden else repr(first["input"])
             why = first["msg"].removeprefix("Value error, ")
             message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {why}."

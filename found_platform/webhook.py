@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from found_platform import credentials
 from found_platform.errors import BadInput
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -23,7 +24,8 @@ def check_address(address: str, reason: str) -> None:
     """Raises BadInput for what is no address of a webhook, or leaves this machine unencrypted; `reason` says why that matters."""
     parts = urlsplit(address)
     if not parts.hostname or parts.scheme not in ("http", "https") or parts.username or parts.password:
-        raise BadInput(f"{address!r} is no address of a webhook: write https://host/path, without a name or password in it.")
+        shown = "This" if credentials.kind(address) else repr(address)  # what cannot be read may hold one, too
+        raise BadInput(f"{shown} is no address of a webhook: write https://host/path, without a name or password in it.")
     if parts.scheme == "http" and parts.hostname not in LOCAL:
         raise BadInput(f"{parts.hostname} is not on this machine: use https, since {reason}.")
 

@@ -8,6 +8,7 @@ from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
 from found_platform import lake
 from found_platform.audiences import membership, pictures, preview
+from found_platform.monitoring import figures, predictions
 
 
 def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
@@ -22,12 +23,16 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         refresh = outcome.refresh
         scores = preview.histogram(outcome.scored, refresh.size)
         jumped = membership.jump(outcome.size_before, refresh.size)
+        moved = predictions.of_audience(settings, refresh)
         picture = base64.b64encode(pictures.plot(scores, outcome.scored.curve)).decode()
         return run.result(
             hashes={name: membership.rows_hash(settings, refresh)},
             rows=refresh.size if outcome.changed else 0,
             partition_rows={name: refresh.size},
-            outcomes={"size_is_steady": (jumped is None, jumped or "the size is about that of the last refresh")},
+            outcomes={
+                "size_is_steady": (jumped is None, jumped or "the size is about that of the last refresh"),
+                "predictions_are_steady": (moved.state == figures.PASSED, predictions.sentence(moved)),
+            },
             metadata={
                 "refresh": refresh.refresh,
                 "specification_version": refresh.spec_version,
@@ -37,6 +42,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
                 "leaves": refresh.leaves if outcome.changed else 0,
                 "held_out": refresh.held_out,
                 "threshold": "none" if refresh.threshold is None else refresh.threshold,
+                **({} if moved.value is None else {"drift_of_predictions": moved.value}),
                 "model_version": refresh.model_version,
                 "index": refresh.index_version,
                 "mode": f"{refresh.mode}: {refresh.reason}",

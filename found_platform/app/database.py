@@ -1,4 +1,4 @@
-"""Where the records and the lake of a home lie: moving them, and the address at which MLflow's own server reads them."""
+"""Where the records and the lake of a home lie: moving them, and where MLflow's own server reads them."""
 
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ def move(context: Context) -> "Moved":
 
 @use_case(Effect.CHANGES, "move lake")
 def move_lake(context: Context) -> "MovedLake":
-    """Moves the lake of a home from its folder to `FOUND_LAKE_URI`; once, however often it is asked."""
+    """Moves the lake of a home and the files of MLflow from its folder to `FOUND_LAKE_URI`; once, however often it is asked."""
     from found_platform.housekeeping import moving_lake
     from found_platform.privacy import audit
 
@@ -35,6 +35,13 @@ def move_lake(context: Context) -> "MovedLake":
     moved = moving_lake.move(settings)
     audit.record(settings, "move lake", question={"files": moved.files, "bytes": moved.bytes, "place": moved.place})
     return moved
+
+
+def mlflow_files(context: Context) -> str:
+    """Where the files of MLflow lie, as its own server is told."""
+    from found_platform.registry import artifacts
+
+    return artifacts.destination(context.settings)
 
 
 def mlflow_store(context: Context) -> str:

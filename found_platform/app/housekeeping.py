@@ -44,6 +44,7 @@ def _kinds() -> "tuple[Kind, ...]":
         retired.TRAINING,
         replaced.CHECKPOINTS,
         retired.RUNS,
+        retired.COPIES,
         replaced.PAGES,
         replaced.UNFINISHED,
     )

@@ -99,11 +99,19 @@ def restore(
     if restored.erased is None:
         print(
             f"Whoever was erased or suppressed after {restored.made_at} is in it as before: erase them again, or restore with "
-            "`--since OLD_HOME`, which needs `erasures/` and `lake/suppressions` (or `lake.json`) of it alone."
+            "`--since OLD_HOME`, which needs `erasures/`, `holds.json`, `retention.json` and `lake/suppressions` (or `lake.json`) "
+            "of it alone."
         )
     else:
+        end = "" if restored.missing else ": both hold"
         print(
-            f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made: both hold."
+            f"Since then {restored.erased:,} users were erased, and {restored.suppressed:,} entries of suppression made, as far as "
+            f"{since} says{end}."
+        )
+    if restored.missing:
+        print(
+            f"{since} has no {', no '.join(restored.missing)}: what was entered of these after {restored.made_at} is not in the "
+            "home. Restore again with a folder that has it, or enter it again before anybody is targeted."
         )
     print(f"Look at it: found doctor{home_option(place.home)}")
 

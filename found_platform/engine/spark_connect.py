@@ -14,6 +14,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
+from urllib.parse import quote
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -53,7 +54,7 @@ class SparkConnect:
 
     def __init__(self, settings: Settings, opened: Any = None):
         self.name, self._lake = settings.engine, settings.lake
-        self.session = opened or session(settings.engine)
+        self.session = opened or session(settings.engine, settings.engine_token)
 
     def of(self, settings: Settings) -> Self:
         """The same session over another home."""
@@ -172,13 +173,20 @@ def _type(kind: pa.DataType) -> str:
     return f"ARRAY<{TYPES[kind.value_type]}>" if isinstance(kind, pa.ListType) else TYPES[kind]
 
 
-def session(address: str) -> Any:
-    """A new session at an address, in UTC. Raises BadInput where the extra is not installed, or no engine answers there."""
+def session(address: str, token: str | None = None) -> Any:
+    """A new session at an address, in UTC. Raises BadInput where the extra is not installed, or no engine answers there.
+
+    Args:
+        token: what the engine asks for; it goes there under TLS alone.
+    """
     connect = _client()
     import grpc
 
     host = address.removeprefix("sc://").split("/")[0]
-    with contextlib.closing(grpc.insecure_channel(host if ":" in host else f"{host}:15002")) as channel:
+    target = host if ":" in host else f"{host}:15002"
+    encrypted = token is not None or "use_ssl=true" in address.lower()
+    opened = grpc.secure_channel(target, grpc.ssl_channel_credentials()) if encrypted else grpc.insecure_channel(target)
+    with contextlib.closing(opened) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=SECONDS)
         except grpc.FutureTimeoutError:
@@ -186,10 +194,16 @@ def session(address: str) -> Any:
                 f"No engine answers at {address} within {SECONDS} seconds: start it, correct FOUND_ENGINE, or set "
                 "FOUND_ENGINE=duckdb to compute in this process."
             ) from None
-    with failures(address):
-        opened = connect(address)
+    with failures(address, token):
+        opened = connect(address if token is None else with_token(address, token))
         opened.conf.set("spark.sql.session.timeZone", "UTC")
     return opened
+
+
+def with_token(address: str, token: str) -> str:
+    """As Spark's client takes it."""
+    start = address if "/;" in address else f"{address.rstrip('/')}/"
+    return f"{start};token={quote(token, safe='')}"
 
 
 def _client() -> Callable[[str], Any]:
@@ -201,13 +215,16 @@ def _client() -> Callable[[str], Any]:
 
 
 @contextlib.contextmanager
-def failures(address: str) -> Iterator[None]:
-    """What an engine could not do, as a sentence."""
+def failures(address: str, token: str | None = None) -> Iterator[None]:
+    """What an engine could not do, as a sentence without the token that it was given."""
     from pyspark.errors import PySparkException
 
     try:
         yield
     except PySparkException as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        said = str(error)
+        for secret in filter(None, (token, quote(token or "", safe=""))):
+            said = said.replace(secret, "***")
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
         reason = " ".join(dict.fromkeys([lines[0], lines[-1]]))[-LONGEST_REASON:]  # where, and of a traceback its end
         raise JobFailed(f"The engine {address} could not finish: {reason}") from error

@@ -1,16 +1,18 @@
-"""What a home keeps on servers, without persons: the newest features in Redis. And the search of all that lies outside the home.
+"""What a home keeps on servers, without persons: the newest features in Redis, MLflow's files on object storage. And the search of
+all that lies outside the home.
 
-What belongs here: `search`, which is the proof over the home, every server and the objects of the lake; and Redis. PostgreSQL has
-`records`, Milvus `published`.
+What belongs here: `search`, which is the proof over the home, every server and the objects of the lake; Redis, and MLflow's files.
+PostgreSQL has `records`, Milvus `published`.
 """
 
 from found_platform import objects, spill, tenancy
-from found_platform.erasure import proof, published, records
+from found_platform.erasure import files, proof, published, records
 from found_platform.erasure.persons import Persons
 from found_platform.feature_store import online_redis
 from found_platform.index import milvus
 from found_platform.lake_place import Away
 from found_platform.privacy import exports
+from found_platform.registry import artifacts
 from found_platform.settings import Settings
 
 NOT_COVERED = {
@@ -39,6 +41,23 @@ def clean_redis(settings: Settings, persons: Persons) -> int:
     """Removes persons from the online store in Redis; returns how many went."""
     redis = online_redis.of(settings)
     return redis.leave_out(persons.needles.among) if redis else 0
+
+
+def clean_artifacts(settings: Settings, persons: Persons) -> int:
+    """Writes the files of MLflow on object storage anew without persons; returns how many names went."""
+    if (away := artifacts.store(settings)) is None:
+        return 0
+    store, count = objects.filesystem(away), 0
+    with spill.scratch(settings.home / "tmp") as folder:
+        for info in objects.files(away):
+            copy = folder / info.base_name
+            objects.fetch(store, info.path, copy)
+            if names := files.clean(copy, info.path, persons):
+                count += names
+                with copy.open("rb") as cleaned, objects.reached(away):
+                    objects.put(away, info.path, cleaned)
+            copy.unlink()
+    return count
 
 
 def search(settings: Settings, persons: Persons) -> proof.Search:

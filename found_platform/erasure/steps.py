@@ -72,6 +72,11 @@ def _files(settings: Settings, persons: Persons) -> dict[str, int]:
     return counts
 
 
+def _artifacts(settings: Settings, persons: Persons) -> dict[str, int]:
+    """In the home they are files as others."""
+    return {"files of MLflow on object storage": servers.clean_artifacts(settings, persons)}
+
+
 def _exports(settings: Settings, persons: Persons) -> dict[str, int]:
     return {"exports outside the home": exported.clean(settings, persons)}
 
@@ -117,6 +122,7 @@ STEPS: dict[str, Step] = {
     "vault": _vault,
     "exports": _exports,
     "files": _files,
+    "artifacts": _artifacts,
     "records": _records,
     "online store": _online_store,
     "training files": _training_files,

@@ -17,12 +17,10 @@ from typing import Any
 from found_platform import home, lake, tenancy
 from found_platform.contract import FEATURE_SERVICE
 from found_platform.errors import BadInput
-from found_platform.feature_store import online_redis
+from found_platform.feature_store import online_expiry, online_redis
 from found_platform.feature_store.access import VIEWS, apply, known_of, store
+from found_platform.feature_store.online_expiry import IN_THE_HOME
 from found_platform.settings import Settings
-
-IN_THE_HOME = "online.db"
-"""Beside `online.json`: the store of a home that has no Redis."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,8 @@ def materialize_online(settings: Settings, moment: dt.datetime, contents: Mappin
         assert ttl is not None
         start = max(moment - ttl, _news(settings, name, until, moment)) if goes_on else moment - ttl
         feast.materialize(start_date=start, end_date=moment, feature_views=[name])
+        if not goes_on:
+            online_expiry.let_go_of_others(settings, name, start, moment)
     mark = secrets.token_hex(8) if redis else ""
     if redis is not None:
         redis.mark(mark, renewed=not goes_on or until < moment)

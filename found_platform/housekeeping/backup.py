@@ -30,6 +30,7 @@ from found_platform.errors import BadInput, JobFailed
 from found_platform.housekeeping.garbage import PASSING, REMOVED, TURN
 from found_platform.index import pointer
 from found_platform.privacy import tombstones
+from found_platform.registry import artifacts
 from found_platform.settings import Settings
 
 MANIFEST = "backup.json"
@@ -157,6 +158,8 @@ def _write(settings: Settings, partial: Path, *, archive: bool) -> Manifest:
             if folder == lake_place.FOLDER and isinstance(settings.lake, lake_place.Away):
                 manifest.files.update(_objects(settings, settings.lake, target))
                 continue
+            if folder == "mlflow":
+                manifest.files.update(_artifacts(settings, target))
             for path in _in_order(settings, folder, manifest):
                 name = str(PurePosixPath(path.relative_to(settings.home)))
                 with contextlib.suppress(FileNotFoundError), _as_of_now(path, partial) as source:  # it went meanwhile
@@ -214,6 +217,20 @@ def _objects(settings: Settings, away: lake_place.Away, target: Target) -> dict[
                 with objects.reached(away), store.open_input_file(path) as source:
                     below = f"{lake_place.FOLDER}/{path}"
                     copied[below] = target.add(below, source, source.size())
+    return copied
+
+
+def _artifacts(settings: Settings, target: Target) -> dict[str, Copied]:
+    """Copies the files of MLflow that lie on object storage and not in the home."""
+    if (away := artifacts.store(settings)) is None:
+        return {}
+    copied: dict[str, Copied] = {}
+    store = objects.filesystem(away)
+    for info in objects.files(away):
+        below = f"{lake_place.ARTIFACTS_FOLDER}/{info.path}"
+        if not (settings.home / below).exists():
+            with objects.reached(away), store.open_input_file(info.path) as source:
+                copied[below] = target.add(below, source, source.size())
     return copied
 
 

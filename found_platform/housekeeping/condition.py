@@ -122,7 +122,7 @@ def aliases(settings: Settings) -> Iterator[Finding]:
         if version is None:
             continue
         try:
-            registry.served(settings, version)
+            registry.check_served(settings, version)
         except JobFailed as error:
             yield Finding("aliases", f"{alias} is version {version}, whose files are gone", str(error))
         if alias == registry.CHAMPION and not registry.gate_passed(settings, version):
@@ -236,7 +236,7 @@ def registered(settings: Settings) -> Iterator[Finding]:
         return
     try:
         for version in registry.versions(settings):
-            registry.served(settings, version.version)
+            registry.check_served(settings, version.version)
     except (JobFailed, BadInput) as error:
         yield Finding("models", str(error).rstrip("."), "restore the home, or train the cutoff again")
 

@@ -1,10 +1,11 @@
-"""The lake of a home moves from its folder to object storage: all of it, or none.
+"""The lake of a home and the files of MLflow move from its folder to object storage: all of it, or none.
 
 What belongs here: the order of a move. What does not: where a lake lies (`lake_place`), how a store is reached (`objects`).
 
 Every file is copied and read back while nobody writes a table; writing `HOME/lake.json` is what moves the lake, and then the files
-of before go, since an erasure would find persons in them. Until then the home says that the place may hold users (`tenancy`):
-whoever kills a move leaves nothing that an erasure would not ask for. The next move removes what that one left.
+of before go, since an erasure would find persons in them; models are fetched again where they are asked for. Until then the home
+says that the place may hold users (`tenancy`): whoever kills a move leaves nothing that an erasure would not ask for. The next move
+removes what that one left.
 """
 
 import contextlib
@@ -13,11 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.fs as fs
 from filelock import Timeout
 
 from found_platform import home, lake, lake_place, objects, tenancy
 from found_platform.errors import BadInput, JobFailed
-from found_platform.housekeeping.garbage import remove_folder
+from found_platform.housekeeping.garbage import REMOVED, remove_folder
 from found_platform.lake_place import Away
 from found_platform.privacy import vault
 from found_platform.settings import Settings
@@ -43,12 +45,15 @@ def move(settings: Settings) -> MovedLake:
     with _alone(settings):
         at = lake_place.marked(settings.home)
         files = size = 0
+        parts = {settings.home / lake_place.ARTIFACTS_FOLDER: lake_place.ARTIFACTS}
         if at is None:
             assert settings.lake_uri is not None
             at = lake_place.address(settings.home, settings.lake_uri)
-            if lake_place.in_files(settings.home):
-                files, size = _moved(settings, Away(at, settings.home))
+            parts = {settings.home / lake_place.FOLDER: "", **parts}
+        if not lake_place.has_artifacts(settings.home):
+            files, size = _moved(settings, Away(at, settings.home), parts)
             lake_place.mark(settings.home, at)
+            remove_folder(settings.home / lake_place.ARTIFACTS_FOLDER)
         remove_folder(settings.home / lake_place.FOLDER)
     return MovedLake(at, files, size)
 
@@ -69,27 +74,43 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _moved(settings: Settings, away: Away) -> tuple[int, int]:
-    """Copies every file; returns how many, and their bytes. What a move that failed has copied is removed."""
-    folder = settings.home / lake_place.FOLDER
-    if (folder / vault.TABLE).exists():
+def _moved(settings: Settings, away: Away, parts: dict[Path, str]) -> tuple[int, int]:
+    """Copies every file of some folders, each below its name; returns how many, and their bytes.
+
+    What a move that failed has copied is removed.
+    """
+    lake_moves = lake_place.marked(settings.home) is None
+    if (settings.home / lake_place.FOLDER / vault.TABLE).exists():
         vault.count(settings, [])  # of an early version: it goes into its own file, and not away
     objects.trust(away)
     tenancy.note(settings.home, tenancy.LAKE, str(away))
+    count = size = 0
     try:
-        objects.remove_all(away)
-        infos = objects.files(folder)
-        for info in infos:
-            with objects.reached(away):
-                _copy(away, folder, info.path)
-        if [info.path for info in objects.files(folder)] != [info.path for info in infos]:
-            raise JobFailed(f"Somebody wrote into {folder} meanwhile: stop servers and daemons of the home, then run this again.")
+        for folder, name in parts.items():
+            place = away / name if name else away
+            objects.remove_all(place)
+            infos = _files(folder)
+            for info in infos:
+                with objects.reached(away):
+                    _copy(place, folder, info.path)
+            if [info.path for info in _files(folder)] != [info.path for info in infos]:
+                raise JobFailed(
+                    f"Somebody wrote into {folder} meanwhile: stop servers and daemons of the home, then run this again."
+                )
+            count, size = count + len(infos), size + sum(info.size or 0 for info in infos)
     except BaseException:
         with contextlib.suppress(OSError, JobFailed):
-            objects.remove_all(away)
-            tenancy.forget(settings.home, tenancy.LAKE, str(away))
+            objects.remove_all(away if lake_moves else away / lake_place.ARTIFACTS)
+            if lake_moves:
+                tenancy.forget(settings.home, tenancy.LAKE, str(away))
         raise
-    return len(infos), sum(info.size or 0 for info in infos)
+    return count, size
+
+
+def _files(folder: Path) -> list[fs.FileInfo]:
+    """The files of a folder without what killed processes were writing or removing."""
+    infos = objects.files(folder) if folder.exists() else []
+    return [info for info in infos if not any(part.endswith((".partial", REMOVED)) for part in Path(info.path).parts)]
 
 
 def _copy(away: Away, folder: Path, path: str) -> None:

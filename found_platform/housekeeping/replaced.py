@@ -18,6 +18,7 @@ from found_platform.housekeeping.garbage import DAY, Garbage, InUse, Kind, newes
 from found_platform.index import IndexBusy, milvus, pointer, snapshot
 from found_platform.index.milvus_server import built_at
 from found_platform.lake_place import FOLDER
+from found_platform.registry import artifacts
 from found_platform.settings import Settings
 
 HOUR = 3600.0
@@ -152,7 +153,10 @@ UNFINISHED = Kind(
     _unfinished,
 )
 VERSIONS = Kind(
-    "versions", "files of the lake that were replaced", lambda s: size_of(s.home / FOLDER) + objects.size(s.lake), _versions
+    "versions",
+    "files of the lake that were replaced",
+    lambda s: size_of(s.home / FOLDER) + objects.size(s.lake) - artifacts.size_away(s),
+    _versions,
 )
 INDEXES = Kind("indexes", "publications that serve nobody", lambda s: size_of(s.home / "index"), _publications)
 CHECKPOINTS = Kind("checkpoints", "checkpoints of finished training", lambda s: size_of(s.home / "training"), _checkpoints)

@@ -16,7 +16,7 @@ from typing import IO
 
 import pyarrow.compute as pc
 
-from found_platform import database, erasure, home, lake, lake_place
+from found_platform import database, erasure, home, home_format, lake, lake_place
 from found_platform.errors import BadInput
 from found_platform.housekeeping import backup
 from found_platform.housekeeping.backup import MANIFEST, Manifest
@@ -30,7 +30,7 @@ from found_platform.settings import Settings
 @dataclass(frozen=True)
 class Restored:
     """What was brought back: of when, how much, and how many users were erased or suppressed again; None where nobody said since
-    when."""
+    when. `missing` is what the folder that was named does not have, so that nothing of it was brought over."""
 
     home: Path
     made_at: str
@@ -38,6 +38,7 @@ class Restored:
     bytes: int
     erased: int | None
     suppressed: int | None
+    missing: tuple[str, ...] = ()
 
 
 def restore(source: Path, place: Path, since: Path | None = None) -> Restored:
@@ -46,7 +47,7 @@ def restore(source: Path, place: Path, since: Path | None = None) -> Restored:
     Args:
         source: a folder or an archive that `backup.write` wrote.
         place: where the home will lie; nothing may be there but an empty folder.
-        since: the home that it replaces, or a folder with what is left of it (`erasures/tombstones.db`, `lake/suppressions`).
+        since: the home that it replaces, or a folder with what is left of it (`KEPT`).
 
     Raises BadInput for what is no whole backup, with the file that is missing or was changed; nothing is left then.
     """
@@ -77,7 +78,29 @@ def restore(source: Path, place: Path, since: Path | None = None) -> Restored:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return Restored(place, manifest.made_at, len(manifest.files), manifest.size, erased, suppressed)
+    missing = () if since is None else _missing(since)
+    return Restored(place, manifest.made_at, len(manifest.files), manifest.size, erased, suppressed, missing)
+
+
+KEPT = {
+    f"{tombstones.FOLDER}/{tombstones.DATABASE}": "erasures",
+    f"{lake_place.FOLDER}/{suppression.TABLE}": "suppressions",
+    holds.FILE: "legal holds",
+    retention.FILE: "days that expiry let go",
+}
+"""By path below a home, what a later state of it says of persons."""
+
+
+def _missing(since: Path) -> tuple[str, ...]:
+    """What a folder that is no whole home lacks: of a home, what is not there was never entered."""
+    if (since / home_format.SETTINGS).exists():
+        return ()
+    away = lake_place.marked(since) is not None
+    return tuple(
+        f"{about} ({path})"
+        for path, about in KEPT.items()
+        if not (since / path).exists() and not (away and path.startswith(lake_place.FOLDER))
+    )
 
 
 def _unpacked(source: Path, partial: Path) -> Manifest:

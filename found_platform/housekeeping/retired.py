@@ -1,4 +1,5 @@
-"""What models out of service leave: runs of MLflow without a version, training files of their cutoffs, vectors of their towers.
+"""What models out of service leave: runs of MLflow without a version, training files of their cutoffs, vectors of their towers, and
+copies of their files where those lie on object storage.
 
 A version itself stays, with its files, card, verdict and lineage: a person may promote any that passed, and what is missing for it
 is made again then. In service are the champion, the candidate, the version before the champion, and those of the live publication
@@ -15,7 +16,7 @@ from filelock import Timeout
 from found_platform import home, lake, registry
 from found_platform.housekeeping.garbage import DAY, Garbage, InUse, Kind, free_pages, half_removed, newest, remove_folder, size_of
 from found_platform.index import pointer
-from found_platform.registry import tracking
+from found_platform.registry import artifacts, tracking
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 
@@ -40,16 +41,43 @@ def _runs(settings: Settings, now: float) -> Iterator[Garbage]:
     for run in tracking.every_run(client):
         if run.info.run_id in registered.runs or (run.info.end_time or run.info.start_time) >= before:
             continue
-        files = tracking.place(settings, str(run.info.artifact_uri)).parent
-        yield Garbage(size_of(files), lambda run=run, files=files: (remove_folder(files), tracking.forget_run(client, run)))
+        files = artifacts.place(settings, str(run.info.artifact_uri)).parent
+        yield Garbage(
+            _size(settings, files), lambda run=run, files=files: (_remove(settings, files), tracking.forget_run(client, run))
+        )
     for model in tracking.every_model(client):
         if model.artifact_location in registered.addresses or model.last_updated_timestamp >= before:
             continue
-        files = tracking.place(settings, model.artifact_location).parent
-        yield Garbage(size_of(files), lambda model=model, files=files: (remove_folder(files), tracking.forget_model(client, model)))
-    yield from half_removed(settings.home / "mlflow" / "artifacts")
-    yield from half_removed(settings.home / "mlflow" / "artifacts" / "models")
+        files = artifacts.place(settings, model.artifact_location).parent
+        yield Garbage(
+            _size(settings, files),
+            lambda model=model, files=files: (_remove(settings, files), tracking.forget_model(client, model)),
+        )
+    yield from half_removed(artifacts.folder(settings))
+    yield from half_removed(artifacts.folder(settings) / "models")
     yield from free_pages(settings.home / "mlflow" / "mlflow.db")
+
+
+def _size(settings: Settings, files: Path) -> int:
+    return size_of(files) + artifacts.size_away(settings, files)
+
+
+def _remove(settings: Settings, files: Path) -> None:
+    artifacts.remove_away(settings, files)
+    remove_folder(files)
+
+
+def _copies(settings: Settings, now: float) -> Iterator[Garbage]:
+    """Copies of versions out of service whose files lie on object storage: what asks for one fetches it again."""
+    if artifacts.store(settings) is None:
+        return
+    client, before, used = tracking.client(settings), now - settings.keep_versions_days * DAY, in_service(settings)
+    for version in registry.versions(settings):
+        folder = artifacts.place(settings, client.get_model_version_download_uri(registry.MODEL, version.version))
+        if version.version in used or not folder.exists() or newest(folder) >= before:
+            continue
+        if artifacts.are_away(settings, folder):
+            yield Garbage(size_of(folder), lambda folder=folder: remove_folder(folder))
 
 
 def _training(settings: Settings, now: float) -> Iterator[Garbage]:
@@ -121,6 +149,12 @@ def _live_vectors(settings: Settings) -> int:
     return lake.size(settings.lake, text_vectors.TABLE) if has_vectors else 0
 
 
-RUNS = Kind("models", "runs of MLflow without a version", lambda s: size_of(s.home / "mlflow"), _runs)
+RUNS = Kind("models", "runs of MLflow without a version", lambda s: size_of(s.home / "mlflow") + artifacts.size_away(s), _runs)
+COPIES = Kind(
+    "copies",
+    "copies of models that lie on object storage",
+    lambda s: size_of(artifacts.folder(s)) if artifacts.store(s) else 0,
+    _copies,
+)
 TRAINING = Kind("training", "training files of models out of service", lambda s: size_of(s.home / "training"), _training)
 VECTORS = Kind("vectors", "text vectors of towers out of service", _live_vectors, _vectors)

@@ -1,9 +1,8 @@
 """The model registry: MLflow in the home, and the rules by which a version takes service.
 
-`tracking` is the one client of MLflow; `model_versions` logs, loads, promotes and takes back; `prompts` keeps tuned prompts;
-`benchmark_runs` logs the benchmark;
-`model_card` says in words what a version is; `gate` judges it and `comparison` compares it with the champion;
-`pyfunc` is how MLflow runs it.
+`tracking` is the one client of MLflow, `artifacts` has the files; `model_versions` logs, loads, promotes and takes back; `prompts`
+keeps tuned prompts; `benchmark_runs` logs the benchmark; `model_card` says in words what a version is; `gate` judges it and
+`comparison` compares it with the champion; `pyfunc` is how MLflow runs it.
 """
 
 from found_platform.registry.benchmark_runs import log_benchmark
@@ -23,6 +22,7 @@ from found_platform.registry.model_versions import (
     champion,
     champion_and_previous,
     check_promotable,
+    check_served,
     gate_passed,
     held,
     hold,
@@ -61,6 +61,7 @@ __all__ = [
     "champion",
     "champion_and_previous",
     "check_promotable",
+    "check_served",
     "gate_passed",
     "held",
     "hold",

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from found_platform.registry import tracking
+from found_platform.registry import artifacts, tracking
 from found_platform.settings import Settings
 
 EXPERIMENT = "benchmark"
@@ -23,4 +23,4 @@ def log_benchmark(
         for name, png in pictures.items():
             (folder / f"{name.lower().replace(' ', '-')}.png").write_bytes(png)
         (folder / page.name).write_bytes(page.read_bytes())
-        tracking.keep(settings, folder, str(run.info.artifact_uri))
+        artifacts.keep(settings, folder, str(run.info.artifact_uri))

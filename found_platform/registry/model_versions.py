@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from found_platform import home
 from found_platform.errors import BadInput
-from found_platform.registry import tracking
+from found_platform.registry import artifacts, tracking
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ def log(
             tracking.log_figures(mlflow, run, parameters, {key: [(0, value)] for key, value in metrics.items()})
             (Path(scratch) / "card").mkdir()
             (Path(scratch) / "card" / "model_card.md").write_text(card)
-            tracking.keep(settings, Path(scratch) / "card", str(run.info.artifact_uri))
+            artifacts.keep(settings, Path(scratch) / "card", str(run.info.artifact_uri))
             logged = mlflow.create_logged_model(run.info.experiment_id, MODEL, run.info.run_id)
             _save_served(logged, model, Path(scratch) / "model", Path(scratch) / "served")
-            tracking.keep(settings, Path(scratch) / "served", logged.artifact_location)
+            artifacts.keep(settings, Path(scratch) / "served", logged.artifact_location)
             mlflow.finalize_logged_model(logged.model_id, "READY")
             mlflow.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
             lineage = {**tags, "kind": kind, "sha256": sha256}
@@ -190,6 +190,11 @@ def load(settings: Settings, version: str) -> LoadedModel:
 def served(settings: Settings, version: str) -> Path:
     """The folder of a version as MLflow runs it: `mlflow.pyfunc.load_model(folder)`."""
     return tracking.files(settings, tracking.client(settings), MODEL, version)
+
+
+def check_served(settings: Settings, version: str) -> None:
+    """Raises JobFailed where the files of a version are gone. Fetches none."""
+    tracking.check_files(settings, tracking.client(settings), MODEL, version)
 
 
 def card(settings: Settings, version: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from found_platform.registry import tracking
+from found_platform.registry import artifacts, tracking
 from found_platform.settings import Settings
 
 EXPERIMENT = "found-prompts"
@@ -44,7 +44,7 @@ def log_prompt(
     with tempfile.TemporaryDirectory() as scratch, tracking.run(settings, EXPERIMENT, run_name, FOLDER) as (mlflow, run):
         sha256 = weights.save({"query": torch.from_numpy(query)}, dict(about), Path(scratch))
         address = f"{run.info.artifact_uri}/prompt"
-        tracking.keep(settings, Path(scratch), address)
+        artifacts.keep(settings, Path(scratch), address)
         tracking.log_figures(mlflow, run, parameters, {key: [(0, value)] for key, value in metrics.items()})
         return tracking.register(settings, mlflow, REGISTERED + name, address, run, {**tags, "sha256": sha256})
 

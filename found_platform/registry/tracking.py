@@ -1,28 +1,28 @@
-"""MLflow in a home: the one client of the platform, its runs, and where the files of a run or a model lie.
+"""MLflow in a home: the one client of the platform, its runs, and the files of a registered version.
 
-What belongs here: whatever has to know how MLflow stores things. What does not: what is stored (`model_versions`, `prompts`).
+What belongs here: whatever has to know how MLflow stores things. What does not: what is stored (`model_versions`, `prompts`), and
+where files lie (`artifacts`).
 
 Addresses of files in MLflow's database are relative (`mlflow-artifacts:/…`, MLflow's own scheme for files that a server keeps), so
 a home can be copied, moved and restored. The platform reads and writes the files itself; so does MLflow's own server, started as
 `mlflow server --backend-store-uri sqlite:///HOME/mlflow/mlflow.db --artifacts-destination HOME/mlflow/artifacts`. With
-`FOUND_DATABASE_URL` the database is a schema of PostgreSQL, and the files stay in the home. Nothing here sets MLflow's process-wide
-tracking address, so one process can serve several homes.
+`FOUND_DATABASE_URL` the database is a schema of PostgreSQL, with `FOUND_LAKE_URI` the files lie beside the lake. Nothing here sets
+MLflow's process-wide tracking address, so one process can serve several homes.
 """
 
 import contextlib
 import logging
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from found_platform import database
 from found_platform.errors import JobFailed
-from found_platform.home import lock, make_all_private
+from found_platform.home import lock
 from found_platform.home_format import ARTIFACTS
+from found_platform.registry import artifacts
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,37 +126,25 @@ def register(
     return str(version.version)
 
 
-def keep(settings: Settings, files: Path, address: str) -> None:
-    """Puts a folder at an address, whole or not at all."""
-    target = place(settings, address)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        shutil.copytree(files, partial)
-        make_all_private(partial)  # copies have the modes of what they were copied from
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def place(settings: Settings, address: str) -> Path:
-    """The path in this home of what MLflow's database has at an address. Raises JobFailed for one outside of it."""
-    root = settings.home / "mlflow" / "artifacts"
-    path = (root / address.removeprefix(ARTIFACTS)).resolve()
-    if not address.startswith(ARTIFACTS) or not path.is_relative_to(root.resolve()):
-        raise JobFailed(f"MLflow's database of {settings.home} names {address!r}, which is no file of this home.")
-    return path
-
-
 def files(settings: Settings, mlflow: "MlflowClient", name: str, version: str) -> Path:
-    """The folder of a registered version. Raises JobFailed where it is gone."""
-    folder = place(settings, mlflow.get_model_version_download_uri(name, version))
-    if not folder.is_dir():
-        raise JobFailed(
-            f"The files of version {version} of {name!r} are missing in {folder}: copy the home again with everything below "
-            "`mlflow/`, or run `found demo --force` in it."
-        )
-    return folder
+    """The folder of a registered version, on this machine. Raises JobFailed where it is gone."""
+    address = mlflow.get_model_version_download_uri(name, version)
+    return artifacts.fetched(settings, address) or _missing(settings, name, version, address)
+
+
+def check_files(settings: Settings, mlflow: "MlflowClient", name: str, version: str) -> None:
+    """Raises JobFailed where the files of a registered version are gone. Fetches none."""
+    address = mlflow.get_model_version_download_uri(name, version)
+    if not artifacts.are_there(settings, address):
+        _missing(settings, name, version, address)
+
+
+def _missing(settings: Settings, name: str, version: str, address: str) -> NoReturn:
+    there = f" and at {away}" if (away := artifacts.store(settings)) else ""
+    raise JobFailed(
+        f"The files of version {version} of {name!r} are missing in {artifacts.place(settings, address)}{there}: copy the home "
+        "again with everything below `mlflow/`, or run `found demo --force` in it."
+    )
 
 
 @dataclass(frozen=True)

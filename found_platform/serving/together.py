@@ -41,12 +41,11 @@ class Neighbour:
         return f"http://{LOOPBACK}:{self.port}"
 
 
-def neighbours(home: Path, dagster_port: int, mlflow_port: int) -> tuple[Neighbour, Neighbour]:
-    """Dagster and MLflow over a home."""
+def neighbours(home: Path, files: str, dagster_port: int, mlflow_port: int) -> tuple[Neighbour, Neighbour]:
+    """Dagster and MLflow over a home whose models' files lie in a place."""
     workspace = home / "tmp" / "workspace.yaml"
-    files = home / "mlflow" / "artifacts"
     dagster = ("dagster", "dev", "-w", str(workspace), "-h", LOOPBACK, "-p", str(dagster_port), "--log-level", "warning")
-    mlflow = ("mlflow", "server", "--artifacts-destination", str(files))
+    mlflow = ("mlflow", "server", "--artifacts-destination", files)
     mlflow += ("--host", LOOPBACK, "--port", str(mlflow_port), "--workers", "1")
     return Neighbour("Dagster", dagster_port, dagster), Neighbour("MLflow", mlflow_port, mlflow)
 
@@ -57,12 +56,13 @@ def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable
     Raises BadInput for a taken port, before anything starts, and JobFailed where a server ended.
     """
     home = options.home.resolve()
-    others = neighbours(home, dagster_port, mlflow_port)
+    context = Context(home, Actor(account(), "cli"))
+    others = neighbours(home, database.mlflow_files(context), dagster_port, mlflow_port)
     for name, port in (("the console", options.port), *((other.name, other.port) for other in others)):
         check_free(name, port)
     options = replace(options, dagster=others[0].address, mlflow=others[1].address, webserver=others[0].address)
     server.check(options)
-    store = database.mlflow_store(Context(home, Actor(account(), "cli")))
+    store = database.mlflow_store(context)
     links = {"FOUND_CONSOLE_URL": options.address, "FOUND_MLFLOW_URL": others[1].address}
     (home / "tmp").mkdir(exist_ok=True)
     (home / "tmp" / "workspace.yaml").write_text(WORKSPACE)

@@ -10,14 +10,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from found_platform import credentials
+from found_platform.credentials import VARIABLE
 from found_platform.errors import BadInput
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-VARIABLE = re.compile(r"\$\{(\w+)\}")
-SECRETS = re.compile(r"pass|pwd|secret|token|key|credential|sas|signature", re.IGNORECASE)
-"""Names of options whose value opens something."""
+SECRETS = credentials.NAMES
 
 A_FILE = re.compile(r"_(file|path)$|^known_hosts$", re.IGNORECASE)
 """Names of options whose value says where a file lies, of a key for example: the file is private, and its name is none."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from pydantic import AliasChoices, Field, PrivateAttr, field_validator, model_validator
 
+from found_platform import credentials
 from found_platform.sources.addresses import absolute, check_url, holds_secret, is_variable
 from found_platform.sources.options import Location, named_key
 
@@ -35,6 +36,13 @@ class Origin(Location):
         if url is not None:
             check_url(url)
         return url
+
+    @field_validator("path")
+    @classmethod
+    def _no_login(cls, path: str) -> str:
+        if "://" in path and (secret := credentials.kind(path)) is not None:
+            raise ValueError(f"path holds {secret}: leave it out, and name the environment's variable in storage_options")
+        return path
 
     @field_validator("storage_options", mode="before")
     @classmethod

@@ -103,7 +103,13 @@ def test_ingest_features_model_and_promotion_have_a_blocking_check_and_drift_war
     checks = {c.asset_key.path[-1]: c.blocking for a in build_assets(own) for c in a.check_specs if c.name != AGAINST}
     blocking = dict.fromkeys(["quarantine", "behavior_sequence", "user_tabular", "found_model", "promotion"], True)
     assert [c.blocking for a in build_assets(own) for c in a.check_specs if c.name == AGAINST] == [False]
-    assert checks == {**blocking, "feature_drift": False, "tuned_prompts": False, "audience_members": False}
+    assert checks == {
+        **blocking,
+        "feature_drift": False,
+        "tuned_prompts": False,
+        "audience_members": False,
+        "user_embeddings": False,
+    }
 
 
 def test_partitions_are_days_and_stay_under_the_limit(own: AssetGraph) -> None:

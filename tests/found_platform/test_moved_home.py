@@ -13,7 +13,7 @@ from conftest import Outcome, call_found
 
 from found_platform import lake, registry
 from found_platform.privacy import keys
-from found_platform.registry import tracking
+from found_platform.registry import artifacts, tracking
 from found_platform.settings import Profile, Settings
 from found_platform.training_runs import stages
 
@@ -102,4 +102,4 @@ def test_mlflow_has_no_address_outside_of_a_home(moved: Settings, settings: Sett
     assert len(runs) > 3
     assert all(run.info.artifact_uri.startswith("mlflow-artifacts:/") for run in runs)
     with pytest.raises(Exception, match="no file of this home"):
-        tracking.place(moved, "mlflow-artifacts:/../../secret")
+        artifacts.place(moved, "mlflow-artifacts:/../../secret")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from found_platform import credentials
 from found_platform.errors import BadInput
 from found_platform.sources.addresses import A_FILE, expand, holds_secret, is_variable
 
@@ -125,10 +126,22 @@ def check(place: Place) -> None:
             f"{place.address!r} is no address: write https://host/path for a webhook, csv+file:///folder, delta+s3://bucket/table, "
             "or the address of a database."
         )
+    if (secret := _secret_in(place)) is not None:
+        raise BadInput(
+            f"The address of {place.scheme}:// holds {secret}, and addresses are kept and shown: put that into the environment and "
+            "write its variable, ${NAME}, in the address of a webhook or a database, or as an option."
+        )
     for name, value in place.options.items():
         if holds_secret(name) and not is_variable(value):
             raise BadInput(f"The option {name} holds a secret: put it into the environment and write its variable: ${{NAME}}.")
     of(place.address).check(place)
+
+
+def _secret_in(place: Place) -> str | None:
+    """What of an address opens something, in words; a database's is read as such, and SFTP's names a user."""
+    if _module(place.address) == "database":
+        return None
+    return credentials.kind(re.sub(r"//[^/?#:@]*@", "//", place.address) if place.scheme == "sftp" else place.address)
 
 
 def check_options(place: Place, *names: str) -> None:

@@ -100,7 +100,7 @@ def test_where_members_may_not_go_is_said(ann: Context) -> None:
     for address, why in [
         ("http://crm.example/hook", "use https"),
         ("crm.example/hook", "is no address: write https"),
-        ("https://ann:secret@crm.example", "without a name or password"),
+        ("https://ann:secret@crm.example", "holds a user or a password"),
     ]:
         with pytest.raises(BadInput, match=why):
             deliveries.add_destination(ann, deliveries.NewDestination("crm", address))

@@ -12,6 +12,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,10 @@ def test_contacts_have_one_normal_form() -> None:
         ("csv+sftp://host/in", {}, "write csv\\+sftp://user@host/folder"),
         ("delta+sftp://u@host/in", {}, "no store of Delta tables"),
         ("postgresql://u:hunter2@host/db", {}, "holds a password"),
+        ("csv+sftp://u:hunter2@host/in", {}, "The address of sftp:// holds a user or a password"),
+        ("csv+s3://key:hunter2@bucket/x", {}, "The address of s3:// holds a user or a password"),
+        ("https://crm.example/hook?token=hunter2", {}, r"holds a secret \(token=…\), .* write its variable"),
+        ("https://u:hunter2@crm.example/hook", {}, "The address of https:// holds a user or a password"),
         ("ads+file://{}", {}, "Say where contacts are"),
         ("ads+file://{}", {"contacts": "{}/none.csv", "email": "mail"}, "none.csv cannot be read: No such file"),
         ("ads+file://{}", {"contacts": "/etc/passwd", "email": "root"}, "name a .csv or a .parquet file"),
@@ -342,3 +347,30 @@ def test_a_table_that_is_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(NotTaken, match="has no column 'user_id'"):
         send(Place(f"delta+file://{tmp_path}/theirs"), FIRST)
     assert DeltaTable(str(tmp_path / "theirs")).version() == 0
+
+
+def test_a_webhook_has_its_token_from_the_environment_and_no_message_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200 if len(asked) == 1 else 500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = Place(f"http://127.0.0.1:{server.server_port}/hook?token=${{HOOK_TOKEN}}", secret="ab" * 16)
+        with pytest.raises(NotTaken, match="the environment has no variable HOOK_TOKEN: set it"):
+            send(place, FIRST)
+        monkeypatch.setenv("HOOK_TOKEN", "hunter2")
+        send(place, FIRST)
+        with pytest.raises(NotTaken, match="it answered 500") as refused:
+            send(place, FIRST)
+        server.shutdown()
+    assert asked == ["/hook?token=hunter2"] * 2
+    assert "hunter2" not in str(refused.value)

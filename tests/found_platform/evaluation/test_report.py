@@ -58,14 +58,14 @@ def test_every_scenario_has_evidentlys_page(page: str, reported: Settings, cutof
 
 
 def test_mlflow_has_the_figures_and_the_pictures(reported: Settings) -> None:
-    from found_platform.registry import benchmark_runs, tracking
+    from found_platform.registry import artifacts, benchmark_runs, tracking
 
     client = tracking.client(reported)
     experiment = client.get_experiment_by_name(benchmark_runs.EXPERIMENT)
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
     assert {"zero_shot/auto/auc", "linear_probe/found/auc"} <= set(run.data.metrics)
-    files = {path.name for path in tracking.place(reported, str(run.info.artifact_uri)).iterdir()}
+    files = {path.name for path in artifacts.place(reported, str(run.info.artifact_uri)).iterdir()}
     assert {"roc.png", "calibration.png", "seeds-and-tuned-prompts.png", "users-by-attribute.png", "report.html"} <= files
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 from conftest import at, lake_of, write_source
 from random_events import random_events
@@ -69,6 +70,35 @@ def test_it_says_what_history_says_also_of_a_day_that_was_made_again(
     feature_store.materialize_online(settings, MOMENT + 2 * DAY, {})
     same_as_history(settings, MOMENT + 2 * DAY)
     assert not (settings.home / "feast" / "online.db").exists(), "two copies of the newest features, one of which nobody reads"
+
+
+def test_who_has_no_rows_any_more_is_in_no_store_that_is_filled_anew(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = shop(tmp_path)
+    here = settings.model_copy(update={"redis_url": None})
+    gone, *others = users_of(settings)[:4]
+    feature_store.materialize_online(settings, MOMENT, {})
+    for table in feature_store.VIEWS:
+        rows = lake.read(settings.lake, table)
+        lake.replace(settings.lake, table, rows.filter(pc.not_equal(rows["user_key"], gone)), schema=write.schema(settings, table))
+    feature_store.materialize_online(settings, MOMENT, {"2024-01-01": "another"})
+    store = online_redis.of(settings)
+    assert store is not None
+    assert {keys.key_in(name) for name, _ in store.users()} == set(others)
+    same_as_history(settings, MOMENT)
+
+    # the same of the store of a home, which holds the user who came back
+    monkeypatch.delenv(online_redis.SETTING)
+    for table in feature_store.VIEWS:
+        lake.open_table(here.lake, table).restore(lake.version(here.lake, table) - 1)
+    feature_store.materialize_online(here, MOMENT, {})
+    assert gone.encode() in (here.home / "feast" / "online.db").read_bytes()
+    for table in feature_store.VIEWS:
+        lake.open_table(here.lake, table).restore(lake.version(here.lake, table) - 1)
+    feature_store.materialize_online(here, MOMENT, {"2024-01-01": "another"})
+    same_as_history(here, MOMENT)
+    assert gone.encode() not in (here.home / "feast" / "online.db").read_bytes()
 
 
 def test_homes_share_a_database_and_their_users_expire(url: str, tmp_path: Path) -> None:

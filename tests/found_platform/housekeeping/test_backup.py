@@ -172,6 +172,24 @@ def test_who_was_erased_or_suppressed_since_the_backup_stays_so(home: Settings, 
     assert tombstones.erased(again, keys.home_secret(again), [key]) == {key}
 
 
+def test_what_is_left_of_a_lost_home_is_taken_over_and_what_is_not_there_is_said(
+    home: Settings, copy: Path, tmp_path: Path
+) -> None:
+    since = Settings.load(Path(shutil.copytree(home.home, tmp_path / "since")))
+    ((user, _), *_) = found_in(since)
+    suppression.add(since, (user,), "moved")
+    left = tmp_path / "left"
+    shutil.copytree(since.home / "lake" / suppression.TABLE, left / "lake" / suppression.TABLE)
+    restored = restore.restore(copy, tmp_path / "again", left)
+    assert restored.suppressed == 1
+    assert [part.partition(" (")[0] for part in restored.missing] == ["erasures", "legal holds", "days that expiry let go"]
+    shutil.rmtree(left)
+    (left / "erasures").mkdir(parents=True)
+    outcome = call_found("restore", copy, "--home", tmp_path / "other", "--since", left)
+    assert "has no erasures (erasures/tombstones.db), no suppressions (lake/suppressions), no legal holds" in outcome.out
+    assert restore.restore(copy, tmp_path / "third", home.home).missing == (), "of a whole home nothing is missing"
+
+
 def test_the_home_of_other_keys_is_refused(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "other" / "lake").mkdir(parents=True)
     (tmp_path / "other" / "secret.sha256").write_text("00")

@@ -23,7 +23,7 @@ from found_platform.errors import JobFailed
 from found_platform.housekeeping import garbage, replaced, retired
 from found_platform.housekeeping.garbage import DAY, Collected
 from found_platform.index import pointer
-from found_platform.registry import tracking
+from found_platform.registry import artifacts, tracking
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 
@@ -49,7 +49,7 @@ def used(overtaken: Settings, cutoff: dt.date, tmp_path_factory: pytest.TempPath
     curves = tmp_path_factory.mktemp("curves")
     (curves / "curves.json").write_bytes(bytes(5000))
     with tracking.run(copy, registry.MODEL, "align") as (_, run):
-        tracking.keep(copy, curves, str(run.info.artifact_uri))
+        artifacts.keep(copy, curves, str(run.info.artifact_uri))
     (copy.home / "index" / OLD_INDEX).mkdir()
     (copy.home / "index" / OLD_INDEX / "data").write_bytes(bytes(5000))
     with open_instance(copy) as instance:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socketserver
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,9 +22,15 @@ import dagster as dg
 import pytest
 from conftest import at as moment
 from conftest import call_found, lake_of, write_source
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData, TickData, TickStatus
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo
 
 from dagster_defs import pulse, queueing
-from dagster_defs.execution import open_instance
+from dagster_defs.execution import QUIET, open_instance
 from dagster_defs.graph import AssetGraph
 from found_platform.app import operations
 from found_platform.app.context import Actor, Context
@@ -173,17 +181,66 @@ def test_secrets_of_channels_are_not_written_into_the_home(home: Settings) -> No
     assert SECRET not in (home.home / "settings.yaml").read_text()
 
 
-@pytest.mark.slow
-def test_a_failed_delivery_and_little_room_are_told(home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+def add_failed_delivery(home: Settings) -> None:
     with deliveries._opened(home) as con:
         values = ("1", "gold", 1, "crm", "whole", 5, 0, "0", deliveries.FAILED, "it answered 500", "", "ann", time.time())
         columns = ", ".join(deliveries.COLUMNS)
         con.execute(f"INSERT INTO deliveries ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+
+
+@pytest.mark.slow
+def test_a_failed_delivery_and_little_room_are_told(home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_failed_delivery(home)
     monkeypatch.setenv("FOUND_DISK_FREE_GB", "1000000")
     operations.alert(Context(home.home, Actor("ann", "test")))
     by_check = {json.loads(body)["check"]: json.loads(body) for _, body in hook.got}
     assert by_check.keys() == {"disk", "delivery"}
     assert "found audience deliver gold --to crm" in by_check["delivery"]["fix"]
+
+
+@pytest.mark.slow
+def test_all_that_is_worth_an_alert_reaches_a_receiver_once_with_the_next_step(
+    home: Settings, hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Settings.load(Path(shutil.copytree(home.home, tmp_path / "found")))
+    monkeypatch.setattr(pulse, "GRACE_SECONDS", -1.0)
+    monkeypatch.setattr(pulse, "BACKFILLED", ("raw_events",))
+    monkeypatch.setenv("FOUND_DISK_FREE_GB", "1000000")
+    add_failed_delivery(copy)
+    partitions = dg.DynamicPartitionsDefinition(name="others")
+
+    @dg.asset(partitions_def=partitions)
+    def audience_members() -> None:
+        raise BadInput("The audience 'gold' names a column that is gone: save it again.")
+
+    with open_instance(copy) as instance:
+        for day in ("2026-01-01", "2026-01-02"):
+            instance.report_runless_asset_event(dg.AssetMaterialization("raw_events", partition=day))
+        location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="dagster_defs.definitions"))
+        origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "daily")
+        schedule = ScheduleInstigatorData("0 6 * * *", start_timestamp=time.time())
+        state = InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.RUNNING, schedule)
+        instance.add_instigator_state(state)
+        tick = (state.instigator_origin_id, "daily", InstigatorType.SCHEDULE, TickStatus.FAILURE, time.time() - 60)
+        error = SerializableErrorInfo("Error: the store is full\n", [], "Error")
+        instance.create_tick(TickData(*tick, error=error, selector_id=state.selector_id))
+        instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - queueing.ALIVE_SECONDS - 1, "SCHEDULER", "1", []))
+        instance.add_dynamic_partitions("others", ["gold"])
+        dg.materialize([audience_members], partition_key="gold", instance=instance, raise_on_error=False, run_config=QUIET)
+        check = dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("audience_members"),
+            check_name="size_is_steady",
+            passed=False,
+            metadata={"why": "5 users instead of 40"},
+        )
+        instance.report_runless_asset_event(check)
+    for _ in range(2):
+        operations.alert(Context(copy.home, Actor("ann", "test")))
+    told = [json.loads(body) for _, body in hook.got]
+    kinds = ["checks", "daemon", "delivery", "disk", "partitions", "refresh", "ticks"]
+    assert sorted(alert["check"] for alert in told) == kinds
+    assert all(alert["fix"] and alert["problem"] for alert in told)
+    assert watch.EVERY + queueing.ALIVE_SECONDS < 120
 
 
 def test_days_that_automation_left_out_are_told(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

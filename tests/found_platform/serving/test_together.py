@@ -21,9 +21,9 @@ def test_a_taken_port_is_said_with_who_has_it() -> None:
 
 
 def test_dagster_and_mlflow_are_of_the_home_and_on_loopback_alone(tmp_path: Path) -> None:
-    dagster, mlflow = together.neighbours(tmp_path, 3000, 5000)
+    dagster, mlflow = together.neighbours(tmp_path, "s3://bucket/found_1/_artifacts", 3000, 5000)
     assert dagster.command[-6:-2] == ("-h", "127.0.0.1", "-p", "3000")
-    assert mlflow.command[mlflow.command.index("--artifacts-destination") + 1] == str(tmp_path / "mlflow" / "artifacts")
+    assert mlflow.command[mlflow.command.index("--artifacts-destination") + 1] == "s3://bucket/found_1/_artifacts"
     assert mlflow.command[mlflow.command.index("--host") + 1] == "127.0.0.1"
     assert together.WORKSPACE.split(": ", 1)[1].split("\n")[1] in Path(__file__).parents[3].joinpath("workspace.yaml").read_text()
 

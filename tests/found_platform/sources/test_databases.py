@@ -195,6 +195,11 @@ BAD = {
     ),
     "a password": ({"url": "postgresql+psycopg://u:hunter2@h/d"}, "url holds a password"),
     "a password as an option": ({"url": "postgresql+psycopg://u@h/d?password=hunter2"}, "url holds a password"),
+    "a password of a store": ({"url": None, "table": None, "path": "s3://u:hunter2@b/x.csv"}, "path holds a user or a password"),
+    "a signature of a store": (
+        {"url": None, "table": None, "path": "az://b/x.csv?sv=1&sig=hunter2"},
+        r"path holds a secret \(sig=…\)",
+    ),
     "query and table": ({"query": "SELECT 1"}, "one of them"),
     "path and url": ({"path": "x.csv"}, "path and url"),
     "a cursor of files": ({"url": None, "table": None, "path": "x.csv", "cursor": "id"}, "`cursor` goes with"),
