@@ -30,6 +30,8 @@ TELEMETRY_OFF = {
 """Set before any of these libraries is imported. Pickle is never loaded."""
 
 os.environ.update(TELEMETRY_OFF)
+# OpenMP's threads sleep while they wait for each other: spinning, they take cores from whatever else runs, and their own work
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
