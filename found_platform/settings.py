@@ -43,6 +43,9 @@ UNSHOWN = ("secret", "database_url", "redis_url", "milvus_token", "alert_secret"
 OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url", "lake_uri")
 """Settings that a home does not keep either: they are of where it is worked with, or the home has a file of its own for them."""
 
+RANDOM_BERT = "random-bert"
+"""The text encoder of the profile `tiny`, as `models.text_encoder` names it; that one brings torch."""
+
 CREDENTIALS = re.compile(r"//[^/?#]*@")
 """An address with a user or a password in it."""
 
@@ -69,6 +72,7 @@ class Profile(BaseModel):
     behavior: Stage
     tabular: Stage
     align: Stage
+    benchmark_scenarios: int | None = None  # of the benchmark that ends `found demo`, those with the most positives; None: all
     rivals: dict[str, Any] = {}  # how much those are trained that a benchmark compares with: `models.baselines.training.Budget`
 
     @classmethod
@@ -223,7 +227,12 @@ class Settings(BaseSettings):
     def text_encoder(self) -> str:
         """The name of the text encoder, with the precision of its weights where it is not that of the published ones."""
         name = self.encoder or self.sizes.text_encoder
-        return f"{name}:bfloat16" if self.encoder_precision == "bfloat16" and name != "random-bert" else name
+        return f"{name}:bfloat16" if self.encoder_precision == "bfloat16" and name != RANDOM_BERT else name
+
+    @property
+    def random_text_encoder(self) -> bool:
+        """Whether the text encoder has weights that were never trained."""
+        return self.text_encoder == RANDOM_BERT
 
     @property
     def history_days(self) -> int:
