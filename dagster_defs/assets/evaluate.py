@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import dagster as dg
 
@@ -52,7 +53,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             training_seeds=run.config[TRAINING_SEEDS] or extent.training_seeds,
         )
         written, table = benchmark.run(settings, run.cutoff, version, tasks, extent, run.fingerprint)
-        results = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
+        results: dict[str, Any] = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
         if extent.scenarios is not None:
             results["left_out"] = ", ".join(t.name for t in tasks if t.name not in extent.scenarios) or "no scenario"
         return run.written(written, scenarios.RESULTS, metadata={"model_version": version, **results})
