@@ -23,14 +23,14 @@ SECONDS_A_TEXT = 0.0028  # through a text encoder of 22 million weights; words t
 SECONDS_A_STEP = 0.065  # of training, all stages alike, with what is read and judged beside it
 # What that comes to, and what runs took (seconds by the clock or of the processor, whichever was less: others used the cores too):
 #   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  203 for 229
-#   the same in the profile `tiny`, with two scenarios (CPU seconds, added up):      96 for 103
+#   the same in the profile `tiny`, with two scenarios (CPU seconds, added up):      93 for 103
 #   4,338 users, 374 days, 408,000 events, 3,600 texts:                              167 for 173
 #   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             129 for 126
 #   4,338 users, 374 days, 12,000 events, 3,400 texts:                               114 for 111
 STEPS = 650  # of training in the profile `cpu`
 BYTES, BYTES_A_DAY, BYTES_AN_EVENT, BYTES_A_USER = 9e6, 0.08e6, 250, 15e3
 BENCHMARK, BENCHMARK_BYTES = 5, 20e6  # where a source brings labels
-SECONDS_A_SCENARIO, SCENARIOS = 7.5, 8  # of the quick benchmark, which takes all of the simulator's unless a profile says fewer
+SECONDS_A_SCENARIO, SCENARIOS = 6, 10  # of the quick benchmark, which takes all of the simulator's unless a profile says fewer
 EVENTS_A_USER_AND_DAY = 0.85  # of the simulator
 EVENTS_A_USER, MOST_USERS = 10, 5000  # where nobody has counted users yet
 EVENTS_A_TEXT, MOST_TEXTS = 4, 5000  # where nobody has counted texts yet
