@@ -45,7 +45,7 @@ class Estimate:
     """A rough guess: seconds of a run, and bytes on disk when it is done. Both may be off by a factor of `ROUGHLY`, either way.
 
     `users` and `texts` are None where nobody has counted them; `labelled` where a benchmark follows; `steps` are of training, all
-    stages together; `encoded` is false where a profile has no text encoder but hashes words; `scenarios` are those of the benchmark.
+    stages together; `encoded` is false where a profile has no trained text encoder; `scenarios` are those of the benchmark.
     """
 
     events: int
