@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagster_defs import jobs, locks, service, staleness
-from dagster_defs.assets.evaluate import QUICK
+from dagster_defs.assets.evaluate import MOST_SCENARIOS, QUICK
 from dagster_defs.execution import Executor, executor
 from dagster_defs.forced import Forced
 from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph, ranges
@@ -44,8 +44,14 @@ def keys_of(graph: AssetGraph, asset: str, cutoff: dt.date) -> list[str]:
     return {DAILY: graph.keys(asset) if kind == DAILY else [], CUTOFF: [str(cutoff)], AUDIENCE: [], NONE: [""]}[kind]
 
 
-IN_A_FULL_RUN = {"benchmark_results": {QUICK: True}}
-"""Configuration of assets in a full run: who waits for one wants to see that it works, and asks for the whole table by itself."""
+def in_a_full_run(settings: Settings, asset: str) -> dict[str, Any]:
+    """Configuration of an asset in a full run: who waits for one wants to see that it works.
+
+    The whole table of the benchmark is asked for by itself.
+    """
+    if asset != "benchmark_results":
+        return {}
+    return {QUICK: True, MOST_SCENARIOS: settings.sizes.benchmark_scenarios or 0}
 
 
 NOT_IN_A_FULL_RUN = ("benchmark_report",)
@@ -79,7 +85,7 @@ def run(
             timer = lake.Timer()
             counts = []
             for part in ranges(stale):
-                counts.append(_materialize(runner, asset, part, IN_A_FULL_RUN.get(asset)))
+                counts.append(_materialize(runner, asset, part, in_a_full_run(settings, asset)))
                 forced.redone(asset, part)
             rows = [n for n in counts if n is not None]
             yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)

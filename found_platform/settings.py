@@ -29,6 +29,8 @@ TELEMETRY_OFF = {
 """Set before any of these libraries is imported. Pickle is never loaded."""
 
 os.environ.update(TELEMETRY_OFF)
+# OpenMP's threads sleep while they wait for each other: spinning, they take cores from whatever else runs, and their own work
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
@@ -61,6 +63,9 @@ INSTEAD = {
 }
 """Addresses that the home keeps or a page shows: what gives the secret that must not stand in them."""
 
+RANDOM_BERT = "random-bert"
+"""The text encoder of the profile `tiny`, as `models.text_encoder` names it; that one brings torch."""
+
 
 class Stage(BaseModel):
     """A stage of training: `options` as `found_platform.training.loop.Options`, `losses` as the weights in `tasks`."""
@@ -84,6 +89,7 @@ class Profile(BaseModel):
     behavior: Stage
     tabular: Stage
     align: Stage
+    benchmark_scenarios: int | None = None  # of the benchmark that ends `found demo`, those with the most positives; None: all
     rivals: dict[str, Any] = {}  # how much those are trained that a benchmark compares with: `models.baselines.training.Budget`
 
     @classmethod
@@ -239,7 +245,12 @@ class Settings(BaseSettings):
     def text_encoder(self) -> str:
         """The name of the text encoder, with the precision of its weights where it is not that of the published ones."""
         name = self.encoder or self.sizes.text_encoder
-        return f"{name}:bfloat16" if self.encoder_precision == "bfloat16" and name != "random-bert" else name
+        return f"{name}:bfloat16" if self.encoder_precision == "bfloat16" and name != RANDOM_BERT else name
+
+    @property
+    def random_text_encoder(self) -> bool:
+        """Whether the text encoder has weights that were never trained."""
+        return self.text_encoder == RANDOM_BERT
 
     @property
     def history_days(self) -> int:

@@ -127,6 +127,11 @@ def whole(name: str) -> str:
     return name.removesuffix(f":{BFLOAT16}").removesuffix(f"-{BFLOAT16}")
 
 
+def is_random(name: str) -> bool:
+    """Whether an encoder, by name or by revision, has weights that were never trained: texts are near by the words they share."""
+    return name.startswith(RANDOM_BERT)
+
+
 def load_backbone(name: str) -> tuple[Any, Tokenize]:
     """A transformers model and its tokenizer by name. Raises EncoderNotFound that says what to install or give."""
     return _pretrained(name, _folder(name))

@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import dagster as dg
 
@@ -15,9 +16,11 @@ from found_platform.evaluation import report, scenarios, tables
 from found_platform.evaluation import run as benchmark
 from found_platform.evaluation.extent import FULL, check_scenarios
 from found_platform.evaluation.extent import QUICK as QUICK_EXTENT
+from found_platform.evaluation.scenario import Scenario
 from found_platform.monitoring import drift, figures
 
-QUICK, METHODS, SCENARIOS, TRAINING_SEEDS = "quick", "methods", "scenarios", "training_seeds"
+QUICK, METHODS, SCENARIOS, MOST_SCENARIOS = "quick", "methods", "scenarios", "most_scenarios"
+TRAINING_SEEDS = "training_seeds"
 """Names of the configuration of `benchmark_results`."""
 
 
@@ -29,6 +32,9 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         QUICK: dg.Field(bool, default_value=False, description=about),
         METHODS: dg.Field([str], default_value=[], description="Methods by name; none takes all."),
         SCENARIOS: dg.Field([str], default_value=[], description="Scenarios by name; none takes all."),
+        MOST_SCENARIOS: dg.Field(
+            int, default_value=0, description="So many scenarios at most, those with the most positives; 0 takes all."
+        ),
         TRAINING_SEEDS: dg.Field(int, default_value=0, description="Seeds that FOUND is trained with; 0 takes three, quick one."),
     }
 
@@ -43,11 +49,13 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         extent = replace(
             extent,
             methods=run.config[METHODS] or None,
-            scenarios=run.config[SCENARIOS] or None,
+            scenarios=run.config[SCENARIOS] or _with_most_positives(tasks, run.config[MOST_SCENARIOS]),
             training_seeds=run.config[TRAINING_SEEDS] or extent.training_seeds,
         )
         written, table = benchmark.run(settings, run.cutoff, version, tasks, extent, run.fingerprint)
-        results = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
+        results: dict[str, Any] = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
+        if extent.scenarios is not None:
+            results["left_out"] = ", ".join(t.name for t in tasks if t.name not in extent.scenarios) or "no scenario"
         return run.written(written, scenarios.RESULTS, metadata={"model_version": version, **results})
 
     @asset(graph, "benchmark_report", kinds={"evidently", "matplotlib"})
@@ -94,6 +102,12 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         )
 
     return [benchmark_results, benchmark_report, feature_drift]
+
+
+def _with_most_positives(tasks: Sequence[Scenario], count: int) -> list[str] | None:
+    """The names of so many scenarios, those with the most positives; None where that is all of them."""
+    most = sorted(tasks, key=lambda task: -int(task.labels.sum()))[: count or None]
+    return [task.name for task in most] if len(most) < len(tasks) else None
 
 
 def _table(judged: Sequence[figures.Figure]) -> dg.TableMetadataValue:

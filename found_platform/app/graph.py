@@ -79,6 +79,12 @@ class Ran:
     waiting: str | None
 
 
+RANDOM_TEXTS = (
+    "The text encoder of this profile has random weights: it tells texts apart by the words they share and knows no meaning, so "
+    "look at how things work, not at who is found. Without `--profile tiny` texts are read by a trained one."
+)
+
+
 @use_case(Effect.CHANGES, "demo")
 def run(context: Context, request: Run) -> Ran:
     """Ties a home to a source and makes all that is missing or stale. What was done before a failure stays.
@@ -141,6 +147,7 @@ def _published(settings: Settings, config: "SourceConfig", cutoff: dt.date) -> P
         demand=DEMAND if config.simulator else _a_demand(settings, cutoff),
         frozen_text_serves=registry.why_frozen_text(settings, str(cutoff)),
         waiting=f"version {version} of the cutoff {cutoff} is registered; {wait}, and answers look-ups" if wait else None,
+        benchmark_scenarios=settings.sizes.benchmark_scenarios,
     )
 
 
@@ -203,7 +210,7 @@ def _open(context: Context, request: Run) -> _Opening:
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled), prepared.users)
             guess = estimate.in_profile(guess, settings, trains=trains)
             estimate.check_disk(guess, settings.home)
-            lines.insert(0, guess.sentence(home))
+            lines[:0] = [guess.sentence(home), *([RANDOM_TEXTS] if settings.random_text_encoder else [])]
             if trains:
                 preflight.check(settings, len(config.profile_schema or {}), lines.append)
         return _Opening(settings, staging.open_home(settings, prepared.source), day, lines)
@@ -224,7 +231,6 @@ def _import_heavy() -> None:
     import mlflow.pyfunc  # noqa: F401
     import pymilvus  # noqa: F401
     import sklearn.linear_model  # noqa: F401
-    import transformers  # noqa: F401
 
     from found_platform.feature_store import feast_import
 

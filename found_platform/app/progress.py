@@ -43,11 +43,13 @@ class Published:
         demand: one to look up first.
         frozen_text_serves: why no trained model serves, where none does.
         waiting: that the version of this cutoff waits behind the champion that answers.
+        benchmark_scenarios: how many scenarios the benchmark takes at most that ends the run; None takes all.
     """
 
     demand: str
     frozen_text_serves: str | None
     waiting: str | None
+    benchmark_scenarios: int | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 AUDIENCE = 10
 
-REST = "\nLook-ups answer from here on. A short benchmark and a look at drift follow; Ctrl-C leaves them for the next run."
+REST = "\nLook-ups answer from here on. A short benchmark{extent} and a look at drift follow; Ctrl-C leaves them for the next run."
+OF_SOME = ", in this profile of {scenarios} scenarios alone (`found benchmark run` takes all),"
 
 
 def run(
@@ -71,7 +72,8 @@ def run(
             if not place.as_json:
                 say.print()
                 show(say, answer)
-                say.print(REST, style="dim", soft_wrap=True)
+                some = OF_SOME.format(scenarios=event.benchmark_scenarios) if event.benchmark_scenarios else ""
+                say.print(REST.format(extent=some), style="dim", soft_wrap=True)
 
     request = graph.Run(
         source=source,

@@ -112,65 +112,101 @@ def embed(settings: Settings, model: Versioned, cutoff: dt.date) -> Written:
     versions = {view: lake.version(settings.lake, view) for view in feature_store.VIEWS}
     texts = texts_of(settings, model.model, cutoff)
     with on_device(model.model):
-        for day in past_cutoffs(settings, cutoff) if isinstance(model.model, Found) else ():
-            _write(settings, model, day, texts, versions, held_out=True)
-        version = _write(settings, model, cutoff, texts, versions)
+        past = past_cutoffs(settings, cutoff) if isinstance(model.model, Found) else []
+        for days in _together(settings, past):
+            _write(settings, model, days, texts, versions, held_out=True)
+        version = _write(settings, model, [cutoff], texts, versions)
     hashes = lake.row_hashes(settings.lake, TABLE, "as_of", where(model.version, cutoff), drop=["model_version"])
     count = hashes.get(str(cutoff), (0, ""))[0]
     return Written(TABLE, version, count, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
 
 
+def _together(settings: Settings, days: list[dt.date]) -> list[list[dt.date]]:
+    """Past days, newest first, as they are read and written: as many at once as hold about a `PART` of held-out users.
+
+    Whoever was known by a day is known by the next, so the newest day tells how many there are.
+    """
+    if not days:
+        return []
+    known = sum(_held_out(batch).num_rows for batch in users_seen_reader(settings, days[0], PART))
+    count = max(1, PART // max(1, known))
+    return [days[start : start + count] for start in range(0, len(days), count)]
+
+
+def _held_out(seen: pa.RecordBatch) -> pa.Table:
+    rows = pa.table(seen)
+    return rows.filter(pc.equal(rows["fold"], HELD_OUT_FOLD))
+
+
 def _write(
-    settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, versions: dict[str, int], *, held_out: bool = False
+    settings: Settings, model: Versioned, days: list[dt.date], texts: Texts, versions: dict[str, int], *, held_out: bool = False
 ) -> int:
-    """Replaces the states of everybody, or of the held-out fold, as of a day. Returns the table's version.
+    """Replaces the states of everybody, or of the held-out fold, as of some days. Returns the table's version.
 
     One commit holds them all, and what is written to a Delta table must not open another: so the states are all made first. On
-    another engine its workers make them.
+    another engine its workers make them, a day at a time.
     """
     if settings.engine != "duckdb":
         from found_platform.embedding import workers  # it brings Ibis, which look-ups do without
 
-        return workers.write(settings, model, as_of, versions, held_out=held_out)
-    states = _states(settings, model, as_of, texts, versions, held_out)
+        return [workers.write(settings, model, day, versions, held_out=held_out) for day in days][-1]
+    states = _states(settings, model, days, texts, versions, held_out)
     with spill.read_again(settings.home / "tmp", pa.RecordBatchReader.from_batches(SCHEMA, states), USERS) as rows:
-        return lake.replace(settings.lake, TABLE, rows, **slice_of(model.version, as_of))
+        return lake.replace(settings.lake, TABLE, rows, **slice_of(model.version, *days))
 
 
-def slice_of(model_version: str, as_of: dt.date) -> dict[str, Any]:
-    """The part of the table that the states of a model version as of a day are."""
-    predicate = f"model_version = '{int(model_version)}' AND as_of = '{as_of.isoformat()}'"
+def slice_of(model_version: str, *days: dt.date) -> dict[str, Any]:
+    """The part of the table that the states of a model version as of some days are."""
+    named = ", ".join(f"'{day.isoformat()}'" for day in days)
+    predicate = f"model_version = '{int(model_version)}' AND as_of IN ({named})"
     return {"schema": SCHEMA, "partition_by": ("model_version", "as_of"), "predicate": predicate}
 
 
 def _states(
-    settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, versions: dict[str, int], held_out: bool
+    settings: Settings, model: Versioned, days: list[dt.date], texts: Texts, versions: dict[str, int], held_out: bool
 ) -> Iterator[pa.RecordBatch]:
-    """The states as of a day, `USERS` at a time, from histories read `PART` users at a time."""
+    """The states as of some days, `USERS` at a time, from histories read about `PART` users at a time."""
     read = feature_store.histories(settings, versions)
-    bar = tqdm(desc=f"embedding users as of {as_of}", unit="user", disable=None, leave=False)
-    with bar, spill.read_again(settings.home / "tmp", users_seen_reader(settings, as_of, PART), PART) as parts:
-        for seen in parts:
-            part = pa.table(seen)
-            part = part.filter(pc.equal(part["fold"], HELD_OUT_FOLD)) if held_out else part
-            folds, users_written = part["fold"].cast(pa.int8()).combine_chunks(), 0
-            for batch in read(part["user_key"].to_pylist(), [midnight(as_of)] * part.num_rows):
+    about = f"embedding users as of {days[-1]}" + (f" to {days[0]}" if len(days) > 1 else "")
+    with tqdm(desc=about, unit="user", disable=None, leave=False) as bar:
+        for asked in _asked(settings, days, held_out):
+            users_written = 0
+            for batch in read(asked["user_key"].to_pylist(), [midnight(day) for day in asked["as_of"].to_pylist()]):
                 for start in range(0, batch.num_rows, USERS):
                     some = pa.table(batch.slice(start, USERS))
-                    yield batch_of(settings, model, as_of, texts, some, folds.slice(users_written, some.num_rows))
+                    known = asked.slice(users_written, some.num_rows)
+                    yield batch_of(settings, model, texts, some, known["as_of"].combine_chunks(), known["fold"].combine_chunks())
                     users_written += some.num_rows
                     bar.update(some.num_rows)
 
 
-def batch_of(settings: Settings, model: Versioned, as_of: dt.date, texts: Texts, rows: pa.Table, folds: pa.Array) -> pa.RecordBatch:
-    """The states of some users, from rows of the feature service."""
+def _asked(settings: Settings, days: list[dt.date], held_out: bool) -> Iterator[pa.Table]:
+    """user_key, as_of and fold of who was known by each day, day by day and then in key order, about `PART` rows at a time."""
+    rest: list[pa.Table] = []
+    for day in days:
+        with spill.read_again(settings.home / "tmp", users_seen_reader(settings, day, PART), PART) as parts:
+            for seen in parts:
+                part = _held_out(seen) if held_out else pa.table(seen)
+                columns = [part["user_key"], pa.array([day] * part.num_rows, pa.date32()), part["fold"].cast(pa.int8())]
+                if rest and sum(table.num_rows for table in rest) + part.num_rows > PART:
+                    yield pa.concat_tables(rest)
+                    rest = []
+                rest.append(pa.table(columns, names=["user_key", "as_of", "fold"]))
+    if rest:
+        yield pa.concat_tables(rest)
+
+
+def batch_of(
+    settings: Settings, model: Versioned, texts: Texts, rows: pa.Table, as_of: pa.Array, folds: pa.Array
+) -> pa.RecordBatch:
+    """The states of some users, from rows of the feature service, each as of its day."""
     vectors = vectors_of(settings, model.model, rows, texts)
     _, counts = own_texts(rows)
     offsets = pa.array(np.arange(len(vectors) + 1, dtype=np.int32) * vectors.shape[1])
     return pa.record_batch(
         [
             pa.array([model.version] * len(vectors), pa.string()),
-            pa.array([as_of] * len(vectors), pa.date32()),
+            as_of,
             rows["user_key"].combine_chunks(),
             folds,
             pa.array(counts, pa.int64()),

@@ -44,7 +44,8 @@ class Embedder:
             histories = lake.cast(batch, schema)
             for start in range(0, batch.num_rows, users.USERS):
                 rows = pa.table(histories.slice(start, users.USERS))
-                yield users.batch_of(self.settings, model, self.as_of, texts, rows, rows["fold"].combine_chunks())
+                as_of = pa.array([self.as_of] * rows.num_rows, pa.date32())
+                yield users.batch_of(self.settings, model, texts, rows, as_of, rows["fold"].combine_chunks())
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ SHOWN = 8
 
 NAMELESS = "the demand names nothing to look for"
 NOTHING = "nothing in the data resembles this demand"
+RANDOM_WEIGHTS = "the text encoder of this home has random weights (profile tiny): it knows what texts share words, and no meaning"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Floors:
     middle: float
     slope: float
     measured: bool = True
+    random: bool = False  # of an encoder that was never trained
 
     def confidence(self, closeness: float) -> float:
         return 1 / (1 + math.exp(-self.slope * (closeness - self.middle)))
@@ -65,12 +67,16 @@ def floors(lake: Ground) -> Floors:
 
 @cache
 def _floors(revision: str, is_small: bool) -> Floors:
-    from models.text_encoder import whole
+    from models.text_encoder import is_random, whole
 
     revision, size = whole(revision), "small" if is_small else "large"
     measured = yaml.safe_load((resources.files(language.PACKAGE) / "floors.yaml").read_text())
     is_measured = revision in measured
-    return Floors(**(measured[revision] if is_measured else next(iter(measured.values())))[size], measured=is_measured)
+    return Floors(
+        **(measured[revision] if is_measured else next(iter(measured.values())))[size],
+        measured=is_measured,
+        random=is_random(revision),
+    )
 
 
 class GroundedRewriter:
@@ -160,7 +166,9 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
             wanted_parts = wanted_parts[in_data]
         if limits.floor <= close < limits.middle:
             notes.append("the data hardly resembles this demand: look at the matches")
-        if not limits.measured:
+        if limits.random:
+            notes.append(RANDOM_WEIGHTS)
+        elif not limits.measured:
             notes.append("the confidence is a guess: nobody measured the floors of this text encoder")
 
     against = unwanted_parts @ lake.vectors.T

@@ -23,20 +23,19 @@ SECONDS_A_TEXT = 0.0028  # through a text encoder of 22 million weights; words t
 SECONDS_A_STEP = 0.065  # of training, all stages alike, with what is read and judged beside it
 # What that comes to, and what runs took (seconds by the clock or of the processor, whichever was less: others used the cores too):
 #   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  203 for 229
-#   the same in the profile `tiny`:                                                  141 for 125
+#   the same in the profile `tiny`, with two scenarios (CPU seconds, added up):      93 for 103
 #   4,338 users, 374 days, 408,000 events, 3,600 texts:                              167 for 173
 #   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             129 for 126
 #   4,338 users, 374 days, 12,000 events, 3,400 texts:                               114 for 111
 STEPS = 650  # of training in the profile `cpu`
 BYTES, BYTES_A_DAY, BYTES_AN_EVENT, BYTES_A_USER = 9e6, 0.08e6, 250, 15e3
-BENCHMARK = (65, 20e6)  # where a source brings labels
+BENCHMARK, BENCHMARK_BYTES = 5, 20e6  # where a source brings labels
+SECONDS_A_SCENARIO, SCENARIOS = 6, 10  # of the quick benchmark, which takes all of the simulator's unless a profile says fewer
 EVENTS_A_USER_AND_DAY = 0.85  # of the simulator
 EVENTS_A_USER, MOST_USERS = 10, 5000  # where nobody has counted users yet
 EVENTS_A_TEXT, MOST_TEXTS = 4, 5000  # where nobody has counted texts yet
 SIMULATED_TEXTS = 9300
 ROUGHLY = 1.5  # how far a machine, a profile or a source may be off, either way
-
-HASHED = ("random-bert",)  # text encoders of no weight
 
 SAMPLE = 1 << 18  # bytes of a CSV file whose lines are counted
 
@@ -46,7 +45,7 @@ class Estimate:
     """A rough guess: seconds of a run, and bytes on disk when it is done. Both may be off by a factor of `ROUGHLY`, either way.
 
     `users` and `texts` are None where nobody has counted them; `labelled` where a benchmark follows; `steps` are of training, all
-    stages together; `encoded` is false where a profile has no text encoder but hashes words.
+    stages together; `encoded` is false where a profile has no trained text encoder; `scenarios` are those of the benchmark.
     """
 
     events: int
@@ -56,6 +55,7 @@ class Estimate:
     texts: int | None = None
     steps: int = STEPS
     encoded: bool = True
+    scenarios: int = SCENARIOS
 
     @property
     def _users(self) -> float:
@@ -69,12 +69,12 @@ class Estimate:
     def seconds(self) -> float:
         own = SECONDS + self.days * SECONDS_A_DAY + self.events * SECONDS_AN_EVENT + self._users * SECONDS_A_USER
         learning = self.steps * SECONDS_A_STEP + self.encoded * self._texts * SECONDS_A_TEXT
-        return own + learning + self.labelled * BENCHMARK[0]
+        return own + learning + self.labelled * (BENCHMARK + self.scenarios * SECONDS_A_SCENARIO)
 
     @property
     def bytes(self) -> float:
         own = BYTES + self.days * BYTES_A_DAY + self.events * BYTES_AN_EVENT + self._users * BYTES_A_USER
-        return own + self.labelled * BENCHMARK[1]
+        return own + self.labelled * BENCHMARK_BYTES
 
     def sentence(self, home: Path) -> str:
         """The range of both, for the person who waits."""
@@ -115,7 +115,8 @@ def in_profile(estimate: Estimate, settings: Settings, *, trains: bool) -> Estim
     """The estimate with the training and the text encoder that a home has."""
     stages = (settings.sizes.behavior, settings.sizes.tabular, settings.sizes.align)
     steps = sum(stage.options["steps"] for stage in stages) if trains else 0
-    return replace(estimate, steps=steps, encoded=not settings.text_encoder.startswith(HASHED))
+    scenarios = settings.sizes.benchmark_scenarios or SCENARIOS
+    return replace(estimate, steps=steps, encoded=not settings.random_text_encoder, scenarios=scenarios)
 
 
 def of_events(config: SourceConfig) -> Estimate:

@@ -1,6 +1,11 @@
 """Threads of numerical libraries: whoever lowers their number while others do too gives the number from before back at the end."""
 
+import os
+import subprocess
+import sys
 import threading
+
+import pytest
 
 from found_platform import threads
 
@@ -50,3 +55,13 @@ def test_a_limit_holds_in_the_thread_that_set_it_and_ends_with_it() -> None:
             assert set(numbers("openmp")) <= {1}
         assert set(numbers("blas")) == {1}
     assert numbers("openmp")[: len(before)] == before
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_threads_of_openmp_sleep_while_they_wait_unless_somebody_says_otherwise(own: str | None) -> None:
+    """It is set before any library with such threads is loaded, which reads it once."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | ({"OMP_WAIT_POLICY": own} if own else {})
+    code = "import os, sys, found_platform.cli; assert 'torch' not in sys.modules; from found_platform import settings; "
+    code += "print(os.environ['OMP_WAIT_POLICY'])"
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == (own or "PASSIVE")

@@ -213,6 +213,9 @@ def test_the_audience_is_shown_before_what_nobody_waits_for(settings: Settings) 
     lines = call_found("demo", "--home", settings.home).out.splitlines()
     first = {word: next(i for i, line in enumerate(lines) if word in line) for word in ("user_index", "“", "benchmark_results")}
     assert list(first) == sorted(first, key=lambda word: first[word])
+    said = " ".join(lines)
+    assert "in this profile of 2 scenarios alone (`found benchmark run` takes all)" in said, "what is left out is said"
+    assert "has random weights (profile tiny)" in said, "and that the answer knows no meaning"
 
 
 def test_benchmark_prints_a_table_that_fits_and_the_documented_json(

@@ -7,12 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 import pyarrow.parquet as pq
 import pytest
 
+from dagster_defs import execution
 from found_platform import lake, registry
 from found_platform.errors import BadInput
 from found_platform.evaluation import judging, methods, run, scenarios, tables, thresholds
@@ -161,10 +163,21 @@ def test_the_page_names_every_method_task_and_metric() -> None:
         assert f"`{word}`" in page
 
 
-def test_a_full_run_leaves_the_quick_table_of_every_scenario(settings: Settings, cutoff: dt.date, full: pa.Table) -> None:
+def test_a_full_run_leaves_the_quick_table_of_the_scenarios_that_its_profile_takes(
+    settings: Settings, cutoff: dt.date, full: pa.Table
+) -> None:
     rows = lake.read(settings.lake, run.TABLE, pad.field("cutoff") == cutoff).to_pylist()
     assert {(r["method"], r["task"]) for r in rows} == EVERY_ZERO_SHOT | EVERY_PROBE | {CEILING}
-    assert {r["scenario"] for r in rows} == {"mean", *(s.name for s in scenarios.load(settings, cutoff)[0])}
+    every = sorted(scenarios.load(settings, cutoff)[0], key=lambda s: -s.labels.sum())
+    most = {scenario.name for scenario in every[: settings.sizes.benchmark_scenarios]}
+    assert ({r["scenario"] for r in rows}, len(most)) == ({"mean", *most}, 2)
+    with execution.open_instance(settings) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("benchmark_results"))
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert event.asset_materialization.metadata["left_out"].value == ", ".join(
+            s.name for s in scenarios.load(settings, cutoff)[0] if s.name not in most
+        )
     assert {r["seeds"] for r in rows if r["task"] == "linear_probe"} == {QUICK.splits}
     assert not any(r["metric"] == "auc_paraphrases" for r in rows)
     hard = {r["method"]: r["value"] for r in rows if (r["scenario"], r["metric"]) == ("mean", "auc_hard")}

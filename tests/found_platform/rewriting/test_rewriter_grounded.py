@@ -144,3 +144,8 @@ def test_an_item_in_its_own_words_is_understood_whatever_the_encoder_makes_of_it
     assert not found.doubt
     assert found.confidence == 1
     assert retrieval.on(coded, "people who will buy ZQ-7714 XL next week", 7).doubt
+
+
+def test_an_encoder_of_random_weights_is_called_what_it_is() -> None:
+    random, unknown = (retrieval._floors(revision, True) for revision in ("random-bert-32-0", "somebody's"))
+    assert [(limits.random, limits.measured) for limits in (random, unknown)] == [(True, False), (False, False)]

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
     ("guess", "seconds", "megabytes"),
     [
         (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302), 229, 176),
-        (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302, steps=100, encoded=False), 125, 154),
+        (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302, steps=100, encoded=False, scenarios=2), 103, 154),
         (estimate.Estimate(407_848, 374, 4338), 173, 216),
         (estimate.Estimate(407_848, 374), 173, 216),
         (estimate.Estimate(38_492, 1825, 1000), 126, 191),
@@ -42,6 +43,9 @@ def test_the_profile_decides_how_much_is_trained_and_encoded(tmp_path: Path) -> 
     )
     assert cpu == guess.seconds
     assert tiny < 0.7 * cpu
+    labelled = replace(guess, labelled=True)
+    few = estimate.in_profile(labelled, Settings.load(tmp_path / "tiny", profile="tiny"), trains=True).seconds
+    assert few - tiny == estimate.BENCHMARK + 2 * estimate.SECONDS_A_SCENARIO, "a benchmark of two scenarios"
     untrained = estimate.in_profile(guess, Settings.load(tmp_path / "cpu", profile="cpu"), trains=False)
     assert untrained.seconds == pytest.approx(cpu - estimate.STEPS * estimate.SECONDS_A_STEP)
 
