@@ -80,6 +80,7 @@ ui: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djlint --lint --quiet found_platform
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 

@@ -10,7 +10,7 @@ from found_platform.app import audit, graph, models, monitoring
 from found_platform.app.access import Scope
 from found_platform.errors import BadInput, NotFound
 from found_platform.serving.console import forms, work
-from found_platform.serving.console.rendering import page
+from found_platform.serving.console.rendering import is_part, page
 from found_platform.serving.doors import Visitor, needs
 from found_platform.serving.state import server_of
 
@@ -80,7 +80,8 @@ async def job(request: Request, visitor: Reader, number: str) -> Response:
     if running is None or not (running.owner == visitor.grant.name or visitor.may(Scope.ADMIN)):
         raise NotFound(f"There is no job {number!r} of yours: it ended long ago, or the server was started anew since.")
     if running.state == "done":
-        return RedirectResponse(work.page_after(running), 303)
+        there = work.page_after(running)
+        return Response(headers={"hx-redirect": there}) if is_part(request) else RedirectResponse(there, 303)
     return page(request, "job.html", visitor, job=running)
 
 
