@@ -218,24 +218,28 @@ class Upkeep:
     """How an audience is kept: `every` hour, day, week or month its members are found anew, or never: then it is frozen.
 
     After a refresh they go to the destinations of `deliver_to`; with `deliver_changes` only who joined and who left since the last
-    time. None leaves a part as it is.
+    time. None leaves a part as it is. `after` is the version that it was read at; None keeps it whatever there is.
     """
 
     name: str
     every: str | None = None
     deliver_to: tuple[str, ...] | None = None
     deliver_changes: bool | None = None
+    after: int | None = None
 
 
 @use_case(Effect.CHANGES, "save")
 def keep(context: Context, request: Upkeep) -> Listing:
-    """Keeps how an audience is kept as its next version. Its members stay as they are until the next refresh."""
+    """Keeps how an audience is kept as its next version. Its members stay as they are until the next refresh.
+
+    Raises Conflict where another version has been saved since `after`.
+    """
     from found_platform.audiences import deliveries, specification
 
-    upkeep = {k: v for k, v in vars(request).items() if v is not None and k != "name"}
+    upkeep = {k: v for k, v in vars(request).items() if v is not None and k not in ("name", "after")}
     for place in request.deliver_to or ():
         deliveries.check_destination(context.settings, place)
-    specification.keep_so(context.settings, request.name, **upkeep)
+    specification.keep_so(context.settings, request.name, request.after, **upkeep)
     return _listing(context, [request.name])
 
 
@@ -301,8 +305,9 @@ def show(context: Context, name: str) -> AudiencePage:
     from found_platform.audiences import membership, specification
 
     settings = context.settings
+    failure = failed_refresh.why(settings, name)
     return AudiencePage(
-        specification.newest(settings, name), membership.history(settings, name), failed_refresh.why(settings, name)
+        specification.newest(settings, name), membership.history(settings, name), failure and context.sentence(failure)
     )
 
 

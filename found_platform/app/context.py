@@ -1,5 +1,6 @@
 """What every use case is handed: of which home it is asked, by whom, and who is told how far it is."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +24,14 @@ class Context:
         tell: called with each event of `progress`.
         reveal: whether the answer may name users by the ids of the source; else it has their pseudonyms, which are their keys.
             Files that are written for a person (exports) hold ids whatever this says.
+        paths: whether sentences may say in which folder the home is.
     """
 
     home: Path
     actor: Actor
     tell: Listener = nobody
     reveal: bool = True
+    paths: bool = True
 
     @cached_property
     def settings(self) -> Settings:
@@ -41,6 +44,15 @@ class Context:
         if not (self.home / "source.yaml").exists():
             raise BadInput(f"Nothing has run in {self.home} yet: start with `found demo{home_option(self.home)}`.")
         return self.home
+
+    def sentence(self, text: str) -> str:
+        """A sentence without the folder of the home, for whom that is no business."""
+        if self.paths:
+            return text
+        for folder in {str(self.home), str(self.home.resolve())} - {"."}:
+            named = rf"(?<![\w./-]){re.escape(folder)}(?![\w.-]*\w)"
+            text = re.sub(named, "this home", re.sub(rf" --home '?{named}'?", "", text))
+        return text
 
     def shown(self, user_id: str) -> str:
         """How the answer names a user of this id."""

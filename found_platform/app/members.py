@@ -134,11 +134,12 @@ def page(context: Context, request: Page) -> Members:
 
 @dataclass(frozen=True)
 class MovesOf:
-    """Who joined and who left an audience at a refresh, or the newest (None); at most `limit` of each are named."""
+    """Who joined and who left an audience at a refresh, or the newest (None): `limit` of each are named, from place `start` on."""
 
     name: str
     refresh: int | None = None
     limit: int = 100
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Move:
 @dataclass(frozen=True)
 class Moves:
     """Joins and leaves at a refresh, against the one before. `reasons` counts the leaves by gate; it is there for the newest
-    refresh alone, and only while what it was made from is published."""
+    refresh alone, and only while what it was made from is published. `next` is where the next page starts; None at the end."""
 
     audience: str
     refresh: int
@@ -162,6 +163,7 @@ class Moves:
     joined: tuple[Move, ...]
     left: tuple[Move, ...]
     reasons: Mapping[str, int]
+    next: int | None
 
 
 @use_case(Effect.NAMES, "moves")
@@ -180,7 +182,8 @@ def moves(context: Context, request: MovesOf) -> Moves:
     if left and newest is not None and newest.refresh == of.refresh and published:
         described = specification.newest(settings, request.name)
         reasons = gates.first_gates(settings, described, left, of.index_version)
-    named = [*joined[: request.limit], *left[: request.limit]]
+    page = slice(request.start, request.start + request.limit)
+    named = [*joined[page], *left[page]]
     names = keys.user_ids(settings, named) if context.reveal and named else {}
     reason = f"refresh {of.refresh}"
     audit.record(settings, "moves", audience=request.name, rows=len(named), model_version=of.model_version, reason=reason)
@@ -190,9 +193,10 @@ def moves(context: Context, request: MovesOf) -> Moves:
         as_of=str(of.as_of),
         joins=len(joined),
         leaves=len(left),
-        joined=tuple(Move(names.get(key) or key) for key in joined[: request.limit]),
-        left=tuple(Move(names.get(key) or key, reasons.get(key)) for key in left[: request.limit]),
+        joined=tuple(Move(names.get(key) or key) for key in joined[page]),
+        left=tuple(Move(names.get(key) or key, reasons.get(key)) for key in left[page]),
         reasons=dict(Counter(reasons.values()).most_common()),
+        next=page.stop if page.stop < max(len(joined), len(left)) else None,
     )
 
 

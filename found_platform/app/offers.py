@@ -1,6 +1,8 @@
 """What a home offers to whoever builds an audience: columns of filters with values, and demands that its data can answer."""
 
 import contextlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,9 @@ MOST_VALUES = 50
 """Values offered of a column; a text with more is typed."""
 
 DEMANDS = 5
+
+MOST_TEXTS = 2000
+"""Texts that are looked through for what things are called."""
 
 TRIES = 3
 """To count demands while something else is published."""
@@ -164,15 +169,40 @@ def _offers(settings: "Settings", publication: "Publication") -> tuple[Offer, ..
 
 
 def _candidates(settings: "Settings", publication: "Publication") -> list[str]:
-    """Demands about what users do most: categories first, then texts, bought or looked for as they do it; and two about rhythm."""
+    """Demands about what users buy most: what things are called first, then categories and texts; and two about rhythm."""
     from found_platform.audiences import lookup
 
     ground = lookup.population(settings, publication).states.ground
-    categories = sorted(range(ground.texts, len(ground.items)), key=lambda i: -ground.events[i])
-    texts = sorted(range(ground.texts), key=lambda i: -ground.events[i])
-    names = list(dict.fromkeys(ground.items[i].lower() for i in [*categories[:6], *texts[:6]]))
+    bought = ground.kinds["purchase"] if ground.kinds["purchase"].any() else ground.events
+    categories = sorted(range(ground.texts, len(ground.items)), key=lambda i: -bought[i])
+    texts = sorted(range(ground.texts), key=lambda i: -bought[i])
+    called = names_of_things({ground.items[i]: int(bought[i]) for i in texts[:MOST_TEXTS]})
+    names = list(dict.fromkeys([*called[:6], *(ground.items[i].lower() for i in [*categories[:6], *texts[:6]])]))
     about = [f"people who will buy {name}" for name in names]
     return [*about[:3], "customers who will buy again", "customers likely to leave", *about[3:]]
+
+
+def names_of_things(texts: Mapping[str, int]) -> list[str]:
+    """What things are called, whoever makes them: two or three words in a row that several texts have, most events first.
+
+    Args:
+        texts: each with its events.
+    """
+    events: Counter[tuple[str, ...]] = Counter()
+    held: Counter[tuple[str, ...]] = Counter()
+    for text, count in texts.items():
+        words = text.lower().split()
+        rows = {tuple(words[i : i + n]) for n in (2, 3) for i in range(len(words) - n + 1)}
+        for row in (row for row in rows if all(word.isalpha() and len(word) > 2 for word in row)):
+            events[row] += count
+            held[row] += 1
+    called: list[str] = []
+    said: set[str] = set()
+    for row in sorted(events, key=lambda row: (-events[row], -len(row), row)):
+        if held[row] > 1 and said.isdisjoint(row):
+            called.append(" ".join(row))
+            said.update(row)
+    return called
 
 
 @use_case(Effect.READS)

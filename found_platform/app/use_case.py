@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from found_platform.app.context import Context
+from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy.actor import acting
 
 P = ParamSpec("P")
@@ -41,7 +42,11 @@ def use_case(effect: Effect, *rows: str) -> Callable[[Callable[Concatenate[Conte
         @functools.wraps(function)
         def acting_call(context: Context, *args: P.args, **kwargs: P.kwargs) -> R:
             with acting(context.actor):
-                return function(context, *args, **kwargs)
+                try:
+                    return function(context, *args, **kwargs)
+                except (BadInput, JobFailed) as error:
+                    error.args = (context.sentence(str(error)),)
+                    raise
 
         USE_CASES[f"{function.__module__.rpartition('.')[2]}.{function.__name__}"] = UseCase(effect, rows, acting_call)
         return acting_call

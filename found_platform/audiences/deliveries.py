@@ -224,7 +224,7 @@ def deliver(settings: Settings, audience: str, destination: str, *, changes: boo
     try:
         sent = replace(sent, note=receivers.of(to.address).send(place, shipment))
     except NotTaken as problem:
-        sent = replace(sent, status=FAILED, error=f"{to.address} did not take it: {problem}")
+        sent = replace(sent, status=FAILED, error=f"{destination} did not take it: {problem}")
     values = [*vars(sent).values()]  # in the order of the table, but for the time and what is not kept
     values = [*values[: len(COLUMNS) - 1], sent.at.timestamp()]
     with _opened(settings) as con:

@@ -19,6 +19,8 @@ from found_platform.scoring.heads import OperatingPoint
 KEPT = {"narrow": 0.75, "balanced": 0.5, "broad": 0.25}
 """Share of the best advantage over chance that a level keeps."""
 
+IN_WORDS = {"narrow": "three quarters", "balanced": "half", "broad": "a quarter"}
+
 SHARES = {"narrow": 0.01, "balanced": 0.05, "broad": 0.15}
 """Share of those who can be chosen, without a curve."""
 
@@ -45,16 +47,16 @@ def cut(specification: Specification, scored: Scored) -> Cut:
     assert level is not None
     share = widest(scored.curve, KEPT[level]) if scored.curve else None
     if share is None:
-        lack = "the past window shows no advantage over chance" if scored.curve else "there is no past window to size it by"
+        lack = "in the past, scores did no better than chance" if scored.curve else "there is no past to learn a size from"
         return Cut(
             min(available, max(1, round(SHARES[level] * available))),
-            f"{SHARES[level]:.0%} of those who can be chosen, since {lack}",
+            f"{SHARES[level]:.0%} of those who can be chosen, because {lack}",
         )
     everybody = scored.ranking.of(scored.population.vectors)[scored.within]
     place = max(1, round(share * len(everybody)))
     lowest = float(np.partition(everybody, -place)[-place])
-    basis = f"in a past window, the best {share:.1%} of users kept {KEPT[level]:.0%} of the best precision's advantage over chance"
-    return Cut(_reaching(scored, lowest), f"{basis}; now these score {lowest:.3f} or more")
+    basis = f"in the past, the best {share:.1%} of people kept {IN_WORDS[level]} of the lead over chance"
+    return Cut(_reaching(scored, lowest), f"{basis}; today these score {lowest:.3f} or more")
 
 
 def _reaching(scored: Scored, lowest: float) -> int:

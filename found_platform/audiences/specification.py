@@ -163,10 +163,11 @@ def _content(specification: Specification) -> dict[str, Any]:
     return specification.model_dump(mode="json", exclude={"version", "created_by", "created_at"})
 
 
-def keep_so(settings: Settings, audience: str, **upkeep: Any) -> Specification:
+def keep_so(settings: Settings, audience: str, read: int | None = None, **upkeep: Any) -> Specification:
     """Keeps how an audience is kept (`every`, `deliver_to`, `deliver_changes`) as its next version; all else stays.
 
-    Raises NotFound where there is no audience of that name, and BadInput for what cannot be used.
+    Raises NotFound where there is no audience of that name, BadInput for what cannot be used, and Conflict where another version
+    than the one that was `read` is the newest.
     """
     before = newest(settings, audience)
     try:
@@ -174,7 +175,7 @@ def keep_so(settings: Settings, audience: str, **upkeep: Any) -> Specification:
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}.") from None
-    return before if after == before else save(settings, after, before.version)
+    return before if after == before else save(settings, after, before.version if read is None else read)
 
 
 def newest(settings: Settings, audience: str) -> Specification:

@@ -72,18 +72,25 @@ def of_found(settings: Settings, about: dict[str, Any], stages: list[Stage], tag
         "",
         "## Sizes",
         "",
-        *(f"- {k}: {v}" for k, v in settings.sizes.model.items()),
+        *(f"- {name}: {_listed(values)}" for name, values in settings.sizes.model.items()),
         f"- text encoder: {about['encoder']}, revision {about['encoder_revision']}, {about['text_dim']} dimensions",
         f"- texts encoded: {align.outcome['texts']:,} distinct ones, "
         f"{align.outcome['texts'] / max(about['events_before'], 1):.2f} of the {about['events_before']:,} events",
         "",
-        *(f"- weights of the losses of {s.name}: {_losses(settings, s.name)}" for s in stages),
+        *(f"- weights of the losses of {s.name}: {_listed(_losses(settings, s.name))}" for s in stages),
         "",
         *_made_of(tags),
         "",
         *_limits(LIMITS),
     ]
     return "\n".join(lines)
+
+
+def _listed(values: Any) -> str:
+    """Values with their names, as a person writes them."""
+    pairs = values.items() if isinstance(values, dict) else [("", values)]
+    write = {True: "yes", False: "no"}
+    return ", ".join(f"{name.replace('_', ' ')} {write[v] if isinstance(v, bool) else v}".strip() for name, v in pairs)
 
 
 def _losses(settings: Settings, stage: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def way_in(request: Request) -> str:
 
 def of_nobody(request: Request) -> Context:
     """The context of a request before it is known who asks."""
-    return Context(server_of(request).options.home, Actor(NOBODY, way_in(request)))
+    return Context(server_of(request).options.home, Actor(NOBODY, way_in(request)), paths=False)
 
 
 def visitor(request: Request) -> Visitor | None:
@@ -53,7 +53,8 @@ def visitor(request: Request) -> Visitor | None:
     if grant is None:
         return None
     actor = Actor(grant.name, way_in(request))
-    return Visitor(grant, Context(context.home, actor, reveal=Scope.REVEAL in grant.scopes))
+    may = grant.scopes
+    return Visitor(grant, Context(context.home, actor, reveal=Scope.REVEAL in may, paths=Scope.OPERATE in may))
 
 
 def limited(server: Server, key: str) -> None:

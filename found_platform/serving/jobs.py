@@ -25,14 +25,23 @@ from found_platform.serving.problems import Problem, Rejected
 KEPT = 500
 """Finished jobs that are remembered; the oldest goes first."""
 
+KEPT_SECONDS = 3600.0
+"""For which a finished job is remembered at most: its answer may be long."""
+
 MOST_WAITING = 100
 """Jobs that wait for a thread, above which a request is turned away."""
 
 POLL_SECONDS = 0.2
 """Between two looks at a job that is followed."""
 
+SILENCE_SECONDS = 15.0
+"""After which a follower is told that the job goes on: proxies cut connections that say nothing."""
+
 WORK_THREADS = 2
 """Of what changes a home: runs wait for each other's locks anyway."""
+
+LIST_THREADS = 4
+"""Of what reads a few rows: a list does not wait behind questions that score everybody."""
 
 
 class Cancelled(Exception):
@@ -73,12 +82,13 @@ class Job:
 
 
 class Jobs:
-    """The jobs of one server: `threads` for questions, WORK_THREADS for what changes a home."""
+    """The jobs of one server: `threads` for questions, WORK_THREADS for what changes a home, LIST_THREADS for what only lists."""
 
     def __init__(self, threads: int, metrics: Metrics):
         self._pools = {
-            False: ThreadPoolExecutor(threads, "found-question"),
-            True: ThreadPoolExecutor(WORK_THREADS, "found-work"),
+            "question": ThreadPoolExecutor(threads, "found-question"),
+            "change": ThreadPoolExecutor(WORK_THREADS, "found-work"),
+            "list": ThreadPoolExecutor(LIST_THREADS, "found-list"),
         }
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._lock, self._metrics = threading.Lock(), metrics
@@ -89,7 +99,7 @@ class Jobs:
         context: Context,
         use_case: Callable[..., Any],
         *request: Any,
-        changes: bool = False,
+        kind: str = "question",
         write: Callable[[Any], Any] = as_document,
     ) -> Job:
         """Puts a use case into a pool. Raises Rejected where too many wait already."""
@@ -99,9 +109,10 @@ class Jobs:
                 raise Rejected(Problem(503, "Too many requests wait already: ask again in a few seconds.", "busy"))
             self._jobs[job.id] = job
             finished = [number for number, other in self._jobs.items() if other.finished]
-            for number in finished[: max(len(finished) - KEPT, 0)]:
+            old = [number for number in finished if self._jobs[number].started < time.time() - KEPT_SECONDS]
+            for number in {*old, *finished[: max(len(finished) - KEPT, 0)]}:
                 del self._jobs[number]
-        job.future = self._pools[changes].submit(copy_context().run, self._run, job, context, use_case, request)
+        job.future = self._pools[kind].submit(copy_context().run, self._run, job, context, use_case, request)
         return job
 
     def _run(self, job: Job, context: Context, use_case: Callable[..., Any], request: tuple[Any, ...]) -> Any:
@@ -148,17 +159,20 @@ class Jobs:
         return job.finished
 
     @staticmethod
-    async def follow(job: Job, start: int = 0) -> AsyncIterator[tuple[int, dict[str, Any]]]:
-        """The events of a job from number `start` on, as they come, and at last what became of it."""
-        place = start
+    async def follow(job: Job, start: int = 0) -> AsyncIterator[tuple[int, dict[str, Any] | None]]:
+        """The events of a job from number `start` on, as they come, and at last what became of it; None after a long silence."""
+        place, told = start, time.monotonic()
         while True:
             finished = job.finished  # before the events are read: none comes after it
             while place < len(job.events):
                 yield place, job.events[place]
-                place += 1
+                place, told = place + 1, time.monotonic()
             if finished:
                 yield place, {"event": job.state, "problem": job.problem.as_dict() if job.problem else None}
                 return
+            if time.monotonic() - told > SILENCE_SECONDS:
+                told = time.monotonic()
+                yield place, None
             await asyncio.sleep(POLL_SECONDS)
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""Requests that are sent twice: what came with an Idempotency-Key is done once, and answered the same each time."""
+"""Requests that are sent twice: what came with an Idempotency-Key is done once, and answered the same each time.
+
+What failed or was cancelled has no answer to repeat: the same request tries again.
+"""
 
 import threading
 from collections import OrderedDict
@@ -24,7 +27,7 @@ class Repeats:
             kept = self._jobs.get((owner, key))
             if kept is not None and kept[0] != request_hash:
                 raise BadInput(f"The Idempotency-Key {key!r} came with another request before: use a new one for each request.")
-            if kept is not None and kept[1].state != "cancelled":
+            if kept is not None and kept[1].state not in ("cancelled", "failed"):
                 return kept[1]
             job = start()
             self._jobs[owner, key] = request_hash, job

@@ -40,8 +40,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: _problem("Nobody is known"),
     403: _problem("The role lacks the scope, or the request comes from another site"),
     404: _problem("What is named is not there"),
+    405: _problem("The address does not take the method"),
+    408: _problem("The body did not arrive in time"),
+    409: _problem("Somebody cancelled the job"),
     412: _problem("Somebody else changed it"),
+    413: _problem("The body is too long"),
+    421: _problem("The server has another name"),
     422: _problem("What cannot be asked"),
+    428: _problem("The request has to say what it edits"),
     429: _problem("Too many requests"),
     503: _problem("The work failed, or too much waits"),
 }
@@ -64,18 +70,24 @@ async def answer(
     use_case: Callable[..., Any],
     *arguments: Any,
     changes: bool = False,
+    lists: bool = False,
     status: int = 200,
     headers: Callable[[Any], dict[str, str]] = lambda _: {},
     write: Callable[[Any], Any] = as_document,
 ) -> Response:
-    """The result of a use case, or, where it takes longer than a moment, 202 and the job that it is."""
+    """The result of a use case, or, where it takes longer than a moment, 202 and the job that it is.
+
+    Args:
+        changes, lists: whether it changes the home, or reads a few rows alone; else it is a question about users.
+    """
     server, context = server_of(request), visitor.context
+    kind = "change" if changes else "list" if lists else "question"
 
     def written(result: Any) -> dict[str, Any]:
         return with_versions(context, write(result))
 
     def start() -> Job:
-        return server.jobs.submit(action, context, use_case, *arguments, changes=changes, write=written)
+        return server.jobs.submit(action, context, use_case, *arguments, kind=kind, write=written)
 
     key = request.headers.get("idempotency-key")
     if key is not None:

@@ -49,14 +49,14 @@ def _version(if_match: str | None) -> int | None:
 @router.get("", summary="Every saved audience", responses=ACCEPTED)
 async def list_saved(request: Request, visitor: Reader) -> Response:
     return await answer(
-        request, visitor, "list", audiences.list_saved, write=lambda listing: {"items": as_document(listing.audiences)}
+        request, visitor, "list", audiences.list_saved, lists=True, write=lambda listing: {"items": as_document(listing.audiences)}
     )
 
 
 @router.get("/{name}", summary="One audience, with its refreshes", responses=ACCEPTED)
 async def show(request: Request, visitor: Reader, name: str) -> Response:
     return await answer(
-        request, visitor, "show", audiences.show, name, headers=lambda page: {"etag": etag(page.specification.version)}
+        request, visitor, "show", audiences.show, name, lists=True, headers=lambda page: {"etag": etag(page.specification.version)}
     )
 
 
@@ -103,11 +103,11 @@ async def refresh(request: Request, visitor: Editor, name: str) -> Response:
 
 
 @router.put("/{name}/upkeep", summary="How often it is refreshed, or frozen, and where its members go", responses=ACCEPTED)
-async def keep(request: Request, visitor: Editor, name: str, body: UpkeepBody) -> Response:
+async def keep(request: Request, visitor: Editor, name: str, body: UpkeepBody, if_match: IfMatch = None) -> Response:
     if body.deliver_to is not None or body.deliver_changes is not None:
         needs(Scope.EXPORT)(request)
     places = None if body.deliver_to is None else tuple(body.deliver_to)
-    upkeep = audiences.Upkeep(name, body.every, places, body.deliver_changes)
+    upkeep = audiences.Upkeep(name, body.every, places, body.deliver_changes, _version(if_match))
     return await answer(request, visitor, "keep", audiences.keep, upkeep, changes=True, write=_first)
 
 
@@ -122,8 +122,13 @@ async def page(
 
 
 @router.get("/{name}/moves", summary="Who joined and who left at a refresh, and why", responses=ACCEPTED)
-async def moves(request: Request, visitor: Finder, name: str, refresh: Number = None, limit: Limit = 100) -> Response:
-    return await answer(request, visitor, "moves", members.moves, members.MovesOf(name, refresh, limit))
+async def moves(
+    request: Request, visitor: Finder, name: str, refresh: Number = None, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
+    """A page has as many of who joined and of who left. Its cursor stays with the refresh, as that of members does."""
+    place = read_cursor(cursor, "refresh", "start")
+    moved = members.MovesOf(name, place.get("refresh", refresh), limit, place.get("start", 0))
+    return await answer(request, visitor, "moves", members.moves, moved, write=_with_cursor)
 
 
 @router.get("/{name}/lift", summary="What a past refresh was worth", responses=ACCEPTED)
@@ -150,14 +155,14 @@ async def deliver(request: Request, visitor: Exporter, name: str, body: DeliverB
 
 @router.get("/{name}/deliveries", summary="What was delivered where, newest first", responses=ACCEPTED)
 async def delivered(request: Request, visitor: Reader, name: str) -> Response:
-    return await answer(request, visitor, "deliveries", deliveries.history, name)
+    return await answer(request, visitor, "deliveries", deliveries.history, name, lists=True)
 
 
 def _first(listing: audiences.Listing) -> Any:
     return as_document(listing.audiences[0])
 
 
-def _with_cursor(members_page: members.Members) -> dict[str, Any]:
+def _with_cursor(members_page: members.Members | members.Moves) -> dict[str, Any]:
     document = as_document(members_page)
     place = {"refresh": members_page.refresh, "start": members_page.next}
     return {**document, "next": None if members_page.next is None else cursor(**place)}

@@ -43,7 +43,7 @@ async def rewrite(request: Request, visitor: Finder, body: RewriteBody) -> Respo
 
 @router.get("/published", summary="What answers look-ups, and the columns that a filter may name", responses=ACCEPTED)
 async def published(request: Request, visitor: Reader) -> Response:
-    return await answer(request, visitor, "published", offers.published)
+    return await answer(request, visitor, "published", offers.published, lists=True)
 
 
 @router.get("/demands", summary="Demands that this home's own data can answer, each with its size", responses=ACCEPTED)

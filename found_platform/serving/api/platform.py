@@ -34,7 +34,7 @@ Admin = Annotated[Visitor, Depends(needs(Scope.ADMIN))]
 
 @router.get("/models", summary="The model versions, newest first", responses=ACCEPTED)
 async def list_versions(request: Request, visitor: Reader) -> Response:
-    return await answer(request, visitor, "models", models.list_versions)
+    return await answer(request, visitor, "models", models.list_versions, lists=True)
 
 
 @router.get("/models/{version}", summary="One version, by number or alias, with its card", responses=ACCEPTED)
@@ -71,7 +71,7 @@ async def status(request: Request, visitor: Reader) -> Response:
 
 @router.get("/drift", summary="The drift reports, newest first", responses=ACCEPTED)
 async def drift(request: Request, visitor: Reader) -> Response:
-    return await answer(request, visitor, "drift", monitoring.drift)
+    return await answer(request, visitor, "drift", monitoring.drift, lists=True)
 
 
 @router.get("/drift/{day}/page", summary="Evidently's page of a day, as a file", response_class=FileResponse)
@@ -108,7 +108,9 @@ async def expire(request: Request, visitor: Admin, body: ExpireBody) -> Response
 
 @router.get("/holds", summary="The legal holds; of their persons, how many there are", responses=ACCEPTED)
 async def list_holds(request: Request, visitor: Admin) -> Response:
-    return await answer(request, visitor, "holds", retention.list_holds, write=lambda holds: {"holds": as_document(holds)})
+    return await answer(
+        request, visitor, "holds", retention.list_holds, lists=True, write=lambda holds: {"holds": as_document(holds)}
+    )
 
 
 @router.put("/holds/{name}", summary="Keep persons and tables from being erased and from expiring", responses=ACCEPTED)
@@ -124,7 +126,12 @@ async def remove_hold(request: Request, visitor: Admin, name: str) -> Response:
 
 @router.get("/destinations", summary="Where members may be sent", responses=ACCEPTED)
 async def destinations(request: Request, visitor: Reader) -> Response:
-    return await answer(request, visitor, "destinations", deliveries.list_destinations)
+    """Addresses and options are for an admin alone; others get the names to deliver to."""
+
+    def write(places: list[Any]) -> Any:
+        return as_document(places) if visitor.may(Scope.ADMIN) else [{"name": place.name} for place in places]
+
+    return await answer(request, visitor, "destinations", deliveries.list_destinations, lists=True, write=write)
 
 
 @router.put(
@@ -154,7 +161,7 @@ async def entries(
     """A cursor says how many rows there were when the first page was read, so that rows written meanwhile move nothing."""
     place = read_cursor(cursor, "rows", "start")
     part = audit.Part(place.get("start", 0), limit, who, audience, action, place.get("rows"))
-    return await answer(request, visitor, "audit", audit.entries, part, write=lambda log: _page(log, part))
+    return await answer(request, visitor, "audit", audit.entries, part, lists=True, write=lambda log: _page(log, part))
 
 
 def _page(log: audit.Audit, part: audit.Part) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from found_platform.app import access
 from found_platform.app.access import Scope
-from found_platform.serving.api.answers import answer
+from found_platform.serving.api.answers import ACCEPTED, answer
 from found_platform.serving.api.requests import TokenBody
 from found_platform.serving.doors import Visitor, needs
 
@@ -22,22 +22,22 @@ async def me(visitor: Annotated[Visitor, Depends(needs(Scope.READ))]) -> Respons
     return JSONResponse({"name": grant.name, "role": grant.role, "scopes": sorted(grant.scopes)})
 
 
-@router.get("/tokens", summary="Every token, without its secret")
+@router.get("/tokens", summary="Every token, without its secret", responses=ACCEPTED)
 async def list_tokens(request: Request, visitor: Admin) -> Response:
-    return await answer(request, visitor, "tokens", access.list_tokens)
+    return await answer(request, visitor, "tokens", access.list_tokens, lists=True)
 
 
-@router.post("/tokens", summary="Make a token; its secret is in this answer and nowhere else", status_code=201)
+@router.post("/tokens", summary="Make a token; its secret is in this answer and nowhere else", status_code=201, responses=ACCEPTED)
 async def create(request: Request, visitor: Admin, body: TokenBody) -> Response:
     token = access.NewToken(body.name, body.role, body.days)
     return await answer(request, visitor, "token create", access.create_token, token, changes=True, status=201)
 
 
-@router.delete("/tokens/{name}", summary="Revoke a token and the sessions that were opened with it")
+@router.delete("/tokens/{name}", summary="Revoke a token and the sessions that were opened with it", responses=ACCEPTED)
 async def revoke(request: Request, visitor: Admin, name: str) -> Response:
     return await answer(request, visitor, "token revoke", access.revoke_token, name, changes=True)
 
 
-@router.delete("/sessions/{name}", summary="Sign somebody out of the console everywhere")
+@router.delete("/sessions/{name}", summary="Sign somebody out of the console everywhere", responses=ACCEPTED)
 async def end_sessions(request: Request, visitor: Admin, name: str) -> Response:
     return await answer(request, visitor, "sign out", access.end_sessions, name, changes=True)

@@ -44,11 +44,12 @@ async def cancel(request: Request, visitor: Reader, number: str) -> Response:
 async def events(
     request: Request, visitor: Reader, number: str, last_event_id: Annotated[str | None, Header(max_length=20)] = None
 ) -> Response:
+    """The last event is `done`, `failed` (with the problem) or `cancelled`; the result is at the job's own address."""
     job = _job(request, visitor, number)
     start = int(last_event_id) + 1 if last_event_id and last_event_id.isdecimal() else 0
 
     async def stream() -> AsyncIterator[str]:
         async for place, event in Jobs.follow(job, start):
-            yield f"id: {place}\nevent: {event['event']}\ndata: {json.dumps(event)}\n\n"
+            yield ": it goes on\n\n" if event is None else f"id: {place}\nevent: {event['event']}\ndata: {json.dumps(event)}\n\n"
 
     return StreamingResponse(stream(), media_type="text/event-stream")

@@ -119,7 +119,8 @@ async def keep(request: Request, visitor: Editor, name: str) -> Response:
     places, changes = None, None
     if visitor.may(Scope.EXPORT):
         places, changes = tuple(sent.all("deliver_to")), sent.get("changes") == "yes"
-    upkeep = audiences.Upkeep(name, sent.get("every") or None, places, changes)
+    after = sent.get("after")
+    upkeep = audiences.Upkeep(name, sent.get("every") or None, places, changes, int(after) if after.isdecimal() else None)
     try:
         return await work.change(request, visitor, "keep", audiences.keep, upkeep, leads_to=f"/audiences/{name}")
     except (BadInput, JobFailed) as refusal:

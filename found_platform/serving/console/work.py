@@ -24,7 +24,7 @@ WORK_SECONDS = 3.0
 async def ask(request: Request, visitor: Visitor, use_case: Callable[..., R], *arguments: Any, changes: bool = False) -> R:
     """The result of a question, which runs in the server's bounded pool. Raises what the use case raises."""
     server = server_of(request)
-    job = server.jobs.submit(use_case.__name__, visitor.context, use_case, *arguments, changes=changes)
+    job = server.jobs.submit(use_case.__name__, visitor.context, use_case, *arguments, kind="change" if changes else "question")
     try:
         if not await Jobs.wait(job, PATIENCE):
             raise Rejected(Problem(503, f"No answer within {PATIENCE:g} seconds: ask again, or ask for less.", "too-slow"))
@@ -48,7 +48,7 @@ async def change(
 ) -> Response:
     """Does what a form asks and leads to a page; where it takes longer, to the page of the job. Raises what it raises."""
     server = server_of(request)
-    job = server.jobs.submit(action, visitor.context, use_case, *arguments, changes=True, write=lambda _: {"page": leads_to})
+    job = server.jobs.submit(action, visitor.context, use_case, *arguments, kind="change", write=lambda _: {"page": leads_to})
     if not await Jobs.wait(job, WORK_SECONDS):
         return RedirectResponse(f"/jobs/{job.id}", 303)
     server.jobs.drop(job)

@@ -14,6 +14,7 @@ from found_platform.serving import jobs as jobs_module
 from found_platform.serving.jobs import Jobs
 from found_platform.serving.metrics import Metrics
 from found_platform.serving.problems import Rejected
+from found_platform.serving.repeats import Repeats
 
 CONTEXT = Context(Path("home"), Actor("ann", "test"))
 
@@ -95,3 +96,54 @@ def test_more_work_than_can_wait_is_turned_away(jobs: Jobs, monkeypatch: pytest.
     with pytest.raises(Rejected, match="wait already"):
         jobs.submit("work", CONTEXT, work)
     go_on.set()
+
+
+def test_a_list_does_not_wait_behind_questions(jobs: Jobs) -> None:
+    go_on = threading.Event()
+    for _ in range(2):
+        jobs.submit("find", CONTEXT, lambda _: go_on.wait(5))
+    listed = jobs.submit("list", CONTEXT, lambda _: "rows", kind="list")
+    assert asyncio.run(Jobs.wait(listed, 5))
+    assert listed.result == "rows"
+    go_on.set()
+
+
+def test_a_job_is_forgotten_after_an_hour(jobs: Jobs) -> None:
+    old = jobs.submit("find", CONTEXT, lambda _: "rows")
+    assert asyncio.run(Jobs.wait(old, 5))
+    old.started -= jobs_module.KEPT_SECONDS + 1
+    jobs.submit("find", CONTEXT, lambda _: "rows")
+    assert jobs.get(old.id) is None
+
+
+def test_a_follower_of_a_silent_job_hears_that_it_goes_on(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr(jobs_module, "POLL_SECONDS", 0.01)
+    go_on = threading.Event()
+    job = jobs.submit("find", CONTEXT, lambda _: go_on.wait(5))
+
+    async def follow() -> list[object]:
+        heard = []
+        async for _, event in Jobs.follow(job):
+            heard.append(event and event["event"])
+            go_on.set()
+        return heard
+
+    heard = asyncio.run(follow())
+    assert (heard[0], heard[-1]) == (None, "done")
+
+
+def test_a_key_of_what_failed_tries_again(jobs: Jobs) -> None:
+    answers = iter([JobFailed("The receiver is away."), "sent"])
+
+    def work(context: Context) -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    repeats = Repeats()
+    for state in ("failed", "done", "done"):
+        job = repeats.get_or_start("ann", "key", "hash", lambda: jobs.submit("deliver", CONTEXT, work))
+        asyncio.run(Jobs.wait(job, 5))
+        assert job.state == state
