@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,9 @@ WITHOUT_EFFECT = {
 
 WHOLE, EFFECTS = "*", "<effects>"
 """Stand for a whole module, and for the statements that run when it is imported and define nothing."""
+
+PARSING = threading.Lock()
+"""Python 3.11.7 raises SystemError where two threads parse at once."""
 
 DATA = (".yaml", ".yml", ".json", ".txt")
 _DOTTED = re.compile(r"(?:found_platform|models|feature_repo)(?:\.\w+)+")
@@ -166,7 +170,9 @@ class Tree:
     def _module(self, name: str) -> _Module:
         if name not in self._modules:
             module = _Module(name)
-            self._collect(module, ast.parse(self._paths[name].read_bytes()).body)
+            with PARSING:
+                tree = ast.parse(self._paths[name].read_bytes())
+            self._collect(module, tree.body)
             self._modules[name] = module
         return self._modules[name]
 

@@ -16,6 +16,7 @@ import yaml
 from found_platform import contract, lake
 from found_platform.contract import FEATURE_SERVICE
 from found_platform.feature_store import feast_import, online_redis
+from found_platform.home import lock
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 REDIS = "found_platform.feature_store.redis_store.UrlRedisOnlineStore"
+REGISTRY_LOCK = "feature registry"
+"""Feast rewrites the file of its registry in place: who reads it meanwhile finds half of it."""
+
 VIEWS = ("behavior_sequence", "search_text", "user_tabular")
 
 
@@ -43,6 +47,11 @@ def store(settings: Settings, versions: dict[str, int] | None = None) -> "Featur
 
 def apply(settings: Settings) -> "FeatureStore":
     """Writes the feature repository's objects into the home's registry. Safe to repeat."""
+    with lock(settings.home, REGISTRY_LOCK):
+        return _apply(settings)
+
+
+def _apply(settings: Settings) -> "FeatureStore":
     feast_import.load()
     from feature_repo.definitions import build
 
@@ -81,9 +90,10 @@ def histories(
     """What reads the history of a spine, for who asks for many spines: the repository is applied once."""
     import pandas as pd
 
-    apply(settings)
-    feast = store(settings, versions)
-    service = feast.get_feature_service(FEATURE_SERVICE)
+    with lock(settings.home, REGISTRY_LOCK):
+        _apply(settings)
+        feast = store(settings, versions)
+        service = feast.get_feature_service(FEATURE_SERVICE)  # from here on it reads what it has read
 
     def read(user_keys: Sequence[str], moments: Sequence[dt.datetime]) -> pa.RecordBatchReader:
         times = pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")

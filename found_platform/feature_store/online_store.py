@@ -18,7 +18,7 @@ from found_platform import home, lake, tenancy
 from found_platform.contract import FEATURE_SERVICE
 from found_platform.errors import BadInput
 from found_platform.feature_store import online_expiry, online_redis
-from found_platform.feature_store.access import VIEWS, apply, known_of, store
+from found_platform.feature_store.access import REGISTRY_LOCK, VIEWS, apply, known_of, store
 from found_platform.feature_store.online_expiry import IN_THE_HOME
 from found_platform.settings import Settings
 
@@ -136,7 +136,8 @@ def online(settings: Settings, user_keys: Sequence[str], moment: dt.datetime | N
     from feast.errors import FeatureServiceNotFoundException
 
     try:
-        service = feast.get_feature_service(FEATURE_SERVICE)
+        with home.lock(settings.home, REGISTRY_LOCK):
+            service = feast.get_feature_service(FEATURE_SERVICE)
     except FeatureServiceNotFoundException:
         why = f"The feature store of {settings.home} has no service {FEATURE_SERVICE}"
         raise BadInput(f"{why}: `found demo` applies it, and fills the online store.") from None

@@ -234,3 +234,14 @@ def test_runs_that_begin_at_the_same_time_read_the_source_once(tmp_path: Path, m
     finally:
         code_version._computed.cache_clear()
         code_version._reaches.cache_clear()
+
+
+def test_several_threads_read_the_source_at_once() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            read = [*pool.map(lambda _: set(source_tree.Tree(code_version.ROOT).bodies()), range(4))]
+    finally:
+        sys.setswitchinterval(interval)
+    assert read == [read[0]] * 4

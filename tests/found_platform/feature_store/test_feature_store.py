@@ -1,6 +1,7 @@
 """Feast: points in time, spine order, TTL, pinned versions, and the online store against the offline one."""
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_history_keeps_the_spine_order_repeats_and_unknown_users(made: Settings)
     assert rows["event_timestamp"].to_pylist() == moments
     assert rows["events_28d"].to_pylist()[2] is None
     assert rows["age"].to_pylist() == [22, 20, None, 21, 20]
+
+
+def test_several_who_ask_at_once_each_find_the_feature_service(made: Settings) -> None:
+    users, moments = [key(made, "u0")], [at("2024-01-12", "00:00:00")]
+    with ThreadPoolExecutor(6) as pool:
+        found = [*pool.map(lambda _: feature_store.history(made, users, moments).to_pylist(), range(12))]
+    assert found == [found[0]] * 12
 
 
 def test_a_moment_sees_its_snapshot_and_a_microsecond_earlier_the_one_before(made: Settings) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
@@ -90,6 +91,8 @@ def test_the_second_of_two_editors_is_told_and_nothing_is_overwritten(api) -> No
     assert second.status_code == 412
     assert "api:marketer saved version 2 of 'edited'" in second.json()["detail"]
     assert api("GET", "/audiences/edited").headers["etag"] == '"v2"'
+    kept = api("PUT", "/audiences/edited/upkeep", "marketer", json={"every": "day"}, headers={"if-match": first})
+    assert (kept.status_code, "saved version 2" in kept.json()["detail"]) == (412, True)
     assert api("DELETE", "/audiences/edited", "marketer", headers={"if-match": first}).status_code == 412
     assert api("DELETE", "/audiences/edited", "marketer", headers={"if-match": '"v2"'}).is_success
 
@@ -141,6 +144,30 @@ def test_what_is_not_there_is_404_with_what_is(api, gold: str) -> None:
     assert re.search(r"there are .*\bgold\b", answer.json()["detail"])  # beside those of other files
     assert api("GET", "/models/77").status_code == 404
     assert api("GET", "/jobs/nope").status_code == 404
+
+
+def test_only_who_operates_learns_where_the_home_is(api) -> None:
+    for path in ("/audiences/nope", "/models/nope"):
+        said = {role: api("GET", path, role).json()["detail"] for role in ("viewer", "operator")}
+        assert (str(api.home) in said["viewer"], str(api.home) in said["operator"]) == (False, True)
+        assert "this home" in said["viewer"]
+
+
+def test_addresses_of_destinations_are_for_an_admin(api, tmp_path: Path) -> None:
+    made = api("PUT", "/destinations/secret-place", "admin", json={"address": f"csv+file://{tmp_path}"})
+    assert made.status_code == 200, made.text
+    named, shown = (api("GET", "/destinations", role).json()["items"] for role in ("exporter", "admin"))
+    assert named == [{"name": place["name"]} for place in shown]
+    assert str(tmp_path) in str(shown)
+    assert api("DELETE", "/destinations/secret-place", "admin").status_code == 200
+
+
+def test_moves_are_pages_that_fit_together(api, gold: str) -> None:
+    whole = api("GET", "/audiences/gold/moves").json()
+    first = api("GET", "/audiences/gold/moves?limit=20").json()
+    second = api("GET", f"/audiences/gold/moves?limit=20&cursor={first['next']}").json()
+    assert first["joined"] + second["joined"] == whole["joined"]
+    assert (len(whole["joined"]), second["next"], whole["next"]) == (30, None, None)
 
 
 def test_users_are_suppressed_by_id_and_left_out_from_then_on(api) -> None:
