@@ -1,0 +1,75 @@
+"""The document of the API against the server: whatever is sent by it is answered, or refused in a sentence.
+
+schemathesis makes requests of the document, such as it allows and such as it does not, the same each time. FOUND_API_CASES is how
+many at least.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from served_home import listening
+
+pytestmark = pytest.mark.long
+
+CASES = int(os.environ.get("FOUND_API_CASES", "2000"))
+PATIENCE = 600
+"""Seconds that an answer or a job may take."""
+
+
+@pytest.fixture(scope="module")
+def address(served: tuple[Path, dict[str, str]]) -> Iterator[str]:
+    with listening(served[0], rate=1_000_000) as place:
+        yield place
+
+
+def test_no_request_of_the_document_breaks_the_server(address: str, served: tuple[Path, dict[str, str]]) -> None:
+    headers = {"authorization": f"Bearer {served[1]['admin']}"}
+    document = schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json", timeout=PATIENCE)
+    operations = [operation.ok() for operation in document.get_all_operations()]
+    with_choices = [o for o in operations if o.body or o.path_parameters or o.query or o.headers]
+    examples = -(-CASES // len(with_choices)) // 2 + 1  # of each mode
+    asked, faults = 0, dict[Any, str]()
+
+    def ask(case: Any, documented: set[str], jobs: list[str]) -> None:
+        nonlocal asked
+        answer = case.call(headers=headers, timeout=PATIENCE)
+        asked += 1
+        if answer.status_code == 202 and "location" in answer.headers:
+            jobs.append(answer.headers["location"])
+        if answer.status_code >= 500 or str(answer.status_code) not in documented:
+            faults[case.method, case.path, answer.status_code] = f"{case.as_curl_command()} {answer.text[:300]}"
+
+    def problem(job: str) -> dict[str, Any]:
+        """What was wrong with a job; nothing where it was done."""
+        end = time.monotonic() + PATIENCE
+        while (shown := requests.get(address + job, headers=headers).json())["state"] in ("waiting", "running"):
+            assert time.monotonic() < end, job
+            time.sleep(0.05)
+        return shown["problem"] or {"status": 200}
+
+    for operation in operations:
+        documented, jobs = set(operation.definition.raw["responses"]), list[str]()
+        for mode in schemathesis.GenerationMode:
+            drawn = settings(
+                max_examples=examples,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                suppress_health_check=[*HealthCheck],
+                phases=[Phase.generate],
+            )(given(operation.as_strategy(generation_mode=mode))(lambda case, d=documented, j=jobs: ask(case, d, j)))
+            try:
+                drawn()
+            except Unsatisfiable:
+                continue  # nothing of this operation can be wrong
+        faults |= {(operation.label, said["status"]): said["detail"] for job in jobs if (said := problem(job))["status"] >= 500}
+    assert asked >= CASES
+    assert not faults
