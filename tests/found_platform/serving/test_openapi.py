@@ -37,8 +37,9 @@ def test_no_request_of_the_document_breaks_the_server(address: str, served: tupl
     with_choices = [o for o in operations if o.body or o.path_parameters or o.query or o.headers]
     examples = -(-CASES // len(with_choices)) // 2 + 1  # of each mode
     asked, faults = 0, dict[Any, str]()
+    documented, jobs = set[str](), list[str]()  # of the operation that is asked
 
-    def ask(case: Any, documented: set[str], jobs: list[str]) -> None:
+    def ask(case: Any) -> None:
         nonlocal asked
         answer = case.call(headers=headers, timeout=PATIENCE)
         asked += 1
@@ -56,7 +57,7 @@ def test_no_request_of_the_document_breaks_the_server(address: str, served: tupl
         return shown["problem"] or {"status": 200}
 
     for operation in operations:
-        documented, jobs = set(operation.definition.raw["responses"]), list[str]()
+        documented, jobs = set(operation.definition.raw["responses"]), []
         for mode in schemathesis.GenerationMode:
             drawn = settings(
                 max_examples=examples,
@@ -65,7 +66,7 @@ def test_no_request_of_the_document_breaks_the_server(address: str, served: tupl
                 derandomize=True,
                 suppress_health_check=[*HealthCheck],
                 phases=[Phase.generate],
-            )(given(operation.as_strategy(generation_mode=mode))(lambda case, d=documented, j=jobs: ask(case, d, j)))
+            )(given(operation.as_strategy(generation_mode=mode))(ask))
             try:
                 drawn()
             except Unsatisfiable:
