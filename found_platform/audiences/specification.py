@@ -175,7 +175,8 @@ def keep_so(settings: Settings, audience: str, read: int | None = None, **upkeep
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}.") from None
-    return before if after == before else save(settings, after, before.version if read is None else read)
+    read = before.version if read is None else read
+    return before if after == before and read == before.version else save(settings, after, read)
 
 
 def newest(settings: Settings, audience: str) -> Specification:

@@ -44,7 +44,7 @@ def test_no_request_of_the_document_breaks_the_server(address: str, served: tupl
         answer = case.call(headers=headers, timeout=PATIENCE)
         asked += 1
         if answer.status_code == 202 and "location" in answer.headers:
-            jobs.append(answer.headers["location"])
+            jobs.extend(answer.headers["location"])
         if answer.status_code >= 500 or str(answer.status_code) not in documented:
             faults[case.method, case.path, answer.status_code] = f"{case.as_curl_command()} {answer.text[:300]}"
 
