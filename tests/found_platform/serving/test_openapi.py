@@ -45,7 +45,8 @@ def test_no_request_of_the_document_breaks_the_server(address: str, served: tupl
         asked += 1
         if answer.status_code == 202 and "location" in answer.headers:
             jobs.extend(answer.headers["location"])
-        if answer.status_code >= 500 or str(answer.status_code) not in documented:
+        waits = case.path == "/readyz" and answer.status_code == 503  # this server was not warmed
+        if (answer.status_code >= 500 and not waits) or str(answer.status_code) not in documented:
             faults[case.method, case.path, answer.status_code] = f"{case.as_curl_command()} {answer.text[:300]}"
 
     def problem(job: str) -> dict[str, Any]:
