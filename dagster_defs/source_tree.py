@@ -8,6 +8,7 @@ the whole module counts; of a package that loads all that it holds, all that is 
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import json
@@ -44,6 +45,8 @@ WHOLE, EFFECTS = "*", "<effects>"
 
 PARSING = threading.Lock()
 """Python 3.11.7 raises SystemError where two threads parse at once."""
+
+TRIES = 20
 
 DATA = (".yaml", ".yml", ".json", ".txt")
 _DOTTED = re.compile(r"(?:found_platform|models|feature_repo)(?:\.\w+)+")
@@ -170,9 +173,7 @@ class Tree:
     def _module(self, name: str) -> _Module:
         if name not in self._modules:
             module = _Module(name)
-            with PARSING:
-                tree = ast.parse(self._paths[name].read_bytes())
-            self._collect(module, tree.body)
+            self._collect(module, _parsed(self._paths[name].read_bytes()).body)
             self._modules[name] = module
         return self._modules[name]
 
@@ -288,6 +289,14 @@ class Tree:
         if id(node) not in self._hashes:
             self._hashes[id(node)] = hashlib.sha256(json.dumps(_plain(node)).encode()).hexdigest()
         return self._hashes[id(node)]
+
+
+def _parsed(content: bytes) -> ast.Module:
+    """A parsed module; parsed again where a library of another thread parsed at the same time."""
+    for _ in range(TRIES - 1):
+        with PARSING, contextlib.suppress(SystemError):
+            return ast.parse(content)
+    return ast.parse(content)
 
 
 def _plain(value: object) -> object:
