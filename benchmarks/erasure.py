@@ -132,10 +132,10 @@ def follow(settings: Settings, process: "subprocess.Popen[str]", begun: float) -
     while process.poll() is None:
         for path in tombstones.path(settings).parent.glob("*.progress.json"):
             try:
-                done = json.loads(path.read_text())["steps"]
+                steps_done = json.loads(path.read_text())["steps"]
             except (FileNotFoundError, ValueError):
                 continue
-            for name in done:
+            for name in steps_done:
                 steps.setdefault(name, time.perf_counter() - begun)
         time.sleep(0.1)
     return steps

@@ -51,8 +51,8 @@ def measured(home: Path, size: int, options: argparse.Namespace) -> dict[str, An
     """The rows of the benchmark of one size, and what they took."""
     clock = Clock()
     simulation = graph.Simulation(size, options.days, options.seed)
-    made = embedded(home, graph.Run(simulation=simulation, profile=options.profile))
-    settings, cutoff = made.settings, made.cutoff
+    trained = embedded(home, graph.Run(simulation=simulation, profile=options.profile))
+    settings, cutoff = trained.settings, trained.cutoff
     tasks, why = scenarios.load(settings, cutoff)
     assert tasks, why
     extent = Extent(ROWS, few_shot=False, training_seeds=options.training_seeds, paraphrases=False)
@@ -64,7 +64,7 @@ def measured(home: Path, size: int, options: argparse.Namespace) -> dict[str, An
     return {
         "cutoff": str(cutoff),
         "minutes": clock.minutes,
-        "seconds": made.seconds,
+        "seconds": trained.seconds,
         "budget": budget(settings, cutoff),
         "rows": rows,
     }

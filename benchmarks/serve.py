@@ -78,15 +78,15 @@ def main() -> None:
 def load(tokens: list[str], requests: int, demands: list[str]) -> tuple[dict[str, list[float]], dict[int, int], float]:
     """Seconds by what was asked, answers by status, and the seconds of it all."""
     turns, lock = itertools.count(), threading.Lock()
-    asked = [questions(demand) for demand in demands]
-    kinds = list(asked[0])
+    of_demands = [questions(demand) for demand in demands]
+    kinds = list(of_demands[0])
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     statuses: dict[int, int] = {}
 
     def client(token: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
         while (turn := next(turns)) < requests:
-            kind, of_demand = kinds[turn % len(kinds)], asked[turn // len(kinds) % len(asked)]
+            kind, of_demand = kinds[turn % len(kinds)], of_demands[turn // len(kinds) % len(of_demands)]
             begun = time.perf_counter()
             method, path, body = of_demand[kind]
             status = ask(connection, method, path, body, token)

@@ -46,8 +46,8 @@ class SingleFlight(Generic[P, R]):
 
     def _let_go(self) -> None:
         """What is being made stays beyond the size, else somebody who asks for it meanwhile would make it again."""
-        done = (key for key, result in self._results.items() if result.done())
-        for key in list(islice(done, max(0, len(self._results) - self._size))):
+        finished = (key for key, result in self._results.items() if result.done())
+        for key in list(islice(finished, max(0, len(self._results) - self._size))):
             del self._results[key]
 
     def cache_clear(self) -> None:

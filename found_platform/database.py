@@ -139,10 +139,10 @@ def address(url: str, schema: str) -> str:
     parsed = sql.make_url(url)
     before = parsed.query.get("options", "")
     options = f"{before if isinstance(before, str) else ' '.join(before)} -csearch_path={schema}".strip()
-    made = parsed.set(drivername="postgresql+psycopg2").update_query_dict({"options": options})
-    if "connect_timeout" not in made.query:
-        made = made.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
-    return made.render_as_string(hide_password=False)
+    with_schema = parsed.set(drivername="postgresql+psycopg2").update_query_dict({"options": options})
+    if "connect_timeout" not in with_schema.query:
+        with_schema = with_schema.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
+    return with_schema.render_as_string(hide_password=False)
 
 
 def place(url: str) -> str:

@@ -197,11 +197,11 @@ def names_of_things(texts: Mapping[str, int]) -> list[str]:
             events[row] += count
             held[row] += 1
     called: list[str] = []
-    said: set[str] = set()
+    words_called: set[str] = set()
     for row in sorted(events, key=lambda row: (-events[row], -len(row), row)):
-        if held[row] > 1 and said.isdisjoint(row):
+        if held[row] > 1 and words_called.isdisjoint(row):
             called.append(" ".join(row))
-            said.update(row)
+            words_called.update(row)
     return called
 
 

@@ -128,8 +128,8 @@ def _together(settings: Settings, days: list[dt.date]) -> list[list[dt.date]]:
     """
     if not days:
         return []
-    known = sum(_held_out(batch).num_rows for batch in users_seen_reader(settings, days[0], PART))
-    count = max(1, PART // max(1, known))
+    users_a_day = sum(_held_out(batch).num_rows for batch in users_seen_reader(settings, days[0], PART))
+    count = max(1, PART // max(1, users_a_day))
     return [days[start : start + count] for start in range(0, len(days), count)]
 
 
@@ -169,13 +169,13 @@ def _states(
     read = feature_store.histories(settings, versions)
     about = f"embedding users as of {days[-1]}" + (f" to {days[0]}" if len(days) > 1 else "")
     with tqdm(desc=about, unit="user", disable=None, leave=False) as bar:
-        for asked in _asked(settings, days, held_out):
+        for spine in _asked(settings, days, held_out):
             users_written = 0
-            for batch in read(asked["user_key"].to_pylist(), [midnight(day) for day in asked["as_of"].to_pylist()]):
+            for batch in read(spine["user_key"].to_pylist(), [midnight(day) for day in spine["as_of"].to_pylist()]):
                 for start in range(0, batch.num_rows, USERS):
                     some = pa.table(batch.slice(start, USERS))
-                    known = asked.slice(users_written, some.num_rows)
-                    yield batch_of(settings, model, texts, some, known["as_of"].combine_chunks(), known["fold"].combine_chunks())
+                    rows = spine.slice(users_written, some.num_rows)
+                    yield batch_of(settings, model, texts, some, rows["as_of"].combine_chunks(), rows["fold"].combine_chunks())
                     users_written += some.num_rows
                     bar.update(some.num_rows)
 

@@ -58,8 +58,8 @@ class DuckDB:
 
     def map_groups(self, query: Query, by: str, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str) -> None:
         rows = self._con.execute(f"SELECT * FROM ({sql_of(query, self.dialect)}) ORDER BY {by}").to_arrow_reader(ROWS_OF_GROUPS)
-        made = [function(group) for group in _groups(rows, by)]
-        self._con.register(name, pa.concat_tables(made) if made else schema.empty_table())
+        tables = [function(group) for group in _groups(rows, by)]
+        self._con.register(name, pa.concat_tables(tables) if tables else schema.empty_table())
 
     def replace(
         self,

@@ -222,9 +222,9 @@ def failures(address: str, token: str | None = None) -> Iterator[None]:
     try:
         yield
     except PySparkException as error:
-        said = str(error)
+        message = str(error)
         for secret in filter(None, (token, quote(token or "", safe=""))):
-            said = said.replace(secret, "***")
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+            message = message.replace(secret, "***")
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
         reason = " ".join(dict.fromkeys([lines[0], lines[-1]]))[-LONGEST_REASON:]  # where, and of a traceback its end
         raise JobFailed(f"The engine {address} could not finish: {reason}") from error

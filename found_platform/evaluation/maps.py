@@ -77,10 +77,10 @@ def _tuned(population: Population, scenario: Scenario) -> SeedMap | None:
     """The map of a scenario; None where too few of its users have a history."""
     rng = np.random.default_rng(SEED)
     rows = population.keys.rows(scenario.user_keys)
-    known = (rows >= 0) & population.has_history[np.maximum(rows, 0)]
-    will, will_not = (np.flatnonzero(known & (scenario.labels == label)) for label in (1, 0))
+    has_history = (rows >= 0) & population.has_history[np.maximum(rows, 0)]
+    will, will_not = (np.flatnonzero(has_history & (scenario.labels == label)) for label in (1, 0))
     sentence = embed_sentences(population.model, [scenario.demand])[0]
-    hard = np.flatnonzero(known & scenario.hard) if scenario.hard is not None else np.array([], int)
+    hard = np.flatnonzero(has_history & scenario.hard) if scenario.hard is not None else np.array([], int)
     if len(hard) < SHOTS:  # nobody says who behaves alike: those whom the sentence takes for the likest
         likeness = population.vectors[rows[will_not], : len(sentence)] @ sentence
         hard = will_not[np.argsort(-likeness, kind="stable")[: max(SHOTS, len(will_not) // 10)]]

@@ -143,13 +143,13 @@ def copy_tables(source: Path, con: sql.Connection, names: Callable[[str], bool] 
     target.reflect(con)
     counts: dict[str, int] = {}
     with sql.create_engine(f"sqlite:///{source}").connect() as before:
-        there = set(sql.inspect(before).get_table_names())
-        if VERSIONS in there and (old := _version(before)) != (new := _version(con)):
+        existing = set(sql.inspect(before).get_table_names())
+        if VERSIONS in existing and (old := _version(before)) != (new := _version(con)):
             raise JobFailed(
                 f"The tables of {source} are of version {old}, and those of this version of the platform are {new}: "
                 "run `found doctor` in the home, or make the home with this version."
             )
-        tables = [t for t in target.sorted_tables if t.name in there and t.name != VERSIONS and names(t.name)]
+        tables = [t for t in target.sorted_tables if t.name in existing and t.name != VERSIONS and names(t.name)]
         for table in reversed(tables):
             con.execute(table.delete())
         for table in tables:

@@ -34,8 +34,8 @@ def _versions(settings: Settings, now: float) -> Iterator[Garbage]:
         hours = int(max(0.0, settings.keep_versions_days * DAY - (now - time.time())) / HOUR)
         about = lake.opened(settings.lake, name)
         old = about.vacuum(retention_hours=hours, enforce_retention_duration=False, full=True)
-        found = objects.filesystem(settings.lake / name).get_file_info(old) if old else []
-        sizes = [info.size or 0 for info in found if info.type == fs.FileType.File]
+        files = objects.filesystem(settings.lake / name).get_file_info(old) if old else []
+        sizes = [info.size or 0 for info in files if info.type == fs.FileType.File]
         if sizes:
             yield Garbage(sum(sizes), _vacuum(settings, name, hours), counts=len(sizes))
 

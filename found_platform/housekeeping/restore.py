@@ -205,9 +205,9 @@ def _hold(settings: Settings, since: Path) -> None:
 
 def _suppress(settings: Settings, since: Path) -> int:
     """Adds the entries that were made in the other home after the newest one of the backup."""
-    if not lake.exists(there := lake_place.of_home(since, None), suppression.TABLE):
+    if not lake.exists(place := lake_place.of_home(since, None), suppression.TABLE):
         return 0
-    rows = lake.read(there, suppression.TABLE)
+    rows = lake.read(place, suppression.TABLE)
     if lake.exists(settings.lake, suppression.TABLE):
         before = pc.max(lake.read(settings.lake, suppression.TABLE, columns=["since"])["since"])
         if before.is_valid:

@@ -140,9 +140,9 @@ def check_files(settings: Settings, mlflow: "MlflowClient", name: str, version: 
 
 
 def _missing(settings: Settings, name: str, version: str, address: str) -> NoReturn:
-    there = f" and at {away}" if (away := artifacts.store(settings)) else ""
+    elsewhere = f" and at {away}" if (away := artifacts.store(settings)) else ""
     raise JobFailed(
-        f"The files of version {version} of {name!r} are missing in {artifacts.place(settings, address)}{there}: copy the home "
+        f"The files of version {version} of {name!r} are missing in {artifacts.place(settings, address)}{elsewhere}: copy the home "
         "again with everything below `mlflow/`, or run `found demo --force` in it."
     )
 

@@ -251,13 +251,13 @@ class _Reader:
             return self._of_noun(match) if not starts and name != "before_past" else None
         start = starts[-1]
         who, clause, rest = self.text[: start.start()], self.text[start.end() : match.start()].strip(), self.text[match.end() :]
-        asked = ""
+        question = ""
         parts = list(at("clause_parts").finditer(f"{clause} "))
         if parts and name == "before":  # "who will leave and bought gold last month": what is asked stands first
             first, last = clause[: parts[-1].start()], clause[parts[-1].end() :]
             is_told = bool(at("clause_joint").groupindex) or self._is_past(last)
             if first and is_told and not self._is_past(first):
-                asked, clause = first, last
+                question, clause = first, last
         joint = at("clause_joint").match(rest)
         if joint:  # where the verb is last, the clause goes on behind its time
             clause, rest = f"{clause} {joint.groupdict().get('tail') or ''}".strip(), rest[joint.end() :]
@@ -267,7 +267,7 @@ class _Reader:
             return None
         if not clause and (parts := list(at("clause_parts").finditer(rest))) and self._is_past(rest[: parts[0].start()]):
             clause, rest = rest[: parts[0].start()].strip(), rest[parts[0].end() :]  # "who in the last week bought gold and …"
-        rest = f"{asked} {rest}".strip()
+        rest = f"{question} {rest}".strip()
         if not rest and at("clause_asks").search(who):  # "who will leave who bought gold last month"
             people = at("clause_start").search(who)
             who, rest = (who[: people.start()], who[people.end() :]) if people else ("", who)

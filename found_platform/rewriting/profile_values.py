@@ -39,7 +39,7 @@ def found(lake: Ground, text: str, spoken: Language) -> list[Said]:
     relative = spoken.pattern("relative").search(text)
     ends = relative.start() if relative and text[: relative.start()].strip() else 0
     item_words = _item_words(lake)
-    said = []
+    filters = []
     for column, values in lake.attributes.items():
         common = set.intersection(*(set(_words(value)) for value in values)) if len(values) > 1 else set()
         matches: dict[str, list[str]] = {}
@@ -48,8 +48,8 @@ def found(lake: Ground, text: str, spoken: Language) -> list[Said]:
                 matches.setdefault(words, []).append(value)
         for words, named in matches.items():
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in named)
-            said.append(Said(words, f"{quoted(column)} IN ({listed})"))
-    return _merged(said)
+            filters.append(Said(words, f"{quoted(column)} IN ({listed})"))
+    return _merged(filters)
 
 
 @lru_cache(maxsize=2)
@@ -57,9 +57,9 @@ def _item_words(lake: Ground) -> set[str]:
     return {word for item in lake.items for word in _words(item)}
 
 
-def _merged(said: list[Said]) -> list[Said]:
+def _merged(filters: list[Said]) -> list[Said]:
     """Values of one column are asked together: "customers in Munich or Hamburg"; of two that overlap the longer words count."""
-    kept = [one for one in said if not any(one is not other and one.words in other.words for other in said)]
+    kept = [one for one in filters if not any(one is not other and one.words in other.words for other in filters)]
     columns: dict[str, list[Said]] = {}
     for one in kept:
         columns.setdefault(one.condition.split(" IN (")[0], []).append(one)

@@ -163,8 +163,8 @@ def _are_two(first: Reading, second: Reading, join: Literal["and", "or"]) -> boo
 
 def _kinds_of(words: Acts, language: Language) -> tuple[str, ...]:
     """The kinds of acts that the clause about the past counts: "two bookings last month"."""
-    said = words.before.words if words.before and (words.before.times or words.before.on_days) else ""
-    return _kinds(said, language) or _general_kinds(said, language)
+    clause = words.before.words if words.before and (words.before.times or words.before.on_days) else ""
+    return _kinds(clause, language) or _general_kinds(clause, language)
 
 
 def _listed() -> str:

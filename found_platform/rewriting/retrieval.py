@@ -258,13 +258,13 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     """The reading of a demand, and the values that it names; the words for values and attributes of this lake name nothing else."""
     spoken, _ = language.told_by(demand)
     plain, unheeded = language.heeded(spoken.plain(demand), spoken)
-    said = profile_values.found(lake, plain, spoken)
-    read = reading.read(_cut(plain, [one.words for one in said]), spoken)
+    filters = profile_values.found(lake, plain, spoken)
+    read = reading.read(_cut(plain, [one.words for one in filters]), spoken)
     in_data = tuple(named for named in read.attributes if condition(lake, named))
     clause = read.acts.before.words if read.acts.before else ""
     rest, named_values = values.take(lake, plain, clause, spoken)
     rest, named_values = values.take_bare(lake, rest, named_values, spoken)
-    rest = _cut(rest, [*(one.words for one in said), *(named.words for named in in_data)])
+    rest = _cut(rest, [*(one.words for one in filters), *(named.words for named in in_data)])
     again = reading.read(rest, spoken)
     unknown = [named.words for named in read.attributes if named not in in_data]
     if again.parts and set(again.parts) <= set(unknown):  # "men who will buy", where the data knows no men
@@ -273,7 +273,7 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     notes = [f"the data does not tell who is “{', '.join(untold)}”"] if untold else []
     if not language.told_by(demand)[1]:
         notes.append(reading.unknown_language())
-    conditions = tuple(filter(None, (one.condition for one in said)))
+    conditions = tuple(filter(None, (one.condition for one in filters)))
     notes = (*again.notes, *notes, *unheeded)
     return replace(again, attributes=in_data, conditions=conditions, notes=notes), named_values
 

@@ -30,10 +30,10 @@ INFLECTED = ("'s", "s", "es", "ed", "d", "ing", "er", "ers", "ly", "n't")
 
 def corrected(lake: Ground, text: str, spoken: Language) -> tuple[str, list[str]]:
     """A demand in lower case with its slips mended, and a note on each."""
-    known, notes = _known(lake), dict[str, str]()
+    vocabulary, notes = _known(lake), dict[str, str]()
     tokens = re.findall(r"(?<![\w'-])[^\W\d_]{3,}(?![\w'-])", text)
     for word in list(dict.fromkeys(tokens))[:MOST]:
-        if word in known or spoken.has(word):
+        if word in vocabulary or spoken.has(word):
             continue
         meant = _meant(lake, word, spoken)
         if meant is not None:

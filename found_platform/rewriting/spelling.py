@@ -25,13 +25,13 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
     }
     held: list[int] = []
     for part in parts:
-        wanted = [word for word in words(part) if len(word) > 2 and word not in general]
+        own_words = [word for word in words(part) if len(word) > 2 and word not in general]
         holders: Counter[int] = Counter()
-        for word in wanted:
+        for word in own_words:
             holders.update({place for own, places in lake.vocabulary.items() if _is_alike(word, own) for place in places})
         most = max(holders.values(), default=0)
         is_code = any(sign.isdigit() for sign in part)  # which is another one when one sign is another
-        if wanted and most * 2 > len(wanted) and not is_code:
+        if own_words and most * 2 > len(own_words) and not is_code:
             held += sorted((i for i, count in holders.items() if count == most), key=lambda i: (-lake.events[i], i))
     return list(dict.fromkeys(held))
 
@@ -42,9 +42,9 @@ def acts_by_name(lake: Ground, kinds: Sequence[str]) -> list[int]:
     if not kinds or any(kind in lake.kinds and lake.kinds[kind].sum() > 0 for kind in kinds):
         return []
     named = [spoken.at("acts", "called") for spoken in language.languages().values()]
-    wanted = {name for names in named for kind in kinds if kind in template_kinds() for name in names.get(kind, [])}
-    found = [i for i, item in enumerate(lake.items) if any(name in " ".join(words(item)) for name in wanted)]
-    return sorted(found, key=lambda i: -lake.events[i])[:MOST]
+    called = {name for names in named for kind in kinds if kind in template_kinds() for name in names.get(kind, [])}
+    places = [i for i, item in enumerate(lake.items) if any(name in " ".join(words(item)) for name in called)]
+    return sorted(places, key=lambda i: -lake.events[i])[:MOST]
 
 
 def _is_alike(word: str, own: str) -> bool:

@@ -130,37 +130,37 @@ class _Calendar:
         if period is None:
             return None
         is_backwards = is_backwards or (word == "within" and period.last < self.today)
-        said = match[0].strip(" ,").removeprefix("within " if match["this"] else "")
+        phrase = match[0].strip(" ,").removeprefix("within " if match["this"] else "")
         for name, words in self.spoken.at("times", "shown").items():
-            said = re.sub(rf"\b{name}\b", words, said)
+            phrase = re.sub(rf"\b{name}\b", words, phrase)
         if is_backwards:
-            return self._back(period, said, match)
+            return self._back(period, phrase, match)
         if is_past:
-            return self._unheeded(said, f"what was done before {period.first} and not later cannot be asked")
+            return self._unheeded(phrase, f"what was done before {period.first} and not later cannot be asked")
         if word == "within":
             if not period.first <= self.today <= period.last:
-                return self._unheeded(said, "a window that begins later cannot be asked, say a number of days")
-            return self._ahead(period.last + dt.timedelta(1), said)
+                return self._unheeded(phrase, "a window that begins later cannot be asked, say a number of days")
+            return self._ahead(period.last + dt.timedelta(1), phrase)
         edge = period.first if word == "before" or (word == "by" and period.last > period.first) else period.last + dt.timedelta(1)
-        return self._ahead(edge, said)
+        return self._ahead(edge, phrase)
 
-    def _ahead(self, edge: dt.date, said: str) -> str:
+    def _ahead(self, edge: dt.date, phrase: str) -> str:
         """Up to a day, which is left out."""
         days = (edge - self.today).days
         if not 1 <= days <= FARTHEST:
-            return self._unheeded(said, f"it does not lie ahead of {self.today}")
-        self.times.notes.append(f"“{said}” is read as the next {days} days, up to {edge}")
+            return self._unheeded(phrase, f"it does not lie ahead of {self.today}")
+        self.times.notes.append(f"“{phrase}” is read as the next {days} days, up to {edge}")
         return " " + self.words["next"].format(days=days) + " "
 
-    def _back(self, period: Period, said: str, match: re.Match[str]) -> str:
+    def _back(self, period: Period, phrase: str, match: re.Match[str]) -> str:
         """From a day on, up to the cutoff."""
         days = (self.today - period.first).days
         if days < 1 and match["unit"]:
             days = UNITS[self._unit(match["unit"])]
         if days < 1:
-            return self._unheeded(said, f"it is not before {self.today}")
+            return self._unheeded(phrase, f"it is not before {self.today}")
         whole = max(1, (self.today - self.first).days)
-        note = f"“{said}” is read as the last {min(days, whole)} days"
+        note = f"“{phrase}” is read as the last {min(days, whole)} days"
         if days > whole:
             note += ", which is all of the past there is"
         elif match["since"] is None and period.last < self.today - dt.timedelta(1):
@@ -168,8 +168,8 @@ class _Calendar:
         self.times.notes.append(note)
         return " " + self.words["last"].format(days=min(days, whole)) + " "
 
-    def _unheeded(self, said: str, reason: str) -> str:
-        self.times.notes.append(f"“{said}” is not heeded: {reason}")
+    def _unheeded(self, phrase: str, reason: str) -> str:
+        self.times.notes.append(f"“{phrase}” is not heeded: {reason}")
         return " "
 
     def _unit(self, word: str) -> str:

@@ -213,8 +213,8 @@ def _amount(figure: str | None, scale: str | None, span: str | None, unit: str |
         return None
     value = spoken.amount(figure) * {"k": 1e3, "t": 1e3, "m": 1e6}.get((scale or " ")[0], 1)
     if span and unit:
-        said = next(name for name, words in spoken.at("traits", "spans").items() if span in words)
-        value = round(value * DAYS_OF[said] / DAYS_OF[unit])
+        period = next(name for name, words in spoken.at("traits", "spans").items() if span in words)
+        value = round(value * DAYS_OF[period] / DAYS_OF[unit])
     return f"{value:.10g}" if value < 1e9 else f"{value:.0f}"
 
 

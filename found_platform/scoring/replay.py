@@ -219,9 +219,9 @@ class Replay:
         events = acts.resolve(self.population, base, None).events
         return acts.count_between(events, day, day + self.days).astype(np.int32)
 
-    def taste(self, day: int, rows: np.ndarray | None, known: affinity.Taste) -> list[np.ndarray]:
-        """What is `known` of taste by a day: of the users at `rows` (N,) of a moment, or of all at the cutoff."""
-        return known.features(day, rows)
+    def taste(self, day: int, rows: np.ndarray | None, taste: affinity.Taste) -> list[np.ndarray]:
+        """What `taste` tells by a day: of the users at `rows` (N,) of a moment, or of all at the cutoff."""
+        return taste.features(day, rows)
 
     def rhythm_of(self, doing: WeightedEvents, day: int) -> np.ndarray:
         """(U, R) the rhythm of a doing by a day."""

@@ -39,6 +39,6 @@ class ReplayOfPart:
         kept = acts.resolve(self.population, acts.base_of(act), None).events
         return acts.count_between(kept, day, day + self.days).astype(np.int32)
 
-    def taste(self, day: int, rows: np.ndarray | None, known: affinity.Taste) -> list[np.ndarray]:
+    def taste(self, day: int, rows: np.ndarray | None, taste: affinity.Taste) -> list[np.ndarray]:
         """See `Replay.taste`."""
-        return known.of_part(self.population, day, rows)
+        return taste.of_part(self.population, day, rows)

@@ -118,8 +118,8 @@ def _entries(
             if split.where:
                 head.append(Line("where", split.where, questions=split.questions))
             if split.exposure:
-                asked = () if split.where else split.questions
-                head.append(Line("exposure", True, "done to people: history, never an outcome", asked))
+                questions = () if split.where else split.questions
+                head.append(Line("exposure", True, "done to people: history, never an outcome", questions))
             back = returns(view, kind) if split.channel == "pay_bill" else []
             kept = _searched(view, kind, columns, split)
             entries.append((split.channel, [*head, *options(view), *types, Line("columns", kept), *back]))

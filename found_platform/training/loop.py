@@ -169,7 +169,7 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
     def seed(i: int, part: int) -> None:
         torch.manual_seed((((options.seed * 1_000_003 + step) * 1009 + rank) * 10_007 + i + part * 2**61) % 2**63)
 
-    def asked(i: int) -> Tensor | None:
+    def own_part(i: int) -> Tensor | None:
         seed(i, 1)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             return task.asked(micro[i])
@@ -180,12 +180,12 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
             return task.outputs(micro[i], None if own is None or everyones is None else (own, everyones))
 
     if len(micro) == 1 and world == 1:
-        own = asked(0)
+        own = own_part(0)
         parts = task.losses(run(0, own, own), rows)
         total(parts).backward()
         return _floats(parts)
     with torch.no_grad():
-        owns = [asked(i) for i in range(len(micro))]
+        owns = [own_part(i) for i in range(len(micro))]
         present = [a for a in owns if a is not None]
         everyones = _gather(torch.cat(present), rank, world) if present else None
         own = [torch.cat(column) for column in zip(*(run(i, owns[i], everyones) for i in range(len(micro))), strict=True)]
@@ -197,7 +197,7 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
         task.model.zero_grad(set_to_none=True)
     start = sum(len(rows.tensor_split(world)[r]) for r in range(rank))
     for i, part in enumerate(micro):
-        outputs = run(i, asked(i), everyones)
+        outputs = run(i, own_part(i), everyones)
         gradients = [
             (out, leaf.grad[start : start + len(part)])
             for out, leaf in zip(outputs, leaves, strict=True)

@@ -80,8 +80,8 @@ async def job(request: Request, visitor: Reader, number: str) -> Response:
     if running is None or not (running.owner == visitor.grant.name or visitor.may(Scope.ADMIN)):
         raise NotFound(f"There is no job {number!r} of yours: it ended long ago, or the server was started anew since.")
     if running.state == "done":
-        there = work.page_after(running)
-        return Response(headers={"hx-redirect": there}) if is_part(request) else RedirectResponse(there, 303)
+        address = work.page_after(running)
+        return Response(headers={"hx-redirect": address}) if is_part(request) else RedirectResponse(address, 303)
     return page(request, "job.html", visitor, job=running)
 
 
