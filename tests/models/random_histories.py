@@ -6,7 +6,7 @@ import torch
 from models.histories import AMOUNTS, Histories
 
 
-def made(
+def histories_of(
     event_counts: list[int],
     search_counts: list[int] | None = None,
     *,

@@ -33,7 +33,7 @@ def model() -> Found:
 
 
 def users(model: Found, events: list[int], searches: list[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    histories = random_histories.made(events, searches, columns=(3, 4), dtype=torch.float32)
+    histories = random_histories.histories_of(events, searches, columns=(3, 4), dtype=torch.float32)
     with torch.no_grad():
         return model.users(histories), {part: users_without(model, part, histories) for part in PARTS}
 
@@ -53,7 +53,7 @@ def test_without_the_table_activity_tells_nothing_and_attributes_are_missing(mod
 
 
 def test_without_fusion_the_aligned_part_is_the_frozen_start(model: Found) -> None:
-    histories = random_histories.made([4, 2], [1, 1], columns=(3, 4), dtype=torch.float32)
+    histories = random_histories.histories_of([4, 2], [1, 1], columns=(3, 4), dtype=torch.float32)
     with torch.no_grad():
         mean, _ = histories.own_mean()
         start = torch.nn.functional.normalize(model.user(mean - model.center), dim=-1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import encoder_layer, gelu, linear, norm, sigmoid, weight
-from random_histories import chosen, made
+from random_histories import chosen, histories_of
 
 from models import losses
 from models.behavior import GAPS, BehaviorConfig, BehaviorEncoder, EventEncoder
@@ -79,19 +79,19 @@ def transformer_by_hand(steps: np.ndarray, transformer: torch.nn.TransformerEnco
 
 
 def test_a_window_is_the_mean_of_its_events() -> None:
-    module, histories = encoder().events, made([6, 0, 1, 12], days=45)  # some events are older than five windows
+    module, histories = encoder().events, histories_of([6, 0, 1, 12], days=45)  # some events are older than five windows
     for layer in (module.mix[0], module.norm):
         torch.nn.init.normal_(layer.weight)
         torch.nn.init.normal_(layer.bias)
-    z, there = module(histories)
+    z, mask = module(histories)
     assert z.shape == (4, 5, 8)
     empty = 0
     for user in range(4):
         for window in range(5):
-            wanted = window_by_hand(module, histories, user, window)
-            assert there[user, window] == (wanted is not None)
-            np.testing.assert_allclose(z[user, window].detach(), np.zeros(8) if wanted is None else wanted, atol=1e-10)
-            empty += wanted is None
+            expected = window_by_hand(module, histories, user, window)
+            assert mask[user, window] == (expected is not None)
+            np.testing.assert_allclose(z[user, window].detach(), np.zeros(8) if expected is None else expected, atol=1e-10)
+            empty += expected is None
     assert 0 < empty < 20
 
 
@@ -99,12 +99,12 @@ def test_a_window_is_the_mean_of_its_events() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_equation_5(kind: str, layers: int) -> None:
     """Events to windows, windows through time, the mean of those that hold an event; one user has empty windows, one no event."""
-    module, histories = encoder(kind, layers=layers, dropout=0.2).eval(), made([9, 0, 1, 3], days=35, seed=2)
+    module, histories = encoder(kind, layers=layers, dropout=0.2).eval(), histories_of([9, 0, 1, 3], days=35, seed=2)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    context, _, there = module(histories)
-    pooled = module.pool(context, there)
-    assert 0 < there[3].sum() < 5
+    context, _, mask = module(histories)
+    pooled = module.pool(context, mask)
+    assert 0 < mask[3].sum() < 5
     for user in range(4):
         windows = [window_by_hand(module.events, histories, user, window) for window in range(5)]
         steps = np.stack([weight(module.empty) if z is None else z for z in windows]) + weight(module.position.weight)
@@ -115,13 +115,13 @@ def test_equation_5(kind: str, layers: int) -> None:
 
 
 def test_a_window_ends_where_the_next_begins() -> None:
-    histories = replace(made([4]), event_age=torch.tensor([14.0, 13.999, 7.0, 6.999], dtype=torch.float64))
-    _, there = encoder().events(histories)
-    assert there.tolist() == [[False, False, True, True, True]]
+    histories = replace(histories_of([4]), event_age=torch.tensor([14.0, 13.999, 7.0, 6.999], dtype=torch.float64))
+    _, mask = encoder().events(histories)
+    assert mask.tolist() == [[False, False, True, True, True]]
 
 
 def test_an_act_is_an_event_that_was_not_done_to_the_user() -> None:
-    histories = replace(made([4, 0]), event_age=torch.tensor([50.0, 13.0, 8.0, 1.0], dtype=torch.float64))
+    histories = replace(histories_of([4, 0]), event_age=torch.tensor([50.0, 13.0, 8.0, 1.0], dtype=torch.float64))
     histories.event_exposed[:] = torch.tensor([False, False, True, True])
     events = encoder().events
     assert events(histories)[1].tolist() == [[False, False, False, True, True], [False] * 5]
@@ -130,7 +130,7 @@ def test_an_act_is_an_event_that_was_not_done_to_the_user() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_context_of_a_window_knows_no_later_one(kind: str) -> None:
-    module, histories = encoder(kind), made([9, 4, 2], days=35, seed=3)
+    module, histories = encoder(kind), histories_of([9, 4, 2], days=35, seed=3)
     context, _, _ = module(histories)
     for window in range(5):
         late = histories.event_age < (4 - window) * 7.0  # in a later window
@@ -150,7 +150,7 @@ def test_the_context_of_a_window_knows_no_later_one(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_fast_path_without_gradients_is_the_same(kind: str) -> None:
-    module, histories = encoder(kind), made([9, 0, 4], days=35)
+    module, histories = encoder(kind), histories_of([9, 0, 4], days=35)
     context, _, _ = module(histories)
     with torch.no_grad():
         torch.testing.assert_close(module.eval()(histories)[0], context)
@@ -158,7 +158,7 @@ def test_the_fast_path_without_gradients_is_the_same(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_gradient_comes_from_a_later_window(kind: str) -> None:
-    module, histories = encoder(kind), made([9], days=35)
+    module, histories = encoder(kind), histories_of([9], days=35)
     histories.event_text[:] = torch.arange(9) % 9
     texts = torch.randn(9, 5, dtype=torch.float64, requires_grad=True)
     context, _, _ = module(replace(histories, texts=texts))
@@ -171,24 +171,24 @@ def test_no_gradient_comes_from_a_later_window(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_equals_its_users_one_by_one_in_any_order(kind: str) -> None:
-    module, histories = encoder(kind, dropout=0.2).eval(), made([9, 0, 4, 2], days=45)
+    module, histories = encoder(kind, dropout=0.2).eval(), histories_of([9, 0, 4, 2], days=45)
     with torch.no_grad():
-        context, z, there = module(histories)
+        context, z, mask = module(histories)
         for order in ([0], [1], [3], [2, 0, 3, 1]):
             part = module(chosen(histories, order))
             torch.testing.assert_close(part[0], context[order])
             torch.testing.assert_close(part[1], z[order])
-            assert torch.equal(part[2], there[order])
-            torch.testing.assert_close(module.pool(part[0], part[2]), module.pool(context, there)[order])
+            assert torch.equal(part[2], mask[order])
+            torch.testing.assert_close(module.pool(part[0], part[2]), module.pool(context, mask)[order])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_users_vector_is_the_mean_over_windows_with_events(kind: str) -> None:
-    module, histories = encoder(kind), made([6, 0, 1])
-    context, _, there = module(histories)
-    pooled = module.pool(context, there)
+    module, histories = encoder(kind), histories_of([6, 0, 1])
+    context, _, mask = module(histories)
+    pooled = module.pool(context, mask)
     for user in range(3):
-        steps = [context[user, t].detach().numpy() for t in range(5) if there[user, t]]
+        steps = [context[user, t].detach().numpy() for t in range(5) if mask[user, t]]
         np.testing.assert_allclose(pooled[user].detach(), np.mean(steps, 0) if steps else np.zeros(8), atol=1e-12)
 
 
@@ -196,28 +196,28 @@ def test_the_users_vector_is_the_mean_over_windows_with_events(kind: str) -> Non
 @pytest.mark.parametrize("counts", [[0], [0, 0, 0], [1]])
 def test_users_without_events_and_a_batch_of_one_are_fine(kind: str, counts: list[int]) -> None:
     module = encoder(kind)
-    context, z, there = module(made(counts, texts=sum(counts), days=30))
+    context, z, mask = module(histories_of(counts, texts=sum(counts), days=30))
     assert context.isfinite().all()
-    assert there.sum() == sum(counts)
+    assert mask.sum() == sum(counts)
     if not sum(counts):
         assert not z.any()
-        assert not module.pool(context, there).any()
+        assert not module.pool(context, mask).any()
     (context.sum() + z.sum()).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
 
 
 def test_events_older_than_the_windows_are_left_out() -> None:
-    histories = replace(made([3]), event_age=torch.tensor([400.0, 90.0, 35.0], dtype=torch.float64))
-    _, z, there = encoder()(histories)
-    assert not there.any()
+    histories = replace(histories_of([3]), event_age=torch.tensor([400.0, 90.0, 35.0], dtype=torch.float64))
+    _, z, mask = encoder()(histories)
+    assert not mask.any()
     assert not z.any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_losses_of_stage_1_reach_every_parameter(kind: str) -> None:
-    module, histories = encoder(kind), made([12, 2, 15, 2, 3], texts=20, days=35, seed=1)
-    context, z, there = module(histories)
-    loss = losses.cpc_loss(context, z, there, 2, 10.0) + losses.cyclic_loss(context, there, 2)
+    module, histories = encoder(kind), histories_of([12, 2, 15, 2, 3], texts=20, days=35, seed=1)
+    context, z, mask = module(histories)
+    loss = losses.cpc_loss(context, z, mask, 2, 10.0) + losses.cyclic_loss(context, mask, 2)
     loss = loss + losses.next_window_loss(module.acts_next(context), module.events.acted(histories))
     loss.backward()
     for name, parameter in module.named_parameters():
@@ -228,16 +228,16 @@ def test_the_losses_of_stage_1_reach_every_parameter(kind: str) -> None:
 
 def test_an_empty_window_gets_no_gradient_of_its_vector() -> None:
     module = encoder()
-    _, z, there = module(made([3, 0]))
+    _, z, mask = module(histories_of([3, 0]))
     z.retain_grad()
-    (z * there[..., None]).sum().backward()
+    (z * mask[..., None]).sum().backward()
     assert z.grad is not None
-    assert not z.grad[~there].any()
+    assert not z.grad[~mask].any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_encoder_runs_under_mixed_precision(kind: str) -> None:
-    module, histories = encoder(kind).float(), made([9, 0, 4], dtype=torch.float32)
+    module, histories = encoder(kind).float(), histories_of([9, 0, 4], dtype=torch.float32)
     exact, _, _ = module(histories)
     with torch.autocast("cpu", torch.bfloat16):
         context, z, _ = module(histories)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import linear, weight
-from random_histories import chosen, made
+from random_histories import chosen, histories_of
 from safetensors.torch import load_file, save_file
 
 from models import losses, weights
@@ -64,7 +64,7 @@ def model(*, learned: bool = True, **changes: object) -> Found:
 
 def users(**changes: object) -> Histories:
     given = {"search_counts": [3, 0, 0, 1, 0], "columns": COLUMNS, **changes}
-    histories = made([6, 4, 0, 0, 2], **given)  # type: ignore[arg-type]
+    histories = histories_of([6, 4, 0, 0, 2], **given)  # type: ignore[arg-type]
     histories.event_exposed[-2:] = True  # the last user has done nothing
     return histories
 
@@ -81,10 +81,10 @@ def test_the_frozen_start_whitens_the_main_directions() -> None:
         covariance += math.log1p(count) * np.outer(text - mean, text - mean)
         weight += math.log1p(count)
     variance, directions = np.linalg.eigh(covariance / weight)
-    wanted = np.stack([directions[:, -1 - i] / variance[-1 - i] ** 0.25 for i in range(4)])
-    wanted *= 2 / np.linalg.norm(wanted)
+    expected = np.stack([directions[:, -1 - i] / variance[-1 - i] ** 0.25 for i in range(4)])
+    expected *= 2 / np.linalg.norm(expected)
     np.testing.assert_allclose(center, mean, atol=1e-6)
-    for row, by_hand in zip(projection.numpy(), wanted, strict=True):
+    for row, by_hand in zip(projection.numpy(), expected, strict=True):
         np.testing.assert_allclose(row * np.sign(row @ by_hand), by_hand, atol=1e-5)
 
 
@@ -126,19 +126,19 @@ def test_a_model_that_learned_nothing_is_the_frozen_mean() -> None:
     untrained, histories = model(learned=False).eval(), users()
     states = untrained(histories)
     torch.testing.assert_close(states.aligned, states.start)
-    mean, known = histories.own_mean()
+    mean, has_texts = histories.own_mean()
     for user in range(5):
-        wanted = np.zeros(DIM)
-        if known[user]:
-            wanted = untrained.start.numpy() @ (mean[user] - untrained.center).numpy()
-            wanted = wanted / np.linalg.norm(wanted)
-        np.testing.assert_allclose(states.start[user].detach(), wanted, atol=1e-10)
+        expected = np.zeros(DIM)
+        if has_texts[user]:
+            expected = untrained.start.numpy() @ (mean[user] - untrained.center).numpy()
+            expected = expected / np.linalg.norm(expected)
+        np.testing.assert_allclose(states.start[user].detach(), expected, atol=1e-10)
 
 
 def test_sentences_are_centred_projected_and_of_unit_length() -> None:
     untrained, vectors = model(learned=False), torch.randn(3, TEXT, dtype=torch.float64)
-    wanted = (vectors - untrained.center) @ untrained.start.T
-    torch.testing.assert_close(untrained.sentences(vectors), wanted / wanted.norm(dim=1, keepdim=True))
+    expected = (vectors - untrained.center) @ untrained.start.T
+    torch.testing.assert_close(untrained.sentences(vectors), expected / expected.norm(dim=1, keepdim=True))
 
 
 def test_all_sentences_share_a_learned_direction_where_it_is_asked_for() -> None:
@@ -147,8 +147,8 @@ def test_all_sentences_share_a_learned_direction_where_it_is_asked_for() -> None
     assert whole.common is not None
     whole.common.data += torch.randn(DIM, dtype=torch.float64)
     for sentence, moved in zip(own, whole.sentences(vectors), strict=True):
-        wanted = sentence + whole.common
-        torch.testing.assert_close(moved, wanted / wanted.norm())
+        expected = sentence + whole.common
+        torch.testing.assert_close(moved, expected / expected.norm())
     assert model(common=False).common is None
 
 
@@ -172,11 +172,11 @@ def test_activity_is_standardised_on_a_log_scale() -> None:
     rows = torch.rand(50, 3, dtype=torch.float64) * 100 - 20
     begun.begin(begun.center, begun.start, rows)
     logged = np.array([[math.copysign(math.log1p(abs(float(v))), float(v)) for v in row] for row in rows])
-    wanted = (logged - logged.mean(0)) / logged.std(0, ddof=1)
-    found = begun.activities(replace(made([0] * 50), activity=rows))
-    np.testing.assert_allclose(found, wanted, atol=1e-10)
+    expected = (logged - logged.mean(0)) / logged.std(0, ddof=1)
+    standardised = begun.activities(replace(histories_of([0] * 50), activity=rows))
+    np.testing.assert_allclose(standardised, expected, atol=1e-10)
     begun.begin(begun.center, begun.start, torch.ones(4, 3))
-    assert begun.activities(replace(made([0] * 50), activity=rows)).isfinite().all()
+    assert begun.activities(replace(histories_of([0] * 50), activity=rows)).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -217,24 +217,24 @@ def test_equation_10(most: int) -> None:
     fused: list[tuple[list[torch.Tensor], list[torch.Tensor]]] = []
     whole.fusion.register_forward_pre_hook(lambda _, given: fused.append(given))
     states = whole(histories)
-    tokens, there = (column[2] for column in fused[0])
+    tokens, mask = (column[2] for column in fused[0])
     assert whole.search_tokens is not None
     assert whole.search_age is not None
     assert states.search is not None
     assert tokens.shape == (5, most, 8)
     start = 0
     for user, count in enumerate(histories.search_counts.tolist()):
-        wanted, vectors = [], []
+        expected, vectors = [], []
         for search in range(start + max(0, count - most), start + count):  # the newest are the last
             vector = weight(histories.texts[histories.search_text[search]] - whole.center)
             age = np.array([math.log1p(float(histories.search_age[search]))])
             vectors.append(vector)
-            wanted.append(linear(vector, whole.search_tokens) + linear(age, whole.search_age))
+            expected.append(linear(vector, whole.search_tokens) + linear(age, whole.search_age))
         start += count
-        assert there[user].tolist() == [place < len(wanted) for place in range(most)]
-        np.testing.assert_allclose(tokens[user, : len(wanted)].detach(), np.reshape(wanted, (-1, 8)), atol=1e-10)
-        for found, parts in ((states.search, vectors), (states.shared["search"], wanted)):
-            np.testing.assert_allclose(found[user].detach(), np.mean(parts, 0) if parts else np.zeros(found.shape[1]), atol=1e-10)
+        assert mask[user].tolist() == [place < len(expected) for place in range(most)]
+        np.testing.assert_allclose(tokens[user, : len(expected)].detach(), np.reshape(expected, (-1, 8)), atol=1e-10)
+        for state, parts in ((states.search, vectors), (states.shared["search"], expected)):
+            np.testing.assert_allclose(state[user].detach(), np.mean(parts, 0) if parts else np.zeros(state.shape[1]), atol=1e-10)
 
 
 def test_a_user_is_the_frozen_start_and_what_fusion_adds_to_it() -> None:
@@ -242,7 +242,7 @@ def test_a_user_is_the_frozen_start_and_what_fusion_adds_to_it() -> None:
     whole, histories = model().eval(), users()
     fused: list[tuple[list[torch.Tensor], list[torch.Tensor]]] = []
     whole.fusion.register_forward_pre_hook(lambda _, given: fused.append(given))
-    states, (mean, known) = whole(histories), histories.own_mean()
+    states, (mean, has_texts) = whole(histories), histories.own_mean()
     behavior, table, _ = fused[0][0]
     heard = weight(whole.fusion(*fused[0]))
     assert whole.behavior_tokens is not None
@@ -257,8 +257,8 @@ def test_a_user_is_the_frozen_start_and_what_fusion_adds_to_it() -> None:
         np.testing.assert_allclose(table[user].detach(), [counts, *linear(columns[user], whole.table_tokens)], atol=1e-10)
         start = weight(whole.user.weight) @ weight(mean[user] - whole.center)
         both = start / np.linalg.norm(start) + linear(heard[user], whole.fused)
-        wanted = both / np.linalg.norm(both) if known[user] else np.zeros(DIM)
-        np.testing.assert_allclose(states.aligned[user].detach(), wanted, atol=1e-10)
+        expected = both / np.linalg.norm(both) if has_texts[user] else np.zeros(DIM)
+        np.testing.assert_allclose(states.aligned[user].detach(), expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("stored", [True, False])
@@ -283,7 +283,7 @@ def test_a_batch_equals_its_users_one_by_one_in_any_order() -> None:
 
 @pytest.mark.parametrize("texts", [0, 3])
 def test_a_batch_in_which_nobody_did_anything_is_fine(texts: int) -> None:
-    whole, histories = model(), made([0, 0], texts=texts, columns=COLUMNS)
+    whole, histories = model(), histories_of([0, 0], texts=texts, columns=COLUMNS)
     states = whole(histories)
     late = whole.late_scores(histories, torch.randn(2, DIM, dtype=torch.float64))
     assert not states.aligned.any()
@@ -342,7 +342,7 @@ def test_late_interaction_learns_and_its_gradients_are_right() -> None:
 
 def test_more_of_what_a_query_asks_for_never_lowers_the_score() -> None:
     late = LateInteraction().double()
-    histories = made([3, 4], texts=2)
+    histories = histories_of([3, 4], texts=2)
     histories.event_text[:], histories.event_exposed[:] = torch.tensor([0, 0, 0, 0, 0, 0, 1]), False
     histories = replace(histories, event_age=torch.tensor([9.0, 8, 7, 9, 8, 7, 1], dtype=torch.float64))
     histories.event_channel[:] = 0
@@ -382,8 +382,8 @@ def test_the_model_runs_under_mixed_precision() -> None:
 
 def test_a_configuration_comes_back_from_json() -> None:
     tower = TowerConfig(architecture=BERT, lora_rank=2)
-    for wanted in (config(), config(behavior=None, tabular=None, searches=0, columns=(), description_tower=tower)):
-        assert rebuild(json.loads(json.dumps(asdict(wanted)))) == wanted
+    for configuration in (config(), config(behavior=None, tabular=None, searches=0, columns=(), description_tower=tower)):
+        assert rebuild(json.loads(json.dumps(asdict(configuration)))) == configuration
     with pytest.raises(TypeError, match="widht"):
         rebuild({**asdict(config()), "widht": 3})
 

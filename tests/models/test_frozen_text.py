@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from random_histories import made
+from random_histories import histories_of
 
 from models.frozen_text import FrozenText, FrozenTextConfig, fit_center, load, save
 from models.weights import WEIGHTS
@@ -15,25 +15,25 @@ def model() -> FrozenText:
 
 
 def test_user_vectors_equal_a_loop_over_users(model: FrozenText) -> None:
-    histories = made([3, 0, 1, 5], [1, 0, 0, 2], texts=7, dtype=torch.float32)
+    histories = histories_of([3, 0, 1, 5], [1, 0, 0, 2], texts=7, dtype=torch.float32)
     vectors = model.users(histories).numpy()
     events = histories.event_text.split(histories.event_counts.tolist())
     exposed = histories.event_exposed.split(histories.event_counts.tolist())
     searches = histories.search_text.split(histories.search_counts.tolist())
     for vector, own, done_to, searched in zip(vectors, events, exposed, searches, strict=True):
         history = [int(e) for e, x in zip(own, done_to, strict=True) if not x] + searched.tolist()
-        wanted = np.zeros(5)
+        expected = np.zeros(5)
         if history:
             mean = sum(histories.texts[e].double().numpy() for e in history) / len(history) - model.center.numpy()
-            wanted = mean / np.linalg.norm(mean)
-        np.testing.assert_allclose(vector, wanted, atol=1e-6)
+            expected = mean / np.linalg.norm(mean)
+        np.testing.assert_allclose(vector, expected, atol=1e-6)
 
 
 def test_sentences_are_centred_and_of_unit_length(model: FrozenText) -> None:
     vectors = torch.randn(4, 5)
-    made = model.sentences(vectors)
-    torch.testing.assert_close(made.norm(dim=-1), torch.ones(4))
-    torch.testing.assert_close(made[0], torch.nn.functional.normalize(vectors[0] - model.center, dim=0))
+    sentences = model.sentences(vectors)
+    torch.testing.assert_close(sentences.norm(dim=-1), torch.ones(4))
+    torch.testing.assert_close(sentences[0], torch.nn.functional.normalize(vectors[0] - model.center, dim=0))
 
 
 def test_the_centre_weighs_each_text_by_its_count() -> None:

@@ -25,12 +25,12 @@ def fusion(layers: int = 2) -> CrossAttentionFusion:
 
 def masks(*lengths: int, users: int = 4, seed: int = 0) -> list[torch.Tensor]:
     rng = np.random.default_rng(seed)
-    made = [torch.from_numpy(rng.random((users, length)) < 0.6) for length in lengths]
-    made[0][0] = True
-    for mask in made:
+    drawn = [torch.from_numpy(rng.random((users, length)) < 0.6) for length in lengths]
+    drawn[0][0] = True
+    for mask in drawn:
         mask[1] = False  # nothing is known of the second user
-    made[0][2], made[1][2, 0] = False, True  # one modality alone
-    return made
+    drawn[0][2], drawn[1][2, 0] = False, True  # one modality alone
+    return drawn
 
 
 def layer_by_hand(layer: CrossAttentionLayer, user: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -42,14 +42,14 @@ def layer_by_hand(layer: CrossAttentionLayer, user: np.ndarray, tokens: np.ndarr
 
 def test_equation_11() -> None:
     module = fusion()
-    tokens, there = [normal(4, 5, WIDTH, seed=1), normal(4, 2, WIDTH, seed=2), normal(4, 3, WIDTH, seed=3)], masks(5, 2, 3)
-    fused = module(tokens, there).detach()
+    tokens, present = [normal(4, 5, WIDTH, seed=1), normal(4, 2, WIDTH, seed=2), normal(4, 3, WIDTH, seed=3)], masks(5, 2, 3)
+    fused = module(tokens, present).detach()
     for user in range(4):
         seen = [
             tokens[m][user, s].numpy() + weight(module.modality.weight)[m]
             for m in range(3)
             for s in range(tokens[m].shape[1])
-            if there[m][user, s]
+            if present[m][user, s]
         ]
         state = weight(module.user)[0]
         for layer in module.layers:
@@ -57,29 +57,29 @@ def test_equation_11() -> None:
             state = layer_by_hand(layer, state, np.stack(seen)) if seen else state
         np.testing.assert_allclose(fused[user], norm(state[0], module.norm) if seen else np.zeros(WIDTH), atol=1e-10)
     with torch.no_grad():
-        torch.testing.assert_close(module.eval()(tokens, there), fused)
+        torch.testing.assert_close(module.eval()(tokens, present), fused)
 
 
 @pytest.mark.parametrize("left_out", [0, 1, 2])
 def test_a_modality_left_out_is_a_modality_masked(left_out: int) -> None:
     module = fusion()
     tokens: list[torch.Tensor | None] = [normal(4, 5, WIDTH, seed=1), normal(4, 2, WIDTH, seed=2), normal(4, 3, WIDTH, seed=3)]
-    there: list[torch.Tensor | None] = list(masks(5, 2, 3))
-    masked = list(there)
-    masked[left_out] = torch.zeros_like(there[left_out])  # type: ignore[arg-type]
-    wanted = module(tokens, masked)
-    tokens[left_out] = there[left_out] = None
-    torch.testing.assert_close(module(tokens, there), wanted)
+    present: list[torch.Tensor | None] = list(masks(5, 2, 3))
+    masked = list(present)
+    masked[left_out] = torch.zeros_like(present[left_out])  # type: ignore[arg-type]
+    expected = module(tokens, masked)
+    tokens[left_out] = present[left_out] = None
+    torch.testing.assert_close(module(tokens, present), expected)
 
 
 def test_a_masked_token_changes_nothing_and_gets_no_gradient() -> None:
-    module, there = fusion(), masks(5, 2, 3)
+    module, present = fusion(), masks(5, 2, 3)
     tokens = [normal(4, n, WIDTH, seed=n).requires_grad_() for n in (5, 2, 3)]
-    fused = module(list(tokens), list(there))
+    fused = module(list(tokens), list(present))
     fused.square().sum().backward()
-    other = [torch.where(m[..., None], t, 7.0).detach() for t, m in zip(tokens, there, strict=True)]
-    torch.testing.assert_close(module(list(other), list(there)), fused)
-    for token, mask in zip(tokens, there, strict=True):
+    other = [torch.where(m[..., None], t, 7.0).detach() for t, m in zip(tokens, present, strict=True)]
+    torch.testing.assert_close(module(list(other), list(present)), fused)
+    for token, mask in zip(tokens, present, strict=True):
         assert token.grad is not None
         assert token.grad.isfinite().all()
         assert not token.grad[~mask].any()
@@ -100,16 +100,16 @@ def test_a_user_of_whom_nothing_is_known_is_zeros_without_gradient_and_the_other
 
 def test_the_order_of_tokens_within_a_modality_does_not_matter_and_the_modality_does() -> None:
     module = fusion()
-    tokens, there = normal(2, 3, WIDTH), torch.ones(2, 3, dtype=torch.bool)
-    fused = module([tokens, None, None], [there, None, None])
-    torch.testing.assert_close(module([tokens.flip(1), None, None], [there, None, None]), fused)
-    assert not torch.allclose(module([None, None, tokens], [None, None, there]), fused)
+    tokens, mask = normal(2, 3, WIDTH), torch.ones(2, 3, dtype=torch.bool)
+    fused = module([tokens, None, None], [mask, None, None])
+    torch.testing.assert_close(module([tokens.flip(1), None, None], [mask, None, None]), fused)
+    assert not torch.allclose(module([None, None, tokens], [None, None, mask]), fused)
 
 
 def test_every_parameter_learns() -> None:
     module = fusion()
-    tokens, there = [normal(4, n, WIDTH, seed=n) for n in (5, 2, 3)], masks(5, 2, 3)
-    module(list(tokens), list(there)).square().sum().backward()
+    tokens, present = [normal(4, n, WIDTH, seed=n) for n in (5, 2, 3)], masks(5, 2, 3)
+    module(list(tokens), list(present)).square().sum().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name

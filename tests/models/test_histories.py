@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from random_histories import chosen, made
+from random_histories import chosen, histories_of
 
 from models.histories import mean_by, pad
 
@@ -24,13 +24,13 @@ def test_the_mean_within_a_group_is_that_of_a_loop() -> None:
 def test_padding_keeps_each_users_last_values_in_order(length: int) -> None:
     counts = [4, 0, 1, 7, 0]
     flat = torch.arange(24.0).view(12, 2)
-    padded, there = pad(flat, torch.tensor(counts), length)
+    padded, mask = pad(flat, torch.tensor(counts), length)
     assert padded.shape == (5, length, 2)
     start = 0
     for user, count in enumerate(counts):
         last = flat[start : start + count][-length:]
         start += count
-        assert there[user].tolist() == [i < len(last) for i in range(length)]
+        assert mask[user].tolist() == [i < len(last) for i in range(length)]
         assert torch.equal(padded[user, : len(last)], last)
         assert not padded[user, len(last) :].any()
 
@@ -44,14 +44,14 @@ def test_padding_gets_no_gradient_and_what_is_cut_off_neither() -> None:
 
 
 def test_nothing_at_all_pads_to_nothing() -> None:
-    padded, there = pad(torch.zeros(0, 3), torch.tensor([0, 0]), 2)
+    padded, mask = pad(torch.zeros(0, 3), torch.tensor([0, 0]), 2)
     assert padded.shape == (2, 2, 3)
-    assert not there.any()
+    assert not mask.any()
 
 
 def test_the_own_mean_is_over_own_events_and_searches() -> None:
-    histories = made([5, 0, 3, 0], [2, 0, 0, 3])
-    mean, known = histories.own_mean()
+    histories = histories_of([5, 0, 3, 0], [2, 0, 0, 3])
+    mean, has_texts = histories.own_mean()
     event, search = 0, 0
     for user in range(4):
         own = []
@@ -62,31 +62,31 @@ def test_the_own_mean_is_over_own_events_and_searches() -> None:
         for _ in range(int(histories.search_counts[user])):
             own.append(histories.texts[histories.search_text[search]].numpy())
             search += 1
-        assert known[user] == bool(own)
+        assert has_texts[user] == bool(own)
         np.testing.assert_allclose(mean[user], np.mean(own, 0) if own else np.zeros(5), atol=1e-12)
 
 
 def test_what_was_done_to_a_user_never_enters_their_own_mean() -> None:
-    histories = made([4, 2], texts=3)
+    histories = histories_of([4, 2], texts=3)
     histories.event_exposed[:] = torch.tensor([False, True, False, True, True, True])
     histories.event_text[:] = torch.tensor([0, 2, 1, 2, 2, 2])
-    mean, known = histories.own_mean()
+    mean, has_texts = histories.own_mean()
     histories.texts[2] = torch.nan
     again, _ = histories.own_mean()
-    assert known.tolist() == [True, False]
+    assert has_texts.tolist() == [True, False]
     assert torch.equal(mean, again)
     assert not again[1].any()
 
 
 def test_a_batch_without_any_text_has_no_own_mean() -> None:
-    mean, known = made([0, 0], texts=0).own_mean()
+    mean, has_texts = histories_of([0, 0], texts=0).own_mean()
     assert mean.shape == (2, 5)
     assert not mean.any()
-    assert not known.any()
+    assert not has_texts.any()
 
 
 def test_users_of_a_batch_do_not_know_each_other() -> None:
-    histories = made([5, 0, 3, 1], [2, 0, 1, 3])
+    histories = histories_of([5, 0, 3, 1], [2, 0, 1, 3])
     mean, _ = histories.own_mean()
     for order in ([3, 1, 0, 2], [2], [1]):
         torch.testing.assert_close(chosen(histories, order).own_mean()[0], mean[order])
@@ -95,7 +95,7 @@ def test_users_of_a_batch_do_not_know_each_other() -> None:
 @pytest.mark.parametrize("kind", ["event", "search"])
 @pytest.mark.parametrize("age", [0.0, -0.25, float("nan")])
 def test_nothing_at_t1_or_after_it_can_be_said_of_a_user(kind: str, age: float) -> None:
-    histories = made([2, 0, 3], [1, 0, 2])
+    histories = histories_of([2, 0, 3], [1, 0, 2])
     ages = getattr(histories, f"{kind}_age").clone()
     ages[-1] = age
     with pytest.raises(ValueError, match=f"Row 2 holds the {kind} {age:g} days before t1"):

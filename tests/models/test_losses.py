@@ -53,8 +53,8 @@ def test_equation_6(across: bool, ahead: int) -> None:
                         if allowed and mask[other, step]:
                             denominator += math.exp(SCALE * cosine(c, targets[other, step].numpy()))
                 terms.append(-math.log(math.exp(SCALE * cosine(c, targets[b, t + i].numpy())) / denominator))
-    found = losses.cpc_loss(context, targets, mask, ahead, SCALE, across_users=across)
-    assert found.item() == pytest.approx(np.mean(terms), rel=1e-10)
+    loss = losses.cpc_loss(context, targets, mask, ahead, SCALE, across_users=across)
+    assert loss.item() == pytest.approx(np.mean(terms), rel=1e-10)
 
 
 @pytest.mark.parametrize("across", [True, False])
@@ -81,8 +81,8 @@ def test_equation_6_is_the_same_whatever_waits_for_the_way_back(across: bool, ke
         inputs = [normal(users, steps, 5, seed=seed).requires_grad_() for seed in (1, 2)]
         value = loss(*inputs)
         results.append([value.detach(), *torch.autograd.grad(value, inputs)])
-    for wanted, found in zip(*results, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+    for expected, result in zip(*results, strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_equation_7() -> None:
@@ -142,8 +142,8 @@ def aligned(users: np.ndarray, texts: np.ndarray, excluded: set[tuple[int, int]]
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_equation_13(symmetric: bool) -> None:
     users, texts = normal(6, 4, seed=6), normal(6, 4, seed=7)
-    found = losses.alignment_loss(users, texts, SCALE, symmetric=symmetric)
-    assert found.item() == pytest.approx(aligned(users.numpy(), texts.numpy(), set(), symmetric), rel=1e-10)
+    loss = losses.alignment_loss(users, texts, SCALE, symmetric=symmetric)
+    assert loss.item() == pytest.approx(aligned(users.numpy(), texts.numpy(), set(), symmetric), rel=1e-10)
 
 
 def test_near_copies_and_the_same_persons_others_are_no_negatives_and_exact_copies_are() -> None:
@@ -153,8 +153,8 @@ def test_near_copies_and_the_same_persons_others_are_no_negatives_and_exact_copi
     frozen[3] = frozen[2]
     owner = torch.tensor([0, 1, 2, 3, 2])
     excluded = {(0, 1), (1, 0), (2, 4), (4, 2)}
-    found = losses.alignment_loss(users, texts, SCALE, frozen=frozen, owner=owner)
-    assert found.item() == pytest.approx(aligned(users.numpy(), texts.numpy(), excluded, True), rel=1e-10)
+    loss = losses.alignment_loss(users, texts, SCALE, frozen=frozen, owner=owner)
+    assert loss.item() == pytest.approx(aligned(users.numpy(), texts.numpy(), excluded, True), rel=1e-10)
 
 
 def test_equal_descriptions_are_positives_of_one_another() -> None:
@@ -166,16 +166,16 @@ def test_equal_descriptions_are_positives_of_one_another() -> None:
     frozen = normal(3, 8, seed=42)[which].float()  # single precision: a copy's cosine is one but for rounding
     users, distinct = users.requires_grad_(), distinct.requires_grad_()
     loss = losses.alignment_loss(users, distinct[which], SCALE, frozen=frozen, owner=torch.arange(6))
-    found = torch.autograd.grad(loss, (users, distinct))
+    gradients = torch.autograd.grad(loss, (users, distinct))
     u, q = (x / x.norm(dim=1, keepdim=True) for x in (users, distinct[which]))
     chances, terms = torch.exp(SCALE * u @ q.T), []
     for i in range(6):
         copies = [j for j in range(6) if which[j] == which[i]]
         terms += [-torch.log(chances[i, j] / chances[i].sum()) / len(copies) for j in copies]
         terms += [-torch.log(chances[j, i] / chances[:, i].sum()) / len(copies) for j in copies]
-    wanted = torch.stack(terms).sum() / 12
-    assert loss.item() == pytest.approx(wanted.item(), rel=1e-10)
-    for of_loss, of_wanted in zip(found, torch.autograd.grad(wanted, (users, distinct)), strict=True):
+    expected = torch.stack(terms).sum() / 12
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-10)
+    for of_loss, of_wanted in zip(gradients, torch.autograd.grad(expected, (users, distinct)), strict=True):
         torch.testing.assert_close(of_loss, of_wanted)
 
 
@@ -187,8 +187,8 @@ def test_a_batch_of_equal_descriptions_has_finite_gradients(owner: list[int] | N
     texts, owners = one.expand(6, -1), None if owner is None else torch.tensor(owner)
     loss = losses.alignment_loss(users, texts, SCALE, frozen=texts.detach(), owner=owners)
     same = set() if owner is None else {(i, j) for i in range(6) for j in range(6) if i != j and owner[i] == owner[j]}
-    wanted = aligned(users.detach().double().numpy(), texts.detach().double().numpy(), same, True)
-    assert loss.item() == pytest.approx(wanted, rel=1e-10 if dtype == torch.float64 else 1e-4, abs=1e-12)
+    expected = aligned(users.detach().double().numpy(), texts.detach().double().numpy(), same, True)
+    assert loss.item() == pytest.approx(expected, rel=1e-10 if dtype == torch.float64 else 1e-4, abs=1e-12)
     loss.backward()
     for of in (users, one):
         assert of.grad is not None
@@ -340,11 +340,11 @@ def test_equation_6_and_its_gradients_are_the_same_however_its_rows_are_cut(acro
 
 def test_gradients_of_the_tables_losses_are_right_and_reach_no_cell_that_was_not_masked() -> None:
     sizes = [3, 5, 2]
-    logits, said = normal(4, sum(sizes), seed=47).requires_grad_(), normal(4, 3, seed=48).requires_grad_()
+    logits, replaced_logits = normal(4, sum(sizes), seed=47).requires_grad_(), normal(4, 3, seed=48).requires_grad_()
     values = torch.tensor([[0, 4, 1], [2, 0, 0], [1, 3, 1], [0, 2, 0]])
     masked = torch.tensor([[True, False, False], [True, True, False], [False, False, False], [False, True, False]])
     assert torch.autograd.gradcheck(lambda x: losses.masked_value_loss(list(x.split(sizes, 1)), values, masked), (logits,))
-    assert torch.autograd.gradcheck(lambda x: losses.replaced_token_loss(x, masked), (said,))
+    assert torch.autograd.gradcheck(lambda x: losses.replaced_token_loss(x, masked), (replaced_logits,))
     losses.masked_value_loss(list(logits.split(sizes, 1)), values, masked).backward()
     assert logits.grad is not None
     for column, grad in enumerate(logits.grad.split(sizes, 1)):

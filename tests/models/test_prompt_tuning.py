@@ -44,12 +44,12 @@ def model(request: pytest.FixtureRequest, encoder: TextEncoder) -> Model:
 def seeds(model: Model, sets: int = 2, users: int = 5) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Positives in one direction and negatives in another, others in each set."""
     generator = torch.Generator().manual_seed(1)
-    made = []
+    drawn = []
     for _ in range(sets):
         middle = torch.randn((2, 1, model.config.dim), generator=generator)
         near, far = F.normalize(middle + 0.3 * torch.randn((2, users, model.config.dim), generator=generator), dim=-1)
-        made.append((near, far))
-    return made
+        drawn.append((near, far))
+    return drawn
 
 
 def normal(*shape: int, seed: int) -> torch.Tensor:
@@ -63,9 +63,9 @@ def test_the_loss_is_equation_14_over_all_pairs_and_the_pull_to_the_sentence() -
     for p in positives.numpy():
         for n in negatives.numpy():
             total += max(0.0, np.sum((query.numpy() - p) ** 2) - np.sum((query.numpy() - n) ** 2) + 0.4)
-    wanted = total / 6 + 0.7 * (1 - float(query.numpy() @ start.numpy()))
+    expected = total / 6 + 0.7 * (1 - float(query.numpy() @ start.numpy()))
     options = PromptOptions(margin=0.4, anchor=0.7)
-    assert prompt_loss(query, positives, negatives, start, options).item() == pytest.approx(wanted, rel=1e-12)
+    assert prompt_loss(query, positives, negatives, start, options).item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_gradients_of_the_loss_through_a_text_model_are_right() -> None:
@@ -90,8 +90,8 @@ def test_tokens_that_are_words_make_the_vector_of_the_longer_text(kind: str) -> 
         words = embedding(tower.tokenize(["a tent in town"])["input_ids"])[0]
         padded = torch.cat([words, words[:2]])
         mask = torch.arange(len(padded)) < len(words)
-        found = encode(tower.model, padded, mask, before, tower.last)
-        torch.testing.assert_close(found, tower(["gold ring a tent in town"]), atol=1e-6, rtol=1e-5)
+        vector = encode(tower.model, padded, mask, before, tower.last)
+        torch.testing.assert_close(vector, tower(["gold ring a tent in town"]), atol=1e-6, rtol=1e-5)
 
 
 def test_the_query_comes_nearer_to_the_positives_and_the_model_stays(model: Model, encoder: TextEncoder) -> None:

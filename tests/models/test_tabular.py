@@ -79,9 +79,9 @@ def test_rows_of_a_batch_do_not_know_each_other() -> None:
 def test_a_round_replaces_masked_cells_alone_by_values_of_their_column() -> None:
     module, cells = encoder(masked=0.5), rows(400)
     torch.manual_seed(1)
-    guessed, filled, said, masked, replaced = module.corrupt_and_guess(cells)
+    guessed, filled, replaced_logits, masked, replaced = module.corrupt_and_guess(cells)
     assert guessed.shape == filled.shape == (400, sum(VALUES))
-    assert said.shape == masked.shape == replaced.shape == (400, 3)
+    assert replaced_logits.shape == masked.shape == replaced.shape == (400, 3)
     assert not (replaced & ~masked).any()
     assert 0.4 < masked.double().mean() < 0.6
     assert 0.1 < (masked & ~replaced).double().sum() / masked.sum() < 0.9  # a draw may be the true value: no replacement
@@ -98,8 +98,8 @@ def test_a_round_with_the_same_seed_is_the_same() -> None:
 def test_both_tasks_reach_every_parameter() -> None:
     module, cells = encoder(masked=0.5), rows(64)
     torch.manual_seed(1)
-    guessed, filled, said, masked, replaced = module.corrupt_and_guess(cells)
-    loss = masked_value_loss(list(filled.split(VALUES, 1)), cells, masked) + replaced_token_loss(said, replaced)
+    guessed, filled, replaced_logits, masked, replaced = module.corrupt_and_guess(cells)
+    loss = masked_value_loss(list(filled.split(VALUES, 1)), cells, masked) + replaced_token_loss(replaced_logits, replaced)
     (loss + masked_value_loss(list(guessed.split(VALUES, 1)), cells, masked)).backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
@@ -109,17 +109,17 @@ def test_both_tasks_reach_every_parameter() -> None:
 
 def test_the_task_of_telling_replaced_cells_does_not_train_the_generator() -> None:
     module, cells = encoder(masked=0.5), rows(64)
-    _, _, said, _, replaced = module.corrupt_and_guess(cells)
-    replaced_token_loss(said, replaced).backward()
+    _, _, replaced_logits, _, replaced = module.corrupt_and_guess(cells)
+    replaced_token_loss(replaced_logits, replaced).backward()
     assert all(p.grad is None for p in module.generator.parameters())
 
 
 @pytest.mark.parametrize("masked", [0.0, 1.0])
 def test_nothing_masked_or_everything_is_fine(masked: float) -> None:
     module, cells = encoder(masked=masked), rows(1)
-    guessed, filled, said, _, replaced = module.corrupt_and_guess(cells)
+    guessed, filled, replaced_logits, _, replaced = module.corrupt_and_guess(cells)
     where = torch.full((1, 3), bool(masked))
-    loss = masked_value_loss(list(filled.split(VALUES, 1)), cells, where) + replaced_token_loss(said, replaced)
+    loss = masked_value_loss(list(filled.split(VALUES, 1)), cells, where) + replaced_token_loss(replaced_logits, replaced)
     loss = loss + masked_value_loss(list(guessed.split(VALUES, 1)), cells, where)
     loss.backward()
     assert loss.isfinite()

@@ -25,23 +25,23 @@ def tower(kind: str, **changes: Any) -> TextTower:
     return TextTower(TowerConfig(architecture=ARCHITECTURES[kind], **changes)).eval()
 
 
-def hidden_of(made: TextTower, text: str) -> torch.Tensor:
+def hidden_of(encoder: TextTower, text: str) -> torch.Tensor:
     """(L, dim) of one text alone, without padding."""
-    return made.model(**made.tokenize([text])).last_hidden_state[0]
+    return encoder.model(**encoder.tokenize([text])).last_hidden_state[0]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_text_alone_equals_the_same_in_a_padded_batch(kind: str, pooling: str) -> None:
-    made = tower(kind, pooling=pooling)
+    encoder = tower(kind, pooling=pooling)
     with torch.no_grad():
-        together = made(TEXTS)
+        together = encoder(TEXTS)
         for text, vector in zip(TEXTS, together, strict=True):
-            hidden = hidden_of(made, text)
-            wanted = hidden.mean(0) if pooling == "mean" else hidden[-1]
-            wanted = wanted / wanted.norm()
-            torch.testing.assert_close(vector, wanted, atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(made([text])[0], vector, atol=1e-5, rtol=1e-4)
+            hidden = hidden_of(encoder, text)
+            expected = hidden.mean(0) if pooling == "mean" else hidden[-1]
+            expected = expected / expected.norm()
+            torch.testing.assert_close(vector, expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(encoder([text])[0], vector, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,22 +52,22 @@ def test_an_encoder_gives_its_mean_and_a_decoder_its_last_token(kind: str) -> No
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_texts_are_encoded_once_and_come_back_in_order(kind: str) -> None:
-    made = tower(kind)
+    encoder = tower(kind)
     seen: list[int] = []
-    made.model.register_forward_pre_hook(lambda _, __, inputs: seen.append(len(inputs["input_ids"])), with_kwargs=True)
-    vectors = made(["b", "a", "b", "b", "a"])
+    encoder.model.register_forward_pre_hook(lambda _, __, inputs: seen.append(len(inputs["input_ids"])), with_kwargs=True)
+    vectors = encoder(["b", "a", "b", "b", "a"])
     assert seen == [2]
     assert torch.equal(vectors[[0, 1]], vectors[[2, 4]])
-    torch.testing.assert_close(made(["a", "b"]), vectors[[1, 0]], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(encoder(["a", "b"]), vectors[[1, 0]], atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_texts_than_fit_at_once_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = tower(kind)
+    encoder = tower(kind)
     with torch.no_grad():
-        whole = made(TEXTS)
+        whole = encoder(TEXTS)
         monkeypatch.setattr(text_tower, "CHUNK", 2)
-        torch.testing.assert_close(made(TEXTS), whole, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(encoder(TEXTS), whole, atol=1e-5, rtol=1e-4)
 
 
 def test_a_tower_that_learned_nothing_is_the_frozen_encoder() -> None:
@@ -84,17 +84,17 @@ def test_no_texts_give_no_vectors(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lora_trains_adapters_alone(kind: str) -> None:
-    made = tower(kind, lora_rank=2).train()
-    trained = {name for name, p in made.named_parameters() if p.requires_grad}
+    encoder = tower(kind, lora_rank=2).train()
+    trained = {name for name, p in encoder.named_parameters() if p.requires_grad}
     assert trained
     assert all("lora_" in name for name in trained)
-    before = {name: p.detach().clone() for name, p in made.named_parameters()}
-    optimizer = torch.optim.AdamW(made.parameters(), 1e-2)
+    before = {name: p.detach().clone() for name, p in encoder.named_parameters()}
+    optimizer = torch.optim.AdamW(encoder.parameters(), 1e-2)
     for _ in range(2):  # an adapter's second matrix starts at zero, so that its first learns a step later
         optimizer.zero_grad()
-        made(TEXTS).pow(3).sum().backward()
+        encoder(TEXTS).pow(3).sum().backward()
         optimizer.step()
-    for name, parameter in made.named_parameters():
+    for name, parameter in encoder.named_parameters():
         assert torch.equal(parameter, before[name]) == (name not in trained), name
 
 
@@ -106,13 +106,13 @@ def test_lora_begins_as_the_model_it_adapts(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_lora_every_weight_is_trained(kind: str) -> None:
-    made = tower(kind)
-    made(TEXTS).pow(3).sum().backward()
-    for name, parameter in made.named_parameters():
+    encoder = tower(kind)
+    encoder(TEXTS).pow(3).sum().backward()
+    for name, parameter in encoder.named_parameters():
         assert parameter.requires_grad
         if parameter.grad is not None:
             assert parameter.grad.isfinite().all(), name
-    assert sum(p.grad is not None for p in made.parameters()) == len(list(made.parameters()))
+    assert sum(p.grad is not None for p in encoder.parameters()) == len(list(encoder.parameters()))
 
 
 @pytest.mark.parametrize("lora_rank", [0, 2])
@@ -120,12 +120,12 @@ def test_without_lora_every_weight_is_trained(kind: str) -> None:
 def test_recomputed_activations_give_the_same_gradient(kind: str, lora_rank: int) -> None:
     gradients = []
     for checkpointing in (False, True):
-        made = tower(kind, lora_rank=lora_rank, checkpointing=checkpointing).train()
-        for module in made.modules():
+        encoder = tower(kind, lora_rank=lora_rank, checkpointing=checkpointing).train()
+        for module in encoder.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        made(TEXTS).pow(3).sum().backward()
-        gradients.append([p.grad for p in made.parameters() if p.grad is not None])
+        encoder(TEXTS).pow(3).sum().backward()
+        gradients.append([p.grad for p in encoder.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 0
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, recomputed)
