@@ -17,7 +17,7 @@ from found_platform.settings import Settings
 def test_the_commands_from_preview_to_forget(apart: Settings, tmp_path: Path, found: Callable[..., Outcome]) -> None:
     home = ("--home", apart.home)
 
-    def said(*command: object) -> dict:
+    def document(*command: object) -> dict:
         outcome = found("audience", *command, *home, "--format", "json")
         assert outcome.status == 0, outcome.err
         return json.loads(outcome.out)
@@ -25,7 +25,7 @@ def test_the_commands_from_preview_to_forget(apart: Settings, tmp_path: Path, fo
     left_out = tmp_path / "left_out.txt"
     left_out.write_text("user_id\nnobody-we-know\n")
     demand = [GOLD.sentence, "--where", "events_28d >= 1", "--exclude", left_out, "--top", 40, "--holdout", 0.25]
-    seen = said("preview", *demand, "--plot", tmp_path / "preview.png")
+    seen = document("preview", *demand, "--plot", tmp_path / "preview.png")
     assert (tmp_path / "preview.png").read_bytes().startswith(b"\x89PNG")
     again = found("audience", "preview", *demand, "--plot", tmp_path / "preview.png", *home)
     assert (again.status, "preview.png exists already" in again.err) == (2, True)
@@ -34,18 +34,18 @@ def test_the_commands_from_preview_to_forget(apart: Settings, tmp_path: Path, fo
     assert table.status == 0, table.err
     assert all(sample["user_id"] in table.out for sample in seen["sample"])
 
-    made = said("save", "gold-soon", *demand)["audiences"][0]
-    assert (made["version"], made["refresh"]["size"], made["refresh"]["joins"]) == (1, 40, 40)
+    saved = document("save", "gold-soon", *demand)["audiences"][0]
+    assert (saved["version"], saved["refresh"]["size"], saved["refresh"]["joins"]) == (1, 40, 40)
     again = found("audience", "refresh", "gold-soon", *home)
     assert (again.status, "nobody joined, nobody left" in again.out) == (0, True), again.err
     (line,) = (line.split() for line in again.out.splitlines() if line.split()[:1] == ["gold-soon"])
     assert line[1:4] == ["40", "0", "0"], "nobody joined and nobody left in the table too"
-    assert [(a["audience"], a["changed"]) for a in said("refresh", "gold-soon")["audiences"]] == [("gold-soon", False)]
-    assert said("preview", "--name", "gold-soon")["last_size"] == 40
-    said("save", "pets", PETS.sentence, "--without", "gold-soon", "--level", "broad")
-    assert [a["audience"] for a in said("refresh", "--all")["audiences"]] == ["gold-soon", "pets"]
-    assert [a["audience"] for a in said("list")["audiences"]] == ["gold-soon", "pets"]
-    shown = said("show", "gold-soon")
+    assert [(a["audience"], a["changed"]) for a in document("refresh", "gold-soon")["audiences"]] == [("gold-soon", False)]
+    assert document("preview", "--name", "gold-soon")["last_size"] == 40
+    document("save", "pets", PETS.sentence, "--without", "gold-soon", "--level", "broad")
+    assert [a["audience"] for a in document("refresh", "--all")["audiences"]] == ["gold-soon", "pets"]
+    assert [a["audience"] for a in document("list")["audiences"]] == ["gold-soon", "pets"]
+    shown = document("show", "gold-soon")
     assert (shown["specification"]["without_users"], len(shown["refreshes"])) == (1, 1)
     assert found("audience", "lift", "gold-soon", *home).status == 2, "nothing can have come of it in data that is older"
     last = membership.last(apart, "gold-soon")
@@ -56,10 +56,10 @@ def test_the_commands_from_preview_to_forget(apart: Settings, tmp_path: Path, fo
         assert outcome.status == 0, outcome.err
     assert "gold-soon" in found("audience", "list", *home).out
 
-    assert said("lift", "gold-soon", "--days", 5)["holdout"]["users"] == made["refresh"]["held_out"]
-    done = said("export", "gold-soon", "--out", tmp_path / "users.csv")
-    assert done["users"] == 40 - made["refresh"]["held_out"]
-    actions = [entry["action"] for entry in said("audit")["entries"]]
+    assert document("lift", "gold-soon", "--days", 5)["holdout"]["users"] == saved["refresh"]["held_out"]
+    export = document("export", "gold-soon", "--out", tmp_path / "users.csv")
+    assert export["users"] == 40 - saved["refresh"]["held_out"]
+    actions = [entry["action"] for entry in document("audit")["entries"]]
     assert actions[:3] == ["export", "lift", "lift"]
     assert found("audience", "lift", "gold-soon", *home).status == 2, "it was exported after the data's end"
 

@@ -46,30 +46,30 @@ def test_a_level_is_the_widest_reach_that_keeps_its_share_of_the_advantage_over_
 
 def test_every_size_cuts_where_it_says(home: Settings) -> None:
     scored = lookup.score(home, GOLD)
-    there = len(scored.rows)
+    count = len(scored.rows)
 
     def cut(past: list[OperatingPoint] | None = None, **size: object) -> sizing.Cut:
-        wanted = Specification(question=GOLD, **size)  # pyright: ignore[reportArgumentType]
-        return sizing.cut(wanted, dataclasses.replace(scored, curve=tuple(past or ())))
+        sized = Specification(question=GOLD, **size)  # pyright: ignore[reportArgumentType]
+        return sizing.cut(sized, dataclasses.replace(scored, curve=tuple(past or ())))
 
     assert cut(top=7).size == 7
-    assert cut(top=10**6).size == there
+    assert cut(top=10**6).size == count
     at = float(scored.scores[30])
     assert cut(min_score=at).size == sum(score >= at for score in scored.scores) >= 31
     assert cut(min_score=float(scored.scores[0]) + 1).size == 0
     without = {level: cut(level=level) for level in sizing.SHARES}
-    assert [c.size for c in without.values()] == [max(1, round(share * there)) for share in (0.01, 0.05, 0.15)]
+    assert [c.size for c in without.values()] == [max(1, round(share * count)) for share in (0.01, 0.05, 0.15)]
     assert all("no past window" in c.why for c in without.values())
     falling = curve((0.01, 0.5), (0.05, 0.4), (0.1, 0.3), (0.5, 0.15), (1.0, 0.1))
     sizes = [cut(falling, level=level).size for level in sizing.KEPT]
-    assert sizes == pytest.approx([share * there for share in (0.05, 0.1, 0.1 + 0.4 * 2 / 3)], abs=0.51)
+    assert sizes == pytest.approx([share * count for share in (0.05, 0.1, 0.1 + 0.4 * 2 / 3)], abs=0.51)
     narrowed = lookup.score(home, dataclasses.replace(GOLD, where="events_28d >= 8"), frozenset(scored.keys[:3]))
-    wanted = Specification(question=GOLD, level="broad")
-    size = sizing.cut(wanted, dataclasses.replace(narrowed, curve=tuple(falling))).size
+    broad = Specification(question=GOLD, level="broad")
+    size = sizing.cut(broad, dataclasses.replace(narrowed, curve=tuple(falling))).size
     assert narrowed.keys[:size] == [key for key in scored.keys[: sizes[2]] if key in set(narrowed.keys)], "no worse ones are let in"
     assert 0 < size < sizes[2]
     flat = cut(curve((0.01, 0.14), (1.0, 0.1)), level="broad")
-    assert (flat.size, "no advantage" in flat.why) == (round(0.15 * there), True)
+    assert (flat.size, "no advantage" in flat.why) == (round(0.15 * count), True)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_audiences_that_leave_one_another_out_in_a_circle_are_refused(home: Sett
 def test_a_preview_shows_what_a_refresh_then_finds_and_saves_nothing(home: Settings) -> None:
     other = refreshed(home, "overlapping", PETS, top=80)
     names = specification.names(home)
-    wanted = specification.draft(home, audience="previewed", question=GOLD, top=50, holdout=0.3)
-    seen = preview.preview(home, wanted)
+    draft = specification.draft(home, audience="previewed", question=GOLD, top=50, holdout=0.3)
+    seen = preview.preview(home, draft)
     assert specification.names(home) == names
     assert membership.last(home, "previewed") is None
 
@@ -273,21 +273,21 @@ def test_a_saved_audience_is_left_out_of_another_with_its_holdout(home: Settings
 def test_the_audit_has_a_row_for_everything_and_names_no_user(home: Settings, tmp_path: Path) -> None:
     everybody = lookup.score(home, GOLD).keys
     before = len(audit.entries(home))
-    wanted = specification.draft(home, audience="audited", question=GOLD, top=20, without_users=tuple(everybody[:2]))
-    preview.preview(home, wanted)
-    specification.save(home, wanted)
+    draft = specification.draft(home, audience="audited", question=GOLD, top=20, without_users=tuple(everybody[:2]))
+    preview.preview(home, draft)
+    specification.save(home, draft)
     membership.refresh(home, "audited")
-    done = export.export(home, "audited", tmp_path / "users.csv")
+    exported = export.export(home, "audited", tmp_path / "users.csv")
     rows = audit.entries(home)[: len(audit.entries(home)) - before]
     assert [r["action"] for r in rows] == ["export", "refresh", "save", "preview"], "newest first"
     assert [r["rows"] for r in rows] == [20, 20, None, 20]
     assert {(r["who"], r["audience"]) for r in rows} == {(str(actor.current()), "audited")}
-    asked = json.loads(rows[0]["question"])
-    assert (asked["sentence"], asked["without_users"], asked["top"]) == (GOLD.sentence, 2, 20)
-    assert json.loads(done.provenance.read_text())["sha256"] in rows[0]["reason"]
+    question = json.loads(rows[0]["question"])
+    assert (question["sentence"], question["without_users"], question["top"]) == (GOLD.sentence, 2, 20)
+    assert json.loads(exported.provenance.read_text())["sha256"] in rows[0]["reason"]
     assert all(dt.timedelta(0) <= dt.datetime.now(dt.UTC) - r["at"] < dt.timedelta(minutes=10) for r in rows)
-    said = json.dumps(audit.entries(home), default=str)
-    assert not any(user in said for pair in keys.user_ids(home, everybody).items() for user in pair)
+    whole_audit = json.dumps(audit.entries(home), default=str)
+    assert not any(user in whole_audit for pair in keys.user_ids(home, everybody).items() for user in pair)
 
 
 def test_no_raw_id_is_in_the_tables_and_no_key_in_their_logs(home: Settings) -> None:

@@ -43,23 +43,23 @@ def test_an_export_holds_the_exposed_members_and_says_where_they_come_from(home:
     with pytest.raises(BadInput, match=f"{path.name} exists already: choose another name, or add --force to replace it"):
         export.export(home, "leaving", path)
     assert (path.read_text(), len(audit.entries(home))) == ("an older file that everybody may read", before)
-    done = export.export(home, "leaving", path, overwrite=True)
-    assert (done.users, done.kept_back, done.held_out) == (len(rows), 0, refresh.held_out)
+    exported = export.export(home, "leaving", path, overwrite=True)
+    assert (exported.users, exported.kept_back, exported.held_out) == (len(rows), 0, refresh.held_out)
     written = pq.read_table(path).to_pylist() if suffix == ".parquet" else list(csv.DictReader(path.open(newline="")))
     assert [(r["user_id"], float(r["score"])) for r in written] == rows
     assert {str(r["holdout"]).lower() for r in written} == {"false"}
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, f"{path.name}.provenance.json"]
-    assert [stat.S_IMODE(p.stat().st_mode) for p in (path, done.provenance)] == [0o600, 0o600]
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (path, exported.provenance)] == [0o600, 0o600]
 
-    said = json.loads(done.provenance.read_text())
-    assert said["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert said["specification"]["sentence"] == GOLD.sentence
-    assert said["specification"]["where"] == "events_28d >= 2"
-    assert (said["model_version"], said["index_version"]) == (refresh.model_version, refresh.index_version)
-    assert said["delta_versions"]["user_embeddings"] == lake.version(home.lake, "user_embeddings")
-    assert said["delta_versions"]["raw_events"] == lake.version(home.lake, "raw_events")
-    assert said["threshold"] == refresh.threshold
-    assert said["counts"] == {
+    provenance = json.loads(exported.provenance.read_text())
+    assert provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert provenance["specification"]["sentence"] == GOLD.sentence
+    assert provenance["specification"]["where"] == "events_28d >= 2"
+    assert (provenance["model_version"], provenance["index_version"]) == (refresh.model_version, refresh.index_version)
+    assert provenance["delta_versions"]["user_embeddings"] == lake.version(home.lake, "user_embeddings")
+    assert provenance["delta_versions"]["raw_events"] == lake.version(home.lake, "raw_events")
+    assert provenance["threshold"] == refresh.threshold
+    assert provenance["counts"] == {
         "base": refresh.base,
         "eligible": refresh.eligible,
         "members": 60,
@@ -68,8 +68,8 @@ def test_an_export_holds_the_exposed_members_and_says_where_they_come_from(home:
         "holdout": refresh.held_out,
         "in_file": len(rows),
     }
-    assert said["exported_by"] == str(actor.current())
-    assert not any(user in done.provenance.read_text() for pair in ids.items() for user in pair)
+    assert provenance["exported_by"] == str(actor.current())
+    assert not any(user in exported.provenance.read_text() for pair in ids.items() for user in pair)
 
     whole = export.export(home, "leaving", path, with_holdout=True, overwrite=True)
     assert (whole.users, json.loads(whole.provenance.read_text())["holdout_in_file"]) == (60, True)
@@ -82,16 +82,18 @@ def test_who_was_suppressed_after_the_refresh_does_not_leave(apart: Settings, tm
     gone = exposed[::7]
     ids = keys.user_ids(apart, [m["user_key"] for m in members])
     suppress(apart, tmp_path, gone)
-    done = export.export(apart, "suppressed-later", tmp_path / "users.csv")
+    exported = export.export(apart, "suppressed-later", tmp_path / "users.csv")
     written = {r["user_id"] for r in csv.DictReader((tmp_path / "users.csv").open(newline=""))}
     assert written == {ids[key] for key in exposed if key not in gone}
-    assert (done.users, done.kept_back) == (len(exposed) - len(gone), len(gone))
-    counts = json.loads(done.provenance.read_text())["counts"]
+    assert (exported.users, exported.kept_back) == (len(exposed) - len(gone), len(gone))
+    counts = json.loads(exported.provenance.read_text())["counts"]
     assert (counts["members"], counts["after_suppression"]) == (60, 60 - len(gone))
 
     vault.remove(apart, [next(key for key in exposed if key not in gone)])
     again = export.export(apart, "suppressed-later", tmp_path / "users.csv", overwrite=True)
-    assert (again.users, again.kept_back, again.without_id) == (done.users - 1, done.kept_back + 1, 1), "who was erased has no id"
+    assert (again.users, again.kept_back, again.without_id) == (exported.users - 1, exported.kept_back + 1, 1), (
+        "who was erased has no id"
+    )
     assert json.loads(again.provenance.read_text())["counts"]["without_id"] == 1
 
 
@@ -108,8 +110,8 @@ def test_who_withdrew_consent_after_the_refresh_does_not_leave(apart: Settings, 
     source.write_text(source.read_text().replace("profile_schema:\n", "profile_schema:\n  consent: bool\n"))
     asks = apart.model_copy(update={"consent_column": "consent"})
     may_leave = [m for m in members.to_pylist() if m["user_key"] in consenting and not m["holdout"]]
-    done = export.export(asks, "consent-later", tmp_path / "users.csv")
-    assert (done.users, done.kept_back) == (len(may_leave), 30)
+    exported = export.export(asks, "consent-later", tmp_path / "users.csv")
+    assert (exported.users, exported.kept_back) == (len(may_leave), 30)
 
 
 def test_an_export_that_cannot_be_written_is_refused_and_leaves_nothing(home: Settings, tmp_path: Path) -> None:

@@ -44,19 +44,19 @@ def test_lift_counts_who_did_it_in_the_window_and_finds_no_effect_where_there_is
     settings, refresh = big
     categories = lake.read(settings.lake, "raw_events", columns=["category"])["category"].to_pylist()
     common = max({c for c in categories if c}, key=categories.count)
-    found = lift.measure(settings, "everybody", categories=(common.upper(),))
+    measured = lift.measure(settings, "everybody", categories=(common.upper(),))
     by_hand = counted(settings, refresh, common)
-    assert (found.exposed.users, found.exposed.did) == by_hand[False]
-    assert (found.holdout.users, found.holdout.did) == by_hand[True]
+    assert (measured.exposed.users, measured.exposed.did) == by_hand[False]
+    assert (measured.holdout.users, measured.holdout.did) == by_hand[True]
     assert by_hand[False][1] > 5
-    dear = lift._groups(settings, refresh, found.first, found.end, [], [common.lower()], CHANNELS, 1e12)
-    assert (dear[0].users, dear[0].did, dear[1].did) == (found.exposed.users, 0, 0)
-    assert (found.first, found.end) == (refresh.as_of, refresh.as_of + dt.timedelta(days=7))
-    assert found.difference == pytest.approx(found.exposed.share - found.holdout.share)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < 0 < found.high, "nothing was done to anybody"
-    assert found.word.startswith("no difference that could not be chance")
+    dear = lift._groups(settings, refresh, measured.first, measured.end, [], [common.lower()], CHANNELS, 1e12)
+    assert (dear[0].users, dear[0].did, dear[1].did) == (measured.exposed.users, 0, 0)
+    assert (measured.first, measured.end) == (refresh.as_of, refresh.as_of + dt.timedelta(days=7))
+    assert measured.difference == pytest.approx(measured.exposed.share - measured.holdout.share)
+    assert measured.low is not None
+    assert measured.high is not None
+    assert measured.low < 0 < measured.high, "nothing was done to anybody"
+    assert measured.word.startswith("no difference that could not be chance")
     by_demand = lift.measure(settings, "everybody")
     assert 0 < by_demand.exposed.did + by_demand.holdout.did < refresh.size
     assert "texts, in " in by_demand.outcome
@@ -78,11 +78,11 @@ def test_lift_finds_what_was_done_to_the_exposed_alone(big: tuple[Settings, memb
     lake.append(
         settings.lake, "raw_events", pa.Table.from_pylist(in_time + late + early + done_to, events.schema), schema=events.schema
     )
-    found = lift.measure(settings, "everybody", categories=("planted",))
-    assert (found.exposed.did, found.holdout.did) == (len(in_time), 0)
-    assert found.low is not None
-    assert found.low > 0
-    assert found.word == "more of the exposed did it, beyond chance (95 %)"
+    measured = lift.measure(settings, "everybody", categories=("planted",))
+    assert (measured.exposed.did, measured.holdout.did) == (len(in_time), 0)
+    assert measured.low is not None
+    assert measured.low > 0
+    assert measured.word == "more of the exposed did it, beyond chance (95 %)"
     assert lift.measure(settings, "everybody", days=6, texts=(f"  {template['text'].upper()} ",)).exposed.did >= len(in_time)
 
 
@@ -122,8 +122,8 @@ def test_lift_begins_after_the_first_export_and_never_credits_what_was_not_expor
     assert never.exports == ()
     assert never.difference is not None
     assert never.word.startswith("this refresh was never exported, so no campaign can have come of it")
-    said = found("audience", "lift", "again", "--category", "planted", "--home", settings.home)
-    assert (said.status, "never exported" in said.out, "beyond chance" in said.out) == (0, True, False), said.err
+    outcome = found("audience", "lift", "again", "--category", "planted", "--home", settings.home)
+    assert (outcome.status, "never exported" in outcome.out, "beyond chance" in outcome.out) == (0, True, False), outcome.err
     exported(settings, again, midnight(again.as_of, 15))
     later = lift.measure(settings, "again", days=5, categories=("planted",))
     assert (later.first, later.exposed.did) == (again.as_of + dt.timedelta(days=1), 0), (
@@ -135,10 +135,10 @@ def test_lift_says_when_groups_are_too_small_and_when_time_has_not_passed(apart:
     refresh = refreshed(apart, "small", top=60, holdout=0.2)
     dated(apart, refresh, midnight(refresh.as_of, -20))
     exported(apart, refresh, midnight(refresh.as_of, -10))
-    found = lift.measure(apart, "small", categories=("anything",))
-    assert (found.difference, found.low, found.high) == (None, None, None)
-    assert f"{refresh.held_out} held out" in found.word
-    assert "nothing can be said" in found.word
+    measured = lift.measure(apart, "small", categories=("anything",))
+    assert (measured.difference, measured.low, measured.high) == (None, None, None)
+    assert f"{refresh.held_out} held out" in measured.word
+    assert "nothing can be said" in measured.word
     with pytest.raises(
         BadInput, match=f"Too little time has passed: .* as of {refresh.as_of} and first exported .* ask for fewer by --days"
     ):

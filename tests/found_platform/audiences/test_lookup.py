@@ -46,19 +46,21 @@ def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(task, "MIN_MATCHED", 5)
 
 
-@pytest.mark.parametrize("asked", [Question(GOLD, mode="aligned"), Question(PETS)], ids=["index", "exact"])
-def test_who_is_excluded_or_suppressed_is_not_found_and_the_next_move_up(apart: Settings, tmp_path: Path, asked: Question) -> None:
-    everybody = lookup.find(apart, asked, lookup.Size(top=30))
+@pytest.mark.parametrize("question", [Question(GOLD, mode="aligned"), Question(PETS)], ids=["index", "exact"])
+def test_who_is_excluded_or_suppressed_is_not_found_and_the_next_move_up(
+    apart: Settings, tmp_path: Path, question: Question
+) -> None:
+    everybody = lookup.find(apart, question, lookup.Size(top=30))
     names = [u.user_id for u in everybody.users]
-    assert everybody.exact == (asked.mode != "aligned")
+    assert everybody.exact == (question.mode != "aligned")
     file = tmp_path / "out.csv"
     file.write_text("user_id\n" + "\n".join(names[:5]))
     suppression.add(apart, file, "asked")
-    without = lookup.find(apart, asked, lookup.Size(top=20), exclude=frozenset(_keys(apart, tmp_path, names[7:10])))
+    without = lookup.find(apart, question, lookup.Size(top=20), exclude=frozenset(_keys(apart, tmp_path, names[7:10])))
     left = [n for n in names if n not in names[:5] + names[7:10]]
     assert [u.user_id for u in without.users] == left[:20]
     assert without.exact == everybody.exact
-    scored = lookup.score(apart, asked)
+    scored = lookup.score(apart, question)
     assert not set(names[:5]) & set(keys.user_ids(apart, scored.keys).values())
 
 
@@ -73,8 +75,8 @@ def test_what_a_demand_leaves_out_is_not_asked_for(population: Population) -> No
     assert Demand(PETS).wordings == (PETS,)
     assert Demand("users who will not churn").wordings == ("users who will not churn",)  # nothing would be left
     assert Demand(GOLD, ("gold ring", "savings plan")).wordings == ("gold ring", "savings plan")
-    asked = scorers.rank(population, both, "aligned", 7).query
-    np.testing.assert_allclose(asked, embed_sentences(population.model, ["parents who will buy toys"])[0], atol=1e-6)
+    query = scorers.rank(population, both, "aligned", 7).query
+    np.testing.assert_allclose(query, embed_sentences(population.model, ["parents who will buy toys"])[0], atol=1e-6)
 
 
 def test_phrases_are_asked_in_every_mode(settings: Settings, population: Population) -> None:
@@ -93,8 +95,8 @@ def test_phrases_are_asked_in_every_mode(settings: Settings, population: Populat
 
 
 def test_late_interaction_leaves_out_what_is_nearer_to_the_unwanted(population: Population) -> None:
-    wanted, plain = Demand(GOLD, ("gold ring",), ("cat food",)), Demand(GOLD, ("gold ring",))
-    values, all_values = late_interaction.event_values(population, wanted), late_interaction.event_values(population, plain)
+    demand, plain = Demand(GOLD, ("gold ring",), ("cat food",)), Demand(GOLD, ("gold ring",))
+    values, all_values = late_interaction.event_values(population, demand), late_interaction.event_values(population, plain)
     assert ((values == 0) | (values == all_values)).all()
     of_cats = np.array(["cat food" in population.words[t] for t in population.past.text])
     assert of_cats.any()
@@ -104,10 +106,10 @@ def test_late_interaction_leaves_out_what_is_nearer_to_the_unwanted(population: 
 
 
 def test_each_mode_says_what_it_does_not_heed(settings: Settings) -> None:
-    asked = "people who will buy cat food for more than 20 euros but not dog food"
-    aligned = lookup.find(settings, Question(asked, mode="aligned"), lookup.Size(top=3))
+    sentence = "people who will buy cat food for more than 20 euros but not dog food"
+    aligned = lookup.find(settings, Question(sentence, mode="aligned"), lookup.Size(top=3))
     assert "who is near “dog food” stays in" in aligned.reason
-    late = lookup.find(settings, Question(asked, mode="late"), lookup.Size(top=3))
+    late = lookup.find(settings, Question(sentence, mode="late"), lookup.Size(top=3))
     assert "stays in" not in late.reason
     for answer in (aligned, late):
         assert "“at least 20” is not heeded" in answer.reason
@@ -143,8 +145,8 @@ def test_chances_come_true_in_the_window_that_was_kept_apart(settings: Settings)
     off = [abs(b.predicted - b.observed) for b in bins]
     assert np.mean(off) < 0.1 + np.mean([np.sqrt(0.25 / b.users) for b in bins])
     np.testing.assert_allclose(np.average([b.observed for b in bins], weights=[b.users for b in bins]), scored.backtest.did.mean())
-    made = preview.preview(settings, specification.draft(settings, question=Question(PETS), top=10))
-    assert made.reliability == bins
+    previewed = preview.preview(settings, specification.draft(settings, question=Question(PETS), top=10))
+    assert previewed.reliability == bins
 
 
 @pytest.mark.usefixtures("few_are_enough")
@@ -197,18 +199,18 @@ def test_a_file_of_users_says_where_they_come_from(
     apart: Settings, tmp_path: Path, found: Callable[..., Outcome], suffix: str
 ) -> None:
     out = tmp_path / f"pets.{suffix}"
-    done = found("audience", "find", PETS, "--top", 7, "--out", out, "--home", apart.home)
-    assert done.status == 0, done.err
-    said = json.loads((tmp_path / f"pets.{suffix}.provenance.json").read_text())
-    assert said["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    outcome = found("audience", "find", PETS, "--top", 7, "--out", out, "--home", apart.home)
+    assert outcome.status == 0, outcome.err
+    provenance = json.loads((tmp_path / f"pets.{suffix}.provenance.json").read_text())
+    assert provenance["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
     live = index.live(apart)
-    assert (said["question"]["sentence"], said["question"]["top"], said["count"]) == (PETS, 7, 7)
-    assert (said["model_version"], said["as_of"]) == (live.model_version, live.as_of)
-    assert said["rewriting"]["phrases"]
-    assert "users" not in said
+    assert (provenance["question"]["sentence"], provenance["question"]["top"], provenance["count"]) == (PETS, 7, 7)
+    assert (provenance["model_version"], provenance["as_of"]) == (live.model_version, live.as_of)
+    assert provenance["rewriting"]["phrases"]
+    assert "users" not in provenance
     row = audit.entries(apart)[0]
     assert (row["action"], row["rows"]) == ("export", 7)
-    assert said["sha256"] in row["reason"]
+    assert provenance["sha256"] in row["reason"]
     assert json.loads(row["question"])["top"] == 7
     if suffix == "csv":
         assert len(list(csv.DictReader(out.open()))) == 7
@@ -229,13 +231,13 @@ def test_the_answer_shows_what_was_understood(settings: Settings, found: Callabl
 
 
 def test_another_filter_or_size_asks_the_past_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    questions = []
     rank = lookup._rank
-    monkeypatch.setattr(lookup, "_rank", lambda population, question: asked.append(question) or rank(population, question))
+    monkeypatch.setattr(lookup, "_rank", lambda population, question: questions.append(question) or rank(population, question))
     everybody = lookup.score(settings, Question(PETS))
     some = lookup.score(settings, Question(PETS, where="events_90d >= 20"))
     lookup.find(settings, Question(PETS), lookup.Size(top=3))
-    assert len(asked) == 1
+    assert len(questions) == 1
     assert len(some.rows) < len(everybody.rows)
     lookup.score(settings, Question(PETS, horizon_days=3))
     monkeypatch.setenv("FOUND_REWRITER", "some-model")
@@ -243,4 +245,4 @@ def test_another_filter_or_size_asks_the_past_once(settings: Settings, monkeypat
     told = Settings.load(settings.home)
     for _ in range(2):
         lookup.score(told, Question(PETS))
-    assert len(asked) == 4
+    assert len(questions) == 4

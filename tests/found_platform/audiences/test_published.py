@@ -54,8 +54,8 @@ def forget_what_is_open() -> None:
 
 
 def answers(settings: Settings) -> list[Any]:
-    found = [lookup.find(settings, question, Size(top=25), explain=True) for question in QUESTIONS]
-    return [*found, preview.preview(settings, specification.draft(settings, question=Question(PETS), top=30))]
+    lookups = [lookup.find(settings, question, Size(top=25), explain=True) for question in QUESTIONS]
+    return [*lookups, preview.preview(settings, specification.draft(settings, question=Question(PETS), top=30))]
 
 
 def late_events(settings: Settings, as_of: dt.date) -> None:
@@ -99,9 +99,9 @@ def test_a_publication_of_before_gets_its_snapshot_once_at_the_first_look_up(
     written, write = [], snapshot.write
     monkeypatch.setattr(snapshot, "write", lambda *args: written.append(args) or write(*args))
     with ThreadPoolExecutor(4) as pool:
-        asked = list(pool.map(lambda _: lookup.find(apart, QUESTIONS[0], Size(top=25), explain=True), range(4)))
+        at_once = list(pool.map(lambda _: lookup.find(apart, QUESTIONS[0], Size(top=25), explain=True), range(4)))
     assert len(written) == 1
-    assert all(answer == before[0] for answer in asked)
+    assert all(answer == before[0] for answer in at_once)
     forget_what_is_open()
     assert answers(apart) == before
     assert len(written) == 1
@@ -171,15 +171,15 @@ def test_the_index_path_reads_nobody_but_whom_it_names(apart: Settings, where: s
     """The answer stays the same where all that is known of users beside the index is blanked."""
     tuned = lookup.score(apart, Question(GOLD, mode="aligned"))
     prompts.tune(apart, "gold", GOLD, set(tuned.keys[:6]))
-    asked = [Question(GOLD, mode="aligned", where=where), Question(prompt="gold", where=where)]
-    before = [lookup.find(apart, question, Size(top=10)) for question in asked]
+    questions = [Question(GOLD, mode="aligned", where=where), Question(prompt="gold", where=where)]
+    before = [lookup.find(apart, question, Size(top=10)) for question in questions]
     assert not any(answer.exact for answer in before)
-    exactly = [lookup.find(apart, question, Size(top=10), exact=True) for question in asked]
+    exactly = [lookup.find(apart, question, Size(top=10), exact=True) for question in questions]
     for answer, exact in zip(before, exactly, strict=True):
         assert [u.user_id for u in answer.users] == [u.user_id for u in exact.users]
     blank(snapshot.folder(apart, index.live(apart).name))
     forget_what_is_open()
-    assert [lookup.find(apart, question, Size(top=10)) for question in asked] == before
+    assert [lookup.find(apart, question, Size(top=10)) for question in questions] == before
 
 
 def test_consent_is_asked_of_whom_the_index_names(apart: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,11 +250,13 @@ def test_a_new_mode_is_one_file(
 
 def test_a_thousand_look_ups_in_eight_threads_leave_memory_and_threads_where_they_were(settings: Settings) -> None:
     """After a first part; the benchmark `benchmarks/process.py many` does ten thousand."""
-    asked = [Question(GOLD, mode="aligned", where=WHERE if i % 4 == 0 else None) for i in range(9)] + [Question(PETS, mode="late")]
+    questions = [Question(GOLD, mode="aligned", where=WHERE if i % 4 == 0 else None) for i in range(9)] + [
+        Question(PETS, mode="late")
+    ]
 
     def run(count: int) -> None:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda i: lookup.find(settings, asked[i % len(asked)], Size(top=10)), range(count)))
+            list(pool.map(lambda i: lookup.find(settings, questions[i % len(questions)], Size(top=10)), range(count)))
 
     def state() -> tuple[float, int, int]:
         gc.collect()

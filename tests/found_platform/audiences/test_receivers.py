@@ -350,13 +350,13 @@ def test_a_table_that_is_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_webhook_has_its_token_from_the_environment_and_no_message_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200 if len(asked) == 1 else 500)
+            self.send_response(200 if len(paths) == 1 else 500)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -372,5 +372,5 @@ def test_a_webhook_has_its_token_from_the_environment_and_no_message_shows_it(mo
         with pytest.raises(NotTaken, match="it answered 500") as refused:
             send(place, FIRST)
         server.shutdown()
-    assert asked == ["/hook?token=hunter2"] * 2
+    assert paths == ["/hook?token=hunter2"] * 2
     assert "hunter2" not in str(refused.value)

@@ -39,24 +39,24 @@ def files(copy: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     published = index.live(copy)
     keys, _, events = users.load(copy, published.model_version, dt.date.fromisoformat(published.as_of))
     ids = user_keys.user_ids(copy, keys)
-    there = [ids[key] for key, count in zip(keys, events, strict=True) if count]
-    wanted = [*there[:10], "nobody of this home", there[10]]
+    active = [ids[key] for key, count in zip(keys, events, strict=True) if count]
+    seeds = [*active[:10], "nobody of this home", active[10]]
     folder = tmp_path_factory.mktemp("files")
-    (folder / "seeds.csv").write_text("user_id\n" + "\n".join(wanted) + "\n")
-    (folder / "negatives.txt").write_text("\n".join(there[20:25]) + "\n")
-    return folder / "seeds.csv", folder / "negatives.txt", wanted
+    (folder / "seeds.csv").write_text("user_id\n" + "\n".join(seeds) + "\n")
+    (folder / "negatives.txt").write_text("\n".join(active[20:25]) + "\n")
+    return folder / "seeds.csv", folder / "negatives.txt", seeds
 
 
 @pytest.fixture(scope="module")
 def gold(copy: Settings, files: tuple[Path, Path, list[str]], found: Callable[..., Outcome]) -> dict[str, Any]:
     """What the command says of the prompt `gold`, in a process that has read no text yet."""
     text_vectors.encoder.cache_clear()
-    made = found(
+    outcome = found(
         *("audience", "tune", "gold", "--demand", "people who will buy gold", "--seeds", files[0], "--negatives", files[1]),
         *("--home", copy.home, "--format", "json"),
     )
-    assert made.status == 0, made.err
-    return json.loads(made.out)
+    assert outcome.status == 0, outcome.err
+    return json.loads(outcome.out)
 
 
 def test_the_command_names_what_it_could_not_use_and_what_it_chose(
@@ -149,10 +149,10 @@ def test_the_asset_tunes_what_is_saved_and_says_what_it_could_not(copy: Settings
 def test_a_saved_prompt_is_tuned_again_without_its_files(
     copy: Settings, gold: dict[str, Any], found: Callable[..., Outcome]
 ) -> None:
-    made = found("audience", "tune", "gold", "--home", copy.home)
-    assert made.status == 0, made.err
-    assert "Prompt gold version" in made.out
-    assert "11 seeds, 5 negatives" in made.out
+    outcome = found("audience", "tune", "gold", "--home", copy.home)
+    assert outcome.status == 0, outcome.err
+    assert "Prompt gold version" in outcome.out
+    assert "11 seeds, 5 negatives" in outcome.out
     assert prompts.specification(copy, "gold").negatives
 
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_tuned_is_refused_and_leaves_nothing(
     (tmp_path / "few.txt").write_text("\n".join(files[2][:2]))
     (tmp_path / "empty.txt").write_text("user_id\n")
     before = prompts.fingerprint(copy)
-    for arguments, said in [
+    for arguments, message in [
         (["few", "--demand", "gold", "--seeds", tmp_path / "few.txt"], "2 have a history"),
         (["few", "--demand", "gold", "--seeds", tmp_path / "empty.txt"], "Of 0 seeds"),
         (["few", "--demand", " ", "--seeds", files[0]], "The demand is empty"),
@@ -174,7 +174,7 @@ def test_what_cannot_be_tuned_is_refused_and_leaves_nothing(
     ]:
         refused = found("audience", "tune", *arguments, "--home", copy.home)
         assert refused.status == 2
-        assert said in refused.err
+        assert message in refused.err
     assert prompts.fingerprint(copy) == before
 
 
@@ -182,10 +182,10 @@ def test_who_may_not_be_targeted_is_not_offered_and_who_asked_is_on_record(
     copy: Settings, gold: dict[str, Any], files: tuple[Path, Path, list[str]]
 ) -> None:
     first = gold["suggested_negatives"][0]
-    wanted, negatives = (user_keys.read_users(copy, path) for path in files[:2])
+    seeds, negatives = (user_keys.read_users(copy, path) for path in files[:2])
     (copy.home / "gone.csv").write_text(f"user_id\n{first}\n")
     suppression.add(copy, copy.home / "gone.csv", "asked by mail")
-    tuned = prompts.tune(copy, "again", "people who will buy gold", set(wanted), set(negatives))
+    tuned = prompts.tune(copy, "again", "people who will buy gold", set(seeds), set(negatives))
     ids = user_keys.user_ids(copy, tuned.head.suggested_negatives)
     assert set(gold["suggested_negatives"]) - set(ids.values()) == {first}
     entry = next(e for e in audit.entries(copy) if e["action"] == "tune")

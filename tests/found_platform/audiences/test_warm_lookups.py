@@ -51,7 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def asked(settings: Settings, things: tuple[str, ...], where: str | None = None) -> list[Any]:
+def answers_to(settings: Settings, things: tuple[str, ...], where: str | None = None) -> list[Any]:
     """An answer by the index to each demand, three times, in eight threads; each with settings read anew, as a request has them."""
 
     def ask(thing: str) -> Any:
@@ -64,10 +64,10 @@ def asked(settings: Settings, things: tuple[str, ...], where: str | None = None)
 
 @pytest.mark.parametrize("where", [None, WHERE])
 def test_warm_look_ups_open_nothing_and_encode_each_demand_once(settings: Settings, calls: Counter[str], where: str | None) -> None:
-    asked(settings, THINGS[:1], where)
+    answers_to(settings, THINGS[:1], where)
     lookup._kept_query.cache_clear()
     calls.clear()
-    answers = asked(settings, THINGS, where)
+    answers = answers_to(settings, THINGS, where)
     assert not any(answer.exact for answer in answers)
     assert calls.pop("search") == 3 * len(THINGS)
     assert calls.pop("encode") == len(THINGS)
@@ -93,10 +93,10 @@ def test_a_sentence_is_encoded_by_one_thread_and_others_keep_theirs(settings: Se
 def test_an_embedded_index_of_many_users_is_not_asked_and_the_answer_is_the_same(
     settings: Settings, calls: Counter[str], monkeypatch: pytest.MonkeyPatch, where: str | None
 ) -> None:
-    by_index = asked(settings, THINGS[:2], where)
+    by_index = answers_to(settings, THINGS[:2], where)
     monkeypatch.setattr(lookup, "MOST_EMBEDDED", 10)
     calls.clear()
-    exactly = asked(settings, THINGS[:2], where)
+    exactly = answers_to(settings, THINGS[:2], where)
     assert not calls["search"]
     assert f"quicker than the embedded index for {index.live(settings).rows:,} users" in exactly[0].reason
     assert [answer.users for answer in exactly] == [answer.users for answer in by_index]

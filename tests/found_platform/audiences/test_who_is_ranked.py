@@ -16,8 +16,8 @@ from found_platform.scoring.scorers import Ranking
 def sparse(tmp_path: Path) -> Population:
     """User 0 was here last week, user 1 a year ago, user 2 never."""
     events = log([{"user": 0, "happened": DAY - 7}, {"user": 1, "happened": DAY - 365}])
-    known = population(events, 3, tmp_path)
-    return replace(known, events=np.array([1, 0, 0]))  # behind the vectors: those of the lookback
+    three_users = population(events, 3, tmp_path)
+    return replace(three_users, events=np.array([1, 0, 0]))  # behind the vectors: those of the lookback
 
 
 def test_the_log_ranks_who_was_silent_for_longer_than_the_lookback(sparse: Population) -> None:

@@ -35,33 +35,33 @@ def test_towers_of_its_own_take_a_model_from_pairs_to_a_look_up(
     towered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "source.yaml").write_text("{name: simulated, simulator: {start: 2026-01-01, users: 150, days: 35}}")
-    made = lake_of(tmp_path / "home", tmp_path / "source.yaml")
+    settings = lake_of(tmp_path / "home", tmp_path / "source.yaml")
     cutoff = dt.date(2026, 1, 29)
-    training_set.build(made, cutoff)
-    text_vectors.encode(made, cutoff)
-    pairs.build(made, cutoff)
-    export.write(made, cutoff)
-    done = [stage for name in stages.COMMANDS if (stage := stages.run(made, cutoff, name))]
-    assert [stage.name for stage in done] == list(stages.COMMANDS)
-    frozen, version = fit.frozen_text(made, cutoff), fit.found(made, cutoff, done)
-    judged = gate.judge(gate.Candidate(made, version, cutoff))
+    training_set.build(settings, cutoff)
+    text_vectors.encode(settings, cutoff)
+    pairs.build(settings, cutoff)
+    export.write(settings, cutoff)
+    trained = [stage for name in stages.COMMANDS if (stage := stages.run(settings, cutoff, name))]
+    assert [stage.name for stage in trained] == list(stages.COMMANDS)
+    frozen, version = fit.frozen_text(settings, cutoff), fit.found(settings, cutoff, trained)
+    judged = gate.judge(gate.Candidate(settings, version, cutoff))
     assert judged.figures["users"] > 0
-    fit.choose(made, cutoff, frozen, version, Verdict(True, "random weights: that it runs is enough", judged.figures))
-    loaded = registry.load(made, version)
+    fit.choose(settings, cutoff, frozen, version, Verdict(True, "random weights: that it runs is enough", judged.figures))
+    loaded = registry.load(settings, version)
     assert isinstance(loaded.model, Found)
-    written = users.embed(made, loaded, cutoff)
-    registry.promote(made, version)
-    assert 100 < index.publish(made, version, cutoff).rows <= written.rows
+    written = users.embed(settings, loaded, cutoff)
+    registry.promote(settings, version)
+    assert 100 < index.publish(settings, version, cutoff).rows <= written.rows
 
     tower = loaded.model.event_tower
     assert tower is not None
-    kept = lake.read(made.lake, text_vectors.TABLE, columns=["encoder_revision", "text_id"]).to_pandas()
-    texts = set(text_vectors.texts_before(made, cutoff)["text_id"].to_pylist())
+    kept = lake.read(settings.lake, text_vectors.TABLE, columns=["encoder_revision", "text_id"]).to_pandas()
+    texts = set(text_vectors.texts_before(settings, cutoff)["text_id"].to_pylist())
     assert sorted(kept[kept.encoder_revision == tower.revision].text_id) == sorted(texts)  # each once, and all of them
     monkeypatch.setattr(TextTower, "encode", lambda *_: pytest.fail("a text was encoded again"))
     for mode in ("aligned", "late"):
-        audience = lookup.find(made, lookup.Question("people who will buy gold", mode=mode), lookup.Size(top=5))
+        audience = lookup.find(settings, lookup.Question("people who will buy gold", mode=mode), lookup.Size(top=5))
         assert audience.mode == mode
         assert audience.model_version == version
         assert len({user.user_id for user in audience.users}) == 5
-    lookup.release(made)
+    lookup.release(settings)

@@ -79,8 +79,8 @@ def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: d
     events = pad.dataset(settings.home / "simulated" / "events").to_table().to_pylist()
     secret = keys.home_secret(settings)
     end = cutoff + dt.timedelta(days=settings.horizon_days)
-    found = {s.name: s for s in scenarios.load(settings, cutoff)[0]}
-    assert len(found) >= 4
+    by_name = {s.name: s for s in scenarios.load(settings, cutoff)[0]}
+    assert len(by_name) >= 4
     leaf_of = {
         name
         for names in world().raw["leaves"]["diapers"]["products"] + world().raw["leaves"]["nursery"]["products"]
@@ -91,7 +91,7 @@ def test_simulated_labels_are_what_really_happened(settings: Settings, cutoff: d
         for e in events
         if e["channel"] == "pay_bill" and cutoff <= e["event_time"].date() < end and any(name in e["text"] for name in leaf_of)
     }
-    scenario = found["baby_products"]
+    scenario = by_name["baby_products"]
     assert {u for u, label in zip(scenario.user_keys, scenario.labels, strict=True) if label} == doers & set(scenario.user_keys)
 
 
@@ -287,10 +287,10 @@ def test_shuffled_labels_teach_nothing(settings: Settings, cutoff: dt.date) -> N
     assert probe_auc(features, (features[:, 0] + 0.3 * rng.normal(size=400) > 1).astype(int)) > 0.85
 
 
-def probe_auc(features: np.ndarray, labels: np.ndarray, known: np.ndarray | None = None) -> float:
+def probe_auc(features: np.ndarray, labels: np.ndarray, has_history: np.ndarray | None = None) -> float:
     """Mean AUC of the logistic probe over five splits."""
     scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(len(labels))], labels, [])
-    task = judging.Task(scenario, np.arange(len(labels)), np.ones(len(labels), bool) if known is None else known)
+    task = judging.Task(scenario, np.arange(len(labels)), np.ones(len(labels), bool) if has_history is None else has_history)
     return float(np.mean([draw.metrics(scenario)["auc"] for draw in judging.judge_probe(logistic, features, [task], 5)[0]]))
 
 
@@ -298,17 +298,17 @@ def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings,
     from found_platform.embedding import users
 
     shutil.copytree(settings.home, tmp_path / "found")
-    made = Settings.load(tmp_path / "found")
-    shutil.rmtree(made.truth)
+    untold = Settings.load(tmp_path / "found")
+    shutil.rmtree(untold.truth)
     loaded = registry.champion(settings)
-    written = users.embed(made, loaded, cutoff)
+    written = users.embed(untold, loaded, cutoff)
     assert written.partitions == {
         str(cutoff): lake.row_hashes(settings.lake, users.TABLE, "as_of", users.where(loaded.version, cutoff), ["model_version"])[
             str(cutoff)
         ]
     }
-    assert scenarios.load(made, cutoff)[0] == []
-    written, table = run.run(made, cutoff, loaded.version, [])
+    assert scenarios.load(untold, cutoff)[0] == []
+    written, table = run.run(untold, cutoff, loaded.version, [])
     assert (written.rows, table.num_rows) == (0, 0)
 
 
@@ -331,10 +331,10 @@ def test_users_the_lake_does_not_know_teach_nothing_and_rank_last() -> None:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(300, 4))
     labels = (features[:, 0] > 0.5).astype(int)
-    known = rng.random(300) < 0.7
-    features[~known] = features[0]
-    labels[~known] = 0
-    assert probe_auc(features, labels, known) > 0.95
+    has_history = rng.random(300) < 0.7
+    features[~has_history] = features[0]
+    labels[~has_history] = 0
+    assert probe_auc(features, labels, has_history) > 0.95
 
 
 LABELLED = [{"user_id": f"user-0-{i:06d}", "scenario": "s", "label": i % 2, "cutoff": "the cutoff"} for i in range(12)]
@@ -389,6 +389,6 @@ def test_a_scenario_with_a_field_that_cannot_be_read_is_named(tmp_path: Path, sp
 
 
 def test_without_enough_future_there_is_nothing_to_compare_and_it_says_so(settings: Settings, cutoff: dt.date) -> None:
-    found, why = scenarios.load(settings, cutoff + dt.timedelta(days=1))
-    assert found == []
+    loaded, why = scenarios.load(settings, cutoff + dt.timedelta(days=1))
+    assert loaded == []
     assert "less than a horizon of 7 days" in why

@@ -53,7 +53,7 @@ def opened(settings: Settings) -> list[collection.Connection]:
     return [connection for uri, connection in collection._connections.items() if uri.startswith(str(settings.home))]
 
 
-def found(searcher: index.Searcher, published: Publication, query: np.ndarray, top: int = 20, expression: str = "") -> list[str]:
+def nearest(searcher: index.Searcher, published: Publication, query: np.ndarray, top: int = 20, expression: str = "") -> list[str]:
     return [key for key, _ in searcher.search(published, query, top, expression)]
 
 
@@ -81,14 +81,14 @@ def test_what_is_read_is_not_removed_and_goes_with_the_next_publication(two: tup
     old = index.publish(settings, first, AS_OF)
     query = np.ones(WIDTH, np.float32)
     with index.Searcher(settings) as searcher:
-        wanted = found(searcher, old, query)
-        assert wanted == exactly(settings, old, query, 20)
+        expected = nearest(searcher, old, query)
+        assert expected == exactly(settings, old, query, 20)
         for version in (second, first, second):  # by now `old` is neither live nor the one before
             index.publish(settings, version, AS_OF)
         assert (settings.home / "index" / old.name).exists()
-        assert found(searcher, old, query) == wanted
+        assert nearest(searcher, old, query) == expected
         live = index.live(settings)
-        assert found(searcher, live, query) == exactly(settings, live, query, 20)  # the searcher moves on, and gives `old` back
+        assert nearest(searcher, live, query) == exactly(settings, live, query, 20)  # the searcher moves on, and gives `old` back
         index.publish(settings, first, AS_OF)
         assert not (settings.home / "index" / old.name).exists()
         with pytest.raises(index.IndexBusy, match="is gone"):
@@ -147,11 +147,11 @@ def test_an_index_that_stopped_answering_is_opened_anew_by_the_next_search(two: 
     live = index.publish(settings, first, AS_OF)
     query = np.ones(WIDTH, np.float32)
     with index.Searcher(settings) as searcher:
-        wanted = found(searcher, live, query)
+        expected = nearest(searcher, live, query)
         collection._release(str(settings.home / "index" / live.name))  # the embedded server is gone, the client does not know
         with pytest.raises(index.IndexBusy, match="does not answer"):
             searcher.search(live, query, 20)
-        assert found(searcher, live, query) == wanted
+        assert nearest(searcher, live, query) == expected
 
 
 def test_a_query_of_the_first_places_and_a_filter_with_or(two: tuple[Settings, list[str]]) -> None:
@@ -162,7 +162,7 @@ def test_a_query_of_the_first_places_and_a_filter_with_or(two: tuple[Settings, l
     many, few = table["events_7d"].to_numpy() >= 60, table["amount_28d"].to_numpy() < 5
     query = vectors[np.argmax(events > 0), :5]
     with index.Searcher(settings) as searcher:
-        hits = found(searcher, live, query, 50, "events_7d >= 60 or amount_28d < 5.0")
+        hits = nearest(searcher, live, query, 50, "events_7d >= 60 or amount_28d < 5.0")
     rows, _ = exact.top_users(vectors, query, 50, (events > 0) & (many | few))
     assert hits == [names[i] for i in rows]
     assert live.rows == int((events > 0).sum()) < len(names)
@@ -190,10 +190,13 @@ def test_recall_is_checked_for_wide_and_for_narrow_filters(two: tuple[Settings, 
 
 
 def test_trust_holds_between_two_shares_that_both_passed_and_nowhere_else() -> None:
-    def made(*checks: RecallCheck) -> Publication:
+    def publication(*checks: RecallCheck) -> Publication:
         return Publication("v1.db", "1", "2026-03-01", 10, 1.0, "now", checks)
 
-    good, bad = made(RecallCheck(1.0, "", 1.0), RecallCheck(0.1, "x >= 1.0", 0.99), RecallCheck(0.01, "x >= 2.0", 0.9)), made()
+    good, bad = (
+        publication(RecallCheck(1.0, "", 1.0), RecallCheck(0.1, "x >= 1.0", 0.99), RecallCheck(0.01, "x >= 2.0", 0.9)),
+        publication(),
+    )
     assert [good.trusted(share) for share in (1.0, 0.5, 0.1, 0.05, 0.01, 0.001)] == [True, True, True, False, False, False]
     assert not bad.trusted(1.0)  # never checked
 
@@ -257,24 +260,24 @@ def test_a_server_has_a_collection_a_publication_and_an_alias_that_follows(two: 
             with collection.connect(uri) as connection:
                 return set(connection.client.list_collections())  # pyright: ignore
 
-        made = [index.publish(settings, version, AS_OF) for version in (first, second, first)]
-        names = [own + m.name.removesuffix(".db").replace("-", "_") for m in made]
+        publications = [index.publish(settings, version, AS_OF) for version in (first, second, first)]
+        names = [own + m.name.removesuffix(".db").replace("-", "_") for m in publications]
         assert collections() == set(names[1:])
         assert alias() == names[2]
         assert index.is_live(settings, first, str(AS_OF))
         with index.Searcher(settings) as searcher:
-            assert found(searcher, made[2], query) == exactly(settings, made[2], query, 20)
+            assert nearest(searcher, publications[2], query) == exactly(settings, publications[2], query, 20)
             bad, good = index.rollback(settings)
-            assert (bad, good) == (made[2], made[1])
+            assert (bad, good) == (publications[2], publications[1])
             assert alias() == names[1]
-            assert found(searcher, index.live(settings), query) == exactly(settings, made[1], query, 20)
+            assert nearest(searcher, index.live(settings), query) == exactly(settings, publications[1], query, 20)
             with pytest.raises(index.IndexBusy, match="gone from the server"):
-                searcher.search(made[0], query, 5)
+                searcher.search(publications[0], query, 5)
         with pytest.raises(BadInput, match="no earlier index"):
             index.rollback(settings)
     start = time.perf_counter()
     with pytest.raises(index.IndexBusy, match="cannot be reached"):
-        index.search(settings, made[1], query, 5)
+        index.search(settings, publications[1], query, 5)
     assert time.perf_counter() - start < 30
 
 
@@ -298,12 +301,12 @@ def test_homes_share_a_server_and_each_erases_and_collects_its_own(
         gone = users.load(settings, first, AS_OF)[0][0]
         somebody, nobody = (Persons(frozenset(), frozenset({key}), (), frozenset()) for key in (gone, "c" * 32))
         persons = Persons(frozenset(), frozenset({"a" * 32}), (), frozenset())
-        found = proof.Search()
+        search = proof.Search()
         for who in (somebody, nobody, persons):
-            published.search(settings, who, found)
-        assert found.servers == {"collections in Milvus": 6}
-        assert len(found.hits) == 2
-        assert old.removesuffix(".db").replace("-", "_") in found.hits[1]
+            published.search(settings, who, search)
+        assert search.servers == {"collections in Milvus": 6}
+        assert len(search.hits) == 2
+        assert old.removesuffix(".db").replace("-", "_") in search.hits[1]
         pieces = list(replaced.INDEXES.find(settings, time.time()))
         assert pieces
         for piece in pieces:
@@ -316,9 +319,9 @@ def test_homes_share_a_server_and_each_erases_and_collects_its_own(
         lake_tables.remove_of_every_table(settings, somebody)
         assert published.rebuild(settings, somebody) > 0
         assert store.holding(somebody.keys) == ([], 1)
-        there = milvus.server(other)
-        assert there is not None
-        assert there.holding(somebody.keys)[1] == 1
+        other_server = milvus.server(other)
+        assert other_server is not None
+        assert other_server.holding(somebody.keys)[1] == 1
         assert index.search(other, of_other, np.ones(3, np.float32), 5)
     assert "cannot be reached" in next(iter(condition.vectors(settings))).problem
     assert list(replaced.INDEXES.find(settings, time.time())) == []

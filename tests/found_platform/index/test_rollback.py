@@ -49,9 +49,9 @@ def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(
     bad = index.live(newer).model_version
     assert serving(newer) == (bad, bad) != (first.model_version, first.model_version)
 
-    done = found("rollback", "model", "--home", newer.home)
-    assert done.status == 0, done.err
-    lines = done.out.splitlines()
+    outcome = found("rollback", "model", "--home", newer.home)
+    assert outcome.status == 0, outcome.err
+    lines = outcome.out.splitlines()
     assert lines[0] == f"champion  version {bad} -> version {first.model_version}"
     assert lines[1].startswith(f"index     v{bad}-")
     assert f"-> {first.name.removesuffix('.db')} (" in lines[1]
@@ -72,9 +72,9 @@ def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(
 
     rerun = found("demo", "--home", newer.home, "--format", "json")
     assert rerun.status == 0, rerun.err
-    made = json.loads(rerun.out)
-    assert made["made"]["promotion"] == made["made"]["user_index"] == 0
-    assert made["audience"]["model_version"] == first.model_version
+    document = json.loads(rerun.out)
+    assert document["made"]["promotion"] == document["made"]["user_index"] == 0
+    assert document["audience"]["model_version"] == first.model_version
     assert serving(newer) == (first.model_version, first.model_version)
 
     refused = found("publish", "--cutoff", cutoff, "--home", newer.home)
@@ -95,8 +95,8 @@ def test_the_index_of_an_earlier_champion_is_built_again_where_it_is_gone(
     first = index.live(settings)
     bad = index.live(newer).model_version
     index.publish(newer, bad, cutoff)  # now neither the live index nor the one before it is of the first version
-    done = found("rollback", "model", "--home", newer.home)
-    assert done.status == 0, done.err
+    outcome = found("rollback", "model", "--home", newer.home)
+    assert outcome.status == 0, outcome.err
     assert serving(newer) == (first.model_version, first.model_version)
     assert index.live(newer).rows == first.rows
     assert index.withdrawn(newer, bad, str(cutoff))
@@ -108,14 +108,14 @@ def test_an_index_alone_is_rolled_back_and_stays_until_it_is_published_again(
 ) -> None:
     first = index.live(settings)
     bad = index.live(newer).model_version
-    done = found("rollback", "index", "--home", newer.home)
-    assert done.status == 0, done.err
-    assert done.out.splitlines()[0] == f"champion  version {bad} (unchanged)"
-    assert f"found rollback model --home {newer.home}" in done.out
+    outcome = found("rollback", "index", "--home", newer.home)
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.splitlines()[0] == f"champion  version {bad} (unchanged)"
+    assert f"found rollback model --home {newer.home}" in outcome.out
     assert index.live(newer) == first
     assert serving(newer) == (bad, first.model_version)
-    said = answer(newer)
-    assert (said.model_version, said.index_version) == (first.model_version, first.name.removesuffix(".db"))
+    audience = answer(newer)
+    assert (audience.model_version, audience.index_version) == (first.model_version, first.name.removesuffix(".db"))
 
     again = found("rollback", "index", "--home", newer.home)
     assert again.status == 2
@@ -177,17 +177,17 @@ def test_a_version_is_shown_with_its_card_and_lineage(settings: Settings, found:
     assert shown.status == 0, shown.err
     assert f"version {version}; aliases:" in shown.out
     assert "gate: passed" in shown.out
-    said = json.loads(found("model", "show", version, "--home", settings.home, "--format", "json").out)
-    assert said["card"] == registry.card(settings, version)
-    assert "champion" in said["aliases"]
+    document = json.loads(found("model", "show", version, "--home", settings.home, "--format", "json").out)
+    assert document["card"] == registry.card(settings, version)
+    assert "champion" in document["aliases"]
 
 
 def test_prompts_and_the_audiences_on_them_follow_the_model(copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]) -> None:
     gold = lookup.score(copy, lookup.Question("people who will soon buy gold", mode="aligned"))
     first = gold.published.model_version
     prompts.tune(copy, "gold", "people who will soon buy gold", set(gold.keys[:6]))
-    wanted = specification.draft(copy, audience="gold", question=lookup.Question(prompt="gold"), top=10)
-    specification.save(copy, wanted)
+    draft = specification.draft(copy, audience="gold", question=lookup.Question(prompt="gold"), top=10)
+    specification.save(copy, draft)
     before = membership.refresh(copy, "gold").refresh
     bad = another_version(copy, cutoff)
     with pytest.raises(BadInput, match=f"not tuned for model version {bad}"):

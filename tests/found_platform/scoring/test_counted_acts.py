@@ -34,13 +34,13 @@ USERS = 6
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Population:
+def everybody(tmp_path_factory: pytest.TempPathFactory) -> Population:
     return population(EVENTS, USERS, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="module")
-def resolve(made: Population) -> Callable[..., Doing]:
-    return lambda texts=None, **act: acts.resolve(made, parse({"will": {"do": act}}).will[0].do, texts)
+def resolve(everybody: Population) -> Callable[..., Doing]:
+    return lambda texts=None, **act: acts.resolve(everybody, parse({"will": {"do": act}}).will[0].do, texts)
 
 
 def counted(doing: Doing) -> list[int]:
@@ -70,14 +70,14 @@ def test_an_act_counts_the_events_for_which_all_that_is_given_holds(
     assert counted(resolve(**act)) == by_user
 
 
-def test_phrases_count_by_how_well_a_text_matches(made: Population, resolve: Callable[..., Doing]) -> None:
-    closeness = np.array([{"tea": 1.0, "cup": 0.5}.get(word, 0.0) for word in made.words])
+def test_phrases_count_by_how_well_a_text_matches(everybody: Population, resolve: Callable[..., Doing]) -> None:
+    closeness = np.array([{"tea": 1.0, "cup": 0.5}.get(word, 0.0) for word in everybody.words])
     doing = resolve(Matching(closeness), about=["tea"])
     assert counted(doing) == [4, 2, 0, 2, 1, 0]  # a cup may be meant
     sure = np.bincount(doing.events.user[doing.sure], minlength=USERS)
     assert sure.tolist() == [3, 1, 0, 2, 1, 0]  # and does not count as doing it
     assert 0.3 < doing.weights.min() < 0.5 < doing.weights.max() <= 1
-    far = resolve(Matching(np.zeros(len(made.words))), about=["tea"])
+    far = resolve(Matching(np.zeros(len(everybody.words))), about=["tea"])
     assert counted(far) == [0] * USERS
 
 
@@ -135,10 +135,10 @@ def test_the_same_counts_hold_for_any_log(tmp_path: Path) -> None:
     ],
 )
 def test_a_statement_comes_true_by_its_measure(
-    statement: dict, days: int, true_for: list[int], made: Population, resolve: Callable[..., Doing]
+    statement: dict, days: int, true_for: list[int], everybody: Population, resolve: Callable[..., Doing]
 ) -> None:
     whole = parse({"will": statement}).will[0]
-    doing = acts.resolve(made, whole.do, None)
+    doing = acts.resolve(everybody, whole.do, None)
     assert np.flatnonzero(acts.measured(whole, doing, WINDOW, days, 10)).tolist() == true_for
 
 

@@ -36,9 +36,9 @@ def few_are_enough() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["aligned", "late", "replay"])
 def ranking(request: pytest.FixtureRequest, population: Population, settings: Settings) -> Ranking:
-    made = scorers.rank(population, CAT, request.param, settings.horizon_days)
-    assert made.mode == request.param, made.reason
-    return made
+    ranked = scorers.rank(population, CAT, request.param, settings.horizon_days)
+    assert ranked.mode == request.param, ranked.reason
+    return ranked
 
 
 def best(population: Population, ranking: Ranking, count: int = 20) -> np.ndarray:
@@ -47,10 +47,10 @@ def best(population: Population, ranking: Ranking, count: int = 20) -> np.ndarra
 
 
 def test_shares_sum_to_one_and_the_largest_comes_first(population: Population, ranking: Ranking) -> None:
-    found = scorers.explain(population, ranking, CAT, best(population, ranking))
-    assert len(found) == 20
-    assert sum(bool(reasons) for reasons in found.values()) >= 15
-    for reasons in filter(None, found.values()):
+    explained = scorers.explain(population, ranking, CAT, best(population, ranking))
+    assert len(explained) == 20
+    assert sum(bool(reasons) for reasons in explained.values()) >= 15
+    for reasons in filter(None, explained.values()):
         assert sum(e.share for e in reasons) == pytest.approx(1, abs=0.003)
         shown = [e.share for e in reasons if e.kind != REST]
         assert shown == sorted(shown, reverse=True)
@@ -96,23 +96,23 @@ def test_replay_gives_each_group_what_the_log_odds_lose_without_it(population: P
     replayed = task.answer(population, CAT.matched(population), settings.horizon_days)
     ranking = Ranking("replay", "", replayed.scores, replayed=replayed)
     basis, rows = replayed.basis, best(population, ranking, 10)
-    found = scorers.explain(population, ranking, CAT, rows)
+    explained = scorers.explain(population, ranking, CAT, rows)
     usual = np.median(basis.features, 0)
-    for row, reasons in zip(rows, found.values(), strict=True):
+    for row, reasons in zip(rows, explained.values(), strict=True):
         lost = {}
         for name, columns in basis.groups.items():
             without = basis.features[row].copy()
             without[columns] = usual[columns]
             lost[name] = float((basis.head.odds(basis.features[row][None]) - basis.head.odds(without[None]))[0])
         raised = {name: value for name, value in lost.items() if value > 0}
-        said = {e.text.split(" is ")[0]: e.share for e in reasons if e.kind == "attribute"}
-        said.update({e.kind: e.share for e in reasons if e.kind == "activity"})
+        shares = {e.text.split(" is ")[0]: e.share for e in reasons if e.kind == "attribute"}
+        shares.update({e.kind: e.share for e in reasons if e.kind == "activity"})
         texts = sum(v for v in replayed.event_values(population.past)[population.past.user == row] if v > 1e-6)
         missing = {n for n in raised if n not in ("activity", "matches") and population.attributes[n][int(row)].as_py() is None}
         total = sum(v for n, v in raised.items() if n not in missing and not (n == "matches" and not texts))
-        for name, share in said.items():
+        for name, share in shares.items():
             assert share == pytest.approx(raised[name] / total, abs=0.002), name
-    assert any(e.kind == "attribute" or e.kind == "activity" for reasons in found.values() for e in reasons)
+    assert any(e.kind == "attribute" or e.kind == "activity" for reasons in explained.values() for e in reasons)
 
 
 def test_aligned_texts_are_the_nearest_of_the_users_own(population: Population, settings: Settings) -> None:
@@ -131,10 +131,10 @@ def test_aligned_texts_are_the_nearest_of_the_users_own(population: Population, 
 
 def test_what_an_audience_has_more_of_is_counted_by_hand(population: Population, settings: Settings) -> None:
     rows = best(population, scorers.rank(population, CAT, "late", settings.horizon_days), 40)
-    found = evidence.typical(population, rows)
-    assert found
-    past, known = population.past, np.flatnonzero(population.has_history)
-    for t in found:
+    traits = evidence.typical(population, rows)
+    assert traits
+    past, with_history = population.past, np.flatnonzero(population.has_history)
+    for t in traits:
         assert t.audience > t.base
         if t.kind == "text":
             having = set(past.user[(past.text == population.words.index(t.text)) & ~past.exposed].tolist())
@@ -143,7 +143,7 @@ def test_what_an_audience_has_more_of_is_counted_by_hand(population: Population,
             column = pc.equal(pc.cast(population.attributes[name], "string"), value).fill_null(False).to_numpy()
             having = set(np.flatnonzero(column).tolist())
         assert t.audience == pytest.approx(len(having & set(rows.tolist())) / 40, abs=1e-4)
-        assert t.base == pytest.approx(len(having & set(known.tolist())) / len(known), abs=1e-4)
+        assert t.base == pytest.approx(len(having & set(with_history.tolist())) / len(with_history), abs=1e-4)
 
 
 def test_what_an_audience_is_held_against_is_counted_once(
@@ -151,14 +151,14 @@ def test_what_an_audience_is_held_against_is_counted_once(
 ) -> None:
     """Else each preview passes over everybody's events."""
     rows = best(population, scorers.rank(population, CAT, "late", settings.horizon_days), 40)
-    found = evidence.typical(population, rows)
+    traits = evidence.typical(population, rows)
     events: list[int] = []
     count = evidence._users_by_text
     monkeypatch.setattr(evidence, "_users_by_text", lambda past: events.append(len(past.user)) or count(past))
-    assert evidence.typical(population, rows) == found
+    assert evidence.typical(population, rows) == traits
     assert events == [np.isin(population.past.user, rows).sum()]
 
 
 def test_reasons_in_one_line_leave_out_what_is_not_shown() -> None:
-    said = [Evidence("event", "gold ring", 0.6, 3, dt.date(2024, 1, 1)), Evidence("attribute", "age is 3", 0.3)]
-    assert evidence.as_sentence([*said, Evidence(REST, "2 smaller reasons", 0.1)]) == "gold ring x3 60%; age is 3 30%"
+    reasons = [Evidence("event", "gold ring", 0.6, 3, dt.date(2024, 1, 1)), Evidence("attribute", "age is 3", 0.3)]
+    assert evidence.as_sentence([*reasons, Evidence(REST, "2 smaller reasons", 0.1)]) == "gold ring x3 60%; age is 3 30%"

@@ -11,13 +11,13 @@ from found_platform.scoring import exact
     st.integers(0, 3000), st.integers(1, 4), st.integers(1, 400), st.sampled_from([None, 0.0, 0.01, 0.3, 1.0]), st.integers(0, 99)
 )
 @settings(max_examples=150, deadline=None)
-def test_the_best_rows_are_those_of_a_stable_sort(users: int, asked: int, top: int, share: float | None, seed: int) -> None:
+def test_the_best_rows_are_those_of_a_stable_sort(users: int, width: int, top: int, share: float | None, seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-2, 3, size=(users, 4)).astype(np.float32)  # small integers: many ties, sums are exact
-    query = rng.integers(-2, 3, size=asked).astype(np.float32)
+    query = rng.integers(-2, 3, size=width).astype(np.float32)
     mask = None if share is None else rng.random(users) < share
     rows, scores = exact.top_users(vectors, query, top, mask)
-    every = vectors[:, :asked] @ query
+    every = vectors[:, :width] @ query
     kept = np.arange(users) if mask is None else np.flatnonzero(mask)
     np.testing.assert_array_equal(rows, kept[np.argsort(-every[kept], kind="stable")][:top])
     np.testing.assert_array_equal(scores, every[rows])
@@ -28,9 +28,9 @@ def test_a_sorted_population_whose_sample_misleads_is_scored_right() -> None:
     scores = np.zeros(4000, np.float32)
     scores[:: exact.SAMPLE] = 1 + np.arange(250)
     scores[1] = 0.5
-    rows, found = exact.best(scores, 300)
+    rows, best_scores = exact.best(scores, 300)
     assert len(rows) == 300
-    assert list(found) == sorted(scores, reverse=True)[:300]
+    assert list(best_scores) == sorted(scores, reverse=True)[:300]
 
 
 def test_a_memory_mapped_matrix_is_not_copied(tmp_path) -> None:

@@ -94,7 +94,7 @@ def conjunction(values: list[bool | None]) -> bool | None:
     return False if False in values else None if None in values else True
 
 
-def known(column: str, test: Callable[[Any], bool]) -> Callable[[dict[str, Any]], bool | None]:
+def of_column(column: str, test: Callable[[Any], bool]) -> Callable[[dict[str, Any]], bool | None]:
     return lambda row: None if row[column] is None else test(row[column])
 
 
@@ -127,18 +127,18 @@ def conditions(draw: st.DrawFn, columns: dict[str, str]) -> Thought:
     if form == "null":
         return Thought(f"{name} IS {no}NULL", lambda row: (row[column] is None) != bool(no))
     if form == "in":
-        wanted = draw(st.lists(values, min_size=1, max_size=4))
-        says = known(column, lambda value: value in wanted)
-        return Thought(f"{name} {no}IN ({', '.join(map(written, wanted))})", lambda row: turned(says(row)))
+        listed = draw(st.lists(values, min_size=1, max_size=4))
+        says = of_column(column, lambda value: value in listed)
+        return Thought(f"{name} {no}IN ({', '.join(map(written, listed))})", lambda row: turned(says(row)))
     if form == "between":
         low, high = draw(values), draw(values)
-        says = known(column, lambda value: low <= value <= high)
+        says = of_column(column, lambda value: low <= value <= high)
         return Thought(f"{name} {no}BETWEEN {written(low)} AND {written(high)}", lambda row: turned(says(row)))
     sign = draw(st.sampled_from([s for s in SIGNS if kind != "bool" or s in ("=", "<>")]))
     if kind == "small" and sign in MIRRORED:  # a fraction between whole numbers
         values |= st.sampled_from([Decimal("1.5"), Decimal("-0.5"), Decimal("6.99"), Decimal("1.0")])
     value = draw(values)
-    says = known(column, lambda there: SIGNS[sign](there, value))
+    says = of_column(column, lambda cell: SIGNS[sign](cell, value))
     if draw(st.booleans()):
         return Thought(f"{written(value)} {MIRRORED.get(sign, sign)} {name}", says)
     return Thought(f"{name} {sign} {written(value)}", says)
@@ -201,10 +201,8 @@ def milvus_of(path: Path, columns: dict[str, str], rows: list[dict[str, Any]]) -
 
         def select(expression: str) -> set[int]:
             # among others, as the index asks it; a search, since that is what users wait for
-            found = client.search(
-                "users", data=[[1.0, 0.0]], limit=16_000, filter=f"id >= 0 and {expression}", output_fields=["id"]
-            )
-            return {int(hit["id"]) for hit in found[0]}
+            hits = client.search("users", data=[[1.0, 0.0]], limit=16_000, filter=f"id >= 0 and {expression}", output_fields=["id"])
+            return {int(hit["id"]) for hit in hits[0]}
 
         yield select
     finally:
@@ -228,14 +226,14 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
 @settings(max_examples=80, deadline=None)
 @given(thought=thoughts(COLUMNS))
 def test_all_select_the_users_for_whom_it_is_true(engines: Engines, thought: Thought) -> None:
-    found = filters.parse(thought.text, schema_of(COLUMNS))
-    wanted = {i for i, row in enumerate(engines.rows) if thought.says(row) is True}
-    assert engines.duckdb(*found.to_duckdb()) == wanted
-    assert engines.milvus(found.to_milvus()) == wanted
+    parsed = filters.parse(thought.text, schema_of(COLUMNS))
+    expected = {i for i, row in enumerate(engines.rows) if thought.says(row) is True}
+    assert engines.duckdb(*parsed.to_duckdb()) == expected
+    assert engines.milvus(parsed.to_milvus()) == expected
     if not re.search(r'"balance" (NOT )?IN', thought.text):  # there DuckDB tells -0.0 from 0.0
-        assert engines.duckdb(thought.text, []) == wanted, "SQL itself reads it otherwise"
+        assert engines.duckdb(thought.text, []) == expected, "SQL itself reads it otherwise"
     refused = {i for i, row in enumerate(engines.rows) if thought.says(row) is False}
-    assert engines.milvus(found.negated().to_milvus()) == engines.duckdb(*found.negated().to_duckdb()) == refused
+    assert engines.milvus(parsed.negated().to_milvus()) == engines.duckdb(*parsed.negated().to_duckdb()) == refused
 
 
 @pytest.mark.parametrize(
@@ -252,10 +250,10 @@ def test_all_select_the_users_for_whom_it_is_true(engines: Engines, thought: Tho
 )
 def test_what_engines_left_to_themselves_get_wrong(engines: Engines, text: str, test: Callable[[dict[str, Any]], bool]) -> None:
     """Zeros with a sign in lists, missing values and NOT, numbers beyond what a float holds."""
-    found = filters.parse(text, schema_of(COLUMNS))
-    wanted = {i for i, row in enumerate(engines.rows) if test(row)}
-    assert wanted
-    assert engines.milvus(found.to_milvus()) == engines.duckdb(*found.to_duckdb()) == wanted
+    parsed = filters.parse(text, schema_of(COLUMNS))
+    expected = {i for i, row in enumerate(engines.rows) if test(row)}
+    assert expected
+    assert engines.milvus(parsed.to_milvus()) == engines.duckdb(*parsed.to_duckdb()) == expected
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8) | st.sampled_from(
@@ -272,8 +270,8 @@ def test_any_schema_and_any_column_name(data: st.DataObject, names: list[str], s
     con.register("users", pa.Table.from_pylist(rows, schema_of(columns)).append_column("row id", pa.array(range(40))))
     thought = data.draw(thoughts(columns))
     clause, parameters = filters.parse(thought.text, schema_of(columns)).to_duckdb()
-    found = {row[0] for row in con.execute(f'SELECT "row id" FROM users WHERE {clause}', parameters).fetchall()}
-    assert found == {i for i, row in enumerate(rows) if thought.says(row) is True}
+    selected = {row[0] for row in con.execute(f'SELECT "row id" FROM users WHERE {clause}', parameters).fetchall()}
+    assert selected == {i for i, row in enumerate(rows) if thought.says(row) is True}
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30) | st.sampled_from(HOSTILE)
@@ -288,9 +286,9 @@ def test_no_text_leaves_its_literal(engines: Engines, text: str, other: str) -> 
         (f"city IN ({written(text)}, {written(other)})", lambda value: value in (text, other)),
         (f"NOT city BETWEEN {written(text)} AND {written(other)}", lambda value: not text <= value <= other),
     ):
-        found = filters.parse(condition, schema_of(COLUMNS))
-        wanted = {i for i, row in enumerate(engines.rows) if row["city"] is not None and test(row["city"])}
-        assert engines.milvus(found.to_milvus()) == engines.duckdb(*found.to_duckdb()) == wanted
+        parsed = filters.parse(condition, schema_of(COLUMNS))
+        expected = {i for i, row in enumerate(engines.rows) if row["city"] is not None and test(row["city"])}
+        assert engines.milvus(parsed.to_milvus()) == engines.duckdb(*parsed.to_duckdb()) == expected
 
 
 PIECES = st.sampled_from(
@@ -357,10 +355,10 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=12).map(" ".join) | st.text(max_size=40))
 def test_whatever_is_written_is_a_filter_or_bad_input(text: str) -> None:
     try:
-        found = filters.parse(text, schema_of(COLUMNS))
+        parsed = filters.parse(text, schema_of(COLUMNS))
     except BadInput:
         return
-    clause, parameters = found.to_duckdb()
+    clause, parameters = parsed.to_duckdb()
     con = lake.connect()
     con.register("users", schema_of(COLUMNS).empty_table())
     con.execute(f"SELECT * FROM users WHERE {clause}", parameters)

@@ -70,12 +70,12 @@ def test_what_is_read(text: str, meaning: filters.Filter) -> None:
 
 
 def test_a_filter_becomes_placeholders_and_guarded_conditions() -> None:
-    found = filters.parse("""NOT (city IN ('say "hi"', 'b\\s') OR vip = true) AND balance > 1e300""", COLUMNS)
-    assert filters.to_duckdb(found) == (
+    parsed = filters.parse("""NOT (city IN ('say "hi"', 'b\\s') OR vip = true) AND balance > 1e300""", COLUMNS)
+    assert filters.to_duckdb(parsed) == (
         '(("city" NOT IN (?, ?) and "vip" != ?) and "balance" > ?)',
         ['say "hi"', "b\\s", True, 1e300],
     )
-    assert filters.to_milvus(found) == (
+    assert filters.to_milvus(parsed) == (
         r'(((city is not null and city not in ["say \"hi\"", "b\\s"]) and (vip is not null and vip != true)) '
         "and (balance is not null and balance > 1e+300))"
     )
@@ -91,16 +91,16 @@ def test_no_filter_selects_everybody() -> None:
 )
 def test_any_column_name_is_quoted_for_duckdb_and_refused_for_milvus_where_it_cannot_be_said(name: str) -> None:
     columns = pa.schema([(name, pa.int64()), ("plain", pa.int64())])
-    found = filters.parse(f"{lake.quote(name)} >= 2 AND plain = 1", columns)
+    parsed = filters.parse(f"{lake.quote(name)} >= 2 AND plain = 1", columns)
     con = lake.connect()
     con.register("users", pa.table({name: [1, 2, 3, None], "plain": [1, 1, 2, 1]}, schema=columns))
-    clause, parameters = filters.to_duckdb(found)
+    clause, parameters = filters.to_duckdb(parsed)
     assert con.execute(f"SELECT {lake.quote(name)} FROM users WHERE {clause}", parameters).fetchall() == [(2,)]
     if name == "select":  # means something to SQL alone
-        assert "select >= 2" in filters.to_milvus(found)
+        assert "select >= 2" in filters.to_milvus(parsed)
         return
     with pytest.raises(BadInput, match=r"The index cannot be asked.*--exact"):
-        filters.to_milvus(found)
+        filters.to_milvus(parsed)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def test_a_text_that_is_named_word_for_word_is_about_the_demand_whatever_an_enco
     population: Any = SimpleNamespace(words=words, model=None, states=SimpleNamespace(frozen_texts=space))
     pointing = {"winter tyre": space[0], "summer tyre": space[1], "Wer kauft Reifen?": space[2], "summer": space[1]}
     monkeypatch.setattr(matching.texts, "frozen_phrases", lambda _, phrases: np.stack([pointing[phrase] for phrase in phrases]))
-    asked = [["Wer kauft Reifen?"], ["winter tyre", "summer tyre"]]
-    weights = matching.match(population, asked).weights()
+    wordings = [["Wer kauft Reifen?"], ["winter tyre", "summer tyre"]]
+    weights = matching.match(population, wordings).weights()
     assert (weights[:2] > 0.9).all()
     assert (weights[3:] < 0.1).all()
-    assert matching.match(population, [asked[0], ["winter tyre"]], unwanted=["summer"]).weights()[1] < 0.1
+    assert matching.match(population, [wordings[0], ["winter tyre"]], unwanted=["summer"]).weights()[1] < 0.1

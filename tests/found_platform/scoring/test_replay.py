@@ -57,28 +57,28 @@ def common_word(population: Population) -> str:
 
 def test_the_past_is_what_was_known_before_the_cutoff(settings: Settings, population: Population, cutoff: dt.date) -> None:
     events = lake.read(settings.lake, "raw_events").to_pandas()
-    known = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff))]
-    assert len(population.past.text) == len(known)
+    earlier = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff))]
+    assert len(population.past.text) == len(earlier)
     assert population.past.happened.max() < past.day_of(cutoff)
     assert (population.past.known >= population.past.happened).all()
     assert (np.diff(population.past.user) >= 0).all()
-    assert population.past.amount.sum(dtype=np.float64) == pytest.approx(known.amount.abs().sum(), rel=1e-5)
+    assert population.past.amount.sum(dtype=np.float64) == pytest.approx(earlier.amount.abs().sum(), rel=1e-5)
     ids = population.past.texts[population.past.text]
-    assert ids.sum(dtype=np.int64) == known.text_id.sum()
+    assert ids.sum(dtype=np.int64) == earlier.text_id.sum()
 
 
 def test_replay_tells_who_will_do_it_and_how_likely(settings: Settings, population: Population, cutoff: dt.date) -> None:
     word = common_word(population)
-    wanted = about(population, word)
-    replayed = task.answer(population, wanted, settings.horizon_days)
+    about_word = about(population, word)
+    replayed = task.answer(population, about_word, settings.horizon_days)
     until = cutoff + dt.timedelta(days=replayed.days)
     rows = lake.read(settings.lake, "raw_events", lake.days_where(cutoff, until))
     rows = rows.filter(pc.and_(pc.match_substring(pc.utf8_lower(rows["text"]), word), pc.invert(rows["exposure"])))
     did = np.isin(population.keys, rows["user_key"].to_pylist())
-    known = population.has_history
-    assert roc_auc_score(did[known], replayed.scores[known]) > 0.6
-    error = 3 * np.sqrt(0.25 / known.sum())
-    assert abs(replayed.probabilities[known].mean() - did[known].mean()) < error + 0.05
+    has_history = population.has_history
+    assert roc_auc_score(did[has_history], replayed.scores[has_history]) > 0.6
+    error = 3 * np.sqrt(0.25 / has_history.sum())
+    assert abs(replayed.probabilities[has_history].mean() - did[has_history].mean()) < error + 0.05
     assert min(replayed.matched) >= task.MIN_MATCHED
     curve = replayed.backtest.curve()
     assert curve[0].precision >= curve[-1].precision
@@ -88,8 +88,8 @@ def test_replay_tells_who_will_do_it_and_how_likely(settings: Settings, populati
 def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date, tmp_path: Path, population: Population) -> None:
     copy = shutil.copytree(settings.home, tmp_path / "home")
     changed = Settings.load(copy)
-    wanted = about(population, common_word(population))
-    before = task.answer(population, wanted, settings.horizon_days)
+    about_word = about(population, common_word(population))
+    before = task.answer(population, about_word, settings.horizon_days)
     events = lake.read(changed.lake, "raw_events")
     end = max(events["event_date"].to_pylist()) + dt.timedelta(days=1)
     future = events.filter(pc.greater_equal(events["event_date"], cutoff))
@@ -100,7 +100,7 @@ def test_a_changed_future_changes_no_answer(settings: Settings, cutoff: dt.date,
     )
     daily.replace_days(changed.lake, "raw_events", twisted.cast(events.schema), cutoff, end, schema=events.schema)
     again = Population.stored(changed, str(population.version), cutoff)
-    np.testing.assert_array_equal(task.answer(again, wanted, settings.horizon_days).scores, before.scores)
+    np.testing.assert_array_equal(task.answer(again, about_word, settings.horizon_days).scores, before.scores)
     np.testing.assert_array_equal(late.scores(again, Demand("gold")), late.scores(population, Demand("gold")))
 
 
@@ -125,25 +125,28 @@ def test_what_a_demand_leaves_out_does_not_match(population: Population) -> None
     at = int(np.bincount(population.past.text).argmax())
     space = population.states.frozen_texts
     far = int((space @ space[at]).argmin())
-    wanted, unwanted = population.words[far], population.words[at]
+    far_text, unwanted = population.words[far], population.words[at]
     assert matching.match(population, [[unwanted]]).closeness[at] > matching.SAME
-    left_out = matching.match(population, [[wanted]], unwanted=[unwanted])
+    left_out = matching.match(population, [[far_text]], unwanted=[unwanted])
     assert left_out.closeness[at] == 0.0
     assert left_out.closeness[far] > matching.SAME
 
 
 def test_a_category_speaks_for_texts_that_do_not(settings: Settings, population: Population, cutoff: dt.date) -> None:
     events = lake.read(settings.lake, "raw_events").to_pandas()
-    known = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff)) & events.category.notna()]
+    earlier = events[(events.event_time < str(cutoff)) & (events.arrived_at <= str(cutoff)) & events.category.notna()]
     counts = (
-        known.groupby(["text_id", "category"]).size().reset_index(name="n").sort_values(["n", "category"], ascending=[False, True])
+        earlier.groupby(["text_id", "category"])
+        .size()
+        .reset_index(name="n")
+        .sort_values(["n", "category"], ascending=[False, True])
     )
     most = dict(reversed(list(zip(counts.text_id, counts.category, strict=True))))  # the first of each text stays
     states, model = population.states, population.model
     assert isinstance(states, LakeStates)
     categories = states.texts["category"].to_pylist()
     assert categories == [most.get(i) for i in population.past.texts.tolist()]
-    name = known.category.mode()[0]
+    name = earlier.category.mode()[0]
     inside = np.array([c == name for c in categories])
     of_name = texts.frozen_phrases(model, [name])[0]
     alone = texts.frozen(model, states.text_vectors, [None] * len(categories))
@@ -155,15 +158,15 @@ def test_a_category_speaks_for_texts_that_do_not(settings: Settings, population:
 def test_looking_is_no_buying_where_buying_is_asked_for(settings: Settings, population: Population) -> None:
     anyhow = about(population, common_word(population))
     payments = Matching(anyhow.closeness, np.array([c == "pay_bill" for c in CHANNELS]))
-    asked = task.answer(population, anyhow, settings.horizon_days)
+    of_any_act = task.answer(population, anyhow, settings.horizon_days)
     bought = task.answer(population, payments, settings.horizon_days)
     day = past.day_of(bought.moments[0])
     own = population.past.of_texts(anyhow.closeness > 0)
     window = own.at((own.happened >= day) & (own.happened < day + bought.days) & ~own.exposed)
     paid = len(np.unique(window.user[window.channel == CHANNELS.index("pay_bill")]))
-    assert asked.matched[0] == len(np.unique(window.user))
-    assert asked.matching.anyhow
-    assert bought.matching.anyhow == (paid < task.MIN_MATCHED or bought.matched == asked.matched)
+    assert of_any_act.matched[0] == len(np.unique(window.user))
+    assert of_any_act.matching.anyhow
+    assert bought.matching.anyhow == (paid < task.MIN_MATCHED or bought.matched == of_any_act.matched)
     if not bought.matching.anyhow:
         assert bought.matched[0] == paid
 
@@ -216,15 +219,15 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
     version = registry.log(home, model, parameters={}, metrics={}, tags={"cutoff": str(cutoff)}, card="shuffled")
     users.embed(home, registry.load(home, version), cutoff)
     shuffled = Population.stored(home, version, cutoff)
-    wanted = about(population, common_word(population))
+    about_word = about(population, common_word(population))
     scores = []
     for weight in (0.0, 1.0):
         monkeypatch.setattr(heads, "worth", lambda *_, weight=weight: weight)
-        scores.append(task.answer(shuffled, wanted, home.horizon_days).scores)
+        scores.append(task.answer(shuffled, about_word, home.horizon_days).scores)
     end = cutoff + dt.timedelta(days=home.horizon_days)
     happened = lake.read(home.lake, "raw_events", lake.days_where(cutoff, end))
     happened = happened.filter(pc.invert(happened["exposure"]))
-    wanted_texts = set(shuffled.past.texts[wanted.closeness > 0].tolist())
+    wanted_texts = set(shuffled.past.texts[about_word.closeness > 0].tolist())
     doers = {u for u, t in zip(happened["user_key"].to_pylist(), happened["text_id"].to_pylist(), strict=True) if t in wanted_texts}
     did = np.array([key in doers for key in shuffled.keys])
     others = shuffled.has_history & ~np.isin(shuffled.keys, list(users.load(home, version, cutoff, held_out=True)[0]))
@@ -237,9 +240,9 @@ def test_a_persons_own_phrases_leave_the_rest_of_the_demand_as_it_was_read(
     settings: Settings, population: Population, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     word, days, rank = common_word(population), [], scorers.rank
-    monkeypatch.setattr(scorers, "rank", lambda *asked: days.append(asked[-1]) or rank(*asked))
-    asked = "people who will pay for something worth more than 500 in the next 5 days"
-    seen = lookup.score(settings, lookup.Question(asked, phrases=(word,)))
+    monkeypatch.setattr(scorers, "rank", lambda *arguments: days.append(arguments[-1]) or rank(*arguments))
+    sentence = "people who will pay for something worth more than 500 in the next 5 days"
+    seen = lookup.score(settings, lookup.Question(sentence, phrases=(word,)))
     assert seen.demand.phrases == (word,)
     assert seen.demand.channels == ("pay_bill",)
     assert days == [5]
@@ -263,8 +266,8 @@ def test_a_filter_that_cannot_be_read_is_refused_before_anybody_is_ranked(
 
 def test_the_command_line_runs_each_mode(settings: Settings) -> None:
     code = [sys.executable, "-m", "found_platform.cli", "audience", "find", "gold", "--home", str(settings.home), "--mode", "late"]
-    done = subprocess.run([*code, "--format", "json"], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["mode"] == "late"
+    completed = subprocess.run([*code, "--format", "json"], capture_output=True, text=True, check=True)
+    assert json.loads(completed.stdout)["mode"] == "late"
 
 
 class AnyLabels(task.Texts):
@@ -277,12 +280,12 @@ class AnyLabels(task.Texts):
 def test_a_head_that_learned_nothing_is_not_sure_of_anybody() -> None:
     """Of noise a head still makes something for those it was fitted on; the chances of others must not believe it."""
     rng = np.random.default_rng(0)
-    known, others = rng.normal(size=(2000, 30)).astype(np.float32), rng.normal(size=(5000, 30)).astype(np.float32)
-    done = (rng.random(2000) < 0.2).astype(float)
-    lesson = replay.Lessons(np.arange(2000), known, done, np.zeros(2000, bool), np.empty((0, 0), np.float32))
+    seen, others = rng.normal(size=(2000, 30)).astype(np.float32), rng.normal(size=(5000, 30)).astype(np.float32)
+    did = (rng.random(2000) < 0.2).astype(float)
+    lesson = replay.Lessons(np.arange(2000), seen, did, np.zeros(2000, bool), np.empty((0, 0), np.float32))
     ((head, slope, start),) = replay._fits(AnyLabels(), [lesson])
     chances = heads.chance(slope * head.odds(others) + start)
-    assert abs(chances.mean() - done.mean()) < 0.02
-    own = heads.scale(head.odds(known), done >= 0.5)
+    assert abs(chances.mean() - did.mean()) < 0.02
+    own = heads.scale(head.odds(seen), did >= 0.5)
     surer = heads.chance(own[0] * head.odds(others) + own[1])
     assert chances.std() < 0.03 < surer.std() / 2

@@ -65,10 +65,10 @@ def by_hand(events: pd.DataFrame, user: int, day: int) -> dict[str, float]:
 @pytest.mark.parametrize("day", [MOMENT, DAY])
 def test_features_are_what_their_names_say(day: int, events: pd.DataFrame, tmp_path: Path) -> None:
     values = np.expm1(rhythm.features(doing_of(events, tmp_path), day, WINDOW, DAY - LENGTH).astype(np.float64))
-    known = events[events.known < DAY]
+    earlier = events[events.known < DAY]
     assert values.shape == (USERS, len(rhythm.names()))
     for user in range(USERS):
-        expected = by_hand(known, user, day)
+        expected = by_hand(earlier, user, day)
         for name, value in zip(rhythm.names(), values[user], strict=True):
             assert value == pytest.approx(expected[name], rel=1e-4, abs=1e-4), (user, name)
 
