@@ -189,7 +189,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The home of `small_shop`. Tests must leave it as it is."""
     import small_shop
 
-    return Settings.load(once(tmp_path_factory, "shop", small_shop.made) / "home", profile="tiny", encoder="offline-text")
+    return Settings.load(once(tmp_path_factory, "shop", small_shop.shop_in) / "home", profile="tiny", encoder="offline-text")
 
 
 @pytest.fixture(scope="session")
@@ -271,11 +271,11 @@ def lake_of(home: Path, source: Path, **changes: object) -> Settings:
     from found_platform.features import write
     from found_platform.sources import config, staging
 
-    made = Settings.load(home, profile="tiny", **changes)
-    found = staging.open_home(made, staging.discover(made, config.load(source)))
-    staging.stage(made)
-    write.raw_events(made, *found.days)
-    write.raw_profile(made)
+    settings = Settings.load(home, profile="tiny", **changes)
+    opened = staging.open_home(settings, staging.discover(settings, config.load(source)))
+    staging.stage(settings)
+    write.raw_events(settings, *opened.days)
+    write.raw_profile(settings)
     for table in write.TABLES:
-        write.feature(made, table, *found.days)
-    return made
+        write.feature(settings, table, *opened.days)
+    return settings

@@ -42,7 +42,7 @@ def documented(table: int) -> list[tuple[str, str]]:
     return re.findall(r"^\| (.+?) \| `(.+)` \|$", tables[table], re.M)
 
 
-def made(folder: Path, goods: dict[str, list[str]] = SHOP) -> Settings:
+def shop_in(folder: Path, goods: dict[str, list[str]] = SHOP) -> Settings:
     """A small lake whose texts are encoded by the bundled encoder; one text is of after the cutoff, one was only mailed."""
     rng = np.random.default_rng(0)
     events = []

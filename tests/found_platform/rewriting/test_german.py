@@ -67,16 +67,16 @@ DEMANDS: list[tuple[str, tuple[str, ...], tuple[str, ...], int | None, dict[str,
 """A demand; what it names, the kinds of acts, the days, and what it says of acts."""
 
 
-@pytest.mark.parametrize(("demand", "parts", "kinds", "days", "said"), DEMANDS, ids=[row[0] for row in DEMANDS])
+@pytest.mark.parametrize(("demand", "parts", "kinds", "days", "expected"), DEMANDS, ids=[row[0] for row in DEMANDS])
 def test_what_a_german_demand_says(
-    demand: str, parts: tuple[str, ...], kinds: tuple[str, ...], days: int | None, said: dict[str, Any]
+    demand: str, parts: tuple[str, ...], kinds: tuple[str, ...], days: int | None, expected: dict[str, Any]
 ) -> None:
     read = reading.read(demand)
     plain = Acts()
     aside = {"taken", "span", "before", "is_anything", "leaves"}
     acts = {f.name: getattr(read.acts, f.name) for f in fields(Acts) if getattr(read.acts, f.name) != getattr(plain, f.name)}
     assert (read.language, read.parts, read.kinds, read.horizon_days) == ("de", parts, kinds, days)
-    assert {name: value for name, value in acts.items() if name not in aside} == said
+    assert {name: value for name, value in acts.items() if name not in aside} == expected
     assert read.notes == ()
 
 
@@ -135,15 +135,15 @@ def test_each_language_says_all_that_english_does() -> None:
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Rewriting]:
     """Demands to a shop whose texts are German."""
-    shop = small_shop.made(tmp_path_factory.mktemp("laden"), small_shop.GERMAN)
+    shop = small_shop.shop_in(tmp_path_factory.mktemp("laden"), small_shop.GERMAN)
     return rewriting.grounded(shop, small_shop.CUTOFF).rewrite
 
 
 def test_a_german_demand_becomes_an_outcome_about_german_goods(ask: Callable[[str], Rewriting]) -> None:
-    found = ask("Kunden, die bald Gold kaufen")
-    assert found.doubt == ""
-    assert found.outcome is not None
-    (statement,) = found.outcome.will
+    rewritten = ask("Kunden, die bald Gold kaufen")
+    assert rewritten.doubt == ""
+    assert rewritten.outcome is not None
+    (statement,) = rewritten.outcome.will
     assert statement.do.about
     assert all(phrase.startswith("Gold") for phrase in statement.do.about)
     assert statement.do.channels == ("pay_bill",)

@@ -190,19 +190,19 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
 @pytest.fixture(scope="module")
 def ask(shop: Settings) -> Callable[[str], Rewriting]:
     """Demands to a shop with visits, returns, and attributes of its users."""
-    known = ground.of(shop, CUTOFF)
-    searches = known.kinds["search"]
-    known = replace(
-        known,
+    lake = ground.of(shop, CUTOFF)
+    searches = lake.kinds["search"]
+    lake = replace(
+        lake,
         returns=9,
-        kinds=known.kinds | {"browsing": searches, "click": searches},
+        kinds=lake.kinds | {"browsing": searches, "click": searches},
         attributes={
             "gender": ["female", "male"],
             "age_band": ["18-24", "25-34", "35-44", "45-54", "55-64", "65+"],
             "city_tier": ["1", "2", "3"],
         },
     )
-    return lambda demand: retrieval.on(known, demand, 28)
+    return lambda demand: retrieval.on(lake, demand, 28)
 
 
 def named(content: Any, expected: Any) -> Any:

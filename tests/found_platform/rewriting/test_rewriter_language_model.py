@@ -71,16 +71,16 @@ class Service:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def says(self, content: object) -> None:
-        said = json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
-        self.reply = lambda: (200, said, {"Content-Type": "application/json"})
+        body = json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
+        self.reply = lambda: (200, body, {"Content-Type": "application/json"})
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    made = Service()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    endpoint = Service()
+    yield endpoint
+    endpoint.server.shutdown()
+    endpoint.server.server_close()
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ def ask(shop: Settings, service: Service) -> Callable[[str], Rewriting]:
 
 def test_an_endpoint_is_asked_and_believed_where_it_speaks_of_the_lake(service: Service, ask: Callable[[str], Rewriting]) -> None:
     service.says("In the next 14 days this person pays for newborn diapers, baby formula, warp drive, silver bar.")
-    found = ask("people whose nights are about to become short but not silver, in the next two weeks")
-    assert found.by == "llm:some-model"
-    assert found.phrases == ("newborn diapers", "baby formula")  # nothing that is not there, nothing that is unwanted
-    assert found.sentences == ("In the next 14 days this person pays for newborn diapers, baby formula.",)
-    assert {m.text for m in found.matches if not m.negated} >= set(found.phrases)
+    answer = ask("people whose nights are about to become short but not silver, in the next two weeks")
+    assert answer.by == "llm:some-model"
+    assert answer.phrases == ("newborn diapers", "baby formula")  # nothing that is not there, nothing that is unwanted
+    assert answer.sentences == ("In the next 14 days this person pays for newborn diapers, baby formula.",)
+    assert {m.text for m in answer.matches if not m.negated} >= set(answer.phrases)
     path, headers, body = service.asked[0]
     assert path == "/v1/chat/completions"
     assert body["model"] == "some-model"
@@ -104,7 +104,7 @@ def test_an_endpoint_is_asked_and_believed_where_it_speaks_of_the_lake(service: 
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("content", "why"),
     [
         ("I cannot help with that.", "no sentence of the templates"),
         ("In the next 7 days this person pays for warp drive, neutron star.", "resembles the data"),
@@ -112,13 +112,13 @@ def test_an_endpoint_is_asked_and_believed_where_it_speaks_of_the_lake(service: 
     ],
 )
 def test_an_answer_that_cannot_be_used_gives_the_grounded_one(
-    said: object, why: str, service: Service, ask: Callable[[str], Rewriting], rewrite: Callable[[str], Rewriting]
+    content: object, why: str, service: Service, ask: Callable[[str], Rewriting], rewrite: Callable[[str], Rewriting]
 ) -> None:
-    service.says(said)
-    found, plain = ask("people who will buy gold"), rewrite("people who will buy gold")
-    assert why in found.note
-    assert found.by == "grounded"
-    assert (found.sentences, found.matches) == (plain.sentences, plain.matches)
+    service.says(content)
+    answer, plain = ask("people who will buy gold"), rewrite("people who will buy gold")
+    assert why in answer.note
+    assert answer.by == "grounded"
+    assert (answer.sentences, answer.matches) == (plain.sentences, plain.matches)
 
 
 @pytest.mark.slow
@@ -140,10 +140,10 @@ def test_errors_redirects_and_silence_give_the_grounded_one(
         (late, "gave no answer within 3 seconds"),
     ):
         service.reply = reply
-        found = ask("people who will buy gold")
-        assert why in found.note
-        assert found.phrases
-        assert "sesame" not in str(found)
+        answer = ask("people who will buy gold")
+        assert why in answer.note
+        assert answer.phrases
+        assert "sesame" not in str(answer)
     assert {path for path, _, _ in service.asked} == {"/v1/chat/completions"}  # redirects are not followed
     assert service.asked[0][1]["Authorization"] == "Bearer sesame-key"
     service.server.server_close()

@@ -69,10 +69,10 @@ def test_lessons_are_of_the_lake_before_the_cutoff_and_not_of_held_out_users(sho
     assert len(windows) == 5
     assert len(domain.baskets) == len(seen)
     taught = [*lessons.about_items(domain, 60, 0), *lessons.demands(domain, 60, 1)]
-    said = " ".join(spoken(taught))
-    assert LATER not in said
-    assert MAILED not in said
-    assert not any(r["user_key"] in said for r in rows)
+    lessons_text = " ".join(spoken(taught))
+    assert LATER not in lessons_text
+    assert MAILED not in lessons_text
+    assert not any(r["user_key"] in lessons_text for r in rows)
     assert len(taught) == 120
 
 

@@ -37,7 +37,7 @@ def test_what_a_demand_names_and_leaves_out(demand: str, parts: tuple, unwanted:
 
 
 @pytest.mark.parametrize(
-    ("said", "days"),
+    ("phrase", "days"),
     [
         ("in the next two weeks", 14),
         ("within 10 days", 10),
@@ -52,8 +52,8 @@ def test_what_a_demand_names_and_leaves_out(demand: str, parts: tuple, unwanted:
         ("in 99999999999999999999 days", None),
     ],
 )
-def test_when(said: str, days: int | None) -> None:
-    read = reading.read(f"people who will buy gold {said}")
+def test_when(phrase: str, days: int | None) -> None:
+    read = reading.read(f"people who will buy gold {phrase}")
     assert read.horizon_days == days
     assert read.parts == ("gold",)
 

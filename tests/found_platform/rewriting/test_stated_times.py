@@ -18,8 +18,8 @@ PAY = {"channels": ["pay_bill"]}
 
 @pytest.fixture(scope="module")
 def ask(shop: Settings) -> Callable[[str], Rewriting]:
-    known = replace(ground.of(shop, CUTOFF), today=TODAY, first=dt.date(2022, 1, 1), statuses=["cancelled", "failed"])
-    return lambda demand: retrieval.on(known, demand, 28)
+    lake = replace(ground.of(shop, CUTOFF), today=TODAY, first=dt.date(2022, 1, 1), statuses=["cancelled", "failed"])
+    return lambda demand: retrieval.on(lake, demand, 28)
 
 
 def outcome_of(rewriting: Rewriting) -> dict[str, Any]:

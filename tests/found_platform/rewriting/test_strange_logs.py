@@ -26,14 +26,14 @@ CLINIC = [
 NOT_LATELY = {"negated": True}
 
 
-def made_of(known: Ground, texts: list[str], **more: Any) -> Ground:
+def made_of(lake: Ground, texts: list[str], **more: Any) -> Ground:
     """A ground of a few texts, all looked at alike often; it knows of no visits."""
-    encoded = known.encoder.encode(texts)
+    encoded = lake.encoder.encode(texts)
     centre = encoded.mean(0)
     events = np.full(len(texts), 9)
-    kinds = {kind: events if kind in ("purchase", "browsing") else 0 * events for kind in known.kinds}
+    kinds = {kind: events if kind in ("purchase", "browsing") else 0 * events for kind in lake.kinds}
     vectors = ground.unit(encoded - centre)
-    return replace(known, items=texts, texts=len(texts), events=events, kinds=kinds, vectors=vectors, centre=centre, **more)
+    return replace(lake, items=texts, texts=len(texts), events=events, kinds=kinds, vectors=vectors, centre=centre, **more)
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +125,10 @@ def test_values_of_the_profile_that_a_demand_names_are_a_filter(demand: str, whe
 
 
 def test_a_value_of_the_profile_that_is_also_bought_is_no_filter_of_who_buys_it(shop: Settings) -> None:
-    known = replace(ground.of(shop, CUTOFF), attributes={"tier": ["gold", "silver"]})
-    bought = outcome_of(retrieval.on(known, "people who will buy gold", 28))
+    lake = replace(ground.of(shop, CUTOFF), attributes={"tier": ["gold", "silver"]})
+    bought = outcome_of(retrieval.on(lake, "people who will buy gold", 28))
     assert "among" not in bought
-    tiered = outcome_of(retrieval.on(known, "gold members who will buy coffee", 28))
+    tiered = outcome_of(retrieval.on(lake, "gold members who will buy coffee", 28))
     assert tiered["among"] == {"where": "tier IN ('gold')"}
     assert tiered["will"][0]["do"]["about"] == ["ground coffee"]
 

@@ -13,7 +13,7 @@ from found_platform.settings import Settings
 
 @pytest.fixture(scope="module")
 def ask(shop: Settings) -> Callable[[str], Rewriting]:
-    known = replace(
+    lake = replace(
         ground.of(shop, CUTOFF),
         today=dt.date(2024, 6, 12),
         attributes={"gender": ["female", "male"], "newsletter": ["no", "yes"], "Rechnungskauf": ["ja", "nein"]},
@@ -21,7 +21,7 @@ def ask(shop: Settings) -> Callable[[str], Rewriting]:
         flags=("is_member", "frequent_flyer"),
         dates=("joined",),
     )
-    return lambda demand: retrieval.on(known, demand, 28)
+    return lambda demand: retrieval.on(lake, demand, 28)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_trait_is_a_filter_and_no_part_of_what_is_done(demand: str, where: str
 
 
 def test_figures_of_a_german_demand_have_a_decimal_comma(shop: Settings) -> None:
-    known = replace(ground.of(shop, CUTOFF), numbers=["Einkommen"])
-    outcome = retrieval.on(known, "Kunden mit einem Einkommen über 1.000,50 Euro, die abspringen", 28).outcome
+    lake = replace(ground.of(shop, CUTOFF), numbers=["Einkommen"])
+    outcome = retrieval.on(lake, "Kunden mit einem Einkommen über 1.000,50 Euro, die abspringen", 28).outcome
     assert outcome is not None
     assert outcome.among.where == '"Einkommen" > 1000.5'
 
