@@ -60,7 +60,7 @@ rows = st.lists(
     max_size=25,
     # full ties are left out: the bundled store's choice among them is arbitrary
     unique_by=lambda r: r[:3],
-).map(lambda found: [feature_row(r) for r in found])
+).map(lambda drawn: [feature_row(r) for r in drawn])
 users = st.sampled_from(["a", "b", "c", "nobody", None])
 spines = st.lists(st.tuples(users, st.none() | st.integers(-5, 100)), min_size=1, max_size=15)
 ttls = st.sampled_from([None, dt.timedelta(0), 5 * HOUR, dt.timedelta(days=1)])
@@ -85,7 +85,7 @@ def views(folder: Path | None, ttl: dict[str, dt.timedelta | None]) -> list[Any]
     from feast.types import Array, Int64, String
 
     user = Entity(name="user", join_keys=["user_key"], value_type=ValueType.STRING)
-    found = []
+    feature_views = []
     for name, lives in ttl.items():
         source = FileSource(
             name=f"{name}_source",
@@ -95,8 +95,8 @@ def views(folder: Path | None, ttl: dict[str, dt.timedelta | None]) -> list[Any]
             created_timestamp_column="created_timestamp",
         )
         schema = [Field(name="user_key", dtype=String), Field(name="number", dtype=Int64), Field(name="items", dtype=Array(Int64))]
-        found.append(FeatureView(name=name, entities=[user], ttl=lives, schema=schema, source=source))
-    return found
+        feature_views.append(FeatureView(name=name, entities=[user], ttl=lives, schema=schema, source=source))
+    return feature_views
 
 
 class Stores:
@@ -153,12 +153,14 @@ def test_it_equals_the_bundled_store_and_keeps_the_order(
     write(stores.folder, "first", first)
     write(stores.folder, "second", second)
     ttl = {"first": first_ttl, "second": second_ttl}
-    asked = frame(spine)
-    wanted = stores.job(stores.bundled, views(stores.folder, ttl), asked.copy(), filter_by_created_timestamp=filtered).to_arrow()
-    job = stores.job(stores.ours, views(None, ttl), asked, filter_by_created_timestamp=filtered)
+    entities = frame(spine)
+    expected = stores.job(
+        stores.bundled, views(stores.folder, ttl), entities.copy(), filter_by_created_timestamp=filtered
+    ).to_arrow()
+    job = stores.job(stores.ours, views(None, ttl), entities, filter_by_created_timestamp=filtered)
     got = job.to_arrow()
     assert got["position"].to_pylist() == list(range(len(spine)))
-    assert by_position(got) == by_position(wanted)
+    assert by_position(got) == by_position(expected)
     in_batches = pa.Table.from_batches(list(job.to_batches(rows=4)), schema=got.schema)
     assert in_batches.equals(got)
 
@@ -186,10 +188,10 @@ def test_both_ends_of_a_ttl_are_closed_and_creation_counts_when_asked(stores: St
         "edges",
         [feature_row(("a", 0, 0, 1, [1])), feature_row(("a", 10, 30, 2, [2])), feature_row(("a", 20, 1, 3, [3]))],
     )
-    asked = frame([("a", -1), ("a", 0), ("a", 10), ("a", 20), ("a", 21), ("a", 44), ("a", 45)])
+    entities = frame([("a", -1), ("a", 0), ("a", 10), ("a", 20), ("a", 21), ("a", 44), ("a", 45)])
     numbers = {}
     for filtered in (False, True):
-        job = stores.job(stores.ours, views(None, {"edges": a_day}), asked, filter_by_created_timestamp=filtered)
+        job = stores.job(stores.ours, views(None, {"edges": a_day}), entities, filter_by_created_timestamp=filtered)
         numbers[filtered] = job.to_arrow()["edges__number"].to_pylist()
     # the row of hour 10 is created at hour 40, that of hour 20 at hour 21
     assert numbers == {False: [None, 1, 2, 3, 3, 3, None], True: [None, 1, 1, 1, 3, 3, None]}
@@ -200,11 +202,11 @@ def test_only_files_of_the_time_asked_for_are_opened(stores: Stores) -> None:
     write(stores.folder, "pruned", [feature_row(("a", 24 * day, 0, day, [day])) for day in range(5)])
     for file in (stores.folder / "lake" / "pruned" / "event_date=2024-01-02").glob("*.parquet"):
         file.unlink()
-    found = views(None, {"pruned": dt.timedelta(days=1)})
-    rows = stores.job(stores.ours, found, frame([("a", 24 * 3 + 5), ("a", 24 * 4)])).to_arrow()
+    feature_views = views(None, {"pruned": dt.timedelta(days=1)})
+    rows = stores.job(stores.ours, feature_views, frame([("a", 24 * 3 + 5), ("a", 24 * 4)])).to_arrow()
     assert rows["pruned__number"].to_pylist() == [3, 4]
     with pytest.raises(Exception, match="2024-01-02"):
-        stores.job(stores.ours, found, frame([("a", 5)])).to_arrow()
+        stores.job(stores.ours, feature_views, frame([("a", 5)])).to_arrow()
 
 
 def test_one_key_of_several_may_be_renamed_and_columns_too(stores: Stores) -> None:
@@ -221,10 +223,10 @@ def test_one_key_of_several_may_be_renamed_and_columns_too(stores: Stores) -> No
             path="renamed", timestamp_field="at", field_mapping={"event_timestamp": "at", "number": "count", "event_date": "person"}
         ),
     ).with_join_key_map({"user_key": "payer"})
-    asked = frame([("a", 1), ("b", 1)]).rename(columns={"user_key": "payer"}).assign(person=[START.date()] * 2)
+    entities = frame([("a", 1), ("b", 1)]).rename(columns={"user_key": "payer"}).assign(person=[START.date()] * 2)
     store, config = stores.ours
-    found = store.get_historical_features(config, [view], ["renamed:count"], asked, stores.registry, "p").to_arrow()
-    assert found["count"].to_pylist() == [1, 2]
+    features = store.get_historical_features(config, [view], ["renamed:count"], entities, stores.registry, "p").to_arrow()
+    assert features["count"].to_pylist() == [1, 2]
 
 
 def test_a_retrieval_that_fails_closes_its_connection(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,9 +109,9 @@ def test_homes_share_a_database_and_their_users_expire(url: str, tmp_path: Path)
     counts = [sum(1 for _ in store.users()) for store in stores if store]
     assert counts == [4, 4]
     server = online_redis.client(url)
-    found = set(server.scan_iter())
-    assert len(found) == 10, "four users and a mark each"
-    for key in found:
+    stored = set(server.scan_iter())
+    assert len(stored) == 10, "four users and a mark each"
+    for key in stored:
         assert 6 * 86_400 < server.ttl(key) <= 7 * 86_400, "the lookback, and a day"
     same_as_history(one, MOMENT)
 

@@ -31,14 +31,14 @@ def versions(settings: Settings, name: str) -> dict[tuple[str, dt.date, dt.date]
     """Rows of a snapshot table by raw user, day, and the day that the version knows."""
     rows = lake.read(settings.lake, name).to_pylist()
     names = keys.user_ids(settings, [r["user_key"] for r in rows])
-    found = {(names[r["user_key"]], r["event_date"], (r["created_timestamp"] - DAY).date()): r for r in rows}
-    assert len(found) == len(rows)
-    return found
+    by_version = {(names[r["user_key"]], r["event_date"], (r["created_timestamp"] - DAY).date()): r for r in rows}
+    assert len(by_version) == len(rows)
+    return by_version
 
 
 def table(settings: Settings, name: str) -> dict[tuple[str, dt.date], dict]:
     """Rows of a snapshot table by raw user and day, as known when the day was over."""
-    return {(user, day): row for (user, day, known), row in versions(settings, name).items() if known == day}
+    return {(user, day): row for (user, day, known_by), row in versions(settings, name).items() if known_by == day}
 
 
 def text_of(settings: Settings) -> dict[int, str]:
@@ -53,8 +53,8 @@ def test_a_sequence_holds_the_last_events_oldest_first_and_no_search(tmp_path: P
         {"user_id": "u", "event_time": at("2024-01-03", "23:59:59.999999"), "text": "shoes", "amount": 60.0},
         {"user_id": "v", "event_time": at("2024-01-04", "00:00:00"), "text": "milk"},
     ]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events), sequence_length=2)
-    sequences, texts = table(made, "behavior_sequence"), text_of(made)
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events), sequence_length=2)
+    sequences, texts = table(settings, "behavior_sequence"), text_of(settings)
     assert set(sequences) == {("u", dt.date(2024, 1, d)) for d in (1, 2, 3)} | {("v", dt.date(2024, 1, 4))}
     last = sequences["u", dt.date(2024, 1, 3)]
     assert [texts[i] for i in last["text_ids"]] == ["shoes page", "shoes"]
@@ -62,7 +62,7 @@ def test_a_sequence_holds_the_last_events_oldest_first_and_no_search(tmp_path: P
     assert last["channels"] == [CHANNELS.index("spm"), CHANNELS.index("pay_bill")]
     assert last["amount_buckets"] == [-1, math.floor(math.log2(61))]
     assert last["event_timestamp"] == at("2024-01-04", "00:00:00")
-    searches = table(made, "search_text")
+    searches = table(settings, "search_text")
     assert [texts[i] for i in searches["u", dt.date(2024, 1, 2)]["search_text_ids"]] == ["shoes"]
     assert len(searches) == 1
 
@@ -73,8 +73,8 @@ def test_the_tabular_snapshot_has_the_silent_too_and_forgets_after_the_lookback(
         {"user_id": "u", "event_time": at("2024-01-01"), "text": "mailing", "channel": "spm", "exposure": True},
         {"user_id": "w", "event_time": at("2024-01-12"), "text": "tea", "amount": 1.0},
     ]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=9)
-    rows = table(made, "user_tabular")
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=9)
+    rows = table(settings, "user_tabular")
     assert len([k for k in rows if k[0] == "u"]) == 12
     assert len([k for k in rows if k[0] == "w"]) == 1
     first, eighth, ninth, tenth = (rows["u", dt.date(2024, 1, d)] for d in (1, 8, 9, 10))
@@ -112,11 +112,11 @@ def test_snapshots_equal_a_slow_transcription(tmp_path: Path, seed: int, late: f
     """Every user, day and version, computed in plain Python from the events that had arrived by then."""
     events = random_events(seed, late=late)
     lookback, length = 12, 5
-    made = lake_of(
+    settings = lake_of(
         tmp_path / "home", write_source(tmp_path, events), lookback_days=lookback, sequence_length=length, search_length=length
     )
-    ids = {text: i for i, text in text_of(made).items()}
-    sequences, searches, tabular = (versions(made, t) for t in ("behavior_sequence", "search_text", "user_tabular"))
+    ids = {text: i for i, text in text_of(settings).items()}
+    sequences, searches, tabular = (versions(settings, t) for t in ("behavior_sequence", "search_text", "user_tabular"))
 
     def lists(rows: list[dict]) -> list[tuple]:
         ordered = sorted(
@@ -132,35 +132,35 @@ def test_snapshots_equal_a_slow_transcription(tmp_path: Path, seed: int, late: f
         return ordered[-length:]
 
     first, last = (f(e["event_time"].date() for e in events) for f in (min, max))
-    wanted: dict[str, set] = {"sequence": set(), "search": set(), "tabular": set()}
+    expected: dict[str, set] = {"sequence": set(), "search": set(), "tabular": set()}
     for user in {e["user_id"] for e in events}:
         mine = [e for e in events if e["user_id"] == user]
         for day in contract.days_between(first, last + DAY):
             past = [e for e in mine if e["event_time"].date() <= day]
             inside = [e for e in past if e["event_time"].date() > day - lookback * DAY]
-            for known in {day, *(known_day(e) for e in past if known_day(e) > day)}:
-                key = (user, day, known)
-                seen = [e for e in past if known_day(e) <= known]
-                then = [e for e in inside if known_day(e) <= known]
+            for known_by in {day, *(known_day(e) for e in past if known_day(e) > day)}:
+                key = (user, day, known_by)
+                seen = [e for e in past if known_day(e) <= known_by]
+                then = [e for e in inside if known_day(e) <= known_by]
                 today = [e for e in then if e["event_time"].date() == day]
                 for name, rows, search in (("sequence", sequences, False), ("search", searches, True)):
                     of_kind = [e for e in then if (e["channel"] == "search") == search and not brought_back(e)]
                     counted = [e for e in inside if (e["channel"] == "search") == search and not brought_back(e)]
                     versioned = {day, *map(known_day, counted)}
-                    if known not in versioned or not any(e in of_kind for e in today):
+                    if known_by not in versioned or not any(e in of_kind for e in today):
                         continue
-                    wanted[name].add(key)
+                    expected[name].add(key)
                     columns = ("search_times", "search_text_ids") if search else SEQUENCE_COLUMNS
                     got = list(zip(*(rows[key][c] for c in columns), strict=True))
                     assert got == [e[: len(columns)] for e in lists(of_kind)]
                 if seen:
-                    wanted["tabular"].add(key)
+                    expected["tabular"].add(key)
                     check_activity(tabular[key], day, seen, [e for e in then if not e["exposure"] and not brought_back(e)])
-    assert set(sequences) == wanted["sequence"]
-    assert set(searches) == wanted["search"]
-    assert set(tabular) == wanted["tabular"]
+    assert set(sequences) == expected["sequence"]
+    assert set(searches) == expected["search"]
+    assert set(tabular) == expected["tabular"]
     assert len(tabular) > 80
-    assert any(known != day for _, day, known in tabular) == (late > 0)
+    assert any(known_by != day for _, day, known_by in tabular) == (late > 0)
 
 
 SEQUENCE_COLUMNS = ("times", "text_ids", "channels", "amount_buckets", "exposures")
@@ -190,33 +190,33 @@ def check_activity(row: dict, day: dt.date, seen: list[dict], own: list[dict]) -
 
 @pytest.mark.slow
 def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3, late=0.2)))
-    before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3, late=0.2)))
+    before = {t: lake.row_hashes(settings.lake, t, "event_date") for t in write.TABLES}
     monkeypatch.setattr(write, "SHARE", 0.0)  # a query a day
     for name in write.TABLES:
         for start, end in ((10, 11), (3, 8)):
-            write.feature(made, name, dt.date(2024, 1, start), dt.date(2024, 1, end))
-        assert lake.row_hashes(made.lake, name, "event_date") == before[name]
+            write.feature(settings, name, dt.date(2024, 1, start), dt.date(2024, 1, end))
+        assert lake.row_hashes(settings.lake, name, "event_date") == before[name]
 
 
 @pytest.mark.slow
 def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
-    before = {t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES}
-    query, read, asked = Inputs.query, DuckDB.read, []
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
+    before = {t: lake.row_hashes(settings.lake, t, "event_date") for t in write.TABLES}
+    query, read, day_counts = Inputs.query, DuckDB.read, []
 
     def counted(inputs: Inputs, days: list[dt.date]) -> ir.Table:
-        asked.append(len(days))
+        day_counts.append(len(days))
         return query(inputs, days)
 
     def small(engine: DuckDB, what: Query) -> pa.RecordBatchReader:
         """A machine whose memory holds two days: that is found out at once, or only after some rows."""
         if isinstance(what, str):  # how many rows there are
             return read(engine, what)
-        if asked[-1] > 4:
+        if day_counts[-1] > 4:
             raise duckdb.OutOfMemoryException(write.OUT_OF_MEMORY)
         rows = read(engine, what)
-        return rows if asked[-1] <= 2 else pa.RecordBatchReader.from_batches(rows.schema, some(rows.schema))
+        return rows if day_counts[-1] <= 2 else pa.RecordBatchReader.from_batches(rows.schema, some(rows.schema))
 
     def some(schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([], schema)
@@ -225,21 +225,21 @@ def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Pat
     monkeypatch.setattr(Inputs, "query", counted)
     monkeypatch.setattr(DuckDB, "read", small)
     for name in write.TABLES:
-        asked.clear()
-        write.feature(made, name, dt.date(2024, 1, 3), dt.date(2024, 1, 12))
-        assert asked[0] == max(asked) > 4  # days with rows
-        assert asked.count(asked[0]) == 1  # what did not fit is not tried again
-        assert sum(n for n in asked if n <= 2) == asked[0]
-        assert lake.row_hashes(made.lake, name, "event_date") == before[name]
+        day_counts.clear()
+        write.feature(settings, name, dt.date(2024, 1, 3), dt.date(2024, 1, 12))
+        assert day_counts[0] == max(day_counts) > 4  # days with rows
+        assert day_counts.count(day_counts[0]) == 1  # what did not fit is not tried again
+        assert sum(n for n in day_counts if n <= 2) == day_counts[0]
+        assert lake.row_hashes(settings.lake, name, "event_date") == before[name]
 
 
 def test_a_day_that_does_not_fit_in_memory_says_what_to_set(tmp_path: Path) -> None:
-    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
-    before = lake.row_hashes(made.lake, "behavior_sequence", "event_date")
-    small = made.model_copy(update={"duckdb_memory": "1MB"})
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
+    before = lake.row_hashes(settings.lake, "behavior_sequence", "event_date")
+    small = settings.model_copy(update={"duckdb_memory": "1MB"})
     with pytest.raises(JobFailed, match=r"behavior_sequence of 2024-01-03 does not fit in 1MB: set FOUND_DUCKDB_MEMORY to more"):
         write.feature(small, "behavior_sequence", dt.date(2024, 1, 3), dt.date(2024, 1, 12))
-    assert lake.row_hashes(made.lake, "behavior_sequence", "event_date") == before
+    assert lake.row_hashes(settings.lake, "behavior_sequence", "event_date") == before
 
 
 @pytest.mark.slow
@@ -250,9 +250,9 @@ def test_changing_the_future_changes_no_snapshot_of_the_past(tmp_path: Path) -> 
     changed += [{"user_id": "new", "event_time": cut, "text": "brand new", "channel": "search"}]
     hashes = []
     for name, rows in {"a": events, "b": changed}.items():
-        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
+        settings = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
         hashes.append(
-            {t: lake.row_hashes(made.lake, t, "event_date", lake.days_where(dt.date.min, cut.date())) for t in write.TABLES}
+            {t: lake.row_hashes(settings.lake, t, "event_date", lake.days_where(dt.date.min, cut.date())) for t in write.TABLES}
         )
         assert len(hashes[-1]["user_tabular"]) == 14
     assert hashes[0] == hashes[1]
@@ -268,9 +268,9 @@ def test_a_late_event_is_known_from_its_arrival_on(tmp_path: Path) -> None:
         {"user_id": "u", "event_time": at("2024-01-03"), "text": "milk", "arrived_at": at("2024-01-01")},
         {"user_id": "u", "event_time": at("2024-01-12"), "text": "tea"},
     ]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
-    names = text_of(made)
-    rows = {(day.day, known.day): row for (_, day, known), row in versions(made, "behavior_sequence").items()}
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    names = text_of(settings)
+    rows = {(day.day, known_by.day): row for (_, day, known_by), row in versions(settings, "behavior_sequence").items()}
     assert {key: [names[i] for i in row["text_ids"]] for key, row in rows.items()} == {
         (1, 1): ["tea"],
         (2, 9): ["tea", "late"],
@@ -279,7 +279,7 @@ def test_a_late_event_is_known_from_its_arrival_on(tmp_path: Path) -> None:
         (12, 12): ["tea", "late", "milk", "tea"],
     }
     spine = [at(f"2024-01-{d:02d}", "00:00:00") for d in (4, 9, 10, 13)]
-    history = feature_store.history(made, [keys.user_key(keys.home_secret(made), "u")] * 4, spine)
+    history = feature_store.history(settings, [keys.user_key(keys.home_secret(settings), "u")] * 4, spine)
     seen = [[names[i] for i in ids] for ids in history["text_ids"].to_pylist()]
     assert seen == [["tea", "milk"], ["tea", "milk"], ["tea", "late", "milk"], ["tea", "late", "milk", "tea"]]
     assert history["events_28d"].to_pylist() == [2, 2, 3, 4]
@@ -295,10 +295,10 @@ def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> 
     assert len(extra) > 30
     histories = []
     for name, rows in {"a": before, "b": before + extra}.items():
-        made = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
-        users = [keys.user_key(keys.home_secret(made), f"u{i}") for i in range(6)]
+        settings = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
+        users = [keys.user_key(keys.home_secret(settings), f"u{i}") for i in range(6)]
         moments = [cut - i * DAY for i in range(8)] + [cut + DAY]
-        histories.append([feature_store.history(made, users, [moment] * len(users)) for moment in moments])
+        histories.append([feature_store.history(settings, users, [moment] * len(users)) for moment in moments])
     assert all(a.equals(b) for a, b in zip(histories[0][:-1], histories[1][:-1], strict=True))
     assert not histories[0][-1].equals(histories[1][-1])
 
@@ -306,13 +306,13 @@ def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
     """Every snapshot row created after the cutoff is turned into nonsense: the history of no moment up to it changes a bit."""
-    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(13, late=0.4)))
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(13, late=0.4)))
     cut = at("2024-01-16", "00:00:00")
-    users = [keys.user_key(keys.home_secret(made), f"u{i}") for i in range(6)]
+    users = [keys.user_key(keys.home_secret(settings), f"u{i}") for i in range(6)]
     moments = [cut - i * DAY for i in range(10)] + [cut + DAY]
-    before = [feature_store.history(made, users, [moment] * len(users)) for moment in moments]
+    before = [feature_store.history(settings, users, [moment] * len(users)) for moment in moments]
     for view in feature_store.VIEWS:
-        rows = lake.read(made.lake, view)
+        rows = lake.read(settings.lake, view)
         later = pc.greater(rows["created_timestamp"], pa.scalar(cut))
         assert 10 < pc.sum(later).as_py() < rows.num_rows
         for i, field in enumerate(rows.schema):
@@ -327,8 +327,8 @@ def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
                 for n, v, late in zip(nonsense.to_pylist(), rows[field.name].to_pylist(), later.to_pylist(), strict=True)
             ]
             rows = rows.set_column(i, field, pa.array(changed, field.type))
-        lake.replace(made.lake, view, rows, schema=rows.schema)
-    after = [feature_store.history(made, users, [moment] * len(users)) for moment in moments]
+        lake.replace(settings.lake, view, rows, schema=rows.schema)
+    after = [feature_store.history(settings, users, [moment] * len(users)) for moment in moments]
     assert all(a.equals(b) for a, b in zip(before[:-1], after[:-1], strict=True))
     assert not before[-1].equals(after[-1])
 
@@ -344,11 +344,11 @@ def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) 
         path = write_source(tmp_path / name, events)
         if name == "berlin":
             data = pq.read_table(tmp_path / name / "events.parquet")
-            there = data["event_time"].cast(pa.timestamp("us", tz="Europe/Berlin"))
-            data = data.set_column(data.column_names.index("event_time"), "event_time", there)
+            local_times = data["event_time"].cast(pa.timestamp("us", tz="Europe/Berlin"))
+            data = data.set_column(data.column_names.index("event_time"), "event_time", local_times)
             pq.write_table(data, tmp_path / name / "events.parquet")
-        made = lake_of(tmp_path / name / "home", path, secret="aa" * 16)
-        hashes.append({t: lake.row_hashes(made.lake, t, "event_date") for t in write.TABLES})
+        settings = lake_of(tmp_path / name / "home", path, secret="aa" * 16)
+        hashes.append({t: lake.row_hashes(settings.lake, t, "event_date") for t in write.TABLES})
     assert hashes[0] == hashes[1]
     assert {"2024-03-30", "2024-03-31", "2024-10-27"} <= set(hashes[0]["behavior_sequence"])
 
@@ -360,32 +360,32 @@ def test_a_user_known_by_a_late_exposure_alone(tmp_path: Path) -> None:
         {"user_id": "u", "event_time": at("2024-01-01"), "text": "mailing", "exposure": True, "arrived_at": at("2024-01-09")},
         {"user_id": "u", "event_time": at("2024-01-03"), "text": "mailing", "exposure": True},
     ]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=2)
-    rows = {(day.day, known.day): row for (_, day, known), row in versions(made, "user_tabular").items()}
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events), lookback_days=2)
+    rows = {(day.day, known_by.day): row for (_, day, known_by), row in versions(settings, "user_tabular").items()}
     assert set(rows) == {(1, 9), (2, 9), (3, 3), (3, 9)}
-    assert [rows[3, known]["days_since_first"] for known in (3, 9)] == [0, 2]
+    assert [rows[3, known_by]["days_since_first"] for known_by in (3, 9)] == [0, 2]
     assert rows[1, 9]["days_since_last"] is None
-    before = lake.row_hashes(made.lake, "user_tabular", "event_date")
+    before = lake.row_hashes(settings.lake, "user_tabular", "event_date")
     for day in (1, 2, 3):
-        write.feature(made, "user_tabular", dt.date(2024, 1, day), dt.date(2024, 1, day + 1))
-    assert lake.row_hashes(made.lake, "user_tabular", "event_date") == before
-    assert checks.one_row_for_every_user(made, dt.date(2024, 1, 1), dt.date(2024, 1, 4))[0]
+        write.feature(settings, "user_tabular", dt.date(2024, 1, day), dt.date(2024, 1, day + 1))
+    assert lake.row_hashes(settings.lake, "user_tabular", "event_date") == before
+    assert checks.one_row_for_every_user(settings, dt.date(2024, 1, 1), dt.date(2024, 1, 4))[0]
 
 
 def test_the_feature_checks_see_what_is_wrong(tmp_path: Path) -> None:
-    made = lake_of(tmp_path / "home", write_source(tmp_path, random_events(5, late=0.2)))
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(5, late=0.2)))
     span = (dt.date(2024, 1, 5), dt.date(2024, 1, 20))
-    assert checks.no_event_after_snapshot(made, *span)[0]
-    assert checks.one_row_for_every_user(made, *span)[0]
+    assert checks.no_event_after_snapshot(settings, *span)[0]
+    assert checks.one_row_for_every_user(settings, *span)[0]
     day = (dt.date(2024, 1, 8), dt.date(2024, 1, 9))
     for name, check in (("behavior_sequence", checks.no_event_after_snapshot), ("user_tabular", checks.one_row_for_every_user)):
-        rows = lake.read(made.lake, name, lake.days_where(*day))
+        rows = lake.read(settings.lake, name, lake.days_where(*day))
         if name == "behavior_sequence":
             future = [[*times[:-1], times[-1] + 86_400_000_000] for times in rows["times"].to_pylist()]
             wrong = rows.set_column(rows.column_names.index("times"), "times", pa.array(future))
         else:
             wrong = pa.concat_tables([rows, rows.slice(0, 1)])
-        daily.replace_days(made.lake, name, wrong, *day, schema=rows.schema)
-        passed, why = check(made, *span)
+        daily.replace_days(settings.lake, name, wrong, *day, schema=rows.schema)
+        passed, why = check(settings, *span)
         assert not passed
         assert why[0] != "0"

@@ -42,7 +42,7 @@ WITH_ROWS = tuple(table for table in TABLES if table != "search_text")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a home and its source. Tests work in copies."""
     folder = tmp_path_factory.mktemp("expiring")
     lake_of(folder / "home", write_source(folder / "source", EVENTS), lookback_days=7, retention="events=25")
@@ -50,8 +50,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(made: Path, tmp_path: Path) -> Settings:
-    shutil.copytree(made / "home", tmp_path / "home")
+def home(original: Path, tmp_path: Path) -> Settings:
+    shutil.copytree(original / "home", tmp_path / "home")
     return Settings.load(tmp_path / "home")
 
 

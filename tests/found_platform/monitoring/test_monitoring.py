@@ -28,10 +28,10 @@ LAST = dt.date(2026, 2, 25)
 EARLIER = LAST - dt.timedelta(days=28)
 
 
-def lake_with(tmp_path: Path, **asked: object) -> Settings:
+def lake_with(tmp_path: Path, **changes: object) -> Settings:
     """A lake of 1,000 simulated users over 56 days with events and texts, as a source would bring them."""
     settings = Settings.load(tmp_path / "found")
-    source = SourceConfig.model_validate({"name": "simulated", "simulator": {"users": 1000, "days": 56, "seed": 7, **asked}})
+    source = SourceConfig.model_validate({"name": "simulated", "simulator": {"users": 1000, "days": 56, "seed": 7, **changes}})
     staging.open_home(settings, staging.discover(settings, source))
     staging.stage(settings)
     start, end = dt.date(2026, 1, 1), dt.date(2026, 2, 26)
@@ -44,10 +44,10 @@ def lake_with(tmp_path: Path, **asked: object) -> Settings:
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A stationary log of eight weeks with the two snapshots that a report of its last day compares."""
-    made = lake_with(tmp_path_factory.mktemp("calm"))
+    settings = lake_with(tmp_path_factory.mktemp("calm"))
     for day in (EARLIER, LAST):
-        write.feature(made, "user_tabular", day, day + dt.timedelta(days=1))
-    return made
+        write.feature(settings, "user_tabular", day, day + dt.timedelta(days=1))
+    return settings
 
 
 def copy_of(settings: Settings, folder: Path) -> Settings:
@@ -58,35 +58,35 @@ def copy_of(settings: Settings, folder: Path) -> Settings:
 
 @pytest.mark.slow
 def test_a_report_of_a_calm_log_passes_with_every_figure_judged(calm: Settings) -> None:
-    made = drift.report(calm, LAST)
-    assert (made.state, made.drifted, made.sentence) == (figures.PASSED, [], "all figures are within their limits")
-    assert [f.name for f in made.features] == list(drift.FEATURES)
+    report = drift.report(calm, LAST)
+    assert (report.state, report.drifted, report.sentence) == (figures.PASSED, [], "all figures are within their limits")
+    assert [f.name for f in report.features] == list(drift.FEATURES)
     assert len(drift.FEATURES) == 12
     assert max(int(n) for f in drift.FEATURES for n in re.findall(r"(\d+)d$", f)) == drift.WINDOW
     saved = json.loads((calm.home / "monitoring" / "feature_drift" / str(LAST) / "report.json").read_text())
-    assert (saved["state"], saved["psi"]) == ("passed", {f.name: f.value for f in made.features})
+    assert (saved["state"], saved["psi"]) == ("passed", {f.name: f.value for f in report.features})
     assert all(0.2 <= f["limit"] < 0.25 for f in saved["features"])
-    assert made.html is not None
-    assert made.html.stat().st_size > 100_000
+    assert report.html is not None
+    assert report.html.stat().st_size > 100_000
 
 
 def test_a_shifted_population_is_seen(calm: Settings, tmp_path: Path) -> None:
-    made = copy_of(calm, tmp_path)
-    rows = lake.read(made.lake, "user_tabular", lake.days_where(LAST, LAST + dt.timedelta(days=1)))
+    copy = copy_of(calm, tmp_path)
+    rows = lake.read(copy.lake, "user_tabular", lake.days_where(LAST, LAST + dt.timedelta(days=1)))
     column = pc.if_else(pc.greater(rows["events_28d"], 0), pc.add(pc.multiply(rows["events_28d"], 6), 40), 0)
     shifted = rows.set_column(rows.column_names.index("events_28d"), "events_28d", column.cast(pa.int64()))
-    daily.replace_days(made.lake, "user_tabular", shifted, LAST, LAST + dt.timedelta(days=1), schema=rows.schema)
-    moved = drift.report(made, LAST)
+    daily.replace_days(copy.lake, "user_tabular", shifted, LAST, LAST + dt.timedelta(days=1), schema=rows.schema)
+    moved = drift.report(copy, LAST)
     assert (moved.state, moved.drifted) == (figures.DRIFTED, ["events_28d"])
     assert moved.sentence == "drifted: events_28d"
 
 
 def test_windows_that_were_not_full_are_not_compared_and_the_report_says_so(calm: Settings) -> None:
     write.feature(calm, "user_tabular", LAST - dt.timedelta(days=1), LAST)
-    made = drift.report(calm, LAST - dt.timedelta(days=1))
-    assert {f.state for f in made.features} == {figures.NOT_JUDGED}
-    assert (made.state, made.html) == (figures.NOT_JUDGED, None)
-    assert "the history at the reference day 2026-01-27 is 27 days long, and the features need 28" in made.sentence
+    report = drift.report(calm, LAST - dt.timedelta(days=1))
+    assert {f.state for f in report.features} == {figures.NOT_JUDGED}
+    assert (report.state, report.html) == (figures.NOT_JUDGED, None)
+    assert "the history at the reference day 2026-01-27 is 27 days long, and the features need 28" in report.sentence
 
 
 def activity(users: int, seed: int, times: float = 1.0) -> pd.DataFrame:
@@ -130,8 +130,8 @@ def test_a_real_shift_among_two_thousand_users_is_caught(monkeypatch: pytest.Mon
 
 def test_the_index_is_evidentlys(calm: Settings) -> None:
     current, reference = activity(500, 1), activity(400, 2, times=2.0)
-    found = drift.compare(current, reference, drift.FEATURES)
-    assert [f.value for f in found] == pytest.approx([psi for psi, _ in index_of(current, reference)], abs=1e-4)
+    compared = drift.compare(current, reference, drift.FEATURES)
+    assert [f.value for f in compared] == pytest.approx([psi for psi, _ in index_of(current, reference)], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,10 @@ def test_the_index_is_evidentlys(calm: Settings) -> None:
     ],
 )
 def test_what_cannot_be_compared_is_not_judged_and_does_not_pass(change: Callable[[pd.DataFrame], pd.DataFrame], why: str) -> None:
-    (found,) = drift.compare(change(activity(400, 1)), activity(300, 2), ["events_7d"])
-    assert found.state == figures.NOT_JUDGED
-    assert why in found.why
-    assert figures.state([found]) == figures.NOT_JUDGED
+    (figure,) = drift.compare(change(activity(400, 1)), activity(300, 2), ["events_7d"])
+    assert figure.state == figures.NOT_JUDGED
+    assert why in figure.why
+    assert figures.state([figure]) == figures.NOT_JUDGED
 
 
 def test_a_channel_that_is_silent_on_both_days_is_not_judged_and_one_that_fell_silent_has_drifted() -> None:
@@ -174,9 +174,9 @@ def test_a_channel_that_is_silent_on_both_days_is_not_judged_and_one_that_fell_s
     ],
 )
 def test_a_result_of_another_shape_is_not_judged(result: object) -> None:
-    found = drift._judged(result, {"events_7d": 0.2})
-    assert {f.state for f in found.values()} == {figures.NOT_JUDGED}
-    assert figures.sentence(list(found.values())).startswith("not judged: events_7d (Evidently's ")
+    by_name = drift._judged(result, {"events_7d": 0.2})
+    assert {f.state for f in by_name.values()} == {figures.NOT_JUDGED}
+    assert figures.sentence(list(by_name.values())).startswith("not judged: events_7d (Evidently's ")
 
 
 def test_a_report_is_no_better_than_its_worst_figure() -> None:
@@ -190,10 +190,10 @@ def test_a_report_is_no_better_than_its_worst_figure() -> None:
 
 
 def test_nothing_passes_of_a_young_source(calm: Settings) -> None:
-    found = traffic.figures(calm, dt.date(2026, 2, 10))
-    assert {(f.state, f.why) for f in found} == {(figures.NOT_JUDGED, "the source is 41 days old, and 42 are needed")}
-    assert {f.name for f in found} == {f.name for f in traffic.figures(calm, LAST)}
-    assert {f.name for f in found} == {"users", "events_per_user", "known_texts", "busiest_1pct", "price_level"} | {
+    young = traffic.figures(calm, dt.date(2026, 2, 10))
+    assert {(f.state, f.why) for f in young} == {(figures.NOT_JUDGED, "the source is 41 days old, and 42 are needed")}
+    assert {f.name for f in young} == {f.name for f in traffic.figures(calm, LAST)}
+    assert {f.name for f in young} == {"users", "events_per_user", "known_texts", "busiest_1pct", "price_level"} | {
         f"share_{c}" for c in CHANNELS
     }
 
@@ -213,12 +213,12 @@ def test_nothing_passes_of_a_young_source(calm: Settings) -> None:
 def test_every_drift_is_caught_from_the_sources_files_to_a_figure(tmp_path: Path, drift: str, figure: str) -> None:
     """A week of it is enough, and the figure that says so is the one that a person would look at."""
     drifted = lake_with(tmp_path, drifts={drift: LAST - dt.timedelta(days=6)})
-    found = {f.name: f for f in traffic.figures(drifted, LAST)}
-    assert found[figure].drifted
+    by_name = {f.name: f for f in traffic.figures(drifted, LAST)}
+    assert by_name[figure].drifted
     if drift in ("broken_units", "changed_prices"):
         factor = {"broken_units": 100.0, "changed_prices": 1.35}[drift]
-        assert found["price_level"].value == pytest.approx(factor, rel=0.15)
-        assert [f.name for f in found.values() if f.drifted] == ["price_level"]
+        assert by_name["price_level"].value == pytest.approx(factor, rel=0.15)
+        assert [f.name for f in by_name.values() if f.drifted] == ["price_level"]
 
 
 def test_figures_by_hand(tmp_path: Path) -> None:
@@ -231,8 +231,8 @@ def test_figures_by_hand(tmp_path: Path) -> None:
         {"user_id": "a", "event_time": at("2026-02-08"), "text": "coffee", "amount": 9.0},
     ]
     settings = lake_of(tmp_path / "home", write_source(tmp_path, rows))
-    found = {f.name: f for f in traffic.figures(settings, dt.date(2026, 2, 11))}
-    assert {name: (f.value, f.reference) for name, f in found.items()} == {
+    by_name = {f.name: f for f in traffic.figures(settings, dt.date(2026, 2, 11))}
+    assert {name: (f.value, f.reference) for name, f in by_name.items()} == {
         "users": (1, 2),
         "events_per_user": (2, 1),
         "known_texts": (0.5, 1),
@@ -240,8 +240,8 @@ def test_figures_by_hand(tmp_path: Path) -> None:
         "share_pay_bill": (1, 1),
         "price_level": (pytest.approx(2), 1),
     }, "a channel that the source has not is no figure"
-    assert [f.name for f in found.values() if f.drifted] == ["price_level"], "the scatter of its payments is none"
-    assert {found[name].state for name in ("users", "events_per_user", "known_texts")} == {figures.NOT_JUDGED}, "of two users"
+    assert [f.name for f in by_name.values() if f.drifted] == ["price_level"], "the scatter of its payments is none"
+    assert {by_name[name].state for name in ("users", "events_per_user", "known_texts")} == {figures.NOT_JUDGED}, "of two users"
 
 
 def weeks(users: int, seed: int, **changes: float) -> traffic.Weeks:
@@ -260,9 +260,9 @@ def weeks(users: int, seed: int, **changes: float) -> traffic.Weeks:
 NAMES = ["users", "events_per_user", "known_texts", "busiest_1pct", *(f"share_{c}" for c in CHANNELS)]
 
 
-def judged(made: traffic.Weeks) -> dict[str, Figure]:
-    values, references = made.figures()
-    columns = zip(NAMES, values, references, made.limits(figures.FALSE_ALARMS / 9), strict=True)
+def judged(log: traffic.Weeks) -> dict[str, Figure]:
+    values, references = log.figures()
+    columns = zip(NAMES, values, references, log.limits(figures.FALSE_ALARMS / 9), strict=True)
     return {name: traffic._judged(name, *rest) for name, *rest in columns}
 
 
@@ -296,12 +296,12 @@ def test_an_empty_week_and_a_silent_channel_do_not_pass() -> None:
 @pytest.mark.slow
 def test_small_homes_of_one_law_do_not_cry_drift(tmp_path: Path) -> None:
     """Eighty users over eight weeks, from the source's files to the report."""
-    made = lake_with(tmp_path, users=80, seed=1)
+    settings = lake_with(tmp_path, users=80, seed=1)
     for day in (EARLIER, LAST):
-        write.feature(made, "user_tabular", day, day + dt.timedelta(days=1))
-    found = drift.report(made, LAST)
-    assert found.drifted == []
-    assert {f.state for f in found.features} <= {figures.PASSED, figures.NOT_JUDGED}
+        write.feature(settings, "user_tabular", day, day + dt.timedelta(days=1))
+    report = drift.report(settings, LAST)
+    assert report.drifted == []
+    assert {f.state for f in report.features} <= {figures.PASSED, figures.NOT_JUDGED}
 
 
 def test_a_day_without_a_snapshot_is_named(settings: Settings) -> None:

@@ -25,13 +25,13 @@ GOLD = lookup.Question("people who will soon buy gold", mode="aligned")
 def test_every_look_up_leaves_a_row(settings: Settings) -> None:
     everybody = lookup.score(settings, GOLD).keys
     before = len(audit.entries(settings))
-    found = lookup.find(settings, GOLD, lookup.Size(top=3), exclude=frozenset(everybody[:2]))
+    answer = lookup.find(settings, GOLD, lookup.Size(top=3), exclude=frozenset(everybody[:2]))
     lookup.find(settings, lookup.Question("gold", mode="late"), lookup.Size(min_score=0.0))
     late, aligned = audit.entries(settings)[: len(audit.entries(settings)) - before]
-    assert (aligned["action"], aligned["rows"], aligned["reason"]) == ("find", 3, found.reason)
-    assert (aligned["model_version"], aligned["index_version"]) == (found.model_version, found.index_version)
-    asked = json.loads(aligned["question"])
-    assert asked == {"sentence": GOLD.sentence, "mode": GOLD.mode, "top": 3, "without_users": 2}
+    assert (aligned["action"], aligned["rows"], aligned["reason"]) == ("find", 3, answer.reason)
+    assert (aligned["model_version"], aligned["index_version"]) == (answer.model_version, answer.index_version)
+    question = json.loads(aligned["question"])
+    assert question == {"sentence": GOLD.sentence, "mode": GOLD.mode, "top": 3, "without_users": 2}
     assert json.loads(late["question"])["min_score"] == 0.0
 
 

@@ -25,15 +25,15 @@ EVENTS = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("held")
     return lake_of(folder / "home", write_source(folder / "source", EVENTS)).home
 
 
 @pytest.fixture
-def home(made: Path, tmp_path: Path) -> Settings:
+def home(original: Path, tmp_path: Path) -> Settings:
     """A copy of a home of three users, each test its own."""
-    return Settings.load(Path(shutil.copytree(made, tmp_path / "home")))
+    return Settings.load(Path(shutil.copytree(original, tmp_path / "home")))
 
 
 @pytest.mark.slow

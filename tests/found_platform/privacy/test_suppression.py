@@ -44,7 +44,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture
-def made(original: Settings, tmp_path: Path) -> Settings:
+def home(original: Settings, tmp_path: Path) -> Settings:
     """A copy of it that a test may change."""
     return Settings.load(Path(shutil.copytree(original.home, tmp_path / "home")), profile="tiny")
 
@@ -91,8 +91,8 @@ def test_a_number_is_written_as_the_scan_of_a_source_writes_it(tmp_path: Path) -
     columns = "{user_id: user_id, event_time: at, text: text}"
     source.write_text(f"name: numbers\nchannels: {{pay_bill: {{path: {events}, columns: {columns}}}}}\n")
     settings = lake_of(tmp_path / "home", source)
-    there = lake.read(settings.lake, "raw_events")["user_key"].to_pylist()
-    assert keys.read_users(settings, tmp_path / "users.parquet") == set(there)
+    stored = lake.read(settings.lake, "raw_events")["user_key"].to_pylist()
+    assert keys.read_users(settings, tmp_path / "users.parquet") == set(stored)
 
 
 def test_a_header_without_users_names_nobody(tmp_path: Path) -> None:
@@ -133,20 +133,20 @@ def test_a_file_that_cannot_be_used_is_named_with_the_row_and_without_an_id(
     assert "secret" not in str(refused.value)
 
 
-def test_who_is_suppressed_is_left_out_from_then_on_and_until_it_is_lifted(made: Settings, tmp_path: Path) -> None:
-    everybody = keys_of(made, *USERS)
-    assert allowed(made, everybody, DAY).tolist() == [True] * 5
-    assert allowed(made, [], DAY).shape == (0,)
+def test_who_is_suppressed_is_left_out_from_then_on_and_until_it_is_lifted(home: Settings, tmp_path: Path) -> None:
+    everybody = keys_of(home, *USERS)
+    assert allowed(home, everybody, DAY).tolist() == [True] * 5
+    assert allowed(home, [], DAY).shape == (0,)
     file = write(tmp_path / "out.csv", "user_id,reason", "ann,asked by mail", "007,", "nobody yet,")
-    assert suppression.add(made, file, "a campaign") == Change(changed=3, unchanged=0, unknown=1)
-    assert allowed(made, everybody, DAY).tolist() == [False, True, True, True, False]
-    assert allowed(made, everybody, dt.date(1970, 1, 1)).tolist() == [False, True, True, True, False], "whatever the day"
-    assert suppression.suppressed(made) == set(keys_of(made, "ann", "007", "nobody yet"))
-    assert suppression.add(made, file, "a campaign") == Change(changed=0, unchanged=3, unknown=1)
-    assert suppression.lift(made, write(tmp_path / "in.txt", "ann", "bob"), "came back") == Change(1, 1, 0)
-    assert allowed(made, everybody, DAY).tolist() == [True, True, True, True, False]
-    history = lake.read(made.lake, "suppressions").sort_by("since").to_pylist()
-    ann = keys_of(made, "ann")[0]
+    assert suppression.add(home, file, "a campaign") == Change(changed=3, unchanged=0, unknown=1)
+    assert allowed(home, everybody, DAY).tolist() == [False, True, True, True, False]
+    assert allowed(home, everybody, dt.date(1970, 1, 1)).tolist() == [False, True, True, True, False], "whatever the day"
+    assert suppression.suppressed(home) == set(keys_of(home, "ann", "007", "nobody yet"))
+    assert suppression.add(home, file, "a campaign") == Change(changed=0, unchanged=3, unknown=1)
+    assert suppression.lift(home, write(tmp_path / "in.txt", "ann", "bob"), "came back") == Change(1, 1, 0)
+    assert allowed(home, everybody, DAY).tolist() == [True, True, True, True, False]
+    history = lake.read(home.lake, "suppressions").sort_by("since").to_pylist()
+    ann = keys_of(home, "ann")[0]
     assert [(r["active"], r["reason"]) for r in history if r["user_key"] == ann] == [(True, "asked by mail"), (False, "came back")]
     assert {r["reason"] for r in history if r["active"]} == {"asked by mail", "a campaign"}
     assert all(r["by"] and dt.datetime.now(dt.UTC) - r["since"] < dt.timedelta(minutes=10) for r in history)
@@ -163,94 +163,96 @@ def test_who_is_unknown_yet_is_left_out_when_they_appear(tmp_path: Path) -> None
     lake_of(settings.home, write_source(tmp_path / "source", events, profile))
     everybody = keys_of(settings, "ann", "bob", "new")
     assert allowed(settings, everybody, DAY).tolist() == [True, True, False]
-    asked = settings.model_copy(update={"consent_column": "consent"})
-    assert allowed(asked, everybody, DAY).tolist() == [True, False, False], "rows without a day are known for ever"
+    with_consent = settings.model_copy(update={"consent_column": "consent"})
+    assert allowed(with_consent, everybody, DAY).tolist() == [True, False, False], "rows without a day are known for ever"
 
 
-def test_a_clock_that_was_set_back_changes_no_order(made: Settings, tmp_path: Path) -> None:
-    (ann,) = keys_of(made, "ann")
+def test_a_clock_that_was_set_back_changes_no_order(home: Settings, tmp_path: Path) -> None:
+    (ann,) = keys_of(home, "ann")
     ahead = dt.datetime.now(dt.UTC) + dt.timedelta(days=400)
     entry = {"user_key": ann, "active": False, "reason": "", "since": ahead, "by": "a clock ahead"}
-    lake.append(made.lake, "suppressions", pa.Table.from_pylist([entry], suppression.SCHEMA), schema=suppression.SCHEMA)
-    suppression.add(made, write(tmp_path / "out.txt", "ann"))
-    assert allowed(made, [ann], DAY).tolist() == [False]
+    lake.append(home.lake, "suppressions", pa.Table.from_pylist([entry], suppression.SCHEMA), schema=suppression.SCHEMA)
+    suppression.add(home, write(tmp_path / "out.txt", "ann"))
+    assert allowed(home, [ann], DAY).tolist() == [False]
 
 
-def test_a_bad_row_changes_nothing(made: Settings, tmp_path: Path) -> None:
+def test_a_bad_row_changes_nothing(home: Settings, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="row 2"):
-        suppression.add(made, write(tmp_path / "out.csv", "user_id", "ann", '" "'))
-    assert suppression.suppressed(made) == set()
-    assert not lake.exists(made.lake, "suppressions")
+        suppression.add(home, write(tmp_path / "out.csv", "user_id", "ann", '" "'))
+    assert suppression.suppressed(home) == set()
+    assert not lake.exists(home.lake, "suppressions")
 
 
-def test_any_sequence_of_changes_leaves_the_newest_state(made: Settings, tmp_path: Path) -> None:
+def test_any_sequence_of_changes_leaves_the_newest_state(home: Settings, tmp_path: Path) -> None:
     chance, state = random.Random(0), dict.fromkeys(USERS, False)
     for _ in range(15):
         users, active = chance.sample(USERS, chance.randint(1, 3)), chance.random() < 0.5
         change = suppression.add if active else suppression.lift
-        change(made, write(tmp_path / "users.csv", "user_id", *map(quoted, users)), chance.choice(["", "a reason"]))
+        change(home, write(tmp_path / "users.csv", "user_id", *map(quoted, users)), chance.choice(["", "a reason"]))
         state |= dict.fromkeys(users, active)
-        assert allowed(made, keys_of(made, *USERS), DAY).tolist() == [not state[user] for user in USERS]
+        assert allowed(home, keys_of(home, *USERS), DAY).tolist() == [not state[user] for user in USERS]
 
 
-def test_no_raw_id_is_written_and_no_key_enters_the_log(made: Settings, tmp_path: Path) -> None:
-    suppression.add(made, write(tmp_path / "out.csv", "user_id", '"Zoë, the 1st"'), "asked")
-    files = [path for path in (made.lake / "suppressions").rglob("*") if path.is_file()]
+def test_no_raw_id_is_written_and_no_key_enters_the_log(home: Settings, tmp_path: Path) -> None:
+    suppression.add(home, write(tmp_path / "out.csv", "user_id", '"Zoë, the 1st"'), "asked")
+    files = [path for path in (home.lake / "suppressions").rglob("*") if path.is_file()]
     assert files
     assert not any("Zoë".encode() in path.read_bytes() for path in files)
-    (key,) = keys_of(made, "Zoë, the 1st")
+    (key,) = keys_of(home, "Zoë, the 1st")
     assert not any(key.encode() in path.read_bytes() for path in files if path.parent.name == "_delta_log")
 
 
-def test_without_true_in_the_newest_row_there_is_no_consent(made: Settings, tmp_path: Path) -> None:
-    everybody = keys_of(made, *USERS, "later", "never seen")
-    asked = made.model_copy(update={"consent_column": "consent"})
+def test_without_true_in_the_newest_row_there_is_no_consent(home: Settings, tmp_path: Path) -> None:
+    everybody = keys_of(home, *USERS, "later", "never seen")
+    with_consent = home.model_copy(update={"consent_column": "consent"})
     # withdrawn; given later, and withdrawn only in a year to come; unsaid since; without a profile; not yet given; unknown
-    assert allowed(asked, everybody, DAY).tolist() == [True, False, True, False, False, False, False]
-    assert allowed(asked, everybody, dt.date(2024, 1, 1)).tolist() == [True, False, True, False, False, False, False], (
+    assert allowed(with_consent, everybody, DAY).tolist() == [True, False, True, False, False, False, False]
+    assert allowed(with_consent, everybody, dt.date(2024, 1, 1)).tolist() == [True, False, True, False, False, False, False], (
         "as it is now"
     )
-    assert allowed(asked, everybody, dt.date(2998, 12, 31)).tolist() == [True, False, True, False, False, False, False]
-    assert allowed(asked, everybody, dt.date(2999, 1, 1)).tolist() == [True, False, False, False, False, True, False], "days ahead"
-    suppression.add(made, write(tmp_path / "out.txt", "ann"))
-    assert allowed(asked, everybody[:3], DAY).tolist() == [False, False, True]
+    assert allowed(with_consent, everybody, dt.date(2998, 12, 31)).tolist() == [True, False, True, False, False, False, False]
+    assert allowed(with_consent, everybody, dt.date(2999, 1, 1)).tolist() == [True, False, False, False, False, True, False], (
+        "days ahead"
+    )
+    suppression.add(home, write(tmp_path / "out.txt", "ann"))
+    assert allowed(with_consent, everybody[:3], DAY).tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("column", ["age", "agreed", ""])
-def test_a_consent_column_that_is_none_lets_nobody_be_targeted(made: Settings, column: str) -> None:
+def test_a_consent_column_that_is_none_lets_nobody_be_targeted(home: Settings, column: str) -> None:
     with pytest.raises(BadInput, match=r"consent_column is .* there is consent"):
-        allowed(made.model_copy(update={"consent_column": column}), keys_of(made, "ann"), DAY)
+        allowed(home.model_copy(update={"consent_column": column}), keys_of(home, "ann"), DAY)
 
 
-def test_the_consent_column_is_kept_with_the_home(made: Settings) -> None:
-    made.model_copy(update={"consent_column": "consent"}).keep()
-    assert Settings.load(made.home).consent_column == "consent"
+def test_the_consent_column_is_kept_with_the_home(home: Settings) -> None:
+    home.model_copy(update={"consent_column": "consent"}).keep()
+    assert Settings.load(home.home).consent_column == "consent"
 
 
-def test_the_commands(made: Settings, tmp_path: Path, found: Callable[..., Outcome]) -> None:
-    assert found("suppress", "list", "--home", made.home).out == "Nobody is suppressed.\n"
-    assert json.loads(found("suppress", "list", "--home", made.home, "--format", "json").out) == {"count": 0, "users": []}
+def test_the_commands(home: Settings, tmp_path: Path, found: Callable[..., Outcome]) -> None:
+    assert found("suppress", "list", "--home", home.home).out == "Nobody is suppressed.\n"
+    assert json.loads(found("suppress", "list", "--home", home.home, "--format", "json").out) == {"count": 0, "users": []}
     file = write(tmp_path / "out.csv", "user_id,reason", "ann,moved", "bob,", "new,")
-    added = found("suppress", "add", file, "--reason", "by law", "--home", made.home)
+    added = found("suppress", "add", file, "--reason", "by law", "--home", home.home)
     assert added.status == 0, added.err
     assert added.out == (
         "Suppressed: 3. Were so already: 0.\n"
         "Never seen in this home: 1 of them. Check that the file has the ids as the source writes them.\n"
     )
-    listed = json.loads(found("suppress", "list", "--home", made.home, "--format", "json").out)
+    listed = json.loads(found("suppress", "list", "--home", home.home, "--format", "json").out)
     assert listed["count"] == 3
     assert {(u["user_key"], u["reason"]) for u in listed["users"]} == set(
-        zip(keys_of(made, "ann", "bob", "new"), ("moved", "by law", "by law"), strict=True)
+        zip(keys_of(home, "ann", "bob", "new"), ("moved", "by law", "by law"), strict=True)
     )
-    shown = found("suppress", "list", "--home", made.home).out
+    shown = found("suppress", "list", "--home", home.home).out
     assert "Suppressed: 3." in shown
-    assert all(part in shown for part in ("moved", "by law", keys_of(made, "bob")[0]))
-    assert found("suppress", "lift", file, "--home", made.home).out.startswith("No longer suppressed: 3. Were not suppressed: 0.")
-    assert found("suppress", "list", "--home", made.home).out == "Nobody is suppressed.\n"
+    assert all(part in shown for part in ("moved", "by law", keys_of(home, "bob")[0]))
+    assert found("suppress", "lift", file, "--home", home.home).out.startswith("No longer suppressed: 3. Were not suppressed: 0.")
+    assert found("suppress", "list", "--home", home.home).out == "Nobody is suppressed.\n"
 
 
-def test_the_commands_refuse_what_cannot_be_used(made: Settings, tmp_path: Path, found: Callable[..., Outcome]) -> None:
-    bad = found("suppress", "add", write(tmp_path / "out.csv", "user_id", '""'), "--home", made.home)
+def test_the_commands_refuse_what_cannot_be_used(home: Settings, tmp_path: Path, found: Callable[..., Outcome]) -> None:
+    bad = found("suppress", "add", write(tmp_path / "out.csv", "user_id", '""'), "--home", home.home)
     assert (bad.status, bad.out) == (2, "")
     assert "out.csv, row 1: there is no user id" in bad.err
     nowhere = found("suppress", "add", write(tmp_path / "out.txt", "ann"), "--home", tmp_path / "typo")

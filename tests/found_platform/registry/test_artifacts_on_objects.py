@@ -51,7 +51,7 @@ def stored(settings: Settings) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with all of it in its folder: days, two versions, the older of them the champion."""
     events = [{"user_id": f"user-{i}", "event_time": at(f"2024-01-0{day}"), "text": "tea"} for i in range(4) for day in (1, 2, 3)]
     source = write_source(tmp_path_factory.mktemp("source"), events)
@@ -64,8 +64,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture
-def here(made: Settings, tmp_path: Path) -> Settings:
-    return Settings.load(Path(shutil.copytree(made.home, tmp_path / "home")), secret=SECRET)
+def here(original: Settings, tmp_path: Path) -> Settings:
+    return Settings.load(Path(shutil.copytree(original.home, tmp_path / "home")), secret=SECRET)
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def moved(here: Settings, lakes: tuple[Any, str], monkeypatch: pytest.MonkeyPatc
     return Settings.load(here.home, secret=SECRET)
 
 
-def test_they_move_with_the_lake_and_are_fetched_where_they_are_asked_for(moved: Settings, made: Settings) -> None:
+def test_they_move_with_the_lake_and_are_fetched_where_they_are_asked_for(moved: Settings, original: Settings) -> None:
     assert not artifacts.folder(moved).exists()
-    own = {str(p.relative_to(artifacts.folder(made))) for p in artifacts.folder(made).rglob("*") if p.is_file()}
+    own = {str(p.relative_to(artifacts.folder(original))) for p in artifacts.folder(original).rglob("*") if p.is_file()}
     assert set(stored(moved)) == own
     assert list(condition.registered(moved)) == []
     assert not artifacts.folder(moved).exists(), "who looks fetches nothing"
@@ -144,12 +144,14 @@ def test_a_store_that_does_not_answer_leaves_no_version(moved: Settings, monkeyp
     assert not list(artifacts.folder(moved).rglob("*.partial"))
 
 
-def test_a_backup_has_them_as_files_and_comes_back_as_a_home_that_has_them(moved: Settings, made: Settings, tmp_path: Path) -> None:
+def test_a_backup_has_them_as_files_and_comes_back_as_a_home_that_has_them(
+    moved: Settings, original: Settings, tmp_path: Path
+) -> None:
     registry.load(moved, "1")  # a copy of one lies in the home
     backup.write(moved, tmp_path / "copy.tar")
     restore.restore(tmp_path / "copy.tar", tmp_path / "again")
     back = Settings.load(tmp_path / "again", secret=SECRET)
-    names = [sorted(str(p.relative_to(s.home)) for p in artifacts.folder(s).rglob("*") if p.is_file()) for s in (back, made)]
+    names = [sorted(str(p.relative_to(s.home)) for p in artifacts.folder(s).rglob("*") if p.is_file()) for s in (back, original)]
     assert names[0] == names[1]
     assert artifacts.store(back) is None
     assert weights(back) == [2.0, 1.0]

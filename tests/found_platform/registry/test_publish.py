@@ -46,37 +46,39 @@ def copy(settings: Settings, tmp_path: Path) -> Settings:
 def test_every_text_is_encoded_once_and_later_texts_are_added(tmp_path: Path) -> None:
     events = [{"user_id": "u", "event_time": at(f"2024-01-0{d}"), "text": f"text {d % 3}"} for d in range(1, 8)]
     events.append({"user_id": "u", "event_time": at("2024-01-08"), "text": "new"})
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
-    assert [text_vectors.encode(made, dt.date(2024, 1, d))[1] for d in (8, 8, 9, 4)] == [3, 0, 1, 0]
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    assert [text_vectors.encode(settings, dt.date(2024, 1, d))[1] for d in (8, 8, 9, 4)] == [3, 0, 1, 0]
     encoder = text_vectors.encoder("random-bert")
-    texts = text_vectors.load(made, encoder.revision)
+    texts = text_vectors.load(settings, encoder.revision)
     ids, vectors = texts.ids, texts.vectors
     assert vectors.dtype == np.float16
     assert list(ids) == sorted(set(ids))
-    words = {r["text_id"]: r["text"] for r in lake.read(made.lake, "behavior_text").to_pylist()}
+    words = {r["text_id"]: r["text"] for r in lake.read(settings.lake, "behavior_text").to_pylist()}
     np.testing.assert_allclose(vectors, encoder.encode([words[i] for i in ids]), atol=1e-3)
-    assert list(text_vectors.load(made, encoder.revision, ids[1:3]).ids) == list(ids[1:3])
+    assert list(text_vectors.load(settings, encoder.revision, ids[1:3]).ids) == list(ids[1:3])
 
 
 def test_texts_and_users_are_encoded_where_the_device_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The device is only written down here; what comes back is float32 of the CPU all the same."""
     events = [{"user_id": f"u{i}", "event_time": at("2024-01-01"), "text": f"text {i}"} for i in range(5)]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events))
     places: list[tuple[str, str]] = []
     monkeypatch.setattr(nn.Module, "to", lambda self, place: places.append((type(self).__name__, str(place))) or self)
     monkeypatch.setattr(device, "chosen_device", lambda: "cuda")
-    text_vectors.encode(made, dt.date(2024, 1, 2))
+    text_vectors.encode(settings, dt.date(2024, 1, 2))
     encoder = text_vectors.encoder("random-bert")
     users.embed(
-        made, LoadedModel("1", FrozenText(FrozenTextConfig("random-bert", encoder.revision, encoder.dim)), {}), dt.date(2024, 1, 2)
+        settings,
+        LoadedModel("1", FrozenText(FrozenTextConfig("random-bert", encoder.revision, encoder.dim)), {}),
+        dt.date(2024, 1, 2),
     )
     assert places == [(name, place) for name in ("Bert", "FrozenText") for place in ("cuda", "cpu")]
-    assert users.load(made, "1", dt.date(2024, 1, 2))[1].dtype == np.float32
+    assert users.load(settings, "1", dt.date(2024, 1, 2))[1].dtype == np.float32
 
 
 def test_an_interrupted_encoding_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = [{"user_id": "u", "event_time": at("2024-01-01"), "text": f"text {i}"} for i in range(25)]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events))
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events))
     monkeypatch.setattr(text_vectors, "CHUNK", 10)
     encoder, calls = text_vectors.encoder("random-bert"), []
     real = encoder.encode
@@ -89,8 +91,8 @@ def test_an_interrupted_encoding_goes_on_where_it_stopped(tmp_path: Path, monkey
 
     monkeypatch.setattr(encoder, "encode", stopping)
     with pytest.raises(KeyboardInterrupt):
-        text_vectors.encode(made, dt.date(2024, 1, 2))
-    assert text_vectors.encode(made, dt.date(2024, 1, 2))[1] == 5
+        text_vectors.encode(settings, dt.date(2024, 1, 2))
+    assert text_vectors.encode(settings, dt.date(2024, 1, 2))[1] == 5
     assert calls == [10, 10, 5, 5]
 
 
@@ -104,17 +106,17 @@ def test_a_user_vector_is_the_centred_mean_of_their_own_texts(settings: Settings
         events.setdefault(e["user_key"], []).append((e["event_time"], e["text_id"], e["channel"], e["exposure"]))
     keys = sorted(events)
     rows = feature_store.history(settings, keys, [midnight(cutoff)] * len(keys))
-    made, counts = users.vectors_of(settings, model, rows, texts), users.own_texts(rows)[1]
-    for key, stored, count in zip(keys, made, counts, strict=True):
+    vectors, counts = users.vectors_of(settings, model, rows, texts), users.own_texts(rows)[1]
+    for key, stored, count in zip(keys, vectors, counts, strict=True):
         ordered = sorted(events[key])
         behaviour = [e for e in ordered if e[2] != "search"][-settings.sequence_length :]
         own = [e[1] for e in behaviour if not e[3]] + [e[1] for e in ordered if e[2] == "search"][-settings.search_length :]
-        wanted = np.zeros(len(stored))
+        expected = np.zeros(len(stored))
         if own:
             mean = np.mean([vector[i] for i in own], axis=0) - model.center.numpy()
-            wanted = mean / np.linalg.norm(mean)
+            expected = mean / np.linalg.norm(mean)
         assert count == len(own)
-        np.testing.assert_allclose(stored, wanted, atol=1e-4)
+        np.testing.assert_allclose(stored, expected, atol=1e-4)
 
 
 def test_what_is_stored_is_what_the_model_says_however_users_are_batched(
@@ -130,12 +132,12 @@ def test_what_is_stored_is_what_the_model_says_however_users_are_batched(
     config = champion(settings).config
     assert stored.shape[1] == config.learned + config.activity == config.dim + config.behavior.width + config.activity
     shutil.copytree(settings.home, tmp_path / "found")
-    made = Settings.load(tmp_path / "found")
+    copied = Settings.load(tmp_path / "found")
     monkeypatch.setattr(users, "USERS", 7)
     monkeypatch.setattr(users, "PART", 30)
-    assert users.embed(made, loaded, cutoff).rows == len(keys)
-    assert users.load(made, loaded.version, cutoff)[0] == keys
-    np.testing.assert_allclose(users.load(made, loaded.version, cutoff)[1], stored, atol=1e-5)
+    assert users.embed(copied, loaded, cutoff).rows == len(keys)
+    assert users.load(copied, loaded.version, cutoff)[0] == keys
+    np.testing.assert_allclose(users.load(copied, loaded.version, cutoff)[1], stored, atol=1e-5)
 
 
 def test_a_version_carries_its_lineage_and_is_champion(settings: Settings, cutoff: dt.date) -> None:
@@ -159,26 +161,26 @@ def test_a_version_carries_its_lineage_and_is_champion(settings: Settings, cutof
 def test_a_card_says_what_a_version_is_made_of_how_it_does_and_what_it_cannot_do(settings: Settings, cutoff: dt.date) -> None:
     loaded = registry.champion(settings)
     title, *sections = registry.card(settings, loaded.version).split("\n## ")
-    said = dict(section.split("\n", 1) for section in sections)
+    card = dict(section.split("\n", 1) for section in sections)
     assert title.startswith(f"# FOUND, cutoff {cutoff}, profile tiny\n")
-    assert list(said) == ["Held-out retrieval", "Stages", "Sizes", "Made of", "Known limits", "The gate"]
+    assert list(card) == ["Held-out retrieval", "Stages", "Sizes", "Made of", "Known limits", "The gate"]
     for table in ("training_set", "user_text_pairs", "text_vectors"):
-        assert f"- delta.{table}: {lake.version(settings.lake, table)}\n" in said["Made of"]
-    assert f"- cutoff: {cutoff}\n" in said["Made of"]
+        assert f"- delta.{table}: {lake.version(settings.lake, table)}\n" in card["Made of"]
+    assert f"- cutoff: {cutoff}\n" in card["Made of"]
     outcomes = {name: stage.outcome for name in stages.COMMANDS if (stage := stages.finished(settings, cutoff, name))}
     align = outcomes["align"]
-    assert f"among {align['best']['candidates']:,.0f} (horizon 7 days)" in said["Held-out retrieval"]
-    assert f"\nBest step {align['best_step']} of {align['step']}.\n" in said["Held-out retrieval"]
+    assert f"among {align['best']['candidates']:,.0f} (horizon 7 days)" in card["Held-out retrieval"]
+    assert f"\nBest step {align['best_step']} of {align['step']}.\n" in card["Held-out retrieval"]
     for figure, key in (("recall@10", "recall_at_10"), ("mean reciprocal rank", "mrr"), ("others farther away", "auc")):
         row = f"| {figure} | {align['start'][f'frozen_{key}']:.3f} | {align['best'][key]:.3f} |"
-        assert row in said["Held-out retrieval"]
+        assert row in card["Held-out retrieval"]
     assert set(outcomes) == {"behavior", "tabular", "align"}
     for name, o in outcomes.items():
-        assert f"| {name} | {o['rows']:,} | {o['users']:,} | {o['parameters']:,} | {o['trained_parameters']:,} |" in said["Stages"]
+        assert f"| {name} | {o['rows']:,} | {o['users']:,} | {o['parameters']:,} | {o['trained_parameters']:,} |" in card["Stages"]
     for size in ("- dim: 32\n", "- searches: 16\n", "'windows': 12", "- text encoder: random-bert, revision "):
-        assert size in said["Sizes"]
+        assert size in card["Sizes"]
     losses = dict(
-        line.removeprefix("- weights of the losses of ").split(": ", 1) for line in said["Sizes"].split("\n") if "losses" in line
+        line.removeprefix("- weights of the losses of ").split(": ", 1) for line in card["Sizes"].split("\n") if "losses" in line
     )
     assert set(losses) == set(outcomes)
     for name, weight in (
@@ -188,8 +190,8 @@ def test_a_card_says_what_a_version_is_made_of_how_it_does_and_what_it_cannot_do
         ("align", "'late': 0.5"),
     ):
         assert weight in losses[name]
-    assert [line.removeprefix("- ") for line in said["Known limits"].split("\n") if line] == list(model_card.LIMITS)
-    assert said["The gate"].strip() == f"Passed: {loaded.tags['gate_reason']}."
+    assert [line.removeprefix("- ") for line in card["Known limits"].split("\n") if line] == list(model_card.LIMITS)
+    assert card["The gate"].strip() == f"Passed: {loaded.tags['gate_reason']}."
 
 
 def test_mlflow_runs_a_version_and_gives_query_vectors(settings: Settings) -> None:
@@ -197,9 +199,9 @@ def test_mlflow_runs_a_version_and_gives_query_vectors(settings: Settings) -> No
     import pandas as pd
 
     served = mlflow.pyfunc.load_model(str(registry.served(settings, registry.champion(settings).version)))
-    made = served.predict(pd.DataFrame({"text": ["gold ring", "tent"]}))
-    wanted = embed_sentences(champion(settings), ["gold ring", "tent"])
-    np.testing.assert_allclose(made, wanted, atol=1e-6)
+    vectors = served.predict(pd.DataFrame({"text": ["gold ring", "tent"]}))
+    expected = embed_sentences(champion(settings), ["gold ring", "tent"])
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
     files = {p.suffix for p in (settings.home / "mlflow" / "artifacts").rglob("*") if p.is_file()}
     assert ".pkl" not in files
     assert ".safetensors" in files
@@ -210,34 +212,34 @@ def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> 
 
     from models.frozen_text import FrozenText, FrozenTextConfig
 
-    made = Settings.load(tmp_path, profile="tiny")
+    settings = Settings.load(tmp_path, profile="tiny")
     model = FrozenText(FrozenTextConfig("random-bert", "r", 4), torch.ones(4))
     tags = {"cutoff": "2024-01-01"}
 
     def log() -> str:
-        return registry.log(made, model, parameters={}, metrics={}, tags=tags, card="# A card")
+        return registry.log(settings, model, parameters={}, metrics={}, tags=tags, card="# A card")
 
     first = log()
     assert log() == first  # the same weights are the same version
-    assert registry.card(made, first) == "# A card"
+    assert registry.card(settings, first) == "# A card"
     model.center += 1
     second = log()
     with pytest.raises(BadInput, match="No model version of the cutoff 2024-01-01"):
-        registry.of_cutoff(made, "2024-01-01")
-    registry.nominate(made, second, "2024-01-01")
+        registry.of_cutoff(settings, "2024-01-01")
+    registry.nominate(settings, second, "2024-01-01")
     with pytest.raises(BadInput, match="has not been judged"):
-        registry.promote(made, first)
-    registry.store_verdict(made, first, Verdict(True, "fine", {"a": 1.0}))
-    registry.promote(made, first)
-    registry.store_verdict(made, second, Verdict(False, "worse than chance", {}))
+        registry.promote(settings, first)
+    registry.store_verdict(settings, first, Verdict(True, "fine", {"a": 1.0}))
+    registry.promote(settings, first)
+    registry.store_verdict(settings, second, Verdict(False, "worse than chance", {}))
     with pytest.raises(BadInput, match="worse than chance"):
-        registry.promote(made, second)
-    assert registry.version_of(made, registry.CHAMPION) == first
-    assert registry.version_of(made, registry.PREVIOUS) is None
-    registry.store_verdict(made, second, Verdict(True, "fine now", {}))
-    registry.promote(made, second)
-    assert (registry.version_of(made, registry.CHAMPION), registry.version_of(made, registry.PREVIOUS)) == (second, first)
-    assert registry.of_cutoff(made, "2024-01-01") == second
+        registry.promote(settings, second)
+    assert registry.version_of(settings, registry.CHAMPION) == first
+    assert registry.version_of(settings, registry.PREVIOUS) is None
+    registry.store_verdict(settings, second, Verdict(True, "fine now", {}))
+    registry.promote(settings, second)
+    assert (registry.version_of(settings, registry.CHAMPION), registry.version_of(settings, registry.PREVIOUS)) == (second, first)
+    assert registry.of_cutoff(settings, "2024-01-01") == second
 
 
 @pytest.mark.slow
@@ -248,11 +250,11 @@ def test_threads_at_two_homes_read_each_its_own_registry(tmp_path: Path) -> None
 
     model = FrozenText(FrozenTextConfig("random-bert", "r", 4), torch.ones(4))
     homes = [Settings.load(tmp_path / name, profile="tiny") for name in ("a", "b")]
-    for made in homes:
-        registry.log(made, model, parameters={}, metrics={}, tags={"cutoff": "2024-01-01", "home": made.home.name}, card="# A card")
+    for home in homes:
+        registry.log(home, model, parameters={}, metrics={}, tags={"cutoff": "2024-01-01", "home": home.home.name}, card="# A card")
 
-    def read(made: Settings) -> set[str]:
-        return {v.tags["home"] for _ in range(20) for v in registry.versions(made)}
+    def read(of_home: Settings) -> set[str]:
+        return {v.tags["home"] for _ in range(20) for v in registry.versions(of_home)}
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(read, homes * 2)) == [{"a"}, {"b"}] * 2
@@ -296,11 +298,11 @@ def test_the_gate_fails_a_model_that_ranks_users_for_phrases_worse_than_it_began
     settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own futures are found as before: that alone is not what a model is for."""
-    asked = gate.embed_sentences
+    embed = gate.embed_sentences
 
     def confused(model, phrases: list[str]) -> np.ndarray:
-        found = asked(model, phrases)
-        return -found if isinstance(model, Found) else found
+        vectors = embed(model, phrases)
+        return -vectors if isinstance(model, Found) else vectors
 
     monkeypatch.setattr(gate, "embed_sentences", confused)
     verdict = gate.judge(gate.Candidate(settings, registry.champion(settings).version, cutoff))

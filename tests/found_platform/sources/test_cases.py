@@ -145,16 +145,16 @@ def test_c31_what_is_given_back_is_no_purchase(tmp_path: Path) -> None:
     report = examined("C31/shop.yaml")
     assert report.channels[0].returns == 389
     assert any("389 rows bring something back" in note for note in report.notes)
-    made = lake_of(tmp_path / "home", CASES / "C31/shop.yaml")
-    secret = keys.home_secret(made)
+    settings = lake_of(tmp_path / "home", CASES / "C31/shop.yaml")
+    secret = keys.home_secret(settings)
     users = [keys.user_key(secret, str(n)) for n in range(17000, 17080)]
-    texts = lake.read(made.lake, "behavior_text", columns=["text_id", "text"]).to_pylist()
+    texts = lake.read(settings.lake, "behavior_text", columns=["text_id", "text"]).to_pylist()
     rings = [row["text_id"] for row in texts if row["text"] == "gold ring"]
-    events = past.load(made, pa.array(users), report.source.days[1])
+    events = past.load(settings, pa.array(users), report.source.days[1])
     kept, returned = (set(acts.of_texts(np.isin(acts.texts, rings)).user.tolist()) for acts in (events.kept, events.returned))
     assert kept == set(range(40))  # the buyers, all of them and nobody else
     assert returned >= set(range(40, 80))
-    sequences = lake.read(made.lake, "behavior_sequence", columns=["user_key", "text_ids"]).to_pylist()
+    sequences = lake.read(settings.lake, "behavior_sequence", columns=["user_key", "text_ids"]).to_pylist()
     assert {row["user_key"] for row in sequences if set(rings) & set(row["text_ids"])} <= set(users[:40])
 
 

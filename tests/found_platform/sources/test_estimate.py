@@ -111,7 +111,7 @@ def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
     assert refused.status == 2
     assert "is expected to take about 9 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
     assert not (tmp_path / "home").exists()
-    said = [call_found(*demo, *more).err.splitlines() for more in ([], [], ["--force"])]
+    outputs = [call_found(*demo, *more).err.splitlines() for more in ([], [], ["--force"])]
     expected = f"Expect 20 to 46 seconds and 8 to 17 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
-    assert [lines[1] == expected for lines in said] == [True, False, True]
-    assert all(lines[0].startswith("Source by_hand") for lines in said)
+    assert [lines[1] == expected for lines in outputs] == [True, False, True]
+    assert all(lines[0].startswith("Source by_hand") for lines in outputs)

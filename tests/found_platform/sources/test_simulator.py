@@ -59,9 +59,9 @@ def files(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*.parquet"))}
 
 
-def generated(home: Path, **asked: int) -> dict[str, str]:
+def generated(home: Path, **changes: int) -> dict[str, str]:
     settings = Settings.load(home)
-    write.generate(settings, SourceConfig.model_validate({"name": "simulated", "simulator": {"seed": 7, **asked}}))
+    write.generate(settings, SourceConfig.model_validate({"name": "simulated", "simulator": {"seed": 7, **changes}}))
     return files(home / "simulated") | files(settings.truth)
 
 
@@ -104,9 +104,9 @@ def test_some_campaigns_work_and_some_do_not() -> None:
             exposed, bought = np.zeros(BLOCK, bool), np.zeros(BLOCK, bool)
             for day in range(first, first + 7):
                 assert campaign(START, day) == ad
-                made, reached = wishes(7, block, START, day)
+                of_day, reached = wishes(7, block, START, day)
                 exposed[reached] = True
-                bought[made.user[(made.leaf == ad.leaf) & (made.pays_after >= 0)]] = True
+                bought[of_day.user[(of_day.leaf == ad.leaf) & (of_day.pays_after >= 0)]] = True
             here = alive(people(7, block), first)
             for side, who in enumerate((exposed & here, ~exposed & here)):
                 rates[ad.strength][2 * side : 2 * side + 2] += (who & bought).sum(), who.sum()
@@ -183,10 +183,10 @@ def test_hard_negatives_behave_alike_and_will_not_do_it(history: tuple[pa.Table,
 
 @pytest.mark.parametrize("name", list(drifts.DRIFTS))
 def test_a_drift_changes_its_days_and_no_other(name: str) -> None:
-    asked = ASKED.model_copy(update={"drifts": {name: START + dt.timedelta(days=20)}})
+    drifting = ASKED.model_copy(update={"drifts": {name: START + dt.timedelta(days=20)}})
     events, _ = day_of_block(7, 0, START, 20, BLOCK)
-    assert write.drifted(events, asked, 19).equals(events)
-    changed = write.drifted(events, asked, 20)
+    assert write.drifted(events, drifting, 19).equals(events)
+    changed = write.drifted(events, drifting, 20)
     assert not changed.equals(events)
     assert changed.schema.equals(events.schema)
     marks = {

@@ -109,9 +109,9 @@ def test_gzip_globs_delta_folders_and_several_entries_all_feed_channels(tmp_path
     entries = [{"path": "part*.csv.gz", "columns": columns}, {"path": "table", "columns": columns}]
     path = tmp_path / "source.yaml"
     path.write_text(yaml.safe_dump({"name": "s", "channels": {"search": entries}}))
-    found, (report,), _, _ = staging.check(config.load(path))
+    source, (report,), _, _ = staging.check(config.load(path))
     assert (report.channel, report.rows, report.users) == ("search", 3, 3)
-    assert found.span == config.Span(start=dt.date(2024, 1, 1), end=dt.date(2024, 1, 4))
+    assert source.span == config.Span(start=dt.date(2024, 1, 1), end=dt.date(2024, 1, 4))
 
 
 def profile_source(folder: Path, rows: list[dict], **more: object) -> config.SourceConfig:
@@ -125,8 +125,8 @@ def profile_source(folder: Path, rows: list[dict], **more: object) -> config.Sou
 
 def test_profile_columns_become_typed_attributes_with_names_a_filter_can_use(tmp_path: Path) -> None:
     rows = [{"id": "u1", "Age (years)": 30, "1st city": "Ulm", "vip": True, "spend": 2.5, "born": dt.date(1990, 1, 1)}]
-    found = staging.check(profile_source(tmp_path, rows))[0]
-    assert found.profile_schema == {"Age__years_": "int", "_1st_city": "string", "vip": "bool", "spend": "float", "born": "string"}
+    source = staging.check(profile_source(tmp_path, rows))[0]
+    assert source.profile_schema == {"Age__years_": "int", "_1st_city": "string", "vip": "bool", "spend": "float", "born": "string"}
 
 
 def test_letters_beyond_ascii_are_spelt_in_the_names_of_attributes(tmp_path: Path) -> None:
@@ -143,12 +143,12 @@ def test_letters_beyond_ascii_are_spelt_in_the_names_of_attributes(tmp_path: Pat
 
 def test_bad_profile_rows_are_quarantined(tmp_path: Path) -> None:
     rows = [{"id": "u1", "age": 1}, {"id": None, "age": 2}, {"id": "u1", "age": 3}]
-    made = Settings.load(tmp_path / "home")
-    staging.open_home(made, staging.discover(made, profile_source(tmp_path / "a", rows)))
-    report = staging.stage(made)
+    settings = Settings.load(tmp_path / "home")
+    staging.open_home(settings, staging.discover(settings, profile_source(tmp_path / "a", rows)))
+    report = staging.stage(settings)
     assert (report.profile.rows, report.bad_rows, report.staged) == (3, 2, False)
-    assert stage_report.threshold_sentence(made, report).startswith("66.7% of the profile's rows are bad")
-    refused = lake.read(made.lake, "quarantine").to_pylist()
+    assert stage_report.threshold_sentence(settings, report).startswith("66.7% of the profile's rows are bad")
+    refused = lake.read(settings.lake, "quarantine").to_pylist()
     assert sorted((r["row_number"], r["reason"]) for r in refused) == [(2, "no user_id"), (3, "repeated profile row")]
     assert {r["file"] for r in refused} == {str(tmp_path / "a" / "people.parquet")}
 
@@ -156,8 +156,8 @@ def test_bad_profile_rows_are_quarantined(tmp_path: Path) -> None:
 def test_a_profile_column_with_a_name_of_ours_gets_a_prefix_and_clashes_are_refused(tmp_path: Path) -> None:
     events = [{"user_id": "u1", "event_time": at("2024-01-05"), "text": "tea"}]
     names = ["day", "reason", "newest", "times", "fold", "events_7d", "like", "Reason of leaving"]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events, [{"user_id": "u1", **dict.fromkeys(names, 3.5)}]))
-    (row,) = lake.read(made.lake, "user_tabular").to_pylist()
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events, [{"user_id": "u1", **dict.fromkeys(names, 3.5)}]))
+    (row,) = lake.read(settings.lake, "user_tabular").to_pylist()
     assert row["events_7d"] == 1
     assert all(row[f"profile_{name}"] == 3.5 for name in names[:-1])
     assert row["Reason_of_leaving"] == 3.5
@@ -170,31 +170,31 @@ def test_a_profile_column_with_a_name_of_ours_gets_a_prefix_and_clashes_are_refu
 def test_unknown_numbers_of_a_profile_are_null(tmp_path: Path) -> None:
     events = [{"user_id": u, "event_time": at("2024-01-05"), "text": "tea"} for u in "abc"]
     profile = [{"user_id": u, "spend": v} for u, v in zip("abc", (math.nan, math.inf, 2.0), strict=True)]
-    made = lake_of(tmp_path / "home", write_source(tmp_path, events, profile))
-    assert sorted(lake.read(made.lake, "user_tabular")["spend"].to_pylist(), key=str) == [2.0, None, None]
+    settings = lake_of(tmp_path / "home", write_source(tmp_path, events, profile))
+    assert sorted(lake.read(settings.lake, "user_tabular")["spend"].to_pylist(), key=str) == [2.0, None, None]
 
 
 def test_a_profile_that_changes_its_columns_is_taken_up_by_the_next_scan(tmp_path: Path) -> None:
-    made = Settings.load(tmp_path / "home")
+    settings = Settings.load(tmp_path / "home")
     source = profile_source(tmp_path / "a", [{"id": "u1", "age": 1}])
-    staging.open_home(made, staging.discover(made, source))
-    staging.stage(made)
+    staging.open_home(settings, staging.discover(settings, source))
+    staging.stage(settings)
     profile_source(tmp_path / "a", [{"id": "u1", "age": 1.5, "city": "Ulm"}])
-    assert staging.stage(made).profile.lost == {"age is not a whole number": 1}
-    assert config.of_home(made).profile_schema == {"age": "int", "city": "string"}
-    (row,) = pq.read_table(made.staging / "profile.parquet").to_pylist()
+    assert staging.stage(settings).profile.lost == {"age is not a whole number": 1}
+    assert config.of_home(settings).profile_schema == {"age": "int", "city": "string"}
+    (row,) = pq.read_table(settings.staging / "profile.parquet").to_pylist()
     assert (row["age"], row["city"]) == (None, "Ulm")
 
 
 def test_a_channel_that_lost_its_rows_is_refused_and_the_last_staging_stays(tmp_path: Path) -> None:
-    made = Settings.load(tmp_path / "home")
-    staging.open_home(made, staging.discover(made, config.load(csv_source(tmp_path, [GOOD]))))
-    staging.stage(made)
-    before = staging.manifest(made)
+    settings = Settings.load(tmp_path / "home")
+    staging.open_home(settings, staging.discover(settings, config.load(csv_source(tmp_path, [GOOD]))))
+    staging.stage(settings)
+    before = staging.manifest(settings)
     csv_source(tmp_path, [])
     with pytest.raises(BadInput, match="'pay_bill' is empty"):
-        staging.stage(made)
-    assert staging.manifest(made) == before
+        staging.stage(settings)
+    assert staging.manifest(settings) == before
 
 
 @pytest.mark.slow
@@ -301,38 +301,38 @@ def test_a_numeric_time_column_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_too_many_bad_rows_leave_the_last_good_staging(tmp_path: Path) -> None:
-    made = Settings.load(tmp_path / "home")
+    settings = Settings.load(tmp_path / "home")
     path = csv_source(tmp_path, [GOOD] * 30)
-    staging.open_home(made, staging.discover(made, config.load(path)))
-    assert staging.stage(made).staged
-    before = staging.manifest(made)
+    staging.open_home(settings, staging.discover(settings, config.load(path)))
+    assert staging.stage(settings).staged
+    before = staging.manifest(settings)
     csv_source(tmp_path, [GOOD] * 8 + list(BAD)[:4])
-    report = staging.stage(made)
+    report = staging.stage(settings)
     assert not report.staged
     assert report.bad_share == pytest.approx(4 / 12)
-    assert staging.manifest(made) == before
-    assert lake.read(made.lake, "quarantine").num_rows == 4
-    assert "33.3% of the source's rows are bad" in stage_report.threshold_sentence(made, report)
+    assert staging.manifest(settings) == before
+    assert lake.read(settings.lake, "quarantine").num_rows == 4
+    assert "33.3% of the source's rows are bad" in stage_report.threshold_sentence(settings, report)
 
 
 def test_staging_again_gives_the_same_rows_and_keys(tmp_path: Path) -> None:
-    made = Settings.load(tmp_path / "home", secret="00ff" * 8)
+    home = Settings.load(tmp_path / "home", secret="00ff" * 8)
     other = Settings.load(tmp_path / "other", secret="00ff" * 8)
     source = config.load(csv_source(tmp_path, [GOOD, "u2,2024-01-06,milk,1"]))
     manifests = []
-    for settings in (made, made, other):
+    for settings in (home, home, other):
         staging.open_home(settings, staging.discover(settings, source))
         staging.stage(settings)
         manifests.append(staging.manifest(settings))
     assert manifests[0] == manifests[1] == manifests[2]
-    assert keys.count_known(made, [keys.user_key(bytes.fromhex("00ff" * 8), user) for user in ("u1", "u2", "u3")]) == 2
+    assert keys.count_known(home, [keys.user_key(bytes.fromhex("00ff" * 8), user) for user in ("u1", "u2", "u3")]) == 2
 
 
 def test_the_secret_is_for_the_owner_alone_and_makes_the_keys(tmp_path: Path) -> None:
-    made = Settings.load(tmp_path)
-    secret = keys.home_secret(made)
+    settings = Settings.load(tmp_path)
+    secret = keys.home_secret(settings)
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
-    assert secret == keys.home_secret(made)
+    assert secret == keys.home_secret(settings)
     assert len(keys.user_key(secret, "u1")) == 32
     assert keys.user_key(secret, "u1") != keys.user_key(b"other", "u1")
     with pytest.raises(BadInput, match="not hexadecimal"):
@@ -341,7 +341,7 @@ def test_the_secret_is_for_the_owner_alone_and_makes_the_keys(tmp_path: Path) ->
         keys.home_secret(Settings.load(tmp_path, secret="00ff" * 8))
     (tmp_path / "secret").unlink()
     with pytest.raises(BadInput, match="made with FOUND_SECRET"):
-        keys.home_secret(made)
+        keys.home_secret(settings)
 
 
 def test_folds_are_even() -> None:
@@ -353,14 +353,14 @@ def test_folds_are_even() -> None:
 
 @pytest.mark.skipif(not (SHARED / "data/completejourney").exists(), reason="the public dataset is not beside the checkout")
 def test_the_example_source_reads_the_public_dataset_whole() -> None:
-    found, reports, equal, profile = staging.check(config.load(Path(__file__).parents[3] / "examples/completejourney.yaml"))
+    source, reports, equal, profile = staging.check(config.load(Path(__file__).parents[3] / "examples/completejourney.yaml"))
     assert {r.channel: (r.rows, sum(r.bad.values())) for r in reports} == {
         "pay_bill": (75_000, 0),
         "mini_program": (2_102, 0),
         "spm": (6_589, 0),
     }
     assert (equal, profile.bad_rows) == (311, 0)
-    assert found.span == config.Span(start=dt.date(2016, 11, 14), end=dt.date(2018, 1, 2))
+    assert source.span == config.Span(start=dt.date(2016, 11, 14), end=dt.date(2018, 1, 2))
 
 
 def test_lines_that_end_as_on_old_machines_are_lines(tmp_path: Path) -> None:
