@@ -19,12 +19,12 @@ from found_platform.training.__main__ import execute
 TASKS = (tasks.BehaviorTask, tasks.TabularTask, tasks.AlignTask)
 
 
-def asked(before: Callable) -> Callable:
+def own_part(before: Callable) -> Callable:
     def row_by_row(task: Any, rows: Tensor) -> Tensor | None:
         if not task.model.training:
             return before(task, rows)
-        made = [seeded(before, task, row) for row in rows.split(1)]
-        return None if made[0] is None else torch.cat(made)
+        parts = [seeded(before, task, row) for row in rows.split(1)]
+        return None if parts[0] is None else torch.cat(parts)
 
     return row_by_row
 
@@ -34,8 +34,8 @@ def outputs(before: Callable) -> Callable:
         if not task.model.training:
             return before(task, rows, given)
         own = [None] * len(rows) if given is None else [(part, given[1]) for part in given[0].split(1)]
-        made = [seeded(before, task, row, of_row) for row, of_row in zip(rows.split(1), own, strict=True)]
-        return tuple(torch.cat(column) for column in zip(*made, strict=True))
+        parts = [seeded(before, task, row, of_row) for row, of_row in zip(rows.split(1), own, strict=True)]
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     return row_by_row
 
@@ -48,7 +48,7 @@ def seeded(before: Callable, task: Any, row: Tensor, *more: Any) -> Any:
 def patch(put: Callable[[Any, str, Callable], None]) -> None:
     """Puts the tasks' functions in place by `setattr` or pytest's."""
     for task in TASKS:
-        put(task, "asked", asked(task.asked))
+        put(task, "asked", own_part(task.asked))
         put(task, "outputs", outputs(task.outputs))
 
 

@@ -27,9 +27,9 @@ def test_the_command_trains_both_stages_and_leaves_a_model(folder: Path, tmp_pat
         main(["pretrain", "--config", str(configure(tmp_path, folder, stage))])
     initial = {stage: f"{stage}/best.safetensors" for stage in ("behavior", "tabular")}
     main(["align", "--config", str(configure(tmp_path, folder, "align", initial=initial))])
-    said = capsys.readouterr().out
-    assert "parameters" in said
-    assert "MiB before activations" in said
+    output = capsys.readouterr().out
+    assert "parameters" in output
+    assert "MiB before activations" in output
     outcome = json.loads((tmp_path / "align" / "outcome.json").read_text())
     assert outcome["users"] == USERS * (FOLDS - 1) / FOLDS
     assert outcome["rows"] == outcome["users"] * MOMENTS
@@ -106,7 +106,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_config_that_cannot_be_used_says_why(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str) -> None:
-    command, changes, said = WRONG[name]
+    command, changes, message = WRONG[name]
     path = configure(tmp_path, folder, "align")
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(SystemExit) as stopped:
@@ -114,7 +114,7 @@ def test_a_config_that_cannot_be_used_says_why(folder: Path, tmp_path: Path, cap
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert str(path) in error
-    assert said in error
+    assert message in error
 
 
 def test_a_config_that_is_missing_something_names_it(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -133,10 +133,10 @@ def test_a_config_that_is_missing_something_names_it(folder: Path, tmp_path: Pat
 
 def test_weights_of_another_size_are_no_start(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     save_file({"encoder.x": torch.ones(1)}, tmp_path / "other.safetensors")
-    for initial, said in (({"behavior": "other.safetensors"}, "no behavior encoder of these sizes"), ({"late": "x"}, "x")):
+    for initial, message in (({"behavior": "other.safetensors"}, "no behavior encoder of these sizes"), ({"late": "x"}, "x")):
         with pytest.raises(SystemExit):
             main(["align", "--config", str(configure(tmp_path, folder, "align", initial=initial))])
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 def test_data_with_nobody_to_train_on_say_so(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -162,9 +162,9 @@ def test_a_profile_that_does_not_fit_says_so_before_it_starts(
 def test_needs_count_weights_gradients_moments_and_the_best_copy() -> None:
     model = nn.Sequential(nn.Linear(10, 10, bias=False), nn.Linear(10, 5, bias=False))
     model[0].requires_grad_(False)
-    found = machine.needs(model)
-    assert (found.parameters, found.trained) == (150, 50)
-    assert found.bytes == 150 * 4 + 50 * 16
+    needs = machine.needs(model)
+    assert (needs.parameters, needs.trained) == (150, 50)
+    assert needs.bytes == 150 * 4 + 50 * 16
     assert machine.available("cpu") > 2**20
 
 
@@ -196,7 +196,7 @@ def test_it_runs_where_nothing_of_the_platform_is_installed(folder: Path, tmp_pa
     initial = {stage: f"{stage}/best.safetensors" for stage in ("behavior", "tabular")}
     runs = [f"pretrain={configure(tmp_path, folder, stage)}" for stage in ("behavior", "tabular")]
     runs.append(f"align={configure(tmp_path, folder, 'align', model={**MODEL, **tower}, initial=initial)}")
-    done = subprocess.run([sys.executable, "-c", ALONE, *runs], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("to the end\n")
+    completed = subprocess.run([sys.executable, "-c", ALONE, *runs], capture_output=True, text=True, timeout=300)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.endswith("to the end\n")
     assert (tmp_path / "align" / "model" / "config.json").exists()

@@ -32,14 +32,14 @@ ALBERT = {
 def distributed(*command: object) -> None:
     """Runs a script or a module in two processes."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*launch, *map(str, command)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
 
 
 def alike(one: Path, two: Path) -> None:
@@ -55,11 +55,11 @@ def alike(one: Path, two: Path) -> None:
     assert steps
     weights, others = last_weights(one), last_weights(two)
     assert weights.keys() == others.keys()
-    for name, wanted in weights.items():
+    for name, weight in weights.items():
         if "generator" in name and one.name == "align":  # in no loss of alignment, so that not even weight decay moves it
-            assert torch.equal(others[name], wanted)
+            assert torch.equal(others[name], weight)
         elif not name.endswith("in_proj_bias"):  # the keys' bias has no gradient but rounding, and AdamW makes a step of any
-            torch.testing.assert_close(others[name], wanted, rtol=1e-3, atol=3e-5, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(others[name], weight, rtol=1e-3, atol=3e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.slow

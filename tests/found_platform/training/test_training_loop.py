@@ -48,8 +48,8 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(folder: Path, stage: str
     assert parts_cut == pytest.approx(parts, rel=1e-5)
     assert whole.keys() == cut.keys()
     size = max(float(g.abs().max()) for g in whole.values())
-    for name, wanted in whole.items():
-        torch.testing.assert_close(cut[name], wanted, rtol=1e-4, atol=1e-6 * size, msg=lambda text, name=name: f"{name}: {text}")
+    for name, expected in whole.items():
+        torch.testing.assert_close(cut[name], expected, rtol=1e-4, atol=1e-6 * size, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_a_sum_of_the_parts_losses_would_have_another_gradient(folder: Path) -> None:
@@ -69,8 +69,8 @@ def test_random_parts_are_the_same_in_both_passes(folder: Path, stage: str) -> N
     seen: list[Tensor] = []
     before = task.outputs
 
-    def spy(rows: Tensor, asked: loop.Asked | None = None) -> tuple[Tensor, ...]:
-        outputs = before(rows, asked)
+    def spy(rows: Tensor, own_parts: loop.Asked | None = None) -> tuple[Tensor, ...]:
+        outputs = before(rows, own_parts)
         seen.append(outputs[0].detach().clone())
         return outputs
 
@@ -104,7 +104,7 @@ def test_an_epoch_has_every_row_once_and_the_next_another_order() -> None:
 def test_a_killed_run_goes_on_bit_by_bit(folder: Path, tmp_path: Path, stage: str) -> None:
     data, options = TrainingData(folder), Options(8, 16, 8, evaluate_every=2, patience=9, checkpoint_minutes=0.0, log_every=1)
     whole = noisy(stage, data)
-    wanted = train(whole, options, tmp_path / "whole")
+    expected = train(whole, options, tmp_path / "whole")
     killed = noisy(stage, data)
     steps, before = [0], killed.losses
 
@@ -118,11 +118,11 @@ def test_a_killed_run_goes_on_bit_by_bit(folder: Path, tmp_path: Path, stage: st
     with pytest.raises(KeyboardInterrupt):
         train(killed, options, tmp_path / "killed")
     resumed = noisy(stage, data)
-    found = train(resumed, options, tmp_path / "killed")
+    outcome = train(resumed, options, tmp_path / "killed")
     assert same(last_weights(tmp_path / "killed"), last_weights(tmp_path / "whole"))
     assert same(resumed.model.state_dict(), whole.model.state_dict())
     assert same(load_file(tmp_path / "killed" / "best.safetensors"), load_file(tmp_path / "whole" / "best.safetensors"))
-    assert {**vars(found), "seconds": 0} == {**vars(wanted), "seconds": 0}
+    assert {**vars(outcome), "seconds": 0} == {**vars(expected), "seconds": 0}
     times = ("seconds", "rows_per_second")
     lines = [
         [{k: v for k, v in line.items() if k not in times} for line in read_progress(tmp_path / name / "progress.jsonl")]

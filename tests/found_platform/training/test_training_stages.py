@@ -42,18 +42,18 @@ def test_the_parts_of_stage_1_are_the_equations_with_their_weights(folder: Path)
     task = behavior_task(data, BehaviorLosses(ahead=2, period=3, cyclic=0.4, cyclic_contrast=0.3, next_window=0.2))
     rows, encoder = task.rows[:16], task.model.eval().encoder
     histories, _ = data.histories(rows)
-    context, targets, there = encoder(histories)
+    context, targets, mask = encoder(histories)
     scale = float(task.model.scale.detach().exp())
     acted = encoder.events.acted(histories)
-    wanted = {
-        "cpc": losses.cpc_loss(context, targets, there, 2, scale),
-        "cyclic": 0.4 * losses.cyclic_loss(context, there, 3),
-        "cyclic_contrast": 0.3 * losses.cyclic_contrast_loss(context, there, 3, scale),
+    expected = {
+        "cpc": losses.cpc_loss(context, targets, mask, 2, scale),
+        "cyclic": 0.4 * losses.cyclic_loss(context, mask, 3),
+        "cyclic_contrast": 0.3 * losses.cyclic_contrast_loss(context, mask, 3, scale),
         "next_window": 0.2 * losses.next_window_loss(encoder.acts_next(context), acted),
     }
-    found = loop._floats(task.losses(task.outputs(rows), rows))
-    assert found == pytest.approx(loop._floats(wanted), rel=1e-5)
-    assert not torch.equal(acted, there)
+    parts = loop._floats(task.losses(task.outputs(rows), rows))
+    assert parts == pytest.approx(loop._floats(expected), rel=1e-5)
+    assert not torch.equal(acted, mask)
     alone = behavior_task(data, BehaviorLosses(cyclic=0.0, next_window=0.0))
     assert alone.losses(alone.outputs(rows), rows).keys() == {"cpc"}
 
@@ -85,7 +85,7 @@ def test_the_parts_of_alignment_are_the_equations_with_their_weights(folder: Pat
     will = torch.tensor([[any(float(unit[t] @ unit[p]) > 0.6 for t in future) for p in phrases] for future in futures_of])
     assert will.diagonal().all()
     assert not will.all()
-    wanted = {
+    expected = {
         "phrases": 0.7 * losses.targeting_loss(scale * states.aligned @ model.sentences(vectors[phrases]).T, will),
         "alignment": losses.alignment_loss(states.aligned, sentences, scale, frozen=frozen, margin=0.3, owner=owner),
         "anchor": 2 * (losses.anchor_loss(sentences, starts) + losses.anchor_loss(states.aligned, states.start)),
@@ -93,9 +93,9 @@ def test_the_parts_of_alignment_are_the_equations_with_their_weights(folder: Pat
         "cross_modality": 0.5
         * losses.alignment_loss(states.shared["behavior"][both], states.shared["search"][both], scale, owner=owner[both]),
     }
-    found = loop._floats(task.losses(outputs, rows))
-    assert found == pytest.approx(loop._floats(wanted), rel=1e-4, abs=1e-6)
-    assert losses.alignment_loss(states.aligned, sentences, scale) > wanted["alignment"]
+    parts = loop._floats(task.losses(outputs, rows))
+    assert parts == pytest.approx(loop._floats(expected), rel=1e-4, abs=1e-6)
+    assert losses.alignment_loss(states.aligned, sentences, scale) > expected["alignment"]
     alone = align_task(data, AlignLosses(margin=0.0, anchor=0.0, late=0.0))
     assert alone.losses(alone.outputs(rows), rows).keys() == {"alignment"}
 

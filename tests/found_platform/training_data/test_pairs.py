@@ -24,15 +24,15 @@ def event(user: str, day: str, text: str, time: str = "12:00:00", **more: object
 
 
 def pairs_of(home: Path, events: list[dict]) -> list[dict]:
-    made = built(home, events)
-    return lake.read(made.lake, pairs.TABLE, pad.field("event_timestamp") == at(str(T1), "00:00:00")).to_pylist()
+    settings = built(home, events)
+    return lake.read(settings.lake, pairs.TABLE, pad.field("event_timestamp") == at(str(T1), "00:00:00")).to_pylist()
 
 
 def built(home: Path, events: list[dict]) -> Settings:
-    made = lake_of(home / "home", write_source(home / "source", events), training_days=14)
-    training_set.build(made, CUTOFF)
-    pairs.build(made, CUTOFF)
-    return made
+    settings = lake_of(home / "home", write_source(home / "source", events), training_days=14)
+    training_set.build(settings, CUTOFF)
+    pairs.build(settings, CUTOFF)
+    return settings
 
 
 EVENTS = [
@@ -117,9 +117,9 @@ def test_what_the_held_out_fold_did_changes_nothing_that_is_fitted(tmp_path: Pat
     events = [event(u, "2024-01-02", f"text {i % 5}") for i, u in enumerate(users)]
     events += [event(u, "2024-01-09", "later") for u in users] + [event("x", "2024-01-16", "end")]
     profile = [{"user_id": u, "age": float(i)} for i, u in enumerate(users)]
-    made = lake_of(tmp_path / "home", write_source(tmp_path / "source", events, profile), training_days=14)
-    training_set.build(made, CUTOFF)
-    held = lake.read(made.lake, "training_set", pad.field("fold") == HELD_OUT_FOLD).num_rows
+    settings = lake_of(tmp_path / "home", write_source(tmp_path / "source", events, profile), training_days=14)
+    training_set.build(settings, CUTOFF)
+    held = lake.read(settings.lake, "training_set", pad.field("fold") == HELD_OUT_FOLD).num_rows
     assert held, "no user of these names is in the held-out fold"
 
     def fitted(changed: list[dict], people: list[dict], name: str) -> tuple[dict, str]:
@@ -164,8 +164,8 @@ def test_the_files_hold_what_the_training_set_holds(settings: Settings, cutoff: 
         weights, items = described["item_counts"][int(i)].as_py(), described["item_text_ids"][int(i)].as_py()
         if items:
             vectors = data.text_vectors.float().numpy()[np.searchsorted(ids, items)]
-            wanted = (vectors * np.array(weights)[:, None]).sum(0) / sum(weights)
-            np.testing.assert_allclose(data.futures(torch.tensor([i]))[0].numpy(), wanted, atol=1e-4)
+            expected = (vectors * np.array(weights)[:, None]).sum(0) / sum(weights)
+            np.testing.assert_allclose(data.futures(torch.tensor([i]))[0].numpy(), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["behavior", "tabular", "align"])

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_histories_of_rows_are_those_of_a_loop(folder: Path) -> None:
     data, rows = TrainingData(folder), load_file(folder / "rows.safetensors")
-    wanted = torch.tensor([17, 3, 3, 60])
-    histories, used = data.histories(wanted)
+    chosen = torch.tensor([17, 3, 3, 60])
+    histories, used = data.histories(chosen)
     event = search = 0
-    for place, row in enumerate(wanted.tolist()):
+    for place, row in enumerate(chosen.tolist()):
         for kind, ages in (("event", histories.event_age), ("search", histories.search_age)):
             counts = rows[f"{kind}_counts"]
             count, start = int(counts[row]), int(counts[:row].sum())

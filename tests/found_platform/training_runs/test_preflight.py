@@ -50,14 +50,14 @@ def test_a_rehearsal_finds_what_a_step_with_weights_takes(
 ) -> None:
     """Both count bytes; the step has numbers, other users and all its micro-batches."""
     options = Options(1, batch=64, micro_batch=micro)
-    found = rehearse(stage, config, options, weights, events=20, searches=5, device="cpu")
+    rehearsed = rehearse(stage, config, options, weights, events=20, searches=5, device="cpu")
     data = TrainingData(made_up.write(tmp_path / "data", users=100, texts=400, values=VALUES, **POPULATION))
     task = task_of(model_of(stage, config), data, weights)
-    assert (found.parameters, found.trained, found.bytes) == tuple(vars(machine.needs(task.model)).values())[:3]
+    assert (rehearsed.parameters, rehearsed.trained, rehearsed.bytes) == tuple(vars(machine.needs(task.model)).values())[:3]
     with Living() as living:
         loop._step(task, task.rows[:64], 0, options, 0, 1, "cpu")
     gradients = sum(4 * p.numel() for p in task.model.parameters() if p.requires_grad)
-    assert 0.5 < found.activations / (living.most - gradients) < 2
+    assert 0.5 < rehearsed.activations / (living.most - gradients) < 2
 
 
 def test_the_memory_of_equation_6_does_not_grow_with_all_pairs_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,10 +129,10 @@ def test_a_profile_that_does_not_fit_is_refused_before_anything_is_read(
 @pytest.mark.slow
 def test_a_profile_made_for_a_gpu_says_so_where_there_is_none(large: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(BadInput, match="does not fit"):
-        preflight.check(Settings.load(tmp_path, profile="paper"), 3, said.append)
-    assert said[0].startswith("The profile paper is made for a GPU, and there is no CUDA here")
+        preflight.check(Settings.load(tmp_path, profile="paper"), 3, messages.append)
+    assert messages[0].startswith("The profile paper is made for a GPU, and there is no CUDA here")
 
 
 def test_the_demo_says_what_its_stages_need(demo: Outcome) -> None:
@@ -153,15 +153,15 @@ def test_a_profile_that_no_model_can_be_made_of_is_refused(monkeypatch: pytest.M
 
 
 def test_a_tower_without_weights_here_is_sized_by_its_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    folder, said = tmp_path / "qwen", []
+    folder, messages = tmp_path / "qwen", []
     folder.mkdir()
     tiny = Profile.load("tiny")
     towered = tiny.model_copy(update={"model": {**tiny.model, "description_tower": {"model": str(folder), "lora_rank": 4}}})
     monkeypatch.setattr(Profile, "load", classmethod(lambda cls, name: towered))
     with pytest.raises(BadInput, match=f"{folder} is neither on this machine"):
-        preflight.check(Settings.load(tmp_path, profile="tiny"), 0, said.append)
+        preflight.check(Settings.load(tmp_path, profile="tiny"), 0, messages.append)
     AutoConfig.for_model(**QWEN).save_pretrained(folder)
-    preflight.check(Settings.load(tmp_path, profile="tiny"), 0, said.append)
-    parameters = int(said[-1].split()[1].replace(",", ""))
-    assert said[-1].split()[0] == "align"
+    preflight.check(Settings.load(tmp_path, profile="tiny"), 0, messages.append)
+    parameters = int(messages[-1].split()[1].replace(",", ""))
+    assert messages[-1].split()[0] == "align"
     assert parameters > sum(p.numel() for p in AutoModel.from_config(AutoConfig.for_model(**QWEN)).parameters())
