@@ -77,8 +77,8 @@ class Answering(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         place = urlsplit(self.path)
-        asked = {name: values[0] for name, values in parse_qs(place.query).items()}
-        self.server.requests.append((place.path, asked))
+        query = {name: values[0] for name, values in parse_qs(place.query).items()}
+        self.server.requests.append((place.path, query))
         time.sleep(self.server.delay)
         if place.path == "/realm/.well-known/openid-configuration":
             self.answer(200, self.server.document(self.about()))
@@ -87,11 +87,11 @@ class Answering(BaseHTTPRequestHandler):
             n, e = (encoded(value.to_bytes((value.bit_length() + 7) // 8)) for value in (numbers.n, numbers.e))
             self.answer(200, {"keys": [{"kty": "RSA", "kid": "one", "use": "sig", "alg": "RS256", "n": n, "e": e}]})
         elif place.path == "/realm/authorize":
-            self.authorize(asked)
-        elif place.path == "/realm/logout" and asked.get("client_id") == CLIENT:
+            self.authorize(query)
+        elif place.path == "/realm/logout" and query.get("client_id") == CLIENT:
             self.server.person = None
             self.send_response(302)
-            self.send_header("location", asked["post_logout_redirect_uri"])
+            self.send_header("location", query["post_logout_redirect_uri"])
             self.end_headers()
         else:
             self.answer(404, {})
@@ -107,20 +107,20 @@ class Answering(BaseHTTPRequestHandler):
             "end_session_endpoint": f"{issuer}/logout",
         }
 
-    def authorize(self, asked: dict[str, str]) -> None:
-        right = asked.get("client_id") == CLIENT and asked.get("redirect_uri") in self.server.callbacks
-        right = right and asked.get("response_type") == "code" and "openid" in asked.get("scope", "").split()
-        if not right or asked.get("code_challenge_method") != "S256" or len(asked.get("code_challenge", "")) != 43:
+    def authorize(self, query: dict[str, str]) -> None:
+        right = query.get("client_id") == CLIENT and query.get("redirect_uri") in self.server.callbacks
+        right = right and query.get("response_type") == "code" and "openid" in query.get("scope", "").split()
+        if not right or query.get("code_challenge_method") != "S256" or len(query.get("code_challenge", "")) != 43:
             self.answer(400, {"error": "invalid_request"})
             return
-        back = {"state": asked["state"], "iss": self.server.issuer}
+        back = {"state": query["state"], "iss": self.server.issuer}
         if self.server.person is None:
             back["error"] = "access_denied"
         else:
             back["code"] = secrets.token_urlsafe()
-            self.server.codes[back["code"]] = asked
+            self.server.codes[back["code"]] = query
         self.send_response(302)
-        self.send_header("location", f"{asked['redirect_uri']}?{urlencode(back)}")
+        self.send_header("location", f"{query['redirect_uri']}?{urlencode(back)}")
         self.end_headers()
 
     def do_POST(self) -> None:

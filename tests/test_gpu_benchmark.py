@@ -19,8 +19,8 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     code = blocked + "runpy.run_path(sys.argv[0], run_name='__main__')"
     command = [sys.executable, "-c", code, str(SCRIPT), "--tiny", "--out", str(out)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=out.parent, env=env, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(command, capture_output=True, text=True, cwd=out.parent, env=env, check=False)
+    assert completed.returncode == 0, completed.stderr
     return json.loads(out.read_text())
 
 

@@ -30,8 +30,8 @@ def copy(settings: Settings, tmp_path: Path) -> Settings:
 
 
 def save(settings: Settings, name: str, **fields: object) -> None:
-    wanted = {"question": GOLD, **({} if "level" in fields else {"top": 40}), **fields}
-    specification.save(settings, specification.draft(settings, audience=name, **wanted))
+    changes = {"question": GOLD, **({} if "level" in fields else {"top": 40}), **fields}
+    specification.save(settings, specification.draft(settings, audience=name, **changes))
 
 
 def metadata(settings: Settings, name: str) -> dict:
@@ -50,8 +50,8 @@ def steady(settings: Settings) -> tuple[bool, str, dg.AssetCheckSeverity]:
         (record,) = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
         assert record.event is not None
         assert record.event.dagster_event is not None
-        said = record.event.dagster_event.asset_check_evaluation_data
-        return said.passed, str(said.metadata["why"].value), said.severity
+        evaluation = record.event.dagster_event.asset_check_evaluation_data
+        return evaluation.passed, str(evaluation.metadata["why"].value), evaluation.severity
 
 
 def partitions(settings: Settings) -> set[str]:
@@ -67,8 +67,8 @@ def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
     copy: Settings, found: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     assert next(s for s in staleness.of_home(copy) if s.asset == "audience_members").possible == 0
-    made = found("audience", "save", "gold", GOLD.sentence, "--top", 40, "--holdout", 0.2, "--home", copy.home)
-    assert made.status == 0, made.err
+    saved = found("audience", "save", "gold", GOLD.sentence, "--top", 40, "--holdout", 0.2, "--home", copy.home)
+    assert saved.status == 0, saved.err
     assert partitions(copy) == {"gold"}
     first, last = metadata(copy, "gold"), membership.last(copy, "gold")
     assert last is not None
@@ -88,9 +88,9 @@ def test_a_saved_audience_is_a_partition_and_its_refreshes_say_what_they_did(
     path.write_text("user_id\n" + "\n".join(keys.user_ids(copy, gone).values()))
     suppression.add(copy, path)
     assert stale(copy) == ["gold"]
-    said = found("status", "--home", copy.home).out
-    assert f"found audience refresh --all --home {copy.home}" in said
-    assert "found demo" not in said
+    status = found("status", "--home", copy.home).out
+    assert f"found audience refresh --all --home {copy.home}" in status
+    assert "found demo" not in status
     runs.refresh(copy, "gold")
     third = metadata(copy, "gold")
     assert (third["size"], third["joins"], third["leaves"], third["refresh"]) == (40, 2, 2, 2)

@@ -48,8 +48,8 @@ def stale(settings: Settings) -> dict[str, list[str]]:
 def test_one_run_and_a_run_a_day_in_any_order_give_the_same_rows(tmp_path: Path) -> None:
     whole, parts = (opened(tmp_path / name, lookback_days=2) for name in ("whole", "parts"))
     last_day = dt.date(2024, 1, 4)  # which no longer looks back on the first
-    done = list(runs.backfill(whole, FIRST, last_day))
-    assert [(f.asset, f.total, len(f.keys)) for f in done] == [(a, 4, made) for a in runs.BACKFILLED for made in (0, 4)]
+    reports = list(runs.backfill(whole, FIRST, last_day))
+    assert [(f.asset, f.total, len(f.keys)) for f in reports] == [(a, 4, days) for a in runs.BACKFILLED for days in (0, 4)]
     assert stale(whole) == {}
     list(runs.backfill(parts, FIRST, last_day, assets=["raw_events"], each_day=True))
     for first, last in ((last_day, last_day), (dt.date(2024, 1, 2), dt.date(2024, 1, 3)), (FIRST, FIRST)):
@@ -120,10 +120,10 @@ def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_pat
 def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None:
     settings = opened(tmp_path / "home")
     home = ("--home", settings.home)
-    made = call_found("backfill", "--from", "2024-01-01", "--to", "2024-01-10", *home)
-    assert made.status == 0, made.err
-    assert "Nothing is stale." in made.out
-    assert "user_tabular" in made.out
+    outcome = call_found("backfill", "--from", "2024-01-01", "--to", "2024-01-10", *home)
+    assert outcome.status == 0, outcome.err
+    assert "Nothing is stale." in outcome.out
+    assert "user_tabular" in outcome.out
     shown = call_found("status", *home)
     assert "10 of 10" in shown.out
     user = call_found("user", "show", "u1", "--as-of", "2024-01-06", *home)
@@ -176,9 +176,9 @@ def test_a_forced_backfill_that_was_killed_is_taken_up_again_where_it_was(tmp_pa
 def test_a_backfill_beyond_the_data_makes_the_days_that_are_there_and_says_the_rest(tmp_path: Path) -> None:
     settings = opened(tmp_path / "home")
     home = ("--home", settings.home, "--asset", "raw_events")
-    made = call_found("backfill", "--from", "2024-01-09", "--to", "2024-01-14", *home)
-    assert made.status == 0, made.err
-    assert "4 of the days from 2024-01-09 to 2024-01-14 are not in this home" in " ".join(made.out.split())
+    outcome = call_found("backfill", "--from", "2024-01-09", "--to", "2024-01-14", *home)
+    assert outcome.status == 0, outcome.err
+    assert "4 of the days from 2024-01-09 to 2024-01-14 are not in this home" in " ".join(outcome.out.split())
     assert lake.row_hashes(settings.lake, "raw_events", "event_date").keys() == {"2024-01-09", "2024-01-10"}
 
 

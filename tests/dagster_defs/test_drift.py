@@ -20,8 +20,8 @@ FOUR_WEEKS = dt.timedelta(days=28)
 def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path / "found", profile="tiny")
     drifts = dict.fromkeys(("broken_units", "dead_channel"), LAST - dt.timedelta(days=6))
-    asked = {"users": 500, "days": 56, "seed": 7, "drifts": drifts}
-    source = SourceConfig.model_validate({"name": "simulated", "simulator": asked})
+    simulator = {"users": 500, "days": 56, "seed": 7, "drifts": drifts}
+    source = SourceConfig.model_validate({"name": "simulated", "simulator": simulator})
     staging.open_home(settings, staging.discover(settings, source))
     list(runs.backfill(settings, dt.date(2026, 1, 1), LAST, assets=["raw_events", "behavior_text"]))
     for day in (LAST - FOUR_WEEKS, LAST):
@@ -30,7 +30,7 @@ def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
     with open_instance(settings) as instance:
         key = dg.AssetCheckKey(dg.AssetKey("feature_drift"), "nothing_drifted")
         (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)  # the newest
-        made = instance.get_latest_materialization_event(dg.AssetKey("feature_drift"))
+        materialization = instance.get_latest_materialization_event(dg.AssetKey("feature_drift"))
     assert record.event is not None
     event = record.event.dagster_event
     assert event is not None
@@ -40,6 +40,6 @@ def test_a_drifted_source_warns_and_says_what_moved(tmp_path: Path) -> None:
     assert why.startswith("drifted: ")
     names = why.removeprefix("drifted: ").split("; ")[0].split(", ")
     assert {"price_level", "share_search", "search_7d"} <= set(names)
-    assert made is not None
-    assert made.asset_materialization is not None
-    assert made.asset_materialization.metadata["drifted"].value == ", ".join(names)
+    assert materialization is not None
+    assert materialization.asset_materialization is not None
+    assert materialization.asset_materialization.metadata["drifted"].value == ", ".join(names)

@@ -73,15 +73,17 @@ def test_every_asset_links_to_the_console_and_models_to_mlflow_where_their_addre
         }
 
     assert not any(linked().values()), "nobody knows where a console is"
-    known = linked(console_url="https://found.example.org/", mlflow_url="http://127.0.0.1:5000")
-    assert {name: about["console"] for name, about in known.items() if name in ("raw_events", "promotion", "audience_members")} == {
+    assets = linked(console_url="https://found.example.org/", mlflow_url="http://127.0.0.1:5000")
+    assert {
+        name: about["console"] for name, about in assets.items() if name in ("raw_events", "promotion", "audience_members")
+    } == {
         "raw_events": "https://found.example.org/data",
         "promotion": "https://found.example.org/models",
         "audience_members": "https://found.example.org/audiences",
     }
-    assert all("console" in about for about in known.values())
-    assert {name for name, about in known.items() if "mlflow" in about} == {"found_model", "promotion", "user_index"}
-    assert known["promotion"]["mlflow"] == "http://127.0.0.1:5000/#/models/found"
+    assert all("console" in about for about in assets.values())
+    assert {name for name, about in assets.items() if "mlflow" in about} == {"found_model", "promotion", "user_index"}
+    assert assets["promotion"]["mlflow"] == "http://127.0.0.1:5000/#/models/found"
 
 
 def test_what_a_run_made_links_to_its_version_its_audience_and_its_report(settings: Settings) -> None:

@@ -83,8 +83,8 @@ def test_a_source_without_labels_has_no_benchmark_rows_and_says_why(folder: Path
         assert event.asset_materialization is not None
         assert str(event.asset_materialization.metadata["why_no_rows"].value).startswith("no labels were given")
         assert fingerprints.newest(AssetGraph(settings), instance, "benchmark_results")
-    asked = call_found("benchmark", "run", "--home", settings.home)
-    assert (asked.status, "'handful' brings no labels: pass --labels and --scenarios" in asked.err) == (2, True)
+    outcome = call_found("benchmark", "run", "--home", settings.home)
+    assert (outcome.status, "'handful' brings no labels: pass --labels and --scenarios" in outcome.err) == (2, True)
 
 
 @pytest.mark.slow
@@ -103,8 +103,8 @@ def test_the_home_takes_up_a_day_and_a_column_and_keeps_what_it_knows(folder: Pa
     assert document["notes"][0].startswith("new in the profile: segment")
     assert (document["made"]["raw_events"], document["made"]["behavior_text"], document["made"]["user_tabular"]) == (1, 1, 26)
     assert document["cutoff"] == "2024-03-20"
-    asked = ("audience", "find", "people who will buy coffee", "--home", folder / "home", "--format", "json")
-    gold = call_found(*asked, "--where", "segment = 'gold' AND city = 'Ulm'")
+    command = ("audience", "find", "people who will buy coffee", "--home", folder / "home", "--format", "json")
+    gold = call_found(*command, "--where", "segment = 'gold' AND city = 'Ulm'")
     assert gold.status == 0, gold.err
     users = {u["user_id"] for u in json.loads(gold.out)["users"]}
     assert users
@@ -115,7 +115,7 @@ def test_the_home_takes_up_a_day_and_a_column_and_keeps_what_it_knows(folder: Pa
     shrunk = demo(folder)
     assert shrunk.status == 2
     assert "25 days with 25 events have none now (2024-03-01 to 2024-03-25)" in shrunk.err
-    assert call_found(*asked).status == 0
+    assert call_found(*command).status == 0
     kept = demo(folder, "--removed", "keep")
     assert kept.status == 0, kept.err
     assert json.loads(kept.out)["made"]["raw_events"] == 0

@@ -169,8 +169,8 @@ def test_who_waited_for_another_to_make_the_same_makes_it_no_second_time(shop_ho
     both = [spawn(code, shop_home.home) for _ in range(2)]
     outputs = [process.communicate(timeout=FOREVER) for process in both]
     assert [p.returncode for p in both] == [0, 0], outputs
-    made = [int(out.split()[-1]) for out, _ in outputs]
-    assert 10 <= sum(made) <= 20  # more than 10 only where both had looked before either had its lock
+    days = [int(out.split()[-1]) for out, _ in outputs]
+    assert 10 <= sum(days) <= 20  # more than 10 only where both had looked before either had its lock
     assert [s.stale for s in staleness.of_home(shop_home) if s.asset == "user_tabular"] == [[]]
 
 

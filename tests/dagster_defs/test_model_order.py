@@ -64,10 +64,10 @@ def stale(settings: Settings, cutoff: dt.date) -> list[str]:
 
 def metadata(settings: Settings, asset: str) -> dict:
     with open_instance(settings) as instance:
-        made = instance.get_latest_materialization_event(dg.AssetKey(asset))
-    assert made is not None
-    assert made.asset_materialization is not None
-    return {k: v.value for k, v in made.asset_materialization.metadata.items()}
+        event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {k: v.value for k, v in event.asset_materialization.metadata.items()}
 
 
 def test_two_cutoffs_do_not_take_service_from_each_other(
@@ -87,15 +87,15 @@ def test_two_cutoffs_do_not_take_service_from_each_other(
     for asset in ASSETS:
         runs.materialize(copy, asset, str(older))
     assert serving(copy) == (first, first)
-    said = f"version {first} of the newer cutoff {cutoff} keeps serving"
-    assert registry.reason_to_wait(copy, old) == said
-    assert metadata(copy, "user_index")["not_promoted"].startswith(said)
+    reason = f"version {first} of the newer cutoff {cutoff} keeps serving"
+    assert registry.reason_to_wait(copy, old) == reason
+    assert metadata(copy, "user_index")["not_promoted"].startswith(reason)
     assert metadata(copy, "promotion")["verdict"] == "fine", "it is judged all the same"
     assert (stale(copy, older), stale(copy, cutoff)) == ([], []), "a rerun of either cutoff has nothing to do"
 
     refused = found("publish", "--cutoff", older, "--home", copy.home)
     assert refused.status == 2
-    assert said in refused.err
+    assert reason in refused.err
     assert f"found promote --version {old} --home {copy.home}" in refused.err
     candidate = found("promote", "--home", copy.home)
     assert candidate.status == 2

@@ -228,11 +228,11 @@ def test_where_the_gate_refuses_the_trained_model_the_frozen_text_model_serves(
     from found_platform.registry import gate
     from models.found import Found
 
-    asked = gate.embed_sentences
+    embed = gate.embed_sentences
 
     def confused(model, phrases: list[str]):
-        found = asked(model, phrases)
-        return -found if isinstance(model, Found) else found
+        vectors = embed(model, phrases)
+        return -vectors if isinstance(model, Found) else vectors
 
     monkeypatch.setattr(gate, "embed_sentences", confused)
     for asset in ("found_model", "user_embeddings", "promotion", "user_index"):

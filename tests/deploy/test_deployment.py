@@ -259,8 +259,8 @@ def started(apart: Settings, tmp_path: Path) -> Iterator[Started]:
 @pytest.mark.slow
 @pytest.mark.long
 def test_every_process_of_the_platform_starts_and_becomes_healthy_by_its_own_check(started: Started) -> None:
-    made = call_found("token", "create", "ann", "--role", "operator", "--home", started.environment["FOUND_HOME"])
-    assert made.status == 0, made.err
+    created = call_found("token", "create", "ann", "--role", "operator", "--home", started.environment["FOUND_HOME"])
+    assert created.status == 0, created.err
     assert set(PLATFORM) == {"console", "webserver", "daemon", "code"}
     for name in ("code", "console", "webserver", "daemon"):
         started.start(name)
@@ -271,7 +271,7 @@ def test_every_process_of_the_platform_starts_and_becomes_healthy_by_its_own_che
     request = urllib.request.Request(address, query, {"content-type": "application/json"})
     (location,) = json.load(urllib.request.urlopen(request, timeout=30))["data"]["workspaceOrError"]["locationEntries"]
     assert location == {"name": "found", "loadStatus": "LOADED"}
-    for token, status in ((made.out.splitlines()[0], 204), ("fnd_nobody", 401)):
+    for token, status in ((created.out.splitlines()[0], 204), ("fnd_nobody", 401)):
         door = urllib.request.Request(
             f"http://127.0.0.1:{started.ports['console']}/operates", headers={"Authorization": f"Bearer {token}"}
         )

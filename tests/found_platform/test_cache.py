@@ -56,14 +56,14 @@ def test_what_is_being_made_does_not_go_while_others_ask_for_more_than_is_kept()
         return number
 
     with ThreadPoolExecutor(8) as pool:
-        asked = []
+        futures = []
         for number in (1, 2, 3, 4, 1, 2, 3, 4):
-            asked.append(pool.submit(slow, number))
-            while len(calls) < min(len(asked), 4):
+            futures.append(pool.submit(slow, number))
+            while len(calls) < min(len(futures), 4):
                 time.sleep(0.001)
         time.sleep(0.05)
         go_on.set()
-    assert [future.result() for future in asked] == [1, 2, 3, 4, 1, 2, 3, 4]
+    assert [future.result() for future in futures] == [1, 2, 3, 4, 1, 2, 3, 4]
     assert sorted(calls) == [1, 2, 3, 4]
     assert len(slow._results) == 2
 

@@ -89,11 +89,13 @@ def test_a_snapshot_has_the_bytes_of_arrays_and_tables_that_were_whole(
     table = attributes(settings, AS_OF)
     assert table["user_key"].to_pylist() == names
     assert mapped.load_table(folder / "attributes.arrow").equals(table.drop_columns("user_key"))
-    done = events_of(settings, names, AS_OF)
-    for column in done.keys() - {"text", "amount"}:  # of one moment, in any order
-        assert_saved(f"past_{column}", done[column])
+    events = events_of(settings, names, AS_OF)
+    for column in events.keys() - {"text", "amount"}:  # of one moment, in any order
+        assert_saved(f"past_{column}", events[column])
     days = [*json.loads((folder / "about.json").read_text())["moments"], str(AS_OF)]
-    volume = [np.bincount(done["user"][done["known"] < past.day_of(dt.date.fromisoformat(day))], minlength=1000) for day in days]
+    volume = [
+        np.bincount(events["user"][events["known"] < past.day_of(dt.date.fromisoformat(day))], minlength=1000) for day in days
+    ]
     assert_saved("volume", np.stack(volume).astype(np.int32))
     moment = states.grid[0]
     then = attributes(settings, moment)
@@ -106,11 +108,11 @@ def events_of(settings: Settings, names: list[str], cutoff: dt.date) -> dict[str
     """Columns of the past from a table that is read as a whole."""
     frame = lake.read(settings.lake, "raw_events").to_pandas()
     frame = frame[(frame.event_date < cutoff) & (frame.arrived_at <= midnight(cutoff))]
-    known = (frame.arrived_at - dt.timedelta(microseconds=1)).dt.date
+    known_on = (frame.arrived_at - dt.timedelta(microseconds=1)).dt.date
     frame = frame.assign(
         user=np.searchsorted(names, frame.user_key),
         happened=frame.event_date.map(past.day_of),
-        known=np.maximum(frame.event_date.map(past.day_of), known.map(past.day_of)),
+        known=np.maximum(frame.event_date.map(past.day_of), known_on.map(past.day_of)),
     ).sort_values(["user", "known", "happened", "event_time"])
     return {
         "user": frame.user.to_numpy(np.int32),

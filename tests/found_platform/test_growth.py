@@ -45,8 +45,8 @@ def source_file(folder: Path, where: str | None = None, **content: object) -> Pa
 
 def follow(settings: Settings, path: Path, removed: str | None = None, another: bool = False) -> list[str]:
     """What `found demo` does before the graph runs, and the scan."""
-    found = staging.discover(settings, config.load(path), another=another)
-    prepared = staging.prepare(settings, found, removed=removed)  # pyright: ignore[reportArgumentType]
+    discovered = staging.discover(settings, config.load(path), another=another)
+    prepared = staging.prepare(settings, discovered, removed=removed)  # pyright: ignore[reportArgumentType]
     staging.open_home(settings, prepared.source)
     if staging.waits(settings):
         assert staging.stage(settings).staged
@@ -269,8 +269,8 @@ def test_a_thin_beginning_is_no_slip() -> None:
     assert ((max(days) - min(days)).days + 1) / ((last - first).days + 1) < survey.STRETCH
 
 
-def rhythm(horizon: int, held_out: int, known: int = 800, past: int = 200) -> survey.Rhythm:
-    return survey.Rhythm(horizon, dt.date(2024, 1, 1), past, known, held_out, held_out * 4)
+def rhythm(horizon: int, held_out: int, users: int = 800, past: int = 200) -> survey.Rhythm:
+    return survey.Rhythm(horizon, dt.date(2024, 1, 1), past, users, held_out, held_out * 4)
 
 
 def test_the_horizon_is_the_profile_s_unless_too_few_act_again_within_it() -> None:
@@ -291,8 +291,8 @@ def test_a_log_of_few_acts_a_year_gets_a_longer_horizon_that_everything_agrees_o
         for k in range(3)
     ]
     settings = Settings.load(tmp_path / "home", profile="tiny")
-    found = staging.discover(settings, config.load(write_source(tmp_path, events)))
-    prepared = staging.prepare(settings, found, horizons=survey.horizons(settings, new=True))
+    discovered = staging.discover(settings, config.load(write_source(tmp_path, events)))
+    prepared = staging.prepare(settings, discovered, horizons=survey.horizons(settings, new=True))
     chosen = survey.choose(prepared.rhythms, settings.horizon_days)
     assert chosen is not None
     usual = next(r for r in prepared.rhythms if r.horizon_days == 7)

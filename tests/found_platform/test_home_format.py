@@ -126,8 +126,8 @@ def test_a_home_of_before_is_brought_up_to_date_where_it_lies_now(copy: Path) ->
     with sqlite3.connect(copy / "mlflow" / "mlflow.db") as db:
         for table, column in home_format.ADDRESSES:
             assert not db.execute(f"SELECT 1 FROM {table} WHERE {column} LIKE 'file:%'").fetchall()
-    found = call_found("audience", "find", "people who will soon buy gold", "--top", 3, "--home", copy)
-    assert found.status == 0, found.err
+    outcome = call_found("audience", "find", "people who will soon buy gold", "--top", 3, "--home", copy)
+    assert outcome.status == 0, outcome.err
 
 
 def test_a_home_that_was_copied_for_everybody_is_made_private_when_it_is_opened(copy: Path) -> None:
@@ -139,8 +139,8 @@ def test_a_home_that_was_copied_for_everybody_is_made_private_when_it_is_opened(
 
 def test_what_a_command_writes_elsewhere_holds_raw_ids_and_is_private(settings: Settings, tmp_path: Path) -> None:
     out = tmp_path / "users.csv"
-    found = call_found("audience", "find", "people who will soon buy gold", "--top", 3, "--home", settings.home, "--out", out)
-    assert found.status == 0, found.err
+    outcome = call_found("audience", "find", "people who will soon buy gold", "--top", 3, "--home", settings.home, "--out", out)
+    assert outcome.status == 0, outcome.err
     assert out.stat().st_mode & 0o777 == 0o600
 
 

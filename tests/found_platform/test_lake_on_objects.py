@@ -37,19 +37,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def local(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home with its lake in its folder, and a training set."""
-    made = lake_of(tmp_path_factory.mktemp("local") / "home", source, **CHANGES, secret="ab" * 16)
-    training_set.build(made, CUTOFF)
-    made.keep()
-    return made
+    settings = lake_of(tmp_path_factory.mktemp("local") / "home", source, **CHANGES, secret="ab" * 16)
+    training_set.build(settings, CUTOFF)
+    settings.keep()
+    return settings
 
 
 @pytest.fixture(scope="module")
 def away(lakes: tuple[Any, str], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The same with its lake on object storage."""
-    made = lake_of(tmp_path_factory.mktemp("away") / "home", source, **CHANGES, secret="ab" * 16, lake_uri=lakes[1])
-    training_set.build(made, CUTOFF)
-    made.keep()
-    return made
+    settings = lake_of(tmp_path_factory.mktemp("away") / "home", source, **CHANGES, secret="ab" * 16, lake_uri=lakes[1])
+    training_set.build(settings, CUTOFF)
+    settings.keep()
+    return settings
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def test_rows_features_and_training_set_are_those_of_a_lake_in_the_home(local: S
         assert lake.read(away.lake, table).num_rows == lake.read(local.lake, table).num_rows > 0
     users = sorted(set(lake.read(local.lake, "raw_events")["user_key"].to_pylist()))
     moments = [at("2024-01-12")] * len(users)
-    known = feature_store.history(local, users, moments)
-    assert known.num_rows == 4
-    assert feature_store.history(away, users, moments).equals(known)
-    assert feature_store.history(away, users, moments, {"user_tabular": lake.version(away.lake, "user_tabular")}).equals(known)
+    history = feature_store.history(local, users, moments)
+    assert history.num_rows == 4
+    assert feature_store.history(away, users, moments).equals(history)
+    assert feature_store.history(away, users, moments, {"user_tabular": lake.version(away.lake, "user_tabular")}).equals(history)
 
 
 def test_a_day_is_replaced_and_an_older_version_is_still_read(moved: Settings) -> None:
@@ -181,16 +181,16 @@ def test_a_move_that_fails_leaves_the_home_as_it_was_and_nothing_there(
     monkeypatch.setattr(moving_lake, "_copy", broken)
     with pytest.raises(JobFailed, match=r"cannot be used: the connection was reset\. Look at AWS_ENDPOINT_URL"):
         moving_lake.move(copy)
-    there = Away(lake_place.address(copy.home, lakes[1]), copy.home)
-    assert objects.files(there) == []
+    destination = Away(lake_place.address(copy.home, lakes[1]), copy.home)
+    assert objects.files(destination) == []
     assert [info.path for info in objects.files(copy.home / "lake")] == [info.path for info in files]
     # killed while it copied: nobody has cleaned up, and whoever erases is told where else users lie
     monkeypatch.setattr(objects, "remove_all", lambda place: None)
     with pytest.raises(JobFailed):
         moving_lake.move(copy)
     monkeypatch.undo()
-    tenancy.note(copy.home, tenancy.LAKE, str(there))
-    assert objects.files(there) != []
+    tenancy.note(copy.home, tenancy.LAKE, str(destination))
+    assert objects.files(destination) != []
     alone = Settings.load(copy.home, secret="ab" * 16)
     with pytest.raises(BadInput, match=r"also lie on the object store s3://lakes/.*: set FOUND_LAKE_URI to it"):
         erasure.erase(alone, ("u1",))

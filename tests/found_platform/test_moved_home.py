@@ -34,7 +34,7 @@ def moved(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
         away.rename(settings.home)
 
 
-def done(settings: Settings, *command: object) -> Outcome:
+def outcome_of(settings: Settings, *command: object) -> Outcome:
     outcome = call_found(*command, "--home", settings.home)
     assert outcome.status == 0, outcome.err
     return outcome
@@ -42,32 +42,32 @@ def done(settings: Settings, *command: object) -> Outcome:
 
 @pytest.mark.parametrize("mode", ["auto", "aligned", "late", "replay"])
 def test_it_finds_in_every_mode(moved: Settings, mode: str) -> None:
-    audience = json.loads(done(moved, "audience", "find", DEMAND, "--mode", mode, "--top", 5, "--format", "json").out)
+    audience = json.loads(outcome_of(moved, "audience", "find", DEMAND, "--mode", mode, "--top", 5, "--format", "json").out)
     assert audience["count"] == 5
     user = audience["users"][0]["user_id"]
-    assert user in done(moved, "user", "show", user).out
+    assert user in outcome_of(moved, "user", "show", user).out
 
 
 def test_it_shows_its_models(moved: Settings) -> None:
-    versions = json.loads(done(moved, "model", "list", "--format", "json").out)
+    versions = json.loads(outcome_of(moved, "model", "list", "--format", "json").out)
     for version in versions["versions"] if isinstance(versions, dict) else versions:
-        done(moved, "model", "show", version["version"])
+        outcome_of(moved, "model", "show", version["version"])
 
 
 def test_it_tunes_a_prompt_and_keeps_an_audience_of_it_fresh(moved: Settings, tmp_path: Path) -> None:
     user_keys = lake.read(moved.lake, "raw_profile", columns=["user_key"])["user_key"].to_pylist()[:40]
     ids = list(keys.user_ids(moved, user_keys).values())
     pc.write_csv(pa.table({"user_id": ids}), tmp_path / "seeds.csv")
-    done(moved, "audience", "tune", "gold", "--demand", DEMAND, "--seeds", tmp_path / "seeds.csv")
-    done(moved, "audience", "save", "soon", "--prompt", "gold", "--top", 20)
-    done(moved, "audience", "refresh", "soon")
-    assert "20" in done(moved, "audience", "show", "soon").out
+    outcome_of(moved, "audience", "tune", "gold", "--demand", DEMAND, "--seeds", tmp_path / "seeds.csv")
+    outcome_of(moved, "audience", "save", "soon", "--prompt", "gold", "--top", 20)
+    outcome_of(moved, "audience", "refresh", "soon")
+    assert "20" in outcome_of(moved, "audience", "show", "soon").out
 
 
 def test_it_publishes_and_a_run_of_the_graph_finds_it_up_to_date(moved: Settings, cutoff: dt.date) -> None:
-    done(moved, "publish", "--cutoff", cutoff)
-    made = json.loads(done(moved, "demo", "--format", "json").out)["made"]
-    assert [asset for asset, count in made.items() if count] in ([], ["tuned_prompts"])
+    outcome_of(moved, "publish", "--cutoff", cutoff)
+    counts = json.loads(outcome_of(moved, "demo", "--format", "json").out)["made"]
+    assert [asset for asset, count in counts.items() if count] in ([], ["tuned_prompts"])
 
 
 def test_it_trains_and_registers_in_itself(moved: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:

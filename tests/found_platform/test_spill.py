@@ -18,9 +18,9 @@ def started(temp: Path, then: str) -> tuple[subprocess.Popen[str], Path]:
     """A process that made a folder, and that folder."""
     process = subprocess.Popen([sys.executable, "-c", MADE + then, temp], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    made = Path(process.stdout.readline().strip()).parent
-    assert made.parent == temp
-    return process, made
+    folder = Path(process.stdout.readline().strip()).parent
+    assert folder.parent == temp
+    return process, folder
 
 
 @pytest.mark.parametrize("name", ["duckdb-x-y", "duckdb-1-2", "found-spill-x", "found-spill-"])
@@ -57,8 +57,8 @@ def test_only_the_folder_of_a_process_that_is_gone_is_removed(tmp_path: Path) ->
 
 
 def test_what_a_process_keeps_is_for_its_owner_alone(tmp_path: Path) -> None:
-    made = spill.folder(tmp_path).parent
-    assert [path.stat().st_mode & 0o777 for path in (made, made / spill.OWNER)] == [0o700, 0o600]
+    folder = spill.folder(tmp_path).parent
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / spill.OWNER)] == [0o700, 0o600]
 
 
 def test_a_folder_of_another_machine_on_a_shared_disc_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +71,6 @@ def test_a_folder_of_another_machine_on_a_shared_disc_stays(tmp_path: Path, monk
 
 
 def test_a_process_leaves_nothing_behind(tmp_path: Path) -> None:
-    process, made = started(tmp_path, "pass")
+    process, folder = started(tmp_path, "pass")
     assert process.wait(timeout=60) == 0
-    assert not made.exists()
+    assert not folder.exists()

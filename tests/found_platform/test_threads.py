@@ -63,5 +63,5 @@ def test_threads_of_openmp_sleep_while_they_wait_unless_somebody_says_otherwise(
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | ({"OMP_WAIT_POLICY": own} if own else {})
     code = "import os, sys, found_platform.cli; assert 'torch' not in sys.modules; from found_platform import settings; "
     code += "print(os.environ['OMP_WAIT_POLICY'])"
-    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == (own or "PASSIVE")
+    output = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == (own or "PASSIVE")

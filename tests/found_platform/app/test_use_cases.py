@@ -63,8 +63,8 @@ def context(overtaken: Settings, tmp_path_factory: pytest.TempPathFactory) -> Co
 @pytest.fixture(scope="module")
 def ids(context: Context) -> list[str]:
     """Users of the home, by the ids of the source."""
-    found = lookups.find(context, lookups.Find(GOLD, Size(top=40)))
-    return [user.user_id for user in found.audience.users]
+    answer = lookups.find(context, lookups.Find(GOLD, Size(top=40)))
+    return [user.user_id for user in answer.audience.users]
 
 
 @pytest.fixture(scope="module")

@@ -120,18 +120,18 @@ print(json.dumps({**report, "peak_mb": peak // 1024}))
 
 def staged(planted: Planted, home: Path) -> dict:
     """Stages in a process of its own, compares everything with what was planted, and returns the report with `peak_mb`."""
-    done = subprocess.run([sys.executable, "-c", STAGE, str(planted.source), str(home)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout.splitlines()[-1])
+    completed = subprocess.run([sys.executable, "-c", STAGE, str(planted.source), str(home)], capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+    report = json.loads(completed.stdout.splitlines()[-1])
     (channel,) = report["channels"]
     assert channel["bad"] == Counter(planted.refused.values())
     assert (channel["repeats"], channel["outside"]) == (planted.aside[REPEATED], planted.aside[OUTSIDE])
     assert (channel["good"], channel["rows"]) == (planted.good, planted.good + len(planted.refused) + planted.aside.total())
     assert report["equal_rows"] == planted.equal
     assert report["staged"]
-    found = lake.read(home / "lake", "quarantine").to_pylist()
-    assert len(found) == len(planted.refused)
-    assert {(r["file"], r["row_number"]): r["reason"] for r in found} == planted.refused
+    quarantined = lake.read(home / "lake", "quarantine").to_pylist()
+    assert len(quarantined) == len(planted.refused)
+    assert {(r["file"], r["row_number"]): r["reason"] for r in quarantined} == planted.refused
     days = json.loads((home / "staging" / "manifest.json").read_text())["days"]
     assert sum(n for n, _ in days.values()) == planted.good
     return report
@@ -236,13 +236,13 @@ def with_profile(folder: Path, content: bytes) -> config.SourceConfig:
 
 
 def test_a_profile_in_csv_loses_no_row_without_a_reason_and_none_of_the_others(tmp_path: Path) -> None:
-    made = Settings.load(tmp_path / "home", quarantine_threshold=1)
-    source = staging.open_home(made, staging.discover(made, with_profile(tmp_path, PROFILE)))
+    settings = Settings.load(tmp_path / "home", quarantine_threshold=1)
+    source = staging.open_home(settings, staging.discover(settings, with_profile(tmp_path, PROFILE)))
     assert source.profile_schema == {"age": "int", "spend": "float", "vip": "bool", "zip": "string"}
 
     def refused() -> dict[int, str]:
-        assert staging.stage(made).staged
-        return {r["row_number"]: r["reason"] for r in lake.read(made.lake, "quarantine").to_pylist()}
+        assert staging.stage(settings).staged
+        return {r["row_number"]: r["reason"] for r in lake.read(settings.lake, "quarantine").to_pylist()}
 
     faults = {
         2: "no user_id",
@@ -253,14 +253,14 @@ def test_a_profile_in_csv_loses_no_row_without_a_reason_and_none_of_the_others(t
         9: "no readable as_of",
     }
     assert refused() == faults
-    kept = pq.read_table(made.staging / "profile.parquet").sort_by("age").to_pylist()
+    kept = pq.read_table(settings.staging / "profile.parquet").sort_by("age").to_pylist()
     assert [(r["age"], r["spend"], r["vip"], r["zip"]) for r in kept] == [(30, 1.5, True, "0123"), (35, None, False, None)]
     # a home knows its types: what does not fit them later is an empty cell, and the row with its other cells stays
     with_profile(tmp_path, PROFILE + b"u5,1.5,1,true,,2024-01-01\nu6,1,much,true,,2024-01-01\nu7,1,1,yes,,2024-01-01\n")
     assert refused() == faults
-    report = staging.stage(made).profile
+    report = staging.stage(settings).profile
     assert report.lost == {"age is not a whole number": 1, "spend is not a number": 1, "vip is not true or false": 1}
-    kept = pq.read_table(made.staging / "profile.parquet").to_pylist()
+    kept = pq.read_table(settings.staging / "profile.parquet").to_pylist()
     assert sorted(((r["age"], r["spend"], r["vip"]) for r in kept), key=str) == [
         (1, 1.0, None),
         (1, None, True),

@@ -108,19 +108,21 @@ def test_an_edited_source_file_is_told_from_another_source(tmp_path: Path) -> No
     from found_platform.sources import config, staging
 
     source = write_source(tmp_path, EVENTS)
-    made = Settings.load(tmp_path / "home")
-    staging.open_home(made, staging.discover(made, config.load(source)))
+    settings = Settings.load(tmp_path / "home")
+    staging.open_home(settings, staging.discover(settings, config.load(source)))
     change(source, lambda c: c["channels"]["spm"][0]["columns"].pop("category"))
-    edited = staging.open_home(made, staging.discover(made, config.load(source)))
+    edited = staging.open_home(settings, staging.discover(settings, config.load(source)))
     assert "category" not in edited.channels["spm"][0].columns
     other = write_source(tmp_path / "other", EVENTS)
     change(other, lambda c: c.update(name="another"))
-    refused(call_found("demo", "--source", other, "--home", made.home), "belongs to another source, 'by_hand'", "--another-source")
+    refused(
+        call_found("demo", "--source", other, "--home", settings.home), "belongs to another source, 'by_hand'", "--another-source"
+    )
 
 
 def test_the_environment_outranks_what_a_home_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Settings.load(tmp_path, profile="tiny", quarantine_threshold=0.2)
-    made.keep()
+    settings = Settings.load(tmp_path, profile="tiny", quarantine_threshold=0.2)
+    settings.keep()
     assert Settings.load(tmp_path).quarantine_threshold == 0.2
     monkeypatch.setenv("FOUND_QUARANTINE_THRESHOLD", "0.4")
     assert (Settings.load(tmp_path).quarantine_threshold, Settings.load(tmp_path).profile) == (0.4, "tiny")
@@ -213,9 +215,9 @@ def test_the_audience_is_shown_before_what_nobody_waits_for(settings: Settings) 
     lines = call_found("demo", "--home", settings.home).out.splitlines()
     first = {word: next(i for i, line in enumerate(lines) if word in line) for word in ("user_index", "“", "benchmark_results")}
     assert list(first) == sorted(first, key=lambda word: first[word])
-    said = " ".join(lines)
-    assert "in this profile of 2 scenarios alone (`found benchmark run` takes all)" in said, "what is left out is said"
-    assert "has random weights (profile tiny)" in said, "and that the answer knows no meaning"
+    output = " ".join(lines)
+    assert "in this profile of 2 scenarios alone (`found benchmark run` takes all)" in output, "what is left out is said"
+    assert "has random weights (profile tiny)" in output, "and that the answer knows no meaning"
 
 
 def test_benchmark_prints_a_table_that_fits_and_the_documented_json(

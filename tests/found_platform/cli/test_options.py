@@ -80,8 +80,8 @@ print("after", flush=True)
 
 
 def test_nothing_but_the_answer_reaches_stdout() -> None:
-    done = subprocess.run([sys.executable, "-c", CHATTER], capture_output=True, text=True, check=True)
-    first, last = done.stdout.splitlines()
+    completed = subprocess.run([sys.executable, "-c", CHATTER], capture_output=True, text=True, check=True)
+    first, last = completed.stdout.splitlines()
     assert first.startswith("cli:")
     assert last == "after"
 
@@ -90,9 +90,9 @@ def test_a_program_reads_json_of_commands_that_change_something(tmp_path: Path) 
     from conftest import at, lake_of, write_source
 
     events = [{"user_id": "ann", "event_time": at("2024-01-01"), "text": "tea"}]
-    made = lake_of(tmp_path / "home", write_source(tmp_path / "source", events))
+    settings = lake_of(tmp_path / "home", write_source(tmp_path / "source", events))
     (tmp_path / "users.txt").write_text("ann\n")
-    added = call_found("suppress", "add", tmp_path / "users.txt", "--home", made.home, "--format", "json")
+    added = call_found("suppress", "add", tmp_path / "users.txt", "--home", settings.home, "--format", "json")
     assert json.loads(added.out) == {"changed": 1, "unchanged": 0, "unknown": 0}
 
 

@@ -60,15 +60,15 @@ def test_a_command_loads_what_its_answer_needs_and_no_more(settings: Settings) -
 
     states = staleness.of_home(settings)  # every event of the log is read now
     question = ["audience", "find", "people who will soon buy gold", "--top", 3, "--format", "json", *home]
-    status, listed, refused, found = calls(
+    status, listed, refused, audience = calls(
         (["status", "--format", "json", *home], MODELS | NUMBERS | GRAPH),
         (["audience", "list", *home], MODELS | NUMBERS | GRAPH),
         ([*question, "--where", "evens_28d >= 3"], MODELS | NUMBERS | GRAPH),
         (question, MODELS | GRAPH | COMPILER),
     )
-    assert [status[0], listed[0], refused[0], found[0]] == [[], [], [], []]
+    assert [status[0], listed[0], refused[0], audience[0]] == [[], [], [], []]
     assert {asset["asset"]: len(asset["made"]) for asset in json.loads(status[1])["assets"]} == {
         s.asset: len(s.made) for s in states
     }
     assert "did you mean events_28d" in refused[2]
-    assert len(json.loads(found[1])["users"]) == 3
+    assert len(json.loads(audience[1])["users"]) == 3

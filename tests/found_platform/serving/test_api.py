@@ -118,15 +118,15 @@ def test_an_export_is_a_file_with_its_hash_and_only_for_who_may(api, gold: str) 
 
 def test_a_repeated_key_does_nothing_twice(api) -> None:
     headers = {"idempotency-key": "once"}
-    made = [api("POST", "/tokens", "admin", json={"name": "twice", "role": "viewer"}, headers=headers) for _ in range(2)]
-    assert made[0].json() == made[1].json()
-    assert made[0].json()["secret"].startswith("fnd_")
+    answers = [api("POST", "/tokens", "admin", json={"name": "twice", "role": "viewer"}, headers=headers) for _ in range(2)]
+    assert answers[0].json() == answers[1].json()
+    assert answers[0].json()["secret"].startswith("fnd_")
     other = api("POST", "/tokens", "admin", json={"name": "other", "role": "viewer"}, headers=headers)
     assert (other.status_code, "another request" in other.json()["detail"]) == (422, True)
     names = [token["name"] for token in api("GET", "/tokens", "admin").json()["items"]]
     assert (names.count("twice"), names.count("other")) == (1, 0)
     assert api("DELETE", "/tokens/twice", "admin").status_code == 200
-    gone = api.client.get("/api/v1/me", headers={"authorization": f"Bearer {made[0].json()['secret']}"})
+    gone = api.client.get("/api/v1/me", headers={"authorization": f"Bearer {answers[0].json()['secret']}"})
     assert gone.status_code == 401
 
 
@@ -148,14 +148,14 @@ def test_what_is_not_there_is_404_with_what_is(api, gold: str) -> None:
 
 def test_only_who_operates_learns_where_the_home_is(api) -> None:
     for path in ("/audiences/nope", "/models/nope"):
-        said = {role: api("GET", path, role).json()["detail"] for role in ("viewer", "operator")}
-        assert (str(api.home) in said["viewer"], str(api.home) in said["operator"]) == (False, True)
-        assert "this home" in said["viewer"]
+        details = {role: api("GET", path, role).json()["detail"] for role in ("viewer", "operator")}
+        assert (str(api.home) in details["viewer"], str(api.home) in details["operator"]) == (False, True)
+        assert "this home" in details["viewer"]
 
 
 def test_addresses_of_destinations_are_for_an_admin(api, tmp_path: Path) -> None:
-    made = api("PUT", "/destinations/secret-place", "admin", json={"address": f"csv+file://{tmp_path}"})
-    assert made.status_code == 200, made.text
+    created = api("PUT", "/destinations/secret-place", "admin", json={"address": f"csv+file://{tmp_path}"})
+    assert created.status_code == 200, created.text
     named, shown = (api("GET", "/destinations", role).json()["items"] for role in ("exporter", "admin"))
     assert named == [{"name": place["name"]} for place in shown]
     assert str(tmp_path) in str(shown)

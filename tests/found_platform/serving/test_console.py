@@ -128,10 +128,10 @@ def test_what_a_person_writes_is_text_and_never_part_of_a_page(browser: TestClie
 
 
 def test_a_file_of_ids_is_left_out(api, browser: TestClient) -> None:
-    found = api(
+    lookup = api(
         "POST", "/look-ups", "exporter", json={"question": {k: FORM[k] for k in ("sentence", "mode")}, "size": {"top": 3}}
     ).json()
-    ids = "user_id\n" + "\n".join(user["user_id"] for user in found["users"])
+    ids = "user_id\n" + "\n".join(user["user_id"] for user in lookup["users"])
     files = {"exclude_file": ("ids.csv", ids.encode(), "text/csv")}
     seen = browser.post("/build", data=FORM, files=files, headers={**SAME, "hx-request": "true"}).text
     assert re.search(r"are not excluded.*?−3", seen, re.S)
@@ -189,8 +189,8 @@ def test_the_address_of_a_form_that_was_sent_leads_to_the_form(browser: TestClie
 
 def test_people_who_are_known_make_a_prompt_that_finds_people_like_them(api, browser: TestClient) -> None:
     question = {"sentence": FORM["sentence"], "mode": "aligned"}
-    found = api("POST", "/look-ups", "exporter", json={"question": question, "size": {"top": 4}}).json()
-    seeds = [user["user_id"] for user in found["users"]]
+    lookup = api("POST", "/look-ups", "exporter", json={"question": question, "size": {"top": 4}}).json()
+    seeds = [user["user_id"] for user in lookup["users"]]
     sent = {"sentence": FORM["sentence"], "size_level": "top", "top": "9", "prompt_name": "like-them"}
     few = browser.post("/build/tune", data={**sent, "seeds": seeds[0]}, headers=SAME)
     assert (few.status_code, "3 at least are needed" in few.text, seeds[0] in few.text) == (422, True, True)
@@ -302,8 +302,8 @@ def test_what_was_read_of_one_sentence_is_not_asked_for_the_next(browser: TestCl
     anew = browser.post("/build", data=coffee, headers=headers).text
     assert browser.post("/build", data={**coffee, **first}, headers=headers).text == anew
     own = {**first, "phrases": "ring"}
-    said = browser.post("/build", data={**gold, **own}, headers=headers).text
-    fields = shown_fields(said)
+    answer = browser.post("/build", data={**gold, **own}, headers=headers).text
+    fields = shown_fields(answer)
     assert fields["phrases"] == "ring"
     assert "phrases_read" not in fields, "they are the person's own from now on"
     broken = shown_fields(browser.post("/build", data={**gold, **fields, "where": "events_28d >="}, headers=headers).text)

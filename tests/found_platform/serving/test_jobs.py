@@ -21,9 +21,9 @@ CONTEXT = Context(Path("home"), Actor("ann", "test"))
 
 @pytest.fixture
 def jobs() -> Iterator[Jobs]:
-    made = Jobs(1, Metrics())
-    yield made
-    made.close()
+    pool = Jobs(1, Metrics())
+    yield pool
+    pool.close()
 
 
 def test_a_job_tells_its_steps_as_they_come_and_its_result(jobs: Jobs) -> None:
@@ -49,13 +49,13 @@ def test_a_job_tells_its_steps_as_they_come_and_its_result(jobs: Jobs) -> None:
 
 
 def test_a_job_that_is_cancelled_stops_at_its_next_step(jobs: Jobs) -> None:
-    begun, go_on, done = threading.Event(), threading.Event(), []
+    begun, go_on, finished = threading.Event(), threading.Event(), []
 
     def work(context: Context) -> None:
         begun.set()
         go_on.wait(5)
         context.tell(Working("next"))
-        done.append(1)
+        finished.append(1)
 
     running, waiting = jobs.submit("work", CONTEXT, work), jobs.submit("work", CONTEXT, work)
     begun.wait(5)
@@ -63,7 +63,7 @@ def test_a_job_that_is_cancelled_stops_at_its_next_step(jobs: Jobs) -> None:
     jobs.cancel(running)
     go_on.set()
     assert asyncio.run(Jobs.wait(running, 5))
-    assert (running.state, waiting.state, done) == ("cancelled", "cancelled", [])
+    assert (running.state, waiting.state, finished) == ("cancelled", "cancelled", [])
 
 
 def test_a_job_that_fails_says_why_in_a_sentence(jobs: Jobs) -> None:

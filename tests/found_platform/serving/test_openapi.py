@@ -36,13 +36,13 @@ def test_no_request_of_the_document_breaks_the_server(address: str, served: tupl
     operations = [operation.ok() for operation in document.get_all_operations()]
     with_choices = [o for o in operations if o.body or o.path_parameters or o.query or o.headers]
     examples = -(-CASES // len(with_choices)) // 2 + 1  # of each mode
-    asked, faults = 0, dict[Any, str]()
+    requests_sent, faults = 0, dict[Any, str]()
     documented, jobs = set[str](), list[str]()  # of the operation that is asked
 
     def ask(case: Any) -> None:
-        nonlocal asked
+        nonlocal requests_sent
         answer = case.call(headers=headers, timeout=PATIENCE)
-        asked += 1
+        requests_sent += 1
         if answer.status_code == 202 and "location" in answer.headers:
             jobs.extend(answer.headers["location"])
         waits = case.path == "/readyz" and answer.status_code == 503  # this server was not warmed
@@ -72,6 +72,6 @@ def test_no_request_of_the_document_breaks_the_server(address: str, served: tupl
                 drawn()
             except Unsatisfiable:
                 continue  # nothing of this operation can be wrong
-        faults |= {(operation.label, said["status"]): said["detail"] for job in jobs if (said := problem(job))["status"] >= 500}
-    assert asked >= CASES
+        faults |= {(operation.label, fault["status"]): fault["detail"] for job in jobs if (fault := problem(job))["status"] >= 500}
+    assert requests_sent >= CASES
     assert not faults

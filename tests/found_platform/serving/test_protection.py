@@ -61,14 +61,14 @@ def test_every_answer_has_a_strict_policy(api, path: str) -> None:
 
 def test_a_body_that_is_too_long_is_refused_by_what_it_says_and_by_what_comes(opened: Callable[..., TestClient], served) -> None:
     client, headers = opened(most_bytes=1000), {"authorization": f"Bearer {served[1]['viewer']}"}
-    said = client.post("/api/v1/look-ups", content=b"x" * 2000, headers=headers)
+    declared = client.post("/api/v1/look-ups", content=b"x" * 2000, headers=headers)
 
     def pieces() -> Iterator[bytes]:
         for _ in range(20):
             yield b"x" * 100
 
     came = client.post("/api/v1/look-ups", content=pieces(), headers={**headers, "content-type": "application/json"})
-    assert (said.status_code, came.status_code) == (413, 413)
+    assert (declared.status_code, came.status_code) == (413, 413)
     assert "at most 1,000 bytes" in came.json()["detail"]
 
 

@@ -80,15 +80,15 @@ def test_a_person_of_the_provider_signs_in_as_what_the_settings_say_and_out_agai
 def test_the_code_is_asked_for_with_a_challenge_and_a_nonce_that_differ_each_time(
     identity_provider: IdentityProvider, browser: TestClient
 ) -> None:
-    asked = []
+    queries = []
     for _ in range(2):
         leaves = browser.get("/sign-in/provider", follow_redirects=False)
-        asked.append({k: v[0] for k, v in parse_qs(urlsplit(leaves.headers["location"]).query).items()})
-    assert asked[0]["code_challenge_method"] == "S256"
-    assert asked[0]["redirect_uri"] == "http://127.0.0.1:8321/sign-in/callback"
+        queries.append({k: v[0] for k, v in parse_qs(urlsplit(leaves.headers["location"]).query).items()})
+    assert queries[0]["code_challenge_method"] == "S256"
+    assert queries[0]["redirect_uri"] == "http://127.0.0.1:8321/sign-in/callback"
     for part in ("state", "nonce", "code_challenge"):
-        assert len(asked[0][part]) == 43
-        assert asked[0][part] != asked[1][part]
+        assert len(queries[0][part]) == 43
+        assert queries[0][part] != queries[1][part]
 
 
 @pytest.mark.parametrize("methods", [["client_secret_basic"], ["client_secret_post"]])

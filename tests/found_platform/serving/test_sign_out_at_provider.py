@@ -37,8 +37,8 @@ def test_who_signs_out_here_may_sign_out_at_the_provider_too(identity_provider: 
     assert leaves.status_code == 303
     place = urlsplit(leaves.headers["location"])
     assert place.path == "/realm/logout"
-    asked = {name: values[0] for name, values in parse_qs(place.query).items()}
-    assert asked == {"client_id": CLIENT, "post_logout_redirect_uri": "http://127.0.0.1:8321/sign-in"}
+    query = {name: values[0] for name, values in parse_qs(place.query).items()}
+    assert query == {"client_id": CLIENT, "post_logout_redirect_uri": "http://127.0.0.1:8321/sign-in"}
     back = httpx2.get(leaves.headers["location"], trust_env=False)
     assert back.headers["location"] == "http://127.0.0.1:8321/sign-in"
     assert identity_provider.person is None, "the session over there is over"

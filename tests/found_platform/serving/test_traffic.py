@@ -121,7 +121,7 @@ def refresh_on(address: str, token: str, answers: Answers, stopping: threading.E
     with httpx2.Client(base_url=address, headers=headers, timeout=PATIENCE, trust_env=False) as client:
         while not stopping.wait(1.0):
             try:
-                done(client, "POST", "/audiences/gold/refresh")
+                result_of(client, "POST", "/audiences/gold/refresh")
                 with answers.lock:
                     answers.kinds["refresh"] += 1
             except Exception as error:
@@ -129,7 +129,7 @@ def refresh_on(address: str, token: str, answers: Answers, stopping: threading.E
                     answers.failures.append(f"refresh: {error}")
 
 
-def done(client: httpx2.Client, method: str, path: str, **body: Any) -> dict[str, Any]:
+def result_of(client: httpx2.Client, method: str, path: str, **body: Any) -> dict[str, Any]:
     """The result of a change, which is followed to its end."""
     answer = client.request(method, f"/api/v1{path}", json=body or None)
     end = time.monotonic() + PATIENCE
@@ -167,12 +167,12 @@ def test_nothing_fails_and_nothing_is_mixed_while_indexes_come_and_go_and_a_pers
         for thread in asking:
             thread.start()
         try:
-            taken_back = done(admin, "POST", "/rollbacks", what="index")
-            done(admin, "POST", "/publications", cutoff=str(cutoff))
-            done(admin, "POST", "/erasures", users=[who], reason="asked by letter")
+            taken_back = result_of(admin, "POST", "/rollbacks", what="index")
+            result_of(admin, "POST", "/publications", cutoff=str(cutoff))
+            result_of(admin, "POST", "/erasures", users=[who], reason="asked by letter")
             erased = time.monotonic()
-            done(admin, "POST", "/publications", cutoff=str(cutoff))
-            done(admin, "POST", "/rollbacks", what="index")
+            result_of(admin, "POST", "/publications", cutoff=str(cutoff))
+            result_of(admin, "POST", "/rollbacks", what="index")
         finally:
             stopping.set()
             for thread in asking:
