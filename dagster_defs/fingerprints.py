@@ -22,6 +22,7 @@ WITHOUT_EFFECT = {
     "secret": "a home has one for its life",
     "duckdb_memory": "how much is computed at once",
     "engine": "where rows are computed: every engine gives the same",
+    "engine_token": "who asks the engine",
     "database_url": "where records lie",
     "postgres": "where records lie",
     "lake_uri": "where the lake lies",

@@ -31,7 +31,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             partition_rows={name: refresh.size},
             outcomes={
                 "size_is_steady": (jumped is None, jumped or "the size is about that of the last refresh"),
-                "predictions_are_steady": (moved.state == figures.PASSED, predictions.sentence(moved)),
+                "predictions_are_steady": (moved.state == figures.PASSED, figures.outcome(moved)),
             },
             metadata={
                 "refresh": refresh.refresh,

@@ -10,7 +10,7 @@ from dagster_defs.tables import table
 from found_platform import index, registry
 from found_platform.embedding import users
 from found_platform.errors import BadInput
-from found_platform.monitoring import figures, predictions
+from found_platform.monitoring import figures, vectors
 from found_platform.registry import gate
 from found_platform.registry.comparison import Comparison, compare
 
@@ -23,11 +23,11 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         """The state of every user as of the cutoff, by the newest model version of this cutoff."""
         version = registry.of_cutoff(settings, str(run.cutoff))
         written = users.embed(settings, registry.load(settings, version), run.cutoff)
-        moved = predictions.of_vectors(settings, version, run.cutoff)
+        moved = vectors.moved(settings, version, run.cutoff)
         return run.written(
             written,
             users.SCHEMA,
-            outcomes={"vectors_are_steady": (moved.state == figures.PASSED, predictions.sentence(moved))},
+            outcomes={"vectors_are_steady": (moved.state == figures.PASSED, figures.outcome(moved))},
             metadata={"model_version": version, **({} if moved.value is None else {"shift_of_vectors": moved.value})},
         )
 

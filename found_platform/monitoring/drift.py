@@ -19,7 +19,7 @@ from found_platform import feature_store
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.monitoring import figures, stability, traffic
-from found_platform.monitoring.figures import DRIFTED, FALSE_ALARMS, PASSED, Figure, not_judged
+from found_platform.monitoring.figures import DRIFTED, FALSE_ALARMS, PASSED, REFERENCE_DAYS, Figure, not_judged
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 
@@ -44,7 +44,6 @@ ACTIVE = "events_28d"
 """Users are compared who have any of these."""
 WINDOW = 28
 """Days that the longest feature looks back: with a shorter history its window is not full, and nothing is compared."""
-REFERENCE_DAYS = 28
 MAX_ROWS = 20_000
 """Users sampled on either side: the share of users in a bin is known well enough, and the report stays within seconds."""
 

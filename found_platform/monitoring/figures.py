@@ -11,6 +11,9 @@ PASSED, DRIFTED, NOT_JUDGED = "passed", "drifted", "not judged"
 FALSE_ALARMS = 0.01
 """Chance that one report without any drift calls something a drift; each of its figures gets an equal part (Bonferroni)."""
 
+REFERENCE_DAYS = 28
+"""How far back lies what a day is compared with."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -54,3 +57,11 @@ def sentence(figures: Sequence[Figure]) -> str:
     parts = [f"drifted: {', '.join(drifted)}"] if drifted else []
     parts += [f"not judged: {', '.join(names)} ({why})" for why, names in reasons.items()]
     return "; ".join(parts) or "all figures are within their limits"
+
+
+def outcome(figure: Figure) -> str:
+    """What became of one figure, for a check."""
+    if figure.value is None:
+        return figure.why if figure.state == PASSED else f"not judged: {figure.why}"
+    word = "moved by" if figure.drifted else "are within their limit: moved by"
+    return f"{figure.name} {word} {figure.value:g}, and {figure.limit:g} is the limit"

@@ -40,6 +40,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "duckdb_memory": ("1GB", set()),
     "wait_minutes": (5.0, set()),
     "engine": ("sc://localhost:50051", set()),
+    "engine_token": ("word", set()),
     "database_url": ("postgresql://found@localhost/found", set()),
     "console_url": ("http://127.0.0.1:8321", set()),
     "mlflow_url": ("http://127.0.0.1:5000", set()),

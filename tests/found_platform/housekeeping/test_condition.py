@@ -196,7 +196,7 @@ def test_a_failed_refresh_and_a_failed_check_are_found_until_they_are_made_good(
         check = {**about, "severity": dg.AssetCheckSeverity.WARN}
         why = {"why": "5 users instead of 40"}
         instance.report_runless_asset_event(dg.AssetCheckEvaluation(passed=False, metadata=why, **check))
-    (failed,), (jump,) = findings(broken, "refresh"), [f for f in findings(broken, "checks") if "steady" in f.problem]
+    (failed,), (jump,) = findings(broken, "refresh"), [f for f in findings(broken, "checks") if "size_is_steady" in f.problem]
     assert failed.problem == (
         "the refresh of the audience gold failed: The audience 'gold' names a column that is gone: save it again"
     )
@@ -206,7 +206,7 @@ def test_a_failed_refresh_and_a_failed_check_are_found_until_they_are_made_good(
         dg.materialize([asset(fails=False)], partition_key="gold", instance=instance, run_config=QUIET)
         instance.report_runless_asset_event(dg.AssetCheckEvaluation(passed=True, metadata=why, **check))
     assert not findings(broken, "refresh")
-    assert not [f for f in findings(broken, "checks") if "steady" in f.problem]
+    assert not [f for f in findings(broken, "checks") if "size_is_steady" in f.problem]
 
 
 def test_the_command_ends_with_1_where_anything_is_found(broken: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

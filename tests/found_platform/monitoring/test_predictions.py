@@ -12,13 +12,13 @@ from found_platform import lake
 from found_platform.audiences import membership
 from found_platform.audiences.membership import Refresh
 from found_platform.embedding import users
-from found_platform.monitoring import figures, predictions
+from found_platform.monitoring import figures, predictions, stability, vectors
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.sources import config, staging
 
 CUTOFF = dt.date(2024, 3, 1)
-FEW = predictions.stability.FEWEST
+FEW = stability.FEWEST
 
 
 def pairs(seed: int, moved: float = 0.0, count: int = 300, width: int = 24) -> tuple[np.ndarray, np.ndarray]:
@@ -30,10 +30,10 @@ def pairs(seed: int, moved: float = 0.0, count: int = 300, width: int = 24) -> t
 
 
 def test_a_law_that_stays_is_no_drift_and_one_that_moves_is() -> None:
-    calm = [predictions.shift(*pairs(seed)).state for seed in range(200)]
+    calm = [vectors.shift(*pairs(seed)).state for seed in range(200)]
     assert calm.count(figures.PASSED) == 200, f"{200 - calm.count(figures.PASSED)} false alarms in 200"
-    assert [predictions.shift(*pairs(seed, moved=0.3)).state for seed in range(20)] == [figures.DRIFTED] * 20
-    assert predictions.shift(*pairs(1, moved=0.1)).state == figures.PASSED, "surely no chance, and too little to matter"
+    assert [vectors.shift(*pairs(seed, moved=0.3)).state for seed in range(20)] == [figures.DRIFTED] * 20
+    assert vectors.shift(*pairs(1, moved=0.1)).state == figures.PASSED, "surely no chance, and too little to matter"
 
 
 def test_the_limit_of_few_users_is_what_chance_exceeds_once_in_a_hundred() -> None:
@@ -41,9 +41,9 @@ def test_the_limit_of_few_users_is_what_chance_exceeds_once_in_a_hundred() -> No
     alarms = 0
     for _ in range(300):  # nothing of a person stays: chance alone moves the mean of so few by more than what matters
         one, other = rng.normal(size=(2, FEW, 2)) * np.array([1.0, 0.02])
-        figure = predictions.shift(one, other)
+        figure = vectors.shift(one, other)
         assert figure.limit is not None
-        assert figure.limit > predictions.PRACTICAL_SHIFT
+        assert figure.limit > vectors.PRACTICAL_SHIFT
         alarms += figure.drifted
     assert alarms <= 9, f"{alarms} false alarms in 300"
 
@@ -64,8 +64,8 @@ def test_what_cannot_be_judged_does_not_pass(broken: str) -> None:
         one[3, 2] = np.nan
     else:
         one, other = np.ones_like(one), np.ones_like(one)
-    vectors = predictions.shift(one, other)
-    assert (vectors.state, predictions.sentence(vectors)[:12]) == (figures.NOT_JUDGED, "not judged: ")
+    figure = vectors.shift(one, other)
+    assert (figure.state, figures.outcome(figure)[:12]) == (figures.NOT_JUDGED, "not judged: ")
     if broken != "same":
         assert predictions.distance("scores", one[:, 2], other[:, 2]).state == figures.NOT_JUDGED
 
@@ -115,12 +115,12 @@ def test_refreshes_are_compared_within_a_model_version_or_as_probabilities(tmp_p
     low, high = rng.beta(2, 9, 100), rng.beta(5, 5, 100)
     first = refreshed(settings, 1, "1", low, low)
     assert predictions.of_audience(settings, first).state == figures.PASSED
-    assert "later ones" in predictions.sentence(predictions.of_audience(settings, first))
+    assert "later ones" in figures.outcome(predictions.of_audience(settings, first))
     same = predictions.of_audience(settings, refreshed(settings, 2, "1", 5 + low, low))
     assert (same.name, same.state) == (predictions.PROBABILITIES, figures.PASSED)
     across = predictions.of_audience(settings, refreshed(settings, 3, "2", low, high))
     assert (across.name, across.state) == (predictions.PROBABILITIES, figures.DRIFTED)
-    assert "and 0." in predictions.sentence(across)
+    assert "and 0." in figures.outcome(across)
     raw = refreshed(settings, 4, "3", 100 * high, None)
     assert predictions.of_audience(settings, raw).value is None, "raw scores of two versions mean different things"
     moved = refreshed(settings, 5, "3", 100 * low, None)
@@ -142,23 +142,23 @@ def test_vectors_are_compared_with_those_of_the_same_version_four_weeks_before(t
     secret = keys.home_secret(settings)
     names = sorted(keys.user_key(secret, f"u{i}") for i in range(80))
 
-    def write(day: dt.date, version: str, vectors: np.ndarray) -> None:
+    def write(day: dt.date, version: str, states: np.ndarray) -> None:
         rows = {
             "model_version": [version] * len(names),
             "as_of": [day] * len(names),
             "user_key": names,
             "fold": [users.HELD_OUT_FOLD] * len(names),
             "history_events": [0, *[5] * (len(names) - 1)],
-            "vector": list(vectors.astype(np.float32)),
+            "vector": list(states.astype(np.float32)),
         }
         lake.replace(settings.lake, users.TABLE, pa.table(rows, users.SCHEMA), **users.slice_of(version, day))
 
     now, then = pairs(1, count=80)
     write(CUTOFF, "1", now)
-    assert predictions.of_vectors(settings, "1", CUTOFF).state == figures.NOT_JUDGED
+    assert vectors.moved(settings, "1", CUTOFF).state == figures.NOT_JUDGED
     write(CUTOFF - dt.timedelta(days=28), "2", then)
-    assert predictions.of_vectors(settings, "1", CUTOFF).state == figures.NOT_JUDGED, "of another version"
+    assert vectors.moved(settings, "1", CUTOFF).state == figures.NOT_JUDGED, "of another version"
     write(CUTOFF - dt.timedelta(days=28), "1", then)
-    assert predictions.of_vectors(settings, "1", CUTOFF).state == figures.PASSED
+    assert vectors.moved(settings, "1", CUTOFF).state == figures.PASSED
     write(CUTOFF, "1", now + 1)
-    assert predictions.of_vectors(settings, "1", CUTOFF).state == figures.DRIFTED
+    assert vectors.moved(settings, "1", CUTOFF).state == figures.DRIFTED

@@ -177,17 +177,17 @@ def test_a_card_says_what_a_version_is_made_of_how_it_does_and_what_it_cannot_do
     assert set(outcomes) == {"behavior", "tabular", "align"}
     for name, o in outcomes.items():
         assert f"| {name} | {o['rows']:,} | {o['users']:,} | {o['parameters']:,} | {o['trained_parameters']:,} |" in card["Stages"]
-    for size in ("- dim: 32\n", "- searches: 16\n", "'windows': 12", "- text encoder: random-bert, revision "):
+    for size in ("- dim: 32\n", "- searches: 16\n", "windows 12,", "- text encoder: random-bert, revision "):
         assert size in card["Sizes"]
     losses = dict(
         line.removeprefix("- weights of the losses of ").split(": ", 1) for line in card["Sizes"].split("\n") if "losses" in line
     )
     assert set(losses) == set(outcomes)
     for name, weight in (
-        ("behavior", "'cyclic': 0.1"),  # what the profile does not name has a weight too
-        ("tabular", "'replaced': 10.0"),
-        ("align", "'anchor': 0"),
-        ("align", "'late': 0.5"),
+        ("behavior", "cyclic 0.1"),  # what the profile does not name has a weight too
+        ("tabular", "replaced 10.0"),
+        ("align", "anchor 0"),
+        ("align", "late 0.5"),
     ):
         assert weight in losses[name]
     assert [line.removeprefix("- ") for line in card["Known limits"].split("\n") if line] == list(model_card.LIMITS)

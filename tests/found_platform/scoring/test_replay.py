@@ -211,8 +211,9 @@ def test_a_model_aligned_with_shuffled_descriptions_adds_nothing(
         rows[name] = np.ascontiguousarray(rows[name][flat])
     rows["item_counts"] = np.ascontiguousarray(rows["item_counts"][order])
     save_file(rows, data / "rows-00000.safetensors")
-    told = json.loads((data / "descriptions.json").read_text())
-    (data / "descriptions.json").write_text(json.dumps([told[i] for i in order]))
+    descriptions = data / "descriptions-00000.json"
+    told = json.loads(descriptions.read_text())
+    descriptions.write_text(json.dumps([told[i] for i in order]))
     shutil.rmtree(export.folder(home, cutoff) / "align")
     stages.run(home, cutoff, "align", lambda line: None)
     model = saved.load(export.folder(home, cutoff) / "align" / "model")
