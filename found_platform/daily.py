@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from found_platform import lake, lake_schema, objects
+from found_platform import lake, lake_schema, objects, row_hash
 from found_platform.lake_place import Place
 
 FILE_SIZE, SMALL_FILES = 16 * 2**20, 32
@@ -101,12 +101,13 @@ def last_day(root: Place, table: str) -> dt.date | None:
 
 
 def day_hashes(root: Place, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
-    """Row count and row hash of each of the days `[start, end)` of a daily table, as `row_hashes`; none of a day without rows."""
+    """Row count and row hash of each of the days `[start, end)` of a daily table, as `row_hash.by_key`; none of a day without rows."""
     con = lake.connect()
     lake.view(con, "t", root, table)
     fields = ", ".join(map(lake.quote, pa.schema(lake.open_table(root, table).schema().to_arrow()).names))
     rows = con.execute(
-        f"{lake.HASHED.format(key='event_date', fields=fields)} WHERE event_date >= ? AND event_date < ? GROUP BY 1", [start, end]
+        f"{row_hash.HASHED.format(key='event_date', fields=fields)} WHERE event_date >= ? AND event_date < ? GROUP BY 1",
+        [start, end],
     )
     return {k: (n, f"{int(h):016x}") for k, n, h in rows.fetchall()}
 

@@ -30,7 +30,7 @@ from found_platform.scoring import filters
 from found_platform.serving.application import create_app
 from found_platform.serving.options import Options
 from found_platform.settings import Settings
-from found_platform.sources import config, init, staging
+from found_platform.sources import config, examination, init, staging
 
 INPUTS = int(os.environ.get("FOUND_FUZZ", "1000"))
 INSIDE = re.compile(r"Traceback|<class|object at 0x|\b[A-Z]\w+(Error|Exception)\b(?!s)")
@@ -151,7 +151,7 @@ def test_the_files_of_a_source(folder: Path, file: tuple[str, bytes]) -> None:
     entry = {"path": str(folder / f"log.{kind}"), "columns": MAPPED[kind]}
     source = config.parse({"name": "shop", "channels": {"pay_bill": entry}}, "source.yaml")
     settings = Settings.load(folder / "untouched")
-    refused_in_a_sentence(lambda: staging.examine(settings, source))
+    refused_in_a_sentence(lambda: examination.examine(settings, source))
     assert not settings.home.exists()
 
 

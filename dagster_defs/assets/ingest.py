@@ -7,7 +7,7 @@ import dagster as dg
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun, asset
 from dagster_defs.tables import table
-from found_platform import contract, lake
+from found_platform import contract, row_hash
 from found_platform.features import write
 from found_platform.sources import stage_report, staging
 
@@ -21,7 +21,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         report = staging.stage(settings)
         sentence = "" if report.staged else stage_report.threshold_sentence(settings, report)
         return run.result(
-            hashes={"": lake.table_hash(settings.lake, "quarantine")},
+            hashes={"": row_hash.of_table(settings.lake, "quarantine")},
             rows=report.bad_rows,
             outcomes={"bad_rows_under_threshold": (report.staged, sentence or f"{report.bad_share:.2%} of rows are bad")},
             metadata={

@@ -9,6 +9,7 @@ from found_platform.app.document import APART
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import CHANNELS, EVENT_OPTIONAL
 from found_platform.settings import Settings
+from found_platform.sources import examination
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class SourceReport:
 def check(context: Context, file: Path) -> SourceReport:
     """Reads a whole source. Raises BadInput for one that cannot be read."""
     from found_platform.sources import config as source_config
-    from found_platform.sources import estimate, staging
+    from found_platform.sources import estimate
 
     source = source_config.load(file)
     settings = Settings.load(context.home)  # as `found demo` would read them in this home
-    checked = staging.examine(settings, source)
+    checked = examination.examine(settings, source)
     completed, reports, equal, profile_rows = checked.source, checked.channels, checked.equal_rows, checked.profile
     first, end = completed.days
     mapped = {

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 from filelock import FileLock
 
-from found_platform import index, lake
+from found_platform import index, lake, row_hash
 from found_platform.audiences import lookup, prompts, sizing, specification
 from found_platform.audiences.answer import Scored
 from found_platform.audiences.specification import Specification
@@ -266,7 +266,7 @@ def rows_hash(settings: Settings, of: Refresh) -> str:
     """A hash of who is in an audience at a refresh, with score and holdout."""
     mine = (pad.field("audience") == of.audience) & (pad.field("refresh") == of.refresh)
     hashed = [f.name for f in _OF_A_REFRESH if f.name != "audience"]
-    hashes = lake.row_hashes(settings.lake, MEMBERS, "audience", mine, drop=hashed) if of.size else {}
+    hashes = row_hash.by_key(settings.lake, MEMBERS, "audience", mine, drop=hashed) if of.size else {}
     return hashes.get(of.audience, (0, "nobody"))[1]
 
 

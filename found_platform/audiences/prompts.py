@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import home, index, lake, registry, rewriting
+from found_platform import home, index, lake, registry, rewriting, row_hash
 from found_platform.contract import normalise_text
 from found_platform.errors import BadInput
 from found_platform.privacy import suppression
@@ -164,7 +164,7 @@ def tuner(model: "Model", demand: str) -> Tuner:
 
 def fingerprint(settings: Settings) -> str:
     """A hash of all that prompts are made from."""
-    return lake.table_hash(settings.lake, TABLE) if lake.exists(settings.lake, TABLE) else ""
+    return row_hash.of_table(settings.lake, TABLE) if lake.exists(settings.lake, TABLE) else ""
 
 
 def _tune(settings: Settings, spec: Specification, model_version: str, as_of: dt.date) -> Tuned:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pad
 from tqdm import tqdm
 
-from found_platform import feature_store, lake, mapped, spill
+from found_platform import feature_store, lake, mapped, row_hash, spill
 from found_platform.contract import HELD_OUT_FOLD, midnight
 from found_platform.lake import Written
 from found_platform.privacy import user_keys
@@ -116,7 +116,7 @@ def embed(settings: Settings, model: Versioned, cutoff: dt.date) -> Written:
         for days in _together(settings, past):
             _write(settings, model, days, texts, versions, held_out=True)
         version = _write(settings, model, [cutoff], texts, versions)
-    hashes = lake.row_hashes(settings.lake, TABLE, "as_of", where(model.version, cutoff), drop=["model_version"])
+    hashes = row_hash.by_key(settings.lake, TABLE, "as_of", where(model.version, cutoff), drop=["model_version"])
     count = hashes.get(str(cutoff), (0, ""))[0]
     return Written(TABLE, version, count, lake.size(settings.lake, TABLE), timer.seconds, versions, hashes)
 

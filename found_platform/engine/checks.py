@@ -14,7 +14,7 @@ import duckdb
 import ibis
 import pyarrow as pa
 
-from found_platform import lake
+from found_platform import lake, row_hash
 from found_platform.engine.duck import DuckDB
 from found_platform.engine.interface import Engine
 from found_platform.engine.portable import bucket, cents, exact, microseconds
@@ -114,10 +114,10 @@ def _probe(settings: Settings, remote: "SparkConnect") -> None:
             f"The engine {remote.name} computes other rows than DuckDB: {answers[1]} where DuckDB has {answers[0]}. "
             "Use the version that constraints.txt names."
         )
-    before = lake.table_hash(settings.lake, "probe")
+    before = row_hash.of_table(settings.lake, "probe")
     days = f"event_date >= '{day}' AND event_date < '{day + dt.timedelta(days=1)}'"
     remote_lake.replace(settings.lake, "probe", "SELECT * FROM probe", schema=SCHEMA, predicate=days)
-    if lake.table_hash(settings.lake, "probe") != before:
+    if row_hash.of_table(settings.lake, "probe") != before:
         raise BadInput(f"The engine {remote.name} writes other rows than it was given: use the version that constraints.txt names.")
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from found_platform import lake
+from found_platform import lake, row_hash
 from found_platform.engine.interface import Batches, Query, sql_of
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake_place import Place
@@ -127,9 +127,9 @@ class SparkConnect:
         """
         after = DeltaTable(before.table_uri)
         kept, gone, new = _moved(before, after)
-        whole = lake.hash_of(before, folder / table, gone, f"NOT ({predicate})")
-        again = lake.hash_of(after, folder / table, new, f"NOT ({predicate})")
-        overlap, _ = lake.hash_of(before, folder / table, kept, predicate)
+        whole = row_hash.of_files(before, folder / table, gone, f"NOT ({predicate})")
+        again = row_hash.of_files(after, folder / table, new, f"NOT ({predicate})")
+        overlap, _ = row_hash.of_files(before, folder / table, kept, predicate)
         if whole == again and overlap == 0:
             return after.version()
         after.restore(before.version())
@@ -142,7 +142,7 @@ class SparkConnect:
         self.table(table)
         days = f"SELECT * FROM {table} WHERE event_date >= DATE '{start}' AND event_date < DATE '{end}'"
         schema = pa.schema([("day", pa.string()), ("n", pa.int64()), ("hash", pa.string())])
-        self.map(days, functools.partial(lake.hashes_of_batches, "event_date"), schema, "hashes")
+        self.map(days, functools.partial(row_hash.of_batches, "event_date"), schema, "hashes")
         sums: dict[str, tuple[int, int]] = {}
         for row in self.read("SELECT * FROM hashes").read_all().to_pylist():
             count, total = sums.get(row["day"], (0, 0))

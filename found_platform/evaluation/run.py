@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake, threads
+from found_platform import lake, row_hash, threads
 from found_platform.evaluation import methods, retrained
 from found_platform.evaluation.extent import FULL, ORACLE, Extent
 from found_platform.evaluation.judging import ZERO_SHOT, Judge
@@ -48,7 +48,7 @@ def run(
     predicate = f"cutoff = '{cutoff.isoformat()}'"
     written = lake.replace(settings.lake, TABLE, table, schema=RESULTS, partition_by=("cutoff",), predicate=predicate)
     unfinished.finish()
-    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff, drop=["model_version"])
+    hashes = row_hash.by_key(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff, drop=["model_version"])
     hashes = hashes or {str(cutoff): (0, "0" * 16)}
     return Written(TABLE, written, table.num_rows, lake.size(settings.lake, TABLE), timer.seconds, {}, hashes), table
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from tqdm import tqdm
 
-from found_platform import contract, daily, lake
+from found_platform import contract, daily, lake, row_hash
 from found_platform.engine.duck import ROWS_AT_ONCE
 from found_platform.errors import JobFailed
 from found_platform.features.inputs import Inputs
@@ -83,7 +83,7 @@ def raw_profile(settings: Settings) -> Written:
     batches = file.iter_batches(ROWS_AT_ONCE, columns=profile_schema.names) if file else iter(())
     rows = pa.RecordBatchReader.from_batches(profile_schema, (lake.cast(batch, profile_schema) for batch in batches))
     version = lake.replace(settings.lake, "raw_profile", rows, schema=profile_schema)
-    size, content = lake.size(settings.lake, "raw_profile"), lake.table_hash(settings.lake, "raw_profile")
+    size, content = lake.size(settings.lake, "raw_profile"), row_hash.of_table(settings.lake, "raw_profile")
     return Written("raw_profile", version, count, size, timer.seconds, {}, {"": (count, content)})
 
 

@@ -8,11 +8,9 @@ import datetime as dt
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -20,7 +18,7 @@ import pyarrow as pa
 from found_platform import contract, lake
 from found_platform.contract import QUARANTINE
 from found_platform.errors import BadInput
-from found_platform.privacy import holds, suppression
+from found_platform.privacy import holds
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources import (
@@ -38,13 +36,12 @@ from found_platform.sources import (
     survey,
 )
 from found_platform.sources.config import SourceConfig, Span
-from found_platform.sources.counts import ChannelReport
 from found_platform.sources.folders import is_staged, manifest, waits
 from found_platform.sources.growth import Loss, Removed
 from found_platform.sources.profile import ProfileReport, profile_attributes, read_profile
-from found_platform.sources.stage_report import StageReport, threshold_sentence
+from found_platform.sources.stage_report import StageReport
 
-__all__ = ["check", "discover", "examine", "is_staged", "manifest", "open_home", "prepare", "renew", "stage", "waits"]
+__all__ = ["discover", "is_staged", "manifest", "open_home", "prepare", "renew", "stage", "waits"]
 
 
 def discover(settings: Settings, source: SourceConfig, *, another: bool = False) -> SourceConfig:
@@ -71,14 +68,14 @@ def discover(settings: Settings, source: SourceConfig, *, another: bool = False)
     con = lake.connect(settings.duckdb_memory)
     try:
         with pulls.origins_named(source, settings.pulled):
-            read, days = _discover(con, source, files)
+            read, days = discovered(con, source, files)
     finally:
         con.close()
     schema, _ = growth.schema(kept.profile_schema if kept else None, read.profile_schema or {})
     return source.model_copy(update={"profile_schema": schema, **_days(settings, kept, days)})
 
 
-def _discover(con: duckdb.DuckDBPyConnection, source: SourceConfig, files: SourceConfig) -> tuple[SourceConfig, Span]:
+def discovered(con: duckdb.DuckDBPyConnection, source: SourceConfig, files: SourceConfig) -> tuple[SourceConfig, Span]:
     """A source over `files` as they are, and the days of its data that it asks for. Raises BadInput where none is in its span."""
     read = discovery.discover(con, files.as_asked().model_copy(update={"span": None}))
     assert read.span is not None
@@ -142,72 +139,6 @@ def _fingerprint(settings: Settings, source: SourceConfig) -> str:
 
 def _staged_fingerprint(settings: Settings) -> str | None:
     return manifest(settings).get("fingerprint") if is_staged(settings) else None
-
-
-def check(source: SourceConfig) -> tuple[SourceConfig, list[ChannelReport], int, ProfileReport]:
-    """Scans a source without keeping anything: its found config, a report a channel, equal rows, a report of the profile."""
-    return examine(Settings.load(Path()), source)[:4]
-
-
-class Examined(NamedTuple):
-    """A source that was scanned without a home. `refusals` are the sentences with which `found demo` would refuse it, `notes` what
-    it would say of its rhythm."""
-
-    source: SourceConfig
-    channels: list[ChannelReport]
-    equal_rows: int
-    profile: ProfileReport
-    refusals: list[str]
-    notes: list[str]
-
-
-def examine(settings: Settings, source: SourceConfig) -> Examined:
-    """Scans a source without keeping anything, and asks of it what `found demo` asks before it makes a home with these settings."""
-    con = lake.connect()
-    if source.simulator:
-        raise BadInput("A simulated source has no files to check: run `found demo` instead.")
-    with tempfile.TemporaryDirectory(prefix="found-") as folder, pulls.origins_named(source, Path(folder)):
-        files = pulls.refresh(source, Path(folder))[0]
-        read, days = _discover(con, source, files)
-        dated = files.model_copy(update={"span": source.span or read.span, "profile_schema": read.profile_schema})
-        scan.scan(con, dated)
-        profile = read_profile(con, dated.profile, dated.profile_schema or {})[1] if dated.profile else ProfileReport()
-        channels, equal = counts.report(con), counts.equal_rows(con)
-        notes = review.notes(con, dated, channels, profile)
-    dated = source.model_copy(update={"span": dated.span, "profile_schema": dated.profile_schema, "data_days": days})
-    report = StageReport(channels, equal, profile, round(counts.bad_share(channels), 6), False, 0.0)
-    refusals: list[str] = []
-
-    def good_days() -> None:
-        nonlocal dated
-        if rows := survey.days(con):
-            dated = dated.model_copy(update={"data_days": growth.clipped(source.span, min(rows), max(rows))})
-
-    def rhythm() -> None:
-        default = settings.horizon_days
-        choices = survey.horizons(settings, new=True)
-        measured = survey.rhythms(con, dated.days, None, choices)
-        chosen = survey.choose(measured, default)
-        survey.check_cutoff(chosen.horizon_days if chosen else min(choices), dated.days, None)
-        if chosen is not None:
-            notes.extend([] if chosen.horizon_days == default else [survey.horizon_sentence(chosen, measured, default)])
-            notes.extend([] if chosen.judged else [chosen.sentence()])
-
-    for ask in (  # in the order in which `found demo` asks: it stops at the first, and says the same
-        lambda: suppression.check_consent(settings, contract.attributes(dated.profile_schema or {})),
-        lambda: _check_plausible(con, source),
-        good_days,
-        rhythm,
-        lambda: source_config.check_days(dated),
-    ):
-        try:
-            ask()
-        except BadInput as error:
-            refusals.append(str(error))
-            break  # the next question would be about days that are slips
-    if max(report.bad_share, profile.bad_share) > settings.quarantine_threshold:
-        refusals.append(threshold_sentence(settings, report))
-    return Examined(dated, channels, equal, profile, refusals, notes)
 
 
 @dataclass(frozen=True)
@@ -342,7 +273,7 @@ def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceCon
     for channel in source.channels:
         if not any(c.channel == channel and c.rows for c in channels):
             raise BadInput(f"channel {channel!r} is empty: no rows are left in the source; what was staged before stays.")
-    _check_plausible(con, source)
+    check_plausible(con, source)
     if not is_staged(settings) or counts.bad_share(channels) > settings.quarantine_threshold:
         return Loss()
     before = growth.staged_rows(con, settings.staging, manifest(settings))
@@ -357,7 +288,7 @@ def _judge(settings: Settings, con: duckdb.DuckDBPyConnection, source: SourceCon
     return lost
 
 
-def _check_plausible(con: duckdb.DuckDBPyConnection, source: SourceConfig) -> None:
+def check_plausible(con: duckdb.DuckDBPyConnection, source: SourceConfig) -> None:
     """Raises BadInput for days, ids or texts of a scan that are hardly meant."""
     if not source.span:
         survey.check_days(con)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 from tqdm import tqdm
 
-from found_platform import engine, lake
+from found_platform import engine, lake, row_hash
 from found_platform.contract import RETURN, TIMESTAMP, midnight
 from found_platform.lake import Written
 from found_platform.settings import Settings
@@ -47,7 +47,7 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
     versions = {t: lake.version(settings.lake, t) for t in ("training_set", "raw_events")}
     write = _in_parts if settings.engine == "duckdb" else _on_engine
     version = write(settings, cutoff, versions)
-    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
+    hashes = row_hash.by_key(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
     size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
     return Written(TABLE, version, hashes[str(cutoff)][0], size, timer.seconds, versions, hashes)
 

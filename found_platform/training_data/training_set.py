@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import contract, lake, spill
+from found_platform import contract, lake, row_hash, spill
 from found_platform.contract import midnight
 from found_platform.errors import BadInput
 from found_platform.feature_store import access
@@ -66,7 +66,7 @@ def build(settings: Settings, cutoff: dt.date) -> Written:
     versions = {view: lake.version(settings.lake, view) for view in access.VIEWS}
     write = _through_feast if settings.engine == "duckdb" else _on_engine
     version = write(settings, cutoff, versions)
-    hashes = lake.row_hashes(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
+    hashes = row_hash.by_key(settings.lake, TABLE, "cutoff", pad.field("cutoff") == cutoff)
     size = lake.size_by(settings.lake, TABLE, "cutoff").get(str(cutoff), 0)
     if str(cutoff) not in hashes:
         raise BadInput(

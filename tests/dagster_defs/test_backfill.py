@@ -12,7 +12,7 @@ import pytest
 from conftest import at, call_found, write_source
 
 from dagster_defs import runs, staleness
-from found_platform import lake
+from found_platform import lake, row_hash
 from found_platform.errors import BadInput
 from found_platform.features import write
 from found_platform.settings import Settings
@@ -37,7 +37,7 @@ def opened(folder: Path, rows: list[dict] | None = None, *, lookback_days: int =
 
 
 def hashes(settings: Settings) -> dict[str, dict]:
-    return {table: lake.row_hashes(settings.lake, table, "event_date") for table in runs.BACKFILLED}
+    return {table: row_hash.by_key(settings.lake, table, "event_date") for table in runs.BACKFILLED}
 
 
 def stale(settings: Settings) -> dict[str, list[str]]:
@@ -86,7 +86,7 @@ def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_pat
     settings = opened(tmp_path / "home")
     list(runs.backfill(settings, FIRST, LAST))
     late = {"user_id": "u1", "event_time": at("2024-01-04"), "text": "late", "arrived_at": at("2024-01-07")}
-    before = lake.row_hashes(settings.lake, "raw_events", "event_date")
+    before = row_hash.by_key(settings.lake, "raw_events", "event_date")
     written = pq.read_table(tmp_path / "home" / "events.parquet")
     pq.write_table(
         pa.Table.from_pylist(
@@ -97,7 +97,7 @@ def test_late_events_are_taken_up_by_their_day_and_what_follows_is_stale(tmp_pat
     day = dt.date(2024, 1, 4)
     _, filled = runs.backfill(settings, day, day, assets=["raw_events"])
     assert filled.keys == ["2024-01-04"]
-    after = lake.row_hashes(settings.lake, "raw_events", "event_date")
+    after = row_hash.by_key(settings.lake, "raw_events", "event_date")
     assert {k for k in after if after[k] != before[k]} == {"2024-01-04"}
     from_then_on = [f"2024-01-{d:02d}" for d in range(4, 11)]
     assert (
@@ -179,7 +179,7 @@ def test_a_backfill_beyond_the_data_makes_the_days_that_are_there_and_says_the_r
     outcome = call_found("backfill", "--from", "2024-01-09", "--to", "2024-01-14", *home)
     assert outcome.status == 0, outcome.err
     assert "4 of the days from 2024-01-09 to 2024-01-14 are not in this home" in " ".join(outcome.out.split())
-    assert lake.row_hashes(settings.lake, "raw_events", "event_date").keys() == {"2024-01-09", "2024-01-10"}
+    assert row_hash.by_key(settings.lake, "raw_events", "event_date").keys() == {"2024-01-09", "2024-01-10"}
 
 
 @pytest.mark.slow
@@ -195,8 +195,8 @@ def test_a_backfill_takes_up_new_days_and_stops_at_a_source_that_shrinks(tmp_pat
     refused = call_found(*command)
     assert refused.status == 2
     assert "2 days with 7 events have none now (2024-01-01 to 2024-01-12)" in refused.err
-    before = lake.row_hashes(settings.lake, "raw_events", "event_date")
+    before = row_hash.by_key(settings.lake, "raw_events", "event_date")
     assert call_found(*command, "--removed", "keep").status == 0
-    assert lake.row_hashes(settings.lake, "raw_events", "event_date") == before
+    assert row_hash.by_key(settings.lake, "raw_events", "event_date") == before
     assert call_found(*command, "--removed", "drop").status == 0
-    assert "2024-01-01" not in lake.row_hashes(settings.lake, "raw_events", "event_date")
+    assert "2024-01-01" not in row_hash.by_key(settings.lake, "raw_events", "event_date")

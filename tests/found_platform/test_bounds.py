@@ -17,7 +17,7 @@ from found_platform import bounds
 from found_platform.errors import BadInput
 from found_platform.privacy import user_files
 from found_platform.settings import Settings
-from found_platform.sources import config, init, staging
+from found_platform.sources import config, examination, init
 
 HEAD = b"user_id,event_time,text\n"
 ROWS = HEAD + b"".join(b"u%d,2026-01-%02d 10:00:00,tea\n" % (i % 7, 1 + i % 20) for i in range(50))
@@ -78,7 +78,7 @@ def test_no_file_of_a_source_hangs_or_fills_the_process(case: str, tmp_path: Pat
     write(tmp_path / name)
     begun = time.process_time()
     with pytest.raises(BadInput, match=reason) as refused:
-        staging.examine(Settings.load(tmp_path / "home"), _source(tmp_path, name))
+        examination.examine(Settings.load(tmp_path / "home"), _source(tmp_path, name))
     assert str(tmp_path / name) in str(refused.value)
     assert len(str(refused.value)) < 2_000
     assert time.process_time() - begun < 10
@@ -116,13 +116,13 @@ def test_a_link_out_of_the_folder_of_a_pattern_is_refused(tmp_path: Path) -> Non
     (folder / "a.csv").write_bytes(ROWS)
     (folder / "b.csv").symlink_to(folder / "a.csv")
     settings = Settings.load(tmp_path / "home")
-    assert staging.examine(settings, _source(tmp_path / "drop", "data/*.csv")).channels[0].good == 100
+    assert examination.examine(settings, _source(tmp_path / "drop", "data/*.csv")).channels[0].good == 100
     (folder / "c.csv").symlink_to(tmp_path / "elsewhere.csv")
     with pytest.raises(BadInput, match=r"c\.csv, a link out of .*data: copy the file into the folder"):
-        staging.examine(settings, _source(tmp_path / "drop", "data/*.csv"))
+        examination.examine(settings, _source(tmp_path / "drop", "data/*.csv"))
     with pytest.raises(BadInput, match=r"c\.csv, a link out of .*data: copy the file into the folder"):
         init.write([folder], out=tmp_path / "source.yaml")
-    assert staging.examine(settings, _source(tmp_path / "drop", "data/c.csv")).channels[0].good == 50
+    assert examination.examine(settings, _source(tmp_path / "drop", "data/c.csv")).channels[0].good == 50
 
 
 def test_a_table_whose_log_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_table_whose_log_names_a_file_elsewhere_is_refused(tmp_path: Path) -> 
     data.rename(tmp_path / "other.parquet")
     data.symlink_to(tmp_path / "other.parquet")
     with pytest.raises(BadInput, match="a link out of"):
-        staging.examine(Settings.load(tmp_path / "home"), _source(tmp_path, "log"))
+        examination.examine(Settings.load(tmp_path / "home"), _source(tmp_path, "log"))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_table_whose_log_names_a_file_elsewhere_is_refused(tmp_path: Path) -> 
 def test_an_expression_without_end_is_refused_in_a_short_message(condition: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(ROWS)
     with pytest.raises(BadInput, match=r"nested too deeply|at most 10,000 are read") as refused:
-        staging.examine(Settings.load(tmp_path / "home"), _source(tmp_path, "log.csv", where=condition))
+        examination.examine(Settings.load(tmp_path / "home"), _source(tmp_path, "log.csv", where=condition))
     assert len(str(refused.value)) < 1_000
 
 
@@ -159,7 +159,7 @@ def test_a_regular_expression_takes_no_longer_than_its_text(tmp_path: Path) -> N
     slow = "regexp_matches(concat(text, repeat_text), '(a+)+b')".replace("repeat_text", "'" + "a" * 5_000 + "'")
     begun = time.process_time()
     with pytest.raises(BadInput, match="no rows where"):
-        staging.examine(Settings.load(tmp_path / "home"), _source(tmp_path, "log.csv", where=slow))
+        examination.examine(Settings.load(tmp_path / "home"), _source(tmp_path, "log.csv", where=slow))
     assert time.process_time() - begun < 5
 
 

@@ -19,7 +19,7 @@ import torch
 from conftest import at, lake_of, write_source
 from safetensors.numpy import load_file, save_file
 
-from found_platform import lake, mapped, registry
+from found_platform import lake, mapped, registry, row_hash
 from found_platform.contract import CHANNELS, HELD_OUT_FOLD, midnight
 from found_platform.embedding import users
 from found_platform.index import past, snapshot
@@ -181,7 +181,7 @@ def test_the_events_of_everybody_are_those_of_a_whole_table(shop_of_400: Setting
 
 def test_training_rows_are_the_same_in_parts(shop_of_400: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     before = lake.read(shop_of_400.lake, training_set.TABLE)
-    content = lake.row_hashes(shop_of_400.lake, training_set.TABLE, "cutoff")
+    content = row_hash.by_key(shop_of_400.lake, training_set.TABLE, "cutoff")
     assert before.num_rows > 90
     monkeypatch.setattr(training_set, "PART", 23)
     assert training_set.build(shop_of_400, CUTOFF).partitions == content

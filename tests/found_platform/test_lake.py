@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import DeltaError
 
-from found_platform import daily, lake, spill
+from found_platform import daily, lake, row_hash, spill
 from found_platform.errors import BadInput
 
 SCHEMA = pa.schema([("event_date", pa.date32()), ("user_key", pa.string()), ("n", pa.int64())])
@@ -29,15 +29,15 @@ def day(d: int) -> dt.date:
 
 def test_replacing_a_day_leaves_the_others_and_a_rerun_changes_nothing(tmp_path: Path) -> None:
     daily.replace_days(tmp_path, "t", rows((1, "a", 1), (2, "a", 2), (3, "a", 3)), day(1), day(4), schema=SCHEMA)
-    before = lake.row_hashes(tmp_path, "t", "event_date")
+    before = row_hash.by_key(tmp_path, "t", "event_date")
     for _ in range(2):
         daily.replace_days(tmp_path, "t", rows((2, "b", 5), (2, "c", 6)), day(2), day(3), schema=SCHEMA)
-        after = lake.row_hashes(tmp_path, "t", "event_date")
+        after = row_hash.by_key(tmp_path, "t", "event_date")
         assert after["2024-01-01"] == before["2024-01-01"]
         assert after["2024-01-03"] == before["2024-01-03"]
         assert after["2024-01-02"][0] == 2
     daily.replace_days(tmp_path, "t", rows((2, "a", 2)), day(2), day(3), schema=SCHEMA)
-    assert lake.row_hashes(tmp_path, "t", "event_date") == before
+    assert row_hash.by_key(tmp_path, "t", "event_date") == before
 
 
 def test_arrow_opens_the_files_of_a_dataset_itself_whatever_the_folder_is_called(tmp_path: Path) -> None:
@@ -53,10 +53,10 @@ def test_arrow_opens_the_files_of_a_dataset_itself_whatever_the_folder_is_called
 
 def test_rows_outside_the_slice_are_refused_and_the_table_stays(tmp_path: Path) -> None:
     daily.replace_days(tmp_path, "t", rows((1, "a", 1)), day(1), day(2), schema=SCHEMA)
-    before = lake.table_hash(tmp_path, "t")
+    before = row_hash.of_table(tmp_path, "t")
     with pytest.raises(DeltaError):
         daily.replace_days(tmp_path, "t", rows((1, "a", 2), (2, "a", 2)), day(1), day(2), schema=SCHEMA)
-    assert lake.table_hash(tmp_path, "t") == before
+    assert row_hash.of_table(tmp_path, "t") == before
 
 
 def test_a_row_hash_knows_repeats_but_not_order(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_row_hash_knows_repeats_but_not_order(tmp_path: Path) -> None:
     hashes = []
     for name, part in {"x": values, "y": values[::-1], "z": values[:2]}.items():
         lake.replace(tmp_path, name, rows(*part), schema=SCHEMA)
-        hashes.append(lake.table_hash(tmp_path, name))
+        hashes.append(row_hash.of_table(tmp_path, name))
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -163,7 +163,7 @@ def test_a_table_with_a_folder_for_each_day_is_read_as_it_is_and_gets_few_files_
     old = old.append_column("many", pa.array([[n, n] for *_, n in values]))
     before_that = lake.replace(tmp_path, "t", old, schema=schema, partition_by=("event_date",))
     assert len(lake.files(tmp_path, "t")) == 30
-    before = lake.row_hashes(tmp_path, "t", "event_date")
+    before = row_hash.by_key(tmp_path, "t", "event_date")
     assert days_of(tmp_path, "t") == before
     assert daily.last_day(tmp_path, "t") == day(30)
     assert daily.has_days(tmp_path, "t", day(30), day(31))

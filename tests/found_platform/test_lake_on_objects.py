@@ -13,7 +13,7 @@ from conftest import at, call_found, lake_of, write_source
 from random_events import random_events
 from servers import LAKE_PASSWORD
 
-from found_platform import daily, erasure, feature_store, lake, lake_place, objects, tenancy
+from found_platform import daily, erasure, feature_store, lake, lake_place, objects, row_hash, tenancy
 from found_platform.errors import BadInput, JobFailed
 from found_platform.features import write
 from found_platform.housekeeping import backup, condition, moving_lake, replaced, restore
@@ -61,7 +61,7 @@ def moved(local: Settings, lakes: tuple[Any, str], tmp_path: Path) -> Settings:
 
 
 def hashes(settings: Settings) -> dict[str, str]:
-    return {name: lake.table_hash(settings.lake, name) for name in lake.tables(settings.lake)}
+    return {name: row_hash.of_table(settings.lake, name) for name in lake.tables(settings.lake)}
 
 
 def test_rows_features_and_training_set_are_those_of_a_lake_in_the_home(local: Settings, away: Settings) -> None:
@@ -80,11 +80,11 @@ def test_rows_features_and_training_set_are_those_of_a_lake_in_the_home(local: S
 
 
 def test_a_day_is_replaced_and_an_older_version_is_still_read(moved: Settings) -> None:
-    before, version = lake.table_hash(moved.lake, "user_tabular"), lake.version(moved.lake, "user_tabular")
+    before, version = row_hash.of_table(moved.lake, "user_tabular"), lake.version(moved.lake, "user_tabular")
     day = dt.date(2024, 1, 10)
     write.feature(moved, "user_tabular", day, day + dt.timedelta(days=1))
     assert lake.version(moved.lake, "user_tabular") > version
-    assert lake.table_hash(moved.lake, "user_tabular") == before
+    assert row_hash.of_table(moved.lake, "user_tabular") == before
     assert lake.dataset(moved.lake, "user_tabular", version).count_rows() == lake.read(moved.lake, "user_tabular").num_rows
 
 

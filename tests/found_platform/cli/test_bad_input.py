@@ -16,7 +16,7 @@ import yaml
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, scan, staging
+from found_platform.sources import config, counts, examination, scan, staging
 from found_platform.sources.rows import ASIDE, OUTSIDE, REPEATED
 
 START, DAYS = dt.datetime(2024, 1, 1), 60
@@ -163,15 +163,15 @@ def source_of(folder: Path, content: bytes, *channels: str) -> config.SourceConf
 
 def test_broken_bytes_just_below_the_header_spoil_nothing_but_their_row(tmp_path: Path) -> None:
     content = b"id,when,what,kind\nu1,2024-01-05,caf\xe9,spm\nu1,2024-01-05,tea,spm\n"
-    _, (report,), _, _ = staging.check(source_of(tmp_path, content, "spm"))
+    _, (report,), _, _ = examination.check(source_of(tmp_path, content, "spm"))
     assert (report.good, report.bad) == (1, {"not UTF-8": 1})
     with pytest.raises(BadInput, match="no header line in UTF-8"):
-        staging.check(source_of(tmp_path, content.replace(b"kind", b"k\xeend"), "spm"))
+        examination.check(source_of(tmp_path, content.replace(b"kind", b"k\xeend"), "spm"))
 
 
 def test_a_row_without_its_columns_is_counted_once_where_channels_share_a_file(tmp_path: Path) -> None:
     content = b"id,when,what,kind\nu1,2024-01-05,tea,spm\nu1\nu2,2024-01-05,milk,search\n,2024-01-05,milk,search\n\xff,x\n"
-    _, reports, _, _ = staging.check(source_of(tmp_path, content, "spm", "search"))
+    _, reports, _, _ = examination.check(source_of(tmp_path, content, "spm", "search"))
     assert {r.channel: (r.rows, r.good, r.bad) for r in reports} == {
         "spm": (3, 1, {"wrong number of columns": 2}),
         "search": (2, 1, {"no user_id": 1}),
@@ -184,12 +184,12 @@ def test_a_row_without_its_columns_is_counted_once_where_channels_share_a_file(t
 def test_a_quote_is_refused_with_its_row_or_by_name_where_it_would_swallow_others(tmp_path: Path) -> None:
     good, stray = b"u1,2024-01-05,tea,spm\n", b'u1,2024-01-05,"19" rack",spm\n'
     head = b"id,when,what,kind\n"
-    _, (report,), _, _ = staging.check(source_of(tmp_path, head + good + stray + good, "spm"))
+    _, (report,), _, _ = examination.check(source_of(tmp_path, head + good + stray + good, "spm"))
     assert (report.good, report.bad) == (2, {"a quote that does not close": 1})
     for rows_after in (1, 500_000):
         broken = source_of(tmp_path, head + good + b'u1,2024-01-05,"tea,spm\n' + good * rows_after, "spm")
         with pytest.raises(BadInput, match=r"channel 'spm': .*events.csv, row 2: a double quote opens and does not close"):
-            staging.check(broken)
+            examination.check(broken)
 
 
 def test_an_empty_line_counts_where_a_row_is_named(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dagster_defs import execution
-from found_platform import lake, registry
+from found_platform import lake, registry, row_hash
 from found_platform.errors import BadInput
 from found_platform.evaluation import judging, methods, run, scenarios, tables, thresholds
 from found_platform.evaluation.classifiers import boosting, logistic, perceptron
@@ -303,7 +303,7 @@ def test_without_the_truth_nothing_but_the_benchmark_changes(settings: Settings,
     loaded = registry.champion(settings)
     written = users.embed(untold, loaded, cutoff)
     assert written.partitions == {
-        str(cutoff): lake.row_hashes(settings.lake, users.TABLE, "as_of", users.where(loaded.version, cutoff), ["model_version"])[
+        str(cutoff): row_hash.by_key(settings.lake, users.TABLE, "as_of", users.where(loaded.version, cutoff), ["model_version"])[
             str(cutoff)
         ]
     }

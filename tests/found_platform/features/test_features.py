@@ -14,7 +14,7 @@ import pytest
 from conftest import at, lake_of, write_source
 from random_events import random_events
 
-from found_platform import contract, daily, feature_store, lake
+from found_platform import contract, daily, feature_store, lake, row_hash
 from found_platform.contract import CHANNELS, WINDOWS
 from found_platform.engine import Query
 from found_platform.engine.duck import DuckDB
@@ -191,18 +191,18 @@ def check_activity(row: dict, day: dt.date, seen: list[dict], own: list[dict]) -
 @pytest.mark.slow
 def test_one_day_alone_equals_the_same_day_in_a_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3, late=0.2)))
-    before = {t: lake.row_hashes(settings.lake, t, "event_date") for t in write.TABLES}
+    before = {t: row_hash.by_key(settings.lake, t, "event_date") for t in write.TABLES}
     monkeypatch.setattr(write, "SHARE", 0.0)  # a query a day
     for name in write.TABLES:
         for start, end in ((10, 11), (3, 8)):
             write.feature(settings, name, dt.date(2024, 1, start), dt.date(2024, 1, end))
-        assert lake.row_hashes(settings.lake, name, "event_date") == before[name]
+        assert row_hash.by_key(settings.lake, name, "event_date") == before[name]
 
 
 @pytest.mark.slow
 def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
-    before = {t: lake.row_hashes(settings.lake, t, "event_date") for t in write.TABLES}
+    before = {t: row_hash.by_key(settings.lake, t, "event_date") for t in write.TABLES}
     query, read, day_counts = Inputs.query, DuckDB.read, []
 
     def counted(inputs: Inputs, days: list[dt.date]) -> ir.Table:
@@ -230,16 +230,16 @@ def test_days_that_do_not_fit_in_memory_are_computed_fewer_at_once(tmp_path: Pat
         assert day_counts[0] == max(day_counts) > 4  # days with rows
         assert day_counts.count(day_counts[0]) == 1  # what did not fit is not tried again
         assert sum(n for n in day_counts if n <= 2) == day_counts[0]
-        assert lake.row_hashes(settings.lake, name, "event_date") == before[name]
+        assert row_hash.by_key(settings.lake, name, "event_date") == before[name]
 
 
 def test_a_day_that_does_not_fit_in_memory_says_what_to_set(tmp_path: Path) -> None:
     settings = lake_of(tmp_path / "home", write_source(tmp_path, random_events(3)))
-    before = lake.row_hashes(settings.lake, "behavior_sequence", "event_date")
+    before = row_hash.by_key(settings.lake, "behavior_sequence", "event_date")
     small = settings.model_copy(update={"duckdb_memory": "1MB"})
     with pytest.raises(JobFailed, match=r"behavior_sequence of 2024-01-03 does not fit in 1MB: set FOUND_DUCKDB_MEMORY to more"):
         write.feature(small, "behavior_sequence", dt.date(2024, 1, 3), dt.date(2024, 1, 12))
-    assert lake.row_hashes(settings.lake, "behavior_sequence", "event_date") == before
+    assert row_hash.by_key(settings.lake, "behavior_sequence", "event_date") == before
 
 
 @pytest.mark.slow
@@ -252,11 +252,11 @@ def test_changing_the_future_changes_no_snapshot_of_the_past(tmp_path: Path) -> 
     for name, rows in {"a": events, "b": changed}.items():
         settings = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
         hashes.append(
-            {t: lake.row_hashes(settings.lake, t, "event_date", lake.days_where(dt.date.min, cut.date())) for t in write.TABLES}
+            {t: row_hash.by_key(settings.lake, t, "event_date", lake.days_where(dt.date.min, cut.date())) for t in write.TABLES}
         )
         assert len(hashes[-1]["user_tabular"]) == 14
     assert hashes[0] == hashes[1]
-    later = [lake.row_hashes(tmp_path / n / "home" / "lake", "user_tabular", "event_date")["2024-01-16"] for n in "ab"]
+    later = [row_hash.by_key(tmp_path / n / "home" / "lake", "user_tabular", "event_date")["2024-01-16"] for n in "ab"]
     assert later[0] != later[1]
 
 
@@ -348,7 +348,7 @@ def test_days_are_utc_whatever_the_zone_and_the_daylight_saving(tmp_path: Path) 
             data = data.set_column(data.column_names.index("event_time"), "event_time", local_times)
             pq.write_table(data, tmp_path / name / "events.parquet")
         settings = lake_of(tmp_path / name / "home", path, secret="aa" * 16)
-        hashes.append({t: lake.row_hashes(settings.lake, t, "event_date") for t in write.TABLES})
+        hashes.append({t: row_hash.by_key(settings.lake, t, "event_date") for t in write.TABLES})
     assert hashes[0] == hashes[1]
     assert {"2024-03-30", "2024-03-31", "2024-10-27"} <= set(hashes[0]["behavior_sequence"])
 
@@ -365,10 +365,10 @@ def test_a_user_known_by_a_late_exposure_alone(tmp_path: Path) -> None:
     assert set(rows) == {(1, 9), (2, 9), (3, 3), (3, 9)}
     assert [rows[3, known_by]["days_since_first"] for known_by in (3, 9)] == [0, 2]
     assert rows[1, 9]["days_since_last"] is None
-    before = lake.row_hashes(settings.lake, "user_tabular", "event_date")
+    before = row_hash.by_key(settings.lake, "user_tabular", "event_date")
     for day in (1, 2, 3):
         write.feature(settings, "user_tabular", dt.date(2024, 1, day), dt.date(2024, 1, day + 1))
-    assert lake.row_hashes(settings.lake, "user_tabular", "event_date") == before
+    assert row_hash.by_key(settings.lake, "user_tabular", "event_date") == before
     assert checks.one_row_for_every_user(settings, dt.date(2024, 1, 1), dt.date(2024, 1, 4))[0]
 
 

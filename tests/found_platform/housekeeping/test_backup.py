@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import call_found
 
-from found_platform import lake
+from found_platform import row_hash
 from found_platform.app import lookups
 from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Question, Size
@@ -56,7 +56,7 @@ def test_a_restored_home_answers_as_the_one_it_was_made_of(home: Settings, copy:
     assert found_in(restored_settings) == found_in(home)
     assert (restored.erased, restored.suppressed) == (None, None)
     for table in ("raw_events", "user_embeddings"):
-        assert lake.table_hash(restored_settings.lake, table) == lake.table_hash(home.lake, table)
+        assert row_hash.of_table(restored_settings.lake, table) == row_hash.of_table(home.lake, table)
 
 
 def test_everything_of_a_backup_and_of_what_it_becomes_is_for_its_owner_alone(copy: Path, tmp_path: Path) -> None:

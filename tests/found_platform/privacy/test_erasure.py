@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Outcome, at, lake_of, write_source
 
-from found_platform import erasure, index, lake
+from found_platform import erasure, index, lake, row_hash
 from found_platform.app import audiences, lookups, members, models, users
 from found_platform.app.context import Actor, Context
 from found_platform.app.lookups import Question, Size
@@ -82,7 +82,7 @@ def test_everything_on_a_person_is_exported_as_json_and_as_a_page(
     kept = json.loads((tmp_path / "kept.json").read_text())
     key = keys.user_key(keys.home_secret(home), ids[0])
     for name in ("raw_events", "raw_profile", "user_tabular", "audience_members", "suppressions"):
-        count = lake.row_hashes(home.lake, name, "user_key")[key][0]
+        count = row_hash.by_key(home.lake, name, "user_key")[key][0]
         assert len(kept["tables"][name]) == count
     assert {"vault.db", "feast/online.db", "gold.csv"} <= set(kept["files"])
     assert f"<h2>raw_events: {len(kept['tables']['raw_events']):,} rows</h2>" in (tmp_path / "kept.html").read_text()
@@ -162,10 +162,10 @@ def test_a_plain_search_of_the_home_agrees(home: Settings, ids: tuple[str, ...],
 def test_nobody_else_is_touched(home: Settings, settings: Settings, ids: tuple[str, ...], erased: erasure.Certificate) -> None:
     gone = {keys.user_key(keys.home_secret(home), user) for user in ids}
     for table in ("raw_events", "user_tabular", "behavior_sequence", "raw_profile", "training_set"):
-        before = lake.row_hashes(settings.lake, table, "user_key")
-        assert lake.row_hashes(home.lake, table, "user_key") == {key: row for key, row in before.items() if key not in gone}
+        before = row_hash.by_key(settings.lake, table, "user_key")
+        assert row_hash.by_key(home.lake, table, "user_key") == {key: row for key, row in before.items() if key not in gone}
     rows = sum(n for n, _ in folders.manifest(home)["days"].values())
-    assert rows == sum(n for n, _ in lake.row_hashes(home.lake, "raw_events", "event_date").values())
+    assert rows == sum(n for n, _ in row_hash.by_key(home.lake, "raw_events", "event_date").values())
 
 
 def test_look_ups_and_the_commands_of_a_home_go_on_after_it(

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import yaml
 
-from found_platform.sources import config, init, staging
+from found_platform.sources import config, examination, init
 
 
 def draft(folder: Path, *paths: Path) -> tuple[dict, list[str]]:
     """What is written for files: the source file's content, which passes the check, and its questions."""
     out = folder / "shop.yaml"
     written = init.write(paths or [folder], out=out, force=True)
-    staging.check(config.load(out))
+    examination.check(config.load(out))
     return yaml.safe_load(written.text), written.questions
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from found_platform import lake
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, scan, staging
+from found_platform.sources import config, counts, examination, scan
 from found_platform.sources.counts import ChannelReport
 
 COLUMNS = {"user_id": "id", "event_time": "at", "text": "what"}
@@ -33,12 +33,12 @@ def source(folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None =
 
 def examined(
     folder: Path, entry: dict[str, Any], profile: dict[str, Any] | None = None, channel: str = "pay_bill"
-) -> staging.Examined:
+) -> examination.Examined:
     """What `found source check` knows of it."""
-    return staging.examine(Settings.load(folder / "none"), config.load(source(folder, entry, profile, channel)))
+    return examination.examine(Settings.load(folder / "none"), config.load(source(folder, entry, profile, channel)))
 
 
-def shares(report: staging.Examined) -> list[str]:
+def shares(report: examination.Examined) -> list[str]:
     """The refusals that ask for a confirmation."""
     return [part for sentence in report.refusals if "confirm" in sentence for part in sentence.split("; channel ")]
 

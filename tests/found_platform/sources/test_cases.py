@@ -15,13 +15,13 @@ from found_platform.errors import BadInput
 from found_platform.index import past
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from found_platform.sources import config, staging
+from found_platform.sources import config, examination
 
 CASES = SHARED / "cases"
 pytestmark = pytest.mark.skipif(not CASES.exists(), reason="the small inputs are not beside the checkout")
 
 
-def examined(case: str, tmp_path: Path | None = None, **entry: Any) -> staging.Examined:
+def examined(case: str, tmp_path: Path | None = None, **entry: Any) -> examination.Examined:
     """A case as it is, or with changes to its entries."""
     path = CASES / case
     if entry:
@@ -36,7 +36,7 @@ def examined(case: str, tmp_path: Path | None = None, **entry: Any) -> staging.E
             content["profile"].update(profile or {})
         path = tmp_path / "shop.yaml"
         path.write_text(yaml.safe_dump(content))
-    return staging.examine(Settings.load(path.parent / "none"), config.load(path))
+    return examination.examine(Settings.load(path.parent / "none"), config.load(path))
 
 
 def test_c01_epoch_milliseconds(tmp_path: Path) -> None:

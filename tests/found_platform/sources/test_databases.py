@@ -13,7 +13,7 @@ from conftest import call_found
 
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, pulls, staging
+from found_platform.sources import config, examination, pulls, staging
 
 COLUMNS = {"user_id": "customer", "event_time": "bought_at", "text": "item", "amount": "price"}
 
@@ -47,10 +47,10 @@ def pulled(folder: Path) -> list[dict]:
 
 def test_a_table_and_a_query_of_sqlite_are_read_like_files(tmp_path: Path) -> None:
     shop_db(tmp_path)
-    (report,) = staging.check(config.load(source_of(tmp_path)))[1]
+    (report,) = examination.check(config.load(source_of(tmp_path)))[1]
     assert (report.rows, report.good, report.users, report.first_day) == (60, 60, 7, dt.date(2024, 1, 1))
     query = "SELECT customer, bought_at, 'green:' || item AS item, price FROM orders WHERE price > 5 -- the dear ones"
-    (report,) = staging.check(config.load(source_of(tmp_path, table=None, query=query)))[1]
+    (report,) = examination.check(config.load(source_of(tmp_path, table=None, query=query)))[1]
     assert (report.rows, report.good) == (49, 49)
 
 
@@ -159,7 +159,7 @@ def test_files_take_their_names_from_a_database(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text("customer,bought_at,item\nu1,2024-01-01,01\nu2,2024-01-02,02\n")
     lookup = {"from": {"url": "sqlite:///shop.db", "table": "articles"}, "key": "sku", "on": "item", "column": "name"}
     columns = {"user_id": "customer", "event_time": "bought_at", "text": lookup}
-    (report,) = staging.check(config.load(source_of(tmp_path, url=None, table=None, path="orders.csv", columns=columns)))[1]
+    (report,) = examination.check(config.load(source_of(tmp_path, url=None, table=None, path="orders.csv", columns=columns)))[1]
     assert (report.good, report.texts, report.bad) == (2, 2, {})
 
 
@@ -256,10 +256,10 @@ def test_postgresql_is_read_to_the_digit_and_to_the_hour(tmp_path: Path, orders:
     assert (rows[0]["price"], rows[0]["more"], rows[0]["tags"]) == (12.9, '{"size": 1}', '["a"]')
     assert [p.new for p in pulls.refresh(source, folder)[1]] == [0]
     assert len(pulled(folder)) == 10
-    (report,) = staging.check(source)[1]
+    (report,) = examination.check(source)[1]
     assert (report.users, report.first_day, report.last_day) == (3, dt.date(2024, 1, 1), dt.date(2024, 1, 10))
     with pytest.raises(BadInput, match="names a column twice"):
-        staging.check(config.load(source_of(tmp_path, url=orders, table=None, query="SELECT id, id FROM sales.orders")))
+        examination.check(config.load(source_of(tmp_path, url=orders, table=None, query="SELECT id, id FROM sales.orders")))
 
 
 def test_the_password_is_in_no_file_of_a_home_and_in_no_message(
@@ -281,4 +281,4 @@ def test_an_unreachable_server_is_named(tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="the driver psycopg is not installed: pip install 'found-platform[postgres]'")
     source = config.load(source_of(tmp_path, url="postgresql+psycopg://shop@127.0.0.1:1/shop"))
     with pytest.raises(BadInput, match=r"postgresql\+psycopg://shop@127.0.0.1:1/shop cannot be reached: .*refused"):
-        staging.check(source)
+        examination.check(source)

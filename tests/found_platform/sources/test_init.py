@@ -21,7 +21,7 @@ from reading import column, write
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
-from found_platform.sources import config, init, init_databases, init_files, init_sample, scan, staging
+from found_platform.sources import config, examination, init, init_databases, init_files, init_sample, scan
 
 TIMES = {
     "ISO": ("2024-03-01 10:00:00", {"timezone": "UTC"}),
@@ -61,7 +61,7 @@ def test_delimiter_decimal_and_encoding_are_recognised(tmp_path: Path) -> None:
     content = entry(tmp_path, write(tmp_path, "umsatz.csv", ["Kundennr;Datum;Artikel;Betrag", *rows], "cp1252"))
     assert (content["delimiter"], content["decimal"], content["encoding"]) == (";", ",", "cp1252")
     assert content["columns"]["amount"] == "Betrag"
-    assert staging.check(config.load(tmp_path / "shop.yaml"))[1][0].texts == 2
+    assert examination.check(config.load(tmp_path / "shop.yaml"))[1][0].texts == 2
 
 
 def test_a_quantity_and_a_price_are_multiplied_and_returns_are_told(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_quantity_and_a_price_are_multiplied_and_returns_are_told(tmp_path: Pa
     assert written["columns"]["amount"] == 'quantity * "unit price"'
     assert written["returns"] == "status IN ('refunded')"
     assert any("the price of one piece" in q for q in questions)
-    assert staging.check(config.load(tmp_path / "shop.yaml"))[1][0].returns >= 1
+    assert examination.check(config.load(tmp_path / "shop.yaml"))[1][0].returns >= 1
 
 
 def test_names_in_another_file_are_looked_up_and_the_profile_is_told_with_its_consent(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_kinds_that_bring_something_back_are_returns_and_no_page_views(tmp_path:
     assert payments["columns"]["category"] == "genre"  # and not the kind
     assert (views["where"], "returns" in views) == ("type NOT IN ('order_placed', 'order_returned')", False)
     assert any("rows whose type is order_returned count as returns" in q for q in questions)
-    assert [c.returns for c in staging.check(config.load(tmp_path / "shop.yaml"))[1]] == [10, 0]
+    assert [c.returns for c in examination.check(config.load(tmp_path / "shop.yaml"))[1]] == [10, 0]
 
 
 def test_the_example_of_the_readme_is_what_is_written(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_column_that_says_what_was_brought_back_is_told_and_asked_about(
     content, questions = draft(tmp_path, write(tmp_path, "zeilen.csv", ["Kundennr;Datum;Titel;Preis;Retoure", *rows]))
     assert content["channels"]["pay_bill"]["returns"] == expression
     assert any("Retoure" in q for q in questions)
-    assert staging.check(config.load(tmp_path / "shop.yaml"))[1][0].returns == returned
+    assert examination.check(config.load(tmp_path / "shop.yaml"))[1][0].returns == returned
 
 
 @pytest.mark.parametrize(
@@ -215,12 +215,12 @@ def test_the_check_says_what_makes_ids_the_same_and_the_key_of_a_profile_may_be_
     }
     out = tmp_path / "shop.yaml"
     out.write_text(yaml.safe_dump(source))
-    notes = " ".join(staging.examine(Settings.load(tmp_path / "none"), config.load(out)).notes)
+    notes = " ".join(examination.examine(Settings.load(tmp_path / "none"), config.load(out)).notes)
     assert 'write `user_id: lower(trim(email))` in the `columns` of the events and `key: lower(trim("E-Mail"))` in' in notes
     source["channels"]["pay_bill"]["columns"]["user_id"] = "lower(trim(email))"
     source["profile"]["key"] = 'lower(trim("E-Mail"))'
     out.write_text(yaml.safe_dump(source))
-    report = staging.examine(Settings.load(tmp_path / "none"), config.load(out))
+    report = examination.examine(Settings.load(tmp_path / "none"), config.load(out))
     assert "9 of 9 users have a profile row" in report.notes
     assert report.source.profile_schema == {"age": "int"}  # what the key is made of is no attribute
 
@@ -290,7 +290,7 @@ def test_the_tables_of_a_sqlite_database_are_events_names_and_profile_whatever_i
         "event_id": "id",
     }
     assert (content["profile"]["table"], content["profile"]["key"]) == ("customers", "id")
-    _, (channel,), _, profile = staging.check(config.load(tmp_path / "shop.yaml"))
+    _, (channel,), _, profile = examination.check(config.load(tmp_path / "shop.yaml"))
     assert (channel.users, channel.texts, channel.bad, profile.rows) == (9, 5, {}, 9)
 
 

@@ -11,7 +11,7 @@ from reading import column, write
 
 from found_platform import lake
 from found_platform.errors import BadInput
-from found_platform.sources import config, scan, staging
+from found_platform.sources import config, examination, scan
 
 TITLED = ["Statement of account", "made on;01.09.2026", "", "Cust. No.;Booked;What;Amount (EUR)"]
 
@@ -36,7 +36,7 @@ def test_more_lines_to_skip_than_a_file_has_are_said(tmp_path: Path) -> None:
         "columns: {user_id: customer, event_time: date, text: item}}\n"
     )
     with pytest.raises(BadInput, match="ends before line 41, where `skip: 40` expects the column names"):
-        staging.check(config.load(tmp_path / "shop.yaml"))
+        examination.check(config.load(tmp_path / "shop.yaml"))
 
 
 PAYMENTS = ["Date,Time Zone,Type,Status,Shipping,Gross,From Email,To Email,Item"] + [

@@ -11,7 +11,7 @@ from conftest import at
 from deltalake import write_deltalake
 
 from found_platform.errors import BadInput
-from found_platform.sources import addresses, config, pulls, staging
+from found_platform.sources import addresses, config, examination, pulls
 
 COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
 OPTIONS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "${FOUND_TEST_SECRET}", "AWS_REGION": "us-east-1"}
@@ -36,7 +36,7 @@ def source_of(folder: Path, **entry: object) -> config.SourceConfig:
 
 
 def users(source: config.SourceConfig) -> int:
-    return staging.check(source)[1][0].users
+    return examination.check(source)[1][0].users
 
 
 def test_files_and_delta_tables_behind_an_address_are_copied_once(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_files_that_a_query_joins_are_read_as_one(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS)
     (tmp_path / "items.csv").write_text(ITEMS)
     source = source_of(tmp_path, tables={"orders": "orders.csv", "items": {"path": "items.csv"}}, query=JOIN)
-    (report,) = staging.check(source)[1]
+    (report,) = examination.check(source)[1]
     assert (report.rows, report.users, report.texts) == (3, 2, 2)
     folder = tmp_path / "pulled"
     assert [p.new for p in pulls.refresh(source, folder)[1]] == [3]
@@ -118,7 +118,7 @@ def test_a_join_reads_its_files_and_nothing_else(tmp_path: Path, case: str) -> N
     (tmp_path / "secret.csv").write_text("id,when,what\nx,2024-01-05,tea\n")
     query, message = ESCAPES[case]
     with pytest.raises(BadInput, match=message) as refused:
-        staging.check(source_of(tmp_path, tables={"orders": "orders.csv"}, query=query.format(folder=tmp_path)))
+        examination.check(source_of(tmp_path, tables={"orders": "orders.csv"}, query=query.format(folder=tmp_path)))
     assert "\n" not in str(refused.value)
     assert (tmp_path / "orders.csv").read_text() == ORDERS
 
@@ -126,7 +126,7 @@ def test_a_join_reads_its_files_and_nothing_else(tmp_path: Path, case: str) -> N
 def test_a_row_that_a_join_would_lose_is_named(tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text(ORDERS + "3\n")
     with pytest.raises(BadInput, match=r"1 rows of the tables cannot be read, the first is row 3 of .*orders.csv"):
-        staging.check(source_of(tmp_path, tables={"orders": "orders.csv"}, query="SELECT * FROM orders"))
+        examination.check(source_of(tmp_path, tables={"orders": "orders.csv"}, query="SELECT * FROM orders"))
 
 
 @pytest.mark.parametrize(

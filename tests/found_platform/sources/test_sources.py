@@ -17,7 +17,7 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, discovery, profile, scan, stage_report, staging
+from found_platform.sources import config, counts, discovery, examination, profile, scan, stage_report, staging
 
 SPAN = {"start": dt.date(2024, 1, 1), "end": dt.date(2024, 2, 1)}
 
@@ -109,7 +109,7 @@ def test_gzip_globs_delta_folders_and_several_entries_all_feed_channels(tmp_path
     entries = [{"path": "part*.csv.gz", "columns": columns}, {"path": "table", "columns": columns}]
     path = tmp_path / "source.yaml"
     path.write_text(yaml.safe_dump({"name": "s", "channels": {"search": entries}}))
-    source, (report,), _, _ = staging.check(config.load(path))
+    source, (report,), _, _ = examination.check(config.load(path))
     assert (report.channel, report.rows, report.users) == ("search", 3, 3)
     assert source.span == config.Span(start=dt.date(2024, 1, 1), end=dt.date(2024, 1, 4))
 
@@ -125,7 +125,7 @@ def profile_source(folder: Path, rows: list[dict], **more: object) -> config.Sou
 
 def test_profile_columns_become_typed_attributes_with_names_a_filter_can_use(tmp_path: Path) -> None:
     rows = [{"id": "u1", "Age (years)": 30, "1st city": "Ulm", "vip": True, "spend": 2.5, "born": dt.date(1990, 1, 1)}]
-    source = staging.check(profile_source(tmp_path, rows))[0]
+    source = examination.check(profile_source(tmp_path, rows))[0]
     assert source.profile_schema == {"Age__years_": "int", "_1st_city": "string", "vip": "bool", "spend": "float", "born": "string"}
 
 
@@ -133,7 +133,7 @@ def test_letters_beyond_ascii_are_spelt_in_the_names_of_attributes(tmp_path: Pat
     names = ["Größe", "Gro\u0308ße", "Ville préférée", "Straße", "Płeć", "年齢"]
     assert [profile.attribute_name(name) for name in names] == ["Groesse", "Groesse", "Ville_preferee", "Strasse", "Plec", "__"]
     source = profile_source(tmp_path, [{"id": "u1", "Größe": 44}])
-    assert staging.check(source)[0].profile_schema == {"Groesse": "int"}
+    assert examination.check(source)[0].profile_schema == {"Groesse": "int"}
     assert source.profile is not None
     con = lake.connect()
     profile.read_profile(con, source.profile, {"Gr__e": "int", "Groesse": "int"})
@@ -162,9 +162,9 @@ def test_a_profile_column_with_a_name_of_ours_gets_a_prefix_and_clashes_are_refu
     assert all(row[f"profile_{name}"] == 3.5 for name in names[:-1])
     assert row["Reason_of_leaving"] == 3.5
     with pytest.raises(BadInput, match="names a column twice"):
-        staging.check(profile_source(tmp_path / "b", [{"id": "u1", "Age": 1, "age": 2}]))
+        examination.check(profile_source(tmp_path / "b", [{"id": "u1", "Age": 1, "age": 2}]))
     with pytest.raises(BadInput, match="'a_b', which is taken: rename it"):
-        staging.check(profile_source(tmp_path / "c", [{"id": "u1", "a b": 1, "a_b": 2}]))
+        examination.check(profile_source(tmp_path / "c", [{"id": "u1", "a b": 1, "a_b": 2}]))
 
 
 def test_unknown_numbers_of_a_profile_are_null(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_source_that_cannot_be_used_says_what_to_mend(tmp_path: Path, change: 
     content["channels"]["pay_bill"] |= change
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(BadInput, match=message):
-        staging.check(config.load(path))
+        examination.check(config.load(path))
 
 
 def test_a_numeric_time_column_is_refused_by_name(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_a_numeric_time_column_is_refused_by_name(tmp_path: Path) -> None:
     entry = {"path": "e.parquet", "columns": {"user_id": "id", "event_time": "when", "text": "what"}}
     (tmp_path / "source.yaml").write_text(yaml.safe_dump({"name": "s", "channels": {"spm": entry}}))
     with pytest.raises(BadInput, match=r"event_time is a column of type BIGINT"):
-        staging.check(config.load(tmp_path / "source.yaml"))
+        examination.check(config.load(tmp_path / "source.yaml"))
 
 
 def test_too_many_bad_rows_leave_the_last_good_staging(tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_folds_are_even() -> None:
 
 @pytest.mark.skipif(not (SHARED / "data/completejourney").exists(), reason="the public dataset is not beside the checkout")
 def test_the_example_source_reads_the_public_dataset_whole() -> None:
-    source, reports, equal, profile = staging.check(config.load(Path(__file__).parents[3] / "examples/completejourney.yaml"))
+    source, reports, equal, profile = examination.check(config.load(Path(__file__).parents[3] / "examples/completejourney.yaml"))
     assert {r.channel: (r.rows, sum(r.bad.values())) for r in reports} == {
         "pay_bill": (75_000, 0),
         "mini_program": (2_102, 0),

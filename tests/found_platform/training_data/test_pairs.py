@@ -10,7 +10,7 @@ import pytest
 from conftest import at, lake_of, write_source
 from safetensors.numpy import load_file
 
-from found_platform import lake
+from found_platform import lake, row_hash
 from found_platform.contract import HELD_OUT_FOLD
 from found_platform.settings import Settings
 from found_platform.training_data import export, pairs, row_files, text_vectors, training_set
@@ -104,7 +104,7 @@ def test_every_row_of_the_training_set_has_its_pair(settings: Settings, cutoff: 
 
 
 def test_a_part_at_a_time_tells_the_same(settings: Settings, cutoff: dt.date, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = lake.row_hashes(settings.lake, pairs.TABLE, "cutoff")
+    before = row_hash.by_key(settings.lake, pairs.TABLE, "cutoff")
     assert before[str(cutoff)][0] > 100
     monkeypatch.setattr(pairs, "PART", 77)
     assert pairs.build(settings, cutoff).partitions == {str(cutoff): before[str(cutoff)]}
