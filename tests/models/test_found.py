@@ -1,72 +1,17 @@
-"""The whole model: its frozen start, late interaction, missing modalities, gradients, and its files."""
+"""The whole model: its frozen start, late interaction, missing modalities, and gradients."""
 
-import json
 import math
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from by_hand import linear, weight
 from random_histories import chosen, histories_of
-from safetensors.torch import load_file, save_file
+from small_found import COLUMNS, DIM, TEXT, config, model, users
 
-from models import losses, weights
-from models.behavior import BehaviorConfig
-from models.found import Found, FoundConfig, LateInteraction, frozen_projection, load, rebuild, save
-from models.histories import Histories
-from models.table_codec import Column
-from models.tabular import TabularConfig
-from models.text_tower import TowerConfig
-
-TEXT, DIM, COLUMNS = 5, 4, (3, 4)
-BERT = {
-    "model_type": "bert",
-    "vocab_size": 64,
-    "hidden_size": TEXT * 2,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-}
-
-
-def config(**changes: object) -> FoundConfig:
-    parts = {
-        "encoder": "random-bert",
-        "encoder_revision": "r",
-        "text_dim": TEXT,
-        "dim": DIM,
-        "activity": 3,
-        "behavior": BehaviorConfig(TEXT, width=8, windows=5, layers=1, heads=2, dropout=0.0),
-        "tabular": TabularConfig(COLUMNS, width=8, layers=1, heads=2, dropout=0.0),
-        "searches": 2,
-        "common": True,
-        "width": 8,
-        "heads": 2,
-        "dropout": 0.0,
-        "columns": (Column("age", edges=(30.0,)), Column("city", values=("Bonn", "Ulm"))),
-    }
-    return FoundConfig(**{**parts, **changes})  # type: ignore[arg-type]
-
-
-def model(*, learned: bool = True, **changes: object) -> Found:
-    """A model that has begun; `learned`: the part on top of the frozen start is no longer zero."""
-    torch.manual_seed(0)
-    made_now = Found(config(**changes)).double()
-    texts = torch.randn(40, TEXT, dtype=torch.float64)
-    center, projection = frozen_projection(texts, torch.arange(40), DIM, 0.25)
-    made_now.begin(center, projection, torch.rand(20, 3) * 9)
-    if learned:
-        torch.nn.init.normal_(made_now.fused.weight, std=0.3)
-    return made_now
-
-
-def users(**changes: object) -> Histories:
-    given = {"search_counts": [3, 0, 0, 1, 0], "columns": COLUMNS, **changes}
-    histories = histories_of([6, 4, 0, 0, 2], **given)  # type: ignore[arg-type]
-    histories.event_exposed[-2:] = True  # the last user has done nothing
-    return histories
+from models import losses
+from models.found import Found, FoundConfig, LateInteraction, frozen_projection
 
 
 def test_the_frozen_start_whitens_the_main_directions() -> None:
@@ -378,66 +323,3 @@ def test_the_model_runs_under_mixed_precision() -> None:
         late = whole.late_scores(histories, sentences)
         (losses.alignment_loss(states.aligned.float(), sentences.float(), 10.0) + late.float().sum()).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in whole.parameters())
-
-
-def test_a_configuration_comes_back_from_json() -> None:
-    tower = TowerConfig(architecture=BERT, lora_rank=2)
-    for configuration in (config(), config(behavior=None, tabular=None, searches=0, columns=(), description_tower=tower)):
-        assert rebuild(json.loads(json.dumps(asdict(configuration)))) == configuration
-    with pytest.raises(TypeError, match="widht"):
-        rebuild({**asdict(config()), "widht": 3})
-
-
-def test_a_saved_model_comes_back_bit_by_bit(tmp_path: Path) -> None:
-    whole, histories = model().float().eval(), users(dtype=torch.float32)
-    save(whole, tmp_path)
-    again = load(tmp_path)
-    assert again.config == whole.config
-    assert not again.training
-    with torch.no_grad():
-        assert torch.equal(again.users(histories), whole.users(histories))
-        queries = whole.sentences(torch.randn(2, TEXT))
-        assert torch.equal(again.late_scores(histories, queries), whole.late_scores(histories, queries))
-
-
-def test_a_model_file_with_weights_missing_or_too_many_is_refused(tmp_path: Path) -> None:
-    whole = model().float()
-    save(whole, tmp_path)
-    state = load_file(tmp_path / weights.WEIGHTS)
-    del state["fused.weight"]
-    weights.save(state, asdict(whole.config), tmp_path)
-    with pytest.raises(ValueError, match="fused"):
-        load(tmp_path)
-    weights.save({**state, "fused.weight": whole.fused.weight.data, "more": torch.ones(1)}, asdict(whole.config), tmp_path)
-    with pytest.raises(ValueError, match="more"):
-        load(tmp_path)
-    save_file({**state, "fused.weight": whole.fused.weight.data}, tmp_path / weights.WEIGHTS)
-    with pytest.raises(ValueError, match="sha256"):
-        load(tmp_path)
-
-
-def test_a_model_with_towers_comes_back_and_leaves_their_frozen_weights_out(tmp_path: Path) -> None:
-    bert = {**BERT, "hidden_size": TEXT, "num_attention_heads": 1}
-    tower = TowerConfig(architecture=bert, lora_rank=2)
-    whole = model(event_tower=tower, description_tower=TowerConfig(architecture=BERT, lora_rank=2)).float()
-    for parameter in whole.parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.1 * torch.randn_like(parameter)
-    whole.eval()
-    save(whole, tmp_path)
-    kept = load_file(tmp_path / weights.WEIGHTS)
-    towers = {name for name in kept if "_tower." in name}
-    assert towers
-    assert all("lora_" in name for name in towers)
-    again, histories, texts = load(tmp_path), users(dtype=torch.float32), ["gold ring", "milk", "tea", "tent", "", "a b c"]
-    with torch.no_grad():
-        assert torch.equal(again.describe(texts), whole.describe(texts))
-        assert again.event_tower is not None
-        assert whole.event_tower is not None
-        one, other = (replace(histories, texts=m.event_tower(texts)) for m in (again, whole))  # type: ignore[misc]
-        assert torch.equal(again.users(one), whole.users(other))
-
-
-def test_an_event_tower_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="10 dimensions and text_dim is 5"):
-        Found(config(event_tower=TowerConfig(architecture=BERT)))
