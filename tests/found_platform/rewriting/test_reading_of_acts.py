@@ -97,6 +97,10 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
     ("people who make at least half of their purchases on coffee", {"will": [{"do": paid("coffee"), "share": 0.5}]}),
     # compared with before
     ("who will buy more often than last month", {"will": [{"do": PAY, "more_than_before": "times"}], "within_days": 30}),
+    ("who buys more this month than last month", {"will": [{"do": PAY, "more_than_before": "times"}], "within_days": 30}),
+    ("who will spend less this quarter than the last one", {"will": [{"do": PAY, "less_than_before": "total"}], "within_days": 91}),
+    ("customers who never bought coffee but will", {"will": [{"do": paid("coffee"), "history": "first"}]}),
+    ("people who have never bought coffee, but are about to", {"will": [{"do": paid("coffee"), "history": "first"}]}),
     ("who will spend less than before", {"will": [{"do": PAY, "less_than_before": "total"}]}),
     ("who will buy coffee less often", {"will": [{"do": paid("coffee"), "less_than_before": "times"}]}),
     (
