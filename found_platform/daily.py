@@ -101,7 +101,7 @@ def last_day(root: Place, table: str) -> dt.date | None:
 
 
 def day_hashes(root: Place, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
-    """Row count and row hash of each of the days `[start, end)` of a daily table, as `row_hash.by_key`; none of a day without rows."""
+    """Row count and row hash of each day of `[start, end)` of a daily table, as `row_hash.by_key`; none of a day without rows."""
     con = lake.connect()
     lake.view(con, "t", root, table)
     fields = ", ".join(map(lake.quote, pa.schema(lake.open_table(root, table).schema().to_arrow()).names))
