@@ -55,8 +55,9 @@ def test_lift_counts_who_did_it_in_the_window_and_finds_no_effect_where_there_is
     assert measured.difference == pytest.approx(measured.exposed.share - measured.holdout.share)
     assert measured.low is not None
     assert measured.high is not None
-    assert measured.low < 0 < measured.high, "nothing was done to anybody"
-    assert measured.word.startswith("no difference that could not be chance")
+    # A home's secret draws the holdout, and one interval of twenty leaves out the truth: the truth lies within twice as far.
+    assert abs(measured.difference) < measured.high - measured.low, "nothing was done to anybody"
+    assert measured.word.startswith("no difference that could not be chance") == (measured.low < 0 < measured.high)
     by_demand = lift.measure(settings, "everybody")
     assert 0 < by_demand.exposed.did + by_demand.holdout.did < refresh.size
     assert "texts, in " in by_demand.outcome
