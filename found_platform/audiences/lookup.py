@@ -262,14 +262,6 @@ def _noted(ranking: Ranking, notes: list[str], min_amount: float | None) -> Rank
     return replace(ranking, reason="; ".join([ranking.reason, *notes]))
 
 
-def _history(population: Population, ranking: Ranking) -> np.ndarray:
-    """(U,) bool: who can be ranked. Where the log answers, whoever ever did anything; where vectors do, who did something in the
-    lookback, for a vector holds nothing older."""
-    if ranking.everybody is None:
-        return population.has_history
-    return population.has_history | (population.states.volume(population.past.day) > 0)
-
-
 @single_flight(2)
 def _silent(population: Population) -> int:
     """Users who did something before the lookback and nothing since."""
@@ -298,7 +290,7 @@ def _score(
 ) -> Scored:
     """Everybody who passes the gates, or only the `top` best of them."""
     settings, replayed = population.settings, ranking.replayed
-    history = _history(population, ranking)
+    history = ranking.rankable(population)
     curve, within = replayed.backtest.curve() if replayed else (), history
     gates = [Gate("history", history)]
     selected = np.ones(len(history), bool)

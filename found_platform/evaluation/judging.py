@@ -48,8 +48,9 @@ class Task:
         return Task(alone, self.rows[places], self.in_home[places])
 
     def ranked(self, scores: np.ndarray) -> np.ndarray:
-        """(..., N) the scores (..., U) of its users; whoever is not in the home is last."""
-        return np.where(self.in_home, scores[..., self.rows], scores.min() - 1)
+        """(..., N) the scores (..., U) of its users; whoever has none, NaN, or is not in the home is last."""
+        of_users = scores[..., self.rows]
+        return np.where(self.in_home & ~np.isnan(of_users), of_users, np.nanmin(scores) - 1)
 
 
 @dataclass(frozen=True)
@@ -142,19 +143,22 @@ class Judge:
                 scores = self._demand_scores(method, task, population)
                 if scores is not None:
                     ranked = task.ranked(scores)  # (D, N)
-                    draws.append(Draw(ranked[0], method.threshold(ranked[0][self._has_history(task)]), seed))
+                    of_home = scores[0][task.rows[task.in_home]]
+                    draws.append(Draw(ranked[0], method.threshold(of_home[~np.isnan(of_home)]), seed))
                     reworded += [auc(r, task.scenario.labels) for r in ranked[1:]]
             if draws:
                 answers[task.scenario.name] = Answer(draws, tuple(reworded))
         return Answered(method.name, ZERO_SHOT, answers)
 
     def _demand_scores(self, method: methods.ZeroShot, task: Task, population: Population) -> np.ndarray | None:
-        """(D, U) of each wording; whoever has no history is last."""
+        """(D, U) of each wording, NaN for those whom the method cannot rank."""
         scenario = task.scenario
         demands = [scenario.demand, *(scenario.paraphrases if self.extent.paraphrases else [])]
         question = methods.Question(demands, scenario.horizon_days, scenario.outcome, scenario.rank)
         scores = method.scores(population, question)
-        return None if scores is None else np.where(population.has_history, scores, scores.min() - 1)
+        if scores is None or method.says_who:
+            return scores
+        return np.where(population.has_history, scores, np.nan)
 
     def _has_history(self, task: Task) -> np.ndarray:
         return task.in_home & self.population.has_history[task.rows]

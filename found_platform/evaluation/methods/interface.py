@@ -29,7 +29,7 @@ class ZeroShot:
 
     `own` is a method of FOUND, not one that it is compared with; quick tables leave out what is `slow`. `threshold` draws its line,
     from the scores (N,) of the users who are asked about, see `thresholds`. `by_training_seed`: another training seed gives another
-    draw.
+    draw. `says_who`: a score is NaN where it cannot rank a user; of others, who did nothing in the lookback is last.
     """
 
     name: str
@@ -39,6 +39,7 @@ class ZeroShot:
     slow: bool = False
     threshold: Callable[[np.ndarray], float] = thresholds.average
     by_training_seed: bool = False
+    says_who: bool = False
 
 
 @dataclass(frozen=True)

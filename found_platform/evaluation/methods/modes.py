@@ -20,7 +20,9 @@ from found_platform.scoring.demand import Demand
 
 
 def _ranked(population: Population, demands: Iterable[Demand], mode: str, horizon_days: int) -> np.ndarray:
-    return np.stack([scorers.rank(population, demand, mode, horizon_days).of(population.vectors) for demand in demands])
+    """(D, U), NaN for those whom a look-up leaves out."""
+    rankings = [scorers.rank(population, demand, mode, horizon_days) for demand in demands]
+    return np.stack([np.where(r.rankable(population), r.of(population.vectors), np.nan) for r in rankings])
 
 
 def _as_written(mode: str, population: Population, question: Question) -> np.ndarray:
@@ -59,7 +61,7 @@ IN_LOG_ODDS = ("replay", "auto", "outcome")
 
 def _method(name: str, about: str, scores: Callable[[Population, Question], np.ndarray | None]) -> ZeroShot:
     threshold = average_chance if name in IN_LOG_ODDS else average
-    return ZeroShot(name, about, scores, own=True, threshold=threshold, by_training_seed=name in ("aligned", "late"))
+    return ZeroShot(name, about, scores, own=True, threshold=threshold, by_training_seed=name in ("aligned", "late"), says_who=True)
 
 
 METHODS = (

@@ -36,6 +36,13 @@ class Ranking:
         assert self.query is not None
         return vectors[:, : len(self.query)] @ self.query + np.float32(self.bias)
 
+    def rankable(self, population: Population) -> np.ndarray:
+        """(U,) bool: who can be ranked. Where the log answers, whoever ever did anything; where vectors do, who did something in
+        the lookback, for a vector holds nothing older."""
+        if self.everybody is None:
+            return population.has_history
+        return population.has_history | (population.states.volume(population.past.day) > 0)
+
 
 @dataclass(frozen=True)
 class Carried:

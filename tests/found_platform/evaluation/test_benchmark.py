@@ -213,6 +213,26 @@ def test_processes_side_by_side_judge_probes_as_one_does(monkeypatch: pytest.Mon
     assert all(np.array_equal(one, other, equal_nan=True) for one, other in zip(alone, scores(), strict=True))
 
 
+def test_who_did_nothing_lately_keeps_the_place_that_a_look_up_gives_and_is_last_where_it_gives_none() -> None:
+    """Who will stop is said best of those who have stopped: a look-up ranks them first, and is judged by it."""
+    labels = (np.arange(40) < 10).astype(int)
+    scenario = scenarios.Scenario("s", "demand", [str(i) for i in range(40)], labels, [])
+    judge = object.__new__(judging.Judge)
+    judge.population, judge.extent = SimpleNamespace(has_history=labels == 0), Extent()  # pyright: ignore
+    judge.tasks = [judging.Task(scenario, np.arange(40), np.ones(40, bool))]
+    scores = np.where(labels == 1, 2.0, np.linspace(0, 1, 40))
+    scores[39] = np.nan
+
+    def draw(**says: bool) -> judging.Draw:
+        return judge._zero_shot(methods.ZeroShot("z", "", lambda *_: scores[None], **says)).answers["s"].draws[0]
+
+    look_up, other = draw(says_who=True), draw()
+    assert auc(look_up.scores, labels) == 1
+    assert look_up.scores.argmin() == 39
+    assert look_up.threshold == pytest.approx(np.nanmean(scores)), "of those who can be ranked"
+    assert auc(other.scores, labels) == pytest.approx(0.5 / 30), "below all but the one who has no score"
+
+
 def test_a_rival_is_fitted_on_the_few_users_that_heads_are_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     labels = (np.arange(200) % 2 == 0).astype(int)
