@@ -122,7 +122,7 @@ def model_flops(task: Any, options: Options, device: str) -> float:
     rows = batch_of(task.rows, 0, options)
     micro = rows.split(options.micro_batch or len(rows))
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"), FlopCounterMode(display=False) as forward:
-        own = [task.asked(part) for part in micro]
+        own = [task.late_queries(part) for part in micro]
         compared = [None] * len(micro) if own[0] is None else [(part, torch.cat(own)) for part in own]
         outputs = [task.outputs(*both) for both in zip(micro, compared, strict=True)]
     with FlopCounterMode(display=False) as loss:

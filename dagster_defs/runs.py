@@ -27,7 +27,7 @@ class Step:
     """What became of one asset: keys made in this run, keys that were up to date, rows written, seconds."""
 
     asset: str
-    made: int
+    materialized: int
     up_to_date: int
     rows: int | None
     seconds: float

@@ -46,7 +46,7 @@ class State:
     asset: str
     kind: str
     possible: int
-    made: list[str]
+    materialized: list[str]
     stale: list[str]
 
 

@@ -281,7 +281,7 @@ def replace(
         return opened(lake, table).version()
 
 
-def made(lake: Place, table: str, schema: pa.Schema, partition_by: Iterable[str] = ()) -> DeltaTable:
+def writable_table(lake: Place, table: str, schema: pa.Schema, partition_by: Iterable[str] = ()) -> DeltaTable:
     """A table that rows of a schema can be written to, made where there is none: for a writer beside `replace`, in its `turn`."""
     _ensure(lake, table, schema, partition_by)
     lake_schema.check(opened(lake, table), lake, table, schema)

@@ -44,7 +44,7 @@ Place = Path | Away
 """Where Delta tables lie."""
 
 
-def named(text: str) -> Place:
+def parse(text: str) -> Place:
     """A place by what stands in a configuration, for who reads there."""
     return Away(text, Path()) if "://" in text else Path(text)
 
@@ -89,7 +89,7 @@ def check(home: Path, uri: str | None, engine: str) -> None:
             f"{SETTING} is {uri}, and the lake of the home {home} lies at {at}: unset it, the home knows where its lake is. To "
             "take it elsewhere, bring a backup back as a new home with the setting unset, and move that."
         )
-    elif at.rpartition("/found_")[2] != tenancy.known(home):
+    elif at.rpartition("/found_")[2] != tenancy.existing_number(home):
         raise BadInput(
             f"The lake at {at} is that of the home that {home} was copied from, and two homes must not write into one lake: remove "
             f"this copy, or bring a backup back (`found backup`, `found restore`). {MARKER} and {tenancy.FILE} tell them apart."

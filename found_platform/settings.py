@@ -14,7 +14,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from found_platform import credentials, database, home_format, lake_place
+from found_platform import (
+    credentials,
+    database,
+    home_format,
+    lake_place,
+    threads,  # noqa: F401 (says how threads of OpenMP wait, before any library with them is loaded)
+)
 from found_platform.errors import BadInput
 
 TELEMETRY_OFF = {
@@ -29,9 +35,6 @@ TELEMETRY_OFF = {
 """Set before any of these libraries is imported. Pickle is never loaded."""
 
 os.environ.update(TELEMETRY_OFF)
-# OpenMP's threads sleep while they wait for each other: spinning, they take cores from whatever else runs, and their own work
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 
 RETAINED = ("events", "training", "embeddings", "scores", "members", "audit")
 """What may be kept for some days alone. What each stands for is `found_platform.housekeeping.expiry`'s."""

@@ -36,7 +36,7 @@ def number(home: Path) -> str:
     return str(_read(home)["number"])
 
 
-def known(home: Path) -> str | None:
+def existing_number(home: Path) -> str | None:
     """The number, where there is one already."""
     return _read(home).get("number")
 

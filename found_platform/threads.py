@@ -2,8 +2,12 @@
 
 BLAS has one limit for the whole process: it is lowered when the first replay begins, and the number from before comes back when the
 last one ends. OpenMP has a limit for each thread that calls it: each thread lowers its own, and puts it back.
+
+How threads of OpenMP wait holds for the whole process, and is read when a library that has them is loaded. It is set when this
+module is imported, which `settings` does before any of these libraries.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +15,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
+# they sleep while they wait for each other: spinning, they take cores from whatever else runs, and from their own work
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _lock = threading.Lock()
 _users = 0
@@ -75,6 +80,7 @@ def _in_a_thread_of_its_own(call: Callable[[], Any]) -> Any:
 def _torch() -> Any:
     """The OpenMP libraries that are there once PyTorch is: replay's need not be loaded for a sentence."""
     import torch  # noqa: F401
+    from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="openmp")
 
@@ -83,5 +89,6 @@ def _torch() -> Any:
 def _libraries(kind: str) -> Any:
     """The loaded libraries of a kind. Looked up once: that takes milliseconds."""
     import sklearn.ensemble  # noqa: F401 (so that its libraries are there)
+    from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api=kind)

@@ -64,12 +64,12 @@ class _LogTotals(torch.autograd.Function):
     def forward(ctx, c: Tensor, z: Tensor, at: Tensor, place: Tensor, steps: int, across_users: bool) -> Tensor:
         ctx.save_for_backward(c, z, at, place)
         ctx.how = steps, across_users
-        ctx.kept = []
+        ctx.softmaxes = []
         totals, room = [], KEPT
         for part, own in zip(c.split(ROWS), at.split(ROWS), strict=True):
             exps, total, most = _exponentials(part, z, own, place, steps, across_users)
             room -= exps.numel()
-            ctx.kept.append((exps, total) if room >= 0 else None)
+            ctx.softmaxes.append((exps, total) if room >= 0 else None)
             totals.append((total.log() + most)[:, 0])
         return torch.cat(totals)
 
@@ -77,7 +77,7 @@ class _LogTotals(torch.autograd.Function):
     def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
         c, z, at, place = ctx.saved_tensors
         of_c, of_z = [], torch.zeros_like(z)
-        for part, own, grad, kept in zip(c.split(ROWS), at.split(ROWS), grads[0].split(ROWS), ctx.kept, strict=True):
+        for part, own, grad, kept in zip(c.split(ROWS), at.split(ROWS), grads[0].split(ROWS), ctx.softmaxes, strict=True):
             exps, total = kept or _exponentials(part, z, own, place, *ctx.how)[:2]
             weight = grad[:, None] / total
             of_c.append(exps @ z * weight)

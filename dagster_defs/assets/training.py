@@ -101,7 +101,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             aligned, verdict = None, registry.Verdict(False, align, {}, judged=False)
         else:
             encoders = (stages.finished(settings, run.cutoff, name) for name in ("behavior", "tabular"))
-            aligned = fit.found(settings, run.cutoff, [*filter(None, encoders), align])
+            aligned = fit.found_model(settings, run.cutoff, [*filter(None, encoders), align])
             verdict = gate.judge(gate.Candidate(settings, aligned, run.cutoff))
         version = fit.choose(settings, run.cutoff, frozen, aligned, verdict)
         loaded = registry.load(settings, version)

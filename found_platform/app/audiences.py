@@ -101,7 +101,7 @@ def preview(context: Context, request: Previewing) -> Previewed:
     else:
         raise BadInput("Ask with a sentence, or with the name of a tuned prompt.")
     seen = previewing.preview(settings, described)
-    seen = replace(seen, sample=[replace(member, user_id=context.shown(member.user_id)) for member in seen.sample])
+    seen = replace(seen, sample=[replace(member, user_id=context.display_name(member.user_id)) for member in seen.sample])
     if request.plot is not None:
         try:
             request.plot.write_bytes(pictures.plot(seen.histogram, seen.curve))

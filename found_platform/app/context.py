@@ -54,7 +54,7 @@ class Context:
             text = re.sub(named, "this home", re.sub(rf" --home '?{named}'?", "", text))
         return text
 
-    def shown(self, user_id: str) -> str:
+    def display_name(self, user_id: str) -> str:
         """How the answer names a user of this id."""
         from found_platform.privacy import keys
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from found_platform.app.context import Context
-from found_platform.app.document import APART
+from found_platform.app.document import APART, written_as
 from found_platform.app.progress import AssetDone, DaysDone, Opened, Published, Working
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import OWN_ACT, parse_cutoff, parse_day
@@ -70,7 +70,7 @@ class Ran:
     notes: list[str]
     frozen_text_serves: str | None
     seconds: dict[str, float]
-    made: dict[str, int]
+    materialized: dict[str, int] = field(metadata=written_as("made"))
     import_seconds: float
     index: str
     model_version: str
@@ -128,7 +128,7 @@ def run(context: Context, request: Run) -> Ran:
         notes=opening.lines,
         frozen_text_serves=published.frozen_text_serves,
         seconds={step.asset: step.seconds for step in finished},
-        made={step.asset: step.made for step in finished},
+        materialized={step.asset: step.materialized for step in finished},
         import_seconds=round(import_seconds, 2),
         index=index.live(settings).name,
         model_version=registry.of_cutoff(settings, str(cutoff)),
@@ -260,7 +260,7 @@ class AssetState:
     asset: str
     partitions: str
     possible: int
-    made: list[str]
+    materialized: list[str] = field(metadata=written_as("made"))
     stale: list[str]
 
 
@@ -273,7 +273,7 @@ class Status:
 
 
 def _state(state: "State") -> AssetState:
-    return AssetState(state.asset, state.kind, state.possible, state.made, state.stale)
+    return AssetState(state.asset, state.kind, state.possible, state.materialized, state.stale)
 
 
 @use_case(Effect.READS)
@@ -307,7 +307,7 @@ class Backfill:
 class AssetDays:
     """What a backfill did with one asset."""
 
-    made: int = 0
+    materialized: int = field(default=0, metadata=written_as("made"))
     up_to_date: int = 0
     rows: int = 0
     runs: int = 0
@@ -349,11 +349,11 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
         if not by_asset:  # the days are in the source, and nothing is made yet
             audit.record(settings, "backfill", question=question)
         row = by_asset.setdefault(filled.asset, AssetDays(up_to_date=filled.up_to_date))
-        row.made += len(filled.keys)
+        row.materialized += len(filled.keys)
         row.rows += filled.rows
         row.runs += bool(filled.keys)
         row.seconds = round(row.seconds + filled.seconds, 2)
-        context.tell(DaysDone(filled.asset, row.made, filled.total))
+        context.tell(DaysDone(filled.asset, row.materialized, filled.total))
     days = [dt.date.fromisoformat(day) for day in runs.days_of(settings, first, last)]
     absent = (last - first).days + 1 - len(days)
     return Backfilled(days[0], days[-1], absent, by_asset, tuple(map(_state, staleness.of_home(settings))))

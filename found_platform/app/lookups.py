@@ -106,7 +106,7 @@ def find(context: Context, request: Find) -> Answer:
     left_out = frozenset(keys.read_users(settings, request.exclude)) if request.exclude else frozenset()
     options = {"exact": request.exact, "explain": request.explain}
     audience = lookup.find(settings, request.question, request.size, exclude=left_out, **options)
-    audience = replace(audience, users=[replace(user, user_id=context.shown(user.user_id)) for user in audience.users])
+    audience = replace(audience, users=[replace(user, user_id=context.display_name(user.user_id)) for user in audience.users])
     parts = {**request.question.as_dict(), **asdict(request.size), **{k: v or None for k, v in options.items()}}
     return Answer({k: v for k, v in {**parts, "without_users": len(left_out) or None}.items() if v is not None}, audience)
 

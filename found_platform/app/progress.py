@@ -1,8 +1,10 @@
 """How far a long use case is: events that it tells its context, and that a way in shows as it likes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+
+from found_platform.app.document import written_as
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class AssetDone:
     """One asset of a full run: keys made in this run, keys that were up to date, rows written, seconds."""
 
     asset: str
-    made: int
+    materialized: int = field(metadata=written_as("made"))
     up_to_date: int
     rows: int | None
     seconds: float
@@ -57,7 +59,7 @@ class DaysDone:
     """Days of an asset that a backfill has made so far, of all that it has to make."""
 
     asset: str
-    made: int
+    materialized: int = field(metadata=written_as("made"))
     total: int
 
 

@@ -63,7 +63,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
             made_from = saved.demand, saved.seeds, saved.negatives
         tuned = prompts.tune(settings, request.name, *made_from)
     names = keys.user_ids(settings, tuned.head.suggested_negatives)
-    suggested = [context.shown(names[key]) for key in tuned.head.suggested_negatives if key in names]
+    suggested = [context.display_name(names[key]) for key in tuned.head.suggested_negatives if key in names]
     audit.record(
         settings,
         "tune",

@@ -57,7 +57,7 @@ def rewrite(context: Context, request: Rewrite) -> Understood:
         raise BadInput("Say --llm with a model on this machine, or --endpoint with --model.")
     settings, day = context.settings, _cutoff(context, request.cutoff)
     named = rewriting.llm(settings, day, llm or model, endpoint, request.allow_host) if llm or endpoint else None
-    rewritten = (named or rewriting.chosen(settings, day)).rewrite(demand)
+    rewritten = (named or rewriting.of_home(settings, day)).rewrite(demand)
     in_words = outcomes.describe(rewritten.outcome, settings.horizon_days) if rewritten.outcome else None
     return Understood(rewritten, day, in_words)
 

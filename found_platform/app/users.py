@@ -92,7 +92,7 @@ def show(context: Context, request: Show) -> UserPage:
         raise BadInput(
             f"Nothing is known of a user {request.user!r} as of {moment:%Y-%m-%d}: check the id, or choose another --as-of."
         )
-    page = _page(settings, context.shown(request.user), moment, "online store" if request.online else "history", row)
+    page = _page(settings, context.display_name(request.user), moment, "online store" if request.online else "history", row)
     audit.record(settings, "user show", question={"as_of": f"{moment:%Y-%m-%d}", "from": page.source}, rows=1)
     return page
 
@@ -176,7 +176,7 @@ def consent(context: Context, request: ConsentOf) -> Consents:
     moment = moment.replace(tzinfo=moment.tzinfo or dt.UTC)
     consents = suppression.agreed(settings, key, moment)
     audit.record(settings, "user consent", question={"at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}, rows=1)
-    return Consents(context.shown(request.user), moment, config.of_home(settings).name, consents)
+    return Consents(context.display_name(request.user), moment, config.of_home(settings).name, consents)
 
 
 @dataclass(frozen=True)

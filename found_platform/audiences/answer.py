@@ -38,8 +38,8 @@ class FoundUser:
 @dataclass(frozen=True)
 class Audience:
     """The answer. `exact` is false where the vector index answered; `rewriting` is what the sentence was understood as: the mode
-    `aligned` asks it as it stands, and a prompt has none. `outcome` is what was asked, as plain data, and `asked` in words;
-    `warning` says why it may be no answer to the sentence; `note` why there is nobody, where there is nobody."""
+    `aligned` asks it as it stands, and a prompt has none. `outcome` is what was asked, as plain data; in words it is the key
+    `asked` of a document. `warning` says why it may be no answer to the sentence; `note` why there is nobody, where that is so."""
 
     query: str
     rewriting: Rewriting | None
@@ -53,12 +53,13 @@ class Audience:
     users: list[FoundUser] = field(default_factory=list)
     note: str | None = None
     outcome: dict[str, Any] | None = None
-    asked: str | None = None
+    outcome_in_words: str | None = None
     warning: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         rewritten = None if self.rewriting is None else self.rewriting.as_dict()
-        return {**asdict(replace(self, rewriting=None)), "rewriting": rewritten}
+        content = {"asked" if k == "outcome_in_words" else k: v for k, v in asdict(replace(self, rewriting=None)).items()}
+        return {**content, "rewriting": rewritten}
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def find(
         ],
         note=note,
         outcome=None if demand.outcome is None else document.as_data(demand.outcome),
-        asked=understanding.asked(demand, question, settings),
+        outcome_in_words=understanding.outcome_in_words(demand, question, settings),
         warning=understanding.warning(rewritten),
     )
     options = {

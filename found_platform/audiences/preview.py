@@ -76,14 +76,15 @@ class Preview:
     overlaps: list[Overlap]
     last_size: int | None
     warning: str | None
-    asked: str | None = None
+    outcome_in_words: str | None = None
     outcome: dict[str, Any] | None = None
     gini: float | None = None
     waterfall: tuple[Step, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         rewritten = None if self.rewriting is None else self.rewriting.as_dict()
-        return {**asdict(replace(self, rewriting=None)), "rewriting": rewritten}
+        content = {"asked" if k == "outcome_in_words" else k: v for k, v in asdict(replace(self, rewriting=None)).items()}
+        return {**content, "rewriting": rewritten}
 
 
 def preview(settings: Settings, draft: Specification) -> Preview:
@@ -117,7 +118,7 @@ def preview(settings: Settings, draft: Specification) -> Preview:
         overlaps=_overlaps(settings, draft.audience, set(chosen)),
         last_size=before.size if before else None,
         warning="; ".join(filter(None, [understanding.warning(scored.rewriting), jump, without_id])) or None,
-        asked=understanding.asked(scored.demand, scored.question, settings),
+        outcome_in_words=understanding.outcome_in_words(scored.demand, scored.question, settings),
         outcome=None if scored.demand.outcome is None else document.as_data(scored.demand.outcome),
         gini=scored.backtest.gini if scored.backtest else None,
         waterfall=gates.waterfall(scored, cut.size, held_out),

@@ -198,7 +198,7 @@ def _population(settings: Settings, model_version: str, as_of: dt.date) -> Popul
 def _query_of(population: Population, demand: str) -> np.ndarray:
     """The demand before any seed is seen, as a query (W',): what `auto` says of everybody, imitated where it is no query itself."""
     settings = population.settings
-    rewritten = Demand.of(rewriting.chosen(settings, population.cutoff, population.states.ground).rewrite(demand))
+    rewritten = Demand.of(rewriting.of_home(settings, population.cutoff, population.states.ground).rewrite(demand))
     ranking = scorers.rank(population, rewritten, scorers.DEFAULT, settings.horizon_days)
     if ranking.query is not None:
         return ranking.query

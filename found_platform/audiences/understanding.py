@@ -46,7 +46,7 @@ def understood(population: Population, question: Question) -> tuple[Demand, Rewr
         return demand, None, question.horizon_days or outcome.within_days or settings.horizon_days
     sentence, ground = check_demand(question.sentence or ""), population.states.ground
     if question.phrases is None:
-        rewritten = rewriting.chosen(settings, population.cutoff, ground).rewrite(sentence)
+        rewritten = rewriting.of_home(settings, population.cutoff, ground).rewrite(sentence)
     else:  # a person says it better; what is left out, how and when it is done stays as it was read
         rewritten = rewriting.grounded(settings, population.cutoff, ground).rewrite(sentence)
         sentences, outcome = (", ".join(question.phrases),), _about(rewritten.outcome, question.phrases)
@@ -101,7 +101,7 @@ def warning(rewritten: Rewriting | None) -> str | None:
     return f"not understood: {rewritten.doubt}" if rewritten.doubt else rewritten.note or None
 
 
-def asked(demand: Demand, question: Question, settings: Settings) -> str | None:
+def outcome_in_words(demand: Demand, question: Question, settings: Settings) -> str | None:
     """The outcome that is asked, in words; None where it is no more than texts."""
     if demand.stated is None or question.outcome is not None:  # an outcome is the question itself
         return None

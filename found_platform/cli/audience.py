@@ -65,8 +65,8 @@ def show(console: Console, answer: "Answer") -> None:
     console.print(f"“{audience.query}”", style="bold", soft_wrap=True)
     if audience.warning:
         console.print(f"Warning: {audience.warning}.", style="bold", soft_wrap=True)
-    if audience.asked:
-        console.print(f"asked: {audience.asked}", style="dim", soft_wrap=True)
+    if audience.outcome_in_words:
+        console.print(f"asked: {audience.outcome_in_words}", style="dim", soft_wrap=True)
     for line in rewriting.in_short(audience.rewriting) if audience.rewriting else ():
         console.print(line, style="dim", soft_wrap=True)
     if audience.note:

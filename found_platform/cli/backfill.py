@@ -40,7 +40,7 @@ def backfill(
             if isinstance(event, DaysDone):
                 if event.asset not in bars:
                     bars[event.asset] = progress.add_task(event.asset, total=event.total, visible=event.total > 0)
-                progress.update(bars[event.asset], completed=event.made)
+                progress.update(bars[event.asset], completed=event.materialized)
 
         filled = ask(graph.backfill, place.home, request, tell=show)
     if place.as_json:
@@ -54,7 +54,7 @@ def backfill(
             soft_wrap=True,
         )
     rows = [
-        (asset, *(f"{n:,}" for n in (row.made, row.up_to_date, row.runs, row.rows)), f"{row.seconds:.1f}")
+        (asset, *(f"{n:,}" for n in (row.materialized, row.up_to_date, row.runs, row.rows)), f"{row.seconds:.1f}")
         for asset, row in filled.assets.items()
     ]
     console.print(table("asset", "days made", "up to date", "runs", "rows", "seconds", rows=rows))
@@ -72,8 +72,8 @@ def status(place: Place) -> None:
     console = terminal()
     assets = table("asset", "partitions", "made", "stale", "newest")
     for s in status.assets:
-        newest = (s.made[-1] or "whole") if s.made else "-"
-        materialized = f"{len(s.made):,} of {s.possible:,}" if s.partitions == "daily" else f"{len(s.made):,}"
+        newest = (s.materialized[-1] or "whole") if s.materialized else "-"
+        materialized = f"{len(s.materialized):,} of {s.possible:,}" if s.partitions == "daily" else f"{len(s.materialized):,}"
         kind = {"daily": "by day", "none": "-"}.get(s.partitions, f"by {s.partitions}")
         assets.add_row(s.asset, kind, materialized, f"{len(s.stale):,}", newest)
     console.print(assets)

@@ -62,7 +62,7 @@ def run(
             status.start()
         elif isinstance(event, AssetDone):
             status.stop()
-            say.print(_line(event), style=None if event.made else "dim")
+            say.print(_line(event), style=None if event.materialized else "dim")
         elif isinstance(event, Published):
             for sentence in _service(event):
                 say.print(sentence, soft_wrap=True)
@@ -118,7 +118,11 @@ def _next_steps(ran: "Ran", home: Path) -> list[str]:
 
 def _line(step: "AssetDone") -> str:
     rows = "" if step.rows is None else f"{step.rows:>11,} rows"
-    if step.made == 0:
+    if step.materialized == 0:
         return f"  {step.asset:<18} up to date"
-    parts = "" if step.made == 1 and not step.up_to_date else f"{step.made} of {step.made + step.up_to_date} days"
+    parts = (
+        ""
+        if step.materialized == 1 and not step.up_to_date
+        else f"{step.materialized} of {step.materialized + step.up_to_date} days"
+    )
     return f"  {step.asset:<18} {rows:<17} {parts:<16} {step.seconds:>7.1f} s"

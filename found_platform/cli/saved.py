@@ -278,8 +278,8 @@ def _show_preview(console: Console, previewed: "Previewed") -> None:
     )
     console.print(f"The size: {seen.size_because}.", soft_wrap=True)
     console.print(f"{seen.mode}: {seen.reason}", soft_wrap=True)
-    if seen.asked:
-        console.print(f"asked: {seen.asked}", soft_wrap=True)
+    if seen.outcome_in_words:
+        console.print(f"asked: {seen.outcome_in_words}", soft_wrap=True)
     for line in rewriting.in_short(seen.rewriting) if seen.rewriting else ():
         console.print(line, soft_wrap=True)
     if seen.held_out:

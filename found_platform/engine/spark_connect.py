@@ -104,7 +104,7 @@ class SparkConnect:
     ) -> int:
         columns = ", ".join(map(_column, schema))
         with lake.turn(folder, table):
-            before = lake.made(folder, table, schema, partition_by)
+            before = lake.writable_table(folder, table, schema, partition_by)
             rows = self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)}) WHERE {predicate}")
             writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
             with failures(self.name):
@@ -114,7 +114,7 @@ class SparkConnect:
     def append(self, folder: Place, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
         columns = ", ".join(map(_column, schema))
         with lake.turn(folder, table):
-            about = lake.made(folder, table, schema, partition_by)
+            about = lake.writable_table(folder, table, schema, partition_by)
             with failures(self.name):
                 rows = self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)})")
                 rows.write.format("delta").mode("append").save(str(lake.path(folder, table)))

@@ -60,7 +60,7 @@ class Extent:
         """Whether the oracle has rows of its own."""
         return self.methods is None or ORACLE in self.methods
 
-    def chosen(self, scenarios: list[Scenario]) -> list[Scenario]:
+    def selection(self, scenarios: list[Scenario]) -> list[Scenario]:
         """The scenarios that are run."""
         return [s for s in scenarios if self.scenarios is None or s.name in self.scenarios]
 

@@ -104,7 +104,7 @@ class Judge:
     ):
         self.population, self.extent = population, extent
         self._retrained = cache(retrained)
-        self.tasks = [Task.of(population, scenario) for scenario in extent.chosen(scenarios)]
+        self.tasks = [Task.of(population, scenario) for scenario in extent.selection(scenarios)]
 
     def answers(self, finished: Iterable[Unit] = ()) -> Iterator[tuple[Unit, list[Answered]]]:
         """What each unit answers, the quick ones first; those that are `finished` are left out."""

@@ -50,7 +50,7 @@ class Population(population.Population):
         """What the home's rewriter makes of a demand, or the grounded one; several methods ask for the same."""
         grounded = grounded or not self.has_language_model
         if (demand, grounded) not in self._rewritings:
-            make = rewriting.grounded if grounded else rewriting.chosen
+            make = rewriting.grounded if grounded else rewriting.of_home
             self._rewritings[demand, grounded] = make(self.settings, self.cutoff, self.states.ground).rewrite(demand)
         return self._rewritings[demand, grounded]
 

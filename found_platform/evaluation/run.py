@@ -31,7 +31,7 @@ def run(
     `made_of` names everything that decides the outcome but the extent: a run of the same that was killed is gone on with.
     """
     timer = lake.Timer()
-    chosen = extent.chosen(scenarios)
+    chosen = extent.selection(scenarios)
     unfinished = Unfinished(settings, cutoff, chosen, f"{made_of} {extent}" if made_of else "")
     if chosen:
         population = Population.stored(settings, version, cutoff)
@@ -60,7 +60,7 @@ def evaluated(
     by_name = {scenario.name: scenario for scenario in scenarios}
     answers = Judge(population, scenarios, extent).answers()
     figures = [figures_of(answered, by_name) for _, unit in answers for answered in unit]
-    return _rows(figures, extent.chosen(scenarios), common, extent)
+    return _rows(figures, extent.selection(scenarios), common, extent)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
-from found_platform import lake
+from found_platform import lake, lake_place
 from found_platform.feature_store.point_in_time import Files, Latest, Resolve, Source, Spine, Step, located, utc
 from found_platform.lake import quote
-from found_platform.lake_place import named
 
 BATCH_ROWS = 8_192
 """Rows handed over at once: with lists of full length some 60 MB."""
@@ -211,4 +210,4 @@ def _source(
 ) -> Source:
     """A file source's path names a table of the lake. `renamed`: column -> the name that Feast uses."""
     columns = {new: old for old, new in (renamed or {}).items()}
-    return Source(named(store.lake), source.path, store.versions.get(source.path), timestamp, created or None, columns)
+    return Source(lake_place.parse(store.lake), source.path, store.versions.get(source.path), timestamp, created or None, columns)

@@ -161,7 +161,7 @@ def _shorten(settings: Settings) -> None:
     """The days of the home begin with the first one that is kept: no command and no page asks for an earlier one."""
     source = source_config.of_home(settings)
     days = {name: getattr(source, name) or source.span for name in ("data_days", "partition_days")}
-    kept = {name: expired.kept(settings, span) for name, span in days.items() if span is not None}
+    kept = {name: expired.kept_days(settings, span) for name, span in days.items() if span is not None}
     source_config.save(settings, source.model_copy(update=kept))
 
 

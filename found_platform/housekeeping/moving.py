@@ -201,7 +201,7 @@ def _audit(settings: Settings, target: Database) -> dict[str, int]:
     if not source.exists():
         return {}
     with target.opened(database.AUDIT) as con, contextlib.closing(sqlite3.connect(source)) as before:
-        table = audit.made(con)
+        table = audit.postgres_table(con)
         rows = before.execute(f"SELECT {', '.join(audit.COLUMNS)} FROM {audit.TABLE} ORDER BY rowid").fetchall()
         table.add(rows)
         return {audit.TABLE: len(rows)}

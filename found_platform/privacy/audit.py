@@ -222,10 +222,10 @@ def _opened(settings: Settings) -> "contextlib.AbstractContextManager[_Table]":
 @contextlib.contextmanager
 def _in_postgres(settings: Settings, store: database.Database) -> Iterator[_Table]:
     with store.opened(database.AUDIT) as con:
-        yield made(con, lambda: _of_the_lake(settings))
+        yield postgres_table(con, lambda: _of_the_lake(settings))
 
 
-def made(con: "sql.Connection", first: Callable[[], Sequence[tuple[Any, ...]]] = list) -> _Postgres:
+def postgres_table(con: "sql.Connection", first: Callable[[], Sequence[tuple[Any, ...]]] = list) -> _Postgres:
     """The audit in a schema of PostgreSQL; a new one gets the rows of `first`."""
     table = _Postgres(con)
     is_made = "SELECT 1 WHERE to_regclass(?) IS NOT NULL"

@@ -347,7 +347,7 @@ HELD, ROLLED_BACK = "held_up_to", "rolled_back"
 """Tags: of the registered model, versions up to this one are promoted by a person alone; of a version, when it was taken back."""
 
 
-def held(settings: Settings, version: str) -> bool:
+def is_held(settings: Settings, version: str) -> bool:
     """Whether a person chose another champion when this version was there already: a rerun must not undo that."""
     if version == version_of(settings, CHAMPION):
         return False
@@ -386,7 +386,7 @@ def reason_to_wait(settings: Settings, version: str) -> str | None:
     champion = version_of(settings, CHAMPION)
     if champion is None or champion == version:
         return None
-    if held(settings, version):
+    if is_held(settings, version):
         return f"a person chose version {champion}"
     own, serves = (next(v.tags for v in versions(settings) if v.version == n) for n in (version, champion))
     if own["cutoff"] < serves["cutoff"]:

@@ -13,10 +13,10 @@ from found_platform.rewriting.language_model import LanguageModelRewriter
 from found_platform.rewriting.retrieval import GroundedRewriter
 from found_platform.settings import Settings
 
-__all__ = ["Match", "Rewriter", "Rewriting", "chosen", "grounded", "llm"]
+__all__ = ["Match", "Rewriter", "Rewriting", "grounded", "llm", "of_home"]
 
 
-def chosen(settings: Settings, cutoff: dt.date, ground: Ground | None = None) -> Rewriter:
+def of_home(settings: Settings, cutoff: dt.date, ground: Ground | None = None) -> Rewriter:
     """The rewriter of a home: the language model that its settings name, else the grounded one. Raises BadInput as `llm`.
 
     Args:
@@ -28,7 +28,7 @@ def chosen(settings: Settings, cutoff: dt.date, ground: Ground | None = None) ->
 
 
 def grounded(settings: Settings, cutoff: dt.date, ground: Ground | None = None) -> Rewriter:
-    """The default rewriter. Arguments as `chosen`."""
+    """The default rewriter. Arguments as `of_home`."""
     return GroundedRewriter(settings, cutoff, ground)
 
 

@@ -56,7 +56,7 @@ class Acts:
     lapse: bool = False  # who is here now and will be no longer
     leaves: bool = False  # altogether, whatever they did before
     is_anything: bool = False  # whatever is done counts
-    taken: str = ""  # the words that were taken out and may say in which way something is done
+    manner: str = ""  # the words that were taken out and may say in which way something is done
 
     @property
     def is_empty(self) -> bool:
@@ -80,7 +80,7 @@ class _Reader:
 
     def __init__(self, text: str, language: Language):
         self.text, self.language = text, language
-        self.taken: list[str] = []
+        self.manner: list[str] = []
         self.span: int | None = None
 
     def acts(self) -> Acts:
@@ -133,7 +133,7 @@ class _Reader:
         if acts.is_empty:
             return acts
         self._take("acts", "at_all")
-        return replace(acts, is_anything=is_anything, taken=" ".join(self.taken))
+        return replace(acts, is_anything=is_anything, manner=" ".join(self.manner))
 
     def _ends(self, name: str) -> tuple[bool, bool]:
         """Whether it is said to come to an end, and whether that is denied."""
@@ -188,7 +188,7 @@ class _Reader:
         if match:
             kept = " ".join(text for name, text in match.groupdict().items() if name.startswith("object") and text)
             if path[1] in TELLING:
-                self.taken.append(match[0])
+                self.manner.append(match[0])
             self.text = f"{self.text[: match.start()]} {kept} {self.text[match.end() :]}"
         return match
 

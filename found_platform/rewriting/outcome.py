@@ -55,7 +55,7 @@ def build(
         act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels)
     if acts.returned:
         act = act.model_copy(update={"returned": True, "channels": ()})
-    act = act.model_copy(update={"min_amount": read.min_amount or 0.0, **values.wanted})
+    act = act.model_copy(update={"min_amount": read.min_amount or 0.0, **values.of_act})
     before = before.model_copy(update={"min_amount": read.before_min_amount or 0.0, **values.before})
     if acts.before and acts.before.returned:
         before = before.model_copy(update={"returned": True, "channels": ()})
@@ -123,7 +123,7 @@ def joined(outcomes: Sequence[Outcome], join: Literal["and", "or"]) -> tuple[Out
         return None, [f"the demand cannot be: {error.errors()[0]['msg'].removeprefix('Value error, ')}"]
 
 
-def meant(outcomes: Sequence[Outcome], clauses: Sequence[str]) -> list[Outcome]:
+def with_antecedents(outcomes: Sequence[Outcome], clauses: Sequence[str]) -> list[Outcome]:
     """The outcomes of clauses, in which "it" is what the clause before is about."""
     resolved: list[Outcome] = []
     for outcome, clause in zip(outcomes, clauses, strict=False):

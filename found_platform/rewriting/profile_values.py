@@ -23,14 +23,14 @@ FOLD = str.maketrans({"ä": "a", "ö": "o", "ü": "u", "é": "e", "è": "e", "ß
 
 
 @dataclass(frozen=True)
-class Said:
+class ValueFilter:
     """The words of a demand that name values of an attribute, and the filter that they are."""
 
     words: str
     condition: str
 
 
-def found(lake: Ground, text: str, spoken: Language) -> list[Said]:
+def filters_of(lake: Ground, text: str, spoken: Language) -> list[ValueFilter]:
     """The values that a demand in lower case names, each column once.
 
     Before the pronoun ("basic users who …") the words say who somebody is. Behind it they are mostly what is done: there a value
@@ -48,7 +48,7 @@ def found(lake: Ground, text: str, spoken: Language) -> list[Said]:
                 matches.setdefault(words, []).append(value)
         for words, named in matches.items():
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in named)
-            filters.append(Said(words, f"{quoted(column)} IN ({listed})"))
+            filters.append(ValueFilter(words, f"{quoted(column)} IN ({listed})"))
     return _merged(filters)
 
 
@@ -57,16 +57,16 @@ def _item_words(lake: Ground) -> set[str]:
     return {word for item in lake.items for word in _words(item)}
 
 
-def _merged(filters: list[Said]) -> list[Said]:
+def _merged(filters: list[ValueFilter]) -> list[ValueFilter]:
     """Values of one column are asked together: "customers in Munich or Hamburg"; of two that overlap the longer words count."""
     kept = [one for one in filters if not any(one is not other and one.words in other.words for other in filters)]
-    columns: dict[str, list[Said]] = {}
+    columns: dict[str, list[ValueFilter]] = {}
     for one in kept:
         columns.setdefault(one.condition.split(" IN (")[0], []).append(one)
     merged = []
     for column, group in columns.items():
         values = ", ".join(one.condition.removeprefix(f"{column} IN (").removesuffix(")") for one in group)
-        merged += [Said(one.words, f"{column} IN ({values})" if one is group[0] else "") for one in group]
+        merged += [ValueFilter(one.words, f"{column} IN ({values})" if one is group[0] else "") for one in group]
     return merged
 
 

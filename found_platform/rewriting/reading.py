@@ -31,7 +31,7 @@ class Named:
 class Reading:
     """The parts of a demand. Parts are what it names, one an item of an enumeration, without words that name nothing."""
 
-    wanted: str  # what is left of the demand without times, amounts and what is not wanted
+    subject: str  # what is left of the demand without times, amounts and what is not wanted
     parts: tuple[str, ...]
     unwanted: tuple[str, ...]
     kinds: tuple[str, ...]  # of templates that its verbs ask for, in order of appearance
@@ -104,13 +104,13 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     notes = tuple(dict.fromkeys((*notes, *before_notes, *earlier)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
-    kinds = kinds or _kinds(act_words.taken, language) or _general_kinds(act_words.taken, language)
+    kinds = kinds or _kinds(act_words.manner, language) or _general_kinds(act_words.manner, language)
     if not is_told:
         notes = (*notes, unknown_language())
     if act_words.before and act_words.before.is_all:
         notes = (*notes, "the demand speaks of the past alone: it is read as who will do the same again")
     return Reading(
-        wanted=" ".join(text.split()),
+        subject=" ".join(text.split()),
         parts=() if is_general else parts,
         unwanted=tuple(core for clause in unwanted for core in _cores(clause, language)),
         kinds=kinds or (general_kinds or () if is_general else ()),

@@ -16,7 +16,7 @@ from found_platform.outcomes import Outcome, document
 from found_platform.rewriting import ground, language, profile_values, reading, slips, spelling, times, traits, values
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.outcome import build, condition, joined, meant
+from found_platform.rewriting.outcome import build, condition, joined, with_antecedents
 from found_platform.rewriting.reading import Reading
 from found_platform.rewriting.values import Values
 from found_platform.settings import Settings
@@ -99,7 +99,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     if mended:  # a mended word may tell another language
         spoken, _ = language.told_by(text)
     plain = times.in_usual_words(spoken.plain(text if mended else demand), spoken)
-    who = traits.taken(lake, plain, spoken)
+    who = traits.extract(lake, plain, spoken)
     stated = times.resolved(who.text, spoken, lake.today, lake.first)
     rewritten = _joined(lake, stated.text, horizon_days)
     note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note])))
@@ -116,7 +116,7 @@ def _joined(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     if len(clauses) == 1:
         return _alone(lake, demand, horizon_days)
     each = [_alone(lake, clause, horizon_days) for clause in clauses]
-    outcomes = meant([rewriting.outcome for rewriting in each if rewriting.outcome is not None], clauses)
+    outcomes = with_antecedents([rewriting.outcome for rewriting in each if rewriting.outcome is not None], clauses)
     doubt = next((rewriting.doubt for rewriting in each if rewriting.doubt), "")
     outcome, notes = (None, [doubt]) if doubt else joined(outcomes, join)
     doubt = doubt if outcome else notes[0]
@@ -146,7 +146,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     parts, notes = list(read.parts), list(read.notes)
     close, doubt, verbatim = 0.0, "", list[int]()
     if not parts:
-        if not (read.is_about_acts or named.wanted):
+        if not (read.is_about_acts or named.of_act):
             is_who = read.attributes or read.conditions
             doubt = "the demand says who they are and nothing of what they will do" if is_who else NAMELESS
             notes.append(doubt)
@@ -188,7 +188,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         notes.append(f"nothing in the data resembles {lost}, which is left out anyway")
     phrases = list(dict.fromkeys(lake.items[i] for i in chosen))  # a text and a category may be called alike
     items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
-    items["payment_channel"] = list(named.wanted.get("payment_methods", ())) if phrases else []
+    items["payment_channel"] = list(named.of_act.get("payment_methods", ())) if phrases else []
     left_out = [lake.items[i] for i in unwanted]
     outcome = None
     if not doubt:
@@ -258,7 +258,7 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     """The reading of a demand, and the values that it names; the words for values and attributes of this lake name nothing else."""
     spoken, _ = language.told_by(demand)
     plain, unheeded = language.heeded(spoken.plain(demand), spoken)
-    filters = profile_values.found(lake, plain, spoken)
+    filters = profile_values.filters_of(lake, plain, spoken)
     read = reading.read(_cut(plain, [one.words for one in filters]), spoken)
     in_data = tuple(named for named in read.attributes if condition(lake, named))
     clause = read.acts.before.words if read.acts.before else ""
@@ -299,7 +299,7 @@ def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:
 def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is wanted as a whole (E,), its parts (P, E) and what is not wanted (U, E): centred unit vectors, encoded at once."""
     core = " ".join(read.parts)
-    vectors = lake_items.ask([read.wanted, core, *read.parts, *read.unwanted])
+    vectors = lake_items.ask([read.subject, core, *read.parts, *read.unwanted])
     count = 2 + len(read.parts)
     return unit(vectors[:2].sum(0)), vectors[2:count], vectors[count:]
 

@@ -55,7 +55,7 @@ def resolved(text: str, spoken: Language, today: dt.date | None, first: dt.date 
     return times
 
 
-def told(text: str, spoken: Language, today: dt.date) -> tuple[dt.date | None, dt.date | None, int] | None:
+def day_range(text: str, spoken: Language, today: dt.date) -> tuple[dt.date | None, dt.date | None, int] | None:
     """The first and the last day of what a time at the beginning of a text names, either open, and how long its words are; None
     where it begins with none."""
     if match := re.match(rf"\s*(?:{spoken.expand(spoken.at('times', 'lately'))})", text):

@@ -33,7 +33,7 @@ class Traits:
     notes: list[str] = field(default_factory=list)
 
 
-def taken(lake: Ground, text: str, spoken: Language) -> Traits:
+def extract(lake: Ground, text: str, spoken: Language) -> Traits:
     """The traits that a demand in lower case names, taken out of it."""
     traits = Traits(text)
     _birth(lake, traits, spoken)
@@ -132,7 +132,7 @@ def _since(lake: Ground, traits: Traits, spoken: Language) -> None:
     if not match:
         return
     rest = traits.text[match.end("joined") :]
-    period = times.told(rest, spoken, lake.today)
+    period = times.day_range(rest, spoken, lake.today)
     if period is None:
         return
     first, last, length = period

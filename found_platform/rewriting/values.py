@@ -15,7 +15,7 @@ from found_platform.rewriting.language import Language, languages
 class Values:
     """By the key of an act, the values that are asked of what will be done, and of what was done before."""
 
-    wanted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    of_act: dict[str, tuple[str, ...]] = field(default_factory=dict)
     before: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -56,7 +56,7 @@ def _is_text(lake: Ground, match: re.Match[str]) -> bool:
 
 def take_bare(lake: Ground, text: str, named: Values, language: Language) -> tuple[str, Values]:
     """A demand without words that are forms of a status and say nothing else, as in "who will renew" where rows are "renewed"."""
-    if named.wanted.get("statuses") or not lake.statuses:
+    if named.of_act.get("statuses") or not lake.statuses:
         return text, named
     endings = language.at("endings")
     for word in re.findall(r"[^\W\d_]{4,}", text):
@@ -64,7 +64,7 @@ def take_bare(lake: Ground, text: str, named: Values, language: Language) -> tup
             continue
         if chosen := tuple(status for status in lake.statuses if _is_form(word, status.lower(), endings)):
             text = re.sub(rf"(?<!\w){word}(?!\w)", " ", text, count=1)
-            return text, Values({**named.wanted, "statuses": chosen}, named.before)
+            return text, Values({**named.of_act, "statuses": chosen}, named.before)
     return text, named
 
 

@@ -59,13 +59,13 @@ class WeightedEvents:
 
 @dataclass(frozen=True, eq=False)
 class Doing(WeightedEvents):
-    """An act as weighted events. `kept` is the base of shares: all own events of the channels in which the act is done."""
+    """An act as weighted events. `share_base` is the base of shares: all own events of the channels in which the act is done."""
 
-    kept: Past
+    share_base: Past
 
     def share(self, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """(U,) which share of the acts of these days it was, 0 without any, and (U,) how many acts there were."""
-        acts = count_between(self.kept, start, end)
+        acts = count_between(self.share_base, start, end)
         return self.weight_between(start, end) / np.maximum(acts, 1), acts
 
 
@@ -141,7 +141,7 @@ def resolve(population: Population, act: Act, texts: Matching | None) -> Doing:
     by_text = texts.weights()
     rows = _as_asked(population, base.events, act) & (by_text > TRACE)[base.events.text]
     events = base.events.at(np.flatnonzero(rows))
-    return Doing(events, by_text[events.text], base.kept)
+    return Doing(events, by_text[events.text], base.share_base)
 
 
 def base_of(act: Act) -> Act:

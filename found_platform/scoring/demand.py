@@ -38,7 +38,7 @@ class Demand:
     def wordings(self) -> tuple[str, ...]:
         """What a model is asked: the phrases, or the sentence without what it leaves out, which would attract."""
         read = reading.read(self.sentence)
-        return self.phrases or (read.wanted.strip(" ,") if read.unwanted and read.parts else self.sentence,)
+        return self.phrases or (read.subject.strip(" ,") if read.unwanted and read.parts else self.sentence,)
 
     @classmethod
     def of(cls, rewriting: Rewriting) -> Self:

@@ -65,7 +65,7 @@ class Lessons:
     rows: np.ndarray
     features: np.ndarray
     labels: np.ndarray
-    held: np.ndarray
+    held_out: np.ndarray
     learned: np.ndarray
 
 
@@ -227,11 +227,11 @@ class Replay:
         """(U, R) the rhythm of a doing by a day."""
         return rhythm.features(doing, day, self.days, self.past.first_day, self.backs)
 
-    def known(self, task: Task) -> np.ndarray:
+    def head_features(self, task: Task) -> np.ndarray:
         """(U, F) what a head sees of everybody at the cutoff, or of a part of the users, of whom a task is."""
-        return self.everybody(task, self._known)
+        return self.everybody(task, self._head_features)
 
-    def _known(self, task: Task) -> np.ndarray:
+    def _head_features(self, task: Task) -> np.ndarray:
         own = self._current_features if task.population is self.population else self._describe(task.population.attributes)
         return np.hstack([own, task.features(self.past.day, None)])
 
@@ -263,7 +263,7 @@ class Replay:
             rows = m.rows[learners]
             features = np.hstack([m.features[learners], of_moment.features(m.day, known_by[learners])])
             came = labels[m.day][rows] if m.day in labels else of_moment.labels(m.day)[known_by[learners]]
-            lessons.append(Lessons(rows, features, came, m.held[learners], m.learned[learners[m.held]]))
+            lessons.append(Lessons(rows, features, came, m.held_out[learners], m.learned[learners[m.held_out]]))
         ended = [lesson for m, lesson in zip(self.moments, lessons, strict=True) if m.day in self.ended]
         count = min(len(lessons[0].rows), sum(len(lesson.rows) for lesson in ended))
         if count < FEWEST_LESSONS:
@@ -279,7 +279,7 @@ class Replay:
         if of_rows is None:
             scores = by_blocks(lambda start, end: head.odds(features[start:end]), len(features))
         else:
-            scores = self.everybody(task, lambda part: head.odds(self._known(part)))
+            scores = self.everybody(task, lambda part: head.odds(self._head_features(part)))
         scores += added
         return Replayed(
             scores=slope * scores + start,
@@ -297,13 +297,13 @@ class Replay:
         """(U, F) what a head sees of everybody at the cutoff; where there are more than are looked at at once of some of them, and
         what gives it of others."""
         if not self.is_divided:
-            return self._known(task), None
+            return self._head_features(task), None
 
         def of_rows(rows: np.ndarray) -> np.ndarray:
             ordered, places = np.unique(rows, return_inverse=True)
-            return self._known(self._of_part(task, parts.part(self.population, ordered)))[places]
+            return self._head_features(self._of_part(task, parts.part(self.population, ordered)))[places]
 
-        return self._known(self._of_part(task, parts.some(self.population))), of_rows
+        return self._head_features(self._of_part(task, parts.some(self.population))), of_rows
 
 
 def by_blocks(block: Callable[[int, int], np.ndarray], users: int) -> np.ndarray:
@@ -357,8 +357,8 @@ def _half(rows: np.ndarray) -> np.ndarray:
 
 def _residual(lessons: list[Lessons], head: Head | Committee) -> Residual:
     """What the learned vectors of held-out users add to a head."""
-    features = np.concatenate([x.features[x.held] for x in lessons])
-    labels = np.concatenate([x.labels[x.held] for x in lessons])
+    features = np.concatenate([x.features[x.held_out] for x in lessons])
+    labels = np.concatenate([x.labels[x.held_out] for x in lessons])
     return Residual.fit(np.concatenate([x.learned for x in lessons]), labels, head.odds(features))
 
 
@@ -370,7 +370,7 @@ def _backtest(
     did = task.happened(newest.labels)
     odds = slope * head.odds(newest.features) + start
     weight = 0.0
-    if newest.held.any() and all(x.held.any() for x in ended):
+    if newest.held_out.any() and all(x.held_out.any() for x in ended):
         added = slope * _residual(ended, head).odds(newest.learned)
-        weight = heads.worth(odds[newest.held], added, did[newest.held])
+        weight = heads.worth(odds[newest.held_out], added, did[newest.held_out])
     return odds, weight

@@ -28,7 +28,7 @@ class Moment:
     rows: np.ndarray
     attributes: pa.Table
     features: np.ndarray
-    held: np.ndarray
+    held_out: np.ndarray
     learned: np.ndarray
     first: np.ndarray
 

@@ -38,7 +38,7 @@ class Dialect:
     """How one CSV file is written, and its column names."""
 
     file: Path
-    read: Path  # the file, or its copy in UTF-8
+    content: Path  # the file, or its copy in UTF-8
     names: list[str]
     delimiter: str
     note: str = ""  # what was recognised instead of told

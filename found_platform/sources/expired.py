@@ -32,7 +32,7 @@ OF_A_DAY = ("days", "source", "kept")
 """Parts of a manifest that are told by day."""
 
 
-def kept(settings: Settings, span: Span) -> Span:
+def kept_days(settings: Settings, span: Span) -> Span:
     """The days of a span that a home keeps. Raises BadInput where it keeps none of them."""
     first = retention.kept_from(settings)
     if first is None or first <= span.start:

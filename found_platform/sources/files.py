@@ -44,7 +44,7 @@ class Part:
     texts: bool = False  # cells are texts as the file has them
     json: bool = False
     rejects: bool = False  # rows may be refused while reading
-    read: Path | None = None  # what is read instead of the file
+    content: Path | None = None  # what is read instead of the file
     note: str = ""
     copy: Any = field(default=None, repr=False)
     sieved: Sieved | None = None
@@ -148,8 +148,8 @@ def _types(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
 
 def _csv(con: duckdb.DuckDBPyConnection, file: Path, location: Location) -> Part:
     written = dialects.dialect(file, location)
-    sieved = sieve(written.read, len(written.names), written.delimiter, location.quote) if _doubles(location) else None
-    read = sieved.read if sieved else written.read
+    sieved = sieve(written.content, len(written.names), written.delimiter, location.quote) if _doubles(location) else None
+    read = sieved.content if sieved else written.content
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in written.names)
     relation = (
         f"read_csv({literal(str(read))}, auto_detect=false, {SERIAL}header=true, delim={literal(written.delimiter)}, "
@@ -277,12 +277,12 @@ def check_whole(part: Part, rows: int, where: str) -> None:
                 f"{part.file} has {part.sieved.rows:,} rows, and {rows:,} were read: the engine has lost some, nothing was kept."
             )
         return
-    if part.json or not part.signs or part.read is None:
+    if part.json or not part.signs or part.content is None:
         return
     limit = csv.field_size_limit(bounds.BLOCK)
     number, longest, lines, before = -1, 0, 0, 0
     try:
-        with opened(part.read) as stream:
+        with opened(part.content) as stream:
             records = csv.reader(_lines(stream), **part.signs)
             for record in records:
                 number += bool(record)
@@ -307,8 +307,8 @@ def gaps(con: duckdb.DuckDBPyConnection, part: Part) -> str:
     rows: Any = []
     if part.sieved:
         rows = part.sieved.empty
-    elif part.read and not part.json:  # no line of JSON is passed over
-        rows = _empty_lines(part.read)
+    elif part.content and not part.json:  # no line of JSON is passed over
+        rows = _empty_lines(part.content)
     return _gaps(con, rows)
 
 

@@ -56,7 +56,7 @@ def _join(tables: Mapping[str, Location], query: str, where: str, files: list[Pa
             selects = [_select(part, tables[name]) for part in several]
             con.execute(f"CREATE VIEW {quote(name)} AS {' UNION ALL BY NAME '.join(selects)}")
         forget_rejects(con)
-        lock(con, {*files, *(part.read for several in read.values() for part in several if part.read)})
+        lock(con, {*files, *(part.content for several in read.values() for part in several if part.content)})
         rows = _write(con, query, where, path)
         _refuse_unreadable_rows(con, where)
     except duckdb.Error as error:

@@ -55,7 +55,7 @@ class Cells:
         self.kinds.append(kind)
         return len(self.paths) - 1
 
-    def named(self, text: str) -> int | None:
+    def position(self, text: str) -> int | None:
         """The cell of a name as a source file writes it: a column whatever is in its name, else a nested field with points."""
         if text in self.part.columns:
             return self.at((text,))
@@ -71,7 +71,7 @@ class Cells:
         column = path[0] if path[0] in self.part.columns else lowered.get(path[0].lower())
         if column is not None:
             return self.at((column, *path[1:]))
-        return self.named(".".join(path))
+        return self.position(".".join(path))
 
     def _kind(self, path: Path) -> str | None:
         """The DuckDB type of a cell; None where there is none. Raises BadInput for an object where a value is wanted."""
@@ -185,7 +185,7 @@ def expressions_in(con: duckdb.DuckDBPyConnection, cells: Cells, texts: dict[str
     """Those of some texts (by what they are for) that name no column of a file, parsed. Raises BadInput for what is neither."""
     parsed = {}
     for name, text in texts.items():
-        if name not in CONDITIONS and cells.named(text) is not None:
+        if name not in CONDITIONS and cells.position(text) is not None:
             continue
         try:
             parsed[name] = expressions.parse(con, text)
@@ -266,7 +266,7 @@ def values_of(cells: Cells, texts: dict[str, str], parsed: dict[str, Expression]
     columns: dict[str, Value] = {}
     for name, text in texts.items():
         if name not in parsed:
-            place = cells.named(text)
+            place = cells.position(text)
             if place is None:
                 raise cells.missing(text)
             columns[name] = Value(f"c{place}", cells.kinds[place], place)
@@ -314,7 +314,7 @@ def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, whe
     selects = []
     for number, part in enumerate(parts(con, lookup, where)):
         cells = Cells(con, part, lookup, where)
-        key, column = (cells.named(name) for name in (lookup.key, lookup.column))
+        key, column = (cells.position(name) for name in (lookup.key, lookup.column))
         if key is None or column is None:
             raise cells.missing(lookup.key if key is None else lookup.column)
         selects.append(

@@ -79,14 +79,14 @@ def _columns(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, files: list[Pa
     for part in files:
         cells = Cells(con, part, entry, WHERE)
         expression = mapping.expressions_in(con, cells, {"key": entry.key}).get("key")
-        places = map(cells.read, expression.columns) if expression else [cells.named(entry.key)]
+        places = map(cells.read, expression.columns) if expression else [cells.position(entry.key)]
         keys |= {cells.paths[place][0] for place in places if place is not None}  # of an object that holds the key nothing is kept
         if (as_of := _as_of(entry)) is not None:
-            if cells.named(as_of) is None:
+            if cells.position(as_of) is None:
                 raise cells.missing(as_of)
             keys.add(as_of)
         for consent in entry.consent:
-            if cells.named(consent.column) is None:
+            if cells.position(consent.column) is None:
                 raise cells.missing(consent.column)
         for column, kind in part.columns.items():
             kind = "VARCHAR" if part.json else kind
@@ -221,7 +221,7 @@ def _rows(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schem
     key_sql, key_kind = key.sql, key.kind
     as_of = "CAST(NULL AS TIMESTAMPTZ)"
     if entry.as_of:
-        at = cells.named(_as_of(entry) or "")
+        at = cells.position(_as_of(entry) or "")
         assert at is not None
         rule = combine(entry, entry.as_of)
         if not times.can_be_time(cells.kinds[at], rule):
@@ -233,7 +233,7 @@ def _rows(con: duckdb.DuckDBPyConnection, entry: ProfileEntry, part: Part, schem
     attributes, lost, remarks = [], ["NULL"], ["NULL"]
     for name, kind in schema.items():
         column = columns.get(name)
-        at = cells.named(column) if column is not None and column in part.columns else None
+        at = cells.position(column) if column is not None and column in part.columns else None
         if column is None or at is None:
             attributes.append(f"CAST(NULL AS {values.SQL_TYPES[kind]}) AS {quote(name)}")
             continue

@@ -33,7 +33,7 @@ class Sieved:
     refused: dict[str, "array[int]"]  # row numbers by reason
     empty: "array[int]"  # row numbers of empty lines
     regular: bool  # whether every quote stands where it should: then the engine refuses none
-    read: Path  # the file, or its copy without the refused rows and the empty lines
+    content: Path  # the file, or its copy without the refused rows and the empty lines
     missing: np.ndarray  # row numbers that the copy lacks, ascending
     copy: Any = field(default=None, repr=False)  # the copy goes with its last user
 

@@ -87,7 +87,7 @@ def _days(settings: Settings, kept: SourceConfig | None, days: Span) -> dict[str
     """What a home keeps of the days of its source: those that were let go are none of them. Raises BadInput where all were."""
     before = (kept.partition_days or kept.data_days or kept.span) if kept else None
     every = growth.union(days, before if before and before.end else None)
-    return {"data_days": expired.kept(settings, days), "partition_days": expired.kept(settings, every)}
+    return {"data_days": expired.kept_days(settings, days), "partition_days": expired.kept_days(settings, every)}
 
 
 def open_home(settings: Settings, source: SourceConfig) -> SourceConfig:
@@ -234,7 +234,8 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     try:
         with pulls.origins_named(source, settings.pulled):
             scan.scan(
-                con, pulls.local(source, settings.pulled).model_copy(update={"span": expired.kept(settings, source.span or EVER)})
+                con,
+                pulls.local(source, settings.pulled).model_copy(update={"span": expired.kept_days(settings, source.span or EVER)}),
             )
         if users := erased.among(settings, scan.user_ids(con)):
             scan.leave_aside(con, users)

@@ -94,7 +94,7 @@ class Rhythm:
 
     Attributes:
         past_days: days of data before the window.
-        known: held-out users with an event before the window.
+        with_history: held-out users with an event before the window.
         held_out: of those, the ones who act in the window.
         learning: users of the other folds who act before it and in it.
     """
@@ -102,7 +102,7 @@ class Rhythm:
     horizon_days: int
     cutoff: dt.date
     past_days: int
-    known: int
+    with_history: int
     held_out: int
     learning: int
 
@@ -114,7 +114,7 @@ class Rhythm:
     @property
     def enough(self) -> bool:
         """Whether enough held-out users act again for a verdict that does not hang on a few."""
-        return self.judged and (self.held_out >= ENOUGH or self.held_out >= ENOUGH_SHARE * self.known)
+        return self.judged and (self.held_out >= ENOUGH or self.held_out >= ENOUGH_SHARE * self.with_history)
 
     @property
     def judged(self) -> bool:
@@ -226,8 +226,8 @@ def horizon_sentence(chosen: Rhythm, measured: list[Rhythm], default: int) -> st
         return ""
     usual = next((r for r in measured if r.horizon_days == default), None)
     why = (
-        f"of {usual.known:,} held-out users known by {usual.start} only {usual.held_out:,} act again within {default} days, and "
-        f"{chosen.held_out:,} of {chosen.known:,} within {chosen.horizon_days}"
+        f"of {usual.with_history:,} held-out users known by {usual.start} only {usual.held_out:,} act again within {default} days, "
+        f"and {chosen.held_out:,} of {chosen.with_history:,} within {chosen.horizon_days}"
         if usual
         else f"the data are too short for a past and {default} days ahead"
     )

@@ -4,7 +4,7 @@ stop.
 A contrastive loss compares every row with every other, so its gradient cannot be summed from parts. Outputs of all micro-batches
 (and of all processes) are made first, without a graph; the loss over all of them gives each output's gradient; then each
 micro-batch is run again and sent backward from there. The result is the gradient of the whole batch, in the memory of one of them.
-What every row is compared with inside the model (`Task.asked`) is made before that, also of the whole batch.
+What every row is compared with inside the model (`Task.late_queries`) is made before that, also of the whole batch.
 
 Everything random follows from (seed, step, place in the batch), so a resumed run repeats what it would have done.
 """
@@ -28,7 +28,7 @@ from found_platform.training.shards import Rows
 from models.found import Found, learned_state
 
 Outputs = tuple[Tensor, ...]
-Asked = tuple[Tensor, Tensor]
+LateQueries = tuple[Tensor, Tensor]
 
 
 class CannotResume(ValueError):
@@ -46,11 +46,11 @@ class Task(Protocol):
         """(N,) rows to train on."""
         ...
 
-    def asked(self, rows: Tensor, /) -> Tensor | None:
+    def late_queries(self, rows: Tensor, /) -> Tensor | None:
         """(b, K) what rows of the whole batch are asked for inside the model, by a micro-batch's; None where nothing is."""
         ...
 
-    def outputs(self, rows: Tensor, requested: Asked | None = None, /) -> Outputs:
+    def outputs(self, rows: Tensor, requested: LateQueries | None = None, /) -> Outputs:
         """Of a micro-batch. `requested` are its own and, in the order of the batch, everybody's; None: the micro-batch is all."""
         ...
 
@@ -172,7 +172,7 @@ def _step(task: Task, rows: Tensor, step: int, options: Options, rank: int, worl
     def own_part(i: int) -> Tensor | None:
         seed(i, 1)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            return task.asked(micro[i])
+            return task.late_queries(micro[i])
 
     def run(i: int, own: Tensor | None, everyones: Tensor | None) -> Outputs:
         seed(i, 0)

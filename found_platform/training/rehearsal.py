@@ -61,7 +61,7 @@ def step_bytes(task: Task, rows: Tensor, parts: int, device: str) -> int:
 
     def run() -> Outputs:
         with torch.autocast("cpu", torch.bfloat16, enabled=device == "cuda"):
-            own = task.asked(rows)
+            own = task.late_queries(rows)
             everyones = own if own is None or parts == 1 else torch.cat([own.detach()] * parts)
             return task.outputs(rows, None if own is None or everyones is None else (own, everyones))
 

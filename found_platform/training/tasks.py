@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from found_platform import metrics
 from found_platform.training.data import TrainingData
-from found_platform.training.loop import Asked, Outputs, Task
+from found_platform.training.loop import LateQueries, Outputs, Task
 from models.behavior import BehaviorConfig, BehaviorEncoder
 from models.found import Found, FoundConfig, frozen_projection
 from models.losses import (
@@ -82,10 +82,10 @@ class BehaviorTask:
         self.rows = data.training_rows(described=False)
         self._held_out = data.held_out_rows(described=False)[:256]
 
-    def asked(self, _: Tensor) -> None:
+    def late_queries(self, _: Tensor) -> None:
         return None
 
-    def outputs(self, rows: Tensor, _: Asked | None = None, /) -> Outputs:
+    def outputs(self, rows: Tensor, _: LateQueries | None = None, /) -> Outputs:
         histories, _used = self.data.histories(rows, self.weights.event_dropout if self.model.training else 0.0)
         encoder, histories = self.model.encoder, histories.to(self.model.scale.device)
         context, targets, has_events = encoder(histories)
@@ -128,10 +128,10 @@ class TabularTask:
         self.rows = data.training_rows(described=False)
         self._held_out = data.held_out_rows(described=False)[:HELD_OUT_ROWS]
 
-    def asked(self, _: Tensor) -> None:
+    def late_queries(self, _: Tensor) -> None:
         return None
 
-    def outputs(self, rows: Tensor, _: Asked | None = None, /) -> Outputs:
+    def outputs(self, rows: Tensor, _: LateQueries | None = None, /) -> Outputs:
         device = next(self.model.parameters()).device
         return self.model.corrupt_and_guess(self.data.cells[rows].long().to(device))
 
@@ -189,15 +189,15 @@ class AlignTask:
         drawn = torch.multinomial(chances, count, generator=torch.Generator().manual_seed(0)) if count else had[:0]
         self._held_out_phrases = drawn
 
-    def asked(self, rows: Tensor) -> Tensor:
+    def late_queries(self, rows: Tensor) -> Tensor:
         """(b, K) the sentences about the rows' futures."""
         if self.model.description_tower is not None:
             return self.model.describe(self.data.descriptions(rows))
         return self.model.sentences(self.data.futures(rows).to(self.model.scale.device))
 
-    def outputs(self, rows: Tensor, requested: Asked | None = None, /) -> Outputs:
+    def outputs(self, rows: Tensor, requested: LateQueries | None = None, /) -> Outputs:
         model, training = self.model, self.model.training
-        sentences, everyones = requested or (self.asked(rows),) * 2
+        sentences, everyones = requested or (self.late_queries(rows),) * 2
         histories, used = self.data.histories(rows, self.weights.event_dropout if training else 0.0)
         histories = histories.to(model.scale.device)
         if model.event_tower is not None:

@@ -34,7 +34,7 @@ def frozen_text(settings: Settings, cutoff: dt.date) -> str:
     )
 
 
-def found(settings: Settings, cutoff: dt.date, stages: list[Stage]) -> str:
+def found_model(settings: Settings, cutoff: dt.date, stages: list[Stage]) -> str:
     """Registers the model that the alignment left, with its card. Returns the version."""
     from models import saved
 
@@ -58,7 +58,7 @@ def found(settings: Settings, cutoff: dt.date, stages: list[Stage]) -> str:
 
 def choose(settings: Settings, cutoff: dt.date, frozen: str, trained: str | None, verdict: registry.Verdict) -> str:
     """Which version serves the cutoff: FOUND where the gate's verdict on it passes, else the frozen-text model; that one too where
-    nothing was trained because nobody could judge it (`found` is None)."""
+    nothing was trained because nobody could judge it ((`trained` is None))."""
     registry.store_verdict(settings, trained or frozen, verdict)
     chosen = trained if trained and verdict.passed else frozen
     registry.nominate(settings, chosen, str(cutoff))

@@ -68,7 +68,9 @@ def test_from_a_file_to_an_audience_nobody_clicks(folder: Path, home: Settings, 
     daemon.settle(SENSORS)
     assert daemon.runs[0] == "ingest", "the scan"
     assert set(daemon.runs) == {"ingest", "ingest 2024-03-25", "watch_drift 2024-03-25"}
-    assert not [s.asset for s in staleness.of_home(home) if s.kind == "daily" and s.asset != "feature_drift" and len(s.made) != 25]
+    assert not [
+        s.asset for s in staleness.of_home(home) if s.kind == "daily" and s.asset != "feature_drift" and len(s.materialized) != 25
+    ]
 
     requests, reason = daemon.schedule("retrain_weekly", MONDAY)
     assert reason is None

@@ -53,7 +53,7 @@ def _features(population: Population, scenario: Scenario) -> np.ndarray | None:
         replay = prepared(population, scenario.horizon_days)
     except PastTooShort:
         return None
-    return np.hstack([replay.known(TASKS[each.rank](replay, each, scenario.horizon_days)) for each in rankings])
+    return np.hstack([replay.head_features(TASKS[each.rank](replay, each, scenario.horizon_days)) for each in rankings])
 
 
 METHODS = (

@@ -62,7 +62,7 @@ def _habit(doing: Doing, statement: Statement, outcome: Outcome) -> np.ndarray:
     amounts = doing.events.amount if outcome.rank == "value" or statement.total is not None else 1.0
     amount_of_act = doing.events.sum_by_user(doing.weights * fade * amounts)
     if outcome.rank == "affinity":
-        base = doing.kept.sum_by_user(np.exp((doing.kept.happened - doing.kept.day) / FADE))
+        base = doing.share_base.sum_by_user(np.exp((doing.share_base.happened - doing.share_base.day) / FADE))
         return np.log((amount_of_act + 0.01) / (base + FEW))
     return np.log1p(amount_of_act)
 

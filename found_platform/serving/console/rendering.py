@@ -98,7 +98,7 @@ def outcome(content: Any) -> str:
         return json.dumps(content)
 
 
-def asked(question: str | None) -> str:
+def question_in_words(question: str | None) -> str:
     """What the audit has of a question, which is JSON, in words."""
     parts = []
     for key, value in (json.loads(question) if question else {}).items():
@@ -129,7 +129,7 @@ def _environment() -> Environment:
     )
     markdown = MarkdownIt("js-default", {"html": False}).enable("table")
     env.filters.update(number=number, percent=percent, moment=moment, user=user, segment=lambda text: quote(text, safe=""))
-    env.filters.update(sentence=sentence, asked=asked, outcome=outcome, in_words=lookups.in_words)
+    env.filters.update(sentence=sentence, question_in_words=question_in_words, outcome=outcome, in_words=lookups.in_words)
     env.filters["markdown"] = lambda text: Markup(_document(markdown.render(text)))  # raw HTML in it is escaped
     env.filters["inline"] = lambda text: Markup(markdown.renderInline(text))
     env.globals.update(charts=charts, Scope=Scope, TITLES=TITLES, LEFT_BECAUSE=LEFT_BECAUSE)

@@ -264,6 +264,6 @@ def test_a_long_use_case_tells_how_far_it_is_and_prints_nothing(settings: Settin
     assert printed.getvalue() == ""
     assert isinstance(events[0], Opened)
     assert events[0].cutoff == ran.cutoff
-    assert {e.on for e in events if isinstance(e, Working)} >= set(ran.made)
-    assert [e.asset for e in events if isinstance(e, AssetDone)] == list(ran.made)
-    assert events[-1] == DaysDone("raw_events", filled.assets["raw_events"].made, filled.assets["raw_events"].made)
+    assert {e.on for e in events if isinstance(e, Working)} >= set(ran.materialized)
+    assert [e.asset for e in events if isinstance(e, AssetDone)] == list(ran.materialized)
+    assert events[-1] == DaysDone("raw_events", filled.assets["raw_events"].materialized, filled.assets["raw_events"].materialized)

@@ -176,7 +176,7 @@ def test_a_filter_gives_the_past_precision_of_those_whom_it_selects(settings: Se
 def test_a_home_may_name_a_language_model_as_its_rewriter(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, cutoff: dt.date
 ) -> None:
-    assert type(rewriting.chosen(settings, cutoff)).__name__ == "GroundedRewriter"
+    assert type(rewriting.of_home(settings, cutoff)).__name__ == "GroundedRewriter"
     monkeypatch.setenv("FOUND_REWRITER", "some-model")
     monkeypatch.setenv("FOUND_REWRITER_ENDPOINT", "http://127.0.0.1:9/v1")  # nothing listens there
     told = Settings.load(settings.home)

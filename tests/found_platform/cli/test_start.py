@@ -68,7 +68,7 @@ def test_a_command_loads_what_its_answer_needs_and_no_more(settings: Settings) -
     )
     assert [status[0], listed[0], refused[0], audience[0]] == [[], [], [], []]
     assert {asset["asset"]: len(asset["made"]) for asset in json.loads(status[1])["assets"]} == {
-        s.asset: len(s.made) for s in states
+        s.asset: len(s.materialized) for s in states
     }
     assert "did you mean events_28d" in refused[2]
     assert len(json.loads(audience[1])["users"]) == 3

@@ -43,7 +43,7 @@ def test_towers_of_its_own_take_a_model_from_pairs_to_a_look_up(
     export.write(settings, cutoff)
     trained = [stage for name in stages.COMMANDS if (stage := stages.run(settings, cutoff, name))]
     assert [stage.name for stage in trained] == list(stages.COMMANDS)
-    frozen, version = fit.frozen_text(settings, cutoff), fit.found(settings, cutoff, trained)
+    frozen, version = fit.frozen_text(settings, cutoff), fit.found_model(settings, cutoff, trained)
     judged = gate.judge(gate.Candidate(settings, version, cutoff))
     assert judged.figures["users"] > 0
     fit.choose(settings, cutoff, frozen, version, Verdict(True, "random weights: that it runs is enough", judged.figures))

@@ -142,12 +142,12 @@ def test_a_newer_version_takes_over_by_itself_after_a_rollback(settings: Setting
     first = index.live(settings).model_version
     bad = index.live(newer).model_version
     champion.rollback(newer)
-    assert registry.held(newer, bad)
-    assert not registry.held(newer, first)
+    assert registry.is_held(newer, bad)
+    assert not registry.is_held(newer, first)
     newest = another_version(newer, cutoff)
-    assert not registry.held(newer, newest)
+    assert not registry.is_held(newer, newest)
     assert serving(newer) == (newest, newest)
-    assert not registry.held(newer, newest)
+    assert not registry.is_held(newer, newest)
 
 
 def test_what_cannot_serve_is_refused_and_changes_nothing(copy: Settings, cutoff: dt.date, found: Callable[..., Outcome]) -> None:

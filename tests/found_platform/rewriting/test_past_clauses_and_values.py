@@ -120,7 +120,7 @@ def test_a_value_that_the_data_spells_in_two_ways_is_asked_in_both(shop: Setting
 def test_a_status_is_read_with_its_ending(demand: str, statuses: tuple[str, ...], shop: Settings) -> None:
     items = replace(ground.of(shop, CUTOFF), statuses=["offen", "storniert"])
     rest, named = values.take(items, demand, "", languages()["de"])
-    assert named.wanted.get("statuses", ()) == statuses
+    assert named.of_act.get("statuses", ()) == statuses
     assert "bestellung" in rest or "zahlung" in rest
 
 

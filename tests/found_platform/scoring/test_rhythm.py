@@ -118,7 +118,7 @@ def test_nothing_known_after_the_moment_counts(act: dict, events: pd.DataFrame, 
     assert len(before.events.user) != len(after.events.user) or (before.events.user != after.events.user).any()
     for features in (
         lambda doing: rhythm.features(doing, MOMENT, WINDOW, DAY - LENGTH),
-        lambda doing: affinity.shares(doing, MOMENT, affinity.bases(doing.kept, MOMENT)),
+        lambda doing: affinity.shares(doing, MOMENT, affinity.bases(doing.share_base, MOMENT)),
         lambda doing: acts.earlier(doing, MOMENT),
     ):
         np.testing.assert_array_equal(features(before), features(after))

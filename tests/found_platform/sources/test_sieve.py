@@ -53,7 +53,7 @@ def test_rows_are_told_apart_as_line_by_line(tmp_path: Path, seed: int, end: byt
     assert list(sieved.empty) == empty
     gone = {*uneven, *undecodable, *empty}
     kept = [line for number, line in enumerate(lines) if number not in gone]
-    assert sieved.read.read_bytes().replace(b"\r", b"").rstrip(b"\n").split(b"\n") == kept
+    assert sieved.content.read_bytes().replace(b"\r", b"").rstrip(b"\n").split(b"\n") == kept
     assert sieved.rows == len(kept) - 1
     assert sorted(gone) == sieved.missing.tolist()
 

@@ -48,7 +48,7 @@ def seeded(before: Callable, task: Any, row: Tensor, *more: Any) -> Any:
 def patch(put: Callable[[Any, str, Callable], None]) -> None:
     """Puts the tasks' functions in place by `setattr` or pytest's."""
     for task in TASKS:
-        put(task, "asked", own_part(task.asked))
+        put(task, "late_queries", own_part(task.late_queries))
         put(task, "outputs", outputs(task.outputs))
 
 

@@ -69,7 +69,7 @@ def test_random_parts_are_the_same_in_both_passes(folder: Path, stage: str) -> N
     seen: list[Tensor] = []
     before = task.outputs
 
-    def spy(rows: Tensor, own_parts: loop.Asked | None = None) -> tuple[Tensor, ...]:
+    def spy(rows: Tensor, own_parts: loop.LateQueries | None = None) -> tuple[Tensor, ...]:
         outputs = before(rows, own_parts)
         seen.append(outputs[0].detach().clone())
         return outputs
@@ -178,10 +178,10 @@ class Scripted:
         self.model, self.rows, self.scores = nn.Linear(3, 1), torch.arange(8), iter(scores)
         self.weights: list[Tensor] = []
 
-    def asked(self, _: Tensor, /) -> None:
+    def late_queries(self, _: Tensor, /) -> None:
         return None
 
-    def outputs(self, rows: Tensor, _: loop.Asked | None = None, /) -> tuple[Tensor, ...]:
+    def outputs(self, rows: Tensor, _: loop.LateQueries | None = None, /) -> tuple[Tensor, ...]:
         return (self.model(torch.ones(len(rows), 3) * rows[:, None]),)
 
     def losses(self, outputs: tuple[Tensor, ...], rows: Tensor) -> dict[str, Tensor]:

@@ -142,7 +142,7 @@ def test_users_of_fold_0_never_enter_a_step(folder: Path, tmp_path: Path, stage:
 
         return spy
 
-    task.outputs, task.asked = spied(task.outputs), spied(task.asked)  # type: ignore[method-assign]
+    task.outputs, task.late_queries = spied(task.outputs), spied(task.late_queries)  # type: ignore[method-assign]
     train(task, Options(12, 16, micro_batch=8, evaluate_every=6), tmp_path)
     assert set(data.fold[torch.tensor(sorted(steps))].tolist()) == {1, 2, 3, 4}
     assert set(data.fold[torch.tensor(sorted(looks))].tolist()) == {0}
