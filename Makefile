@@ -35,7 +35,8 @@ PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 test: lint
 	$(PYTEST) -m 'not long'
 
-# What takes more than a minute each: kills, a forced run, leakage through a whole training, PostgreSQL, a deployment.
+# What takes more than a minute each: kills, a forced run, leakage through a whole training, PostgreSQL, a deployment. And the rest
+# of second engines, stores and trainers, of which `make test` runs what represents them.
 test-long: $(STAMP)
 	$(PYTEST) -m long
 

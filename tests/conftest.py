@@ -44,11 +44,14 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests in the home of `demo` as slow, and orders files so that no worker waits for another.
+    """Marks tests in the home of `demo` as slow, and long ones, and orders files so that no worker waits for another.
 
     To make that home takes a minute, in which only tests without it can run: one file that needs it begins, then come files with
     slow tests that do not. Files of quick tests end, the shortest last. The order of tests in a file stays.
     """
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
     in_a_demo = [item for item in items if "demo" in getattr(item, "fixturenames", ())]
     demos, slow = {item.path for item in in_a_demo}, {item.path for item in items if item.get_closest_marker("slow")}
     first, tests = next((item.path for item in in_a_demo), None), Counter(item.path for item in items)

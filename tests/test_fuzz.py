@@ -177,6 +177,7 @@ def client(folder: Path) -> Iterator[TestClient]:
         yield opened
 
 
+@pytest.mark.slow
 @share(8)
 @given(st.sampled_from(sorted(fuzzing.BODIES)).flatmap(lambda path: st.tuples(st.just(path), fuzzing.bodies(fuzzing.BODIES[path]))))
 def test_the_body_of_a_request(client: TestClient, request_of: tuple[str, bytes]) -> None:

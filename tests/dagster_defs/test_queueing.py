@@ -78,6 +78,7 @@ def test_a_run_that_a_dying_daemon_leaves_in_the_queue_is_executed_here(
     assert lake.read(shop_home.lake, "raw_events").num_rows == 40
 
 
+@pytest.mark.slow
 def test_a_run_that_stays_in_the_queue_too_long_is_taken_back_and_says_so(shop_home: Settings) -> None:
     beat(shop_home)  # of a daemon that has others to run
     with pytest.raises(JobFailed, match=r"After 0.6 seconds run .{8} is still in the queue of the Dagster daemon"):

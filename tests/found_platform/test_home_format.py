@@ -66,6 +66,7 @@ def test_a_secret_of_the_environment_and_the_same_one_in_the_file_make_the_same_
     assert keys.home_secret(Settings.load(tmp_path)) == keys.home_secret(Settings.load(tmp_path, secret=HEX))
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_agree_on_one_secret(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib; from found_platform.settings import Settings; from found_platform.privacy import keys\n"

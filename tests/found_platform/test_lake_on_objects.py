@@ -114,6 +114,7 @@ def _bodies(client: Any, settings: Settings) -> list[bytes]:
     return [client.get_object(Bucket="lakes", Key=name)["Body"].read() for name in names]
 
 
+@pytest.mark.long
 def test_what_was_replaced_goes_and_every_row_stays(moved: Settings) -> None:
     day = dt.date(2024, 1, 10)
     write.feature(moved, "user_tabular", day, day + dt.timedelta(days=1))

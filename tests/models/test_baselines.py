@@ -59,6 +59,7 @@ def test_the_newest_events_are_kept_in_order_and_none_after_the_cutoff() -> None
                             torch.tensor([1]), 1, 4)  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVENT_RIVALS)
 def test_a_rival_of_events_tells_sorts_of_users_apart_the_same_each_time(name: str) -> None:
     sequences, sort = people()

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_full_run_does_not_load_transformers() -> None:
     """BERT is computed without it, and its import takes as long as a small stage of training."""
     code = "import json, sys; from found_platform.app import graph; graph._import_heavy(); print(json.dumps(sorted(sys.modules)))"

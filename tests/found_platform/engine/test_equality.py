@@ -35,6 +35,7 @@ def test_a_table_has_the_same_rows_on_every_engine(table: str, edge_home: Settin
     assert lake.open_table(remote.lake, table).schema() == lake.open_table(edge_home.lake, table).schema()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["behavior_sequence", "user_tabular"])
 def test_a_day_by_itself_has_the_rows_of_the_range_on_every_engine(
     table: str, edge_home: Settings, sail: str, tmp_path: Path

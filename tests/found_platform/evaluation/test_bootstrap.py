@@ -78,6 +78,7 @@ def test_a_user_changes_the_auc_by_what_counting_them_once_more_does() -> None:
         assert mean_auc(np.append(np.arange(200), user)) - whole == pytest.approx(influence[user], rel=0.1)
 
 
+@pytest.mark.slow
 def test_forty_methods_and_ten_scenarios_take_seconds() -> None:
     rows = table({f"m{i}": 0.5 for i in range(20)}, users=1000, scenarios=5)
     begun = time.perf_counter()

@@ -33,6 +33,7 @@ def scenario(content: dict, labels: np.ndarray, **more: object) -> Scenario:
     return Scenario("s", "people who will not come", [], labels, [], HORIZON, outcome=parse(content), **more)  # pyright: ignore
 
 
+@pytest.mark.slow
 def test_with_labels_replays_features_say_at_least_what_replay_says_without(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     population, everything, _ = log
     left = (everything == 0).astype(int)
@@ -41,6 +42,7 @@ def test_with_labels_replays_features_say_at_least_what_replay_says_without(log:
     assert auc(scores, left) > auc(stated.answer(population, parse(LEAVES), HORIZON).scores, left) - 0.01
 
 
+@pytest.mark.slow
 def test_an_affinity_is_told_by_its_own_features(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     population, everything, gold = log
     rows = np.flatnonzero(everything >= 3)
@@ -50,6 +52,7 @@ def test_an_affinity_is_told_by_its_own_features(log: tuple[Population, np.ndarr
     assert auc(scores, labels) > 0.8
 
 
+@pytest.mark.slow
 def test_meaningless_labels_are_at_chance(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     labels = (np.random.default_rng(9).random(PEOPLE) < 0.3).astype(int)
     scores = ceiling.scores(log[0], scenario(LEAVES, labels), np.arange(PEOPLE), 0)

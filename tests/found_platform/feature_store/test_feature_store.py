@@ -176,6 +176,7 @@ def test_the_training_set_holds_everybody_seen_before_each_past_cutoff_and_no_fu
         assert row["fold"] == keys.fold(keys.user_ids(home, [row["user_key"]])[row["user_key"]])
 
 
+@pytest.mark.slow
 def test_of_the_online_store_rows_of_old_snapshots_go_and_no_others(tmp_path: Path) -> None:
     moment, day = at("2024-01-12", "00:00:00"), dt.timedelta(days=1)
     events = [e for e in random_events(9, users=4, days=20) if e["user_id"] != "u1" or e["event_time"] < moment - 4 * day]

@@ -101,6 +101,7 @@ def test_who_has_no_rows_any_more_is_in_no_store_that_is_filled_anew(
     assert gone.encode() not in (here.home / "feast" / "online.db").read_bytes()
 
 
+@pytest.mark.long
 def test_homes_share_a_database_and_their_users_expire(url: str, tmp_path: Path) -> None:
     one, other = shop(tmp_path / "one"), shop(tmp_path / "other")
     for settings in (one, other):
@@ -116,6 +117,7 @@ def test_homes_share_a_database_and_their_users_expire(url: str, tmp_path: Path)
     same_as_history(one, MOMENT)
 
 
+@pytest.mark.long
 def test_a_server_that_lost_its_memory_is_told_and_filled_again(url: str, tmp_path: Path) -> None:
     settings = shop(tmp_path)
     assert not staleness.files_exist(settings, "online_features", "")
@@ -132,6 +134,7 @@ def test_a_server_that_lost_its_memory_is_told_and_filled_again(url: str, tmp_pa
     same_as_history(settings, MOMENT)
 
 
+@pytest.mark.long
 def test_who_goes_back_to_the_home_finds_nothing_old_there(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = shop(tmp_path)
     feature_store.materialize_online(settings, MOMENT, {})

@@ -87,6 +87,7 @@ def test_days_that_are_too_old_are_gone_from_every_file_and_the_others_are_as_th
     assert expire(home).count == 0
 
 
+@pytest.mark.slow
 def test_whoever_has_nothing_left_is_gone_from_the_vault(home: Settings) -> None:
     expiry.expire(home, TODAY)
     for table in write.TABLES:  # made again without the days that went, they know of nobody who was there before
@@ -166,6 +167,7 @@ class Killed(BaseException):
     """As if the process had ended here."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["leave_out_of_staging", "_rows", "let_go_online", "forget_past"])
 def test_killed_in_the_middle_the_next_call_goes_on(place: str, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     where = {"leave_out_of_staging": expired, "forget_past": expiry.lake_tables, "let_go_online": expiry.feature_store}.get(
@@ -209,6 +211,7 @@ def test_a_table_under_a_hold_keeps_everything_that_goes_with_it(home: Settings)
     assert days_of(home, "raw_events")[0] == FIRST
 
 
+@pytest.mark.slow
 def test_rows_of_before_go_from_the_files_of_the_home_that_its_source_reads(tmp_path: Path) -> None:
     """What was pulled or simulated holds the same events, with the ids of the source."""
     source = write_source(tmp_path / "home" / "simulated", EVENTS)

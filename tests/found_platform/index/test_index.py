@@ -281,6 +281,7 @@ def test_a_server_has_a_collection_a_publication_and_an_alias_that_follows(two: 
     assert time.perf_counter() - start < 30
 
 
+@pytest.mark.long
 def test_homes_share_a_server_and_each_erases_and_collects_its_own(
     bench: ModuleType, two: tuple[Settings, list[str]], tmp_path: Path
 ) -> None:

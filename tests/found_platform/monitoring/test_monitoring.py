@@ -273,6 +273,7 @@ def test_a_calm_week_of_few_users_is_no_drift(users: int, monkeypatch: pytest.Mo
     assert sum(any(f.drifted for f in judged(weeks(users, seed)).values()) for seed in range(20)) <= 1
 
 
+@pytest.mark.slow
 def test_what_changed_among_two_thousand_users_is_caught_and_a_calm_week_passes() -> None:
     half = judged(weeks(2000, 1, search=0.5))
     assert [name for name, f in half.items() if f.drifted] == ["share_search"]

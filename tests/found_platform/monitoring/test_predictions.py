@@ -29,6 +29,7 @@ def pairs(seed: int, moved: float = 0.0, count: int = 300, width: int = 24) -> t
     return one + moved * np.sqrt(1.49), other
 
 
+@pytest.mark.slow
 def test_a_law_that_stays_is_no_drift_and_one_that_moves_is() -> None:
     calm = [vectors.shift(*pairs(seed)).state for seed in range(200)]
     assert calm.count(figures.PASSED) == 200, f"{200 - calm.count(figures.PASSED)} false alarms in 200"

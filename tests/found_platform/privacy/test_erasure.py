@@ -251,6 +251,7 @@ EVENTS = [
 PROFILE = [{"user_id": user, "city": "Basel"} for user in ("1", "2", "17001")]
 
 
+@pytest.mark.slow
 def test_a_source_that_still_holds_them_brings_nobody_back(tmp_path: Path) -> None:
     source = write_source(tmp_path / "source", EVENTS, PROFILE)
     settings = lake_of(tmp_path / "home", source)

@@ -102,6 +102,7 @@ def test_a_new_home_with_the_setting_has_them_there(lakes: tuple[Any, str], tmp_
     assert any(path.endswith("MLmodel") for path in stored(settings))
 
 
+@pytest.mark.long
 def test_a_home_whose_lake_moved_before_them_keeps_them_until_it_is_asked_to_move_them(
     here: Settings, lakes: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_store_that_does_not_answer_leaves_no_version(moved: Settings, monkeyp
     assert not list(artifacts.folder(moved).rglob("*.partial"))
 
 
+@pytest.mark.long
 def test_a_backup_has_them_as_files_and_comes_back_as_a_home_that_has_them(
     moved: Settings, original: Settings, tmp_path: Path
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_backup_has_them_as_files_and_comes_back_as_a_home_that_has_them(
     assert weights(back) == [2.0, 1.0]
 
 
+@pytest.mark.long
 def test_garbage_goes_there_and_copies_of_what_is_out_of_service_here(moved: Settings, tmp_path: Path) -> None:
     (tmp_path / "curves").mkdir()
     (tmp_path / "curves" / "curves.json").write_text("[]")
@@ -197,6 +200,7 @@ print(browser.get("/get-artifact", query_string={"run_uuid": sys.argv[3], "path"
 """
 
 
+@pytest.mark.long
 def test_mlflows_own_pages_show_them(moved: Settings) -> None:
     """As `found serve --all` starts its server."""
     version = tracking.client(moved).get_model_version(registry.MODEL, "1")

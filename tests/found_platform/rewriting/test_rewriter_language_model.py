@@ -88,6 +88,7 @@ def ask(shop: Settings, service: Service) -> Callable[[str], Rewriting]:
     return rewriting.llm(shop, CUTOFF, "some-model", service.url).rewrite
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_asked_and_believed_where_it_speaks_of_the_lake(service: Service, ask: Callable[[str], Rewriting]) -> None:
     service.says("In the next 14 days this person pays for newborn diapers, baby formula, warp drive, silver bar.")
     answer = ask("people whose nights are about to become short but not silver, in the next two weeks")

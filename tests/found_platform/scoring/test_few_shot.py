@@ -156,6 +156,7 @@ def test_each_seed_is_left_out_once_and_is_in_everything_else() -> None:
         assert len({tuple(vectors[i]) for i in far} - {tuple(v) for v in against}) == 1
 
 
+@pytest.mark.slow
 def test_where_there_is_nothing_to_learn_leave_one_out_says_so() -> None:
     """Twenty seeds at random in 200 columns: the head knows every one by heart, and ranks those left out by chance."""
     of_seeds, left_out = [], []
@@ -170,6 +171,7 @@ def test_where_there_is_nothing_to_learn_leave_one_out_says_so() -> None:
     assert np.mean(left_out) == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.slow
 def test_another_head_is_taken_where_it_is_clearly_better_and_not_by_chance() -> None:
     """A prompt that is the truth, beside a demand that says nothing and columns that bury what seeds say."""
     vectors, direction, labels = population(width=150)

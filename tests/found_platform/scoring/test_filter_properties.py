@@ -277,6 +277,7 @@ def test_any_schema_and_any_column_name(data: st.DataObject, names: list[str], s
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30) | st.sampled_from(HOSTILE)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(text=TEXTS, other=TEXTS)
 def test_no_text_leaves_its_literal(engines: Engines, text: str, other: str) -> None:
@@ -351,6 +352,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PIECES, max_size=12).map(" ".join) | st.text(max_size=40))
 def test_whatever_is_written_is_a_filter_or_bad_input(text: str) -> None:

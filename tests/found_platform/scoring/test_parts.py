@@ -70,6 +70,7 @@ def test_a_part_s_users_did_what_they_did(users: Population) -> None:
         assert part.attributes.equals(users.attributes.take(pa.array(chosen)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", OUTCOMES)
 def test_an_outcome_has_the_same_answer_in_parts(
     content: dict, users: Population, divided: None, monkeypatch: pytest.MonkeyPatch

@@ -80,6 +80,7 @@ def test_an_act_of_a_kind_has_a_rhythm_of_its_own(events: pd.DataFrame, tmp_path
         assert values[user, rhythm.names().index("recency")] == pytest.approx(by_hand(tea, user, DAY)["recency"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_rhythms_are_kept_with_their_replay_and_go_with_it(
     events: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -249,6 +249,7 @@ def test_parquet_and_delta_are_looked_at_by_their_first_rows(tmp_path: Path) -> 
     assert entry(tmp_path, tmp_path / "events", channel="spm") == {**content, "path": "events"}
 
 
+@pytest.mark.slow
 def test_a_large_file_is_sampled_at_its_beginning_middle_and_end(tmp_path: Path) -> None:
     lines = [f"u{i % 97},{1 + i * 28 // 200_000:02d}/03/2024,tea {i % 5},1.5" for i in range(200_000)]
     path = write(tmp_path, "orders.csv", ["customer,order_date,product,price", *lines])

@@ -44,6 +44,7 @@ def shop(folder: Path, kind: str) -> config.SourceConfig:
     return config.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "words"),
     [

@@ -30,6 +30,7 @@ def scanned(source: Path, folder: Path) -> list[dict]:
     return rows.to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_an_export_is_recognised_checked_and_read(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOUND_HORIZON_DAYS", "3")  # the examples hold a week or two
@@ -52,6 +53,7 @@ def test_an_export_is_recognised_checked_and_read(tmp_path: Path, name: str, mon
         assert any(row.items() <= r.items() for r in rows), f"no row is {row}: {rows}"
 
 
+@pytest.mark.slow
 def test_a_recipe_reads_nested_parquet_as_it_reads_json_lines(tmp_path: Path) -> None:
     lines = (EXAMPLES / "ga4_bigquery" / "events_20240301.jsonl").read_text().splitlines()
     values = ("string_value", "int_value", "double_value", "float_value")

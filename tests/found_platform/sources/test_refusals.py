@@ -65,6 +65,7 @@ def test_the_check_and_the_run_refuse_in_the_same_words(tmp_path: Path, fault: s
 BAD_PROFILE = "id,age\n" + "".join(f"u{u},{u}\n" for u in range(20)) + ",3\n" * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "profile", "words"),
     [
@@ -94,6 +95,7 @@ def test_too_many_bad_rows_are_refused_in_the_same_words_before_a_home_is_made(
     assert staging.stage(Settings.load(tmp_path / "home")).staged
 
 
+@pytest.mark.slow
 def test_a_home_keeps_what_it_has_where_a_new_file_has_too_many_bad_rows(tmp_path: Path) -> None:
     file = written(tmp_path, rows(), {})
     run(tmp_path / "home", file)

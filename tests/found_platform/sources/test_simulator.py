@@ -79,6 +79,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_processes_and_the_days_
     assert len(longer) > len(two)
 
 
+@pytest.mark.slow
 def test_the_week_is_common_and_bills_come_once_a_month(history: tuple[pa.Table, pa.Table]) -> None:
     events, _ = history
     weekday = np.bincount(pc.day_of_week(events["event_time"]).to_numpy(), minlength=7)[:7]

@@ -62,6 +62,7 @@ def alike(one: Path, two: Path) -> None:
             torch.testing.assert_close(others[name], weight, rtol=1e-3, atol=3e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("stage", "losses"), [("behavior", EXACT_BEHAVIOR), ("align", EXACT_ALIGN)])
 def test_two_processes_train_the_weights_of_one(folder: Path, tmp_path: Path, stage: str, losses: Any) -> None:

@@ -93,6 +93,7 @@ def test_a_step_has_its_rows_whichever_came_before_it(ten_files: Rows) -> None:
 FEW, MANY = 2_000, 12_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_of", [behavior_task, tabular_task, align_task])
 def test_training_takes_memory_that_does_not_grow_with_users(
     task_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
