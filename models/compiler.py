@@ -52,8 +52,8 @@ def _loaded() -> ModuleType:
     import torch
 
     if isinstance(sys.modules.get(NAME), _Absent):
-        config = sys.modules[f"{NAME}.config"]
+        figures = sys.modules[f"{NAME}.config"]
         del sys.modules[NAME]
-        torch._dynamo = importlib.import_module(NAME)
-        torch._dynamo.config = config
+        compiler = torch._dynamo = importlib.import_module(NAME)
+        vars(compiler)["config"] = figures
     return sys.modules[NAME]
