@@ -208,7 +208,7 @@ def _open(context: Context, request: Run) -> _Opening:
         if request.force or kept is None:
             trains = rhythm is None or rhythm.judged
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled), prepared.users)
-            guess = estimate.in_profile(guess, settings, trains=trains)
+            guess = estimate.on_this_machine(estimate.in_profile(guess, settings, trains=trains))
             estimate.check_disk(guess, settings.home)
             lines[:0] = [guess.sentence(home), *([RANDOM_TEXTS] if settings.random_text_encoder else [])]
             if trains:

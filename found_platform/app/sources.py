@@ -105,7 +105,8 @@ def check(context: Context, file: Path) -> SourceReport:
     if not checked.refusals:
         users, texts = max(r.users for r in reports), sum(r.texts for r in reports)
         guess = estimate.Estimate(sum(r.good for r in reports), (end - first).days, users, texts=texts)
-        notes.append(estimate.in_profile(guess, settings, trains=True).sentence(Path("its home")))
+        guess = estimate.on_this_machine(estimate.in_profile(guess, settings, trains=True))
+        notes.append(guess.sentence(Path("its home")))
     channels = tuple(
         SourceChannel(
             channel=r.channel,

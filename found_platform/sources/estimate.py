@@ -12,21 +12,22 @@ import pyarrow.parquet as pq
 
 from found_platform.errors import BadInput
 from found_platform.settings import Settings
+from found_platform.sources import pace
 from found_platform.sources.config import SourceConfig
 
 # A run from an empty home to the end of `found demo`, by what its steps took on two cores (docs/benchmarks.md):
-SECONDS = 30  # libraries, the first scan, MLflow, the index: whatever the source holds
+SECONDS = 28  # libraries, the first scan, MLflow, the index: whatever the source holds
 SECONDS_A_DAY = 0.02  # a commit and an event for each day and table
 SECONDS_AN_EVENT = 0.00013  # scanned, sorted into three tables, matched by look-ups
-SECONDS_A_USER = 0.0055  # a row of features for each day, a dozen moments in the training set, states of past days
+SECONDS_A_USER = 0.004  # a row of features for each day, a dozen moments in the training set, states of past days
 SECONDS_A_TEXT = 0.0028  # through a text encoder of 22 million weights; words that are only hashed cost nothing
 SECONDS_A_STEP = 0.065  # of training, all stages alike, with what is read and judged beside it
 # What that comes to, and what runs took (seconds by the clock or of the processor, whichever was less: others used the cores too):
-#   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  203 for 229
-#   the same in the profile `tiny`, with two scenarios (CPU seconds, added up):      93 for 103
-#   4,338 users, 374 days, 408,000 events, 3,600 texts:                              167 for 173
-#   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             129 for 126
-#   4,338 users, 374 days, 12,000 events, 3,400 texts:                               114 for 111
+#   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  198 for 229
+#   the same in the profile `tiny`, with two scenarios (CPU seconds):                88 for 88
+#   4,338 users, 374 days, 408,000 events, 3,600 texts:                              162 for 173
+#   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             130 for 126
+#   4,338 users, 374 days, 12,000 events, 3,400 texts:                               105 for 111
 STEPS = 650  # of training in the profile `cpu`
 BYTES, BYTES_A_DAY, BYTES_AN_EVENT, BYTES_A_USER = 9e6, 0.08e6, 250, 15e3
 BENCHMARK, BENCHMARK_BYTES = 5, 20e6  # where a source brings labels
@@ -37,6 +38,8 @@ EVENTS_A_TEXT, MOST_TEXTS = 4, 5000  # where nobody has counted texts yet
 SIMULATED_TEXTS = 9300
 ROUGHLY = 1.5  # how far a machine, a profile or a source may be off, either way
 
+SLOW = 2.0  # times the usual: from here on a person is told
+
 SAMPLE = 1 << 18  # bytes of a CSV file whose lines are counted
 
 
@@ -45,7 +48,8 @@ class Estimate:
     """A rough guess: seconds of a run, and bytes on disk when it is done. Both may be off by a factor of `ROUGHLY`, either way.
 
     `users` and `texts` are None where nobody has counted them; `labelled` where a benchmark follows; `steps` are of training, all
-    stages together; `encoded` is false where a profile has no trained text encoder; `scenarios` are those of the benchmark.
+    stages together; `encoded` is false where a profile has no trained text encoder; `scenarios` are those of the benchmark;
+    `slowness` is how many times as long this machine takes as the one that the constants come from.
     """
 
     events: int
@@ -56,6 +60,7 @@ class Estimate:
     steps: int = STEPS
     encoded: bool = True
     scenarios: int = SCENARIOS
+    slowness: float = 1.0
 
     @property
     def _users(self) -> float:
@@ -69,7 +74,7 @@ class Estimate:
     def seconds(self) -> float:
         own = SECONDS + self.days * SECONDS_A_DAY + self.events * SECONDS_AN_EVENT + self._users * SECONDS_A_USER
         learning = self.steps * SECONDS_A_STEP + self.encoded * self._texts * SECONDS_A_TEXT
-        return own + learning + self.labelled * (BENCHMARK + self.scenarios * SECONDS_A_SCENARIO)
+        return self.slowness * (own + learning + self.labelled * (BENCHMARK + self.scenarios * SECONDS_A_SCENARIO))
 
     @property
     def bytes(self) -> float:
@@ -79,9 +84,10 @@ class Estimate:
     def sentence(self, home: Path) -> str:
         """The range of both, for the person who waits."""
         time, size = (self.seconds, TIMES), (self.bytes, SIZES)
+        slow = f", on a machine that takes {self.slowness:.0f} times as long as usual now" if self.slowness >= SLOW else ""
         return (
             f"Expect {_range(*time)} and {_range(*size)} in {home}: a rough guess from about {_two_digits(self.events):,} events "
-            f"over {self.days:,} days"
+            f"over {self.days:,} days{slow}"
         )
 
 
@@ -91,7 +97,7 @@ SIZES = {"TB": 1e12, "GB": 1e9, "MB": 1e6}
 
 def _range(middle: float, units: dict[str, float]) -> str:
     low, high = middle / ROUGHLY, middle * ROUGHLY
-    unit, size = next(((u, n) for u, n in units.items() if low >= n), list(units.items())[-1])
+    unit, size = next(((u, n) for u, n in units.items() if low >= 2 * n), list(units.items())[-1])  # "1 to 3" would promise less
     return f"{_two_digits(low / size):,} to {_two_digits(high / size):,} {unit}"
 
 
@@ -117,6 +123,11 @@ def in_profile(estimate: Estimate, settings: Settings, *, trains: bool) -> Estim
     steps = sum(stage.options["steps"] for stage in stages) if trains else 0
     scenarios = settings.sizes.benchmark_scenarios or SCENARIOS
     return replace(estimate, steps=steps, encoded=not settings.random_text_encoder, scenarios=scenarios)
+
+
+def on_this_machine(estimate: Estimate) -> Estimate:
+    """The estimate for the machine that this runs on, as busy as it is now."""
+    return replace(estimate, slowness=pace.slowness())
 
 
 def of_events(config: SourceConfig) -> Estimate:

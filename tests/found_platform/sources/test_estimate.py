@@ -13,7 +13,7 @@ from conftest import at, call_found, write_source
 
 from found_platform.errors import JobFailed
 from found_platform.settings import Settings
-from found_platform.sources import config, estimate
+from found_platform.sources import config, estimate, pace
 
 COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
 
@@ -22,7 +22,7 @@ COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
     ("guess", "seconds", "megabytes"),
     [
         (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302), 229, 176),
-        (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302, steps=100, encoded=False, scenarios=2), 103, 154),
+        (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302, steps=100, encoded=False, scenarios=2), 88, 154),
         (estimate.Estimate(407_848, 374, 4338), 173, 216),
         (estimate.Estimate(407_848, 374), 173, 216),
         (estimate.Estimate(38_492, 1825, 1000), 126, 191),
@@ -50,12 +50,26 @@ def test_the_profile_decides_how_much_is_trained_and_encoded(tmp_path: Path) -> 
     assert untrained.seconds == pytest.approx(cpu - estimate.STEPS * estimate.SECONDS_A_STEP)
 
 
+def test_a_slower_machine_is_expected_to_take_longer_and_to_write_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    guess = estimate.Estimate(200_000, 120, 2000)
+    monkeypatch.setattr(pace, "_seconds", lambda: 2 * pace.REFERENCE)
+    slower = estimate.on_this_machine(guess)
+    assert slower.seconds == pytest.approx(2 * guess.seconds)
+    assert slower.bytes == guess.bytes
+    assert slower.sentence(Path("home")).endswith("over 120 days, on a machine that takes 2 times as long as usual now")
+
+
+def test_a_machine_that_is_busy_for_a_moment_is_not_taken_to_be_so_for_hours() -> None:
+    assert (pace.bounded(100.0), pace.bounded(1e-6)) == (pace.SLOWEST, pace.FASTEST)
+    assert pace.FASTEST <= pace.slowness() <= pace.SLOWEST
+
+
 @pytest.mark.parametrize(
     ("events", "days", "words"),
     [
-        (0, 14, "48 to 110 seconds and 7 to 15 MB"),
-        (204_155, 120, "2 to 4 minutes and 96 to 220 MB"),
-        (50_000_000, 700, "1 to 3 hours and 8 to 19 GB"),
+        (0, 14, "47 to 110 seconds and 7 to 15 MB"),
+        (204_155, 120, "89 to 200 seconds and 96 to 220 MB"),
+        (50_000_000, 700, "74 to 170 minutes and 8 to 19 GB"),
     ],
 )
 def test_the_sentence_rounds_to_what_is_known(events: int, days: int, words: str) -> None:
@@ -93,6 +107,7 @@ def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
         raise JobFailed("it ends here.")
 
     monkeypatch.setattr("dagster_defs.runs.run", end)
+    monkeypatch.setattr(pace, "slowness", lambda: 1.0)
     demo = [
         "demo",
         "--source",
@@ -112,6 +127,6 @@ def test_a_first_run_says_what_to_expect_and_a_disk_without_room_is_refused(
     assert "is expected to take about 9 MB, and its disk has 1 MB left: make room, or choose another --home." in refused.err
     assert not (tmp_path / "home").exists()
     outputs = [call_found(*demo, *more).err.splitlines() for more in ([], [], ["--force"])]
-    expected = f"Expect 20 to 46 seconds and 8 to 17 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
+    expected = f"Expect 19 to 43 seconds and 8 to 17 MB in {tmp_path / 'home'}: a rough guess from about 30 events over 30 days"
     assert [lines[1] == expected for lines in outputs] == [True, False, True]
     assert all(lines[0].startswith("Source by_hand") for lines in outputs)
