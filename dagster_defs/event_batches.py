@@ -1,17 +1,25 @@
 """Materialisations of a range of days written to Dagster's event log in one go.
 
 What belongs here: one transaction for many events where the log is Dagster's SQLite, which opens three connections for each event
-(20 ms; a run over five years of days has 3,650 of them). What does not: which events there are. Dagster batches events by itself
-where `DAGSTER_EVENT_BATCH_SIZE` says so, and asks its storage to write a batch; this is how ours does.
+(20 ms; a run over five years of days has 3,650 of them); and the tables of a run's own file, which are made once a process and
+copied for each run. What does not: which events there are. Dagster batches events by itself where `DAGSTER_EVENT_BATCH_SIZE` says
+so, and asks its storage to write a batch; this is how ours does.
 """
 
+import contextlib
+import functools
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 BATCH = 1000
 """Events that Dagster holds in memory at most, some kilobytes each, before it has them written."""
@@ -26,6 +34,36 @@ def install(instance: dg.DagsterInstance) -> None:
     if type(storage) is SqliteEventLogStorage:
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(BATCH))
         storage.store_event_batch = lambda events: _store(storage, events)
+        if "_connect" not in vars(storage):
+            storage._connect = functools.partial(_connect, storage)
+
+
+def _connect(storage: SqliteEventLogStorage, shard: str) -> Any:
+    """What `_connect` does, on a file that has its tables already where it is that of a new run."""
+    file = Path(storage.path_for_shard(shard))
+    if shard != INDEX_SHARD_NAME and shard not in storage._initialized_dbs and not file.exists():
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".new") as new:
+            new.write(_empty(storage))
+            new.flush()
+            with contextlib.suppress(
+                OSError
+            ):  # another thread's or process's is there, or the disk knows no links: Dagster makes it
+                os.link(new.name, file)
+                storage._initialized_dbs.add(shard)
+    return SqliteEventLogStorage._connect(storage, shard)
+
+
+_made: list[bytes] = []
+
+
+def _empty(storage: SqliteEventLogStorage) -> bytes:
+    """The file of a run without events, as Dagster makes it: it reads all its migrations for that, each time."""
+    if not _made:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "empty.db")
+            storage._initdb(create_engine(f"sqlite:///{file}", poolclass=NullPool))
+            _made.append(file.read_bytes())
+    return _made[0]
 
 
 def _store(storage: SqliteEventLogStorage, events: Sequence[EventLogEntry]) -> None:

@@ -1,5 +1,7 @@
 """Events of a range: written together, and read once."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import dagster as dg
@@ -83,3 +85,27 @@ def test_what_an_event_says_is_read_once_and_never_taken_from_another_log(tmp_pa
                 assert len(newest) == DAYS
                 assert newest["2024-01-07"] == {"fingerprint": mark, "rows_hash": f"{mark} 2024-01-07"}
             assert sorted(fetched)[-2:] == [1, DAYS]
+
+
+def test_the_file_of_a_new_run_is_copied_and_is_what_dagster_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    initialise = SqliteEventLogStorage._initdb
+    tables: dict[str, list[str]] = {}
+    for name in ("theirs", "ours"):
+        (tmp_path / name).mkdir()
+        with dg.DagsterInstance.local_temp(str(tmp_path / name)) as instance:
+            storage = instance.event_log_storage
+            assert isinstance(storage, SqliteEventLogStorage)
+            if name == "ours":
+                event_batches.install(instance)
+                with storage.run_connection("first"):
+                    pass
+                monkeypatch.setattr(
+                    SqliteEventLogStorage, "_initdb", lambda *about, **more: made.append(about) or initialise(*about)
+                )
+            with storage.run_connection("second"):
+                pass
+            with contextlib.closing(sqlite3.connect(storage.path_for_shard("second"))) as con:
+                tables[name] = [*con.iterdump(), str(con.execute("PRAGMA journal_mode").fetchone())]
+    assert tables["ours"] == tables["theirs"]
+    assert made == []
