@@ -25,6 +25,7 @@ SECONDS_A_STEP = 0.065  # of training, all stages alike, with what is read and j
 # What that comes to, and what runs took (seconds by the clock or of the processor, whichever was less: others used the cores too):
 #   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  198 for 229
 #   the same in the profile `tiny`, with two scenarios (CPU seconds):                88 for 88
+#   6,000 users over 60 days, 324,000 events, so as well:                            119 for 101
 #   4,338 users, 374 days, 408,000 events, 3,600 texts:                              162 for 173
 #   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             130 for 126
 #   4,338 users, 374 days, 12,000 events, 3,400 texts:                               105 for 111

@@ -23,6 +23,7 @@ COLUMNS = {"user_id": "id", "event_time": "when", "text": "what"}
     [
         (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302), 229, 176),
         (estimate.Estimate(204_155, 120, 2000, labelled=True, texts=9302, steps=100, encoded=False, scenarios=2), 88, 154),
+        (estimate.Estimate(323_875, 60, 6000, labelled=True, texts=9302, steps=100, encoded=False, scenarios=2), 101, 239),
         (estimate.Estimate(407_848, 374, 4338), 173, 216),
         (estimate.Estimate(407_848, 374), 173, 216),
         (estimate.Estimate(38_492, 1825, 1000), 126, 191),
