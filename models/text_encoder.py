@@ -28,8 +28,8 @@ _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 MAX_TOKENS = 128
 
 BFLOAT16 = "bfloat16"
-"""What a name ends in, after a colon, whose weights are rounded to bfloat16: a CPU with matrix tiles (AMX) takes half as long for a
-text, and the vectors agree with a cosine of .9999. Other CPUs are no faster, some are slower."""
+"""What a name ends in, after a colon, whose weights are rounded to bfloat16: a CPU with instructions for it takes half as long for
+a text, and the vectors agree with a cosine of .9999. Other CPUs are no faster, some are slower."""
 
 USUAL_TOKENS = 16
 """A batch holds as many texts of this length as it is asked to, and fewer longer ones: the memory of a batch is what it costs."""

@@ -174,3 +174,11 @@ def test_a_home_keeps_the_precision_of_the_machine_it_was_made_on(tmp_path: Path
     file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if "precision" not in line))
     monkeypatch.setattr(settings_module, "precision_of_this_machine", lambda: "bfloat16")
     assert Settings.load(tmp_path / "new").encoder_precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("fma avx512_bf16 vaes", "bfloat16"), ("amx_bf16 amx_tile", "bfloat16"), ("avx512f avx512_vnni", "float32"), ("", "float32")],
+)
+def test_a_cpu_that_multiplies_bfloat16_encodes_in_it(flags: str, precision: str) -> None:
+    assert settings_module.precision_of(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t:\n") == precision
