@@ -52,8 +52,8 @@ def _loaded() -> ModuleType:
     import torch
 
     if isinstance(sys.modules.get(NAME), _Absent):
-        figures = sys.modules[f"{NAME}.config"]
+        config = sys.modules[f"{NAME}.config"]
         del sys.modules[NAME]
-        compiler = torch._dynamo = importlib.import_module(NAME)
-        vars(compiler)["config"] = figures
+        torch._dynamo = importlib.import_module(NAME)
+        torch._dynamo.config = config
     return sys.modules[NAME]
