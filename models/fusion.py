@@ -19,9 +19,7 @@ class CrossAttentionLayer(nn.Module):
     def forward(self, user: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, U, d), (B, S, d), (B, S) bool -> (B, U, d)"""
         keys = self.norm_tokens(tokens)
-        # as `key_padding_mask` means it, whose check loads sympy
-        hidden = (~mask).repeat_interleave(self.attention.num_heads, 0)[:, None].expand(-1, user.shape[1], -1)
-        attended, _ = self.attention(self.norm_user(user), keys, keys, attn_mask=hidden, need_weights=False)
+        attended, _ = self.attention(self.norm_user(user), keys, keys, key_padding_mask=~mask, need_weights=False)
         user = user + self.drop(attended)
         return user + self.drop(self.feed(self.norm(user)))
 

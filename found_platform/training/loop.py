@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from found_platform.training.progress import Log
 from found_platform.training.shards import Rows
-from models import compiler
 from models.found import Found, learned_state
 
 Outputs = tuple[Tensor, ...]
@@ -109,7 +108,6 @@ def train(task: Task, options: Options, folder: Path, device: str = "cpu", made_
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    compiler.leave_out()
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     folder.mkdir(parents=True, exist_ok=True)
     model = task.model.to(device)

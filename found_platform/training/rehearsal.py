@@ -1,7 +1,6 @@
 """What a stage needs, found before there are data: a step of it on made-up users, with weights that are shapes and no numbers.
 
 The model lies in no memory and its operations compute nothing, so the sizes of a large machine are tried on a small one in seconds.
-A narrow model takes the step with numbers: it has done so before what tensors without numbers need is loaded.
 The bytes are those that the step's tensors would take: an estimate, since real histories are shorter, their texts of other lengths
 than `made_up` has them, and a GPU's kernels keep other things than a CPU's.
 """
@@ -23,16 +22,12 @@ from found_platform.training import made_up, tasks
 from found_platform.training.data import TrainingData
 from found_platform.training.loop import Options, Outputs, Task, total
 from found_platform.training.machine import Needs, needs
-from models import compiler
 from models.found import FoundConfig
 from models.text_encoder import architecture
 from models.text_tower import TowerConfig
 
 TEXTS = 5000
 """Distinct texts of the made-up events."""
-
-NARROW = 64
-"""Numbers of a vector up to which a step is computed."""
 
 
 def rehearse(
@@ -42,27 +37,17 @@ def rehearse(
 
     Raises ValueError for a configuration that no model can be made of, EncoderNotFound for a tower whose configuration is not here.
     """
-    compiler.leave_out()
+    towers = {name: _unweighted(tower) for name in ("event_tower", "description_tower") if (tower := getattr(config, name))}
+    with torch.device("meta"):
+        model = tasks.model_of(stage, replace(config, **towers))
     size = options.micro_batch or options.batch
     population = {"events": events, "searches": searches, "text_dim": config.text_dim, "activity": config.activity}
     values = config.tabular.values if config.tabular else ()
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=()):
-        model = _model(stage, config)
         made_up.write(Path(folder) / "data", users=2 * size, texts=TEXTS, values=values, **population)
-        task = tasks.task_of(model, TrainingData(Path(folder) / "data"), losses)
+        task = tasks.task_of(_shapes(model), TrainingData(Path(folder) / "data"), losses)
         activations = step_bytes(task, task.rows[:size], -(-options.batch // size), device)
     return replace(needs(task.model), activations=activations)
-
-
-def _model(stage: str, config: FoundConfig) -> nn.Module:
-    """The model of a stage: with weights where all its vectors are short, else of shapes alone."""
-    towers = {name: _unweighted(tower) for name in ("event_tower", "description_tower") if (tower := getattr(config, name))}
-    parts = [part for part in (config, config.behavior, config.tabular) if part is not None]
-    if not towers and max(part.width for part in parts) <= NARROW and config.dim <= NARROW:
-        return tasks.model_of(stage, config)
-    with torch.device("meta"):
-        model = tasks.model_of(stage, replace(config, **towers))
-    return _shapes(model)
 
 
 def step_bytes(task: Task, rows: Tensor, parts: int, device: str) -> int:

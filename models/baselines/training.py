@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import compiler
 from models.device import chosen_device, on_device
 
 
@@ -48,7 +47,6 @@ def fit(rival: nn.Module, learners: Tensor, users: int, budget: Budget, progress
 
     Equal inputs give equal vectors on one machine. `progress` is told the loss of every step.
     """
-    compiler.leave_out()
     with torch.random.fork_rng(), on_device(rival):
         torch.manual_seed(budget.seed)
         steps = budget.steps(len(learners)) if len(learners) else 0
