@@ -13,6 +13,7 @@ RANKS: tuple[str, ...] = get_args(Rank)
 
 Quantity = Literal["times", "days", "total"]
 MEASURES = ("times", "days", "total", "share", "more_than_before", "less_than_before")
+COMPARED = ("more_than_before", "less_than_before")
 MOST_STATEMENTS = 8
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -59,6 +60,18 @@ class Act(_Part):
         """Whether every act of the user's own counts."""
         return self == Act()
 
+    def is_within(self, other: "Act") -> bool:
+        """Whether every event that is this act is the other one too, as far as their words tell."""
+        if self.returned != other.returned or self.min_amount < other.min_amount:
+            return False
+        if other.about and (set(self.about) - set(other.about) or not self.about):
+            return False
+        if set(other.not_about) - set(self.not_about):
+            return False
+        names = ("channels", "categories", "statuses", "payment_methods")
+        pairs = [(set(getattr(self, name)), set(getattr(other, name))) for name in names]
+        return all(not others or (mine and mine <= others) for mine, others in pairs)
+
 
 class Statement(_Part):
     """That an act is done (or not), and how much of it: at least `times`, on at least so many `days`, for a `total` of at least so
@@ -98,11 +111,11 @@ class Statement(_Part):
 
     def implies(self, other: "Statement") -> bool:
         """Whether whoever does this does the other too, negation left aside."""
-        if self.do != other.do:
+        if not self.do.is_within(other.do):
             return False
         if other.measure is None:
             return self.less_than_before is None  # less may be none at all
-        if self.measure != other.measure:
+        if self.measure != other.measure or (self.measure in ("share", *COMPARED) and self.do != other.do):
             return False
         mine, others = getattr(self, other.measure), getattr(other, other.measure)
         return mine == others if isinstance(mine, str) else mine >= others

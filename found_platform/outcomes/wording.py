@@ -13,7 +13,8 @@ def describe(outcome: Outcome, horizon_days: int | None) -> str:
     statements = f" {outcome.join} ".join(map(_statement, outcome.will))
     among = []
     if outcome.among.did is not None:
-        verb = "did not " if outcome.among.negated else ""
+        is_limit = outcome.among.negated and bool(_much(outcome.among))  # "fewer than 3 times", which may be never
+        verb = "did not " if outcome.among.negated and not is_limit else ""
         past_act = f"{_act(outcome.among.did, past=not verb)}{_much(outcome.among)}"
         among.append(f"those who {verb}{past_act} in the last {outcome.among.last_days} days")
     if outcome.among.where:
@@ -29,8 +30,8 @@ def describe(outcome: Outcome, horizon_days: int | None) -> str:
 
 
 def _statement(statement: Statement) -> str:
-    verb = "will not" if statement.negated else "will"
     much = _much(statement)
+    verb = "will not" if statement.negated and not much else "will"
     if statement.share is not None:
         much = f" as at least {statement.share:.0%} of what they do"
     elif statement.more_than_before is not None:
@@ -42,13 +43,13 @@ def _statement(statement: Statement) -> str:
 
 
 def _much(measured: Statement | Among) -> str:
-    """How much of an act."""
+    """How much of an act: at least so much, or less where that is denied."""
     if measured.times is not None:
-        return f" at least {measured.times} times"
+        return f" {'fewer than' if measured.negated else 'at least'} {measured.times} times"
     if measured.days is not None:
-        return f" on at least {measured.days} days"
+        return f" on {'fewer than' if measured.negated else 'at least'} {measured.days} days"
     if measured.total is not None:
-        return f" for at least {in_full(measured.total)} in total"
+        return f" for {'less than' if measured.negated else 'at least'} {in_full(measured.total)} in total"
     return ""
 
 

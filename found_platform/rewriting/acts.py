@@ -5,63 +5,11 @@ the kind, the rest is all of it.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
-from found_platform.outcomes.outcome import Rank
+from found_platform.rewriting.act_words import Acts, Before, Limit
 from found_platform.rewriting.language import Language
-
-
-@dataclass(frozen=True)
-class Before:
-    """What the users who are meant did in the last `days` days: `clause` says it, or nothing does. None is the demand's horizon.
-
-    Where no clause says it, it is what they will do or no longer do; with `is_anything`, any act. It was done at least `times`, or
-    on at least `on_days`; an amount of the clause is meant `in_total`.
-    """
-
-    clause: str
-    days: int | None
-    negated: bool = False
-    is_anything: bool = False
-    is_all: bool = False  # the demand says nothing of what is to come
-    times: int | None = None
-    on_days: int | None = None
-    in_total: bool = False
-    returned: bool = False  # it was brought back
-    words: str = ""  # the clause with all that it says
-    unheeded: str = ""  # what of it is denied, where the rest is not
-    never: bool = False  # it was not done in all of the past
-
-
-@dataclass(frozen=True)
-class Acts:
-    """The parts of a demand that are about acts."""
-
-    negated: bool = False
-    times: int | None = None
-    days: int | None = None
-    is_total: bool = False  # an amount is meant in total
-    is_once: bool = False  # an amount is meant for one event
-    share: float | None = None
-    more: Literal["times", "total"] | None = None
-    less: Literal["times", "total"] | None = None
-    every: int | None = None  # days of which each must have one
-    per: int | None = None  # days of which each must have `times`
-    span: int | None = None  # days that "more than last month" compares
-    history: Literal["first", "again"] | None = None
-    returned: bool = False
-    before: Before | None = None
-    rank: Rank | None = None
-    lapse: bool = False  # who is here now and will be no longer
-    leaves: bool = False  # altogether, whatever they did before
-    is_anything: bool = False  # whatever is done counts
-    manner: str = ""  # the words that were taken out and may say in which way something is done
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the demand says nothing about acts."""
-        return self == Acts()
 
 
 def read(text: str, language: Language) -> tuple[str, Acts]:
@@ -71,7 +19,21 @@ def read(text: str, language: Language) -> tuple[str, Acts]:
     return (reader.text if not acts.is_empty else text), acts
 
 
-TELLING = ("more", "less", "days", "times", "rate", "share", "value", "again", "nothing", "first")
+TELLING = (
+    "limits",
+    "rarely",
+    "more",
+    "less",
+    "days",
+    "times",
+    "times_people",
+    "rate",
+    "share",
+    "value",
+    "again",
+    "nothing",
+    "first",
+)
 """Patterns whose words may say in which way something is done: "three orders", "big spenders"."""
 
 
@@ -89,6 +51,7 @@ class _Reader:
         is_new, not_lately = self._not_before()
         has_stopped = self._take("acts", "stopped") is not None
         before = Before("", None, negated=True) if has_stopped else not_lately or self._before()
+        limit, notes = self._limit()
         ending = self._find("acts", "lapse")
         (lapse, lapse_denied), (stop, stop_denied) = self._ends("lapse"), self._ends("stop")
         leaves = lapse and ending is not None and not self.language.pattern("acts", "stops_it").search(ending[0])
@@ -98,6 +61,11 @@ class _Reader:
         days, times = self._number(on_days), rate[0] if rate else self._times()
         if on_days and (unit := on_days.groupdict().get("unit")):
             rate = rate or (days or 1, self.language.at("days")[unit])
+        if limit:
+            rate = (limit.least or 1, limit.per) if limit.per else rate
+            least = limit.least if limit.least and (limit.least > 1 or limit.per) else None  # at all is enough for once
+            days, times = (least, times) if limit.on_days else (days, least)
+        often = self._take("acts", "times_people")
         share = self._share()
         first, returned = self._take("acts", "first") is not None or is_new, self._take("acts", "returned")
         again = self._take("acts", "again") is not None
@@ -109,6 +77,12 @@ class _Reader:
         stays = lapse_denied or stop_denied
         if before is None and (lapse or stop or stays or active or inactive):
             before = Before("", None, negated=inactive, is_anything=(active or inactive) and not (lapse or stop or stays))
+        if often and before is not None and not (before.clause or before.negated):
+            before = replace(before, times=self.language.at("acts", "often"))  # "regular customers who will leave" came often
+        elif often and (before is not None or negated):
+            notes = (*notes, f"“{often[0].strip()}” is not heeded beside what else is said of the past")
+        elif often and times is None and not limit:
+            times = self.language.at("acts", "often")
         every = self._every()
         is_anything = self._find("acts", "at_all") is not None
         acts = Acts(
@@ -129,6 +103,10 @@ class _Reader:
             rank="value" if value else "affinity" if affinity else None,
             lapse=lapse or stop,
             leaves=leaves and not stop,
+            most=limit.most if limit and not limit.on_days else None,
+            most_days=limit.most if limit and limit.on_days else None,
+            is_some=bool(limit and limit.least),
+            notes=notes,
         )
         if acts.is_empty:
             return acts
@@ -177,6 +155,21 @@ class _Reader:
         words = self.language.at("acts", "every_words")
         return next((days[unit] for pattern, unit in words.items() if self._cut(re.compile(pattern))), None)
 
+    def _limit(self) -> tuple[Limit | None, tuple[str, ...]]:
+        """How often it is done at most, and a note on words that say so without a number."""
+        match = self._take("acts", "limits")
+        if not match:
+            rarely = self._take("acts", "rarely")
+            return (Limit(1), (f"“{rarely[0].strip()}” is read as at most once",)) if rarely else (None, ())
+        groups = {name: text for name, text in match.groupdict().items() if text}
+        count = 1 if "once" in groups else 2 if "twice" in groups else self.language.value(groups["number"].strip())
+        most = self.language.value(groups["number2"].strip()) if "number2" in groups else count
+        least = count if "number2" in groups or "exact" in groups else None
+        least = least + ("above" in groups) if least else None
+        each = groups if "unit" in groups else self._take("acts", "every_unit")  # "at most two transfers a month"
+        per = self.language.at("days")[each["unit"]] if each else None
+        return Limit(max(0, most - ("below" in groups)), least, "on_days" in groups, per), ()
+
     def _find(self, *path: str) -> re.Match[str] | None:
         node = self.language.at(*path)
         patterns = self.language.patterns(*path) if isinstance(node, list) else [self.language.pattern(*path)]
@@ -220,9 +213,16 @@ class _Reader:
             return None
         who, clause, rest = parted
         is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again
-        self.text = f"{who} {self.language.at('pronoun')} {clause if is_all else rest.strip()}"
+        without, does_not = self.language.at("acts", "clause_without")
+        asked = re.sub(without, does_not, clause) if is_all else rest.strip()
+        self.text = f"{who} {self.language.at('pronoun')} {asked}"
         negated = self.language.pattern("acts", "clause_not").search(clause) is not None
         words = clause
+        limited = _Reader(clause, self.language)
+        limit, notes = limited._limit()
+        if limit:  # "no more than twice" denies nothing
+            clause = limited.text
+            negated = self.language.pattern("acts", "clause_not").search(clause) is not None
         clause, unheeded = self._but_not(clause) if negated else (clause, "")
         negated = negated and not unheeded
         clause = self.language.pattern("acts", "clause_not").sub(" ", clause)
@@ -241,7 +241,31 @@ class _Reader:
         if every and days and not (times or on_days):
             on_days = max(1, days // every)
         returned = not is_all and past._take("acts", "returned") is not None
-        return Before(past.text, days, negated, False, is_all, times, on_days, in_total, returned, words, unheeded, never)
+        is_some = limit is not None and limit.least == 1
+        if limit and limit.least and not is_some:
+            times, on_days = (times, limit.least) if limit.on_days else (limit.least, on_days)
+            notes = (*notes, f"“{limited.manner[-1].strip()}”: of what was done before no upper limit is used beside a lower one")
+        elif limit:
+            negated, least = not negated, limit.most + 1
+            times, on_days = (times, least) if limit.on_days else (least, on_days)
+        return Before(
+            past.text,
+            days,
+            negated,
+            False,
+            is_all,
+            times,
+            on_days,
+            in_total,
+            returned,
+            words,
+            unheeded,
+            never,
+            is_ever=never or (limit is not None and not unit),
+            is_some=is_some,
+            is_who=name == "before_noun" and not unit,
+            notes=notes,
+        )
 
     def _parted(self, match: re.Match[str], name: str) -> tuple[str, str, str] | None:
         """Who is meant, the clause about the past, and what is asked; None where there is no such clause."""
@@ -287,6 +311,8 @@ class _Reader:
     def _of_noun(self, match: re.Match[str]) -> tuple[str, str, str] | None:
         """As `_parted`, where no verb but a noun says it: "accounts with failed invoices last month that will leave"."""
         before, after = self.text[: match.start()], self.text[match.end() :]
+        if not match.groupdict().get("unit") and not self.language.pattern("acts", "clause_with").search(before):
+            return None
         people = re.match(rf"\s*(?:[\w-]+\s+){{0,2}}?(?:{self.language.people})\b", before)
         start = self.language.pattern("acts", "clause_start").search(after)
         if not people and (joint := self.language.pattern("acts", "clause_with").search(before)):

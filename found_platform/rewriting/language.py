@@ -89,12 +89,33 @@ class Language:
             rf"(?P<currency>[$€£¥]|{self.content['currencies']})?(?P<next>\s*(?:%|[a-zäöüß]+))?"
         )
 
+    def cased(self, sentence: str) -> str:
+        """A sentence with the words that only capitals tell from others ("US", "us") in other words."""
+        if not sentence.isupper():
+            for pattern, other in self.content.get("capitals", []):
+                sentence = re.sub(pattern, other, sentence)
+        return sentence
+
     def plain(self, sentence: str) -> str:
         """A sentence in lower case, with what the file's `rewrites` write otherwise."""
         text = sentence.lower().replace("’", "'")
         for pattern, other in self.content["rewrites"]:
             text = re.sub(pattern, other, text)
-        return text.strip(" .!?")
+        return self.in_figures.sub(self._figure, text).strip(" .!?")
+
+    @cached_property
+    def in_figures(self) -> re.Pattern[str]:
+        """A pattern of an amount of money in words."""
+        words, scales = alternatives(self.content["numbers"]), alternatives(self.content["scales"])
+        return re.compile(
+            rf"\b(?:(?P<many>\d+|{words})[\s-]*(?P<scale>{scales})|(?P<scale_alone>{scales})|(?P<few>{words}))\s+"
+            rf"(?={self.content['currencies']})"
+        )
+
+    def _figure(self, match: re.Match[str]) -> str:
+        count = self.value(match["many"] or match["few"]) if match["many"] or match["few"] else 1
+        scale = match["scale"] or match["scale_alone"]
+        return f"{count * (self.content['scales'][scale] if scale else 1)} "
 
     def expand(self, pattern: str) -> str:
         """A pattern of the file with its placeholders filled."""
@@ -102,6 +123,8 @@ class Language:
         count = rf"(?P<number>\d+|{alternatives(self.content['numbers'])})"
         return (
             spaced.replace("{count}", count)
+            .replace("{count2}", count.replace("<number>", "<number2>"))
+            .replace("{decades}", alternatives(self.content["decades"]))
             .replace("{people}", self.people)
             .replace("{n}", self.number)
             .replace("{unit}", self.unit)

@@ -5,18 +5,20 @@ What belongs here: which statement a reading makes. What does not: words (`readi
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
 from found_platform.rewriting import language, traits
-from found_platform.rewriting.acts import Acts
+from found_platform.rewriting.act_words import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.profile_values import quoted
 from found_platform.rewriting.reading import OLDEST, Named, Reading
 from found_platform.rewriting.values import Values
 
+DECADE = 10
 ACTIVE_DAYS = 28
 """Days in which somebody who is "active" did something, at least; over a longer horizon, as many as that."""
 
@@ -48,7 +50,13 @@ def build(
         act = Act()  # "with failed payments last month, and will leave"
     elif read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
         act = before  # "who bought coffee and will stop"
-    elif read.is_general and before_phrases and not phrases and not acts.is_anything:
+    elif (
+        read.is_general
+        and before_phrases
+        and not phrases
+        and not acts.is_anything
+        and (read.says_it or _happens(lake, before_phrases, read.kinds))
+    ):
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
         channels = _channels(lake, read.kinds, [] if phrases else notes)
@@ -71,33 +79,76 @@ def build(
     if acts.every and not any(value is not None for value in measure.values()):
         measure["days"] = max(1, days // acts.every)
     statement = Statement(do=act, negated=acts.negated, history=acts.history, **measure)
+    limit = _limit(read, statement, days)
+    if limit and acts.negated:
+        notes.append("an upper limit is not used of what is not to be done")
+        limit = None
     where = " AND ".join(filter(None, (*(condition(lake, named) for named in read.attributes), *read.conditions))) or None
     among = Among(where=where)
     if acts.before:
         last = acts.before.days or max(ACTIVE_DAYS, days)
-        if acts.before.never and lake.today and lake.first:
+        if acts.before.is_ever and lake.today and lake.first:
             last = max(1, (lake.today - lake.first).days)
+        spent = read.before_total or read.before_most_total
         did = Act() if acts.before.is_anything else before if acts.before.clause else act.model_copy(update={"min_amount": 0.0})
         among = Among(
             where=where,
             did=did,
             last_days=last,
-            total=read.before_total,
-            days=acts.before.on_days if not read.before_total else None,
-            times=acts.before.times if not (read.before_total or acts.before.on_days) else None,
-            negated=acts.before.negated,
+            total=spent,
+            days=acts.before.on_days if not spent else None,
+            times=acts.before.times if not (spent or acts.before.on_days) else None,
+            negated=acts.before.negated != bool(read.before_most_total and not read.before_total),
         )
+        if read.before_most_total and read.before_total:
+            notes.append("of what was done before no upper limit is used beside a lower one")
         if acts.before.never and did == act and statement.is_at_all and not statement.negated:
             statement, among = statement.model_copy(update={"history": "first"}), Among(where=where)
+        if acts.before.is_some and did == act and not statement.negated:
+            statement = statement.model_copy(update={"history": "again"})  # "bought exactly once": not twice, and ever
+        elif acts.before.is_some:
+            notes.append("of what was done before only the upper limit is asked")
         if acts.before.is_anything and statement == Statement():
             notes.append("the demand says who they are and nothing of what they will do: it is read as who will do anything")
     rank = acts.rank or "chance"
     if rank == "affinity" and act.is_anything:
         rank = "chance"
-    if rank != "chance" and (statement.negated or not statement.is_at_all):
+    will = (statement,)
+    if limit:
+        will = (limit,) if statement.is_at_all and not _is_asked(read) else (statement, limit)
+    if rank != "chance" and (limit or statement.negated or not statement.is_at_all):
         notes.append(f"users are ranked by chance: {rank} is not asked of a demand that counts or negates")
         rank = "chance"
-    return Outcome(will=(statement,), within_days=within, among=among, rank=rank), notes
+    return Outcome(will=will, within_days=within, among=among, rank=rank), notes
+
+
+def _happens(lake: Ground, phrases: Sequence[str], kinds: Sequence[str]) -> bool:
+    """Whether items are ever done in one of these ways: what is bought is bought again, and no basket that was left is."""
+    places = [place for place, item in enumerate(lake.items) if item in phrases]
+    return not kinds or any(lake.kinds[kind][places].sum() > 0 for kind in kinds if kind in lake.kinds)
+
+
+def _limit(read: Reading, statement: Statement, days: int) -> Statement | None:
+    """That it is not done more often, or for more, than the demand says."""
+    acts = read.acts
+    one_more = {
+        "total": read.most_total,
+        "days": None if acts.most_days is None else _most_of_each(acts.most_days, acts, days) + 1,
+        "times": None if acts.most is None else _most_of_each(acts.most, acts, days) + 1,
+    }
+    measure = next((name for name, value in one_more.items() if value is not None), None)
+    if measure is None or statement.measure not in (None, measure):
+        return None
+    return Statement(do=statement.do, negated=True, history=statement.history, **{measure: one_more[measure]})
+
+
+def _most_of_each(count: int, acts: Acts, days: int) -> int:
+    return count * days // acts.per if acts.per else count
+
+
+def _is_asked(read: Reading) -> bool:
+    """Whether beside an upper limit it is asked that it is done at all, as "exactly once" does."""
+    return read.acts.is_some
 
 
 def joined(outcomes: Sequence[Outcome], join: Literal["and", "or"]) -> tuple[Outcome | None, list[str]]:
@@ -116,6 +167,9 @@ def joined(outcomes: Sequence[Outcome], join: Literal["and", "or"]) -> tuple[Out
         notes.append(f"of several times, the longest is used: {max(spans)} days")
     if any(o.rank != "chance" for o in outcomes):
         notes.append("users are ranked by chance, as for every demand that joins several")
+    if join == "or" and any(len(o.will) > 1 for o in outcomes):
+        notes.append("of what is asked between two limits, the lower one is used: one of several is enough")
+        outcomes = [o.model_copy(update={"will": o.will[:1]}) for o in outcomes]
     will = tuple(dict.fromkeys(statement for o in outcomes for statement in o.will))
     try:
         return Outcome(will=will, join=join, within_days=max(spans, default=None), among=among), notes
@@ -130,8 +184,8 @@ def with_antecedents(outcomes: Sequence[Outcome], clauses: Sequence[str]) -> lis
         act = outcome.will[0].do
         about = resolved[-1].will[0].do.about if resolved else ()
         if about and not act.about and language.told_by(clause)[0].pattern("it").search(clause):
-            statement = outcome.will[0].model_copy(update={"do": act.model_copy(update={"about": about})})
-            outcome = outcome.model_copy(update={"will": (statement, *outcome.will[1:])})
+            do = act.model_copy(update={"about": about})
+            outcome = outcome.model_copy(update={"will": tuple(one.model_copy(update={"do": do}) for one in outcome.will)})
         resolved.append(outcome)
     return resolved
 
@@ -152,6 +206,13 @@ def _channels(lake: Ground, kinds: Sequence[str], notes: list[str]) -> tuple[str
 
 def condition(lake: Ground, named: Named) -> str | None:
     """A filter for an attribute that a demand names; None where this lake does not have it."""
+    if named.born is not None:
+        if by_birth := traits.born(lake, *named.born):
+            return by_birth
+        if lake.today is None:
+            return None
+        youngest, oldest = (lake.today.year - year for year in reversed(named.born))  # an age tells it within a year
+        named = replace(named, ages=(max(0, youngest), oldest))
     if named.ages is not None:
         for column in lake.numbers:
             if re.search(named.column, column.lower()):
@@ -166,6 +227,8 @@ def condition(lake: Ground, named: Named) -> str | None:
             continue
         if named.ages is not None:
             chosen = [value for value in values if _overlaps(value, named.ages)]
+            if named.ages[1] - named.ages[0] <= DECADE:  # "in their thirties" are in two bands
+                chosen = [value for value in values if _overlaps(value, named.ages, partly=True)]
         else:
             chosen = [value for value in values if re.search(named.values, value.lower())]
         if chosen:
@@ -174,10 +237,12 @@ def condition(lake: Ground, named: Named) -> str | None:
     return None
 
 
-def _overlaps(band: str, ages: tuple[int, int]) -> bool:
-    """Whether a band of ages such as `25-34` or `65+` lies mostly within these years."""
+def _overlaps(band: str, ages: tuple[int, int], partly: bool = False) -> bool:
+    """Whether a band of ages such as `25-34` or `65+` lies mostly within these years, or half of it where `partly`."""
     numbers = [int(number) for number in re.findall(r"\d+", band)]
     if not numbers:
         return False
     low, high = (numbers[0], numbers[1]) if len(numbers) > 1 else (numbers[0], numbers[0] + 10)
+    if partly:
+        return 2 * (min(ages[1], high) - max(ages[0], low) + 1) >= high - low + 1
     return ages[0] <= (low + high) / 2 <= ages[1]

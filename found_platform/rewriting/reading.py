@@ -7,11 +7,13 @@ from typing import Literal
 
 from found_platform.outcomes.outcome import MOST_STATEMENTS
 from found_platform.rewriting import acts, times
-from found_platform.rewriting.acts import Acts
+from found_platform.rewriting.act_words import Acts
 from found_platform.rewriting.language import DEFAULT, Language, alternatives, languages, told_by
 
 OLDEST = 200
 """An age that nobody reaches: no upper limit."""
+CENT = 0.01
+"""Who spends at most 50 spends less than 50.01."""
 MOST_JOINTS = 4
 """Words of joining that are tried in a demand; who writes more of them enumerates."""
 JOINS: tuple[Literal["and", "or"], ...] = ("and", "or")
@@ -19,12 +21,13 @@ JOINS: tuple[Literal["and", "or"], ...] = ("and", "or")
 
 @dataclass(frozen=True)
 class Named:
-    """Users who are meant by an attribute: a column and values of it, as patterns of their names; or an age in years."""
+    """Users who are meant by an attribute: a column and values of it, as patterns of their names; or an age, or years of birth."""
 
     words: str
     column: str
     values: str = ""
     ages: tuple[int, int] | None = None
+    born: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,27 +41,37 @@ class Reading:
     horizon_days: int | None = None
     min_amount: float | None = None  # of one event
     total: float | None = None  # of all events together
+    most_total: float | None = None  # they come to less than this
     notes: tuple[str, ...] = ()  # what was read and cannot be used
+    refused: str = ""  # why what it says cannot be asked
     language: str = DEFAULT
     acts: Acts = field(default_factory=Acts)
     is_general: bool = False  # whether it asks for acts and names nothing that they are about
+    who_parts: tuple[str, ...] = ()  # what it names of who they are, beside what they do
+    who: str = ""
+    is_of_who: bool = False  # nothing but who they are names something: "drivers who will leave"
+    says_it: bool = False  # what is to be done is done to what was named before
+    named_kinds: tuple[str, ...] = ()  # of the kinds, those that a text may be called: "log in"
+    before_named_kinds: tuple[str, ...] = ()
     before_parts: tuple[str, ...] = ()  # what the clause `acts.before` names
     before_kinds: tuple[str, ...] = ()
     before_min_amount: float | None = None  # of one event of that clause
     before_total: float | None = None
+    before_most_total: float | None = None
     attributes: tuple[Named, ...] = ()
     conditions: tuple[str, ...] = ()  # filters on other values of the profile that it names
 
     @property
     def is_about_acts(self) -> bool:
         """Whether more is asked than to do something that texts name."""
-        return self.is_general or not self.acts.is_empty or self.total is not None
+        return self.is_general or not self.acts.is_empty or self.total is not None or self.most_total is not None
 
     @property
     def is_measured(self) -> bool:
         """Whether it is said how much of it, that it is not done, or that it is done as it was or was not before."""
         acts = self.acts
         counts = (acts.times, acts.days, acts.share, acts.more, acts.less, acts.every, acts.history, self.total)
+        counts += (acts.most, acts.most_days, self.most_total)
         return acts.negated or acts.returned or any(value is not None for value in counts)
 
     @property
@@ -77,31 +90,41 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     language, is_told = (spoken, True) if spoken else told_by(demand)
     text, act_words = acts.read(language.plain(demand), language)
     text, horizon = _horizon(text, language)
+    refused = ""
+    if horizon is not None and not 0 < horizon <= times.FARTHEST:
+        refused = f"{horizon:,} days ahead cannot be asked: say 1 to {times.FARTHEST:,} days, which is ten years"
+        horizon = None
     horizon = horizon or act_words.span
     spends = language.pattern("acts", "spends").search(text) is not None
     text, each = _each_span(text, language)
-    text, amount, notes = _amounts(text, language)
-    if amount is not None and each:
-        amount, horizon = (amount * horizon / each, horizon) if horizon else (amount, each)
+    text, amount, most = _amounts(text, language)
+    if each and (amount is not None or most is not None):
+        horizon, spans = horizon or each, (horizon or each) / each
+        amount, most = amount and amount * spans, most and most * spans
     text, late = times.left_over(text, language)
-    notes = (*notes, *late)
     whole = text
     text, unwanted = _without(text, language)
     # who somebody is, is heard with the whole; what they do is what is looked for
     relative = language.pattern("relative")
-    does = relative.split(text, maxsplit=1)[-1]
+    who, does = ["", *relative.split(text, maxsplit=1)][-2:]
     kinds = _kinds(whole if language.at("verb_last") else text, language)
     parts = _cores(does, language) or _cores(text, language)
     general_kinds = _general(parts, language)
     is_general = general_kinds is not None and (bool(parts) or bool(kinds) or not act_words.is_empty) and not unwanted
-    is_total = amount is not None and not act_words.is_once and (act_words.is_total or spends)
+    if act_words.leaves and is_general:  # "subscribers who will leave" do nothing at all, whatever they are called for
+        people = rf"\b(?:{alternatives(language.at('acts', 'people'))})\b"
+        kinds = _kinds(re.sub(people, " ", whole if language.at("verb_last") else text), language)
+    is_total = not act_words.is_once and (act_words.is_total or spends)
     clause = act_words.before.clause if act_words.before else ""
     spent = language.pattern("acts", "spends").search(clause) is not None or bool(act_words.before and act_words.before.in_total)
-    clause, before_amount, before_notes = _amounts(clause, language)
+    clause, before_amount, before_most = _amounts(clause, language)
     clause, earlier = times.left_over(clause, language)
     if act_words.before and act_words.before.unheeded:
         earlier.append(f"“{act_words.before.unheeded}” is not heeded: one thing that was done before can be asked")
-    notes = tuple(dict.fromkeys((*notes, *before_notes, *earlier)))
+    of_one = (most is not None and not is_total) or (before_most is not None and not spent)
+    limits = [language.at("upper_limit")] if of_one else []
+    said = act_words.before.notes if act_words.before else ()
+    notes = tuple(dict.fromkeys((*act_words.notes, *said, *limits, *late, *earlier)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
     kinds = kinds or _kinds(act_words.manner, language) or _general_kinds(act_words.manner, language)
@@ -117,14 +140,23 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
         horizon_days=horizon,
         min_amount=None if is_total else amount,
         total=amount if is_total else None,
+        most_total=most if is_total else None,
         notes=notes,
+        refused=refused,
         language=language.code,
         acts=act_words,
         is_general=is_general,
+        who_parts=() if parts == _cores(text, language) else _cores(who, language),
+        who=who.strip(" ,"),
+        is_of_who=bool(who.strip()) and not _cores(does, language) and bool(parts),
+        says_it=language.pattern("it").search(does.strip()) is not None,
+        named_kinds=_named_kinds(whole, language),
+        before_named_kinds=_named_kinds(clause, language),
         before_parts=before_parts if before_general is None else (),
         before_kinds=_kinds(clause, language) or before_general or _kinds_of(act_words, language),
         before_min_amount=None if spent else before_amount,
         before_total=before_amount if spent else None,
+        before_most_total=before_most if spent else None,
         attributes=_attributes(language.plain(demand), language),
     )
 
@@ -133,6 +165,9 @@ def clauses(demand: str, most: int = MOST_STATEMENTS) -> tuple[list[str], Litera
     """The demands that a demand joins, and by which word. An enumeration of goods, or of ways to do one thing, is one demand."""
     language, _ = told_by(demand)
     text = language.plain(demand)
+    if most > 1 and (other := language.pattern("acts", "switch", "words").match(text)):
+        named = {name: part or "" for name, part in other.groupdict().items()}
+        return [form.format(**named) for form in language.at("acts", "switch", "as")], "and"
     before = read(text).acts.before
     if most > 1 and (both := language.pattern("acts", "both").match(text)):
         one = f"{both['start']} {both['one']}"
@@ -143,15 +178,18 @@ def clauses(demand: str, most: int = MOST_STATEMENTS) -> tuple[list[str], Litera
         for join in JOINS:
             for match in islice(language.pattern("acts", "joints", join).finditer(text), MOST_JOINTS):
                 first, second = text[: match.start()], f"{language.at('pronoun')} {text[match.end() :]}"
-                if _are_two(read(first), read(second), join):
+                if _are_two(read(first), read(second), join, second):
                     more, further = clauses(second, most - 1)
                     return [first, *(more if further == join else [second])], join
     return [text], "and"
 
 
-def _are_two(first: Reading, second: Reading, join: Literal["and", "or"]) -> bool:
+def _are_two(first: Reading, second: Reading, join: Literal["and", "or"], said: str) -> bool:
     """Whether each of two halves is a demand of its own, and at least one is more than doing something."""
     denies = second.acts.negated and bool(first.kinds)
+    is_own = second.acts.negated and languages()[second.language].pattern("acts", "denial").match(said) is not None
+    if is_own and (first.parts or first.is_measured) and (second.parts or second.kinds):
+        return join == "and" or first.is_measured
     if not (
         (first.parts or first.is_measured or denies) and (first.kinds or first.is_measured) and (second.kinds or second.has_verb)
     ):
@@ -181,18 +219,19 @@ def _horizon(text: str, language: Language) -> tuple[str, int | None]:
             number = match.groupdict().get("number")
             vague = number is None and re.search(rf"{match['unit']}{language.at('vague')}\b", match[0]) is not None
             count = 1 if number is None else language.value(number)
-            days = None if vague or not 0 < count * units[match["unit"]] <= 3650 else count * units[match["unit"]]
+            days = None if vague else count * units[match["unit"]]
             return text[: match.start()] + " " + text[match.end() :], days
     match = re.search(rf"\b(?:{alternatives(language.at('tomorrow'))})\b", text)
     return (text[: match.start()] + " " + text[match.end() :], 1) if match else (text, None)
 
 
-def _amounts(text: str, language: Language) -> tuple[str, float | None, tuple[str, ...]]:
-    least, notes = None, ()
+def _amounts(text: str, language: Language) -> tuple[str, float | None, float | None]:
+    """A demand without its amounts of money, the least one that it names, and what it is to be less than."""
+    least, most = None, None
     for name in ("floor", "ceiling"):
         pattern = re.compile(language.expand(language.at(name)) + language.money)
         for match in reversed(list(pattern.finditer(text))):
-            plain = not (match["sign"] or match["currency"])
+            plain = not (match["sign"] or match["currency"] or match["scale"])
             after = match["next"] or ""
             if plain and (
                 language.pattern("time_units").match(after) or not language.pattern("spending").search(text[: match.start()])
@@ -202,9 +241,9 @@ def _amounts(text: str, language: Language) -> tuple[str, float | None, tuple[st
             if name == "floor":
                 least = value
             else:
-                notes = (language.at("upper_limit"),)
+                most = value if match["below"] else value + CENT
             text = text[: match.start()] + " " + after + text[match.end() :]
-    return text, least, notes
+    return text, least, most
 
 
 def _each_span(text: str, language: Language) -> tuple[str, int | None]:
@@ -235,6 +274,11 @@ def _kinds(text: str, language: Language) -> tuple[str, ...]:
         if match:
             positions[kind] = match.start()
     return tuple(sorted(positions, key=positions.__getitem__))
+
+
+def _named_kinds(text: str, language: Language) -> tuple[str, ...]:
+    """The kinds of acts that texts of a log may be called."""
+    return tuple(kind for kind in language.at("acts", "by_name") if language.pattern("acts", "by_name", kind).search(text))
 
 
 def _cores(text: str, language: Language) -> tuple[str, ...]:
@@ -280,7 +324,11 @@ def _attributes(text: str, language: Language) -> tuple[Named, ...]:
     for place, entry in enumerate(language.at("attributes")):
         if match := language.pattern("attributes", str(place), "words").search(text):
             ages = tuple(entry["ages"]) if "ages" in entry else None
-            named.append(Named(match[0].strip(), *_called(entry), ages))
+            born = tuple(entry["born"]) if "born" in entry else None
+            named.append(Named(match[0].strip(), *_called(entry), ages, born))
+    if match := language.pattern("decade").search(text):
+        first: int = language.at("decades")[match["decade"] or match["some"]]
+        named.append(Named(match[0].strip(), _called({})[0], ages=(first, first + 9)))
     if match := language.pattern("ages").search(text):
         groups = match.groupdict()
         if groups["from"]:

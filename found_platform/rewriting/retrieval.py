@@ -14,32 +14,26 @@ from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
 from found_platform.rewriting import ground, language, profile_values, reading, slips, spelling, times, traits, values
+from found_platform.rewriting.choice import MOST_PHRASES, NEAR, choose, sides
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
+from found_platform.rewriting.language import Language
 from found_platform.rewriting.outcome import build, condition, joined, with_antecedents
 from found_platform.rewriting.reading import Reading
 from found_platform.rewriting.values import Values
 from found_platform.settings import Settings
 
-MOST_PHRASES = 5
 NEAREST = 2
 """Items whose mean similarity is the closeness of a demand; in a small lake, the nearest alone: it has one item of each thing."""
 SMALL = 300
 """Up to so many items a lake is small, and has floors of its own."""
-NEAR = 300
-"""Items looked at for each part of a demand."""
-ABOUT = 0.7
-"""An item is about a part when it is at least this share as similar as the part's nearest item."""
 WHOLE = 0.5
 """Weight of the whole demand beside a part of it: the "bars" of "gold rings or bars" are not of chocolate."""
-OTHER, SAME = 0.4, 0.8
-"""Items as little alike as the first are two things, as much as the second one thing in other words."""
-ENOUGH = 0.1
-"""A further phrase must add this share of what the first one stands for."""
 COMMON = 0.1
 """Without a word that says how, the kinds that hold this share of the events of the phrases."""
 SHOWN = 8
 
+SENSITIVE = "a trait that data protection law guards: it is never guessed; see whether you may ask for what hints at it"
 NAMELESS = "the demand names nothing to look for"
 NOTHING = "nothing in the data resembles this demand"
 RANDOM_WEIGHTS = "the text encoder of this home has random weights (profile tiny): it knows what texts share words, and no meaning"
@@ -95,14 +89,17 @@ class GroundedRewriter:
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
     spoken, _ = language.told_by(demand)
-    text, mended = slips.corrected(lake, demand.lower(), spoken)
+    demand_read = spoken.cased(demand)
+    text, mended = slips.corrected(lake, demand_read.lower(), spoken)
     if mended:  # a mended word may tell another language
         spoken, _ = language.told_by(text)
-    plain = times.in_usual_words(spoken.plain(text if mended else demand), spoken)
+    plain = times.in_usual_words(spoken.plain(text if mended else demand_read), spoken)
     who = traits.extract(lake, plain, spoken)
+    guarded = spoken.pattern("sensitive").search(plain)
     stated = times.resolved(who.text, spoken, lake.today, lake.first)
     rewritten = _joined(lake, stated.text, horizon_days)
-    note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note])))
+    sensitive = [f"“{guarded[0].strip()}”: {SENSITIVE}"] if guarded else []
+    note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note, *sensitive])))
     outcome = rewritten.outcome
     if outcome is not None and who.conditions:
         where = " AND ".join(filter(None, [*who.conditions, outcome.among.where]))
@@ -143,14 +140,18 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     read, named = understand(lake, demand)
     limits = floors(lake)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
+    if read.parts and _names_nothing(lake, read, whole, limits):
+        lacking = [f"the data does not tell who is “{part}”" for part in read.parts if read.is_of_who or read.acts.leaves]
+        read = replace(read, parts=(), is_general=True, notes=(*read.notes, *lacking))
+        whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
-    close, doubt, verbatim = 0.0, "", list[int]()
+    close, doubt, verbatim = 0.0, read.refused, list[int]()
     if not parts:
         if not (read.is_about_acts or named.of_act):
             is_who = read.attributes or read.conditions
-            doubt = "the demand says who they are and nothing of what they will do" if is_who else NAMELESS
+            doubt = doubt or ("the demand says who they are and nothing of what they will do" if is_who else NAMELESS)
             notes.append(doubt)
-        elif acts_by_name := spelling.acts_by_name(lake, read.kinds):
+        elif acts_by_name := spelling.acts_by_name(lake, read.kinds, read.named_kinds):
             verbatim = acts_by_name
     else:
         close = float(closeness(lake, whole[None])[0])
@@ -158,7 +159,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         if close < limits.floor:
             verbatim = _verbatim(lake, demand, read.parts) or spelling.alike(lake, read.parts)[: spelling.MOST]
             verbatim = [i for i in verbatim if not any(_holds(lake.items[i].lower(), part) for part in read.unwanted)]
-            doubt = "" if verbatim else NOTHING
+            doubt = doubt or ("" if verbatim else NOTHING)
             notes += [doubt] if doubt else []
         elif in_data.any() and not in_data.all():
             lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, in_data, strict=True) if not known_part)
@@ -171,28 +172,32 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         elif not limits.measured:
             notes.append("the confidence is a guess: nobody measured the floors of this text encoder")
 
-    against = unwanted_parts @ lake.vectors.T
-    similar = unit(wanted_parts + WHOLE * whole) @ lake.vectors.T
-    best = similar.max(0, initial=-1.0), against.max(0, initial=-1.0)  # an item is on one side
-    similar, against = np.where(best[0] > best[1], similar, -1.0), np.where(best[1] > best[0], against, -1.0)
-    chosen = _choose(lake, similar) if close >= limits.floor else verbatim
-    same = spelling.alike(lake, read.parts) if close >= limits.floor else []
+    asked = {word for part in read.parts for word in ground.words(part)}
+    called = [set(ground.words(part)) - asked for part in read.unwanted]
+    wanted, against = sides(lake, unit(wanted_parts + WHOLE * whole), unwanted_parts, called)
+    present = closeness(lake, unwanted_parts) >= max(limits.floor, limits.part)  # as sure as of what is asked for
+    unwanted = choose(lake, against.about[present])
+    chosen = choose(lake, wanted.about) if close >= limits.floor else verbatim
+    left_out = against.about[present].max(0, initial=-1.0) > 0
+    same = [i for i in spelling.alike(lake, read.parts) if not left_out[i]] if close >= limits.floor else []
     if same and not set(same) & set(chosen):
         chosen = same[: spelling.MOST]  # an encoder may know less of a word than its letters say
     elif texts := [i for i in same[: spelling.MOST] if i < lake.texts and _is_category_named(lake, read.parts, chosen)]:
         chosen = texts  # of a category that is named, the texts that say it: its bare name may be nearer to another text
-    in_data = closeness(lake, unwanted_parts) >= limits.part
-    unwanted = _choose(lake, against[in_data])
-    if not in_data.all():
-        lost = ", ".join(f"“{part}”" for part, is_known in zip(read.unwanted, in_data, strict=True) if not is_known)
-        notes.append(f"nothing in the data resembles {lost}, which is left out anyway")
+    if close >= limits.floor and not chosen:
+        doubt = doubt or "what the demand asks for is what it leaves out"
+        notes.append(doubt)
+    if not present.all():
+        notes.append(f"nothing in the data resembles {_quoted(read.unwanted, ~present)}, which is left out anyway")
+    if (inside := present & (against.about.max(1, initial=-1.0) <= 0)).any():
+        notes.append(f"what is nearest to {_quoted(read.unwanted, inside)} is asked for: nothing is left out for it")
     phrases = list(dict.fromkeys(lake.items[i] for i in chosen))  # a text and a category may be called alike
-    items = dict.fromkeys(read.kinds or _common_kinds(lake, similar), phrases)
+    items = dict.fromkeys(read.kinds or _common_kinds(lake, wanted.similar), phrases)
     items["payment_channel"] = list(named.of_act.get("payment_methods", ())) if phrases else []
-    left_out = [lake.items[i] for i in unwanted]
+    names_out = [lake.items[i] for i in unwanted]
     outcome = None
     if not doubt:
-        outcome, doubt, lacking = stated(lake, read, phrases, left_out, named, horizon_days)
+        outcome, doubt, lacking = stated(lake, read, phrases, names_out, named, horizon_days)
         notes += lacking
     if doubt and doubt not in notes:
         notes.append(doubt)
@@ -202,8 +207,8 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         demand=demand,
         sentences=sentences(items, read.horizon_days or horizon_days),
         phrases=tuple(phrases),
-        unwanted=tuple(left_out),
-        matches=(*_matches(lake, similar, chosen, False), *_matches(lake, against, unwanted, True)),
+        unwanted=tuple(names_out),
+        matches=(*_matches(lake, wanted.similar, chosen, False), *_matches(lake, against.similar, unwanted, True)),
         kinds=read.kinds,
         horizon_days=read.horizon_days,
         min_amount=read.min_amount,
@@ -215,15 +220,34 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     )
 
 
+def _names_nothing(lake: Ground, read: Reading, whole: np.ndarray, limits: Floors) -> bool:
+    """Whether all that is named is a verb that may name something too, as in "who will book", or who they are, as in "drivers who
+    will leave", and nothing here is called so."""
+    telling = set(language.languages()[read.language].at("telling"))
+    is_who = (read.is_of_who and not read.acts.is_empty) or read.acts.leaves  # who leaves does nothing at all
+    if not (is_who or (read.kinds and set(read.parts) <= telling)):
+        return False
+    return float(closeness(lake, whole[None])[0]) < limits.floor and not spelling.alike(lake, read.parts)
+
+
 def stated(
     lake: Ground, read: Reading, phrases: list[str], left_out: list[str], named: Values, horizon_days: int
 ) -> tuple[Outcome | None, str, list[str]]:
     """The outcome of a reading about items of the lake; or why there is none; and notes. Arguments as of `build`."""
-    before = _phrases(lake, read.before_parts, floors(lake))
+    is_who = read.acts.before is not None and read.acts.before.is_who
+    if is_who:
+        before = [lake.items[i] for i in spelling.alike(lake, read.before_parts)[: spelling.MOST]]
+    else:
+        before = _phrases(lake, read.before_parts, floors(lake))
+    if is_who and read.before_parts and not before:
+        lacking = f"the data does not tell who is “with {', '.join(read.before_parts)}”"
+        read = replace(read, acts=replace(read.acts, before=None), before_parts=())
+        outcome, doubt, notes = stated(lake, read, phrases, left_out, named, horizon_days)
+        return outcome, doubt, [lacking, *notes]
     if read.before_parts and not before:
         return None, f"nothing in the data resembles “{', '.join(read.before_parts)}”", []
-    if not read.before_parts:
-        before = [lake.items[i] for i in spelling.acts_by_name(lake, read.before_kinds)]
+    if not read.before_parts or read.acts.before is None:
+        before = [lake.items[i] for i in spelling.acts_by_name(lake, read.before_kinds, read.before_named_kinds)]
     if read.acts.returned and not lake.returns:
         return None, "nothing was ever brought back in this data", []
     try:
@@ -270,12 +294,26 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     if again.parts and set(again.parts) <= set(unknown):  # "men who will buy", where the data knows no men
         again = reading.read(_cut(rest, unknown), spoken)
     untold = [word for word in unknown if word not in (*again.parts, *again.before_parts)]
+    untold += [word for word in _untold(again, spoken) if not any(word in other for other in untold)]
     notes = [f"the data does not tell who is “{', '.join(untold)}”"] if untold else []
     if not language.told_by(demand)[1]:
         notes.append(reading.unknown_language())
     conditions = tuple(filter(None, (one.condition for one in filters)))
     notes = (*again.notes, *notes, *unheeded)
     return replace(again, attributes=in_data, conditions=conditions, notes=notes), named_values
+
+
+def _untold(read: Reading, spoken: Language) -> list[str]:
+    """What a demand names of who is meant and nothing has read: "prepaid customers who will …"."""
+    dull = {*spoken.at("who"), *(word for names in spoken.at("acts", "general").values() for word in names)}
+    kept = (" ".join(word for word in part.split() if word not in dull) for part in read.who_parts)
+    is_named = any(part and not read.who.endswith(part) for part in kept)  # "drivers who" is a word for people
+    return [read.who] if is_named else []
+
+
+def _quoted(parts: Sequence[str], which: np.ndarray) -> str:
+    """Some of the parts of a demand, as notes name them."""
+    return ", ".join(f"“{part}”" for part, is_meant in zip(parts, which, strict=True) if is_meant)
 
 
 def _cut(text: str, words: Sequence[str]) -> str:
@@ -292,7 +330,8 @@ def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:
         return []
     vectors = lake.ask(list(parts))
     present = closeness(lake, vectors) >= max(limits.floor, limits.part)
-    chosen = _choose(lake, vectors[present] @ lake.vectors.T) or spelling.alike(lake, parts)[: spelling.MOST]
+    about = sides(lake, vectors[present], vectors[:0], [])[0].about
+    chosen = choose(lake, about) or spelling.alike(lake, parts)[: spelling.MOST]
     return [lake.items[i] for i in chosen]
 
 
@@ -320,38 +359,6 @@ def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:
         for name, kind in template_kinds().items()
         if items.get(name)
     )
-
-
-def _choose(lake_items: Ground, similar: np.ndarray) -> list[int]:
-    """A few items that stand for all that is about the parts: near, common, and unlike one another.
-
-    Greedy facility location: what is about a part is covered by a phrase as far as it resembles it.
-    """
-    if not len(similar):
-        return []
-    best = similar.max(0)
-    pools = [np.argsort(-row, kind="stable")[:NEAR] for row in similar]
-    pools = [pool[row[pool] > ABOUT * max(row[pool[0]], 0)] for pool, row in zip(pools, similar, strict=True)]
-    items = np.unique(np.concatenate(pools))
-    if not len(items):
-        return []
-    weight = np.zeros(len(items))  # every part matters alike, within it what is near and common
-    for pool, row in zip(pools, similar, strict=True):
-        share = np.log1p(lake_items.events[pool]) * (row[pool] - row[pool].min() + 0.02)
-        weight[np.searchsorted(items, pool)] += share / max(share.sum(), 1e-9)
-    alike = np.clip((lake_items.vectors[items] @ lake_items.vectors[items].T - OTHER) / (SAME - OTHER), 0, 1)
-    worth = best[items] ** 2 * np.log1p(lake_items.events[items]) ** 0.5  # near, and not too rare
-    chosen: list[int] = []
-    covered, first = np.zeros(len(items)), 0.0
-    while len(chosen) < min(MOST_PHRASES, len(items)):
-        gain = (np.maximum(alike - covered, 0) @ weight) * worth
-        place = int(gain.argmax())
-        first = first or float(gain[place])
-        if gain[place] < ENOUGH * first:
-            break
-        chosen.append(place)
-        covered = np.maximum(covered, alike[place])
-    return [int(items[i]) for i in sorted(chosen, key=lambda i: -best[items[i]])]
 
 
 def _common_kinds(lake_items: Ground, similar: np.ndarray) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ MOST = 5
 """Items that stand for a word."""
 SHORTEST = 5
 """Letters that two words must begin with alike, or that one holds of the other, to be one word in two forms."""
+PLURAL = ("s", "es", "n", "en")
+"""Endings of a shorter word, which is one in two forms with no other."""
 ALIKE = 0.8
 """Share of the shorter word that must be alike."""
 
@@ -23,6 +25,8 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
     general = {
         name for spoken in language.languages().values() for names in spoken.at("acts", "general").values() for name in names
     }
+    verbs = {verb for spoken in language.languages().values() for kind in spoken.kinds.values() for verb in kind}
+    general |= {verb for verb in verbs if verb not in lake.vocabulary}  # "book a trip", where nothing is called a book
     held: list[int] = []
     for part in parts:
         own_words = [word for word in words(part) if len(word) > 2 and word not in general]
@@ -36,10 +40,10 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(held))
 
 
-def acts_by_name(lake: Ground, kinds: Sequence[str]) -> list[int]:
+def acts_by_name(lake: Ground, kinds: Sequence[str], named: Sequence[str] = ()) -> list[int]:
     """Places of the items that are called like kinds of acts that a demand asks for ("log in": LOGIN), where this lake has no
-    events of these kinds; the most frequent first."""
-    if not kinds or any(kind in lake.kinds and lake.kinds[kind].sum() > 0 for kind in kinds):
+    events of these kinds, or the demand calls the kinds `named` so; the most frequent first."""
+    if not kinds or any(kind in lake.kinds and lake.kinds[kind].sum() > 0 for kind in kinds if kind not in named):
         return []
     named = [spoken.at("acts", "called") for spoken in language.languages().values()]
     called = {name for names in named for kind in kinds if kind in template_kinds() for name in names.get(kind, [])}
@@ -52,6 +56,8 @@ def _is_alike(word: str, own: str) -> bool:
     if word == own:
         return True
     shorter, longer = sorted((word, own), key=len)
+    if len(shorter) == SHORTEST - 1 and longer.removeprefix(shorter) in PLURAL:
+        return True
     if len(shorter) < SHORTEST or word[:SHORTEST] not in own:
         return False
     stem = shorter[: max(SHORTEST, len(shorter) - 2)] if len(shorter) > SHORTEST else shorter

@@ -147,7 +147,7 @@ class _Calendar:
     def _ahead(self, edge: dt.date, phrase: str) -> str:
         """Up to a day, which is left out."""
         days = (edge - self.today).days
-        if not 1 <= days <= FARTHEST:
+        if days < 1:
             return self._unheeded(phrase, f"it does not lie ahead of {self.today}")
         self.times.notes.append(f"“{phrase}” is read as the next {days} days, up to {edge}")
         return " " + self.words["next"].format(days=days) + " "

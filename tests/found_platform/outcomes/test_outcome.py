@@ -26,6 +26,12 @@ GOLD = {"about": ["gold"]}
             "the same is asked for and excluded: nobody can do both",
         ),
         ({"will": [{"do": GOLD, "times": 5}, {"do": GOLD, "negated": True}]}, "the same is asked for and excluded"),
+        ({"will": [{"do": GOLD}, {"negated": True}]}, "the same is asked for and excluded"),
+        (
+            {"will": [{"do": {**GOLD, "channels": ["pay_bill"]}}, {"do": {"channels": ["pay_bill", "spm"]}, "negated": True}]},
+            "the same is asked for and excluded",
+        ),
+        ({"will": [{"do": GOLD, "times": 5}, {"times": 3, "negated": True}]}, "the same is asked for and excluded"),
         ({"will": [{"more_than_before": "days"}, {"less_than_before": "days"}]}, "more and less than before: nobody can do both"),
         ({"will": [{"days": 10}], "within_days": 7}, "10 days on which it is done do not fit into 7 days"),
         ({"will": [{"share": 0.5}]}, "will.0: a share of what they do is a share of something: say what"),
@@ -123,3 +129,18 @@ def test_nothing_said_of_an_act_is_anything() -> None:
     assert Statement().is_at_all
     assert not Statement(days=1).is_at_all
     assert Among() == Outcome(will=(Statement(),)).among
+
+
+@pytest.mark.parametrize(
+    "will",
+    [
+        [{"do": GOLD, "times": 2}, {"do": GOLD, "times": 5, "negated": True}],  # between 2 and 4 times
+        [{"do": {"channels": ["spm"]}}, {"do": {"channels": ["pay_bill"]}, "negated": True}],  # looks and does not buy
+        [{"do": {}}, {"do": GOLD, "negated": True}],
+        [{"do": {"about": ["gold", "silver"]}}, {"do": GOLD, "negated": True}],
+        [{"do": {**GOLD, "returned": True}}, {"do": {}, "negated": True}],  # what is brought back is no act of doing it
+        [{"do": GOLD}, {"do": {**GOLD, "min_amount": 100}, "negated": True}],
+    ],
+)
+def test_what_somebody_can_do_is_no_contradiction(will: list) -> None:
+    assert len(parse({"will": will}).will) == 2

@@ -20,6 +20,13 @@ from found_platform.outcomes import describe, parse
             "will do something category “tea” or “coffee” status “paid” paid by “card” for 5 or more at once in the next 14 days",
         ),
         ({"will": {"times": 3}}, "will do anything at least 3 times in the next 14 days"),
+        ({"will": {"times": 3, "negated": True}}, "will do anything fewer than 3 times in the next 14 days"),
+        ({"will": {"days": 3, "negated": True}}, "will do anything on fewer than 3 days in the next 14 days"),
+        ({"will": {"total": 50, "negated": True}}, "will do anything for less than 50 in total in the next 14 days"),
+        (
+            {"will": {}, "among": {"did": {"about": ["tea"]}, "last_days": 30, "times": 2, "negated": True}},
+            "will do anything in the next 14 days, among those who did something like “tea” fewer than 2 times in the last 30 days",
+        ),
         ({"will": {"days": 3}}, "will do anything on at least 3 days in the next 14 days"),
         ({"will": {"total": 1500}}, "will do anything for at least 1,500 in total in the next 14 days"),
         (

@@ -12,7 +12,7 @@ from found_platform import rewriting
 from found_platform.channels import channels
 from found_platform.outcomes import document, parse
 from found_platform.rewriting import Rewriting, reading
-from found_platform.rewriting.acts import Acts
+from found_platform.rewriting.act_words import Acts
 from found_platform.rewriting.language import languages
 
 BUY = ("purchase",)

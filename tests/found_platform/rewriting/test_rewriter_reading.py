@@ -93,10 +93,11 @@ def test_what_will_not_be_done_is_named_and_negated(demand: str) -> None:
     assert (read.parts, read.unwanted, read.kinds, read.acts.negated) == (("meat",), (), ("purchase",), True)
 
 
-def test_an_upper_limit_is_said_not_to_be_used() -> None:
+def test_an_upper_limit_of_what_is_spent_is_read_and_one_of_an_order_is_said_not_to_be_used() -> None:
     read = reading.read("people who spend less than 20 euros on coffee")
-    assert read.parts == ("coffee",)
-    assert read.min_amount is None
+    assert (read.parts, read.min_amount, read.most_total, read.notes) == (("coffee",), None, 20.0, ())
+    read = reading.read("people who buy coffee for less than 20 euros")
+    assert (read.parts, read.min_amount, read.most_total) == (("coffee",), None, None)
     assert "upper limit" in read.notes[0]
 
 

@@ -1,0 +1,52 @@
+"""Demands as marketers, risk teams, product managers and support leads write them, to five unlike logs: what each becomes."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import five_logs
+import pytest
+import yaml
+
+from found_platform.outcomes import document
+from found_platform.rewriting import retrieval
+
+DEMANDS: list[tuple[str, str, Any, str]] = [
+    tuple(row) for row in yaml.safe_load(Path(five_logs.__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(("log", "demand", "outcome", "note"), DEMANDS, ids=[row[1] for row in DEMANDS])
+def test_a_demand_becomes_what_a_careful_analyst_takes_it_for(log: str, demand: str, outcome: Any, note: str) -> None:
+    rewriting = retrieval.on(five_logs.log(log), demand, 28)
+    if outcome == "doubt":
+        assert rewriting.outcome is None
+        assert rewriting.doubt
+    else:
+        assert rewriting.outcome is not None, rewriting.doubt
+        expected = _usual(outcome)
+        assert _matched(_usual(document.as_data(rewriting.outcome)), expected) == expected
+    assert re.search(note, f"{rewriting.note} {rewriting.doubt}", re.I)
+
+
+def _usual(outcome: dict[str, Any]) -> dict[str, Any]:
+    """An outcome as `document.as_data` writes it, its filters in the order of letters."""
+    will = outcome["will"] if isinstance(outcome["will"], list) else [outcome["will"]]
+    outcome = {**outcome, "will": [{key: part for key, part in one.items() if part != {}} for one in will]}
+    if where := outcome.get("among", {}).get("where"):
+        outcome["among"] = {**outcome["among"], "where": " AND ".join(sorted(where.split(" AND ")))}
+    return outcome
+
+
+def _matched(found: Any, expected: Any) -> Any:
+    """What was found, with the pattern that is expected in the place of phrases that all match it."""
+    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        return [_matched(*pair) for pair in zip(found, expected, strict=True)]
+    if not (isinstance(found, dict) and isinstance(expected, dict)):
+        return found
+    matched = {key: _matched(part, expected.get(key)) for key, part in found.items()}
+    for key in ("about", "not_about"):
+        pattern = expected.get(key)
+        if isinstance(pattern, str) and found.get(key) and all(re.search(pattern, phrase, re.I) for phrase in found[key]):
+            matched[key] = pattern
+    return matched
