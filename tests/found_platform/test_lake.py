@@ -188,8 +188,9 @@ def test_a_table_with_a_folder_for_each_day_is_read_as_it_is_and_gets_few_files_
 
 
 @pytest.mark.slow
-def test_files_follow_the_amount_of_data_however_often_it_is_written(tmp_path: Path) -> None:
+def test_files_follow_the_amount_of_data_however_often_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day at a time for a long while: one commit each, and seldom one more that writes small files together."""
+    monkeypatch.setattr(daily, "SMALL_FILES", 12)
     for i in range(3 * daily.SMALL_FILES):
         date = day(1) + dt.timedelta(days=i)
         one = pa.table([pa.array([date]), pa.array(["a"]), pa.array([i])], schema=SCHEMA)

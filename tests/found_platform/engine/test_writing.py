@@ -51,6 +51,7 @@ def users_in_the_log(settings: Settings, table: str) -> list[str]:
     return [key for key in set(lake.read(settings.lake, "user_days")["user_key"].to_pylist()) if key in log]
 
 
+@pytest.mark.long
 def test_a_home_may_change_engines_and_nothing_is_stale_nor_is_a_user_in_the_log(
     edge_home: Settings, remote: tuple[Settings, Engine]
 ) -> None:

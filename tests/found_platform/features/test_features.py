@@ -285,6 +285,12 @@ def test_a_late_event_is_known_from_its_arrival_on(tmp_path: Path) -> None:
     assert history["events_28d"].to_pylist() == [2, 2, 3, 4]
 
 
+def histories(settings: Settings, users: list[str], moments: list[dt.datetime]) -> list[pa.Table]:
+    """The history of all users at each moment, asked at once."""
+    rows = feature_store.history(settings, users * len(moments), [moment for moment in moments for _ in users])
+    return [rows.slice(i * len(users), len(users)) for i in range(len(moments))]
+
+
 @pytest.mark.slow
 def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> None:
     """Events added with a later arrival leave the history of every earlier moment bit for bit as it was."""
@@ -293,14 +299,14 @@ def test_what_arrives_after_a_moment_changes_nothing_it_sees(tmp_path: Path) -> 
     # whole days late, so that the arrival is a known day of its own
     extra = [{**e, "text": "added", "arrived_at": cut + dt.timedelta(hours=1)} for e in random_events(12) if e["event_time"] < cut]
     assert len(extra) > 30
-    histories = []
+    seen = []
     for name, rows in {"a": before, "b": before + extra}.items():
         settings = lake_of(tmp_path / name / "home", write_source(tmp_path / name, rows), secret="aa" * 16)
         users = [keys.user_key(keys.home_secret(settings), f"u{i}") for i in range(6)]
         moments = [cut - i * DAY for i in range(8)] + [cut + DAY]
-        histories.append([feature_store.history(settings, users, [moment] * len(users)) for moment in moments])
-    assert all(a.equals(b) for a, b in zip(histories[0][:-1], histories[1][:-1], strict=True))
-    assert not histories[0][-1].equals(histories[1][-1])
+        seen.append(histories(settings, users, moments))
+    assert all(a.equals(b) for a, b in zip(seen[0][:-1], seen[1][:-1], strict=True))
+    assert not seen[0][-1].equals(seen[1][-1])
 
 
 @pytest.mark.slow
@@ -310,7 +316,7 @@ def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
     cut = at("2024-01-16", "00:00:00")
     users = [keys.user_key(keys.home_secret(settings), f"u{i}") for i in range(6)]
     moments = [cut - i * DAY for i in range(10)] + [cut + DAY]
-    before = [feature_store.history(settings, users, [moment] * len(users)) for moment in moments]
+    before = histories(settings, users, moments)
     for view in feature_store.VIEWS:
         rows = lake.read(settings.lake, view)
         later = pc.greater(rows["created_timestamp"], pa.scalar(cut))
@@ -328,7 +334,7 @@ def test_what_is_created_after_a_moment_is_never_read(tmp_path: Path) -> None:
             ]
             rows = rows.set_column(i, field, pa.array(changed, field.type))
         lake.replace(settings.lake, view, rows, schema=rows.schema)
-    after = [feature_store.history(settings, users, [moment] * len(users)) for moment in moments]
+    after = histories(settings, users, moments)
     assert all(a.equals(b) for a, b in zip(before[:-1], after[:-1], strict=True))
     assert not before[-1].equals(after[-1])
 

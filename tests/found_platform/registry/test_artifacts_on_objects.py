@@ -175,6 +175,7 @@ def test_garbage_goes_there_and_copies_of_what_is_out_of_service_here(moved: Set
     assert weights(moved) == [2.0, 1.0]
 
 
+@pytest.mark.long
 def test_whom_a_file_names_is_erased_from_it_there(moved: Settings) -> None:
     key = keys.user_key(keys.home_secret(moved), "user-1")
     logged(moved, 3, card=f"# Seen in user-1 and {key}")
