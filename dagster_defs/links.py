@@ -1,4 +1,4 @@
-"""Links from the pages of assets and runs to those of the console and of MLflow, where the settings say where these are.
+"""Links from the pages of assets and runs to those of the console, MLflow and Evidently, where the settings say where these are.
 
 What belongs here: which page is about what. What does not: the pages; and the addresses, which are of a machine or a deployment
 (`found serve --all` tells Dagster its own).
@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from dagster_defs.graph import AUDIENCE, AssetGraph
-from found_platform import registry
+from found_platform import registry, reports
 from found_platform.settings import Settings
 
 PAGES = {
@@ -25,6 +25,8 @@ PAGES = {
 DATA = "/data"
 OF_MODELS = ("found_model", "promotion", "user_index")
 """Assets that are about versions of the registered model."""
+OF_REPORTS = {"feature_drift": reports.FEATURE_DRIFT, "benchmark_report": reports.BENCHMARK}
+"""Assets that keep reports in the home's Evidently workspace, and its project."""
 
 
 def of_asset(settings: Settings, asset: str) -> dict[str, dg.MetadataValue]:
@@ -32,6 +34,7 @@ def of_asset(settings: Settings, asset: str) -> dict[str, dg.MetadataValue]:
     return {
         **_link("console", settings.console_url, PAGES.get(asset, DATA)),
         **(_link("mlflow", settings.mlflow_url, f"/#/models/{registry.MODEL}") if asset in OF_MODELS else {}),
+        **(_link("evidently", settings.evidently_url, reports.pages(OF_REPORTS[asset])) if asset in OF_REPORTS else {}),
     }
 
 
@@ -46,6 +49,7 @@ def of_run(graph: AssetGraph, asset: str, keys: Sequence[str], metadata: Mapping
         links |= _link("audience_in_console", settings.console_url, f"/audiences/{keys[0]}")
     if asset == "feature_drift" and "report" in metadata:
         links |= _link("report_in_console", settings.console_url, f"/api/v1/drift/{keys[-1]}/page")
+        links |= _link("report_in_evidently", settings.evidently_url, reports.page(reports.FEATURE_DRIFT, keys[-1]))
     return links
 
 

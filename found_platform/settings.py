@@ -52,7 +52,7 @@ UNSHOWN = (
 )
 """Settings that are never written down, and whose value no message shows."""
 
-OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url", "lake_uri")
+OF_A_MACHINE = ("duckdb_memory", "wait_minutes", "console_url", "mlflow_url", "evidently_url", "lake_uri")
 """Settings that a home does not keep either: they are of where it is worked with, or the home has a file of its own for them."""
 
 INSTEAD = {
@@ -63,6 +63,7 @@ INSTEAD = {
     "oidc_issuer": "set FOUND_OIDC_CLIENT_SECRET",
     "console_url": "people sign in there",
     "mlflow_url": "a browser asks for them",
+    "evidently_url": "a browser asks for them",
 }
 """Addresses that the home keeps or a page shows: what gives the secret that must not stand in them."""
 
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     # pages as a browser reaches them, which Dagster's pages link to; of a machine or a deployment, so no home keeps them
     console_url: str | None = Field(None, pattern=r"^https?://\S+$")
     mlflow_url: str | None = Field(None, pattern=r"^https?://\S+$")
+    evidently_url: str | None = Field(None, pattern=r"^https?://\S+$")
     automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
     retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
     retrain_cooldown_days: int = Field(7, ge=1)  # between two trainings that a drift asks for

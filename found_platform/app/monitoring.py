@@ -1,4 +1,4 @@
-"""What watches over the data: the drift reports of a home, newest first."""
+"""What watches over the data: the drift reports of a home, newest first, and where Evidently's reports lie."""
 
 import datetime as dt
 import json
@@ -52,3 +52,11 @@ def drift_page(context: Context, day: dt.date) -> Path:
     if not path.exists():
         raise NotFound(f"There is no drift page of {day}: `found demo` writes one where there is something to compare.")
     return path
+
+
+def workspace(context: Context) -> Path:
+    """The Evidently workspace of the home, made if no report is in it yet."""
+    from found_platform import reports
+    from found_platform.home import make_private
+
+    return make_private(reports.folder(context.settings.home))

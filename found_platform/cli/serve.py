@@ -22,9 +22,10 @@ def serve(
     rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one token or session.")] = 1200,
     webserver: Annotated[str, typer.Option(help="Where Dagster's webserver runs by itself: it is told of new days.")] = "",
     pages: Annotated[str, typer.Option(help="Dagster's pages as a browser reaches them, to link to.")] = "",
-    everything: Annotated[bool, typer.Option("--all", help="Dagster's and MLflow's pages too, on 127.0.0.1.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Pages of Dagster, MLflow and Evidently too, on 127.0.0.1.")] = False,
     dagster_port: Annotated[int, typer.Option(min=1, max=65535, help="Of Dagster's pages, with --all.")] = 3000,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Of MLflow's pages, with --all.")] = 5000,
+    evidently_port: Annotated[int, typer.Option(min=1, max=65535, help="Of Evidently's pages, with --all.")] = 8000,
 ) -> None:
     """Serve the console and the API of a home until it is stopped."""
     from found_platform.serving import server, together
@@ -39,7 +40,7 @@ def serve(
 
     options = Options(home, host, port, allow_remote, tuple(name or ()), rate, dagster=pages, webserver=webserver)
     if everything:
-        together.run(options, dagster_port, mlflow_port, started)
+        together.run(options, together.Ports(dagster_port, mlflow_port, evidently_port), started)
     else:
         server.run(options, started)
 

@@ -1,14 +1,19 @@
-"""Evidently's classification report of what a method made of a scenario's users: a page of its own, read offline."""
+"""Evidently's classification report of what a method made of a scenario's users."""
 
-from pathlib import Path
+import datetime as dt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from found_platform import reports
 from found_platform.evaluation import thresholds
 
+if TYPE_CHECKING:
+    from evidently.core.report import Snapshot
 
-def page(scores: np.ndarray, threshold: float, labels: np.ndarray, path: Path) -> None:
-    """Writes the page of scores (N,), labels (N,) 0/1 and the method's own line.
+
+def report(scores: np.ndarray, threshold: float, labels: np.ndarray, cutoff: dt.date) -> "Snapshot":
+    """Of scores (N,), labels (N,) 0/1 and the method's own line.
 
     Scores enter as log-odds beside the line: the chance of one half is where the method draws it.
     """
@@ -20,7 +25,5 @@ def page(scores: np.ndarray, threshold: float, labels: np.ndarray, path: Path) -
     frame = pd.DataFrame(
         {"did it": labels.astype(int), "called": (scores > threshold).astype(int), "score": thresholds.chances(scores - threshold)}
     )
-    snapshot = Report([ClassificationPreset()]).run(
-        Dataset.from_pandas(frame, data_definition=DataDefinition(classification=[roles])), None
-    )
-    snapshot.save_html(str(path))
+    dataset = Dataset.from_pandas(frame, data_definition=DataDefinition(classification=[roles]))
+    return Report([ClassificationPreset()]).run(dataset, None, timestamp=reports.stamp(cutoff))

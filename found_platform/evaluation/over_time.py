@@ -5,15 +5,18 @@ What belongs here: rows of several cutoffs of one home. What does not: one cutof
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from found_platform import lake
+from found_platform import lake, reports
 from found_platform.evaluation import figure
 from found_platform.evaluation.bootstrap import MEAN
 from found_platform.evaluation.run import TABLE
 from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from evidently.core.report import Snapshot
 
 METRIC = "auc"
 Method = tuple[str, str]
@@ -57,8 +60,9 @@ def picture(by_cutoff: dict[dt.date, dict[Method, dict[str, float]]], methods: d
     return figure.png(plot)
 
 
-def drift(by_cutoff: dict[dt.date, dict[Method, dict[str, float]]], cutoff: dt.date, path: Path) -> dt.date | None:
-    """Writes Evidently's drift report of the methods' AUCs, a row a scenario, against the cutoff before.
+def drift(by_cutoff: dict[dt.date, dict[Method, dict[str, float]]], cutoff: dt.date, path: Path, home: Path) -> dt.date | None:
+    """Writes Evidently's drift report of the methods' AUCs, a row a scenario, against the cutoff before; also into the workspace
+    of the home.
 
     Returns that cutoff; None, and no page, where there is none or too little that both have.
     """
@@ -75,15 +79,18 @@ def drift(by_cutoff: dict[dt.date, dict[Method, dict[str, float]]], cutoff: dt.d
             columns[f"{method} ({task})"] = (old, new)
     if not columns:
         return None
-    _evidently({name: old for name, (old, _) in columns.items()}, {name: new for name, (_, new) in columns.items()}, path)
+    reference, current = ({name: column[side] for name, column in columns.items()} for side in (0, 1))
+    snapshot = _evidently(reference, current, cutoff)
+    snapshot.save_html(str(path))
+    reports.keep(home, reports.BENCHMARK, f"{cutoff} over time", snapshot)
     return earlier[-1]
 
 
-def _evidently(reference: dict[str, list[float]], current: dict[str, list[float]], path: Path) -> None:
+def _evidently(reference: dict[str, list[float]], current: dict[str, list[float]], cutoff: dt.date) -> "Snapshot":
     import pandas as pd
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
     definition = DataDefinition(numerical_columns=list(current))
     sides: list[Any] = [Dataset.from_pandas(pd.DataFrame(side), data_definition=definition) for side in (current, reference)]
-    Report([DataDriftPreset()]).run(*sides).save_html(str(path))
+    return Report([DataDriftPreset()]).run(*sides, timestamp=reports.stamp(cutoff))

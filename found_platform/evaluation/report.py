@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake, registry
+from found_platform import lake, registry, reports
 from found_platform.embedding import users
 from found_platform.evaluation import (
     bootstrap,
@@ -85,7 +85,7 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
     differences = [d for d in bootstrap.differences(kept) if results.has(d.task, d.method) and results.has(d.task, d.other)]
     panels = _panels(kept, results)
     by_cutoff = over_time.rows(settings, rows["dataset"][0].as_py())
-    before = over_time.drift(by_cutoff, cutoff, folder / "over-time.html")
+    before = over_time.drift(by_cutoff, cutoff, folder / "over-time.html", settings.home)
     pictures = {
         "ROC": curves.roc(panels),
         "Precision by reach": curves.precision_by_reach(panels),
@@ -94,7 +94,7 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
         "Over time": over_time.picture(by_cutoff, _lines_over_time(results)),
     }
     pictures = {title: png for title, png in pictures.items() if png}
-    classifications = _classifications(kept, results, folder)
+    classifications = _classifications(kept, results, folder, settings.home)
     single = {name: path.name for name, path in classifications.items()}
     sentences = [s for task in TITLES for s in [_sentence(task, results, differences)] if s]
     sections = [page.section(TITLES[task], page.table(*_task_table(task, results, differences))) for task in results.tasks]
@@ -336,13 +336,16 @@ def _first_draw(kept: pa.Table, task: str, method: str, scenario: str) -> tuple[
     return values[judged], rows["label"].to_numpy()[judged], float(lines[0])
 
 
-def _classifications(kept: pa.Table, results: Results, folder: Path) -> dict[str, Path]:
-    """Evidently's page of each scenario, of the row that speaks for FOUND without labels."""
+def _classifications(kept: pa.Table, results: Results, folder: Path, home: Path) -> dict[str, Path]:
+    """Evidently's page of each scenario, of the row that speaks for FOUND without labels; also in the workspace of the home."""
     ours, pages = results.ours("zero_shot"), {}
     for number, scenario in enumerate(results.scenarios, 1):
         drawn = _first_draw(kept, "zero_shot", ours, scenario) if ours else None
         if drawn is not None:
             values, labels, line = drawn
             pages[scenario] = folder / f"classification-{number}.html"
-            classification.page(values, line, labels, pages[scenario])
+            cutoff = results.rows[0]["cutoff"]
+            snapshot = classification.report(values, line, labels, cutoff)
+            snapshot.save_html(str(pages[scenario]))
+            reports.keep(home, reports.BENCHMARK, f"{cutoff} {scenario}", snapshot)
     return pages

@@ -5,6 +5,7 @@ Nothing here is asked again by a command: every reader opens the newest version 
 """
 
 import contextlib
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pyarrow.fs as fs
 from filelock import Timeout
 
-from found_platform import home, lake, objects
+from found_platform import home, lake, objects, reports
 from found_platform.housekeeping.garbage import DAY, Garbage, InUse, Kind, newest, size_of
 from found_platform.index import IndexBusy, milvus, pointer, snapshot
 from found_platform.index.milvus_server import built_at
@@ -117,9 +118,10 @@ def _checkpoints(settings: Settings, now: float) -> Iterator[Garbage]:
 
 
 def _pages(settings: Settings, now: float) -> Iterator[Garbage]:
-    """Evidently's page of a day, some megabytes each; the figures and the verdict stay, and so does the newest page."""
+    """Evidently's page of a day, some megabytes each, and its reports in the workspace; the figures and the verdict stay, and so do
+    the newest page and the newest report of each project."""
     pages = sorted(settings.home.glob("monitoring/feature_drift/*/report.html"))
-    for path in pages[:-1]:
+    for path in itertools.chain(pages[:-1], *(files[:-1] for files in reports.files(settings.home))):
         with contextlib.suppress(FileNotFoundError):
             about = path.stat()
             if about.st_mtime < now - settings.keep_runs_days * DAY:
@@ -160,4 +162,4 @@ VERSIONS = Kind(
 )
 INDEXES = Kind("indexes", "publications that serve nobody", lambda s: size_of(s.home / "index"), _publications)
 CHECKPOINTS = Kind("checkpoints", "checkpoints of finished training", lambda s: size_of(s.home / "training"), _checkpoints)
-PAGES = Kind("pages", "pages of old drift reports; the figures stay", lambda s: size_of(s.home / "monitoring"), _pages)
+PAGES = Kind("pages", "pages and reports of Evidently; the figures stay", lambda s: size_of(s.home / "monitoring"), _pages)

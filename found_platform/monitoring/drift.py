@@ -8,14 +8,14 @@ and are left out.
 import datetime as dt
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from found_platform import feature_store
+from found_platform import feature_store, reports
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.monitoring import figures, stability, traffic
@@ -25,6 +25,9 @@ from found_platform.sources import config as source_config
 
 if TYPE_CHECKING:
     import pandas as pd
+    from evidently.core.report import Snapshot
+
+    Keep = Callable[[Snapshot], None]
 
 FEATURES = (
     "events_7d",
@@ -81,8 +84,8 @@ class DriftReport:
 def report(settings: Settings, day: dt.date) -> DriftReport:
     """Compares the snapshot of `day` with that of 28 days earlier.
 
-    Saves JSON, and HTML where there is something to compare, under `HOME/monitoring/feature_drift`. Raises BadInput when a snapshot
-    that is needed has no users.
+    Saves JSON, and HTML where there is something to compare, under `HOME/monitoring/feature_drift`, and Evidently's report in the
+    home's workspace. Raises BadInput when a snapshot that is needed has no users.
     """
     reference_day = day - dt.timedelta(days=REFERENCE_DAYS)
     users = len(_snapshot(settings, day))
@@ -90,7 +93,13 @@ def report(settings: Settings, day: dt.date) -> DriftReport:
     folder.mkdir(parents=True, exist_ok=True)
     html: Path | None = folder / "report.html"
     html.unlink(missing_ok=True)
-    moved = features(settings, day, html)
+    reports.forget(settings.home, reports.FEATURE_DRIFT, str(day))
+
+    def keep(snapshot: "Snapshot") -> None:
+        snapshot.save_html(str(folder / "report.html"))
+        reports.keep(settings.home, reports.FEATURE_DRIFT, str(day), snapshot)
+
+    moved = features(settings, day, keep)
     html = html if html.exists() else None
     drift = DriftReport(day, reference_day, moved, traffic.figures(settings, day), html, users)
     document = {
@@ -107,8 +116,8 @@ def report(settings: Settings, day: dt.date) -> DriftReport:
     return drift
 
 
-def features(settings: Settings, day: dt.date, html: Path | None = None) -> list[Figure]:
-    """What the features of active users did in the 28 days up to `day`, with Evidently's page at `html`.
+def features(settings: Settings, day: dt.date, keep: "Keep | None" = None) -> list[Figure]:
+    """What the features of active users did in the 28 days up to `day`; `keep` is given Evidently's report.
 
     Raises BadInput when a snapshot that is needed has no users.
     """
@@ -119,13 +128,19 @@ def features(settings: Settings, day: dt.date, html: Path | None = None) -> list
     if history < WINDOW:
         why = f"the history at the reference day {reference_day} is {max(history, 0)} days long, and the features need {WINDOW}"
         return [not_judged(name, why) for name in names]
-    return compare(_snapshot(settings, day), _snapshot(settings, reference_day), names, html)
+    return compare(_snapshot(settings, day), _snapshot(settings, reference_day), names, keep, day)
 
 
-def compare(current: "pd.DataFrame", reference: "pd.DataFrame", names: Sequence[str], html: Path | None = None) -> list[Figure]:
+def compare(
+    current: "pd.DataFrame",
+    reference: "pd.DataFrame",
+    names: Sequence[str],
+    keep: "Keep | None" = None,
+    day: dt.date | None = None,
+) -> list[Figure]:
     """The PSI of each feature among the active users of two snapshots, and whether it is more than chance and practice allow.
 
-    Evidently computes the index, of values in bins, and writes the page at `html`.
+    Evidently computes the index, of values in bins; `keep` is given its report, which is of `day`.
     """
     import pandas as pd
 
@@ -145,7 +160,7 @@ def compare(current: "pd.DataFrame", reference: "pd.DataFrame", names: Sequence[
         for side, place in zip(binned, places, strict=True):
             side[name] = np.array(labels, object)[place]
     if limits:
-        figures |= _judged(_evidently(pd.DataFrame(binned[0]), pd.DataFrame(binned[1]), limits, html), limits)
+        figures |= _judged(_evidently(pd.DataFrame(binned[0]), pd.DataFrame(binned[1]), limits, keep, day), limits)
     return [figures[name] for name in names]
 
 
@@ -161,7 +176,9 @@ def _why_not(values: list[np.ndarray]) -> str | None:
     return None
 
 
-def _evidently(current: "pd.DataFrame", reference: "pd.DataFrame", limits: dict[str, float], html: Path | None) -> dict[str, Any]:
+def _evidently(
+    current: "pd.DataFrame", reference: "pd.DataFrame", limits: dict[str, float], keep: "Keep | None", day: dt.date | None
+) -> dict[str, Any]:
     """Evidently's result for features in bins, as it is."""
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
@@ -170,9 +187,10 @@ def _evidently(current: "pd.DataFrame", reference: "pd.DataFrame", limits: dict[
     snapshot = Report([ValueDrift(column=name, method="psi", threshold=limit) for name, limit in limits.items()]).run(
         Dataset.from_pandas(current, data_definition=definition),
         Dataset.from_pandas(reference, data_definition=definition),
+        timestamp=reports.stamp(day) if day else None,
     )
-    if html is not None:
-        snapshot.save_html(str(html))
+    if keep is not None:
+        keep(snapshot)
     return snapshot.dict()
 
 

@@ -1,10 +1,12 @@
-"""Everything with a page, side by side on loopback: the console, Dagster (webserver and daemon) and MLflow; one Ctrl-C ends them.
+"""Everything with a page, side by side on loopback: the console, Dagster (webserver and daemon), MLflow and Evidently; one Ctrl-C
+ends them.
 
 What belongs here: starting, watching and stopping the others. What does not: the console itself, which is `server`.
 """
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from found_platform.app import database
+from found_platform.app import database, monitoring
 from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
 from found_platform.serving import server
@@ -41,29 +43,47 @@ class Neighbour:
         return f"http://{LOOPBACK}:{self.port}"
 
 
-def neighbours(home: Path, files: str, dagster_port: int, mlflow_port: int) -> tuple[Neighbour, Neighbour]:
-    """Dagster and MLflow over a home whose models' files lie in a place."""
+@dataclass(frozen=True)
+class Ports:
+    """Where the others listen."""
+
+    dagster: int
+    mlflow: int
+    evidently: int
+
+
+def neighbours(home: Path, files: str, reports: Path, ports: Ports) -> tuple[Neighbour, Neighbour, Neighbour]:
+    """Dagster, MLflow and Evidently over a home whose models' files and reports lie in their places."""
     workspace = home / "tmp" / "workspace.yaml"
-    dagster = ("dagster", "dev", "-w", str(workspace), "-h", LOOPBACK, "-p", str(dagster_port), "--log-level", "warning")
+    dagster = ("dagster", "dev", "-w", str(workspace), "-h", LOOPBACK, "-p", str(ports.dagster), "--log-level", "warning")
     mlflow = ("mlflow", "server", "--artifacts-destination", files)
-    mlflow += ("--host", LOOPBACK, "--port", str(mlflow_port), "--workers", "1")
-    return Neighbour("Dagster", dagster_port, dagster), Neighbour("MLflow", mlflow_port, mlflow)
+    mlflow += ("--host", LOOPBACK, "--port", str(ports.mlflow), "--workers", "1")
+    evidently = ("evidently.cli", "ui", "--workspace", str(reports), "--host", LOOPBACK, "--port", str(ports.evidently))
+    return (
+        Neighbour("Dagster", ports.dagster, dagster),
+        Neighbour("MLflow", ports.mlflow, mlflow),
+        Neighbour("Evidently", ports.evidently, evidently),
+    )
 
 
-def run(options: Options, dagster_port: int, mlflow_port: int, started: Callable[[Started, tuple[Neighbour, ...]], None]) -> None:
+def run(options: Options, ports: Ports, started: Callable[[Started, tuple[Neighbour, ...]], None]) -> None:
     """Serves all of them until somebody stops this, or one of them ends by itself.
 
     Raises BadInput for a taken port, before anything starts, and JobFailed where a server ended.
     """
     home = options.home.resolve()
     context = Context(home, Actor(account(), "cli"))
-    others = neighbours(home, database.mlflow_files(context), dagster_port, mlflow_port)
+    others = neighbours(home, database.mlflow_files(context), monitoring.workspace(context), ports)
     for name, port in (("the console", options.port), *((other.name, other.port) for other in others)):
         check_free(name, port)
     options = replace(options, dagster=others[0].address, mlflow=others[1].address, webserver=others[0].address)
     server.check(options)
     store = database.mlflow_store(context)
-    links = {"FOUND_CONSOLE_URL": options.address, "FOUND_MLFLOW_URL": others[1].address}
+    links = {
+        "FOUND_CONSOLE_URL": options.address,
+        "FOUND_MLFLOW_URL": others[1].address,
+        "FOUND_EVIDENTLY_URL": others[2].address,
+    }
     (home / "tmp").mkdir(exist_ok=True)
     (home / "tmp" / "workspace.yaml").write_text(WORKSPACE)
     processes: list[subprocess.Popen[bytes]] = []
@@ -114,6 +134,7 @@ def _start(other: Neighbour, home: Path, store: str, links: dict[str, str]) -> "
     """
     places = {"FOUND_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), "PYTHONWARNINGS": "ignore"}
     places["MLFLOW_BACKEND_STORE_URI"] = store
+    places["EVIDENTLY_SECRET"] = secrets.token_hex()  # without one, every page that a browser is on may change the reports
     command = [sys.executable, "-m", *other.command]
     with _log(home, other).open("wb") as log:
         return subprocess.Popen(command, env={**links, **os.environ, **places}, stdout=log, stderr=log, start_new_session=True)

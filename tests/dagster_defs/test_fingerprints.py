@@ -44,6 +44,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "database_url": ("postgresql://found@localhost/found", set()),
     "console_url": ("http://127.0.0.1:8321", set()),
     "mlflow_url": ("http://127.0.0.1:5000", set()),
+    "evidently_url": ("http://127.0.0.1:8000", set()),
     "redis_url": ("redis://localhost/0", set()),
     "lake_uri": ("s3://found/lakes", set()),
     "milvus_uri": ("http://localhost:19530", set()),

@@ -9,6 +9,7 @@ import pytest
 from dagster_defs import links
 from dagster_defs.build import build_assets, build_defs
 from dagster_defs.graph import CUTOFF, DAILY, AssetGraph
+from found_platform import reports
 from found_platform.contract import MAX_PARTITIONS
 from found_platform.settings import Settings
 
@@ -64,13 +65,12 @@ def test_every_asset_is_owned_described_versioned_and_of_a_kind(specs: dict[str,
 
 
 def test_every_asset_links_to_the_console_and_models_to_mlflow_where_their_addresses_are_set(settings: Settings) -> None:
+    pages = ("console", "mlflow", "evidently")
+
     def linked(**addresses: str) -> dict[str, dict[str, str]]:
         graph = AssetGraph(settings.model_copy(update=addresses))
         specs = (spec for asset in build_assets(graph) for spec in asset.specs)
-        return {
-            spec.key.path[-1]: {key: value.value for key, value in spec.metadata.items() if key in ("console", "mlflow")}
-            for spec in specs
-        }
+        return {spec.key.path[-1]: {key: value.value for key, value in spec.metadata.items() if key in pages} for spec in specs}
 
     assert not any(linked().values()), "nobody knows where a console is"
     assets = linked(console_url="https://found.example.org/", mlflow_url="http://127.0.0.1:5000")
@@ -84,10 +84,17 @@ def test_every_asset_links_to_the_console_and_models_to_mlflow_where_their_addre
     assert all("console" in about for about in assets.values())
     assert {name for name, about in assets.items() if "mlflow" in about} == {"found_model", "promotion", "user_index"}
     assert assets["promotion"]["mlflow"] == "http://127.0.0.1:5000/#/models/found"
+    kept = {n: a["evidently"] for n, a in linked(evidently_url="http://127.0.0.1:8000").items() if "evidently" in a}
+    assert kept == {
+        "feature_drift": f"http://127.0.0.1:8000{reports.pages(reports.FEATURE_DRIFT)}",
+        "benchmark_report": f"http://127.0.0.1:8000{reports.pages(reports.BENCHMARK)}",
+    }
 
 
 def test_what_a_run_made_links_to_its_version_its_audience_and_its_report(settings: Settings) -> None:
-    graph = AssetGraph(settings.model_copy(update={"console_url": "http://c", "mlflow_url": "http://m"}))
+    graph = AssetGraph(
+        settings.model_copy(update={"console_url": "http://c", "mlflow_url": "http://m", "evidently_url": "http://e"})
+    )
 
     def of(asset: str, key: str, **metadata: str) -> dict[str, str]:
         return {name: str(value.value) for name, value in links.of_run(graph, asset, [key], metadata).items()}
@@ -97,7 +104,10 @@ def test_what_a_run_made_links_to_its_version_its_audience_and_its_report(settin
         "model_in_mlflow": "http://m/#/models/found/versions/7",
     }
     assert of("audience_members", "gold") == {"audience_in_console": "http://c/audiences/gold"}
-    assert of("feature_drift", "2026-03-01", report="x") == {"report_in_console": "http://c/api/v1/drift/2026-03-01/page"}
+    assert of("feature_drift", "2026-03-01", report="x") == {
+        "report_in_console": "http://c/api/v1/drift/2026-03-01/page",
+        "report_in_evidently": f"http://e{reports.page(reports.FEATURE_DRIFT, '2026-03-01')}",
+    }
     assert of("feature_drift", "2026-03-01") == {}, "there was nothing to compare"
 
 

@@ -15,6 +15,7 @@ HELD = {
     "oidc_issuer": "https://id.example/realm?client_secret=hunter2",
     "console_url": "https://ann:hunter2@found.example",
     "mlflow_url": "https://mlflow.example/?token=hunter2",
+    "evidently_url": "https://evidently.example/?token=hunter2",
 }
 
 

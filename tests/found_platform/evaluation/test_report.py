@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import copy_of
 
+from found_platform import reports
 from found_platform.evaluation import methods, over_time, report, scores
 from found_platform.settings import Settings
 
@@ -55,6 +56,7 @@ def test_every_scenario_has_evidentlys_page(page: str, reported: Settings, cutof
     linked = dict(re.findall(r'<a href="(classification-\d+\.html)">([^<]+)</a>', page))
     assert set(linked.values()) == scenarios
     assert all((report.path(reported, cutoff).parent / name).stat().st_size > 100_000 for name in linked)
+    assert all(reports.path(reported.home, reports.BENCHMARK, f"{cutoff} {scenario}").exists() for scenario in scenarios)
 
 
 def test_mlflow_has_the_figures_and_the_pictures(reported: Settings) -> None:
@@ -81,6 +83,7 @@ def test_figures_of_several_cutoffs_are_drawn_and_judged_for_drift(tmp_path: Pat
     }
     assert over_time.picture(rows, {AUTO: "#1f6feb"}).startswith(b"\x89PNG")
     assert over_time.picture({DAYS[0]: rows[DAYS[0]]}, {AUTO: "#1f6feb"}) == b"", "one cutoff is no time"
-    assert over_time.drift(rows, DAYS[0], tmp_path / "page.html") is None, "there is none before it"
-    assert over_time.drift(rows, DAYS[1], tmp_path / "page.html") == DAYS[0]
+    assert over_time.drift(rows, DAYS[0], tmp_path / "page.html", tmp_path) is None, "there is none before it"
+    assert over_time.drift(rows, DAYS[1], tmp_path / "page.html", tmp_path) == DAYS[0]
     assert "auto (zero_shot)" in (tmp_path / "page.html").read_text()
+    assert reports.path(tmp_path, reports.BENCHMARK, f"{DAYS[1]} over time").exists()

@@ -20,11 +20,13 @@ def test_a_taken_port_is_said_with_who_has_it() -> None:
     together.check_free("Dagster", port)
 
 
-def test_dagster_and_mlflow_are_of_the_home_and_on_loopback_alone(tmp_path: Path) -> None:
-    dagster, mlflow = together.neighbours(tmp_path, "s3://bucket/found_1/_artifacts", 3000, 5000)
+def test_the_others_are_of_the_home_and_on_loopback_alone(tmp_path: Path) -> None:
+    ports = together.Ports(3000, 5000, 8000)
+    dagster, mlflow, evidently = together.neighbours(tmp_path, "s3://bucket/found_1/_artifacts", tmp_path / "reports", ports)
     assert dagster.command[-6:-2] == ("-h", "127.0.0.1", "-p", "3000")
     assert mlflow.command[mlflow.command.index("--artifacts-destination") + 1] == "s3://bucket/found_1/_artifacts"
     assert mlflow.command[mlflow.command.index("--host") + 1] == "127.0.0.1"
+    assert evidently.command[1:] == ("ui", "--workspace", str(tmp_path / "reports"), "--host", "127.0.0.1", "--port", "8000")
     assert together.WORKSPACE.split(": ", 1)[1].split("\n")[1] in Path(__file__).parents[3].joinpath("workspace.yaml").read_text()
 
 
