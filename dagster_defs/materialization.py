@@ -8,6 +8,7 @@ import datetime as dt
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -106,6 +107,7 @@ class AssetRun:
             self._tag(model=str(metadata["model_version"]))
         about = {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
         about |= links.of_run(self._graph, self.asset, self.keys, metadata or {})
+        about = {name: in_home(self._graph.settings, value) for name, value in about.items()}
         for key in self.keys:
             own: dict[str, Any] = {"rows_hash": hashes[key]}
             if keep:
@@ -154,6 +156,15 @@ class AssetRun:
             metadata=about,
             display=pictures,
         )
+
+
+def in_home(settings: Settings, value: Any) -> Any:
+    """A path of metadata as it is below the home, which may be moved; as text, since Dagster's page makes a `file://` link of a
+    path, which browsers refuse. Any other value as it is."""
+    if not isinstance(value, dg.PathMetadataValue) or value.path is None:
+        return value
+    place, home = Path(value.path).resolve(), settings.home.resolve()
+    return dg.MetadataValue.text(str(place.relative_to(home))) if place.is_relative_to(home) else value
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from dagster_defs import checks, jobs, service
 from dagster_defs.build import build_defs
 from dagster_defs.execution import open_instance
 from dagster_defs.graph import CUTOFF, AssetGraph
-from dagster_defs.materialization import in_words
+from dagster_defs.materialization import in_home, in_words
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 
@@ -116,3 +116,12 @@ def test_a_failure_ends_with_the_next_step_and_names_no_class(error: Exception, 
     step = str(failure.user_failure_data.metadata["next_step"].value)
     assert "press Re-execute" in step
     assert "Error" not in what + step
+
+
+def test_a_path_of_metadata_is_text_below_the_home_which_may_be_moved(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path / "home")
+    report = settings.home / "monitoring" / "report.html"
+    assert in_home(settings, dg.MetadataValue.path(str(report))) == dg.MetadataValue.text("monitoring/report.html")
+    elsewhere = dg.MetadataValue.path(str(tmp_path / "x"))
+    assert in_home(settings, elsewhere) == elsewhere
+    assert in_home(settings, 7) == 7
