@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/vector_drift.py HOME [--drifts dead_channel bot_traffic]
 
 HOME is a simulated home with a trained champion, made for this by `found demo --profile tiny --home HOME`, and stays as it is. Of
-each drift the last four weeks are simulated again with it, in a copy; the champion embeds held-out users as of a week and four weeks
-of it. Predictions are the aligned scores of those whom a sentence finds. Beside the drifts: the same log without one, and how
-often two samples of the calm users are told apart, which are of one law. Prints the table of docs/simulator.md.
+each drift the last four weeks are simulated again with it, in a copy; the champion embeds held-out users as of a week and four
+weeks of it. Predictions are the aligned scores of those whom a sentence finds. Beside the drifts: the same log without one, and
+how often two samples of the calm users are told apart, which are of one law. Prints the table of docs/simulator.md.
 """
 
 import argparse
