@@ -22,3 +22,7 @@ class Conflict(BadInput):
 
 class JobFailed(RuntimeError):
     """The input was fine and the work still failed. Exit status 1."""
+
+
+class Unfinished(JobFailed):
+    """Something was done in part, for something else was written meanwhile or is in the way. The same call goes on."""

@@ -44,11 +44,13 @@ class Draft:
 def specified(settings: "Settings", draft: Draft, name: str) -> "Specification":
     """Checked against the home."""
     from found_platform.audiences import specification
-    from found_platform.privacy import keys
+    from found_platform.privacy import free_texts, keys
 
-    users = set().union(*(keys.read_users(settings, users) for users in draft.exclude))
+    users: set[str] = set().union(*(keys.read_users(settings, users) for users in draft.exclude))
     if draft.exclude_as_before:
         users |= set(specification.newest(settings, name).without_users)
+    question = draft.question
+    free_texts.check_demand(settings, [name, question.sentence, *(question.phrases or ())], users)
     return specification.draft(
         settings,
         audience=name,

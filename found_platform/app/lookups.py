@@ -99,11 +99,13 @@ class Answer:
 def find(context: Context, request: Find) -> Answer:
     """The best users for a question, with what answered and as of when. Raises BadInput for what cannot be asked."""
     from found_platform.audiences import lookup
-    from found_platform.privacy import keys
+    from found_platform.privacy import free_texts, keys
 
-    lookup.check(request.question)
+    question = request.question
+    lookup.check(question)
     settings = context.settings
     left_out = frozenset(keys.read_users(settings, request.exclude)) if request.exclude else frozenset()
+    free_texts.check_demand(settings, [question.sentence, *(question.phrases or ())], left_out)
     options = {"exact": request.exact, "explain": request.explain}
     audience = lookup.find(settings, request.question, request.size, exclude=left_out, **options)
     audience = replace(audience, users=[replace(user, user_id=context.display_name(user.user_id)) for user in audience.users])

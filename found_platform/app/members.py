@@ -33,10 +33,12 @@ class Why:
 def why(context: Context, request: Why) -> "Standing":
     """Why a user would be in an audience now, or which gate keeps the user out."""
     from found_platform.audiences import gates, specification
-    from found_platform.privacy import audit
+    from found_platform.privacy import audit, free_texts, keys
 
     settings = context.settings
     if request.draft is not None:
+        question, named = request.draft.question, {request.user, keys.user_key(keys.home_secret(settings), request.user)}
+        free_texts.check_demand(settings, [request.name, question.sentence, *(question.phrases or ())], named)
         described = specified(settings, request.draft, request.name or specification.UNNAMED)
     elif request.name is not None:
         described = specification.newest(settings, request.name)

@@ -46,7 +46,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
     from dagster_defs import locks
     from dagster_defs.graph import PROMPTS
     from found_platform.audiences import prompts
-    from found_platform.privacy import audit, keys
+    from found_platform.privacy import audit, free_texts, keys
 
     settings, demand, seeds, negatives = context.settings, request.demand, request.seeds, request.negatives
     if (demand is None) != (seeds is None):
@@ -58,6 +58,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
         files = {users: [key for key, _ in keys.read_user_rows(settings, users)] for users in given}
         if demand is not None and seeds is not None:
             made_from = demand, set(files[seeds]), set(files.get(negatives, ())) if negatives else None
+            free_texts.check_demand(settings, [request.name, demand], set().union(*files.values()))
         else:
             saved = prompts.specification(settings, request.name)
             made_from = saved.demand, saved.seeds, saved.negatives

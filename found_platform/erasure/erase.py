@@ -17,9 +17,9 @@ from found_platform import home, lake
 from found_platform.erasure import lake_tables, ledger, proof, servers
 from found_platform.erasure.persons import ID_COLUMNS, SHORT, Persons
 from found_platform.erasure.steps import STEPS
-from found_platform.errors import BadInput, JobFailed
+from found_platform.errors import BadInput, Unfinished
 from found_platform.home import write_whole
-from found_platform.privacy import holds, keys, tombstones, user_files
+from found_platform.privacy import free_texts, holds, keys, tombstones, user_files
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources.options import TimeColumn
@@ -70,11 +70,12 @@ NOT_COVERED = (
 
 @dataclass
 class _Progress:
-    """What of an erasure is done."""
+    """What of an erasure is done; `before`, what its steps did before they began again."""
 
     path: Path
     started_at: str
     steps: dict[str, dict[str, int]] = field(default_factory=dict)
+    before: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path) -> "_Progress":
@@ -82,8 +83,19 @@ class _Progress:
             return cls(path, **json.loads(path.read_text()))
         return cls(path, _now())
 
-    def save(self) -> None:
-        write_whole(self.path, json.dumps({"started_at": self.started_at, "steps": self.steps}))
+    def add(self, name: str, counts: dict[str, int]) -> None:
+        """Notes a step that is done."""
+        before = self.before.get(name, {})
+        self.steps[name] = {what: before.get(what, 0) + counts.get(what, 0) for what in {**before, **counts}}
+        self._save()
+
+    def begin_again(self) -> None:
+        """Every step is to be done once more; what it counted stays."""
+        self.before, self.steps = self.steps, {}
+        self._save()
+
+    def _save(self) -> None:
+        write_whole(self.path, json.dumps({name: value for name, value in vars(self).items() if name != "path"}))
 
 
 def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_holds: bool = False) -> Certificate:
@@ -93,7 +105,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_ho
         against_holds: also persons and tables under a legal hold; for whoever brings back a state in which they were erased before.
 
     Raises BadInput for a file that names nobody or somebody under a legal hold, or a reason that names one of them, and erases
-    nobody then; JobFailed where anything of them is left: the same call then goes on.
+    nobody then; Unfinished where anything of them is left after a second time: the same call then goes on.
     """
     timer = lake.Timer()
     persons = Persons.of(settings, users, [*ID_COLUMNS, *_mapped(settings)])
@@ -102,6 +114,7 @@ def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_ho
     servers.check_all_reached(settings)
     if any(user in reason for user in persons.ids | persons.keys):
         raise BadInput("The reason names one of the persons, and it would be kept: say it without the id.")
+    free_texts.check_reasons(settings, "The reason", [reason], persons.keys)
     if not against_holds:
         _check_holds(settings, users)
     folder = home.make_private(tombstones.path(settings).parent)
@@ -109,22 +122,28 @@ def erase(settings: Settings, users: keys.Users, reason: str = "", *, against_ho
         progress = _Progress.of(folder / f"{persons.number}.progress.json")
         first = next(iter(STEPS))
         if first not in progress.steps:  # before any lock of a run is waited for
-            progress.steps[first] = STEPS[first](settings, persons)
-            progress.save()
+            progress.add(first, STEPS[first](settings, persons))
         runs = [path.stem for path in sorted((settings.home / "locks").glob("run-*.lock"))]
         # what runs have read of a person they would write again
         with home.hold(settings.home, runs, "found erase", seconds=settings.wait_seconds):
-            for name, step in STEPS.items():
-                if name not in progress.steps:
-                    progress.steps[name] = step(settings, persons)
-                    progress.save()
-            search = servers.search(settings, persons)
+            search = _gone_through(settings, persons, progress)
+            if search.hits:  # mostly of something that was written meanwhile: every step looks for it again
+                progress.begin_again()
+                search = _gone_through(settings, persons, progress)
         if search.hits:
-            progress.path.unlink()  # whatever is left is looked for by every step again
-            raise JobFailed(_left(search.hits, settings))
+            progress.path.unlink()
+            raise Unfinished(_left(search.hits, settings))
         certificate = _certificate(settings, persons, reason, progress, search, timer.seconds, folder)
         progress.path.unlink()
     return certificate
+
+
+def _gone_through(settings: Settings, persons: Persons, progress: _Progress) -> proof.Search:
+    """Every step that is not done yet, and the search after them."""
+    for name, step in STEPS.items():
+        if name not in progress.steps:
+            progress.add(name, step(settings, persons))
+    return servers.search(settings, persons)
 
 
 def _check_holds(settings: Settings, users: keys.Users) -> None:

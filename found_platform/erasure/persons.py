@@ -12,11 +12,9 @@ from functools import cached_property
 
 from found_platform.erasure.needles import Needles
 from found_platform.privacy import keys, tombstones, user_files
+from found_platform.privacy.free_texts import SHORT
 from found_platform.privacy.keys import Users
 from found_platform.settings import Settings
-
-SHORT = 6
-"""Characters from which on an id is searched for in every byte: six digits that happen to stand in a file are rare enough."""
 
 ID_COLUMNS = ("user_id", "user_key", "without_users")
 """Columns that hold ids or keys in every home; those that its source maps come to them."""

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from found_platform import database, lake
 from found_platform.errors import JobFailed
-from found_platform.privacy import actor
+from found_platform.privacy import actor, free_texts
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def record(
     index_version: str | None = None,
     reason: str = "",
 ) -> None:
-    """Adds a row about what was done just now.
+    """Adds a row about what was done just now. Words of it that name somebody who was erased, or is being erased, are left out.
 
     Args:
         action: a verb, as the command has it: find, preview, save, refresh, export, ...
@@ -72,6 +72,7 @@ def record(
 
     Raises JobFailed where the database cannot be written.
     """
+    audience, question, reason = free_texts.without_erased(settings, [audience, question and dict(question), reason])
     question_json = None if question is None else as_json(question)
     count = None if rows is None else int(rows)
     at = _microseconds(dt.datetime.now(dt.UTC))

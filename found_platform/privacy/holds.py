@@ -16,7 +16,7 @@ from pathlib import Path
 
 from found_platform import home
 from found_platform.errors import BadInput, NotFound
-from found_platform.privacy import actor, audit, keys
+from found_platform.privacy import actor, audit, free_texts, keys
 from found_platform.privacy.user_tables import USER_TABLES
 from found_platform.settings import Settings
 
@@ -75,6 +75,7 @@ def add(settings: Settings, name: str, users: keys.Users | None, tables: Sequenc
     user_keys = keys.read_users(settings, users) if users is not None else set()
     if not user_keys and not tables:
         raise BadInput(f"The hold {name!r} would hold nothing: name persons of whom something is kept, or a table.")
+    free_texts.check_reasons(settings, "The name of the hold, or the reason,", [name, reason], user_keys)
     secret = keys.home_secret(settings)
     marks = {_mark(secret, key) for key in user_keys}
     with home.lock(settings.home, "holds"):

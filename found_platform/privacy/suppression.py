@@ -23,7 +23,7 @@ from found_platform.cache import single_flight
 from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
 from found_platform.errors import BadInput
 from found_platform.lake_place import Place
-from found_platform.privacy import actor, keys, tombstones
+from found_platform.privacy import actor, free_texts, keys, tombstones
 from found_platform.settings import Settings
 
 TABLE = "suppressions"
@@ -55,7 +55,7 @@ class Change:
 def add(settings: Settings, users: keys.Users, reason: str = "") -> Change:
     """Suppresses users, of a file or by ids (as `keys.read_users`; its column `reason`, where it has one, outranks `reason`).
 
-    Raises BadInput that names the file and the row, and changes nothing then.
+    Raises BadInput that names the file and the row, and changes nothing then; also for a reason that names one of them.
     """
     return _change(settings, {key: why or reason for key, why in keys.read_user_rows(settings, users, "reason")}, active=True)
 
@@ -66,6 +66,7 @@ def lift(settings: Settings, users: keys.Users, reason: str = "") -> Change:
 
 
 def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
+    free_texts.check_reasons(settings, "The reason", set(users.values()), users.keys())
     with FileLock(settings.home / "locks" / "suppress.lock"):  # nobody changes what this decides on
         before = dict(zip(*(current(settings)[c].to_pylist() for c in ("user_key", "reason")), strict=True))
         changed = {k: why for k, why in users.items() if (before.get(k) != why if active else k in before)}

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from found_platform.errors import BadInput, Conflict, JobFailed, NotFound
+from found_platform.errors import BadInput, Conflict, JobFailed, NotFound, Unfinished
 
 log = logging.getLogger("found.serving")
 
@@ -64,6 +64,8 @@ def of(error: BaseException) -> Problem:
         return Problem(412, str(error), "conflict")
     if isinstance(error, BadInput):
         return Problem(422, str(error), "bad-input")
+    if isinstance(error, Unfinished):
+        return Problem(409, str(error), "unfinished")
     if isinstance(error, JobFailed):
         return Problem(503, str(error), "job-failed")
     if isinstance(error, RequestValidationError):

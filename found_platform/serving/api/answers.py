@@ -42,7 +42,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: _problem("What is named is not there"),
     405: _problem("The address does not take the method"),
     408: _problem("The body did not arrive in time"),
-    409: _problem("Somebody cancelled the job"),
+    409: _problem("Somebody cancelled the job, or it could not be finished for what was written meanwhile"),
     412: _problem("Somebody else changed it"),
     413: _problem("The body is too long"),
     421: _problem("The server has another name"),
