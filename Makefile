@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-long test-fast fuzz audit coverage bench bench-small bench-features bench-training bench-lookup ui lint format clean
+.PHONY: demo test test-long test-fast browser fuzz audit coverage bench bench-small bench-features bench-training bench-lookup ui lint format clean
 
 # uv where it is there; else pip, upgraded first: the one that a Python brings takes minutes to resolve.
 UV := $(shell command -v uv 2>/dev/null)
@@ -43,6 +43,16 @@ test-long: $(STAMP)
 # All tests, a third slower, with the lines that none of them runs.
 coverage: $(STAMP)
 	$(PYTEST) --cov --cov-report=term
+
+# What the tests of the console in a browser need: the extra `browser`, Chromium where this may install one, axe-core. Without it they are
+# skipped, and pytest says so at its end.
+browser: $(STAMP)
+ifdef UV
+	uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[browser]'
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+endif
+	tests/browser.sh
 
 test-fast: $(STAMP)
 	$(PYTEST) -m 'not slow'

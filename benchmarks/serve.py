@@ -1,10 +1,13 @@
 """Load on a server of a home, on loopback: 50 clients ask look-ups and previews; latency, errors, and memory as requests add up.
 
-    python benchmarks/serve.py --home .found [--clients 50] [--requests 10000]
+    python benchmarks/serve.py --home .found [--clients 50] [--requests 10000] [--beside]
 
 Each client is a thread with a token and a connection of its own, and sends its next request once the last one is answered. They go
 round: a look-up in mode `aligned`, an exact one in mode `auto`, a preview with a filter, a page of the console. What becomes a job
 (202) is followed until it is done. Memory is that of the server's process, after a thousand requests and at the end.
+
+With --beside they go on while an admin publishes the index anew and erases three users, through the same server: take a copy of a
+home.
 """
 
 import argparse
@@ -15,7 +18,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--demand", nargs="+", default=[DEMAND], help="each is asked in turn; a home answers what its texts are about"
     )
+    parser.add_argument("--beside", action="store_true", help="then while an index is published and three users are erased")
     options = parser.parse_args()
     context = Context(options.home, Actor("benchmark", "benchmark"))
     names = [f"benchmark-{time.time_ns()}-{i}" for i in range(options.clients)]
@@ -65,6 +71,8 @@ def main() -> None:
         before = memory(server.pid)
         seconds, statuses, wall = load(tokens, options.requests - early or early, options.demand)
         report(seconds, statuses, wall)
+        if options.beside:
+            beside(context, tokens, options.demand)
         after = memory(server.pid)
         grown = f"{before:,.0f} MiB, after {options.requests:,} {after:,.0f} MiB ({after / before - 1:+.1%})"
         print(f"memory after {early:,} requests {grown}")
@@ -75,8 +83,51 @@ def main() -> None:
             access.revoke_token(context, name)
 
 
-def load(tokens: list[str], requests: int, demands: list[str]) -> tuple[dict[str, list[float]], dict[int, int], float]:
-    """Seconds by what was asked, answers by status, and the seconds of it all."""
+def beside(context: Context, tokens: list[str], demands: list[str]) -> None:
+    """The load while the index is published anew and three users are erased."""
+    name = f"benchmark-admin-{time.time_ns()}"
+    secret = access.create_token(context, access.NewToken(name, "admin")).secret
+    outcome: list[str] = []
+
+    def work() -> None:
+        look_up = {"question": {"sentence": demands[0], "mode": "aligned"}, "size": {"top": 3}}
+        found = result("/api/v1/look-ups", look_up, secret)
+        users = [user["user_id"] for user in found["users"]]
+        for path, body in (("publications", {"cutoff": found["as_of"]}), ("erasures", {"users": users, "reason": "benchmark"})):
+            begun = time.perf_counter()
+            result(f"/api/v1/{path}", body, secret)
+            outcome.append(f"{path} {time.perf_counter() - begun:.1f} s")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    seconds, statuses, wall = load(tokens, 10**9, demands, worker.is_alive)
+    worker.join()
+    print(f"while they ran: {', '.join(outcome) if len(outcome) == 2 else 'one of them failed'}")
+    report(seconds, statuses, wall)
+    access.revoke_token(context, name)
+
+
+def result(path: str, body: object, token: str) -> dict[str, Any]:
+    """What a request is answered, also where it becomes a job. Raises RuntimeError where it is refused or fails."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    connection.request("POST", path, json.dumps(body), headers)
+    answer = connection.getresponse()
+    document = json.loads(answer.read())
+    if answer.status == ACCEPTED:
+        followed(connection, document["status"], headers)
+        connection.request("GET", document["status"], headers=headers)
+        job = json.loads(connection.getresponse().read())
+        document = job["result"] or job["problem"]
+    if "detail" in document:
+        raise RuntimeError(document["detail"])
+    return document
+
+
+def load(
+    tokens: list[str], requests: int, demands: list[str], goes_on: Callable[[], bool] = lambda: True
+) -> tuple[dict[str, list[float]], dict[int, int], float]:
+    """Seconds by what was asked, answers by status, and the seconds of it all: of so many requests, or while it `goes_on`."""
     turns, lock = itertools.count(), threading.Lock()
     of_demands = [questions(demand) for demand in demands]
     kinds = list(of_demands[0])
@@ -85,7 +136,7 @@ def load(tokens: list[str], requests: int, demands: list[str]) -> tuple[dict[str
 
     def client(token: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
-        while (turn := next(turns)) < requests:
+        while goes_on() and (turn := next(turns)) < requests:
             kind, of_demand = kinds[turn % len(kinds)], of_demands[turn // len(kinds) % len(of_demands)]
             begun = time.perf_counter()
             method, path, body = of_demand[kind]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from api_document import Document
 from starlette.testclient import TestClient
 
 from found_platform.app import access
@@ -27,22 +28,29 @@ ADDRESS = "http://127.0.0.1:8321"
 
 @dataclass
 class Api:
-    """A client of a server. `tokens` are by role."""
+    """A client of a server, which holds every answer against the document. `tokens` are by role."""
 
     client: TestClient
     tokens: dict[str, str]
     home: Path
+    document: Document
 
     def __call__(self, method: str, path: str, role: str | None = "viewer", **options: Any) -> Any:
         """The answer to a request, which a token of this role sends; a job is waited for, and its result is the answer."""
         headers = {"authorization": f"Bearer {self.tokens[role]}"} if role else {}
         headers |= options.pop("headers", {})
         answer = self.client.request(method, f"/api/v1{path}", headers=headers, **options)
+        content_type = answer.headers["content-type"]
+        body = answer.json() if content_type.endswith("json") else None
+        fault = self.document.fault(method, f"/api/v1{path}", answer.status_code, content_type, body)
+        assert fault is None, fault
         if answer.status_code == 202 and "location" in answer.headers:
             self.client.get(f"{answer.headers['location']}/events", headers=headers)
             answer = self.client.get(answer.headers["location"], headers=headers)
             job = answer.json()
             body = job["result"] if job["state"] == "done" else job["problem"]
+            fault = self.document.result_fault(method, f"/api/v1{path}", body) if job["state"] == "done" else None
+            assert fault is None, fault
             answer._content = json.dumps(body).encode()
             answer.status_code = 200 if job["state"] == "done" else job["problem"]["status"]
         return answer
@@ -62,7 +70,7 @@ def api(served: tuple[Path, dict[str, str]]) -> Iterator[Api]:
     app = create_app(Options(home, rate=100_000), warm=False)
     app.state.server.sign_ins = RateLimit(100_000)  # each test of a page signs in, from one address
     with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as client:
-        yield Api(client, tokens, home)
+        yield Api(client, tokens, home, Document(client.get("/api/v1/openapi.json").json()))
 
 
 @pytest.fixture

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewDestination:
-    """A place to name: an address as `audiences.receivers` reads it, and what opens it."""
+    """A place to name: an address as `audiences.receivers` reads it, and what opens it.
+
+    `after` is the version that it was edited from, "" for a new one; None takes the place of whatever there is.
+    """
 
     name: str
     address: str
     options: Mapping[str, str] = field(default_factory=dict)
+    after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def add_destination(context: Context, request: NewDestination) -> Named:
     from found_platform.audiences import deliveries
     from found_platform.privacy import audit
 
-    named = Named(*deliveries.add(context.settings, request.name, request.address, request.options))
+    named = Named(*deliveries.add(context.settings, request.name, request.address, request.options, request.after))
     audit.record(context.settings, "destination add", question={"destination": request.name, "address": request.address})
     return named
 
@@ -47,14 +51,30 @@ def list_destinations(context: Context) -> "list[Destination]":
     return deliveries.destinations(context.settings)
 
 
+@use_case(Effect.READS)
+def destination(context: Context, name: str) -> "Destination":
+    """One place that members may be sent to. Raises NotFound where there is none of that name."""
+    from found_platform.audiences import deliveries
+
+    return deliveries.destination(context.settings, name)
+
+
+@dataclass(frozen=True)
+class RemoveDestination:
+    """A place to forget; `after` as of `NewDestination`."""
+
+    name: str
+    after: str | None = None
+
+
 @use_case(Effect.CHANGES, "destination remove")
-def remove_destination(context: Context, name: str) -> None:
+def remove_destination(context: Context, request: RemoveDestination) -> None:
     """Forgets a destination."""
     from found_platform.audiences import deliveries
     from found_platform.privacy import audit
 
-    deliveries.remove(context.settings, name)
-    audit.record(context.settings, "destination remove", question={"destination": name})
+    deliveries.remove(context.settings, request.name, request.after)
+    audit.record(context.settings, "destination remove", question={"destination": request.name})
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tune:
-    """A prompt to make from a demand and some users; by its name alone, a saved one is tuned anew."""
+    """A prompt to make from a demand and some users; by its name alone, a saved one is tuned anew.
+
+    `after` is the version that it was edited from (`made_from`), "" for a new one; None takes the place of whatever there is.
+    """
 
     name: str
     demand: str | None = None
     seeds: Users | None = None
     negatives: Users | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class PromptPage:
+    """What a saved prompt is made from: a demand, and how many users who are wanted and who are not.
+
+    `made_from` changes with every edit.
+    """
+
+    name: str
+    demand: str
+    seeds: int
+    negatives: int
+    made_from: str
+
+
+@use_case(Effect.READS)
+def show(context: Context, name: str) -> PromptPage:
+    """A saved prompt. Raises NotFound where there is none of that name."""
+    from found_platform.audiences import prompts
+
+    saved = prompts.specification(context.settings, name)
+    return PromptPage(saved.name, saved.demand, len(saved.seeds), len(saved.negatives), saved.digest)
 
 
 @dataclass(frozen=True)
 class TunedPrompt:
-    """A prompt. `unknown` says by file which of its users (counted from 1) have no history here; `suggested_negatives` are ids of
-    users who are like the seeds, for a person to look at."""
+    """A prompt. `made_from` is that of `PromptPage`; `unknown` says by file which of its users (counted from 1) have no history.
+
+    `suggested_negatives` are ids of users who are like the seeds, for a person to look at.
+    """
 
     tuned: "Tuned"
     unknown: dict[str, list[int]]
     suggested_negatives: list[str]
+    made_from: str
 
     def as_dict(self) -> dict[str, Any]:
         head = {k: v for k, v in asdict(self.tuned.head).items() if k not in ("query", "bias", "suggested_negatives")}
         about = {k: v for k, v in asdict(self.tuned).items() if k not in ("head", "missing")}
+        about["made_from"] = self.made_from
         return {**about, **head, "unknown": self.unknown, "suggested_negatives": self.suggested_negatives}
 
 
@@ -54,6 +85,8 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
     if demand is None and negatives is not None:
         raise BadInput("--negatives come with --demand and --seeds.")
     with locks.hold(settings, [f"run-{PROMPTS}"]):
+        if request.after is not None:
+            prompts.check_unchanged(settings, request.name, request.after)
         given = [users for users in (seeds, negatives) if users is not None]
         files = {users: [key for key, _ in keys.read_user_rows(settings, users)] for users in given}
         if demand is not None and seeds is not None:
@@ -63,6 +96,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
             saved = prompts.specification(settings, request.name)
             made_from = saved.demand, saved.seeds, saved.negatives
         tuned = prompts.tune(settings, request.name, *made_from)
+        made = prompts.specification(settings, request.name).digest
     names = keys.user_ids(settings, tuned.head.suggested_negatives)
     suggested = [context.display_name(names[key]) for key in tuned.head.suggested_negatives if key in names]
     audit.record(
@@ -76,4 +110,4 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
     labels: dict[Users, str] = {u: "seeds" if u == seeds else "negatives" for u in files if isinstance(u, tuple)}
     missing = {users: [i for i, key in enumerate(read, 1) if key in tuned.missing] for users, read in files.items()}
     unknown = {labels.get(users, str(users)): rows for users, rows in missing.items()}
-    return TunedPrompt(tuned, unknown, suggested)
+    return TunedPrompt(tuned, unknown, suggested, made)

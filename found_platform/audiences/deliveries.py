@@ -20,10 +20,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from found_platform import home
 from found_platform.audiences import export, membership, receivers, specification
 from found_platform.audiences.membership import Refresh
 from found_platform.audiences.receivers import CHANGES, WHOLE, NotTaken, Place, Shipment
-from found_platform.errors import BadInput, JobFailed, NotFound
+from found_platform.errors import BadInput, Conflict, JobFailed, NotFound
 from found_platform.home import database
 from found_platform.privacy import actor, audit, keys
 from found_platform.settings import Settings
@@ -74,6 +75,12 @@ class Destination:
     at: dt.datetime
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def version(self) -> str:
+        """Tells whether somebody has named another place since."""
+        content = [self.address, sorted(self.options.items()), self.at.timestamp()]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -98,8 +105,16 @@ class Delivery:
     repeated: bool = False
 
 
-def add(settings: Settings, name: str, address: str, options: Mapping[str, str] | None = None) -> tuple[Destination, str]:
-    """A new destination, and the secret that a webhook checks signatures with. Another one of the name is replaced."""
+def add(
+    settings: Settings, name: str, address: str, options: Mapping[str, str] | None = None, after: str | None = None
+) -> tuple[Destination, str]:
+    """A new destination, and the secret that a webhook checks signatures with. Another one of the name is replaced.
+
+    Args:
+        after: the version that it was edited from, "" for a new one; None keeps it whatever there is.
+
+    Raises BadInput for a name or an address that cannot be used, and Conflict where somebody else has named another place since.
+    """
     if not NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} is no name of a destination: use up to 64 small letters, digits, - and _, a letter or digit first."
@@ -107,7 +122,9 @@ def add(settings: Settings, name: str, address: str, options: Mapping[str, str] 
     place = Place(address, dict(options or {}), secrets.token_hex(32), settings.home)
     receivers.check(place)
     row = (name, address, place.secret, json.dumps(place.options), str(actor.current()), time.time())
-    with _opened(settings) as con:
+    with home.lock(settings.home, "destinations"), _opened(settings) as con:
+        if after is not None:
+            check_unchanged(settings, name, after)
         con.execute("INSERT OR REPLACE INTO destinations (name, address, secret, options, by, at) VALUES (?, ?, ?, ?, ?, ?)", row)
     return _destination(settings, name)[0], place.secret
 
@@ -126,15 +143,36 @@ def check_destination(settings: Settings, name: str) -> None:
     _destination(settings, name)
 
 
-def remove(settings: Settings, name: str) -> None:
-    """Forgets a destination; its deliveries stay in the list. Raises BadInput while an audience is delivered there."""
+def destination(settings: Settings, name: str) -> Destination:
+    """One place. Raises NotFound where there is none of that name."""
+    return _destination(settings, name)[0]
+
+
+def check_unchanged(settings: Settings, name: str, after: str) -> None:
+    """Raises Conflict where the place of a name is another than the one that was read; "" is that there was none."""
+    now = next((each for each in destinations(settings) if each.name == name), None)
+    if now is None and after:
+        raise Conflict(f"The destination {name!r} is gone: somebody removed it since you read it.")
+    if now is not None and now.version != after:
+        since = "since you read it" if after else "so the name is taken"
+        raise Conflict(
+            f"{now.by} named the destination {name!r} at {now.at:%Y-%m-%d %H:%M} UTC, {since}: nothing is overwritten. "
+            "Look at that one, then send yours again."
+        )
+
+
+def remove(settings: Settings, name: str, after: str | None = None) -> None:
+    """Forgets a destination; its deliveries stay in the list. Raises BadInput while an audience is delivered there, and Conflict as
+    `add`."""
     _destination(settings, name)
     users = [each.audience for each in specification.all_newest(settings).values() if name in each.deliver_to]
     if users:
         raise BadInput(
             f"{users[0]} is delivered to {name}: take it out first, with `found audience keep {users[0]} --deliver-to …`."
         )
-    with _opened(settings) as con:
+    with home.lock(settings.home, "destinations"), _opened(settings) as con:
+        if after is not None:
+            check_unchanged(settings, name, after)
         con.execute("DELETE FROM destinations WHERE name = ?", (name,))
 
 

@@ -19,7 +19,7 @@ import pyarrow.dataset as pad
 
 from found_platform import home, index, lake, registry, rewriting, row_hash
 from found_platform.contract import normalise_text
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, Conflict, NotFound
 from found_platform.privacy import suppression
 from found_platform.scoring import few_shot, scorers
 from found_platform.scoring.demand import Demand
@@ -137,11 +137,25 @@ def specification(settings: Settings, name: str) -> Specification:
     rows = lake.read(settings.lake, TABLE, pad.field("prompt") == name).to_pylist() if lake.exists(settings.lake, TABLE) else []
     if not rows:
         saved_names = ", ".join(names(settings)) or "none is saved"
-        raise BadInput(
+        raise NotFound(
             f"There is no prompt {name!r} ({saved_names}): make it with `found audience tune NAME --demand … --seeds FILE`."
         )
     seeds, negatives = (frozenset(r["user_key"] for r in rows if r["wanted"] == is_seed) for is_seed in (True, False))
     return Specification(name, rows[0]["demand"], seeds, negatives)
+
+
+def check_unchanged(settings: Settings, name: str, after: str) -> None:
+    """Raises Conflict where a prompt is made from something else than what was read (its `digest`); "" is that there was none."""
+    now = specification(settings, name).digest if name in names(settings) else ""
+    if now == after:
+        return
+    if not now:
+        raise Conflict(f"The prompt {name!r} is gone since you read it: tune it as a new one.")
+    since = "since you read it" if after else "already, so the name is taken"
+    raise Conflict(
+        f"Somebody has tuned the prompt {name!r} from another demand or other users {since}: nothing is overwritten. Look at it, "
+        "then tune yours again, or give yours another name."
+    )
 
 
 def tuner(model: "Model", demand: str) -> Tuner:

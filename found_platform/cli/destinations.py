@@ -53,7 +53,7 @@ def remove(name: DestinationName, place: Place) -> None:
     """Forget a destination; its deliveries stay listed."""
     from found_platform.app import deliveries
 
-    ask(deliveries.remove_destination, place.home, name)
+    ask(deliveries.remove_destination, place.home, deliveries.RemoveDestination(name))
     if place.as_json:
         print_json({"removed": name})
     else:

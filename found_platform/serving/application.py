@@ -21,6 +21,7 @@ from found_platform.app import access, figures, offers
 from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
 from found_platform.serving import api, console, following, health, problems, watch
+from found_platform.serving.api import described
 from found_platform.serving.jobs import Jobs
 from found_platform.serving.limits import RateLimit
 from found_platform.serving.metrics import Metrics
@@ -73,6 +74,7 @@ def create_app(options: Options, *, warm: bool = True) -> FastAPI:
         app.add_exception_handler(error, _answer_error)
     app.include_router(health.router)
     app.include_router(api.router)
+    app.openapi = described.document(app)
     console.mount(app)
     return app
 

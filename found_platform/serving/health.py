@@ -13,15 +13,31 @@ from found_platform.serving.state import server_of
 
 router = APIRouter(tags=["health"])
 
+STATE = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {
+        "status": {"enum": ["ready", "starting", "broken"]},
+        "waits_for": {"type": "string", "description": "What it still loads."},
+        "detail": {"type": "string", "description": "What is broken, in a sentence."},
+    },
+    "additionalProperties": False,
+}
+READY: dict[int | str, dict[str, Any]] = {
+    status: {"description": sentence, "content": {"application/json": {"schema": STATE}}}
+    for status, sentence in ((200, "Look-ups are answered"), (503, "Not ready"))
+}
+FIGURES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The text format of Prometheus", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
 
 @router.get("/healthz", summary="Whether the server lives")
 async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get(
-    "/readyz", summary="Whether look-ups are answered, and else what they wait for", responses={503: {"description": "Not ready"}}
-)
+@router.get("/readyz", summary="Whether look-ups are answered, and else what they wait for", responses=READY)
 async def readyz(request: Request) -> Response:
     server = server_of(request)
     state: dict[str, Any] = {"status": "ready"}
@@ -42,7 +58,7 @@ async def operates(visitor: Annotated[Visitor, Depends(needs(Scope.OPERATE))]) -
     return Response(status_code=204)
 
 
-@router.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+@router.get("/metrics", summary="Figures for Prometheus", response_class=Response, responses=FIGURES)
 async def metrics(request: Request, visitor: Annotated[Visitor, Depends(needs(Scope.READ))]) -> Response:
     text = await run_in_threadpool(server_of(request).metrics.exposition)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -83,8 +83,8 @@ def _first(error: RequestValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
     message = str(first["msg"]).removeprefix("Value error, ").removesuffix(".")
-    if first["type"] == "json_invalid":
-        return "The body is no JSON: send an object as the documentation at /api/v1/docs has it."
+    if first["type"] == "json_invalid" or (not place and first["type"] in ("model_attributes_type", "model_type")):
+        return "The body is no JSON object: send one as the documentation at /api/v1/docs has it."
     if first["type"] == "missing" and not place:
         return "The body is missing: send a JSON object as the documentation at /api/v1/docs has it."
     reason = {"extra_forbidden": "there is no such field", "missing": "it is missing"}.get(

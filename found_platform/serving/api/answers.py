@@ -14,25 +14,15 @@ from found_platform.app import offers
 from found_platform.app.context import Context
 from found_platform.app.document import as_document
 from found_platform.errors import BadInput
+from found_platform.serving.api.described import refers_to
 from found_platform.serving.doors import Visitor
 from found_platform.serving.jobs import Job, Jobs
 from found_platform.serving.problems import MEDIA_TYPE, Problem, Rejected
 from found_platform.serving.state import server_of
 
-PROBLEM_SCHEMA = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "One sentence: what was wrong and what to do next."},
-    },
-}
-
 
 def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
+    return refers_to("Problem", description, MEDIA_TYPE)
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -51,7 +41,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     429: _problem("Too many requests"),
     503: _problem("The work failed, or too much waits"),
 }
-ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"description": "It takes longer: a job to follow at the address in `Location`"}}
 
 
 def with_versions(context: Context, document: Any) -> dict[str, Any]:

@@ -4,10 +4,9 @@ A saved audience has an ETag, the version of its specification. Who edits one se
 somebody else has saved another version since; who makes one sends `If-None-Match: *`.
 """
 
-import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +15,9 @@ from found_platform.app import audiences, deliveries, members
 from found_platform.app.access import Scope
 from found_platform.app.document import as_document
 from found_platform.serving import files
-from found_platform.serving.api.answers import ACCEPTED, answer, cursor, read_cursor
+from found_platform.serving.api.answers import answer, cursor, read_cursor
+from found_platform.serving.api.described import gives
+from found_platform.serving.api.editing import IfMatch, IfNoneMatch, edited_version, etag, number, read_version
 from found_platform.serving.api.requests import DeliverBody, DraftBody, ExportBody, UpkeepBody
 from found_platform.serving.doors import Visitor, needs
 from found_platform.serving.problems import Problem, Rejected
@@ -29,50 +30,34 @@ Exporter = Annotated[Visitor, Depends(needs(Scope.EXPORT))]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=members.MOST)]
 Number = Annotated[int | None, Query(ge=1, le=2**31, description="The newest, where none is named")]
-IfMatch = Annotated[str | None, Header(description="The ETag that was read")]
+
+NEXT = {"next": {"type": ["string", "null"], "description": "The `cursor` of the following page; null at the end."}}
 
 
-def etag(version: int) -> str:
-    return f'"v{version}"'
-
-
-def _version(if_match: str | None) -> int | None:
-    """The version that an If-Match names."""
-    if if_match is None:
-        return None
-    hit = re.fullmatch(r'"v(\d{1,9})"', if_match.strip())
-    if hit is None:
-        raise Rejected(Problem(412, f"If-Match is {if_match!r}: send the ETag that you read, such as {etag(3)}.", "conflict"))
-    return int(hit[1])
-
-
-@router.get("", summary="Every saved audience", responses=ACCEPTED)
+@router.get("", summary="Every saved audience", responses=gives(tuple[audiences.Listed, ...]))
 async def list_saved(request: Request, visitor: Reader) -> Response:
     return await answer(
         request, visitor, "list", audiences.list_saved, lists=True, write=lambda listing: {"items": as_document(listing.audiences)}
     )
 
 
-@router.get("/{name}", summary="One audience, with its refreshes", responses=ACCEPTED)
+@router.get("/{name}", summary="One audience, with its refreshes", responses=gives(audiences.show))
 async def show(request: Request, visitor: Reader, name: str) -> Response:
     return await answer(
         request, visitor, "show", audiences.show, name, lists=True, headers=lambda page: {"etag": etag(page.specification.version)}
     )
 
 
-@router.put("/{name}", summary="Save an audience, and find its members", responses=ACCEPTED)
+@router.put("/{name}", summary="Save an audience, and find its members", responses=gives(audiences.Listed))
 async def save(
     request: Request,
     visitor: Editor,
     name: str,
     body: DraftBody,
     if_match: IfMatch = None,
-    if_none_match: Annotated[str | None, Header(description="`*`, for a new audience")] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
-    after = 0 if if_none_match is not None and if_none_match.strip() == "*" else _version(if_match)
-    if after is None:
-        sentence = "Say what you edit: If-Match with the ETag that you read, or If-None-Match: * for a new audience."
-        raise Rejected(Problem(428, sentence, "conflict"))
+    after = number(edited_version(if_match, if_none_match))
     saving = audiences.Save(name, body.draft(), after)
     return await answer(
         request,
@@ -86,9 +71,9 @@ async def save(
     )
 
 
-@router.delete("/{name}", summary="Remove an audience and its members", responses=ACCEPTED)
+@router.delete("/{name}", summary="Remove an audience and its members", responses=gives(audiences.forget))
 async def forget(request: Request, visitor: Editor, name: str, if_match: IfMatch = None) -> Response:
-    after = _version(if_match)
+    after = number(read_version(if_match))
     if after is not None:
         page = await run_in_threadpool(audiences.show, visitor.context, name)
         if page.specification.version != after:
@@ -97,21 +82,23 @@ async def forget(request: Request, visitor: Editor, name: str, if_match: IfMatch
     return await answer(request, visitor, "forget", audiences.forget, name, changes=True)
 
 
-@router.post("/{name}/refresh", summary="Find the members anew", responses=ACCEPTED)
+@router.post("/{name}/refresh", summary="Find the members anew", responses=gives(audiences.Listed))
 async def refresh(request: Request, visitor: Editor, name: str) -> Response:
     return await answer(request, visitor, "refresh", audiences.refresh, name, changes=True, write=_first)
 
 
-@router.put("/{name}/upkeep", summary="How often it is refreshed, or frozen, and where its members go", responses=ACCEPTED)
+@router.put(
+    "/{name}/upkeep", summary="How often it is refreshed, or frozen, and where its members go", responses=gives(audiences.Listed)
+)
 async def keep(request: Request, visitor: Editor, name: str, body: UpkeepBody, if_match: IfMatch = None) -> Response:
     if body.deliver_to is not None or body.deliver_changes is not None:
         needs(Scope.EXPORT)(request)
     places = None if body.deliver_to is None else tuple(body.deliver_to)
-    upkeep = audiences.Upkeep(name, body.every, places, body.deliver_changes, _version(if_match))
+    upkeep = audiences.Upkeep(name, body.every, places, body.deliver_changes, number(read_version(if_match)))
     return await answer(request, visitor, "keep", audiences.keep, upkeep, changes=True, write=_first)
 
 
-@router.get("/{name}/members", summary="Who is in it, a page at a time", responses=ACCEPTED)
+@router.get("/{name}/members", summary="Who is in it, a page at a time", responses=gives(members.page, plus=NEXT))
 async def page(
     request: Request, visitor: Finder, name: str, refresh: Number = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -121,7 +108,7 @@ async def page(
     return await answer(request, visitor, "members", members.page, page_of_members, write=_with_cursor)
 
 
-@router.get("/{name}/moves", summary="Who joined and who left at a refresh, and why", responses=ACCEPTED)
+@router.get("/{name}/moves", summary="Who joined and who left at a refresh, and why", responses=gives(members.moves, plus=NEXT))
 async def moves(
     request: Request, visitor: Finder, name: str, refresh: Number = None, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
@@ -131,7 +118,7 @@ async def moves(
     return await answer(request, visitor, "moves", members.moves, moved, write=_with_cursor)
 
 
-@router.get("/{name}/lift", summary="What a past refresh was worth", responses=ACCEPTED)
+@router.get("/{name}/lift", summary="What a past refresh was worth", responses=gives(audiences.lift))
 async def lift(request: Request, visitor: Reader, name: str, days: Annotated[int | None, Query(ge=1, le=3650)] = None) -> Response:
     return await answer(request, visitor, "lift", audiences.lift, audiences.Measure(name, days))
 
@@ -146,14 +133,14 @@ async def export(visitor: Exporter, name: str, body: ExportBody) -> Response:
     return await run_in_threadpool(files.export, visitor.context, name, body.format, body.holdout)
 
 
-@router.post("/{name}/deliveries", summary="Send the members to a destination", responses=ACCEPTED)
+@router.post("/{name}/deliveries", summary="Send the members to a destination", responses=gives(deliveries.deliver))
 async def deliver(request: Request, visitor: Exporter, name: str, body: DeliverBody) -> Response:
     """What was delivered there already is not sent again: it is answered with `repeated`."""
     order = deliveries.Deliver(name, body.to, body.changes)
     return await answer(request, visitor, "deliver", deliveries.deliver, order, changes=True)
 
 
-@router.get("/{name}/deliveries", summary="What was delivered where, newest first", responses=ACCEPTED)
+@router.get("/{name}/deliveries", summary="What was delivered where, newest first", responses=gives(deliveries.history))
 async def delivered(request: Request, visitor: Reader, name: str) -> Response:
     return await answer(request, visitor, "deliveries", deliveries.history, name, lists=True)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from starlette.concurrency import run_in_threadpool
@@ -11,11 +11,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from found_platform.app.access import Scope
 from found_platform.errors import NotFound
+from found_platform.serving.api.described import THE_ANSWER, refers_to
 from found_platform.serving.doors import Visitor, needs
 from found_platform.serving.jobs import Job, Jobs
 from found_platform.serving.state import server_of
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "An event for each step", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 Reader = Annotated[Visitor, Depends(needs(Scope.READ))]
 
 
@@ -26,13 +30,13 @@ def _job(request: Request, visitor: Visitor, number: str) -> Job:
     return job
 
 
-@router.get("/{number}", summary="How far a job is, and its result")
+@router.get("/{number}", summary="How far a job is, and its result", responses={200: refers_to("Job", THE_ANSWER)})
 async def show(request: Request, visitor: Reader, number: str) -> Response:
     job = _job(request, visitor, number)
     return JSONResponse(await run_in_threadpool(job.as_dict))
 
 
-@router.delete("/{number}", summary="Cancel a job", status_code=202)
+@router.delete("/{number}", summary="Cancel a job", status_code=202, responses={202: refers_to("Job", "The job, as it is now")})
 async def cancel(request: Request, visitor: Reader, number: str) -> Response:
     """One that runs stops at its next step; what it did before stays, and the same request goes on from there."""
     job = _job(request, visitor, number)
@@ -40,7 +44,9 @@ async def cancel(request: Request, visitor: Reader, number: str) -> Response:
     return JSONResponse(await run_in_threadpool(job.as_dict), 202)
 
 
-@router.get("/{number}/events", summary="A job as it goes on (server-sent events)", response_class=StreamingResponse)
+@router.get(
+    "/{number}/events", summary="A job as it goes on (server-sent events)", response_class=StreamingResponse, responses=EVENTS
+)
 async def events(
     request: Request, visitor: Reader, number: str, last_event_id: Annotated[str | None, Header(max_length=20)] = None
 ) -> Response:

@@ -103,9 +103,10 @@ async def tune(request: Request, visitor: Editor) -> Response:
             raise BadInput("Say in one sentence whom you want to reach: people who you know sharpen it, and do not replace it.")
         if not form.seeds:
             raise BadInput("Paste the ids of people who are wanted, three at least, or choose a file of them.")
-        wish = prompts.Tune(form.prompt_name, form.sentence, form.seeds, form.negatives or None)
-        values["tuned"] = await work.ask(request, visitor, prompts.tune, wish, changes=True)
-        form = replace(form, prompt=form.prompt_name)
+        wish = prompts.Tune(form.prompt_name, form.sentence, form.seeds, form.negatives or None, form.prompt_after)
+        tuned = await work.ask(request, visitor, prompts.tune, wish, changes=True)
+        values["tuned"] = tuned
+        form = replace(form, prompt=form.prompt_name, prompt_after=tuned.made_from)
     except BadInput as refusal:
         values, status = {"error": str(refusal)}, 422
     published = await work.read(visitor, offers.published)

@@ -122,6 +122,7 @@ class BuildForm:
         reach: a place of the slider, 1 to REACH_STEPS.
         exclude: ids to leave out.
         seeds, negatives: ids of people who are wanted, and who are not, to tune the prompt `prompt_name` from.
+        prompt_after: what that prompt was made from when this form made it; empty for a new one.
         after: the version of the audience `name` that is edited; empty for a new one.
     """
 
@@ -146,6 +147,7 @@ class BuildForm:
     seeds: tuple[str, ...] = ()
     negatives: tuple[str, ...] = ()
     prompt_name: str = ""
+    prompt_after: str = ""
     holdout: str = "0"
     name: str = ""
     after: str = ""
@@ -226,7 +228,19 @@ def of_build(form: Form) -> BuildForm:
     """The build form that was sent."""
     rows = zip(form.all("column"), form.all("operator"), form.all("value"), strict=False)
     size = form.get("size_level") or "balanced"
-    names = ("sentence", "prompt", "horizon_days", "rank", "purpose", "where", "min_score", "name", "after", "prompt_name")
+    names = (
+        "sentence",
+        "prompt",
+        "horizon_days",
+        "rank",
+        "purpose",
+        "where",
+        "min_score",
+        "name",
+        "after",
+        "prompt_name",
+        "prompt_after",
+    )
     return BuildForm(
         **{name: form.get(name) for name in names},
         outcome=textwrap.dedent(form.raw("outcome")).strip(),

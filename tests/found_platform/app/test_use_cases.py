@@ -121,7 +121,9 @@ CALLS: dict[str, Call] = {  # in this order: a later one needs what an earlier o
         c, deliveries.NewDestination("crm", "http://127.0.0.1:9/hook")
     ),
     "deliveries.deliver": lambda c, seeds, user, out: _failed(lambda: deliveries.deliver(c, deliveries.Deliver("gold", "crm"))),
-    "deliveries.remove_destination": lambda c, seeds, user, out: deliveries.remove_destination(c, "crm"),
+    "deliveries.remove_destination": lambda c, seeds, user, out: deliveries.remove_destination(
+        c, deliveries.RemoveDestination("crm")
+    ),
     "audiences.export": lambda c, seeds, user, out: audiences.export(c, audiences.Export("gold", out / "gold.parquet")),
     "audiences.forget": lambda c, seeds, user, out: audiences.forget(c, "gold"),
     "models.roll_back_index": lambda c, seeds, user, out: models.roll_back_index(c),
@@ -223,6 +225,8 @@ def test_every_other_use_case_only_reads_and_leaves_no_row(context: Context) -> 
         "audiences.versions": lambda: _refused(lambda: audiences.versions(context, "nobody-saved-this")),
         "monitoring.drift": lambda: monitoring.drift(context),
         "monitoring.drift_page": lambda: _refused(lambda: monitoring.drift_page(context, dt.date(1999, 1, 1))),
+        "deliveries.destination": lambda: _refused(lambda: deliveries.destination(context, "nobody-named-this")),
+        "prompts.show": lambda: _refused(lambda: prompts.show(context, "nobody-tuned-this")),
         "deliveries.list_destinations": lambda: deliveries.list_destinations(context),
         "deliveries.history": lambda: deliveries.history(context, "nobody-saved-this"),
         "records.records": lambda: records.records(context, records.Page()),

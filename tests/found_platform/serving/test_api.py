@@ -19,6 +19,7 @@ from found_platform.settings import Settings
 QUESTION = {"sentence": "people who will soon buy gold", "mode": "aligned"}
 FIND = {"question": QUESTION, "size": {"top": 4}}
 DRAFT = {"question": QUESTION, "size": {"top": 30}, "holdout": 0.2}
+NEW = {"if-none-match": "*"}
 VERSIONS = {"as_of", "model_version", "index_version", "exact"}
 
 
@@ -154,12 +155,55 @@ def test_only_who_operates_learns_where_the_home_is(api) -> None:
 
 
 def test_addresses_of_destinations_are_for_an_admin(api, tmp_path: Path) -> None:
-    created = api("PUT", "/destinations/secret-place", "admin", json={"address": f"csv+file://{tmp_path}"})
+    created = api("PUT", "/destinations/secret-place", "admin", json={"address": f"csv+file://{tmp_path}"}, headers=NEW)
     assert created.status_code == 200, created.text
     named, shown = (api("GET", "/destinations", role).json()["items"] for role in ("exporter", "admin"))
     assert named == [{"name": place["name"]} for place in shown]
     assert str(tmp_path) in str(shown)
     assert api("DELETE", "/destinations/secret-place", "admin").status_code == 200
+
+
+def test_two_who_name_a_destination_overwrite_nothing_of_each_other(api, tmp_path: Path) -> None:
+    def put(folder: str, **headers: str):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        return api("PUT", "/destinations/shared", "admin", json={"address": f"csv+file://{tmp_path}/{folder}"}, headers=headers)
+
+    assert put("a").status_code == 428
+    assert put("a", **NEW).status_code == 200
+    first = api("GET", "/destinations/shared").headers["etag"]
+    assert api("GET", "/destinations/shared").json()["name"] == "shared"
+    taken = put("b", **NEW)
+    assert (taken.status_code, "so the name is taken" in taken.json()["detail"]) == (412, True)
+    assert put("b", **{"if-match": first}).status_code == 200
+    second = api("GET", "/destinations/shared").headers["etag"]
+    late = put("c", **{"if-match": first})
+    assert (late.status_code, "nothing is overwritten" in late.json()["detail"]) == (412, True)
+    assert api("DELETE", "/destinations/shared", "admin", headers={"if-match": first}).status_code == 412
+    assert api("GET", "/destinations/shared", "admin").json()["address"].endswith("/b")
+    assert api("DELETE", "/destinations/shared", "admin", headers={"if-match": second}).status_code == 200
+    gone = put("c", **{"if-match": first})
+    assert (gone.status_code, "is gone" in gone.json()["detail"]) == (412, True)
+    assert api("GET", "/destinations/shared").status_code == 404
+
+
+def test_two_who_tune_a_prompt_overwrite_nothing_of_each_other(api) -> None:
+    ids = [user["user_id"] for user in api("POST", "/look-ups", "exporter", json={**FIND, "size": {"top": 12}}).json()["users"]]
+
+    def put(number: int, **headers: str):
+        body = {"demand": "people who will buy gold", "seeds": ids[:number]}
+        return api("PUT", "/prompts/shared", "marketer", json=body, headers=headers)
+
+    assert put(6).status_code == 428
+    made = put(6, **NEW)
+    assert made.status_code == 200, made.text
+    first = api("GET", "/prompts/shared").headers["etag"]
+    assert made.json()["made_from"] in first
+    assert put(7, **NEW).status_code == 412
+    assert put(7, **{"if-match": first}).status_code == 200
+    late = put(8, **{"if-match": first})
+    assert (late.status_code, "nothing is overwritten" in late.json()["detail"]) == (412, True)
+    assert api("GET", "/prompts/shared").json()["seeds"] == 7
+    assert api("GET", "/prompts/nobody-tuned").status_code == 404
 
 
 def test_moves_are_pages_that_fit_together(api, gold: str) -> None:
@@ -195,6 +239,27 @@ def test_the_document_names_every_operation_once(api) -> None:
     json.dumps(document)
 
 
+def test_the_document_describes_every_answer_and_its_examples_fit(api) -> None:
+    """A refusal is a problem everywhere; an answer has fields and an example, but for files, and for what needs weeks to pass."""
+    without_example = set()
+    for path, methods in api.document.content["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                content = response.get("content", {})
+                assert content or status == "422", (method, path, status)
+                if path.startswith("/api/v1") and status >= "400":
+                    assert content["application/problem+json"]["schema"]["$ref"].endswith("/Problem"), (method, path, status)
+                media = content.get("application/json")
+                if media is None or not path.startswith("/api/v1") or response["description"] != "The answer":
+                    continue
+                assert media["schema"].get("properties"), (method, path)
+                if "example" in media:
+                    assert api.document.mismatch(media["schema"], media["example"]) is None, (method, path)
+                else:
+                    without_example.add(f"{method} {path}")
+    assert without_example == {"get /api/v1/audiences/{name}/lift"}
+
+
 def test_health_needs_no_token_and_figures_do(api) -> None:
     assert api.client.get("/healthz").json() == {"status": "alive"}
     assert api.client.get("/readyz").status_code == 503  # this server was not warmed
@@ -222,6 +287,6 @@ def test_a_request_is_told_apart_by_its_number(api) -> None:
 
 
 def test_a_prompt_without_users_is_refused_in_a_sentence(api) -> None:
-    answer = api("PUT", "/prompts/gold", "marketer", json={"demand": "people who will buy gold", "seeds": []})
+    answer = api("PUT", "/prompts/gold", "marketer", json={"demand": "people who will buy gold", "seeds": []}, headers=NEW)
     assert answer.status_code == 422
     assert "seed" in answer.json()["detail"]

@@ -1,7 +1,7 @@
 """The console in a real browser: the whole way with scripts, by keyboard, and nothing asked of anybody else.
 
-It needs Playwright and a Chromium, which are no dependency of the platform: `pip install playwright`, `apt-get install chromium`.
-With AXE_CORE naming axe-core's `axe.min.js`, every page is checked for accessibility too.
+It needs Playwright, a Chromium and axe-core, which are no dependency of the platform: `make browser` gets them, by the extra
+`browser` and `tests/browser.sh`. AXE_CORE names another place of axe-core's `axe.min.js`.
 """
 
 import os
@@ -15,10 +15,10 @@ import pytest
 from identity_provider import IdentityProvider
 from served_home import listening
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make browser")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
-AXE = os.environ.get("AXE_CORE")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: make browser, or apt-get install chromium")
+AXE = Path(os.environ.get("AXE_CORE", Path(__file__).parents[3] / ".venv" / "axe-core" / "axe.min.js"))
 PAGES = (
     "/",
     "/?sentence=people+who+will+soon+buy+gold",
@@ -200,7 +200,7 @@ def test_the_keyboard_is_enough(page: Any) -> None:
     playwright.expect(page.locator("input[value=broad]")).to_be_checked()
 
 
-@pytest.mark.skipif(AXE is None, reason="AXE_CORE does not name axe-core's axe.min.js (npm pack axe-core)")
+@pytest.mark.skipif(not AXE.exists(), reason="there is no axe-core: make browser, or AXE_CORE names its axe.min.js")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_is_accessible_in_light_and_dark(page: Any, path: str, scheme: str) -> None:
@@ -209,7 +209,7 @@ def test_every_page_is_accessible_in_light_and_dark(page: Any, path: str, scheme
     page.wait_for_load_state("networkidle")
     for group in page.query_selector_all("details:not(.menu)"):
         group.evaluate("element => element.open = true")
-    page.evaluate(Path(AXE or "").read_text())
+    page.evaluate(AXE.read_text())
     result = page.evaluate("() => axe.run()")
     faults = {v["id"]: [f"{n['html'][:120]} {n['failureSummary'][:200]}" for n in v["nodes"][:3]] for v in result["violations"]}
     assert faults == {}
