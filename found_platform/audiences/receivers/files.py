@@ -90,7 +90,8 @@ def _table(shipment: Shipment) -> pa.Table:
     if shipment.content != CHANGES:
         return shipment.rows
     gone: dict[str, Any] = {"user_id": shipment.removed, "change": ["left"] * len(shipment.removed)}
-    joined = shipment.rows.append_column("change", pa.array(["joined"] * shipment.rows.num_rows, pa.string()))
+    nullable = pa.schema([field.with_nullable(True) for field in shipment.rows.schema])  # who left has no score
+    joined = shipment.rows.cast(nullable).append_column("change", pa.array(["joined"] * shipment.rows.num_rows, pa.string()))
     return pa.concat_tables(
         [joined, pa.table(gone, pa.schema({"user_id": pa.string(), "change": pa.string()}))], promote_options="default"
     )

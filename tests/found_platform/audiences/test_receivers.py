@@ -24,15 +24,16 @@ import small_stores
 from deltalake import DeltaTable, write_deltalake
 
 from found_platform.audiences import receivers
+from found_platform.audiences.membership import MEMBERS_SCHEMA
 from found_platform.audiences.receivers import CHANGES, WHOLE, NotTaken, Place, Shipment
 from found_platform.audiences.receivers.ads import normal_email, normal_phone
 from found_platform.errors import BadInput
 
 
 def rows(*users: str) -> pa.Table:
-    return pa.table(
-        {"user_id": list(users), "score": [0.5] * len(users), "probability": pa.array([None] * len(users), pa.float64())}
-    )
+    """As members are kept: each has an id and a score."""
+    schema = pa.schema([pa.field("user_id", pa.string()), *(MEMBERS_SCHEMA.field(name) for name in ("score", "probability"))])
+    return pa.table({"user_id": list(users), "score": [0.5] * len(users), "probability": [None] * len(users)}, schema)
 
 
 FIRST = Shipment("d1", "gold", 1, WHOLE, dt.date(2024, 3, 1), "7", "7-1", rows("a", "0017", "c"), [])
