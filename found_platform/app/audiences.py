@@ -275,17 +275,20 @@ def _listing(context: Context, names: list[str]) -> Listing:
 
 @dataclass(frozen=True)
 class AudiencePage:
-    """What an audience is, and its refreshes, newest first. `failure` says why the newest attempt at one brought no members."""
+    """What an audience is, and its refreshes, newest first. `failure` says why the newest attempt at one brought no members, and
+    `outdated` that the members are those of a version that asked something else."""
 
     specification: "Specification"
     refreshes: list["Refresh"]
     failure: str | None = None
+    outdated: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
             **_described(self.specification),
             "refreshes": [asdict(refresh) for refresh in self.refreshes],
             "failure": self.failure,
+            "outdated": self.outdated,
         }
 
 
@@ -308,9 +311,9 @@ def show(context: Context, name: str) -> AudiencePage:
 
     settings = context.settings
     failure = failed_refresh.why(settings, name)
-    return AudiencePage(
-        specification.newest(settings, name), membership.history(settings, name), failure and context.sentence(failure)
-    )
+    newest, refreshes = specification.newest(settings, name), membership.history(settings, name)
+    outdated = specification.why_outdated(settings, newest, refreshes[0].spec_version) if refreshes else None
+    return AudiencePage(newest, refreshes, failure and context.sentence(failure), outdated)
 
 
 @use_case(Effect.READS)

@@ -228,7 +228,9 @@ def _written() -> dict[Any, Written]:
             optional=("changed",),
         ),
         audiences.AudiencePage: Written(
-            "AudiencePage", doc(audiences.AudiencePage), plus={**whose, "refreshes": list[refresh], "failure": str | None}
+            "AudiencePage",
+            doc(audiences.AudiencePage),
+            plus={**whose, "refreshes": list[refresh], "failure": str | None, "outdated": str | None},
         ),
         prompts.TunedPrompt: Written("TunedPrompt", doc(prompts.TunedPrompt), plus=prompt),
         rewriting.Understood: Written(

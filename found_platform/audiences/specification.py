@@ -84,6 +84,11 @@ class Specification(BaseModel):
         parts = {**question, **left_out, **asdict(self.size), "holdout": self.holdout, **kept}
         return {k: v for k, v in parts.items() if v is not None}
 
+    def asks_as(self, other: "Specification") -> bool:
+        """Whether another version finds the same members: it may be kept otherwise."""
+        apart = {"version", "created_by", "created_at", *UPKEEP}
+        return self.model_dump(mode="json", exclude=apart) == other.model_dump(mode="json", exclude=apart)
+
     @property
     def is_frozen(self) -> bool:
         return self.every == "never"
@@ -197,6 +202,16 @@ def versions(settings: Settings, audience: str) -> list[Specification]:
 def version(settings: Settings, audience: str, number: int) -> Specification:
     """A version that was saved."""
     return next(_read(r) for r in _rows(settings, audience) if r["version"] == number)
+
+
+def why_outdated(settings: Settings, newest_version: Specification, number: int) -> str | None:
+    """That members of version `number` are those of another question than the newest asks; None where they are its own."""
+    if number == newest_version.version or newest_version.asks_as(version(settings, newest_version.audience, number)):
+        return None
+    return (
+        f"The members here are those of version {number}, and version {newest_version.version} asks something else: its refresh is "
+        "under way, or was stopped. Refresh it where it does not come."
+    )
 
 
 def names(settings: Settings) -> list[str]:

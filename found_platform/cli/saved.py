@@ -126,6 +126,8 @@ def show(name: AudienceName, place: Place) -> None:
         console.print(f"The size: {refreshes[0].size_because}.", soft_wrap=True)
     if page.failure:
         console.print(page.failure, style="bold", soft_wrap=True)
+    if page.outdated:
+        console.print(page.outdated, style="bold", soft_wrap=True)
 
 
 def export(

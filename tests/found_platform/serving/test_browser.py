@@ -99,6 +99,31 @@ def test_from_a_sentence_to_an_export_and_why_somebody_is_in_it(page: Any) -> No
     page.wait_for_url("**/audiences/by-browser", timeout=60_000)
 
 
+def test_the_whole_way_without_scripts(chromium: Any, address: str, served: tuple[Path, dict[str, str]]) -> None:
+    context = chromium.new_context(base_url=address, java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto("/sign-in")
+    page.fill("#token", served[1]["marketer"])
+    page.click("button.primary")
+    page.fill("#sentence", "people who will soon buy gold")
+    page.click("button:has-text('Preview')")
+    assert int(page.inner_text(".count b").replace(",", "")) > 0
+    page.fill("#name", "without-scripts")
+    page.click("button[formaction='/build/save']")
+    page.wait_for_url("**/audiences/without-scripts", timeout=120_000)
+    user = page.inner_text("table .user >> nth=0")
+    page.fill("#user", user)
+    page.click(".why button")
+    assert "A member" in page.inner_text("#standing")
+    assert "Your role, marketer, does not export" in page.inner_text("main")
+    page.goto("/")
+    page.fill("#sentence", "")
+    page.click("button:has-text('Preview')")
+    assert page.locator("[role=alert]").count() or page.locator("main").inner_text().strip()
+    context.close()
+
+
 def test_an_outcome_is_saved_and_edited_as_data(page: Any) -> None:
     page.click("text=Write it as data")
     page.fill("#outcome", OUTCOME)

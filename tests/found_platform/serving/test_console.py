@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from found_platform.app import access, audiences
 from found_platform.app.context import Actor, Context
+from found_platform.audiences import specification
 from found_platform.serving.doors import COOKIE
 
 SAME = {"origin": "http://127.0.0.1:8321", "sec-fetch-site": "same-origin"}
@@ -219,6 +220,20 @@ def test_an_audience_says_what_breaks_when_it_goes_and_why_its_refresh_failed(
     monkeypatch.setattr("dagster_defs.failed_refresh.why", lambda *_: "The newest refresh was stopped.")
     assert "The newest refresh was stopped." in browser.get("/audiences/inner").text
     assert "The last refresh failed" in browser.get("/audiences").text
+
+
+def test_members_of_a_version_before_are_said_to_be_so(api, browser: TestClient) -> None:
+    """As after a process that was killed between a save and the end of its refresh."""
+    context = Context(api.home, Actor("bob", "test"))
+    question = audiences.Question("people who will soon buy gold", mode="aligned")
+    audiences.save(context, audiences.Save("left-off", audiences.Draft(question, audiences.Size(top=5))))
+    audiences.keep(context, audiences.Upkeep("left-off", every="week"))
+    assert api("GET", "/audiences/left-off").json()["outdated"] is None
+    wider = audiences.specified(context.settings, audiences.Draft(question, audiences.Size(top=6)), "left-off")
+    specification.save(context.settings, wider)
+    assert "The members here are those of version 1, and version 3 asks something else" in browser.get("/audiences/left-off").text
+    audiences.refresh(context, "left-off")
+    assert "asks something else" not in browser.get("/audiences/left-off").text
 
 
 OUTCOME = "will:\n- do:\n    about:\n    - gold ring\n    channels:\n    - pay_bill\nwithin_days: 7\n"
