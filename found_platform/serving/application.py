@@ -49,7 +49,7 @@ def create_app(options: Options, *, warm: bool = True) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = DOOR_THREADS
         if warm:
-            threading.Thread(target=_load, args=(server,), name="found-load", daemon=True).start()
+            threading.Thread(target=_load, args=(server, app), name="found-load", daemon=True).start()
             threading.Thread(target=watch.until, args=(server, stopping), name="found-alerts", daemon=True).start()
         if options.webserver:
             follow = (options.home.resolve(), options.webserver, stopping)
@@ -79,8 +79,8 @@ def create_app(options: Options, *, warm: bool = True) -> FastAPI:
     return app
 
 
-def _load(server: Server) -> None:
-    """Loads what look-ups need, by asking what can be asked."""
+def _load(server: Server, app: FastAPI) -> None:
+    """Loads what look-ups need, by asking what can be asked; then makes the document, which reads the classes of all results."""
     try:
         offers.warm(Context(server.options.home, Actor(account(), "server")))
     except (BadInput, JobFailed) as error:
@@ -88,6 +88,7 @@ def _load(server: Server) -> None:
     except Exception as error:  # said in /readyz; look-ups say it too
         server.broken = problems.of(error).detail
     server.waits_for = ""
+    app.openapi()
 
 
 async def _measured(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
