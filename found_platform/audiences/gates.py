@@ -99,12 +99,15 @@ class Standing:
 
 
 def key_of(settings: Settings, user: str, scored: Scored) -> str | None:
-    """The key of a user by the id of the source or by the pseudonym; None where nobody of it is published."""
+    """The key of a user by the id of the source or by the pseudonym, also by its first characters as a page shows them; None where
+    nobody of it is published."""
     user = user.strip()
     candidates = [keys.user_key(keys.home_secret(settings), user)]
     if re.fullmatch(r"[0-9a-f]{32}", user):
         candidates.append(user)
-    return next((key for key in candidates if scored.population.keys.rows([key])[0] >= 0), None)
+    hit = next((key for key in candidates if scored.population.keys.rows([key])[0] >= 0), None)
+    shortened = re.fullmatch(r"([0-9a-f]{10,31})(?:…|\.\.\.)?", user)
+    return hit or (shortened and scored.population.keys.beginning_with(shortened[1]))
 
 
 def standing(settings: Settings, specification: Specification, user: str) -> Standing:
@@ -125,6 +128,7 @@ def standing(settings: Settings, specification: Specification, user: str) -> Sta
     if key is None:
         why = "Nobody of this id is in what is published: check the id (spaces and leading zeros count), or wait for the next run."
         return Standing(None, False, UNKNOWN, why, **about)
+    keys.check_not_erased(settings, key)
     row = int(scored.population.keys.rows([key])[0])
     is_ranked = bool(scored.gates[0].passed[row])  # has a history
     held_out = bool(membership.held_out(settings, specification.audience, [key], specification.holdout)[0])

@@ -35,6 +35,11 @@ class UserKeys(Sequence[str]):
         places = np.minimum(np.searchsorted(self.array, requested), len(self.array) - 1)
         return np.where(self.array[places] == requested, places, -1)
 
+    def beginning_with(self, start: str) -> str | None:
+        """The one key that begins so; None where there is none, or more than one."""
+        first, after = np.searchsorted(self.array, [start.encode(), start.encode() + b"g"])  # the first letter that is no hex digit
+        return self.take(np.array([first]))[0] if after - first == 1 else None
+
     def mask(self, keys: Iterable[str]) -> np.ndarray:
         """(U,) bool: who is one of some keys."""
         mask = np.zeros(len(self), bool)

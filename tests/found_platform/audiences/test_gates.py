@@ -65,6 +65,8 @@ def test_why_names_the_gate_that_keeps_a_user_out(ann: Context, ids: list[str]) 
     population = lookup.population(ann.settings, index.live(ann.settings))
     quiet = np.flatnonzero(np.asarray(population.attributes["events_28d"]) < 2)
     key = population.keys.take(quiet[:1])[0]
+    assert why(f"{key[:10]}…").user_key == key, "as pages show it"
+    assert why(f"{key[:9]}…").gate == "unknown"
     by_pseudonym = why(key)
     assert by_pseudonym.gate == "filter"
     assert "events_28d >= 2, and events_28d is" in by_pseudonym.sentence

@@ -57,6 +57,7 @@ def page(chromium: Any, address: str, served: tuple[Path, dict[str, str]]) -> It
     context = chromium.new_context(base_url=address)
     faults: list[str] = []
     opened = context.new_page()
+    opened.set_default_timeout(120_000)  # a machine may be busy
     opened.on("request", lambda r: None if r.url.startswith((address, "data:")) else faults.append(r.url))
     opened.on("console", lambda m: faults.append(m.text) if m.type == "error" and "Content Security" in m.text else None)
     opened.on("pageerror", lambda error: faults.append(str(error)))
