@@ -59,7 +59,7 @@ class Job:
     events: list[dict[str, Any]] = field(default_factory=list)
     result: Any = None
     problem: Problem | None = None
-    started: float = field(default_factory=time.time)
+    ended: float = 0.0  # when it was finished
     cancelling: bool = False
     future: "Future[Any] | None" = None
     raised: BaseException | None = None
@@ -108,8 +108,9 @@ class Jobs:
             if sum(other.state == "waiting" for other in self._jobs.values()) >= MOST_WAITING:
                 raise Rejected(Problem(503, "Too many requests wait already: ask again in a few seconds.", "busy"))
             self._jobs[job.id] = job
-            finished = [number for number, other in self._jobs.items() if other.finished]
-            old = [number for number in finished if self._jobs[number].started < time.time() - KEPT_SECONDS]
+            ended = {number: other.ended for number, other in self._jobs.items() if other.finished}
+            finished = sorted(ended, key=lambda number: ended[number])  # one that took long is not the oldest
+            old = [number for number in finished if ended[number] < time.time() - KEPT_SECONDS]
             for number in {*old, *finished[: max(len(finished) - KEPT, 0)]}:
                 del self._jobs[number]
         job.future = self._pools[kind].submit(copy_context().run, self._run, job, context, use_case, request)
@@ -129,11 +130,14 @@ class Jobs:
                 result = use_case(replace(context, tell=tell), *request)
             if job.cancelling:
                 raise Cancelled
+            job.ended = time.time()
             job.result, job.state = result, "done"
             return result
         except Cancelled:
+            job.ended = time.time()
             job.state = "cancelled"
         except Exception as error:
+            job.ended = time.time()
             job.raised, job.problem, job.state = error, problems.of(error), "failed"
         return None
 
@@ -149,6 +153,7 @@ class Jobs:
         """Asks a job to end."""
         job.cancelling = True
         if job.future is not None and job.future.cancel():
+            job.ended = time.time()
             job.state = "cancelled"
 
     @staticmethod

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from found_platform.app.access import Scope
 from found_platform.errors import NotFound
-from found_platform.serving.api.described import THE_ANSWER, refers_to
+from found_platform.serving.api.described import refers_to
 from found_platform.serving.doors import Visitor, needs
 from found_platform.serving.jobs import Job, Jobs
 from found_platform.serving.state import server_of
@@ -30,7 +30,7 @@ def _job(request: Request, visitor: Visitor, number: str) -> Job:
     return job
 
 
-@router.get("/{number}", summary="How far a job is, and its result", responses={200: refers_to("Job", THE_ANSWER)})
+@router.get("/{number}", summary="How far a job is, and its result", responses={200: refers_to("Job", "The job, as it is now")})
 async def show(request: Request, visitor: Reader, number: str) -> Response:
     job = _job(request, visitor, number)
     return JSONResponse(await run_in_threadpool(job.as_dict))

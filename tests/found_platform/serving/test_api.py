@@ -257,7 +257,7 @@ def test_the_document_describes_every_answer_and_its_examples_fit(api) -> None:
                     assert api.document.mismatch(media["schema"], media["example"]) is None, (method, path)
                 else:
                     without_example.add(f"{method} {path}")
-    assert without_example == {"get /api/v1/audiences/{name}/lift"}
+    assert without_example == {"get /api/v1/audiences/{name}/lift", "delete /api/v1/sessions/{name}"}
 
 
 def test_health_needs_no_token_and_figures_do(api) -> None:

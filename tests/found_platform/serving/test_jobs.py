@@ -111,9 +111,24 @@ def test_a_list_does_not_wait_behind_questions(jobs: Jobs) -> None:
 def test_a_job_is_forgotten_after_an_hour(jobs: Jobs) -> None:
     old = jobs.submit("find", CONTEXT, lambda _: "rows")
     assert asyncio.run(Jobs.wait(old, 5))
-    old.started -= jobs_module.KEPT_SECONDS + 1
+    old.ended -= jobs_module.KEPT_SECONDS + 1
     jobs.submit("find", CONTEXT, lambda _: "rows")
     assert jobs.get(old.id) is None
+
+
+def test_the_answer_of_work_that_took_long_outlives_those_that_ended_before_it(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "KEPT", 2)
+    go_on = threading.Event()
+    long = jobs.submit("erase", CONTEXT, lambda _: go_on.wait(5) and "certificate", kind="change")
+    for _ in range(4):
+        quick = jobs.submit("find", CONTEXT, lambda _: "rows")
+        assert asyncio.run(Jobs.wait(quick, 5))
+    go_on.set()
+    assert asyncio.run(Jobs.wait(long, 5))
+    jobs.submit("find", CONTEXT, lambda _: "rows")
+    kept = jobs.get(long.id)
+    assert kept is not None
+    assert kept.as_dict()["result"] == "certificate"
 
 
 def test_a_follower_of_a_silent_job_hears_that_it_goes_on(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
