@@ -28,7 +28,9 @@ def test_nothing_listens_on_every_interface() -> None:
     everywhere = ".".join("0000")
     assert not any(everywhere in p.read_text() for p in [*SOURCES, ROOT / "Makefile", ROOT / "workspace.yaml"])
     assert Options(ROOT).host == together.LOOPBACK == "127.0.0.1"
-    assert all(together.LOOPBACK in other.command for other in together.neighbours(ROOT, "files", 3000, 5000))
+    assert all(
+        together.LOOPBACK in other.command for other in together.neighbours(ROOT, "files", ROOT, together.Ports(3000, 5000, 8000))
+    )
 
 
 def test_dagster_is_quiet_and_pooled() -> None:

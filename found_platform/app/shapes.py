@@ -94,6 +94,8 @@ class Shapes:
             if written.open_ended:
                 return {"type": "object", "description": doc}
         about = described(doc)
+        if is_dataclass(of := written.of if written else kind):
+            about = {each.metadata.get("key", each.name): about[each.name] for each in fields(of) if each.name in about} | about
         properties = {name: self.of(each) for name, each in types.items()}
         for name, sentence in about.items():
             if name in properties:
@@ -109,8 +111,10 @@ class Shapes:
         }
 
     def _fields(self, kind: Any) -> dict[str, Any]:
+        """By the key that each is written as."""
         hints = typing.get_type_hints(kind, localns=_names())
-        return {each.name: hints[each.name] for each in fields(kind) if not each.metadata.get("apart")}
+        shown = (each for each in fields(kind) if not each.metadata.get("apart"))
+        return {each.metadata.get("key", each.name): hints[each.name] for each in shown}
 
     def _component(self, kind: Any) -> str:
         written = kind if isinstance(kind, Written) else self._written.get(kind)

@@ -3,7 +3,7 @@
 What belongs here: what is read of an answer. What does not: asking (`lookup`), and how many are chosen (`sizing`).
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,13 +53,13 @@ class Audience:
     users: list[FoundUser] = field(default_factory=list)
     note: str | None = None
     outcome: dict[str, Any] | None = None
-    outcome_in_words: str | None = None
+    outcome_in_words: str | None = field(default=None, metadata={"key": "asked"})
     warning: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         rewritten = None if self.rewriting is None else self.rewriting.as_dict()
-        content = {"asked" if k == "outcome_in_words" else k: v for k, v in asdict(replace(self, rewriting=None)).items()}
-        return {**content, "rewriting": rewritten}
+        content = asdict(replace(self, rewriting=None))
+        return {**{f.metadata.get("key", f.name): content[f.name] for f in fields(self)}, "rewriting": rewritten}
 
 
 @dataclass(frozen=True)

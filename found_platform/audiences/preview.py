@@ -1,6 +1,6 @@
 """What an audience would be, before it is saved: its size, some of its members with reasons, and how it lies to the others."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -76,15 +76,15 @@ class Preview:
     overlaps: list[Overlap]
     last_size: int | None
     warning: str | None
-    outcome_in_words: str | None = None
+    outcome_in_words: str | None = field(default=None, metadata={"key": "asked"})
     outcome: dict[str, Any] | None = None
     gini: float | None = None
     waterfall: tuple[Step, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         rewritten = None if self.rewriting is None else self.rewriting.as_dict()
-        content = {"asked" if k == "outcome_in_words" else k: v for k, v in asdict(replace(self, rewriting=None)).items()}
-        return {**content, "rewriting": rewritten}
+        content = asdict(replace(self, rewriting=None))
+        return {**{f.metadata.get("key", f.name): content[f.name] for f in fields(self)}, "rewriting": rewritten}
 
 
 def preview(settings: Settings, draft: Specification) -> Preview:

@@ -159,7 +159,10 @@ def test_what_is_reached_is_kept_while_nobody_edits_the_code(tmp_path: Path, mon
 
 @contextlib.contextmanager
 def calls_within(names: set[str]) -> Iterator[None]:
-    """Collects "module:name" of the first-party functions and classes that are called, but for what an import calls."""
+    """Collects "module:name" of the first-party functions and classes that are called.
+
+    Left out is what an import calls, and what is called by code without effect.
+    """
     folders = {str(code_version.ROOT / package) + "/" for package in source_tree.PACKAGES}
 
     def ours(frame: FrameType) -> bool:
@@ -175,7 +178,7 @@ def calls_within(names: set[str]) -> Iterator[None]:
         if caller is not None and caller.f_code.co_filename.endswith("/warnings.py"):  # what the command line shows of warnings
             return
         while caller is not None:
-            if caller.f_code.co_name == "<module>" and ours(caller):
+            if ours(caller) and (caller.f_code.co_name == "<module>" or caller.f_globals["__name__"] in source_tree.WITHOUT_EFFECT):
                 return
             caller = caller.f_back
         names.add(f"{frame.f_globals['__name__']}:{name}")

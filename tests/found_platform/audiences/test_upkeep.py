@@ -45,9 +45,9 @@ def test_an_edit_of_the_question_leaves_the_upkeep_as_it_is(ann: Context) -> Non
     newest = specification.newest(ann.settings, "gold")
     assert (newest.every, newest.deliver_to, newest.deliver_changes, newest.size.top) == ("hour", ("crm",), True, 5)
     with pytest.raises(BadInput, match="gold is delivered to crm: take it out first"):
-        deliveries.remove_destination(ann, "crm")
+        deliveries.remove_destination(ann, deliveries.RemoveDestination("crm"))
     audiences.keep(ann, audiences.Upkeep("gold", deliver_to=()))
-    deliveries.remove_destination(ann, "crm")
+    deliveries.remove_destination(ann, deliveries.RemoveDestination("crm"))
 
 
 def test_what_cannot_be_kept_is_said(ann: Context) -> None:

@@ -22,13 +22,13 @@ def sparse(tmp_path: Path) -> Population:
 
 def test_the_log_ranks_who_was_silent_for_longer_than_the_lookback(sparse: Population) -> None:
     by_log = Ranking("replay", "asked", everybody=np.zeros(3))
-    assert lookup._history(sparse, by_log).tolist() == [True, True, False]
+    assert by_log.rankable(sparse).tolist() == [True, True, False]
     assert lookup._left_out(sparse, by_log) is None
 
 
 def test_a_vector_does_not_and_the_answer_says_how_many_are_left_out(sparse: Population) -> None:
     by_vector = Ranking("aligned", "asked", query=np.zeros(8))
-    assert lookup._history(sparse, by_vector).tolist() == [True, False, False]
+    assert by_vector.rankable(sparse).tolist() == [True, False, False]
     message = lookup._left_out(sparse, by_vector)
     assert message is not None
     assert message.startswith("1 users who did nothing in the last 180 days are left out")
