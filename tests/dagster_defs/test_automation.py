@@ -173,6 +173,7 @@ def test_a_scan_that_failed_is_not_repeated_until_the_files_change(folder: Path,
     assert again.run_key != scan.run_key
 
 
+@pytest.mark.slow
 def test_every_sensor_says_why_it_has_nothing_to_do_in_a_home_where_nothing_is(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path / "home", profile="tiny")
     with open_instance(settings) as instance:

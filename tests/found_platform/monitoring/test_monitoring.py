@@ -70,6 +70,7 @@ def test_a_report_of_a_calm_log_passes_with_every_figure_judged(calm: Settings) 
     assert report.html.stat().st_size > 100_000
 
 
+@pytest.mark.slow
 def test_a_shifted_population_is_seen(calm: Settings, tmp_path: Path) -> None:
     copy = copy_of(calm, tmp_path)
     rows = lake.read(copy.lake, "user_tabular", lake.days_where(LAST, LAST + dt.timedelta(days=1)))

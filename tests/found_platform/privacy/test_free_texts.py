@@ -120,6 +120,7 @@ def test_what_is_written_while_an_erasure_runs_is_looked_for_a_second_time(home:
     assert proof.search(home.home, Persons.of(home, ("carol-2049",), ())).hits == []
 
 
+@pytest.mark.slow
 def test_an_erasure_that_is_overtaken_again_is_no_failure_of_the_server(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     written_while(monkeypatch, lambda _: (home.home / "note.json").write_text('"carol-2049 called"') and None)
     with pytest.raises(

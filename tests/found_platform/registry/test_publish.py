@@ -206,6 +206,7 @@ def test_mlflow_runs_a_version_and_gives_query_vectors(settings: Settings) -> No
     assert ".safetensors" in files
 
 
+@pytest.mark.slow
 def test_only_a_version_whose_own_verdict_passes_is_promoted(tmp_path: Path) -> None:
     import torch
 

@@ -87,6 +87,7 @@ def test_what_is_sent_back_was_paid_for_two_to_fourteen_days_before() -> None:
         assert any((user, leaf, 39 - after) in paid for after in range(2, 15))
 
 
+@pytest.mark.slow
 def test_every_scenario_states_its_outcome_and_the_rank_by_which_it_is_judged() -> None:
     for spec in acts.scenarios():
         outcome = outcomes.parse(spec["outcome"])
@@ -126,6 +127,7 @@ def test_what_came_true_is_as_probable_as_it_is_said(judged: pa.Table) -> None:
         assert abs(label[band].mean() - chance[band].mean()) < 4 * error, (low, high)
 
 
+@pytest.mark.slow
 def test_a_scenario_is_asked_of_whom_its_outcome_says(home: Settings, judged: pa.Table) -> None:
     """Lapse of those who paid in the last 28 days, buying again of those who ever did: told from the written events alone."""
     events_of_files = duckdb.read_parquet(str(home.home / "simulated" / "events" / "*.parquet"))
