@@ -62,7 +62,8 @@ def _side(lake: Ground, similar: np.ndarray, nearer: np.ndarray) -> Side:
 def choose(lake_items: Ground, similar: np.ndarray) -> list[int]:
     """A few items that stand for all that is about the parts: near, common, and unlike one another.
 
-    Greedy facility location: what is about a part is covered by a phrase as far as it resembles it.
+    Greedy facility location: what is about a part is covered by a phrase as far as it resembles it. No part goes without a phrase,
+    however much nearer another part's items are: "nappies and a car" asks for both.
     """
     if not len(similar):
         return []
@@ -78,14 +79,22 @@ def choose(lake_items: Ground, similar: np.ndarray) -> list[int]:
         weight[np.searchsorted(items, pool)] += share / max(share.sum(), 1e-9)
     alike = np.clip((lake_items.vectors[items] @ lake_items.vectors[items].T - OTHER) / (SAME - OTHER), 0, 1)
     worth = best[items] ** 2 * np.log1p(lake_items.events[items]) ** 0.5  # near, and not too rare
+    nearest = np.argmax(similar[:, items] / np.maximum(similar.max(1, keepdims=True), 1e-9), 0)  # part of each item
+    of_part = np.stack([np.isin(items, pool) & (nearest == part) for part, pool in enumerate(pools)])  # (P, n)
     chosen: list[int] = []
     covered, first = np.zeros(len(items)), 0.0
+    candidates = np.ones(len(items), bool)
     while len(chosen) < min(MOST_PHRASES, len(items)):
-        gain = (np.maximum(alike - covered, 0) @ weight) * worth
+        gain = np.where(candidates, (np.maximum(alike - covered, 0) @ weight) * worth, 0.0)
         place = int(gain.argmax())
         first = first or float(gain[place])
-        if gain[place] < ENOUGH * first:
-            break
+        without = of_part.any(1) & ~of_part[:, chosen].any(1)
+        is_owed = len(chosen) + without.sum() >= MOST_PHRASES and not of_part[without, place].any()
+        if gain[place] < ENOUGH * first or (without.any() and is_owed):
+            if not without.any():
+                break
+            candidates, first = of_part[without].any(0), 0.0  # on a scale of their own
+            continue
         chosen.append(place)
         covered = np.maximum(covered, alike[place])
     return [int(items[i]) for i in sorted(chosen, key=lambda i: -best[items[i]])]

@@ -25,6 +25,8 @@ MOST_CATEGORIES = 2000
 MOST_VALUES = 100
 """Only the most frequent are kept: a rarer one is nearly always a common one in rarer words."""
 
+OWN = 0.3
+"""Share of the words of a demand that are enough."""
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 """What a date as a text begins with."""
@@ -65,6 +67,11 @@ class Ground:
             for word in set(words(item)):
                 places.setdefault(word, []).append(place)
         return places
+
+    def has_words_of(self, text: str) -> bool:
+        """Whether enough words of a demand are the data's own for it to be read, whatever its language: "insurance buyers"."""
+        told = words(text)
+        return sum(word in self.vocabulary for word in told) >= OWN * len(told)
 
     def ask(self, sentences: list[str]) -> np.ndarray:
         """(len(sentences), E) centred unit vectors of what somebody said."""

@@ -45,7 +45,7 @@ def filters_of(lake: Ground, text: str, spoken: Language) -> list[ValueFilter]:
         matches: dict[str, list[str]] = {}
         for value in values:
             if words := _named(column, value, common, values, text, ends, item_words, spoken):
-                matches.setdefault(words, []).append(value)
+                matches.setdefault(_with_names(text, words, column, spoken), []).append(value)
         for words, named in matches.items():
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in named)
             filters.append(ValueFilter(words, f"{quoted(column)} IN ({listed})"))
@@ -108,6 +108,23 @@ def _named(
             if not ends and not folded[: match.start()].strip() and not is_item:  # "students with a loan"
                 return text[match.start() : match.end()]
     return None
+
+
+def _with_names(text: str, words: str, column: str, spoken: Language) -> str:
+    """Words of a demand that name a value, with the words of the column's name and of where somebody is around them: "who live in
+    tier 2 cities" is all of one condition, and no city is looked for."""
+    names = [word for word in _words(column.replace("_", " ")) if not re.fullmatch(spoken.people, word)]
+    plurals = [rf"{re.escape(name[:-1])}(?:y|ies)" if name.endswith("y") else rf"{re.escape(name)}(?:e?s)?" for name in names]
+    called = rf"(?:{'|'.join(plurals)})" if plurals else r"(?!)"
+    start = text.index(words)
+    end = start + len(words)
+    if after := re.match(rf"(?:[\s-]+{called}\b)+", text[end:].translate(FOLD)):
+        end += after.end()
+    if before := re.search(rf"(?:\b{called}[\s-]+)+$", text[:start].translate(FOLD)):
+        start = before.start()
+    if before := re.search(rf"\b(?:{spoken.at('value_where')})\s+$", text[:start]):
+        start = before.start()
+    return text[start:end]
 
 
 def _spellings(value: str, common: set[str], values: list[str], spoken: Language) -> list[str]:

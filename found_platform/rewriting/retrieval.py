@@ -88,11 +88,11 @@ class GroundedRewriter:
 
 def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand on this ground; its sentences speak of `horizon_days` where the demand does not say when."""
-    spoken, _ = language.told_by(demand)
+    spoken, is_told = language.told_by(demand)
     demand_read = spoken.cased(demand)
     text, mended = slips.corrected(lake, demand_read.lower(), spoken)
     if mended:  # a mended word may tell another language
-        spoken, _ = language.told_by(text)
+        spoken, is_told = language.told_by(text)
     plain = times.in_usual_words(spoken.plain(text if mended else demand_read), spoken)
     who = traits.extract(lake, plain, spoken)
     guarded = spoken.pattern("sensitive").search(plain)
@@ -104,6 +104,9 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     if outcome is not None and who.conditions:
         where = " AND ".join(filter(None, [*who.conditions, outcome.among.where]))
         outcome = outcome.model_copy(update={"among": outcome.among.model_copy(update={"where": where})})
+    is_told = is_told or language.told_by(plain)[1] or lake.has_words_of(text)
+    if not is_told and not rewritten.doubt:  # what a word of it happens to resemble is not what it asks for
+        return replace(rewritten, demand=demand, note=note, outcome=None, doubt=reading.unknown_language())
     return replace(rewritten, demand=demand, note=note, outcome=outcome)
 
 
@@ -164,7 +167,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         elif in_data.any() and not in_data.all():
             lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, in_data, strict=True) if not known_part)
             notes.append(f"nothing in the data resembles {lost}")
-            wanted_parts = wanted_parts[in_data]
+            wanted_parts, parts = wanted_parts[in_data], [part for part, known in zip(parts, in_data, strict=True) if known]
         if limits.floor <= close < limits.middle:
             notes.append("the data hardly resembles this demand: look at the matches")
         if limits.random:
@@ -180,10 +183,11 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     chosen = choose(lake, wanted.about) if close >= limits.floor else verbatim
     left_out = against.about[present].max(0, initial=-1.0) > 0
     same = [i for i in spelling.alike(lake, read.parts) if not left_out[i]] if close >= limits.floor else []
-    if same and not set(same) & set(chosen):
-        chosen = same[: spelling.MOST]  # an encoder may know less of a word than its letters say
+    if same and not set(same) & set(chosen):  # an encoder may know less of a word than its letters say
+        chosen = _by_letters(lake, parts, wanted.similar, same[: spelling.MOST], chosen)
     elif texts := [i for i in same[: spelling.MOST] if i < lake.texts and _is_category_named(lake, read.parts, chosen)]:
-        chosen = texts  # of a category that is named, the texts that say it: its bare name may be nearer to another text
+        # of a category that is named, the texts that say it: its bare name may be nearer to another text
+        chosen = _by_letters(lake, parts, wanted.similar, texts, chosen)
     if close >= limits.floor and not chosen:
         doubt = doubt or "what the demand asks for is what it leaves out"
         notes.append(doubt)
@@ -266,6 +270,13 @@ def _verbatim(lake: Ground, demand: str, parts: tuple[str, ...]) -> list[int]:
     ]
     named = [i for i in near if _holds(text, lake.items[i].lower()) or any(_holds(lake.items[i].lower(), part) for part in parts)]
     return sorted(named, key=lambda i: -lake.events[i])[:MOST_PHRASES]
+
+
+def _by_letters(lake: Ground, parts: Sequence[str], similar: np.ndarray, same: list[int], chosen: list[int]) -> list[int]:
+    """Items that hold the words of a part, in place of those `chosen` for it; `similar` (P, N): of items to parts."""
+    is_spelled = [bool(spelling.alike(lake, (part,))) for part in parts]
+    others = [i for i in chosen if i not in same and not is_spelled[int(similar[:, i].argmax())]]
+    return [*same, *others][:MOST_PHRASES]
 
 
 def _is_category_named(lake: Ground, parts: tuple[str, ...], chosen: list[int]) -> bool:

@@ -6,6 +6,7 @@ What belongs here: comparing words. What does not: what a demand says (`reading`
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, zip_longest
 
 from found_platform.rewriting import language
 from found_platform.rewriting.ground import Ground, template_kinds, words
@@ -21,13 +22,14 @@ ALIKE = 0.8
 
 
 def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
-    """Places of the items that hold more than half of the words of a part, in these letters or nearly; the most frequent first."""
+    """Places of the items that hold more than half of the words of a part, in these letters or nearly; the most frequent
+    first, of each part in turn."""
     general = {
         name for spoken in language.languages().values() for names in spoken.at("acts", "general").values() for name in names
     }
     verbs = {verb for spoken in language.languages().values() for kind in spoken.kinds.values() for verb in kind}
     general |= {verb for verb in verbs if verb not in lake.vocabulary}  # "book a trip", where nothing is called a book
-    held: list[int] = []
+    held: list[list[int]] = []
     for part in parts:
         own_words = [word for word in words(part) if len(word) > 2 and word not in general]
         holders: Counter[int] = Counter()
@@ -36,8 +38,8 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
         most = max(holders.values(), default=0)
         is_code = any(sign.isdigit() for sign in part)  # which is another one when one sign is another
         if own_words and most * 2 > len(own_words) and not is_code:
-            held += sorted((i for i, count in holders.items() if count == most), key=lambda i: (-lake.events[i], i))
-    return list(dict.fromkeys(held))
+            held.append(sorted((i for i, count in holders.items() if count == most), key=lambda i: (-lake.events[i], i)))
+    return [i for i in dict.fromkeys(chain.from_iterable(zip_longest(*held))) if i is not None]
 
 
 def acts_by_name(lake: Ground, kinds: Sequence[str], named: Sequence[str] = ()) -> list[int]:

@@ -146,6 +146,18 @@ OUTCOMES: list[tuple[str, dict[str, Any]]] = [
         {"will": [{"do": paid("perfume")}], "among": {"where": "gender IN ('female') AND age_band IN ('55-64', '65+')"}},
     ),
     ("people in big cities who will buy gold", {"will": [{"do": paid("gold")}], "among": {"where": "city_tier IN ('1')"}}),
+    (
+        "people interested in gold who live in tier 2 cities",
+        {"will": [{"do": {"about": "gold"}}], "among": {"where": "city_tier IN ('2')"}},
+    ),
+    (
+        "people who live in tier 1 cities and will buy gold",
+        {"will": [{"do": paid("gold")}], "among": {"where": "city_tier IN ('1')"}},
+    ),
+    (
+        "people over 50 interested in gold",
+        {"will": [{"do": {"about": "gold"}}], "among": {"where": "age_band IN ('55-64', '65+')"}},
+    ),
     ("women who will churn", {"will": [{"negated": True}], "among": {"where": "gender IN ('female')", **NOW_HERE}}),
     (
         "users who haven't logged in for 30 days",

@@ -296,3 +296,11 @@ def test_never_looks_at_all_of_the_past(ask: Callable[[str], Rewriting]) -> None
 def test_an_amount_in_each_span_is_a_total_of_that_span(ask: Callable[[str], Rewriting]) -> None:
     outcome = outcome_of(ask("guests who spend more than 200 a month on the Yogakurs"))
     assert (outcome["will"][0]["total"], outcome["within_days"]) == (200.0, 30)
+
+
+def test_another_language_is_not_answered_by_what_a_word_of_it_resembles(shop: Settings) -> None:
+    lake = made_of(ground.of(shop, CUTOFF), ["Belle eau de toilette", "garden hose", "ink cartridge"])
+    rewriting = retrieval.on(lake, "les clients qui vont acheter une belle toilette", 28)
+    assert rewriting.outcome is None
+    assert "the language was not recognised" in rewriting.doubt
+    assert retrieval.on(lake, "eau de toilette", 28).outcome is not None, "these are the data's own words"
