@@ -91,9 +91,9 @@ def beside(context: Context, tokens: list[str], demands: list[str]) -> None:
 
     def work() -> None:
         look_up = {"question": {"sentence": demands[0], "mode": "aligned"}, "size": {"top": 3}}
-        found = result("/api/v1/look-ups", look_up, secret)
-        users = [user["user_id"] for user in found["users"]]
-        for path, body in (("publications", {"cutoff": found["as_of"]}), ("erasures", {"users": users, "reason": "benchmark"})):
+        lookup = result("/api/v1/look-ups", look_up, secret)
+        users = [user["user_id"] for user in lookup["users"]]
+        for path, body in (("publications", {"cutoff": lookup["as_of"]}), ("erasures", {"users": users, "reason": "benchmark"})):
             begun = time.perf_counter()
             result(f"/api/v1/{path}", body, secret)
             outcome.append(f"{path} {time.perf_counter() - begun:.1f} s")

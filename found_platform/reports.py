@@ -73,12 +73,12 @@ def keep(place: Path, project: str, key: str, snapshot: "Snapshot") -> None:
         workspace = Workspace.create(scratch)
         model = ProjectModel(id=project_id(project), name=project, description=PROJECTS[project])
         workspace.add_project(model).dashboard.add_panel(_panel(project))
-        written = Path(workspace.add_run(model.id, snapshot, name=key).url)
+        report_path = Path(workspace.add_run(model.id, snapshot, name=key).url)
         target = path(place, project, key)
         home.make_private(target.parent.parent)
         home.make_private(target.parent)
-        home.write_whole(target, written.read_bytes())
-        for about in written.parent.parent.glob("*.json"):  # once: a person may have changed the dashboard since
+        home.write_whole(target, report_path.read_bytes())
+        for about in report_path.parent.parent.glob("*.json"):  # once: a person may have changed the dashboard since
             if not (other := target.parent.parent / about.name).exists():
                 home.write_whole(other, about.read_bytes())
 
@@ -91,8 +91,8 @@ def forget(place: Path, project: str, key: str) -> None:
 def files(place: Path) -> Iterator[list[Path]]:
     """The files of the reports of each project, oldest first by when they were written."""
     for project in PROJECTS:
-        kept = path(place, project, "").parent.glob("*.json")
-        yield sorted(kept, key=lambda file: (file.stat().st_mtime, file.name))
+        report_files = path(place, project, "").parent.glob("*.json")
+        yield sorted(report_files, key=lambda file: (file.stat().st_mtime, file.name))
 
 
 def _panel(project: str) -> Any:

@@ -27,10 +27,10 @@ class Document:
 
     def fault(self, method: str, path: str, status: int, content_type: str, body: Any) -> str | None:
         """What of an answer the document does not say; None where it says it all. `body` is read JSON, None of another type."""
-        found = self.operation(method, path)
-        if found is None:
+        named = self.operation(method, path)
+        if named is None:
             return None
-        name, operation = found
+        name, operation = named
         response = operation["responses"].get(str(status))
         if response is None:
             return f"{name}: the status {status} is not described"
@@ -42,9 +42,9 @@ class Document:
 
     def result_fault(self, method: str, path: str, result: Any) -> str | None:
         """The same of the result of a job that a request became."""
-        found = self.operation(method, path)
-        assert found is not None
-        responses = found[1]["responses"]
+        operation = self.operation(method, path)
+        assert operation is not None
+        responses = operation[1]["responses"]
         return self.mismatch(responses[min(responses)]["content"]["application/json"]["schema"], result)
 
     def mismatch(self, schema: dict[str, Any], value: Any) -> str | None:

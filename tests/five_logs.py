@@ -146,15 +146,15 @@ PROFILES: dict[str, dict[str, Any]] = {
 def log(name: str) -> Ground:
     """The ground of one of the logs: all its texts are as frequent."""
     encoder = text_vectors.encoder("offline-text")
-    rows = [(text, category, kind) for kind, held in LOGS[name].items() for category, texts in held.items() for text in texts]
+    rows = [(text, category, kind) for kind, named in LOGS[name].items() for category, texts in named.items() for text in texts]
     texts = list(dict.fromkeys(text for text, _, _ in rows))
     names = list(dict.fromkeys(category for _, category, _ in rows if category))
     encoded = encoder.encode(texts)
     centre = encoded.mean(0)
     vectors = ground.unit(encoded - centre)
-    held = [[texts.index(text) for text, category, _ in rows if category == name] for name in names]
-    contents = np.stack([vectors[places].mean(0) for places in held])
-    called = (ground.unit(encoder.encode(names) - centre) + ground.unit(contents)) / 2
+    places_by_category = [[texts.index(text) for text, category, _ in rows if category == name] for name in names]
+    contents = np.stack([vectors[places].mean(0) for places in places_by_category])
+    category_vectors = (ground.unit(encoder.encode(names) - centre) + ground.unit(contents)) / 2
     kinds = {
         kind: np.array(
             [
@@ -169,9 +169,9 @@ def log(name: str) -> Ground:
         encoder=encoder,
         items=texts + names,
         texts=len(texts),
-        events=np.array([9] * len(texts) + [9 * len(places) for places in held]),
+        events=np.array([9] * len(texts) + [9 * len(places) for places in places_by_category]),
         kinds=kinds,
-        vectors=np.concatenate([vectors, called]),
+        vectors=np.concatenate([vectors, category_vectors]),
         centre=centre,
         today=CUTOFF,
         first=FIRST,

@@ -54,8 +54,8 @@ def record(api: Api, folder: Path) -> dict[str, Any]:
             answers.setdefault(hit[0], cut(answer.json()))
         return answer.json() if answer.headers["content-type"].endswith("json") else None
 
-    found = ask("POST", "/look-ups", "exporter", {"question": QUESTION, "size": {"top": 20}, "explain": True})
-    ids = [user["user_id"] for user in found["users"]]
+    lookup = ask("POST", "/look-ups", "exporter", {"question": QUESTION, "size": {"top": 20}, "explain": True})
+    ids = [user["user_id"] for user in lookup["users"]]
     ask("POST", "/previews", "marketer", {"draft": DRAFT})
     ask("POST", "/why", "marketer", {"draft": DRAFT, "user": ids[3]})
     ask("POST", "/rewritings", "marketer", {"sentence": QUESTION["sentence"]})
@@ -90,9 +90,9 @@ def record(api: Api, folder: Path) -> dict[str, Any]:
     ask("POST", "/tokens", "admin", {"name": "crm", "role": "exporter", "days": 90})
     ask("GET", "/tokens", "admin")
     ask("DELETE", "/tokens/crm", "admin")
-    cutoff = dt.date.fromisoformat(found["as_of"])
+    cutoff = dt.date.fromisoformat(lookup["as_of"])
     ask("POST", "/publications", "operator", {"cutoff": str(cutoff)})
-    ask("POST", "/promotions", "admin", {"version": found["model_version"]})
+    ask("POST", "/promotions", "admin", {"version": lookup["model_version"]})
     ask("POST", "/rollbacks", "admin", {"what": "index"})
     ask("POST", "/backfills", "operator", {"first": str(cutoff - dt.timedelta(1)), "last": str(cutoff - dt.timedelta(1))})
     ask("DELETE", "/audiences/gold", "marketer")

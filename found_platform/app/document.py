@@ -23,8 +23,8 @@ def as_document(result: Any) -> Any:
     if hasattr(result, "as_dict"):
         return as_document(result.as_dict())
     if is_dataclass(result) and not isinstance(result, type):
-        shown = (f for f in fields(result) if not f.metadata.get("apart"))
-        return {f.metadata.get("key", f.name): as_document(getattr(result, f.name)) for f in shown}
+        listed_fields = (f for f in fields(result) if not f.metadata.get("apart"))
+        return {f.metadata.get("key", f.name): as_document(getattr(result, f.name)) for f in listed_fields}
     if isinstance(result, Mapping):
         return {str(key): as_document(value) for key, value in result.items()}
     if isinstance(result, list | tuple):

@@ -96,7 +96,7 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
             saved = prompts.specification(settings, request.name)
             made_from = saved.demand, saved.seeds, saved.negatives
         tuned = prompts.tune(settings, request.name, *made_from)
-        made = prompts.specification(settings, request.name).digest
+        digest = prompts.specification(settings, request.name).digest
     names = keys.user_ids(settings, tuned.head.suggested_negatives)
     suggested = [context.display_name(names[key]) for key in tuned.head.suggested_negatives if key in names]
     audit.record(
@@ -110,4 +110,4 @@ def tune(context: Context, request: Tune) -> TunedPrompt:
     labels: dict[Users, str] = {u: "seeds" if u == seeds else "negatives" for u in files if isinstance(u, tuple)}
     missing = {users: [i for i, key in enumerate(read, 1) if key in tuned.missing] for users, read in files.items()}
     unknown = {labels.get(users, str(users)): rows for users, rows in missing.items()}
-    return TunedPrompt(tuned, unknown, suggested, made)
+    return TunedPrompt(tuned, unknown, suggested, digest)

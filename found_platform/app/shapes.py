@@ -113,8 +113,8 @@ class Shapes:
     def _fields(self, kind: Any) -> dict[str, Any]:
         """By the key that each is written as."""
         hints = typing.get_type_hints(kind, localns=_names())
-        shown = (each for each in fields(kind) if not each.metadata.get("apart"))
-        return {each.metadata.get("key", each.name): hints[each.name] for each in shown}
+        listed_fields = (each for each in fields(kind) if not each.metadata.get("apart"))
+        return {each.metadata.get("key", each.name): hints[each.name] for each in listed_fields}
 
     def _component(self, kind: Any) -> str:
         written = kind if isinstance(kind, Written) else self._written.get(kind)

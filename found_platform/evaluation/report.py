@@ -336,11 +336,11 @@ def _first_draw(kept: pa.Table, task: str, method: str, scenario: str) -> tuple[
     return values[judged], rows["label"].to_numpy()[judged], float(lines[0])
 
 
-def _classifications(kept: pa.Table, results: Results, folder: Path, home: Path) -> dict[str, Path]:
+def _classifications(scores: pa.Table, results: Results, folder: Path, home: Path) -> dict[str, Path]:
     """Evidently's page of each scenario, of the row that speaks for FOUND without labels; also in the workspace of the home."""
     ours, pages = results.ours("zero_shot"), {}
     for number, scenario in enumerate(results.scenarios, 1):
-        drawn = _first_draw(kept, "zero_shot", ours, scenario) if ours else None
+        drawn = _first_draw(scores, "zero_shot", ours, scenario) if ours else None
         if drawn is not None:
             values, labels, line = drawn
             pages[scenario] = folder / f"classification-{number}.html"

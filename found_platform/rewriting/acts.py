@@ -214,8 +214,8 @@ class _Reader:
         who, clause, rest = parted
         is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again
         without, does_not = self.language.at("acts", "clause_without")
-        asked = re.sub(without, does_not, clause) if is_all else rest.strip()
-        self.text = f"{who} {self.language.at('pronoun')} {asked}"
+        demand_clause = re.sub(without, does_not, clause) if is_all else rest.strip()
+        self.text = f"{who} {self.language.at('pronoun')} {demand_clause}"
         negated = self.language.pattern("acts", "clause_not").search(clause) is not None
         words = clause
         limited = _Reader(clause, self.language)

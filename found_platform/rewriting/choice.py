@@ -33,7 +33,7 @@ class Side:
     about: np.ndarray  # (P, N) the same, -1 too where an item is not about the part
 
 
-def sides(lake: Ground, wanted: np.ndarray, unwanted: np.ndarray, called: Sequence[set[str]]) -> tuple[Side, Side]:
+def sides(lake: Ground, wanted: np.ndarray, unwanted: np.ndarray, own_words: Sequence[set[str]]) -> tuple[Side, Side]:
     """The items that parts name which are wanted (P, E), and which are not (U, E). An item is on the side that it is nearer to; an
     item that holds all of the words that one of the unwanted parts alone says, `called`, is on that side.
 
@@ -43,7 +43,7 @@ def sides(lake: Ground, wanted: np.ndarray, unwanted: np.ndarray, called: Sequen
     both = wanted @ lake.vectors.T, unwanted @ lake.vectors.T
     best = [similar.max(0, initial=-1.0) for similar in both]
     nearer = best[0] > best[1], best[1] > best[0]
-    for own in filter(None, called):
+    for own in filter(None, own_words):
         places = list(set[int].intersection(*(set(lake.vocabulary.get(word, ())) for word in own)))
         nearer[0][places], nearer[1][places] = False, True
     first, second = (_side(lake, similar, own) for similar, own in zip(both, nearer, strict=True))

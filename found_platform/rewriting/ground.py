@@ -70,8 +70,8 @@ class Ground:
 
     def has_words_of(self, text: str) -> bool:
         """Whether enough words of a demand are the data's own for it to be read, whatever its language: "insurance buyers"."""
-        told = words(text)
-        return sum(word in self.vocabulary for word in told) >= OWN * len(told)
+        demand_words = words(text)
+        return sum(word in self.vocabulary for word in demand_words) >= OWN * len(demand_words)
 
     def ask(self, sentences: list[str]) -> np.ndarray:
         """(len(sentences), E) centred unit vectors of what somebody said."""

@@ -115,12 +115,12 @@ def _with_names(text: str, words: str, column: str, spoken: Language) -> str:
     tier 2 cities" is all of one condition, and no city is looked for."""
     names = [word for word in _words(column.replace("_", " ")) if not re.fullmatch(spoken.people, word)]
     plurals = [rf"{re.escape(name[:-1])}(?:y|ies)" if name.endswith("y") else rf"{re.escape(name)}(?:e?s)?" for name in names]
-    called = rf"(?:{'|'.join(plurals)})" if plurals else r"(?!)"
+    name_pattern = rf"(?:{'|'.join(plurals)})" if plurals else r"(?!)"
     start = text.index(words)
     end = start + len(words)
-    if after := re.match(rf"(?:[\s-]+{called}\b)+", text[end:].translate(FOLD)):
+    if after := re.match(rf"(?:[\s-]+{name_pattern}\b)+", text[end:].translate(FOLD)):
         end += after.end()
-    if before := re.search(rf"(?:\b{called}[\s-]+)+$", text[:start].translate(FOLD)):
+    if before := re.search(rf"(?:\b{name_pattern}[\s-]+)+$", text[:start].translate(FOLD)):
         start = before.start()
     if before := re.search(rf"\b(?:{spoken.at('value_where')})\s+$", text[:start]):
         start = before.start()

@@ -123,8 +123,8 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
         earlier.append(f"“{act_words.before.unheeded}” is not heeded: one thing that was done before can be asked")
     of_one = (most is not None and not is_total) or (before_most is not None and not spent)
     limits = [language.at("upper_limit")] if of_one else []
-    said = act_words.before.notes if act_words.before else ()
-    notes = tuple(dict.fromkeys((*act_words.notes, *said, *limits, *late, *earlier)))
+    clause_notes = act_words.before.notes if act_words.before else ()
+    notes = tuple(dict.fromkeys((*act_words.notes, *clause_notes, *limits, *late, *earlier)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
     kinds = kinds or _kinds(act_words.manner, language) or _general_kinds(act_words.manner, language)
@@ -184,10 +184,10 @@ def clauses(demand: str, most: int = MOST_STATEMENTS) -> tuple[list[str], Litera
     return [text], "and"
 
 
-def _are_two(first: Reading, second: Reading, join: Literal["and", "or"], said: str) -> bool:
+def _are_two(first: Reading, second: Reading, join: Literal["and", "or"], second_text: str) -> bool:
     """Whether each of two halves is a demand of its own, and at least one is more than doing something."""
     denies = second.acts.negated and bool(first.kinds)
-    is_own = second.acts.negated and languages()[second.language].pattern("acts", "denial").match(said) is not None
+    is_own = second.acts.negated and languages()[second.language].pattern("acts", "denial").match(second_text) is not None
     if is_own and (first.parts or first.is_measured) and (second.parts or second.kinds):
         return join == "and" or first.is_measured
     if not (

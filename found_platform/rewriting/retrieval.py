@@ -167,7 +167,10 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         elif in_data.any() and not in_data.all():
             lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, in_data, strict=True) if not known_part)
             notes.append(f"nothing in the data resembles {lost}")
-            wanted_parts, parts = wanted_parts[in_data], [part for part, known in zip(parts, in_data, strict=True) if known]
+            wanted_parts, parts = (
+                wanted_parts[in_data],
+                [part for part, is_in_data in zip(parts, in_data, strict=True) if is_in_data],
+            )
         if limits.floor <= close < limits.middle:
             notes.append("the data hardly resembles this demand: look at the matches")
         if limits.random:
@@ -175,28 +178,28 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         elif not limits.measured:
             notes.append("the confidence is a guess: nobody measured the floors of this text encoder")
 
-    asked = {word for part in read.parts for word in ground.words(part)}
-    called = [set(ground.words(part)) - asked for part in read.unwanted]
-    wanted, against = sides(lake, unit(wanted_parts + WHOLE * whole), unwanted_parts, called)
+    wanted_words = {word for part in read.parts for word in ground.words(part)}
+    unwanted_words = [set(ground.words(part)) - wanted_words for part in read.unwanted]
+    wanted_side, unwanted_side = sides(lake, unit(wanted_parts + WHOLE * whole), unwanted_parts, unwanted_words)
     present = closeness(lake, unwanted_parts) >= max(limits.floor, limits.part)  # as sure as of what is asked for
-    unwanted = choose(lake, against.about[present])
-    chosen = choose(lake, wanted.about) if close >= limits.floor else verbatim
-    left_out = against.about[present].max(0, initial=-1.0) > 0
+    unwanted = choose(lake, unwanted_side.about[present])
+    chosen = choose(lake, wanted_side.about) if close >= limits.floor else verbatim
+    left_out = unwanted_side.about[present].max(0, initial=-1.0) > 0
     same = [i for i in spelling.alike(lake, read.parts) if not left_out[i]] if close >= limits.floor else []
     if same and not set(same) & set(chosen):  # an encoder may know less of a word than its letters say
-        chosen = _by_letters(lake, parts, wanted.similar, same[: spelling.MOST], chosen)
+        chosen = _by_letters(lake, parts, wanted_side.similar, same[: spelling.MOST], chosen)
     elif texts := [i for i in same[: spelling.MOST] if i < lake.texts and _is_category_named(lake, read.parts, chosen)]:
         # of a category that is named, the texts that say it: its bare name may be nearer to another text
-        chosen = _by_letters(lake, parts, wanted.similar, texts, chosen)
+        chosen = _by_letters(lake, parts, wanted_side.similar, texts, chosen)
     if close >= limits.floor and not chosen:
         doubt = doubt or "what the demand asks for is what it leaves out"
         notes.append(doubt)
     if not present.all():
         notes.append(f"nothing in the data resembles {_quoted(read.unwanted, ~present)}, which is left out anyway")
-    if (inside := present & (against.about.max(1, initial=-1.0) <= 0)).any():
+    if (inside := present & (unwanted_side.about.max(1, initial=-1.0) <= 0)).any():
         notes.append(f"what is nearest to {_quoted(read.unwanted, inside)} is asked for: nothing is left out for it")
     phrases = list(dict.fromkeys(lake.items[i] for i in chosen))  # a text and a category may be called alike
-    items = dict.fromkeys(read.kinds or _common_kinds(lake, wanted.similar), phrases)
+    items = dict.fromkeys(read.kinds or _common_kinds(lake, wanted_side.similar), phrases)
     items["payment_channel"] = list(named.of_act.get("payment_methods", ())) if phrases else []
     names_out = [lake.items[i] for i in unwanted]
     outcome = None
@@ -212,7 +215,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         sentences=sentences(items, read.horizon_days or horizon_days),
         phrases=tuple(phrases),
         unwanted=tuple(names_out),
-        matches=(*_matches(lake, wanted.similar, chosen, False), *_matches(lake, against.similar, unwanted, True)),
+        matches=(*_matches(lake, wanted_side.similar, chosen, False), *_matches(lake, unwanted_side.similar, unwanted, True)),
         kinds=read.kinds,
         horizon_days=read.horizon_days,
         min_amount=read.min_amount,
@@ -317,8 +320,8 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
 def _untold(read: Reading, spoken: Language) -> list[str]:
     """What a demand names of who is meant and nothing has read: "prepaid customers who will …"."""
     dull = {*spoken.at("who"), *(word for names in spoken.at("acts", "general").values() for word in names)}
-    kept = (" ".join(word for word in part.split() if word not in dull) for part in read.who_parts)
-    is_named = any(part and not read.who.endswith(part) for part in kept)  # "drivers who" is a word for people
+    telling_words = (" ".join(word for word in part.split() if word not in dull) for part in read.who_parts)
+    is_named = any(part and not read.who.endswith(part) for part in telling_words)  # "drivers who" is a word for people
     return [read.who] if is_named else []
 
 

@@ -29,7 +29,7 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
     }
     verbs = {verb for spoken in language.languages().values() for kind in spoken.kinds.values() for verb in kind}
     general |= {verb for verb in verbs if verb not in lake.vocabulary}  # "book a trip", where nothing is called a book
-    held: list[list[int]] = []
+    places_by_part: list[list[int]] = []
     for part in parts:
         own_words = [word for word in words(part) if len(word) > 2 and word not in general]
         holders: Counter[int] = Counter()
@@ -38,8 +38,8 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
         most = max(holders.values(), default=0)
         is_code = any(sign.isdigit() for sign in part)  # which is another one when one sign is another
         if own_words and most * 2 > len(own_words) and not is_code:
-            held.append(sorted((i for i, count in holders.items() if count == most), key=lambda i: (-lake.events[i], i)))
-    return [i for i in dict.fromkeys(chain.from_iterable(zip_longest(*held))) if i is not None]
+            places_by_part.append(sorted((i for i, count in holders.items() if count == most), key=lambda i: (-lake.events[i], i)))
+    return [i for i in dict.fromkeys(chain.from_iterable(zip_longest(*places_by_part))) if i is not None]
 
 
 def acts_by_name(lake: Ground, kinds: Sequence[str], named: Sequence[str] = ()) -> list[int]:

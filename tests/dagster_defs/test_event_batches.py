@@ -88,7 +88,7 @@ def test_what_an_event_says_is_read_once_and_never_taken_from_another_log(tmp_pa
 
 
 def test_the_file_of_a_new_run_is_copied_and_is_what_dagster_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[object] = []
+    calls: list[object] = []
     initialise = SqliteEventLogStorage._initdb
     tables: dict[str, list[str]] = {}
     for name in ("theirs", "ours"):
@@ -101,11 +101,11 @@ def test_the_file_of_a_new_run_is_copied_and_is_what_dagster_makes(tmp_path: Pat
                 with storage.run_connection("first"):
                     pass
                 monkeypatch.setattr(
-                    SqliteEventLogStorage, "_initdb", lambda *about, **more: made.append(about) or initialise(*about)
+                    SqliteEventLogStorage, "_initdb", lambda *about, **more: calls.append(about) or initialise(*about)
                 )
             with storage.run_connection("second"):
                 pass
             with contextlib.closing(sqlite3.connect(storage.path_for_shard("second"))) as con:
                 tables[name] = [*con.iterdump(), str(con.execute("PRAGMA journal_mode").fetchone())]
     assert tables["ours"] == tables["theirs"]
-    assert made == []
+    assert calls == []

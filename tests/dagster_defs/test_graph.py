@@ -84,8 +84,8 @@ def test_every_asset_links_to_the_console_and_models_to_mlflow_where_their_addre
     assert all("console" in about for about in assets.values())
     assert {name for name, about in assets.items() if "mlflow" in about} == {"found_model", "promotion", "user_index"}
     assert assets["promotion"]["mlflow"] == "http://127.0.0.1:5000/#/models/found"
-    kept = {n: a["evidently"] for n, a in linked(evidently_url="http://127.0.0.1:8000").items() if "evidently" in a}
-    assert kept == {
+    links = {n: a["evidently"] for n, a in linked(evidently_url="http://127.0.0.1:8000").items() if "evidently" in a}
+    assert links == {
         "feature_drift": f"http://127.0.0.1:8000{reports.pages(reports.FEATURE_DRIFT)}",
         "benchmark_report": f"http://127.0.0.1:8000{reports.pages(reports.BENCHMARK)}",
     }

@@ -72,8 +72,8 @@ def test_a_report_that_is_made_again_takes_the_place_of_the_one_before(snapshot:
     dashboard.write_text(dashboard.read_text().replace("PSI by day", "Ours"))
     before = reports.path(tmp_path, FEATURE_DRIFT, str(DAY)).read_bytes()
     reports.keep(tmp_path, FEATURE_DRIFT, str(DAY), snapshot_of(DAY, seed=1))
-    ((kept,), nothing) = reports.files(tmp_path)
-    assert kept.read_bytes() != before
+    ((file,), nothing) = reports.files(tmp_path)
+    assert file.read_bytes() != before
     assert nothing == []
     assert "Ours" in dashboard.read_text(), "what a person changed of the dashboard stays"
     reports.forget(tmp_path, FEATURE_DRIFT, str(DAY))

@@ -125,8 +125,8 @@ def test_an_erasure_that_is_overtaken_again_is_no_failure_of_the_server(home: Se
     written_while(monkeypatch, lambda _: (home.home / "note.json").write_text('"carol-2049 called"') and None)
     with pytest.raises(
         Unfinished, match=r"1 place in .* still name somebody who is to be erased: note\.json\..* the same command"
-    ) as said:
+    ) as refusal:
         erasure.erase(home, ("carol-2049",))
-    assert (problems.of(said.value).status, problems.of(said.value).detail) == (409, str(said.value))
+    assert (problems.of(refusal.value).status, problems.of(refusal.value).detail) == (409, str(refusal.value))
     monkeypatch.undo()
     assert erasure.erase(home, ("carol-2049",)).searched["hits"] == 0

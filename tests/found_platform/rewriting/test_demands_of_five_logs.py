@@ -38,15 +38,15 @@ def _usual(outcome: dict[str, Any]) -> dict[str, Any]:
     return outcome
 
 
-def _matched(found: Any, expected: Any) -> Any:
+def _matched(content: Any, expected: Any) -> Any:
     """What was found, with the pattern that is expected in the place of phrases that all match it."""
-    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
-        return [_matched(*pair) for pair in zip(found, expected, strict=True)]
-    if not (isinstance(found, dict) and isinstance(expected, dict)):
-        return found
-    matched = {key: _matched(part, expected.get(key)) for key, part in found.items()}
+    if isinstance(content, list) and isinstance(expected, list) and len(content) == len(expected):
+        return [_matched(*pair) for pair in zip(content, expected, strict=True)]
+    if not (isinstance(content, dict) and isinstance(expected, dict)):
+        return content
+    matched = {key: _matched(part, expected.get(key)) for key, part in content.items()}
     for key in ("about", "not_about"):
         pattern = expected.get(key)
-        if isinstance(pattern, str) and found.get(key) and all(re.search(pattern, phrase, re.I) for phrase in found[key]):
+        if isinstance(pattern, str) and content.get(key) and all(re.search(pattern, phrase, re.I) for phrase in content[key]):
             matched[key] = pattern
     return matched

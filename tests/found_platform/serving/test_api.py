@@ -194,10 +194,10 @@ def test_two_who_tune_a_prompt_overwrite_nothing_of_each_other(api) -> None:
         return api("PUT", "/prompts/shared", "marketer", json=body, headers=headers)
 
     assert put(6).status_code == 428
-    made = put(6, **NEW)
-    assert made.status_code == 200, made.text
+    created = put(6, **NEW)
+    assert created.status_code == 200, created.text
     first = api("GET", "/prompts/shared").headers["etag"]
-    assert made.json()["made_from"] in first
+    assert created.json()["made_from"] in first
     assert put(7, **NEW).status_code == 412
     assert put(7, **{"if-match": first}).status_code == 200
     late = put(8, **{"if-match": first})

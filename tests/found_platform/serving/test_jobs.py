@@ -126,9 +126,9 @@ def test_the_answer_of_work_that_took_long_outlives_those_that_ended_before_it(j
     go_on.set()
     assert asyncio.run(Jobs.wait(long, 5))
     jobs.submit("find", CONTEXT, lambda _: "rows")
-    kept = jobs.get(long.id)
-    assert kept is not None
-    assert kept.as_dict()["result"] == "certificate"
+    finished_job = jobs.get(long.id)
+    assert finished_job is not None
+    assert finished_job.as_dict()["result"] == "certificate"
 
 
 def test_a_follower_of_a_silent_job_hears_that_it_goes_on(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
