@@ -1,4 +1,6 @@
-"""The languages in which demands are read: word lists and patterns as data, `languages/CODE.yaml`. A new language is a new file.
+"""The languages in which demands are read: word lists and patterns as data, `languages/CODE.yaml` and `CODE_PART.yaml`.
+
+A new language is new files.
 
 What belongs here: the data, compiled, and telling which language a sentence is in. What does not: reading (`reading`, `acts`).
 """
@@ -24,7 +26,7 @@ SENTENCE, OWN = 3, 0.2
 
 @dataclass(frozen=True)
 class Language:
-    """A language by its code (ISO 639-1) and the content of its file."""
+    """A language by its code (ISO 639-1) and the content of its files."""
 
     code: str
     content: dict[str, Any]
@@ -157,10 +159,13 @@ def alternatives(options: Iterable[str]) -> str:
 @cache
 def languages() -> dict[str, Language]:
     """All languages by code, the default first."""
-    files = (resources.files(PACKAGE) / "languages").iterdir()
-    codes = {f.name.removesuffix(".yaml"): f for f in files if f.name.endswith(".yaml")}
-    order = sorted(codes, key=lambda code: (code != DEFAULT, code))
-    return {code: Language(code, yaml.load(codes[code].read_text(encoding="utf-8"), LOADER)) for code in order}
+    contents: dict[str, dict[str, Any]] = {}
+    for file in (resources.files(PACKAGE) / "languages").iterdir():
+        if file.name.endswith(".yaml"):
+            code = file.name.removesuffix(".yaml").split("_")[0]
+            contents.setdefault(code, {}).update(yaml.load(file.read_text(encoding="utf-8"), LOADER))
+    order = sorted(contents, key=lambda code: (code != DEFAULT, code))
+    return {code: Language(code, contents[code]) for code in order}
 
 
 def heeded(text: str, spoken: Language) -> tuple[str, list[str]]:

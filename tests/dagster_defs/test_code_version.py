@@ -141,7 +141,7 @@ def test_every_asset_has_its_own_reach(tmp_path: Path) -> None:
     assert not features
     assert any(d.startswith("found_platform.training.tasks:") for d in reaches["found_model"].definitions)  # another process
     assert "data:templates.yaml" in reaches["user_text_pairs"].definitions
-    assert {"data:en.yaml", "data:de.yaml", "data:floors.yaml"} <= reaches["audience_members"].definitions
+    assert {"data:en.yaml", "data:de_acts.yaml", "data:floors.yaml"} <= reaches["audience_members"].definitions
     assert "data:pay_bill.yaml" in reaches["behavior_sequence"].definitions  # a folder of files that is listed
     assert not any(d.startswith("models.") for d in reaches["training_set"].definitions)
     assert not (tmp_path / "dagster").exists()  # nothing is written where there is no home
