@@ -157,7 +157,7 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
         before_min_amount=None if spent else before_amount,
         before_total=before_amount if spent else None,
         before_most_total=before_most if spent else None,
-        attributes=_attributes(language.plain(demand), language),
+        attributes=attributes_of(language.plain(demand), language),
     )
 
 
@@ -318,7 +318,7 @@ def _general_kinds(text: str, language: Language) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-def _attributes(text: str, language: Language) -> tuple[Named, ...]:
+def attributes_of(text: str, language: Language) -> tuple[Named, ...]:
     """The attributes that a demand names, whether or not the data has them."""
     named = []
     for place, entry in enumerate(language.at("attributes")):
@@ -330,11 +330,10 @@ def _attributes(text: str, language: Language) -> tuple[Named, ...]:
         first: int = language.at("decades")[match["decade"] or match["some"]]
         named.append(Named(match[0].strip(), _called({})[0], ages=(first, first + 9)))
     if match := language.pattern("ages").search(text):
-        groups = match.groupdict()
-        if groups["from"]:
-            ages = (int(groups["from"]), int(groups["to"]))
-        else:
-            ages = (int(groups["old"]) + 1, OLDEST) if groups["old"] else (0, int(groups["young"]) - 1)
+        groups = {name: int(age) for name, age in match.groupdict().items() if age and age.isdigit()}
+        youngest = groups.get("from") or groups.get("least") or groups.get("least2") or groups.get("old", -1) + 1
+        oldest = groups.get("to") or groups.get("most") or groups.get("most2") or groups.get("young", OLDEST + 1) - 1
+        ages = (youngest, oldest)
         named.append(Named(match[0].strip(), _called({})[0], ages=ages))
     return tuple(named)
 

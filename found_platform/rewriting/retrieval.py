@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import ground, language, profile_values, reading, slips, spelling, times, traits, values
+from found_platform.rewriting import denial, ground, language, profile_values, reading, slips, spelling, times, traits, values
 from found_platform.rewriting.choice import MOST_PHRASES, NEAR, choose, sides
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
@@ -95,6 +95,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         spoken, is_told = language.told_by(text)
     plain = times.in_usual_words(spoken.plain(text if mended else demand_read), spoken)
     who = traits.extract(lake, plain, spoken)
+    denial.of_who(lake, who, spoken)
     guarded = spoken.pattern("sensitive").search(plain)
     stated = times.resolved(who.text, spoken, lake.today, lake.first)
     rewritten = _joined(lake, stated.text, horizon_days)
@@ -148,7 +149,8 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         read = replace(read, parts=(), is_general=True, notes=(*read.notes, *lacking))
         whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
-    close, doubt, verbatim = 0.0, read.refused, list[int]()
+    spoken = language.languages()[read.language]
+    close, doubt, verbatim = 0.0, read.refused or denial.left_over(lake, read.subject, spoken), list[int]()
     if not parts:
         if not (read.is_about_acts or named.of_act):
             is_who = read.attributes or read.conditions

@@ -53,7 +53,7 @@ def extract(lake: Ground, text: str, spoken: Language) -> Traits:
     return traits
 
 
-def _take(traits: Traits, shape: str, spoken: Language, ends: int | None = None) -> re.Match[str] | None:
+def take(traits: Traits, shape: str, spoken: Language, ends: int | None = None) -> re.Match[str] | None:
     """The first match of a shape, taken out of the text; where it is a clause of its own, the next one takes its place.
 
     With `ends`, where people are said to do something, it must stand before, or be a clause of its own.
@@ -107,7 +107,7 @@ def _between(column: str, lowest: object, highest: object) -> str | None:
 
 
 def _birth(lake: Ground, traits: Traits, spoken: Language) -> None:
-    while match := _take(traits, spoken.at("traits", "born"), spoken):
+    while match := take(traits, spoken.at("traits", "born"), spoken):
         groups = match.groupdict()
         year = int(next(groups[name] for name in ("year", "year2") if groups.get(name)))
         last = int(groups["to"]) if groups.get("to") else year + 9 if groups.get("decade") else year
@@ -151,7 +151,7 @@ def _since(lake: Ground, traits: Traits, spoken: Language) -> None:
             break
     if condition is None and match.groupdict().get("verb"):
         return  # the log may know who signed up
-    _take(traits, re.escape(words), spoken)
+    take(traits, re.escape(words), spoken)
     if match.groupdict().get("who"):  # "customers since 2020" are customers
         traits.text = f"{match['who']} {traits.text.lstrip()}" if match.start("joined") == 0 else traits.text
     _add(traits, words, condition)
@@ -184,7 +184,7 @@ def _number(column: str, traits: Traits, spoken: Language) -> None:
         rf"{at['lead']}{compared}{figure}\s+{name}\b",
     ):
         relative = spoken.pattern("relative").search(traits.text)
-        match = _take(traits, shape, spoken, relative.start() if relative and shape.endswith(r"\b") else None)
+        match = take(traits, shape, spoken, relative.start() if relative and shape.endswith(r"\b") else None)
         if match is None:
             continue
         groups = match.groupdict()
