@@ -66,6 +66,8 @@ class _Reader:
             least = limit.least if limit.least and (limit.least > 1 or limit.per) else None  # at all is enough for once
             days, times = (least, times) if limit.on_days else (days, least)
         often = self._take("acts", "times_people")
+        # "regular customers who will buy wine" came often: how often they will buy wine is not said
+        is_of_who = often is not None and self.language.pattern("relative").search(self.text, often.start()) is not None
         share = self._share()
         first, returned = self._take("acts", "first") is not None or is_new, self._take("acts", "returned")
         again = self._take("acts", "again") is not None
@@ -81,6 +83,8 @@ class _Reader:
             before = replace(before, times=self.language.at("acts", "often"))  # "regular customers who will leave" came often
         elif often and (before is not None or negated):
             notes = (*notes, f"“{often[0].strip()}” is not heeded beside what else is said of the past")
+        elif often and is_of_who:
+            before = Before("", None, is_anything=True, times=self.language.at("acts", "often"))
         elif often and times is None and not limit:
             times = self.language.at("acts", "often")
         every = self._every()
@@ -151,7 +155,8 @@ class _Reader:
         """The days of each of which it is to be done."""
         days = self.language.at("days")
         if match := self._take("acts", "every"):
-            return days[match["unit"]]
+            number = match.groupdict().get("number")
+            return days[match["unit"]] * (self.language.value(number.strip()) if number else 1)
         words = self.language.at("acts", "every_words")
         return next((days[unit] for pattern, unit in words.items() if self._cut(re.compile(pattern))), None)
 
@@ -347,7 +352,8 @@ class _Reader:
         dull = {*content["audience"], *content["grammar"], *content["acts"]["general"][""]}
         names = [word for word in re.findall(r"[\w'-]+", text) if word not in dull]
         verbs = {verb for verbs in self.language.kinds.values() for verb in verbs}
-        return len(names) > 1 or any(word in verbs for word in re.findall(r"[\w'-]+", text))  # one word alone is a word for people
+        people = set(content["acts"]["people"])  # one word alone is a word for people
+        return len(names) > 1 or any(word in verbs and word not in people for word in re.findall(r"[\w'-]+", text))
 
     def _count(self, name: str) -> int | None:
         return self._number(self._take("acts", name))

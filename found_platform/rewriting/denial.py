@@ -1,7 +1,7 @@
 """What a demand denies: of who is meant ("customers outside London", "not older than 40"), and what no rule has understood.
 
 What belongs here: filters that hold for whom they do *not* name, and words of denial that are left over when all else is read: an
-answer without them may be the opposite of what was asked. What does not: acts that are not done (`acts`) and goods that are left out
+answer without them may be the opposite of what was asked. What does not: acts that are not done (`acts`), goods that are left out
 (`reading`).
 """
 

@@ -20,7 +20,7 @@ from found_platform import outcomes
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.outcomes import Outcome
-from found_platform.rewriting import ground, instructions, retrieval
+from found_platform.rewriting import ground, instructions, retrieval, understanding
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
@@ -55,7 +55,7 @@ class LanguageModelRewriter:
         """See `Rewriter.rewrite`. Where the model's answer cannot be used, the grounded rewriting, and its note says so."""
         lake_items = self.lake_items or ground.of(self.settings, self.cutoff)
         plain = retrieval.on(lake_items, demand, self.settings.horizon_days)
-        read, named = retrieval.understand(lake_items, demand)
+        read, named = understanding.understand(lake_items, demand)
         whole, _, unwanted = retrieval.meaning(lake_items, read)
         near = [lake_items.items[i] for i in np.argsort(-(lake_items.vectors @ whole), kind="stable")[: instructions.EXAMPLES]]
         days = plain.horizon_days or self.settings.horizon_days

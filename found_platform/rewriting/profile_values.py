@@ -19,7 +19,10 @@ SHORTEST = 3
 """A shorter value, such as a class "A", is meant only where its column is named too."""
 COLUMN = 4
 """A word of so many letters that a column's name ends with names the column: "class" of `customer_class`."""
-FOLD = str.maketrans({"ä": "a", "ö": "o", "ü": "u", "é": "e", "è": "e", "ß": "ss"})
+SAME_LENGTH = {"ä": "a", "ö": "o", "ü": "u", "é": "e", "è": "e"}
+FOLD = str.maketrans({**SAME_LENGTH, "ß": "ss"})
+FOLD_IN_PLACE = str.maketrans(SAME_LENGTH)
+"""Of a demand, whose words are found by where they stand."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,15 @@ def _named(
     endings = "|".join(map(re.escape, spoken.at("endings")))
     column_word = rf"(?:{'|'.join(_column_words(column))})"
     before, after = spoken.at("value_before"), spoken.at("value_after").replace("{people}", spoken.people)
+    denied = spoken.pattern("is_denied").search
     for spelling in _spellings(value, common, values, spoken):
-        stem = r"[\s-]+".join(re.escape(word) for word in spelling.split())
-        shape = rf"(?<![\w-]){stem}(?:{endings})?(?![\w])" if spelling[-1].isalnum() else rf"(?<![\w-]){stem}"
-        folded = text.translate(FOLD) if len(text.translate(FOLD)) == len(text) else text
+        stem = r"[\s-]+".join(re.escape(word).replace("ss", "(?:ss|ß)") for word in spelling.split())
+        start = rf"(?:(?<![\w-])|(?<=\b{spoken.at('non')}-))"
+        shape = rf"{start}{stem}(?:{endings})?(?![\w])" if spelling[-1].isalnum() else rf"{start}{stem}"
+        folded = text.translate(FOLD_IN_PLACE)
         with_column = rf"{column_word}\w{{0,2}}\s+(?:{spoken.at('value_is')}\s+)?{shape}|{shape}[\s-]+{column_word}\w{{0,2}}\b"
         match = re.search(with_column, folded)
-        if match and (match.start() < ends or not set(_words(value)) & item_words):
+        if match and (match.start() < ends or not set(_words(value)) & item_words or denied(folded[: match.start()])):
             return text[match.start() : match.end()]
         if match := re.search(rf"(?<![\w-]){stem}-(?=(?:{spoken.people})\b)", folded):
             return text[match.start() : match.end()]
@@ -103,7 +108,8 @@ def _named(
                 whole = text[start.start() : match.end() + end.end()]
                 if is_who and whole != match[0]:
                     return whole
-            if (is_who and not is_item) or (followed and (is_who or not ends)) or (placed and (is_who or not is_item)):
+            is_denied = denied(folded[: match.start()]) is not None  # "who are not on Unlimited"
+            if (is_who and not is_item) or (followed and (is_who or not ends)) or (placed and (is_who or not is_item)) or is_denied:
                 return text[placed.start() if placed else match.start() : match.end()]
             if not ends and not folded[: match.start()].strip() and not is_item:  # "students with a loan"
                 return text[match.start() : match.end()]

@@ -102,6 +102,8 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
         horizon, spans = horizon or each, (horizon or each) / each
         amount, most = amount and amount * spans, most and most * spans
     text, late = times.left_over(text, language)
+    named_attributes = attributes_of(language.plain(demand), language)
+    text, numbers = _numbers_left(text, named_attributes, language)
     whole = text
     text, unwanted = _without(text, language)
     # who somebody is, is heard with the whole; what they do is what is looked for
@@ -124,7 +126,7 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
     of_one = (most is not None and not is_total) or (before_most is not None and not spent)
     limits = [language.at("upper_limit")] if of_one else []
     clause_notes = act_words.before.notes if act_words.before else ()
-    notes = tuple(dict.fromkeys((*act_words.notes, *clause_notes, *limits, *late, *earlier)))
+    notes = tuple(dict.fromkeys((*act_words.notes, *clause_notes, *limits, *late, *numbers, *earlier)))
     before_parts = _cores(clause, language)
     before_general = _general(before_parts, language)
     kinds = kinds or _kinds(act_words.manner, language) or _general_kinds(act_words.manner, language)
@@ -157,7 +159,7 @@ def read(demand: str, spoken: Language | None = None) -> Reading:
         before_min_amount=None if spent else before_amount,
         before_total=before_amount if spent else None,
         before_most_total=before_most if spent else None,
-        attributes=attributes_of(language.plain(demand), language),
+        attributes=named_attributes,
     )
 
 
@@ -254,6 +256,16 @@ def _each_span(text: str, language: Language) -> tuple[str, int | None]:
     return text[: match.start("each")] + " " + text[match.end("each") :], language.at("days")[match["unit"]]
 
 
+def _numbers_left(text: str, attributes: tuple[Named, ...], language: Language) -> tuple[str, list[str]]:
+    """A demand without the limits that nothing has read, and notes on them; ages are told by the profile."""
+    notes = []
+    for match in reversed(list(language.pattern("number_left").finditer(text))):
+        if not any(match[0] in named.words or named.words in match[0] for named in attributes):
+            notes.append(f"“{match[0].strip()}” is not heeded: {language.at('number_reason')}")
+            text = f"{text[: match.start()]} {text[match.end() :]}"
+    return text, notes
+
+
 def _without(text: str, language: Language) -> tuple[str, list[str]]:
     """The demand without what it leaves out, and that."""
     left = []
@@ -329,13 +341,21 @@ def attributes_of(text: str, language: Language) -> tuple[Named, ...]:
     if match := language.pattern("decade").search(text):
         first: int = language.at("decades")[match["decade"] or match["some"]]
         named.append(Named(match[0].strip(), _called({})[0], ages=(first, first + 9)))
-    if match := language.pattern("ages").search(text):
+    if (match := language.pattern("ages").search(text)) and not _is_of_goods(text, match, language):
         groups = {name: int(age) for name, age in match.groupdict().items() if age and age.isdigit()}
         youngest = groups.get("from") or groups.get("least") or groups.get("least2") or groups.get("old", -1) + 1
         oldest = groups.get("to") or groups.get("most") or groups.get("most2") or groups.get("young", OLDEST + 1) - 1
         ages = (youngest, oldest)
         named.append(Named(match[0].strip(), _called({})[0], ages=ages))
     return tuple(named)
+
+
+def _is_of_goods(text: str, age: re.Match[str], language: Language) -> bool:
+    """Whether a bare number stands behind what is done: "who will buy wine under 20"."""
+    if not (age["over"] or age["under"]) or not age[0].rstrip()[-1:].isdigit():
+        return False
+    relative = language.pattern("relative").search(text[: age.start()])
+    return relative is not None and bool(_kinds(text[relative.end() : age.start()], language))
 
 
 def _called(entry: dict[str, str]) -> tuple[str, str]:

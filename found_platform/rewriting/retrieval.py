@@ -13,12 +13,11 @@ import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import denial, ground, language, profile_values, reading, slips, spelling, times, traits, values
+from found_platform.rewriting import denial, ground, language, reading, slips, spelling, times, traits, understanding
 from found_platform.rewriting.choice import MOST_PHRASES, NEAR, choose, sides
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
-from found_platform.rewriting.language import Language
-from found_platform.rewriting.outcome import build, condition, joined, with_antecedents
+from found_platform.rewriting.outcome import build, joined, with_antecedents
 from found_platform.rewriting.reading import Reading
 from found_platform.rewriting.values import Values
 from found_platform.settings import Settings
@@ -107,7 +106,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         outcome = outcome.model_copy(update={"among": outcome.among.model_copy(update={"where": where})})
     is_told = is_told or language.told_by(plain)[1] or lake.has_words_of(text)
     if not is_told and not rewritten.doubt:  # what a word of it happens to resemble is not what it asks for
-        return replace(rewritten, demand=demand, note=note, outcome=None, doubt=reading.unknown_language())
+        rewritten, outcome = replace(rewritten, doubt=reading.unknown_language()), None
     return replace(rewritten, demand=demand, note=note, outcome=outcome)
 
 
@@ -141,16 +140,15 @@ def _joined(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
 
 def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     """The rewriting of a demand that joins no others."""
-    read, named = understand(lake, demand)
-    limits = floors(lake)
+    read, named = understanding.understand(lake, demand)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
+    limits = floors(lake)
     if read.parts and _names_nothing(lake, read, whole, limits):
         lacking = [f"the data does not tell who is “{part}”" for part in read.parts if read.is_of_who or read.acts.leaves]
         read = replace(read, parts=(), is_general=True, notes=(*read.notes, *lacking))
         whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
-    spoken = language.languages()[read.language]
-    close, doubt, verbatim = 0.0, read.refused or denial.left_over(lake, read.subject, spoken), list[int]()
+    close, doubt, verbatim = 0.0, read.refused, list[int]()
     if not parts:
         if not (read.is_about_acts or named.of_act):
             is_who = read.attributes or read.conditions
@@ -180,6 +178,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         elif not limits.measured:
             notes.append("the confidence is a guess: nobody measured the floors of this text encoder")
 
+    doubt = doubt or denial.left_over(lake, read.subject, language.languages()[read.language])
     wanted_words = {word for part in read.parts for word in ground.words(part)}
     unwanted_words = [set(ground.words(part)) - wanted_words for part in read.unwanted]
     wanted_side, unwanted_side = sides(lake, unit(wanted_parts + WHOLE * whole), unwanted_parts, unwanted_words)
@@ -196,6 +195,8 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     if close >= limits.floor and not chosen:
         doubt = doubt or "what the demand asks for is what it leaves out"
         notes.append(doubt)
+    if not parts and read.unwanted and not present.any():
+        doubt = doubt or NOTHING  # what is left is the opposite of what was asked
     if not present.all():
         notes.append(f"nothing in the data resembles {_quoted(read.unwanted, ~present)}, which is left out anyway")
     if (inside := present & (unwanted_side.about.max(1, initial=-1.0) <= 0)).any():
@@ -294,50 +295,9 @@ def _holds(text: str, words: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None
 
 
-def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
-    """The reading of a demand, and the values that it names; the words for values and attributes of this lake name nothing else."""
-    spoken, _ = language.told_by(demand)
-    plain, unheeded = language.heeded(spoken.plain(demand), spoken)
-    filters = profile_values.filters_of(lake, plain, spoken)
-    read = reading.read(_cut(plain, [one.words for one in filters]), spoken)
-    in_data = tuple(named for named in read.attributes if condition(lake, named))
-    clause = read.acts.before.words if read.acts.before else ""
-    rest, named_values = values.take(lake, plain, clause, spoken)
-    rest, named_values = values.take_bare(lake, rest, named_values, spoken)
-    rest = _cut(rest, [*(one.words for one in filters), *(named.words for named in in_data)])
-    again = reading.read(rest, spoken)
-    unknown = [named.words for named in read.attributes if named not in in_data]
-    if again.parts and set(again.parts) <= set(unknown):  # "men who will buy", where the data knows no men
-        again = reading.read(_cut(rest, unknown), spoken)
-    untold = [word for word in unknown if word not in (*again.parts, *again.before_parts)]
-    untold += [word for word in _untold(again, spoken) if not any(word in other for other in untold)]
-    notes = [f"the data does not tell who is “{', '.join(untold)}”"] if untold else []
-    if not language.told_by(demand)[1]:
-        notes.append(reading.unknown_language())
-    conditions = tuple(filter(None, (one.condition for one in filters)))
-    notes = (*again.notes, *notes, *unheeded)
-    return replace(again, attributes=in_data, conditions=conditions, notes=notes), named_values
-
-
-def _untold(read: Reading, spoken: Language) -> list[str]:
-    """What a demand names of who is meant and nothing has read: "prepaid customers who will …"."""
-    dull = {*spoken.at("who"), *(word for names in spoken.at("acts", "general").values() for word in names)}
-    telling_words = (" ".join(word for word in part.split() if word not in dull) for part in read.who_parts)
-    is_named = any(part and not read.who.endswith(part) for part in telling_words)  # "drivers who" is a word for people
-    return [read.who] if is_named else []
-
-
 def _quoted(parts: Sequence[str], which: np.ndarray) -> str:
     """Some of the parts of a demand, as notes name them."""
     return ", ".join(f"“{part}”" for part, is_meant in zip(parts, which, strict=True) if is_meant)
-
-
-def _cut(text: str, words: Sequence[str]) -> str:
-    """A text without the first place of each of some words."""
-    for word in words:
-        end = r"(?!\w)" if word[-1:].isalnum() else ""
-        text = re.sub(rf"(?<!\w){re.escape(word)}{end}", " ", text, count=1)
-    return text
 
 
 def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:

@@ -11,8 +11,9 @@ import yaml
 from found_platform.outcomes import document
 from found_platform.rewriting import retrieval
 
+FILES = [Path(five_logs.__file__).with_name(name) for name in ("five_logs.yaml", "five_logs_denials.yaml")]
 DEMANDS: list[tuple[str, str, Any, str]] = [
-    tuple(row) for row in yaml.safe_load(Path(five_logs.__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    tuple(row) for file in FILES for row in yaml.safe_load(file.read_text(encoding="utf-8"))
 ]
 
 
