@@ -292,7 +292,7 @@ class _Reader:
             clause, rest = f"{clause} {joint.groupdict().get('tail') or ''}".strip(), rest[joint.end() :]
         elif "tail" in at("clause_joint").groupindex:
             clause, rest = f"{clause} {rest}".strip(), ""
-        if name == "before_past" and not at("past").search(clause):
+        if name == "before_past" and not self._is_past(clause):
             return None
         if not clause and (parts := list(at("clause_parts").finditer(rest))) and self._is_past(rest[: parts[0].start()]):
             clause, rest = rest[: parts[0].start()].strip(), rest[parts[0].end() :]  # "who in the last week bought gold and …"

@@ -249,8 +249,9 @@ def stated(
         before = [lake.items[i] for i in spelling.alike(lake, read.before_parts)[: spelling.MOST]]
     else:
         before = _phrases(lake, read.before_parts, floors(lake))
-    if is_who and read.before_parts and not before:
-        lacking = f"the data does not tell who is “with {', '.join(read.before_parts)}”"
+    if is_who and not before and (read.before_parts or not (read.before_kinds or named.before)):
+        words = ", ".join(read.before_parts) or read.acts.before.clause.partition(" ")[2]
+        lacking = f"the data does not tell who is “with {words}”"
         read = replace(read, acts=replace(read.acts, before=None), before_parts=())
         outcome, doubt, notes = stated(lake, read, phrases, left_out, named, horizon_days)
         return outcome, doubt, [lacking, *notes]
