@@ -88,12 +88,10 @@ def test_a_part_that_resembles_nothing_is_named(rewrite: Callable[[str], Rewriti
 
 
 def test_demands_that_name_nobody(rewrite: Callable[[str], Rewriting]) -> None:
-    for demand in ("people who will", "people not buying gold"):
-        rewritten = rewrite(demand)
-        assert rewritten.phrases == ()
-        assert rewritten.confidence == 0
-        assert "names nothing" in rewritten.note
-    assert rewrite("people not buying gold").unwanted
+    rewritten = rewrite("people who will")
+    assert rewritten.phrases == ()
+    assert rewritten.confidence == 0
+    assert "names nothing" in rewritten.note
 
 
 def test_nothing_of_after_the_cutoff_and_nothing_that_was_done_to_users(shop: Settings) -> None:

@@ -24,7 +24,7 @@ from found_platform.rewriting import reading
         ("those who browse or search for flights, never hotels", ("flights",), ("hotels",), ("browsing", "search")),
         ("pet owners who will buy cat food", ("cat food",), (), ("purchase",)),
         ("buyers of cat food who won't buy dog food", ("cat food",), ("dog food",), ("purchase",)),
-        ("people not buying milk", (), ("milk",), ()),
+        ("people not buying milk", ("milk",), (), ("purchase",)),
         ("drinks without caffeine", ("drinks",), ("caffeine",), ()),
         ("not only milk but also bread", ("not only milk but bread",), (), ()),
         ("whose money will not last", ("not last",), (), ()),
