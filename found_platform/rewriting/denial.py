@@ -17,7 +17,7 @@ NOT_UNDERSTOOD = "“{word}” was not understood, and an answer without it may 
 
 def of_who(lake: Ground, who: traits.Traits, spoken: Language) -> None:
     """Takes out of a demand which attributes its people do not have, and makes filters of them."""
-    named = [(one.words, one.condition) for one in profile_values.filters_of(lake, who.text, spoken)]
+    named = [(one.words, one.condition) for one in profile_values.each(lake, who.text, spoken)]
     named += [(one.words, condition(lake, one) or "") for one in reading.attributes_of(who.text, spoken)]
     for words, holds in named:
         place = who.text.find(words)

@@ -34,7 +34,12 @@ class ValueFilter:
 
 
 def filters_of(lake: Ground, text: str, spoken: Language) -> list[ValueFilter]:
-    """The values that a demand in lower case names, each column once.
+    """The values that a demand in lower case names, each column once."""
+    return _merged(each(lake, text, spoken))
+
+
+def each(lake: Ground, text: str, spoken: Language) -> list[ValueFilter]:
+    """The values that a demand in lower case names, one by one.
 
     Before the pronoun ("basic users who …") the words say who somebody is. Behind it they are mostly what is done: there a value
     needs a word such as "in" before it, and none of the words of the lake's items.
@@ -52,7 +57,7 @@ def filters_of(lake: Ground, text: str, spoken: Language) -> list[ValueFilter]:
         for words, named in matches.items():
             listed = ", ".join("'" + value.replace("'", "''") + "'" for value in named)
             filters.append(ValueFilter(words, f"{quoted(column)} IN ({listed})"))
-    return _merged(filters)
+    return filters
 
 
 @lru_cache(maxsize=2)

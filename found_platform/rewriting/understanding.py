@@ -25,7 +25,7 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     in_data = tuple(named for named in read.attributes if condition(lake, named))
     clause = read.acts.before.words if read.acts.before else ""
     rest, named_values = values.take(lake, plain, clause, spoken)
-    rest, named_values = values.take_bare(lake, rest, named_values, spoken)
+    rest, named_values = values.take_bare(lake, rest, clause, named_values, spoken)
     rest = _cut(rest, [*(one.words for one in filters), *(named.words for named in in_data)])
     again = reading.read(rest, spoken)
     unknown = [named.words for named in read.attributes if named not in in_data]

@@ -54,9 +54,12 @@ def _is_text(lake: Ground, match: re.Match[str]) -> bool:
     return any(any(word.startswith(stem) for word in words(lake.items[place])) for place in holders)
 
 
-def take_bare(lake: Ground, text: str, named: Values, language: Language) -> tuple[str, Values]:
-    """A demand without words that are forms of a status and say nothing else, as in "who will renew" where rows are "renewed"."""
-    if named.of_act.get("statuses") or not lake.statuses:
+def take_bare(lake: Ground, text: str, clause: str, named: Values, language: Language) -> tuple[str, Values]:
+    """A demand without words that are forms of a status and say nothing else, as in "who will renew" where rows are "renewed".
+
+    Of one in the `clause` about what was done before, it is asked there.
+    """
+    if named.of_act.get("statuses") or named.before.get("statuses") or not lake.statuses:
         return text, named
     endings = language.at("endings")
     for word in re.findall(r"[^\W\d_]{4,}", text):
@@ -64,6 +67,8 @@ def take_bare(lake: Ground, text: str, named: Values, language: Language) -> tup
             continue
         if chosen := tuple(status for status in lake.statuses if _is_form(word, status.lower(), endings)):
             text = re.sub(rf"(?<!\w){word}(?!\w)", " ", text, count=1)
+            if re.search(rf"(?<!\w){word}(?!\w)", clause):
+                return text, Values(named.of_act, {**named.before, "statuses": chosen})
             return text, Values({**named.of_act, "statuses": chosen}, named.before)
     return text, named
 
