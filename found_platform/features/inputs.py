@@ -95,7 +95,7 @@ class Inputs:
         length = settings.search_length if self.table == "search_text" else settings.sequence_length
         profile = tuple((f.name, str(f.type)) for f in contract.profile_schema(settings.home))
         tabular = self.table == "user_tabular"
-        few = tabular and len(days) <= FEW
+        few = len(days) <= (FEW if tabular else 1)
         return expression(self.table, length, settings.lookback_days, late, profile if tabular else (), few=few)
 
 
@@ -107,7 +107,10 @@ ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
 def expression(
     table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...], *, few: bool = False
 ) -> ir.Table:
-    """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`."""
+    """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`.
+
+    `few` days are computed in another way than a range: so many as `tabular_days.FEW`, of lists of events a lone one.
+    """
     attributes = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in profile])
     keys = [("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)]
     events, seen = engine.table_of("events", contract.EVENTS), engine.table_of("seen", contract.USER_DAYS)
@@ -118,8 +121,8 @@ def expression(
     late = late_users(seen, span) if has_late else None
     build: dict[str, Callable[[], ir.Table]] = {
         "behavior_text": lambda: behavior_text(events, days),
-        "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late),
-        "search_text": lambda: search_text(events, days, length, lookback, late),
+        "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late, lone=few),
+        "search_text": lambda: search_text(events, days, length, lookback, late, lone=few),
         "user_tabular": lambda: user_tabular(
             events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late, few=few
         ),

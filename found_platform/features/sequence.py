@@ -1,13 +1,15 @@
 """`behavior_sequence` and `search_text`: the last N events of every user active on a day, as parallel lists.
 
 A user's events are sorted once, and each active day has a slice of them: from where its lookback begins, or the last N, up to where
-it ends. Only where events arrived late, and only for their users, each version of a day has a list of its own: what was known by
-then. Structs sort field by field, time first, so events of equal time have one order wherever they are stored; sorting an array of
-structs and slicing it compile for DuckDB and for Spark.
+it ends. A lone day needs no such places: it has the last N of what is read for it. Only where events arrived late, and only for
+their users, each version of a day has a list of its own: what was known by then. Structs sort field by field, time first, so events
+of equal time have one order wherever they are stored; sorting an array of structs and slicing it compile for DuckDB and for Spark.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportOperatorIssue=false
 # (an Ibis column's type is known only at run time)
+
+from collections.abc import Callable
 
 import ibis
 import ibis.expr.types as ir
@@ -26,7 +28,9 @@ from found_platform.features.late_arrivals import (
 )
 
 
-def behavior_sequence(events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None) -> ir.Table:
+def behavior_sequence(
+    events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None, *, lone: bool = False
+) -> ir.Table:
     """One row a day, user with any event but searches and returns that day, and version; lists oldest first, at most `length` long.
 
     Args:
@@ -36,32 +40,72 @@ def behavior_sequence(events: ir.Table, days: ir.Table, length: int, lookback: i
         lookback: days.
         late: user_key of the users with events that were not known on their own day, nor by the first of the days; None where
             there are none.
+        lone: whether it is one day, and `events` are those of its lookback alone.
     """
     columns = ("text_id", "time", "channel", "amount_bucket", "exposure")
-    last = _last_events(events.filter(events.channel != SEARCH, ~brought_back(events)), days, length, lookback, late, columns)
+    last = _last_events(events, _acts, days, length, lookback, late, columns, lone=lone)
     return last.rename(text_ids="text_id", times="time", channels="channel", amount_buckets="amount_bucket", exposures="exposure")
 
 
-def search_text(events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None) -> ir.Table:
+def search_text(
+    events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None, *, lone: bool = False
+) -> ir.Table:
     """One row a day, user with a search that day, and version; lists oldest first, at most `length` long. Arguments as above."""
-    last = _last_events(events.filter(events.channel == SEARCH), days, length, lookback, late, ("text_id", "time"))
+    last = _last_events(events, _searches, days, length, lookback, late, ("text_id", "time"), lone=lone)
     return last.rename(search_text_ids="text_id", search_times="time")
 
 
 KEYS = ("event_date", "user_key", "event_timestamp", "created_timestamp")
 
 
+def _acts(events: ir.Table) -> ir.Table:
+    return events.filter(events.channel != SEARCH, ~brought_back(events))
+
+
+def _searches(events: ir.Table) -> ir.Table:
+    return events.filter(events.channel == SEARCH)
+
+
 def _last_events(
-    events: ir.Table, days: ir.Table, length: int, lookback: int, late: ir.Table | None, columns: tuple[str, ...]
+    events: ir.Table,
+    kind: Callable[[ir.Table], ir.Table],
+    days: ir.Table,
+    length: int,
+    lookback: int,
+    late: ir.Table | None,
+    columns: tuple[str, ...],
+    *,
+    lone: bool,
 ) -> ir.Table:
-    """KEYS, and a list for each of these columns of the events."""
+    """KEYS, and a list for each of these columns of the events of a kind."""
+
+    def prompt_of(events: ir.Table) -> ir.Table:
+        if lone:
+            return _of_a_day(events, kind, days, length, columns)
+        return _slices(kind(events), days, length, lookback, columns)
+
     if late is None:
-        return _slices(events, days, length, lookback, columns)
-    prompt, other = (
-        _slices(not_of(events, late), days, length, lookback, columns),
-        _by_version(of(events, late), days, length, columns),
-    )
+        return prompt_of(events)
+    prompt, other = prompt_of(not_of(events, late)), _by_version(kind(of(events, late)), days, length, columns)
     return prompt.union(other.select(*prompt.columns).cast(prompt.schema()))
+
+
+def _of_a_day(
+    events: ir.Table, kind: Callable[[ir.Table], ir.Table], day: ir.Table, length: int, columns: tuple[str, ...]
+) -> ir.Table:
+    """Of users whose events were all known on their own day, and a lone day: the end of each active user's events."""
+    # the day is cut out first, and by itself: an engine reads its files, and not the lookback twice
+    active = kind(events.semi_join(day, events.event_date == day.day)).select("user_key").distinct()
+    own = kind(events).semi_join(active, "user_key")
+    listed = own.select("user_key", event=_event(own)).group_by("user_key").agg(s=lambda t: t.event.collect())
+    rows = listed.mutate(s=listed.s.sort()[-length:]).cross_join(day)
+    return rows.select(
+        "user_key",
+        "event_timestamp",
+        event_date=rows.day,
+        created_timestamp=rows.event_timestamp,
+        **{c: rows.s.map(lambda e, c=c: e[c]) for c in columns},
+    ).select(*KEYS, *columns)
 
 
 def _slices(events: ir.Table, days: ir.Table, length: int, lookback: int, columns: tuple[str, ...]) -> ir.Table:

@@ -36,7 +36,7 @@ def test_a_table_has_the_same_rows_on_every_engine(table: str, edge_home: Settin
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("table", ["behavior_sequence", "user_tabular"])
+@pytest.mark.parametrize("table", ["behavior_sequence", "search_text", "user_tabular"])
 def test_a_day_by_itself_has_the_rows_of_the_range_on_every_engine(
     table: str, edge_home: Settings, sail: str, tmp_path: Path
 ) -> None:

@@ -149,6 +149,19 @@ def test_a_day_of_features_asks_for_the_days_of_its_lookback_alone(long: Setting
     assert views["events"].endswith(f"WHERE event_date BETWEEN DATE '{since}' AND DATE '{day}'")
 
 
+@pytest.mark.parametrize("table", ["behavior_sequence", "search_text"])
+def test_lists_of_a_lone_day_keep_no_row_of_the_lookback_but_of_active_users(long: Settings, table: str) -> None:
+    """They are the ends of sorted lists: nothing is summed up day by day, and nothing is set aside to be read twice."""
+    day = FIRST + dt.timedelta(days=LONG - 1)
+    plans = {}
+    for name, days in (("lone", [day]), ("range", [day - dt.timedelta(days=1), day])):
+        with contextlib.closing(Inputs(long, table, days[0], day + dt.timedelta(days=1))) as inputs:
+            query = interface.sql_of(inputs.query(days), "duckdb")
+            plans[name] = "".join(inputs.engine.read(f"EXPLAIN {query}").read_all()["explain_value"].to_pylist())
+    costly = {name: {step for step in ("WINDOW", "CTE_SCAN") if step in plan} for name, plan in plans.items()}
+    assert costly == {"lone": set(), "range": {"WINDOW", "CTE_SCAN"}}
+
+
 def test_a_text_is_encoded_once_however_many_events_and_days_have_it(long: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, encoded = text_vectors.encoder(long.text_encoder), []
     encode = encoder.encode
