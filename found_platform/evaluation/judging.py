@@ -3,6 +3,7 @@
 What belongs here: scores of users who are judged. What does not: the table they become (`run`), metrics of one ranking (`metrics`).
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -46,6 +47,10 @@ class Task:
         users = [scenario.user_keys[place] for place in places]
         alone = replace(scenario, user_keys=users, labels=scenario.labels[places], oracle=oracle, hard=hard)
         return Task(alone, self.rows[places], self.in_home[places])
+
+    def by_itself(self) -> "Task":
+        """The same task over its own users in place of the population: their rows in `features[task.rows]`."""
+        return replace(self, rows=np.arange(len(self.rows)))
 
     def ranked(self, scores: np.ndarray) -> np.ndarray:
         """(..., N) the scores (..., U) of its users; whoever has none, NaN, or is not in the home is last."""
@@ -107,25 +112,27 @@ class Judge:
         self.tasks = [Task.of(population, scenario) for scenario in extent.selection(scenarios)]
 
     def answers(self, finished: Iterable[Unit] = ()) -> Iterator[tuple[Unit, list[Answered]]]:
-        """What each unit answers, the quick ones first; those that are `finished` are left out."""
+        """What each unit answers, the look-ups first; those that are `finished` are left out.
+
+        Fits begin before the look-ups, in processes of their own: these take one core, and what is left of it.
+        """
         finished = set(finished)
         extent = self.extent
+        ceilings = {f"{MOST_LABELS} {m.name}": m for m in methods.most_labels() if extent.includes(m)}
+        probes = {f"{PROBES} {p.name}": p for p in methods.probes() if extent.includes(p)}
+        missing = {unit: probe for unit, probe in probes.items() if unit not in finished}
+        quick = {unit: probe for unit, probe in missing.items() if not probe.slow}
+        fitted = self._fitted({unit: m for unit, m in ceilings.items() if unit not in finished}, quick, "fits")
         for method in self._bar([m for m in methods.zero_shot() if extent.includes(m)], "look-ups"):
             if (unit := f"{ZERO_SHOT} {method.name}") not in finished:
                 yield unit, [self._zero_shot(method)]
         if (unit := f"{ZERO_SHOT} {ORACLE}") not in finished:
             yield unit, [self._oracle()]
-        for method in self._bar([m for m in methods.most_labels() if extent.includes(m)], "ceilings"):
-            if (unit := f"{MOST_LABELS} {method.name}") not in finished:
-                yield unit, [self._most_labels(method)]
+        yield from fitted
         if extent.has_few_shot and FEW_SHOT not in finished:
             yield FEW_SHOT, self._few_shot()
-        probes = {f"{PROBES} {p.name}": p for p in methods.probes() if extent.includes(p)}
-        missing = {unit: probe for unit, probe in probes.items() if unit not in finished}
-        quick = {unit: probe for unit, probe in missing.items() if not probe.slow}
-        yield from self._probes(quick, "probes")
         for unit, probe in self._bar([m for m in missing.items() if m[1].slow], "trained rivals"):
-            yield from self._probes({unit: probe}, probe.name)
+            yield from self._fitted({}, {unit: probe}, probe.name)
 
     @staticmethod
     def _bar(items: list, about: str) -> Iterable[Any]:
@@ -168,21 +175,56 @@ class Judge:
         answers = {name: Answer([Draw(chance, thresholds.average(chance))]) for name, chance in chances.items()}
         return Answered(ORACLE, ZERO_SHOT, answers)
 
-    def _most_labels(self, method: methods.MostLabels) -> Answered:
-        answers: dict[str, Answer] = {}
-        for task in self.tasks:
-            of_home = task.of_home()
-            draws, threshold = [], thresholds.fitted(of_home.scenario.labels)
-            for seed in range(self.extent.foldings):
-                scores = method.scores(self.population, of_home.scenario, of_home.rows, seed)
-                if scores is None:
-                    break
-                ranked = np.full(len(task.rows), scores.min() - 1)
-                ranked[task.in_home] = scores
-                draws.append(Draw(ranked, threshold, seed))
-            if draws:
-                answers[task.scenario.name] = Answer(draws)
-        return Answered(method.name, MOST_LABELS, answers)
+    def _fitted(
+        self, ceilings: dict[Unit, methods.MostLabels], probes: dict[Unit, methods.Probe], about: str
+    ) -> Iterator[tuple[Unit, list[Answered]]]:
+        """What methods that are fitted answer: computed from now on in processes side by side, or, where it is soon done, when it
+        is asked for. A process is given a scenario of a method, or a division of its users, at a time."""
+        from joblib import Parallel, delayed
+
+        divided = [
+            (unit, task, features)
+            for unit, method in ceilings.items()
+            for task in self.tasks
+            if (features := method.features(self.population, task.scenario)) is not None
+        ]
+        by_probe = {unit: [probe.features(each) for each in self._populations(probe)] for unit, probe in probes.items()}
+        by_probe = {unit: features for unit, features in by_probe.items() if features[0] is not None}
+        foldings, splits = range(self.extent.foldings), self.extent.splits
+        divisions = (
+            delayed(ceilings[unit].scores)(features[home.rows], home.scenario.labels, seed)
+            for unit, task, features in divided
+            for home in [task.of_home()]
+            for seed in foldings
+        )
+        draws = (
+            delayed(judge_probe)(probes[unit].classifier, matrix[task.rows], [task.by_itself()], splits)
+            for unit, features in by_probe.items()
+            for matrix in features
+            for task in self.tasks
+        )
+        counts = len(divided) * len(foldings), sum(map(len, by_probe.values())) * len(self.tasks)
+        apart = counts[0] * DIVISION_FITS + counts[1] * splits >= FITS_APART
+        workers = Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)
+        results: Iterator[Any] = iter(workers(itertools.chain(divisions, draws)))
+
+        def answered() -> Iterator[tuple[Unit, list[Answered]]]:
+            judged = iter(
+                tqdm(results, desc=f"benchmark: {about}", unit="fit", total=sum(counts), disable=None, leave=False),
+            )
+            for unit, method in ceilings.items():
+                scores = {task.scenario.name: [next(judged) for _ in foldings] for name, task, _ in divided if name == unit}
+                answers = {task.scenario.name: _divided(task, scores.get(task.scenario.name, ())) for task in self.tasks}
+                yield unit, [Answered(method.name, MOST_LABELS, {name: answer for name, answer in answers.items() if answer.draws})]
+            for unit, features in by_probe.items():
+                by_seed = [[next(judged)[0] for _ in self.tasks] for _ in features]
+                answers = {
+                    task.scenario.name: Answer([draw for by_task in by_seed for draw in by_task[place]])
+                    for place, task in enumerate(self.tasks)
+                }
+                yield unit, [Answered(probes[unit].name, PROBES, answers)]
+
+        return answered()
 
     def _few_shot(self) -> list[Answered]:
         """Heads made from a few users of either kind, drawn anew each time and judged on all others."""
@@ -233,31 +275,22 @@ class Judge:
         features = ((probe, probe.features(self.population)) for probe in self._bar(probes, "features of few-shot heads"))
         return {probe.name: (probe, matrix) for probe, matrix in features if matrix is not None}
 
-    def _probes(self, probes: dict[Unit, methods.Probe], about: str) -> Iterator[tuple[Unit, list[Answered]]]:
-        """Each probe's draws. Probes are fitted side by side: scikit-learn's own work keeps a thread busy."""
-        from joblib import Parallel, delayed
 
-        features = {unit: [probe.features(each) for each in self._populations(probe)] for unit, probe in probes.items()}
-        kept = {unit: probe for unit, probe in probes.items() if features[unit][0] is not None}
-        splits = self.extent.splits
-        jobs = [(probe.classifier, matrix) for unit, probe in kept.items() for matrix in features[unit]]
-        apart = len(jobs) * len(self.tasks) * splits >= FITS_APART
-        workers = Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)
-        calls = (delayed(judge_probe)(classifier, matrix, self.tasks, splits) for classifier, matrix in jobs)
-        judged: Iterator[Any] = iter(
-            tqdm(workers(calls), desc=f"benchmark: {about}", unit="probe", total=len(jobs), disable=None, leave=False)
-        )
-        for unit, probe in kept.items():
-            by_seed = [next(judged) for _ in features[unit]]
-            answers = {
-                task.scenario.name: Answer([draw for by_task in by_seed for draw in by_task[place]])
-                for place, task in enumerate(self.tasks)
-            }
-            yield unit, [Answered(probe.name, PROBES, answers)]
+FITS_APART, DIVISION_FITS = 100, 5
+"""Fits from which on they are shared among processes: each takes .05 s or more, and a process seconds to start. And as how many a
+division of the users counts: one for each part that is left out."""
 
 
-FITS_APART = 100
-"""Fits from which on they are shared among processes: each takes .05 s, and a process seconds to start."""
+def _divided(task: Task, scores: Iterable[np.ndarray | None]) -> Answer:
+    """The draws by scores (N,) of the task's users who are in the home, one for each division; who is not in it is last."""
+    draws = []
+    for seed, of_home in enumerate(scores):
+        if of_home is None:
+            break
+        ranked = np.full(len(task.rows), of_home.min() - 1)
+        ranked[task.in_home] = of_home
+        draws.append(Draw(ranked, thresholds.fitted(task.scenario.labels[task.in_home]), seed))
+    return Answer(draws)
 
 
 def judge_probe(classifier: Classifier, features: Any, tasks: list[Task], splits: int) -> list[list[Draw]]:

@@ -19,28 +19,24 @@ FOLDS = 5
 TREES = {"learning_rate": 0.08, "max_iter": 80, "max_leaf_nodes": 8, "min_samples_leaf": 10, "l2_regularization": 5.0}
 
 
-def scores(population: Population, scenario: Scenario, rows: np.ndarray, seed: int) -> np.ndarray | None:
-    """(N,) of each of the users at `rows` (N,), by trees that were fitted on the labels of the others.
+def scores(features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray | None:
+    """(N,) of each of the users with these features (N, F), by trees that were fitted on the labels (N,) of the others.
 
-    None where there are fewer users of either kind than FOLDS, or where replay has no features.
+    None where there are fewer users of either kind than FOLDS.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold
 
-    if np.bincount(scenario.labels, minlength=2).min() < FOLDS:
+    if np.bincount(labels, minlength=2).min() < FOLDS:
         return None
-    features = _features(population, scenario)
-    if features is None:
-        return None
-    features, scores = features[rows], np.empty(len(rows))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for fit, judged in folds.split(features, scenario.labels):
+    scores = np.empty(len(labels))
+    for fit, judged in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, labels):
         trees = HistGradientBoostingClassifier(**TREES, max_features=0.3, early_stopping=False, random_state=seed)  # pyright: ignore
-        scores[judged] = trees.fit(features[fit], scenario.labels[fit]).decision_function(features[judged])
+        scores[judged] = trees.fit(features[fit], labels[fit]).decision_function(features[judged])
     return scores
 
 
-def _features(population: Population, scenario: Scenario) -> np.ndarray | None:
+def features(population: Population, scenario: Scenario) -> np.ndarray | None:
     """(U, F) what replay knows of everybody at the cutoff: of the outcome that is stated, or that the demand is read as."""
     outcome = scenario.outcome or population.rewritten(scenario.demand).outcome
     if outcome is None:
@@ -57,5 +53,7 @@ def _features(population: Population, scenario: Scenario) -> np.ndarray | None:
 
 
 METHODS = (
-    MostLabels("labelled_ceiling", "boosted trees on replay's features, fitted on four fifths of the labels", scores, own=True),
+    MostLabels(
+        "labelled_ceiling", "boosted trees on replay's features, fitted on four fifths of the labels", features, scores, own=True
+    ),
 )

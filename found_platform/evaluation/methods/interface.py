@@ -85,14 +85,16 @@ class FewShot:
 
 @dataclass(frozen=True)
 class MostLabels:
-    """Scores (N,) of a scenario's users at their rows (N,), each made from the labels of most others; None where it has none.
+    """Features (U, F) of everybody by a scenario, None where there are none; scores (N,) of its users by theirs (N, F) and their
+    labels (N,), each made from the labels of most others, None where these are too few. Scores are made in another process.
 
     The last argument is the seed by which the users are divided.
     """
 
     name: str
     about: str
-    scores: Callable[[Population, Scenario, np.ndarray, int], np.ndarray | None]
+    features: Callable[[Population, Scenario], np.ndarray | None]
+    scores: Callable[[np.ndarray, np.ndarray, int], np.ndarray | None]
     own: bool = False
 
 

@@ -33,11 +33,16 @@ def scenario(content: dict, labels: np.ndarray, **more: object) -> Scenario:
     return Scenario("s", "people who will not come", [], labels, [], HORIZON, outcome=parse(content), **more)  # pyright: ignore
 
 
+def answer(population: Population, scenario: Scenario, rows: np.ndarray, seed: int) -> np.ndarray | None:
+    features = ceiling.features(population, scenario)  # pyright: ignore[reportArgumentType]
+    return None if features is None else ceiling.scores(features[rows], scenario.labels, seed)
+
+
 @pytest.mark.slow
 def test_with_labels_replays_features_say_at_least_what_replay_says_without(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     population, everything, _ = log
     left = (everything == 0).astype(int)
-    scores = ceiling.scores(population, scenario(LEAVES, left), np.arange(PEOPLE), 0)
+    scores = answer(population, scenario(LEAVES, left), np.arange(PEOPLE), 0)
     assert scores is not None
     assert auc(scores, left) > auc(stated.answer(population, parse(LEAVES), HORIZON).scores, left) - 0.01
 
@@ -47,7 +52,7 @@ def test_an_affinity_is_told_by_its_own_features(log: tuple[Population, np.ndarr
     population, everything, gold = log
     rows = np.flatnonzero(everything >= 3)
     labels = (gold[rows] >= 0.3 * everything[rows]).astype(int)
-    scores = ceiling.scores(population, scenario(GOLD, labels), rows, 0)
+    scores = answer(population, scenario(GOLD, labels), rows, 0)
     assert scores is not None
     assert auc(scores, labels) > 0.8
 
@@ -55,7 +60,7 @@ def test_an_affinity_is_told_by_its_own_features(log: tuple[Population, np.ndarr
 @pytest.mark.slow
 def test_meaningless_labels_are_at_chance(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     labels = (np.random.default_rng(9).random(PEOPLE) < 0.3).astype(int)
-    scores = ceiling.scores(log[0], scenario(LEAVES, labels), np.arange(PEOPLE), 0)
+    scores = answer(log[0], scenario(LEAVES, labels), np.arange(PEOPLE), 0)
     assert scores is not None
     assert abs(auc(scores, labels) - 0.5) < 0.08
 
@@ -64,7 +69,7 @@ def test_where_the_past_is_too_short_for_replay_there_is_no_ceiling(tmp_path: Pa
     events, _ = people(days=60, users=60)
     labels = np.arange(60) % 2
     short = population(events[events.happened >= DAY - 20], 60, tmp_path)
-    assert ceiling.scores(short, scenario(LEAVES, labels), np.arange(60), 0) is None
+    assert answer(short, scenario(LEAVES, labels), np.arange(60), 0) is None
 
 
 def test_who_is_not_in_the_home_teaches_no_method_that_sees_labels(
@@ -74,23 +79,23 @@ def test_who_is_not_in_the_home_teaches_no_method_that_sees_labels(
     labels = np.concatenate([(everything == 0).astype(int), np.ones(40, int)])
     users = [*population.keys, *(f"stranger-{i}" for i in range(40))]
     labelled = replace(scenario(LEAVES, labels), user_keys=users)
-    lessons: list[tuple[Scenario, np.ndarray]] = []
+    lessons: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def remember(_population: object, task: Scenario, rows: np.ndarray, _seed: int) -> np.ndarray:
-        lessons.append((task, rows))
-        return task.labels.astype(float)
+    def remember(features: np.ndarray, labels: np.ndarray, _seed: int) -> np.ndarray:
+        lessons.append((features[:, 0], labels))
+        return labels.astype(float)
 
-    method = MostLabels("remembers", "keeps what it is shown", remember)  # pyright: ignore[reportArgumentType]
+    places = np.arange(PEOPLE)[:, None]
+    method = MostLabels("remembers", "keeps what it is shown", lambda *_: places, remember)
     monkeypatch.setattr(run.methods, "most_labels", lambda: (method,))
     extent = run.Extent(methods={"remembers"}, few_shot=False, foldings=1)
     rows = list(run.evaluated(population, [labelled], {}, extent))  # pyright: ignore[reportArgumentType]
-    ((task, places),) = lessons
-    assert task.user_keys == list(population.keys)
-    assert task.labels.tolist() == labels[:PEOPLE].tolist()
-    assert sorted(places) == list(range(PEOPLE))
+    ((shown, taught),) = lessons
+    assert shown.tolist() == list(range(PEOPLE))
+    assert taught.tolist() == labels[:PEOPLE].tolist()
     assert next(r for r in rows if r["metric"] == "auc")["users"] == PEOPLE + 40
 
 
 def test_without_enough_users_of_either_kind_there_is_no_ceiling(log: tuple[Population, np.ndarray, np.ndarray]) -> None:
     few = (np.arange(PEOPLE) < ceiling.FOLDS - 1).astype(int)
-    assert ceiling.scores(log[0], scenario(LEAVES, few), np.arange(PEOPLE), 0) is None
+    assert answer(log[0], scenario(LEAVES, few), np.arange(PEOPLE), 0) is None

@@ -1,5 +1,7 @@
 """How the benchmark judges: who is last, where rivals learn, which draws there are. On made-up populations."""
 
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,11 +11,14 @@ import pytest
 from found_platform.evaluation import judging, methods, scenarios
 from found_platform.evaluation.classifiers import boosting, logistic, perceptron
 from found_platform.evaluation.extent import QUICK, Extent
+from found_platform.evaluation.methods import ceiling
 from found_platform.metrics import auc
+
+MOST = methods.MostLabels("m", "", lambda *_: np.random.default_rng(7).normal(size=(200, 4)), ceiling.scores)
 
 
 @pytest.mark.slow
-def test_processes_side_by_side_judge_probes_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_side_by_side_judge_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     features = rng.normal(size=(200, 6))
     labels = (features[:, 1] + rng.normal(size=200) > 0.8).astype(int)
@@ -27,13 +32,13 @@ def test_processes_side_by_side_judge_probes_as_one_does(monkeypatch: pytest.Mon
     def scores() -> list[np.ndarray]:
         return [
             draw.scores
-            for _, (answered,) in judge._probes({probe.name: probe for probe in probes}, "probes")
+            for _, (answered,) in judge._fitted({"ceiling": MOST}, {probe.name: probe for probe in probes}, "fits")
             for draw in answered.answers["s"].draws
         ]
 
     alone = scores()
     monkeypatch.setattr(judging, "FITS_APART", 0)
-    assert len(alone) == len(CLASSIFIERS) * QUICK.splits
+    assert len(alone) == QUICK.foldings + len(CLASSIFIERS) * QUICK.splits
     assert all(np.array_equal(one, other, equal_nan=True) for one, other in zip(alone, scores(), strict=True))
 
 
@@ -79,6 +84,63 @@ def test_a_rival_is_fitted_on_the_few_users_that_heads_are_made_from(monkeypatch
 CLASSIFIERS = {"logistic": logistic, "boosting": boosting}
 
 
+def made_up(users: int, scenarios_: int) -> tuple[np.ndarray, list[scenarios.Scenario]]:
+    """Features (U, 3) of users, and scenarios of the first hundred of them."""
+    rng = np.random.default_rng(6)
+    features = rng.normal(size=(users, 3))
+    chosen = [str(user) for user in range(100)]
+    labels = [(features[:100, 0] + rng.normal(size=100) > 0.5).astype(int) for _ in range(scenarios_)]
+    return features, [scenarios.Scenario(f"s{i}", "demand", chosen, of, []) for i, of in enumerate(labels)]
+
+
+def judge_of(features: np.ndarray, tasks: list[scenarios.Scenario], extent: Extent) -> judging.Judge:
+    keys = SimpleNamespace(rows=lambda users: np.array([int(user) for user in users]))
+    population: Any = SimpleNamespace(keys=keys, features=features, has_history=np.ones(len(features), bool))
+    return judging.Judge(population, tasks, extent)
+
+
+def test_a_fit_is_given_one_scenario_and_the_features_of_its_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest method would be alone on the last core, and everybody's features go to other processes, otherwise."""
+    given: list[tuple[int, int]] = []
+    judge_probe = judging.judge_probe
+
+    def judged(classifier: Any, features: Any, tasks: list[judging.Task], splits: int) -> list[list[judging.Draw]]:
+        given.append((len(features), len(tasks)))
+        return judge_probe(classifier, features, tasks, splits)
+
+    monkeypatch.setattr(judging, "judge_probe", judged)
+    features, tasks = made_up(300, 3)
+    probe = methods.Probe("p", "", lambda population: population.features)  # pyright: ignore[reportAttributeAccessIssue]
+    ((_, (answered,)),) = judge_of(features, tasks, QUICK)._fitted({}, {"p": probe}, "fits")
+    assert given == [(100, 1)] * 3
+    assert list(answered.answers) == ["s0", "s1", "s2"]
+
+
+def test_fits_are_under_way_while_look_ups_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = tmp_path / "begun"
+
+    def divided(features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+        begun.write_text(str(seed))
+        return features[:, 0] + labels
+
+    def look_up(population: Any, question: methods.Question) -> np.ndarray:
+        until = time.monotonic() + 120
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        return population.features[:, :1].T + float(begun.exists())
+
+    monkeypatch.setattr(judging, "FITS_APART", 0)
+    monkeypatch.setattr(methods, "zero_shot", lambda: (methods.ZeroShot("z", "", look_up),))
+    monkeypatch.setattr(methods, "most_labels", lambda: (methods.MostLabels("m", "", lambda *_: features, divided),))
+    monkeypatch.setattr(methods, "probes", lambda: ())
+    features, tasks = made_up(100, 1)
+    extent = Extent(methods={"z", "m"}, few_shot=False, foldings=1)
+    answers = dict(judge_of(features, tasks, extent).answers())
+    assert list(answers) == ["zero_shot z", "zero_shot oracle", "most_labels m"]
+    (draw,) = answers["zero_shot z"][0].answers["s0"].draws
+    assert np.allclose(draw.scores, features[:, 0] + 1), "a fit had begun when the look-up was asked"
+
+
 def test_a_method_that_hangs_on_training_has_draws_of_every_training_seed() -> None:
     rng = np.random.default_rng(4)
     labels = (rng.random(200) < 0.3).astype(int)
@@ -95,7 +157,7 @@ def test_a_method_that_hangs_on_training_has_draws_of_every_training_seed() -> N
     trained, hand = (methods.Probe(name, "", features, by_training_seed=name == "trained") for name in ("trained", "hand"))
     draws = {
         answered.method: answered.answers["s"].draws
-        for _, (answered,) in judge._probes({"trained": trained, "hand": hand}, "probes")
+        for _, (answered,) in judge._fitted({}, {"trained": trained, "hand": hand}, "fits")
     }
     assert [len(draws[name]) for name in ("trained", "hand")] == [2 * QUICK.splits, QUICK.splits]
     by_other = judging.judge_probe(logistic, other.features, judge.tasks, QUICK.splits)[0]
