@@ -5,7 +5,7 @@
 Runs the benchmarks of `SCRIPTS`, the commands' start and a run of the demo, one after the other. Writes build/bench.json, and the
 table into docs/benchmarks.md between its marks; with `--small`, whose figures mean nothing, the table goes to build/bench.md alone.
 With `--only`, the other parts keep what build/bench.json has of them. Ratios are of one run of a part; seconds are of the
-processor, children included, where a goal is about a machine's time.
+processor, children included, unless a row says that they are by the clock.
 """
 
 import argparse
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
-SCRIPTS = ("features", "texts", "training", "lookup")
+SCRIPTS = ("features", "texts", "training", "lookup", "labelled")
 """Scripts that write build/bench-NAME.json with `ratios` and `goals`."""
 PARTS = ("commands", *SCRIPTS)
 

@@ -3,16 +3,26 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from found_platform.evaluation import extent, methods
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-spec = importlib.util.spec_from_file_location("bench_all", BENCHMARKS / "all.py")
-assert spec is not None
-assert spec.loader is not None
-bench = importlib.util.module_from_spec(spec)
-sys.modules["bench_all"] = bench
-spec.loader.exec_module(bench)
+
+
+def script(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+bench, labelled = script("all"), script("labelled")
 
 
 @pytest.mark.parametrize(
@@ -47,3 +57,10 @@ def test_every_script_of_the_table_is_there_and_writes_its_goals() -> None:
         assert f"build/bench-{name}.json" in source
         assert "goals" in source
         assert "--small" in source
+
+
+def test_what_is_timed_beside_the_quick_table_is_every_method_that_needs_no_training() -> None:
+    names = labelled.untrained().split(",")
+    extent.check_methods(names)
+    assert {"auto", "found", "labelled_ceiling", "few_shot", "oracle"} <= set(names)
+    assert not {m.name for m in methods.registry() if getattr(m, "slow", False)} & set(names)

@@ -64,10 +64,18 @@ def differences(scores: pa.Table, draws: int = DRAWS, seed: int = 0) -> list[Dif
     weights = np.random.default_rng(seed).poisson(1.0, (draws, len(users.dictionary))).astype(np.float32)
     frame = scores.select(["task", "method", "scenario"]).to_pandas()
     answered: dict[str, dict[str, dict[str, Drawn]]] = {}
-    for (task, method, scenario), rows in frame.groupby(["task", "method", "scenario"], sort=False).indices.items():
-        part = scores.take(pa.array(rows))
-        drawn = Drawn.of(part, weights[:, place[rows]])
-        answered.setdefault(task, {}).setdefault(method, {})[scenario] = drawn
+    for (task, method), of_method in frame.groupby(["task", "method"], sort=False):
+        by_scenario = of_method.groupby("scenario", sort=False).indices
+        aucs, influence = [], np.zeros((weights.shape[1], len(by_scenario)), np.float32)
+        for column, places in enumerate(by_scenario.values()):
+            rows = of_method.index.to_numpy()[places]
+            part = scores.take(pa.array(rows))
+            auc, of_users = influences(_by_draw(part), part["label"].to_numpy())
+            influence[place[rows], column] = of_users
+            aucs.append(auc)
+        again = weights @ influence  # (B, S): one product in place of a copy of the weights for each scenario
+        drawn = {name: Drawn(auc, auc + again[:, column]) for column, (name, auc) in enumerate(zip(by_scenario, aucs, strict=True))}
+        answered.setdefault(str(task), {})[str(method)] = drawn
     return [difference for task, methods in answered.items() for difference in _pairs(task, methods)]
 
 
@@ -77,12 +85,6 @@ class Drawn:
 
     auc: float
     again: np.ndarray
-
-    @classmethod
-    def of(cls, rows: pa.Table, weights: np.ndarray) -> "Drawn":
-        """From the rows of N users and how often each was drawn, (B, N)."""
-        auc, influence = influences(_by_draw(rows), rows["label"].to_numpy())
-        return cls(auc, auc + weights @ influence.astype(np.float32))
 
 
 def _by_draw(rows: pa.Table) -> np.ndarray:

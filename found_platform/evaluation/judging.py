@@ -271,7 +271,7 @@ class Judge:
     @cached_property
     def _few_shot_features(self) -> dict[str, tuple[methods.Probe, Any]]:
         """The probes that are fitted on a few users too, and their features (U, F), where there are any."""
-        probes = [probe for probe in methods.probes() if probe.few_shot and (self.extent.slow or not probe.slow)]
+        probes = [probe for probe in methods.probes() if probe.few_shot and (not probe.slow or self.extent.includes(probe))]
         features = ((probe, probe.features(self.population)) for probe in self._bar(probes, "features of few-shot heads"))
         return {probe.name: (probe, matrix) for probe, matrix in features if matrix is not None}
 

@@ -116,6 +116,19 @@ def test_a_fit_is_given_one_scenario_and_the_features_of_its_users(monkeypatch: 
     assert list(answered.answers) == ["s0", "s1", "s2"]
 
 
+@pytest.mark.parametrize(
+    ("named", "heads"), [(None, ["quick", "trained"]), ({"few_shot"}, ["quick"]), ({"few_shot", "trained"}, None)]
+)
+def test_heads_of_a_rival_train_it_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, named: set[str] | None, heads: list[str] | None
+) -> None:
+    features, tasks = made_up(100, 1)
+    both = [methods.Probe(name, "", lambda _: features, slow=name == "trained", few_shot=True) for name in ("quick", "trained")]
+    monkeypatch.setattr(methods, "probes", lambda: tuple(both))
+    judge = judge_of(features, tasks, Extent(methods=named))
+    assert list(judge._few_shot_features) == (heads or ["quick", "trained"])
+
+
 def test_fits_are_under_way_while_look_ups_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = tmp_path / "begun"
 
