@@ -23,8 +23,9 @@ PANELS = 4
 """Scenarios, and attributes, that are drawn: each scenario takes a prompt and a layout of its own."""
 OTHERS, HARD, TARGETED = 300, 80, 80
 """Users of each sort in a map of seeds, at most."""
-USERS = 1500
-"""Users in the map by attribute, at most."""
+USERS, STEPS = 1500, 500
+"""Users in the map by attribute, at most; and steps of t-SNE: twice as many keep no more neighbours together
+(`docs/benchmarks.md`)."""
 VALUES = 6
 """Values of an attribute that have a colour of their own: the most frequent ones."""
 ACTIVITY = "events_28d"
@@ -178,7 +179,7 @@ def layout(vectors: np.ndarray) -> np.ndarray:
 
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    return TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(unit)
+    return TSNE(perplexity=perplexity, max_iter=STEPS, init="pca", random_state=SEED).fit_transform(unit)
 
 
 def _without_scale(axes: Any, title: str) -> None:
