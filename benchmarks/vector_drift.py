@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/vector_drift.py HOME [--drifts dead_channel bot_traffic]
 
 HOME is a simulated home with a trained champion, made for this by `found demo --profile tiny --home HOME`, and stays as it is. Of
-each drift the last four weeks are simulated again with it, in a copy; the champion embeds held-out users as of a week and four
-weeks of it. Predictions are the aligned scores of those whom a sentence finds. Beside the drifts: the same log without one, and
-how often two samples of the calm users are told apart, which are of one law. Prints the table of docs/simulator.md.
+each drift the last four weeks are simulated again with it, in a copy; the champion embeds users as of a week and four weeks of it,
+and as of four weeks before. Scores are the aligned ones of the held-out users whom a sentence finds; chances are what a saved
+audience of that sentence says of its members (replay over what was published of either day). Beside the drifts: the same log
+without one, and how often two samples of calm users, which are of one law, are told apart. Prints the table of docs/simulator.md.
 """
 
 import argparse
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from found_platform import registry
+from found_platform import index, registry
+from found_platform.audiences import lookup
+from found_platform.audiences.question import Question
 from found_platform.embedding import sentences, users
 from found_platform.features import write
 from found_platform.monitoring import figures, predictions, vectors
@@ -59,8 +62,8 @@ def with_drift(home: Path, folder: Path, name: str | None) -> tuple[Settings, dt
     return settings, span.end
 
 
-def judged(settings: Settings, end: dt.date) -> list[tuple[Figure, Figure]]:
-    """Vectors and predictions after each number of weeks."""
+def judged(settings: Settings, end: dt.date) -> list[tuple[Figure, ...]]:
+    """Vectors, scores and chances after each number of weeks."""
     model = registry.champion(settings)
     version = model.version
     (query,) = sentences.embed_sentences(model.model, [SENTENCE])
@@ -71,8 +74,19 @@ def judged(settings: Settings, end: dt.date) -> list[tuple[Figure, Figure]]:
         users.embed(settings, model, day)
         before = day - dt.timedelta(days=figures.REFERENCE_DAYS)
         scores = [_scores(settings, version, moment, query) for moment in (day, before)]
-        both.append((vectors.moved(settings, version, day), predictions.distance("scores", *scores)))
+        users.embed(settings, model, before)
+        chances = [_chances(settings, version, moment) for moment in (before, day)]
+        moved = vectors.moved(settings, version, day)
+        both.append((moved, predictions.distance("scores", *scores), predictions.level("chances", *reversed(chances))))
     return both
+
+
+def _chances(settings: Settings, version: str, day: dt.date) -> np.ndarray:
+    """Of the members of an audience of the sentence, found in what is published of a day."""
+    index.publish(settings, version, day)
+    scored = lookup.score(settings, Question(sentence=SENTENCE, mode="replay"))
+    assert scored.probabilities is not None
+    return scored.probabilities[:FOUND]
 
 
 def _scores(settings: Settings, version: str, day: dt.date, query: np.ndarray) -> np.ndarray:
@@ -103,8 +117,8 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("--drifts", nargs="*", default=list(DRIFTS))
     options = parser.parse_args()
-    print("| drift | " + " | ".join(f"{what}, {weeks} w" for weeks in WEEKS for what in ("vectors", "scores")) + " |")
-    print("|" + " --- |" * (1 + 2 * len(WEEKS)))
+    print("| drift | " + " | ".join(f"{what}, {weeks} w" for weeks in WEEKS for what in ("vectors", "scores", "chances")) + " |")
+    print("|" + " --- |" * (1 + 3 * len(WEEKS)))
     for name in (None, *options.drifts):
         with tempfile.TemporaryDirectory() as folder:
             settings, end = with_drift(options.home, Path(folder), name)

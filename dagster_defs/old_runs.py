@@ -127,5 +127,5 @@ def _history(settings: Settings) -> int:
     return size_of(settings.dagster_home / "history") + size_of(settings.dagster_home / "storage")
 
 
-RUNS = Kind("runs", "old runs, and the step events and output of those that are still the newest", _history, _runs)
-TICKS = Kind("ticks", "ticks of schedules and sensors", lambda s: size_of(s.dagster_home / "schedules"), _ticks)
+RUNS = Kind("runs", "of long ago, and their logs", _history, _runs)
+TICKS = Kind("ticks", "of schedules and sensors", lambda s: size_of(s.dagster_home / "schedules"), _ticks)

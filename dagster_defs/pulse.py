@@ -5,6 +5,7 @@ of a finding is the application layer's.
 """
 
 import datetime as dt
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,10 @@ from found_platform.sources import config, staging
 RUNNING = {InstigatorStatus.RUNNING, InstigatorStatus.DECLARED_IN_CODE}
 
 NEWEST = 10
-"""Ticks of an instigator, and evaluations of a check, that are looked at: a watch looks twice a minute."""
+"""Failed ticks of an instigator that are looked at: a watch looks twice a minute."""
+
+EVALUATIONS = 200
+"""Evaluations of a check that are looked at: the newest of each of many audiences is among them."""
 
 REFRESH = "audience_members"
 
@@ -182,14 +186,19 @@ def _of(partition: str) -> str:
 
 
 def failed_checks(pulse: Pulse) -> Iterator[Finding]:
-    """Checks that did not pass, each at its newest evaluation of a partition: Dagster shows them, and says nothing."""
+    """Checks that did not pass, each at its newest evaluation of a partition: Dagster shows them, and says nothing.
+
+    The key is of a state, for an audience is found anew every hour: one that still fails for the same reason is told once.
+    """
     for asset, checks in CHECKS.items():
         for name, check in checks.items():
             key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-            records = pulse.instance.event_log_storage.get_asset_check_execution_history(key, limit=NEWEST)
+            records = pulse.instance.event_log_storage.get_asset_check_execution_history(key, limit=EVALUATIONS)
             judged: set[str] = set()
             for record in records:
-                if record.event is None or record.create_timestamp < pulse.since:
+                if record.create_timestamp < pulse.since:
+                    break  # the newest come first
+                if record.event is None:
                     continue
                 evaluation = record.event.dagster_event and record.event.dagster_event.event_specific_data
                 run = pulse.instance.get_run_by_id(record.run_id)
@@ -201,7 +210,11 @@ def failed_checks(pulse: Pulse) -> Iterator[Finding]:
                     metadata = getattr(evaluation, "metadata", {})
                     why = str(metadata["why"].value).rstrip(".") if "why" in metadata else check.description.rstrip(".")
                     problem = f"the check {name} of {asset}{_of(partition)} did not pass: {why}"
-                    yield Finding("checks", problem, FIXES.get(name, NEXT), key=f"check {asset} {name} {partition} {record.run_id}")
+                    yield Finding("checks", problem, FIXES.get(name, NEXT), key=f"check:{asset}:{name}:{partition}:{_digest(why)}")
+
+
+def _digest(why: str) -> str:
+    return hashlib.sha256(why.encode()).hexdigest()[:12]
 
 
 NEXT = "docs/operations.md says what to do for each check"

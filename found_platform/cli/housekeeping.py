@@ -29,7 +29,9 @@ def gc(
         for k in collection.kinds
     ]
     goes = "would go" if dry_run else "gone"
-    console.print(table("kind", "what", goes, "in use", "MB before", "MB after", left=("kind", "what"), wrap="what", rows=rows))
+    console.print(
+        table("kind", "what goes", goes, "in use", "MB", "after", left=("kind", "what goes"), wrap="what goes", rows=rows)
+    )
     before, after = (f"{size / MEGABYTE:,.1f} MB" for size in (collection.before, collection.after))
     if not any(k.pieces for k in collection.kinds):
         console.print(f"Nothing is old enough to go: the home has {before}.")

@@ -27,7 +27,7 @@ def list_versions(place: Place) -> None:
         created = f"{v.created:%Y-%m-%d %H:%M}"
         rows.append((v.version, v.tags.get("kind", ""), v.tags.get("cutoff", ""), created, gate, ", ".join(row.roles)))
     console = terminal()
-    console.print(table(*COLUMNS, left=COLUMNS, rows=rows))
+    console.print(table(*COLUMNS, left=COLUMNS, wrap="is", rows=rows))
     for row in versions:
         if row.unjudged:
             console.print(f"Version {row.version.version} was not judged: {row.unjudged}.", soft_wrap=True)

@@ -42,7 +42,8 @@ class Garbage:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of garbage: its name, what goes of it, where its bytes are counted, and the pieces at a moment (POSIX seconds)."""
+    """One kind of garbage: its name, what goes of it in a few words (27 letters fit into a terminal of 80), where its bytes are
+    counted, and the pieces at a moment (POSIX seconds)."""
 
     name: str
     about: str

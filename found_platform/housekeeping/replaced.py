@@ -150,16 +150,16 @@ def _remove(path: Path) -> None:
 
 UNFINISHED = Kind(
     "unfinished",
-    "what killed processes were writing",
+    "what killed processes left",
     lambda s: sum(size_of(path) for path in _unfinished_files(s) if path.exists()),
     _unfinished,
 )
 VERSIONS = Kind(
     "versions",
-    "files of the lake that were replaced",
+    "of tables, since replaced",
     lambda s: size_of(s.home / FOLDER) + objects.size(s.lake) - artifacts.size_away(s),
     _versions,
 )
-INDEXES = Kind("indexes", "publications that serve nobody", lambda s: size_of(s.home / "index"), _publications)
-CHECKPOINTS = Kind("checkpoints", "checkpoints of finished training", lambda s: size_of(s.home / "training"), _checkpoints)
-PAGES = Kind("pages", "pages and reports of Evidently; the figures stay", lambda s: size_of(s.home / "monitoring"), _pages)
+INDEXES = Kind("indexes", "that serve nobody", lambda s: size_of(s.home / "index"), _publications)
+CHECKPOINTS = Kind("checkpoints", "of finished training", lambda s: size_of(s.home / "training"), _checkpoints)
+PAGES = Kind("pages", "old reports of Evidently", lambda s: size_of(s.home / "monitoring"), _pages)

@@ -149,12 +149,12 @@ def _live_vectors(settings: Settings) -> int:
     return lake.size(settings.lake, text_vectors.TABLE) if has_vectors else 0
 
 
-RUNS = Kind("models", "runs of MLflow without a version", lambda s: size_of(s.home / "mlflow") + artifacts.size_away(s), _runs)
+RUNS = Kind("models", "runs without a version", lambda s: size_of(s.home / "mlflow") + artifacts.size_away(s), _runs)
 COPIES = Kind(
     "copies",
-    "copies of models that lie on object storage",
+    "of models kept elsewhere",
     lambda s: size_of(artifacts.folder(s)) if artifacts.store(s) else 0,
     _copies,
 )
-TRAINING = Kind("training", "training files of models out of service", lambda s: size_of(s.home / "training"), _training)
-VECTORS = Kind("vectors", "text vectors of towers out of service", _live_vectors, _vectors)
+TRAINING = Kind("training", "of models out of service", lambda s: size_of(s.home / "training"), _training)
+VECTORS = Kind("vectors", "of towers out of service", _live_vectors, _vectors)

@@ -63,5 +63,10 @@ def outcome(figure: Figure) -> str:
     """What became of one figure, for a check."""
     if figure.value is None:
         return figure.why if figure.state == PASSED else f"not judged: {figure.why}"
+    if figure.limit is None:
+        return f"not judged: {figure.why}"
+    if figure.reference:
+        times = f"{figure.name} are {figure.value / figure.reference:.3g} times those before"
+        return f"{times}, and a factor of {figure.limit:.3g} either way is the limit"
     word = "moved by" if figure.drifted else "are within their limit: moved by"
     return f"{figure.name} {word} {figure.value:g}, and {figure.limit:g} is the limit"

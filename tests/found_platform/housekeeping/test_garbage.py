@@ -195,8 +195,12 @@ def test_runs_of_registered_versions_stay_in_mlflow(worn: Settings) -> None:
     assert registry.load(worn, pointer.live(worn).model_version)
 
 
-def test_the_command_says_bytes_by_kind_and_of_the_home(worn: Settings) -> None:
+def test_the_command_says_bytes_by_kind_and_of_the_home(worn: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     outcome = call_found("gc", "--dry-run", "--home", worn.home)
+    lines = [line for line in outcome.out.splitlines() if line.strip()]
+    kinds = [line.split()[0] for line in lines[2:-1]]
+    assert kinds == [kind.name for kind in housekeeping._kinds()], "a line each in a terminal of 80 columns"
     assert (outcome.status, "ticks" in outcome.out, "The home would shrink from" in outcome.out) == (0, True, True), outcome.err
     after = call_found("gc", "--home", worn.home)
     assert (after.status, "The home had" in after.out) == (0, True), after.err

@@ -264,7 +264,7 @@ NAMES = ["users", "events_per_user", "known_texts", "busiest_1pct", *(f"share_{c
 def judged(log: traffic.Weeks) -> dict[str, Figure]:
     values, references = log.figures()
     columns = zip(NAMES, values, references, log.limits(figures.FALSE_ALARMS / 9), strict=True)
-    return {name: traffic._judged(name, *rest) for name, *rest in columns}
+    return {name: traffic.judged(name, *rest) for name, *rest in columns}
 
 
 @pytest.mark.parametrize("users", [80, 150, 300])

@@ -56,6 +56,23 @@ def test_predictions_of_one_law_are_no_drift_and_moved_ones_are() -> None:
     assert predictions.distance("scores", rng.beta(2, 9, 300), rng.beta(4, 6, 300)).state == figures.DRIFTED
 
 
+def test_chances_are_compared_by_what_they_add_up_to() -> None:
+    """Members of an audience do it with their chances; each window's calibration is off by what that window's luck was."""
+    rng = np.random.default_rng(6)
+    truth = rng.beta(60, 60, 200)  # the best of a population are much alike
+
+    def calibrated() -> np.ndarray:
+        return np.clip(truth * (rng.random(200) < truth).sum() / truth.sum(), 0, 1)
+
+    calm = [predictions.level("chances", calibrated(), calibrated()).state for _ in range(300)]
+    assert calm.count(figures.DRIFTED) <= 9, f"{calm.count(figures.DRIFTED)} false alarms in 300"
+    alone = [predictions.distance("chances", calibrated(), calibrated()).drifted for _ in range(20)]
+    assert sum(alone) > 5, "members alone know nothing of the luck of a window"
+    assert predictions.level("chances", calibrated(), 0.5 * truth).state == figures.DRIFTED
+    assert predictions.level("chances", 0.01 * truth, 0.01 * truth).state == figures.NOT_JUDGED, "one of two hundred did it"
+    assert predictions.level("chances", 0 * truth, truth).state == figures.NOT_JUDGED
+
+
 @pytest.mark.parametrize("broken", ["few", "nan", "same"])
 def test_what_cannot_be_judged_does_not_pass(broken: str) -> None:
     one, other = pairs(1)
@@ -113,7 +130,7 @@ def refreshed(
 def test_refreshes_are_compared_within_a_model_version_or_as_probabilities(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path, profile="tiny")
     rng = np.random.default_rng(3)
-    low, high = rng.beta(2, 9, 100), rng.beta(5, 5, 100)
+    low, high = rng.beta(6, 9, 150), rng.beta(9, 2, 150)
     first = refreshed(settings, 1, "1", low, low)
     assert predictions.of_audience(settings, first).state == figures.PASSED
     assert "later ones" in figures.outcome(predictions.of_audience(settings, first))
@@ -121,9 +138,11 @@ def test_refreshes_are_compared_within_a_model_version_or_as_probabilities(tmp_p
     assert (same.name, same.state) == (predictions.PROBABILITIES, figures.PASSED)
     across = predictions.of_audience(settings, refreshed(settings, 3, "2", low, high))
     assert (across.name, across.state) == (predictions.PROBABILITIES, figures.DRIFTED)
-    assert "and 0." in figures.outcome(across)
+    assert "times those before, and a factor of" in figures.outcome(across)
     raw = refreshed(settings, 4, "3", 100 * high, None)
-    assert predictions.of_audience(settings, raw).value is None, "raw scores of two versions mean different things"
+    unlike = predictions.of_audience(settings, raw)
+    assert (unlike.value, unlike.state) == (None, figures.NOT_JUDGED), "raw scores of two versions mean different things"
+    assert "model version 3 mean something else" in figures.outcome(unlike)
     moved = refreshed(settings, 5, "3", 100 * low, None)
     assert (predictions.of_audience(settings, moved).name, predictions.of_audience(settings, moved).state) == (
         "scores",
@@ -135,9 +154,28 @@ def test_refreshes_are_compared_within_a_model_version_or_as_probabilities(tmp_p
     assert predictions.of_audience(settings, few).state == figures.NOT_JUDGED
 
 
+def test_what_moves_a_little_every_week_is_seen_in_four(tmp_path: Path) -> None:
+    """Chances of the members fall by a tenth a week, each of another model; a calm audience beside it."""
+    settings = Settings.load(tmp_path, profile="tiny")
+    rng = np.random.default_rng(4)
+    states: dict[float, list[str]] = {}
+    last = np.zeros(0)
+    for falls in (0.0, 0.3):
+        for week in range(6):
+            chances = np.clip(rng.normal(0.6 - falls * week / 5, 0.05, 300), 0, 1)
+            fields = {"audience": f"a{falls}", "as_of": CUTOFF + dt.timedelta(weeks=week)}
+            made = refreshed(settings, week + 1, str(week), chances, chances, **fields)
+            states.setdefault(falls, []).append(predictions.of_audience(settings, made).state)
+            before = predictions.level("one week", chances, last) if week else None
+            assert before is None or before.state == figures.PASSED, "from week to week it is little"
+            last = chances
+    assert states[0.0] == [figures.PASSED] * 6
+    assert states[0.3][-2:] == [figures.DRIFTED] * 2
+
+
 def test_vectors_are_compared_with_those_of_the_same_version_four_weeks_before(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path, profile="tiny", grid_days=14)
-    source = config.parse({"name": "s", "simulator": {"users": 10, "start": "2024-01-01", "days": 70}}, "here")
+    source = config.parse({"name": "s", "simulator": {"users": 10, "start": "2023-12-01", "days": 101}}, "here")
     staging.open_home(settings, staging.discover(settings, source))
     assert (CUTOFF - dt.timedelta(days=28)) in users.past_cutoffs(settings, CUTOFF)
     secret = keys.home_secret(settings)
@@ -163,3 +201,8 @@ def test_vectors_are_compared_with_those_of_the_same_version_four_weeks_before(t
     assert vectors.moved(settings, "1", CUTOFF).state == figures.PASSED
     write(CUTOFF, "1", now + 1)
     assert vectors.moved(settings, "1", CUTOFF).state == figures.DRIFTED
+    young = config.parse({"name": "s", "simulator": {"users": 10, "start": "2023-12-20", "days": 82}}, "here")
+    (settings.home / "source.yaml").unlink()
+    staging.open_home(settings, staging.discover(settings, young))
+    why = vectors.moved(settings, "1", CUTOFF).why
+    assert why == "the source was 44 days old at 2024-02-02, and 56 are needed", "histories are still filling"
