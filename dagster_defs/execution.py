@@ -300,6 +300,10 @@ def _cause(asset_or_job: str, events: list[DagsterEvent]) -> BaseException:
         if ours is not None:
             return (BadInput if ours.cls_name in _names(BadInput) else JobFailed)(_sentence(ours))
         return JobFailed(f"{asset_or_job} failed: {_sentence(chain[-1])} (the run's page in the UI has the whole trace)")
+    # a run whose process was killed, or never began, has no step that failed
+    reasons = [event.message for event in events if event.event_type == dg.DagsterEventType.RUN_FAILURE and event.message]
+    if reasons:
+        return JobFailed(f"{asset_or_job} failed: {reasons[-1].rstrip('.')} (its page in the UI has the log)")
     return JobFailed(f"{asset_or_job} failed; the run's page in the UI says why")
 
 

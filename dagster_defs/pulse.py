@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from dagster._utils.error import SerializableErrorInfo
 
 from dagster_defs import staleness
@@ -146,15 +147,27 @@ def _at(moment: float) -> str:
 
 
 def failed_runs(pulse: Pulse) -> Iterator[Finding]:
-    """Runs that failed and that no later one made good; a refresh of an audience by its name."""
+    """Runs that failed, that no later one made good and that Dagster does not start again by itself; a refresh of an audience by
+    its name."""
     since = dt.datetime.fromtimestamp(pulse.since, dt.UTC)
     for record in pulse.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)):
         run, end = record.dagster_run, record.end_time or record.update_timestamp.timestamp()
+        if _starts_again(run, pulse.now - end):
+            continue
         events = [entry.dagster_event for entry in pulse.instance.all_logs(run.run_id) if entry.dagster_event]
         assets = [key for event in events if event.is_asset_materialization_planned and (key := event.asset_key)]
         partition = run.tags.get("dagster/partition", "")
         if not _is_made_good(pulse, run, assets[:1], partition, end):
             yield _failed(pulse, run, assets[0].to_user_string() if assets else run.job_name, partition, events)
+
+
+def _starts_again(run: dg.DagsterRun, age: float) -> bool:
+    """Whether Dagster has started a killed run again, which tells of itself if it fails, or is about to, `age` seconds after."""
+    return AUTO_RETRY_RUN_ID_TAG in run.tags or (run.tags.get(WILL_RETRY_TAG) == "true" and age < RETRY_SECONDS)
+
+
+RETRY_SECONDS = 60.0
+"""Until a daemon that is alive has started a killed run again."""
 
 
 def _is_made_good(pulse: Pulse, run: dg.DagsterRun, assets: list[dg.AssetKey], partition: str, end: float) -> bool:

@@ -25,11 +25,13 @@ from conftest import call_found, lake_of, write_source
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData, TickData, TickStatus
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 
 from dagster_defs import pulse, queueing
+from dagster_defs.build import build_defs
 from dagster_defs.execution import QUIET, open_instance
 from dagster_defs.graph import AssetGraph
 from found_platform.app import operations
@@ -241,6 +243,45 @@ def test_all_that_is_worth_an_alert_reaches_a_receiver_once_with_the_next_step(
     assert sorted(alert["check"] for alert in told) == kinds
     assert all(alert["fix"] and alert["problem"] for alert in told)
     assert watch.EVERY + queueing.ALIVE_SECONDS < 120
+
+
+def test_a_killed_run_is_told_with_its_reason_unless_it_starts_again_by_itself(home: Settings) -> None:
+    reason = "Run timed out due to taking longer than 300 seconds to start."
+    with open_instance(home) as instance:
+        run = instance.create_run_for_job(build_defs(home).resolve_job_def("rollback"))
+        instance.report_run_failed(run, reason)
+        graph, later = AssetGraph(home), time.time() + pulse.RETRY_SECONDS + 1
+        assert not [*pulse.failed_runs(pulse.of(graph, instance, 600.0))], "a daemon that lives will start it again"
+        (finding,) = pulse.failed_runs(pulse.of(graph, instance, 600.0, now=later))
+        assert reason.rstrip(".") in finding.problem
+        instance.add_run_tags(run.run_id, {AUTO_RETRY_RUN_ID_TAG: "1"})
+        assert not [*pulse.failed_runs(pulse.of(graph, instance, 600.0, now=later))]
+
+
+def test_a_check_that_still_fails_for_the_same_reason_is_told_once(home: Settings, hook: Hook) -> None:
+    """As of an audience that is found anew every hour."""
+    audiences = [f"audience-{i}" for i in range(12)]
+
+    def evaluated(passed: bool, why: str) -> list[str]:
+        with open_instance(home) as instance:
+            instance.add_dynamic_partitions("audiences", audiences)
+            for name in audiences:
+                run = instance.create_run_for_job(build_defs(home).resolve_job_def("rollback"), tags={"dagster/partition": name})
+                check = dg.AssetCheckEvaluation(
+                    asset_key=dg.AssetKey("audience_members"), check_name="size_is_steady", passed=passed, metadata={"why": why}
+                )
+                kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
+                instance.report_dagster_event(dg.DagsterEvent(kind, "rollback", event_specific_data=check), run_id=run.run_id)
+            findings = [*pulse.failed_checks(pulse.of(AssetGraph(home), instance, 600.0))]
+        before = len(hook.got)
+        alerts.send(home, findings)
+        return [json.loads(body)["problem"] for _, body in hook.got[before:]]
+
+    assert len(evaluated(False, "5 users instead of 40")) == 12
+    assert evaluated(False, "5 users instead of 40") == []
+    assert len(evaluated(False, "4 users instead of 40")) == 12, "another reason"
+    assert evaluated(True, "about as many") == []
+    assert len(evaluated(False, "4 users instead of 40")) == 12, "again, after it had passed"
 
 
 def test_days_that_automation_left_out_are_told(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 from conftest import at, lake_of, write_source
 
-from found_platform import daily, lake
+from found_platform import daily, lake, reports
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.features import write
@@ -68,6 +68,14 @@ def test_a_report_of_a_calm_log_passes_with_every_figure_judged(calm: Settings) 
     assert all(0.2 <= f["limit"] < 0.25 for f in saved["features"])
     assert report.html is not None
     assert report.html.stat().st_size > 100_000
+    users = set(lake.read(calm.lake, "user_tabular", lake.days_where(LAST, LAST + dt.timedelta(days=1)))["user_key"].to_pylist())
+    kept = [path for path in (calm.home / "monitoring").rglob("*") if path.is_file()]
+    assert reports.path(calm.home, reports.FEATURE_DRIFT, str(LAST)) in kept
+    words = {word for path in kept for word in re.findall(rb"[0-9a-f]{32}", path.read_bytes())}
+    assert len(next(iter(users))) == 32
+    assert not users & {word.decode() for word in words}, (
+        "reports, also those in Evidently's workspace, are of nobody: none to erase"
+    )
 
 
 @pytest.mark.slow
