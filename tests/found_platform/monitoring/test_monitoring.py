@@ -73,9 +73,7 @@ def test_a_report_of_a_calm_log_passes_with_every_figure_judged(calm: Settings) 
     assert reports.path(calm.home, reports.FEATURE_DRIFT, str(LAST)) in kept
     words = {word for path in kept for word in re.findall(rb"[0-9a-f]{32}", path.read_bytes())}
     assert len(next(iter(users))) == 32
-    assert not users & {word.decode() for word in words}, (
-        "reports, also those in Evidently's workspace, are of nobody"
-    )
+    assert not users & {word.decode() for word in words}, "reports, also those in Evidently's workspace, are of nobody"
 
 
 @pytest.mark.slow
