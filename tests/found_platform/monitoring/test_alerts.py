@@ -245,12 +245,18 @@ def test_all_that_is_worth_an_alert_reaches_a_receiver_once_with_the_next_step(
     assert watch.EVERY + queueing.ALIVE_SECONDS < 120
 
 
-def test_a_killed_run_is_told_with_its_reason_unless_it_starts_again_by_itself(home: Settings) -> None:
+@pytest.fixture
+def copy(home: Settings, tmp_path: Path) -> Settings:
+    """A copy of it, in which a test may leave runs."""
+    return Settings.load(Path(shutil.copytree(home.home, tmp_path / "found")))
+
+
+def test_a_killed_run_is_told_with_its_reason_unless_it_starts_again_by_itself(copy: Settings) -> None:
     reason = "Run timed out due to taking longer than 300 seconds to start."
-    with open_instance(home) as instance:
-        run = instance.create_run_for_job(build_defs(home).resolve_job_def("rollback"))
+    with open_instance(copy) as instance:
+        run = instance.create_run_for_job(build_defs(copy).resolve_job_def("rollback"))
         instance.report_run_failed(run, reason)
-        graph, later = AssetGraph(home), time.time() + pulse.RETRY_SECONDS + 1
+        graph, later = AssetGraph(copy), time.time() + pulse.RETRY_SECONDS + 1
         assert not [*pulse.failed_runs(pulse.of(graph, instance, 600.0))], "a daemon that lives will start it again"
         (finding,) = pulse.failed_runs(pulse.of(graph, instance, 600.0, now=later))
         assert reason.rstrip(".") in finding.problem
@@ -258,23 +264,23 @@ def test_a_killed_run_is_told_with_its_reason_unless_it_starts_again_by_itself(h
         assert not [*pulse.failed_runs(pulse.of(graph, instance, 600.0, now=later))]
 
 
-def test_a_check_that_still_fails_for_the_same_reason_is_told_once(home: Settings, hook: Hook) -> None:
+def test_a_check_that_still_fails_for_the_same_reason_is_told_once(copy: Settings, hook: Hook) -> None:
     """As of an audience that is found anew every hour."""
     audiences = [f"audience-{i}" for i in range(12)]
 
     def evaluated(passed: bool, why: str) -> list[str]:
-        with open_instance(home) as instance:
+        with open_instance(copy) as instance:
             instance.add_dynamic_partitions("audiences", audiences)
             for name in audiences:
-                run = instance.create_run_for_job(build_defs(home).resolve_job_def("rollback"), tags={"dagster/partition": name})
+                run = instance.create_run_for_job(build_defs(copy).resolve_job_def("rollback"), tags={"dagster/partition": name})
                 check = dg.AssetCheckEvaluation(
                     asset_key=dg.AssetKey("audience_members"), check_name="size_is_steady", passed=passed, metadata={"why": why}
                 )
                 kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
                 instance.report_dagster_event(dg.DagsterEvent(kind, "rollback", event_specific_data=check), run_id=run.run_id)
-            findings = [*pulse.failed_checks(pulse.of(AssetGraph(home), instance, 600.0))]
+            findings = [*pulse.failed_checks(pulse.of(AssetGraph(copy), instance, 600.0))]
         before = len(hook.got)
-        alerts.send(home, findings)
+        alerts.send(copy, findings)
         return [json.loads(body)["problem"] for _, body in hook.got[before:]]
 
     assert len(evaluated(False, "5 users instead of 40")) == 12
