@@ -287,6 +287,12 @@ def test_what_changed_among_two_thousand_users_is_caught_and_a_calm_week_passes(
     assert {f.state for f in judged(weeks(2000, 2)).values()} == {figures.PASSED}
 
 
+def test_the_busiest_may_move_as_far_as_calm_logs_did_and_no_farther() -> None:
+    """Seed 6 of the simulator's bots, and as much as the calm log that moved most (docs/simulator.md)."""
+    bots, calm = (traffic.judged("busiest_1pct", share, 0.087, 1.4) for share in (0.153, 0.126))
+    assert (bots.state, calm.state) == (figures.DRIFTED, figures.PASSED)
+
+
 def test_an_empty_week_and_a_silent_channel_do_not_pass() -> None:
     calm = weeks(300, 1)
     gone = judged(traffic.Weeks(np.zeros_like(calm.current), calm.reference))
