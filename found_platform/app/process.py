@@ -4,7 +4,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from found_platform import workers
 from found_platform.home import PRIVATE_UMASK
+
+TRAINING = ("found_platform.training.__main__", "found_platform.training.loaded")
+"""What the processes of training load."""
 
 
 @contextlib.contextmanager
@@ -15,3 +19,10 @@ def private_files() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+@contextlib.contextmanager
+def training_beside() -> Iterator[None]:
+    """Has a process load what training needs while this one goes on; the stages that this one trains within are forks of it."""
+    with workers.beside(*TRAINING):
+        yield

@@ -44,6 +44,7 @@ def run(
     """Run the whole graph, from events to an audience."""
     from found_platform.app import graph, lookups
     from found_platform.app.document import as_document
+    from found_platform.app.process import training_beside
     from found_platform.app.progress import AssetDone, Opened, Published, Working
 
     say = terminal(stderr=place.as_json)
@@ -85,7 +86,8 @@ def run(
         another_source=another_source,
     )
     try:
-        ran = ask(graph.run, place.home, request, tell=tell)
+        with training_beside():
+            ran = ask(graph.run, place.home, request, tell=tell)
     finally:
         status.stop()
     say.print(f"{len(ran.seconds)} assets in {sum(ran.seconds.values()):.1f} s, and {ran.import_seconds:.1f} s to load libraries")

@@ -4,6 +4,7 @@ A stage lies in `HOME/training/CUTOFF/STAGE`: `run.json`, `progress.jsonl`, its 
 on from its checkpoint when it is asked for again with the same `run.json`.
 """
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -12,14 +13,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from found_platform import registry
+from found_platform import registry, workers
 from found_platform.contract import CHANNELS, SEARCH
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
@@ -172,38 +173,64 @@ def finished(settings: Settings, cutoff: dt.date, name: str) -> Stage | None:
 
 
 def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None]) -> None:
-    """Runs the stage of a configuration. The process reads from a pipe whose other end is here, so it ends with this one."""
-    command = [sys.executable, "-m", "found_platform.training", COMMANDS[name], "--config", str(config), "--attended"]
+    """Runs the stage of a configuration, in a process that ends with this one."""
     lines, output = config.parent / "progress.jsonl", config.parent / OUTPUT
     lines_seen = bytes_read = 0
-    with output.open("w+b") as printed, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
+    with _started(config, name) as status, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
+        running = True
+        while running:
+            workers.use_the_wait()
+            time.sleep(POLL_SECONDS)
+            running = status() is None
+            complete, bytes_read = _complete_lines(output, bytes_read)
+            for line in complete:  # what the run needs, before it starts
+                forward({"said": line})
+                bar.set_postfix_str(line.split(";")[0][-40:])
+            seen = list(read_progress(lines))
+            for line in seen[lines_seen:]:
+                forward(line)
+                bar.total = line["steps"]
+                bar.update(line["step"] - bar.n)
+            lines_seen = len(seen)
+    if ended := status():
+        raise JobFailed(f"Training stage {name} failed: {_last_words(output, ended)} The whole output is in {output}.")
+
+
+@contextlib.contextmanager
+def _started(config: Path, name: str) -> Iterator[Callable[[], int | None]]:
+    """The process of a stage, killed at the end of the context: a function that says its exit status, None while it runs.
+
+    A fork of what has the libraries, where this process has such a thing, else an interpreter. That one reads from a pipe whose
+    other end is here, so it ends with this process.
+    """
+    arguments, output = [COMMANDS[name], "--config", str(config)], config.parent / OUTPUT
+    output.write_bytes(b"")
+    if fork := workers.fork(_train, arguments, output=output):
+        try:
+            yield lambda: fork.exitcode
+        finally:
+            fork.kill()
+            fork.join()
+        return
+    command = [sys.executable, "-m", "found_platform.training", *arguments, "--attended"]
+    with output.open("w+b") as printed:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=printed, stderr=subprocess.STDOUT, env={**os.environ, **ENVIRONMENT}
         )
         try:
-            running = True
-            while running:
-                time.sleep(POLL_SECONDS)
-                running = process.poll() is None
-                complete, bytes_read = _complete_lines(output, bytes_read)
-                for line in complete:  # what the run needs, before it starts
-                    forward({"said": line})
-                    bar.set_postfix_str(line.split(";")[0][-40:])
-                seen = list(read_progress(lines))
-                for line in seen[lines_seen:]:
-                    forward(line)
-                    bar.total = line["steps"]
-                    bar.update(line["step"] - bar.n)
-                lines_seen = len(seen)
+            yield process.poll
         finally:
             process.kill()
             process.wait()
             assert process.stdin is not None
             process.stdin.close()
-        if process.returncode:
-            raise JobFailed(
-                f"Training stage {name} failed: {_last_words(output, process.returncode)} The whole output is in {output}."
-            )
+
+
+def _train(arguments: list[str]) -> None:
+    """What a fork does."""
+    from found_platform.training.__main__ import main
+
+    main(arguments)
 
 
 OUTPUT = "output.txt"

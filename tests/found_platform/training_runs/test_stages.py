@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from found_platform import workers
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 from found_platform.training_runs import stages
@@ -68,3 +69,12 @@ def test_another_training_seed_is_trained_once_beside_the_model_that_serves(
     shutil.rmtree(tmp_path / "training" / str(cutoff) / "data")
     with pytest.raises(BadInput, match="no longer in the home"):
         stages.again(copy, cutoff, 1)
+
+
+def test_a_stage_is_a_fork_where_something_forks_and_fails_in_the_same_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "align").mkdir()
+    config = tmp_path / "align" / "run.json"
+    config.write_text('{"stage": "tabular"}')
+    monkeypatch.setattr(stages.sys, "executable", "/nowhere/python")  # no interpreter is started
+    with workers.beside(), pytest.raises(JobFailed, match=r"failed: .*stage is 'tabular': `align` trains align. The whole output"):
+        stages._process(config, "align", lambda _: None)
