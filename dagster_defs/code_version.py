@@ -8,9 +8,12 @@ import functools
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from dagster_defs.source_tree import DATA, PACKAGES, Reach, Tree
+from found_platform import workers
 from found_platform.cache import single_flight
 from found_platform.home import write_whole
 from found_platform.settings import Settings
@@ -58,10 +61,21 @@ def _reaches(kept: Path, state: str) -> dict[str, Reach]:
     return reaches
 
 
+_begun: dict[str, Callable[[], dict[str, Reach]]] = {}
+"""What is being computed beside this process, by state of the source tree."""
+
+
+def begin(settings: Settings) -> None:
+    """Has the source tree read beside this process, where it can be and nobody has kept what comes out."""
+    kept, state = settings.dagster_home / "reach.json", _state()
+    if workers.forks() and not (kept.exists() and json.loads(kept.read_text())["state"] == state):
+        _begun.setdefault(state, workers.ahead(compute, ROOT))
+
+
 @single_flight(4)
-def _computed(_state: str) -> dict[str, Reach]:
+def _computed(state: str) -> dict[str, Reach]:
     """Once for all threads: of two that parse at the same time, Python 3.11 fails one (`AST constructor recursion depth ...`)."""
-    return compute(ROOT)
+    return _begun.pop(state, partial(compute, ROOT))()
 
 
 def compute(root: Path) -> dict[str, Reach]:

@@ -127,13 +127,16 @@ def backfill(
     each_day: bool = False,
     force: bool = False,
     removed: growth.Removed | None = None,
+    planned: Callable[[dict[str, tuple[int, int]]], None] = lambda _: None,
 ) -> Iterator[Filled]:
     """Materialises the days `first` to `last`, both included, of these daily assets: those that are missing or stale, or all.
 
     A source that has changed is scanned first. Days that the home does not have then are left out, see `days_of`. Days go into runs
     of consecutive ones, or a run each with `each_day`: the rows are the same. `removed` says what is done with rows that the source
-    no longer holds. Raises BadInput where the home has none of the days, or its source has shrunk and nobody says what to do, and
-    JobFailed; what was done before stays, and the same call goes on from there.
+    no longer holds. `planned` is told before the first of them how many days of each asset are to be made, in how many runs: a day
+    that one asset makes counts for those after it too, which read it, and may turn out to be as it was. Raises BadInput where the
+    home has none of the days, or its source has shrunk and nobody says what to do, and JobFailed; what was done before stays, and
+    the same call goes on from there.
     """
     _check_engine(settings)
     with executor(settings) as runner:
@@ -145,13 +148,21 @@ def backfill(
                 _materialize(runner, asset, [""])
         runner.graph = AssetGraph(settings)
         days = days_of(settings, first, last)
+
+        def in_runs(keys: list[str]) -> list[list[str]]:
+            if each_day:
+                return [[key] for key in keys]
+            return [r[i : i + jobs.RUN_DAYS] for r in ranges(keys) for i in range(0, len(r), jobs.RUN_DAYS)]
+
+        made: set[str] = set()
+        plan: dict[str, tuple[int, int]] = {}
+        for asset in assets:
+            made |= {*staleness.stale(runner.graph, runner.instance, asset, days), *forced.pending(asset, days)}
+            plan[asset] = len(made), len(in_runs(sorted(made)))
+        planned(plan)
         for asset in assets:
             stale = _to_do(runner, asset, days, forced)
-            runs = (
-                [[k] for k in stale]
-                if each_day
-                else [r[i : i + jobs.RUN_DAYS] for r in ranges(stale) for i in range(0, len(r), jobs.RUN_DAYS)]
-            )
+            runs = in_runs(stale)
             yield Filled(asset, [], len(stale), len(days) - len(stale), 0, 0.0)
             for keys in runs:
                 timer = lake.Timer()

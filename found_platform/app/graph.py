@@ -1,13 +1,16 @@
 """The asset graph of a home: run whole for a cutoff, some days of it again, and what of it is made and stale."""
 
 import datetime as dt
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from found_platform import workers
+from found_platform.app import libraries
 from found_platform.app.context import Context
 from found_platform.app.document import APART, written_as
-from found_platform.app.progress import AssetDone, DaysDone, Opened, Published, Working
+from found_platform.app.progress import AssetDone, DaysDone, Expected, Opened, Published, Working
 from found_platform.app.use_case import Effect, use_case
 from found_platform.contract import OWN_ACT, parse_cutoff, parse_day
 from found_platform.errors import BadInput
@@ -94,32 +97,42 @@ def run(context: Context, request: Run) -> Ran:
     from dagster_defs import runs
     from found_platform import index, lake, registry
     from found_platform.privacy import audit
+    from found_platform.sources import durations
 
-    opening = _open(context, request)
+    import_seconds = 0.0
+
+    def load_libraries(settings: Settings) -> None:
+        nonlocal import_seconds
+        timer = lake.Timer()
+        context.tell(Working("loading libraries"))
+        libraries.load(settings)
+        import_seconds += timer.seconds
+
+    began = lake.Timer()
+    opening = _open(context, request, load_libraries)
     settings, config, cutoff = opening.settings, opening.source, opening.cutoff
     audit.record(settings, "demo", question={"source": config.name, "cutoff": str(cutoff), "force": request.force or None})
     first, end = config.days
     context.tell(Opened(config.name, first, end, cutoff, settings.profile, tuple(opening.lines)))
-    import_seconds = 0.0
 
-    def load_libraries() -> None:
-        nonlocal import_seconds
-        timer = lake.Timer()
-        context.tell(Working("loading libraries"))
-        _import_heavy()
-        import_seconds = timer.seconds
+    def prepare() -> None:
+        if not import_seconds:
+            load_libraries(settings)
 
     finished: list[AssetDone] = []
     published: Published | None = None
-    for event in runs.run(settings, cutoff, force=request.force, prepare=load_libraries):
+    for event in runs.run(settings, cutoff, force=request.force, prepare=prepare):
         if isinstance(event, str):
             context.tell(Working(event))
         else:
             finished.append(AssetDone(**asdict(event)))
+            durations.keep_days(settings, event.asset, event.materialized, event.seconds)
             context.tell(finished[-1])
             if event.asset == "user_index":
                 published = _published(settings, config, cutoff)
                 context.tell(published)
+    if opening.expected and not any(step.up_to_date for step in finished):
+        durations.keep_whole(settings, opening.expected, began.seconds)
     assert published is not None, "the index is an asset of every run"
     return Ran(
         home=settings.home,
@@ -153,21 +166,24 @@ def _published(settings: Settings, config: "SourceConfig", cutoff: dt.date) -> P
 
 @dataclass(frozen=True)
 class _Opening:
-    """A home that is open for its source. `lines` say what is new and what to expect."""
+    """A home that is open for its source. `lines` say what is new and what to expect, `expected` in how many seconds by the source
+    alone."""
 
     settings: Settings
     source: "SourceConfig"
     cutoff: dt.date
     lines: list[str]
+    expected: float | None
 
 
-def _open(context: Context, request: Run) -> _Opening:
+def _open(context: Context, request: Run, meanwhile: Callable[[Settings], None]) -> _Opening:
     """Checks everything that can be checked before a home is made or changed: columns and filters, days, losses, consent, models,
-    disk, and what the rhythm of the log allows."""
+    disk, and what the rhythm of the log allows. `meanwhile` is called while another process finds the needs of training."""
+    from dagster_defs import code_version
     from found_platform import contract
     from found_platform.privacy import suppression
     from found_platform.sources import config as source_config
-    from found_platform.sources import estimate, pulls, staging, survey, threshold
+    from found_platform.sources import durations, estimate, pulls, staging, survey, threshold
     from found_platform.training_runs import preflight
 
     home, source, cutoff, simulation = context.home, request.source, request.cutoff, request.simulation.options()
@@ -185,6 +201,10 @@ def _open(context: Context, request: Run) -> _Opening:
         before = kept.simulator.model_dump() if kept and kept.simulator else {}
         config = source_config.parse({"name": "simulated", "simulator": {**before, **simulation}}, "the simulation")
     config = staging.discover(settings, config, another=request.another_source)
+    code_version.begin(settings)
+    columns = len(config.profile_schema or {})
+    if request.force or kept is None:
+        preflight.begin(settings, columns)
     suppression.check_consent(settings, contract.attributes(config.profile_schema or {}))
     preflight.check_models(settings)
     estimate.check_disk(estimate.of_events(pulls.local(config, settings.pulled)), settings.home)
@@ -205,15 +225,20 @@ def _open(context: Context, request: Run) -> _Opening:
         day = survey.check_cutoff(least, prepared.source.days, _day(prepared.source, cutoff))
         if kept is None:
             threshold.check(settings, prepared.source)
+        expected: float | None = None
         if request.force or kept is None:
             trains = rhythm is None or rhythm.judged
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled), prepared.users)
             guess = estimate.on_this_machine(estimate.in_profile(guess, settings, trains=trains))
+            expected = guess.seconds
+            guess = replace(guess, off=durations.Durations.of_home(settings).off)
             estimate.check_disk(guess, settings.home)
             lines[:0] = [guess.sentence(home), *([RANDOM_TEXTS] if settings.random_text_encoder else [])]
             if trains:
-                preflight.check(settings, len(config.profile_schema or {}), lines.append)
-        return _Opening(settings, staging.open_home(settings, prepared.source), day, lines)
+                if workers.forks():
+                    meanwhile(settings)
+                preflight.check(settings, columns, lines.append)
+        return _Opening(settings, staging.open_home(settings, prepared.source), day, lines, expected)
     except BaseException:
         staging.discard(settings)
         raise
@@ -222,20 +247,6 @@ def _open(context: Context, request: Run) -> _Opening:
 def _day(config: "SourceConfig", cutoff: str | None) -> dt.date | None:
     """The cutoff that is asked for; None for the default, which depends on the horizon."""
     return None if cutoff is None else parse_cutoff(cutoff, config.days[1], config.days[1])
-
-
-def _import_heavy() -> None:
-    """Everything slow to import that the graph needs, so that an asset's seconds are its own."""
-    import dagster  # noqa: F401
-    import evidently.presets  # noqa: F401
-    import mlflow.pyfunc  # noqa: F401
-    import pymilvus  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
-
-    from found_platform.feature_store import feast_import
-
-    feast_import.load()
-    import found_platform.feature_store.delta_store  # noqa: F401
 
 
 def _a_demand(settings: Settings, cutoff: dt.date) -> str:
@@ -329,11 +340,20 @@ class Backfilled:
         return {"from": self.first, "to": self.last, "days_not_in_the_home": self.absent, "assets": self.assets, "stale": stale}
 
 
+def _expected(settings: Settings, days: Mapping[str, tuple[int, int]]) -> Expected:
+    from found_platform.sources import config, durations, estimate, pulls
+
+    source = estimate.of_source(pulls.local(config.of_home(settings), settings.pulled))
+    seconds = durations.expected(settings, days, source.events / max(1, source.days))
+    return Expected({asset: number for asset, (number, _) in days.items()}, seconds, durations.sentence(seconds))
+
+
 @use_case(Effect.CHANGES, "backfill")
 def backfill(context: Context, request: Backfill) -> Backfilled:
     """Makes days of events and features that are missing or stale. What was done before a failure stays."""
     from dagster_defs import runs, staleness
     from found_platform.privacy import audit
+    from found_platform.sources import durations
 
     settings = context.settings
     first, last = parse_day(request.first, "--from"), parse_day(request.last, "--to")
@@ -345,7 +365,11 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
     question = {"from": str(first), "to": str(last), "assets": list(request.assets) or None, "force": request.force or None}
     by_asset: dict[str, AssetDays] = {}
     options = {"each_day": request.each_day, "force": request.force, "removed": request.removed}
-    for filled in runs.backfill(settings, first, last, assets=assets, **options):
+
+    def tell(planned: Mapping[str, tuple[int, int]]) -> None:
+        context.tell(_expected(settings, planned))
+
+    for filled in runs.backfill(settings, first, last, assets=assets, planned=tell, **options):
         if not by_asset:  # the days are in the source, and nothing is made yet
             audit.record(settings, "backfill", question=question)
         row = by_asset.setdefault(filled.asset, AssetDays(up_to_date=filled.up_to_date))
@@ -353,6 +377,7 @@ def backfill(context: Context, request: Backfill) -> Backfilled:
         row.rows += filled.rows
         row.runs += bool(filled.keys)
         row.seconds = round(row.seconds + filled.seconds, 2)
+        durations.keep_days(settings, filled.asset, len(filled.keys), filled.seconds)
         context.tell(DaysDone(filled.asset, row.materialized, filled.total))
     days = [dt.date.fromisoformat(day) for day in runs.days_of(settings, first, last)]
     absent = (last - first).days + 1 - len(days)

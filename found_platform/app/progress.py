@@ -55,6 +55,15 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What a backfill is going to make, and how long that is expected to take: by asset its days."""
+
+    days: dict[str, int]
+    seconds: float
+    sentence: str
+
+
+@dataclass(frozen=True)
 class DaysDone:
     """Days of an asset that a backfill has made so far, of all that it has to make."""
 
@@ -63,7 +72,7 @@ class DaysDone:
     total: int
 
 
-Event = Opened | Working | AssetDone | Published | DaysDone
+Event = Opened | Working | AssetDone | Published | Expected | DaysDone
 Listener = Callable[[Event], None]
 
 

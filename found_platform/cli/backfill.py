@@ -35,8 +35,12 @@ def backfill(
         bars: dict[str, Any] = {}
 
         def show(event: "Event") -> None:
-            from found_platform.app.progress import DaysDone
+            from found_platform.app.progress import DaysDone, Expected
 
+            if isinstance(event, Expected):
+                days = ", ".join(f"{number:,} of {asset}" for asset, number in event.days.items() if number)
+                about = f"{event.sentence} for the days to make: at most {days}." if days else "No day is to be made."
+                progress.console.print(about, soft_wrap=True)
             if isinstance(event, DaysDone):
                 if event.asset not in bars:
                     bars[event.asset] = progress.add_task(event.asset, total=event.total, visible=event.total > 0)

@@ -4,6 +4,7 @@ What belongs here: scores of users who are judged. What does not: the table they
 """
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from found_platform import threads, workers
 from found_platform.evaluation import heads, methods, thresholds
 from found_platform.evaluation.classifiers import Classifier
 from found_platform.evaluation.extent import FEW_SHOT, ORACLE, Extent
@@ -205,8 +207,12 @@ class Judge:
         )
         counts = len(divided) * len(foldings), sum(map(len, by_probe.values())) * len(self.tasks)
         apart = counts[0] * DIVISION_FITS + counts[1] * splits >= FITS_APART
-        workers = Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)
-        results: Iterator[Any] = iter(workers(itertools.chain(divisions, draws)))
+        calls = list(itertools.chain(divisions, draws))
+        results: Iterator[Any]
+        if workers.forks():
+            results = _in_forks(calls, (os.cpu_count() or 1) if apart else 1)
+        else:
+            results = iter(Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)(calls))
 
         def answered() -> Iterator[tuple[Unit, list[Answered]]]:
             judged = iter(
@@ -279,6 +285,23 @@ class Judge:
 FITS_APART, DIVISION_FITS = 100, 5
 """Fits from which on they are shared among processes: each takes .05 s or more, and a process seconds to start. And as how many a
 division of the users counts: one for each part that is left out."""
+
+
+def _in_forks(calls: list[tuple[Callable[..., Any], Any, Any]], count: int) -> Iterator[Any]:
+    """What calls return, in their order: they begin at once, dealt out to so many forks."""
+    parts = [workers.ahead(_returned, calls[place::count]) for place in range(count)]
+
+    def results() -> Iterator[Any]:
+        returned = [part() for part in parts]
+        for place in range(len(calls)):
+            yield returned[place % count][place // count]
+
+    return results()
+
+
+def _returned(calls: list[tuple[Callable[..., Any], Any, Any]]) -> list[Any]:
+    with threads.one_each():
+        return [call(*arguments, **options) for call, arguments, options in calls]
 
 
 def _divided(task: Task, scores: Iterable[np.ndarray | None]) -> Answer:

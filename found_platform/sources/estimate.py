@@ -50,7 +50,8 @@ class Estimate:
 
     `users` and `texts` are None where nobody has counted them; `labelled` where a benchmark follows; `steps` are of training, all
     stages together; `encoded` is false where a profile has no trained text encoder; `scenarios` are those of the benchmark;
-    `slowness` is how many times as long this machine takes as the one that the constants come from.
+    `slowness` is how many times as long this machine takes as the one that the constants come from; `off` how many times as long
+    the last run of the same home took as was expected.
     """
 
     events: int
@@ -62,6 +63,7 @@ class Estimate:
     encoded: bool = True
     scenarios: int = SCENARIOS
     slowness: float = 1.0
+    off: float = 1.0
 
     @property
     def _users(self) -> float:
@@ -75,7 +77,7 @@ class Estimate:
     def seconds(self) -> float:
         own = SECONDS + self.days * SECONDS_A_DAY + self.events * SECONDS_AN_EVENT + self._users * SECONDS_A_USER
         learning = self.steps * SECONDS_A_STEP + self.encoded * self._texts * SECONDS_A_TEXT
-        return self.slowness * (own + learning + self.labelled * (BENCHMARK + self.scenarios * SECONDS_A_SCENARIO))
+        return self.off * self.slowness * (own + learning + self.labelled * (BENCHMARK + self.scenarios * SECONDS_A_SCENARIO))
 
     @property
     def bytes(self) -> float:
@@ -87,8 +89,8 @@ class Estimate:
         time, size = (self.seconds, TIMES), (self.bytes, SIZES)
         slow = f", on a machine that takes {self.slowness:.0f} times as long as usual now" if self.slowness >= SLOW else ""
         return (
-            f"Expect {_range(*time)} and {_range(*size)} in {home}: a rough guess from about {_two_digits(self.events):,} events "
-            f"over {self.days:,} days{slow}"
+            f"Expect {range_of(*time)} and {range_of(*size)} in {home}: a rough guess from about {_two_digits(self.events):,} "
+            f"events over {self.days:,} days{slow}"
         )
 
 
@@ -96,7 +98,8 @@ TIMES = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 SIZES = {"TB": 1e12, "GB": 1e9, "MB": 1e6}
 
 
-def _range(middle: float, units: dict[str, float]) -> str:
+def range_of(middle: float, units: dict[str, float]) -> str:
+    """From so much to so much, `ROUGHLY` either way, in the largest unit of which there are two."""
     low, high = middle / ROUGHLY, middle * ROUGHLY
     unit, size = next(((u, n) for u, n in units.items() if low >= 2 * n), list(units.items())[-1])  # "1 to 3" would promise less
     return f"{_two_digits(low / size):,} to {_two_digits(high / size):,} {unit}"

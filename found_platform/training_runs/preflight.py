@@ -1,10 +1,11 @@
 """Whether this machine has what a profile asks for: said before anything is read, from the configuration alone."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from found_platform import workers
 from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.errors import BadInput
 from found_platform.settings import Profile, Settings
@@ -44,9 +45,8 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
         say(f"The profile {settings.profile} is made for a GPU, and there is no CUDA here: its training will be slow.")
     say(f"  {'stage':<10}{'parameters':>15}{'trained':>15}{'weights':>13}{'activations':>13}  ({_size(free)} free)")
     refused = []
-    anywhere = settings.model_copy(update={"home": Path()})  # needs are those of any home with these settings
-    sizes = settings.sizes.model_dump_json()
-    for name, needs in _needs(anywhere, sizes, columns, device).items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
+    anywhere, sizes = _question(settings)
+    for name, needs in _begun(anywhere, sizes, columns, device)().items():
         weights, activations = _size(needs.bytes), _size(needs.activations)
         say(f"  {name:<10}{needs.parameters:>15,}{needs.trained:>15,}{weights:>13}{activations:>13}")
         if needs.bytes + needs.activations > free:
@@ -60,7 +60,25 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
         )
 
 
+def begin(settings: Settings, columns: int) -> None:
+    """Has the needs of every stage found beside this process, where that can be: `check` of the same asks for them."""
+    if workers.forks():
+        from models.device import chosen_device
+
+        _begun(*_question(settings), columns, chosen_device())
+
+
+def _question(settings: Settings) -> tuple[Settings, str]:
+    """Needs are those of any home with these settings."""
+    sizes = settings.sizes.model_dump_json()  # read before the copy, which has them then, wherever it is sent to
+    return settings.model_copy(update={"home": Path()}), sizes
+
+
 @lru_cache(maxsize=4)
+def _begun(settings: Settings, sizes: str, columns: int, device: str) -> "Callable[[], dict[str, Needs]]":
+    return cache(workers.ahead(_needs, settings, sizes, columns, device))
+
+
 def _needs(settings: Settings, sizes: str, columns: int, device: str) -> "dict[str, Needs]":
     """By stage. Histories are taken to be as long as the settings allow; a tower without weights here is sized by its config.
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import multiprocessing
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from found_platform.errors import BadInput
 from found_platform.features import write
 from found_platform.settings import Settings
 from found_platform.sources import config, staging
+from found_platform.sources.durations import Durations
 
 FIRST, LAST = dt.date(2024, 1, 1), dt.date(2024, 1, 10)
 
@@ -131,6 +133,14 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
     assert outcome.status == 0, outcome.err
     assert "Nothing is stale." in outcome.out
     assert "user_tabular" in outcome.out
+    said = " ".join(outcome.err.split())
+    assert re.search(
+        r"Expect [\d,]+ to [\d,]+ seconds for the days to make: at most 10 of raw_events, 10 of behavior_text", said
+    ), said
+    kept = Durations.of_home(settings).days
+    assert {asset: days for asset, (days, _) in kept.items()} == dict.fromkeys(runs.BACKFILLED, 10)
+    again = call_found("backfill", "--from", "2024-01-01", "--to", "2024-01-10", *home)
+    assert "No day is to be made." in " ".join(again.err.split())
     shown = call_found("status", *home)
     assert "10 of 10" in shown.out
     user = call_found("user", "show", "u1", "--as-of", "2024-01-06", *home)

@@ -15,6 +15,7 @@ import pytest
 from dagster_defs import code_version, runs, source_tree
 from dagster_defs.graph import AssetGraph
 from dagster_defs.materialization import AssetRun
+from found_platform import workers
 from found_platform.audiences import specification
 from found_platform.audiences.lookup import Question
 from found_platform.settings import Settings
@@ -216,6 +217,24 @@ def test_what_an_asset_calls_is_in_its_reach(
     free = {source_tree.SETTINGS, *source_tree.WITHOUT_EFFECT}
     assert len(called) > 10
     assert sorted(name for name in called - reached if name.split(":")[0] not in free) == []
+
+
+def test_a_source_tree_that_is_read_beside_this_process_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = codes(tmp_path)
+    monkeypatch.setattr(code_version, "ROOT", tmp_path)
+    monkeypatch.setattr(code_version, "_state", lambda: "a state of this test")
+    settings = Settings.load(tmp_path / "home")
+    code_version.begin(settings)
+    assert not code_version._begun, "nothing forks: it is read when somebody asks"
+    with workers.beside():
+        code_version.begin(settings)
+    monkeypatch.setattr(code_version, "Tree", None)
+    assert {asset: code_version.reach(settings, asset).code for asset in expected} == expected
+    settings.dagster_home.mkdir(parents=True)
+    (settings.dagster_home / "reach.json").write_text('{"state": "a state of this test"}')
+    with workers.beside():
+        code_version.begin(settings)
+    assert not code_version._begun, "what is kept holds"
 
 
 def test_runs_that_begin_at_the_same_time_read_the_source_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

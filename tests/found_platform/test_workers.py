@@ -6,15 +6,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from found_platform import workers
+from found_platform.errors import BadInput
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[None]:
     with workers.beside():
         yield
@@ -36,7 +38,7 @@ def _fail() -> None:
 
 def test_without_a_process_that_forks_there_is_no_fork(tmp_path: Path) -> None:
     assert workers.fork(_fail, output=tmp_path / "output.txt") is None
-    assert workers.context() is None
+    assert not workers.forks()
 
 
 def test_a_fork_prints_to_its_file_and_says_how_it_ended(server: None, tmp_path: Path) -> None:
@@ -97,11 +99,56 @@ def test_a_fork_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
     assert "is gone" in (tmp_path / "output.txt").read_text()
 
 
-def test_modules_are_loaded_one_at_a_time_by_whoever_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _pid_and(value: object) -> tuple[int, object]:
+    if isinstance(value, Exception):
+        raise value
+    return os.getpid(), value
+
+
+def _only_here(pid: int) -> int:
+    if os.getpid() != pid:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pid
+
+
+def test_a_program_that_would_run_again_in_a_fork_has_none(tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import os\nfrom found_platform import workers\n"
+        "with workers.beside():\n    assert workers.ahead(os.getpid)() == os.getpid()\n    print(workers.forks())\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("False\n", "")
+
+
+def test_what_is_begun_ahead_is_done_in_a_fork_and_its_error_is_raised(server: None) -> None:
+    answers = [workers.ahead(_pid_and, value) for value in ("first", b"x" * 1_000_000)]
+    pids, values = zip(*(answer() for answer in answers), strict=True)
+    assert values == ("first", b"x" * 1_000_000)
+    assert os.getpid() not in pids
+    with pytest.raises(BadInput, match="too small"):
+        workers.ahead(_pid_and, BadInput("too small"))()
+
+
+def test_what_no_fork_can_do_is_done_here(server: None) -> None:
+    assert workers.ahead(_only_here, os.getpid())() == os.getpid(), "the fork was killed"
+    assert workers.ahead(lambda: os.getpid())() == os.getpid(), "it cannot be sent to a fork"
+
+
+def test_without_a_process_that_forks_what_is_begun_ahead_is_done_when_it_is_asked_for() -> None:
+    done: list[str] = []
+    answer = workers.ahead(done.append, "here")
+    assert not done
+    answer()
+    assert done == ["here"]
+
+
+def test_one_thing_at_a_time_is_done_by_whoever_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("needed_soon", "needed_later"):
         (tmp_path / f"{name}.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    workers.load_while_waiting("needed_soon", "that_is_not_installed", "needed_later")
+    monkeypatch.setattr(workers, "_later", deque())
+    workers.load_later("needed_soon", "that_is_not_installed", "needed_later")
     loaded = []
     for _ in range(4):
         workers.use_the_wait()

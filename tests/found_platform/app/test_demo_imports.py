@@ -10,7 +10,37 @@ import pytest
 @pytest.mark.slow
 def test_a_full_run_does_not_load_transformers() -> None:
     """BERT is computed without it, and its import takes as long as a small stage of training."""
-    code = "import json, sys; from found_platform.app import graph; graph._import_heavy(); print(json.dumps(sorted(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-    assert {"evidently", "mlflow", "pymilvus"} <= set(json.loads(loaded))
-    assert "transformers" not in json.loads(loaded)
+    first, later = LOADED
+    loaded = _loaded("")
+    assert {*first, *later} <= loaded
+    assert "transformers" not in loaded
+
+
+@pytest.mark.slow
+def test_what_drift_alone_needs_is_loaded_while_training_is_waited_for() -> None:
+    first, later = LOADED
+    loaded = _loaded("stack.enter_context(process.training_beside())")
+    assert {*first} <= loaded
+    assert not later & loaded
+    waited = _loaded("stack.enter_context(process.training_beside())", "[workers.use_the_wait() for _ in range(10)]")
+    assert {*first, *later} <= waited
+
+
+LOADED = {"mlflow", "pymilvus"}, {"evidently", "nltk"}
+
+
+def _loaded(before: str, after: str = "") -> set[str]:
+    lines = (
+        "import contextlib, json, sys, tempfile",
+        "from pathlib import Path",
+        "from found_platform import workers",
+        "from found_platform.app import libraries, process",
+        "from found_platform.settings import Settings",
+        "stack = contextlib.ExitStack()",
+        before,
+        "libraries.load(Settings.load(Path(tempfile.mkdtemp())))",
+        after,
+        "print(json.dumps(sorted(sys.modules)))",
+    )
+    ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    return set(json.loads(ran.stdout.splitlines()[-1]))

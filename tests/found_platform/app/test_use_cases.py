@@ -40,7 +40,7 @@ from found_platform.app import (
 from found_platform.app.context import Actor, Context
 from found_platform.app.document import as_document
 from found_platform.app.lookups import Question, Size
-from found_platform.app.progress import AssetDone, DaysDone, Event, Opened, Working
+from found_platform.app.progress import AssetDone, DaysDone, Event, Expected, Opened, Working
 from found_platform.app.use_case import USE_CASES, Effect
 from found_platform.audiences import membership
 from found_platform.errors import BadInput, JobFailed
@@ -270,4 +270,6 @@ def test_a_long_use_case_tells_how_far_it_is_and_prints_nothing(settings: Settin
     assert events[0].cutoff == ran.cutoff
     assert {e.on for e in events if isinstance(e, Working)} >= set(ran.materialized)
     assert [e.asset for e in events if isinstance(e, AssetDone)] == list(ran.materialized)
+    (expected,) = (e for e in events if isinstance(e, Expected))
+    assert expected.days == {"raw_events": 0}, "the days are there: nothing is to be made"
     assert events[-1] == DaysDone("raw_events", filled.assets["raw_events"].materialized, filled.assets["raw_events"].materialized)

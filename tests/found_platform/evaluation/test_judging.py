@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from found_platform import workers
 from found_platform.evaluation import judging, methods, scenarios
 from found_platform.evaluation.classifiers import boosting, logistic, perceptron
 from found_platform.evaluation.extent import QUICK, Extent
@@ -37,9 +38,13 @@ def test_processes_side_by_side_judge_as_one_does(monkeypatch: pytest.MonkeyPatc
         ]
 
     alone = scores()
-    monkeypatch.setattr(judging, "FITS_APART", 0)
+    with workers.beside():
+        forked = scores()
+        monkeypatch.setattr(judging, "FITS_APART", 0)
+        dealt_out = scores()
     assert len(alone) == QUICK.foldings + len(CLASSIFIERS) * QUICK.splits
-    assert all(np.array_equal(one, other, equal_nan=True) for one, other in zip(alone, scores(), strict=True))
+    for others in (forked, dealt_out, scores()):
+        assert all(np.array_equal(one, other, equal_nan=True) for one, other in zip(alone, others, strict=True))
 
 
 def test_who_did_nothing_lately_keeps_the_place_that_a_look_up_gives_and_is_last_where_it_gives_none() -> None:

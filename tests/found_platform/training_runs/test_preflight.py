@@ -11,6 +11,7 @@ from conftest import Outcome, call_found
 from small_towers import QWEN, TOWERS
 from transformers import AutoConfig, AutoModel
 
+from found_platform import workers
 from found_platform.errors import BadInput
 from found_platform.settings import Profile, Settings
 from found_platform.training import loop, machine, made_up
@@ -150,6 +151,18 @@ def test_a_profile_that_no_model_can_be_made_of_is_refused(monkeypatch: pytest.M
     monkeypatch.setattr(Profile, "load", classmethod(lambda cls, name: broken))
     with pytest.raises(BadInput, match="profile tiny cannot be trained: The event tower makes vectors of 48"):
         preflight.check(Settings.load(tmp_path, profile="tiny"), 0, print)
+
+
+def test_needs_that_were_begun_beside_this_process_are_not_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, profile="tiny")
+    alone, beside = [], []
+    preflight.check(settings, 4, alone.append)
+    preflight._begun.cache_clear()
+    with workers.beside():
+        preflight.begin(settings, 4)
+    monkeypatch.setattr("found_platform.training.rehearsal.rehearse", None)
+    preflight.check(settings.model_copy(update={"home": tmp_path / "other"}), 4, beside.append)
+    assert beside[1:] == alone[1:]  # the first line has the memory that is free
 
 
 def test_a_tower_without_weights_here_is_sized_by_its_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

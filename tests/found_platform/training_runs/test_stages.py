@@ -71,7 +71,9 @@ def test_another_training_seed_is_trained_once_beside_the_model_that_serves(
         stages.again(copy, cutoff, 1)
 
 
-def test_a_stage_is_a_fork_where_something_forks_and_fails_in_the_same_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_is_a_fork_where_something_forks_and_fails_in_the_same_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "align").mkdir()
     config = tmp_path / "align" / "run.json"
     config.write_text('{"stage": "tabular"}')

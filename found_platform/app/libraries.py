@@ -1,0 +1,33 @@
+"""What a whole run of the graph loads that takes long, and when.
+
+What belongs here: which libraries, before the first asset or while training is waited for. What does not: using them.
+"""
+
+from functools import partial
+
+from found_platform import workers
+from found_platform.settings import Settings
+
+AFTER_TRAINING = ("nltk", "litestar", "plotly.figure_factory", "evidently.presets")
+"""The look at drift needs Evidently, and that the others: loaded one by one, so that what is waited for is seen to end."""
+
+
+def load(settings: Settings) -> None:
+    """Everything slow to import that the graph needs, so that an asset's seconds are its own. Where this process will wait for
+    training, what is needed from then on is made in that time: MLflow's tables, and what the look at drift imports."""
+    from found_platform.registry import tracking
+
+    if workers.forks():
+        workers.later(partial(tracking.client, settings))
+        workers.load_later(*AFTER_TRAINING)
+    else:
+        import evidently.presets  # noqa: F401
+    import dagster  # noqa: F401
+    import mlflow.pyfunc  # noqa: F401
+    import pymilvus  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
+
+    from found_platform.feature_store import feast_import
+
+    feast_import.load()
+    import found_platform.feature_store.delta_store  # noqa: F401
