@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -18,12 +19,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _context: ForkServerContext | None = None
 
@@ -48,6 +50,20 @@ def beside(*modules: str) -> Iterator[None]:
         yield
     finally:
         _context = before
+        if before is None:
+            _stop()
+
+
+def _stop() -> None:
+    """Ends the process that forks, whatever it is at; what its forks took counts as of this process then. Forks end with it."""
+    server = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue] (Python itself ends it with this process alone)
+    for process in multiprocessing.active_children():
+        if isinstance(process, ForkServerProcess):
+            process.kill()
+    if server._forkserver_pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server._forkserver_pid, signal.SIGTERM)
+        server._stop()
 
 
 def _loads_without_running() -> bool:

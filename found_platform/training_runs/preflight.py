@@ -46,7 +46,7 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
     say(f"  {'stage':<10}{'parameters':>15}{'trained':>15}{'weights':>13}{'activations':>13}  ({_size(free)} free)")
     refused = []
     anywhere, sizes = _question(settings)
-    for name, needs in _begun(anywhere, sizes, columns, device)().items():
+    for name, needs in _begun(anywhere, sizes, columns, device)().items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
         weights, activations = _size(needs.bytes), _size(needs.activations)
         say(f"  {name:<10}{needs.parameters:>15,}{needs.trained:>15,}{weights:>13}{activations:>13}")
         if needs.bytes + needs.activations > free:
@@ -65,7 +65,7 @@ def begin(settings: Settings, columns: int) -> None:
     if workers.forks():
         from models.device import chosen_device
 
-        _begun(*_question(settings), columns, chosen_device())
+        _begun(*_question(settings), columns, chosen_device())  # pyright: ignore[reportArgumentType] (frozen: it hashes)
 
 
 def _question(settings: Settings) -> tuple[Settings, str]:
