@@ -228,8 +228,8 @@ def test_a_source_tree_that_is_read_beside_this_process_is_not_read_again(tmp_pa
     assert not code_version._begun, "nothing forks: it is read when somebody asks"
     with workers.beside():
         code_version.begin(settings)
-    monkeypatch.setattr(code_version, "Tree", None)
-    assert {asset: code_version.reach(settings, asset).code for asset in expected} == expected
+        monkeypatch.setattr(code_version, "Tree", None)
+        assert {asset: code_version.reach(settings, asset).code for asset in expected} == expected
     settings.dagster_home.mkdir(parents=True)
     (settings.dagster_home / "reach.json").write_text('{"state": "a state of this test"}')
     with workers.beside():

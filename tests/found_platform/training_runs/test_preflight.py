@@ -160,8 +160,8 @@ def test_needs_that_were_begun_beside_this_process_are_not_found_again(monkeypat
     preflight._begun.cache_clear()
     with workers.beside():
         preflight.begin(settings, 4)
-    monkeypatch.setattr("found_platform.training.rehearsal.rehearse", None)
-    preflight.check(settings.model_copy(update={"home": tmp_path / "other"}), 4, beside.append)
+        monkeypatch.setattr("found_platform.training.rehearsal.rehearse", None)
+        preflight.check(settings.model_copy(update={"home": tmp_path / "other"}), 4, beside.append)
     assert beside[1:] == alone[1:]  # the first line has the memory that is free
 
 
