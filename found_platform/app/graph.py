@@ -19,6 +19,7 @@ from found_platform.settings import Settings
 if TYPE_CHECKING:
     from dagster_defs.staleness import State
     from found_platform.sources.config import SourceConfig
+    from found_platform.sources.estimate import Estimate
     from found_platform.sources.growth import Removed
 
 DEMAND = "people who will soon buy gold"
@@ -166,14 +167,13 @@ def _published(settings: Settings, config: "SourceConfig", cutoff: dt.date) -> P
 
 @dataclass(frozen=True)
 class _Opening:
-    """A home that is open for its source. `lines` say what is new and what to expect, `expected` in how many seconds by the source
-    alone."""
+    """A home that is open for its source. `lines` say what is new and what to expect, `expected` that by the source alone."""
 
     settings: Settings
     source: "SourceConfig"
     cutoff: dt.date
     lines: list[str]
-    expected: float | None
+    expected: "Estimate | None"
 
 
 def _open(context: Context, request: Run, meanwhile: Callable[[Settings], None]) -> _Opening:
@@ -225,12 +225,12 @@ def _open(context: Context, request: Run, meanwhile: Callable[[Settings], None])
         day = survey.check_cutoff(least, prepared.source.days, _day(prepared.source, cutoff))
         if kept is None:
             threshold.check(settings, prepared.source)
-        expected: float | None = None
+        expected: Estimate | None = None
         if request.force or kept is None:
             trains = rhythm is None or rhythm.judged
             guess = estimate.of_source(pulls.local(prepared.source, settings.pulled), prepared.users)
             guess = estimate.on_this_machine(estimate.in_profile(guess, settings, trains=trains))
-            expected = guess.seconds
+            expected = guess
             guess = replace(guess, off=durations.Durations.of_home(settings).off)
             estimate.check_disk(guess, settings.home)
             lines[:0] = [guess.sentence(home), *([RANDOM_TEXTS] if settings.random_text_encoder else [])]

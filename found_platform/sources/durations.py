@@ -65,10 +65,14 @@ def keep_days(settings: Settings, asset: str, days: int, seconds: float) -> None
         Durations({**before.days, asset: (days, round(seconds, 3))}, before.off)._write(settings)
 
 
-def keep_whole(settings: Settings, expected: float, seconds: float) -> None:
-    """Keeps what a run of everything took, of which so many seconds were expected from the source alone."""
-    before = Durations.of_home(settings)
-    Durations(before.days, round(min(OFF, max(1 / OFF, seconds / expected)), 3))._write(settings)
+def keep_whole(settings: Settings, guess: estimate.Estimate, seconds: float) -> None:
+    """Keeps what a run of everything took, against what was expected of it by the source alone.
+
+    On a machine that was busier than an estimate allows for, the run says nothing of the next one.
+    """
+    if guess.slowness < pace.SLOWEST:
+        before = Durations.of_home(settings)
+        Durations(before.days, round(min(OFF, max(1 / OFF, seconds / guess.seconds)), 3))._write(settings)
 
 
 def expected(settings: Settings, days: Mapping[str, tuple[int, int]], events_a_day: float) -> float:

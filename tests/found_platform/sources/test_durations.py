@@ -1,11 +1,13 @@
 """What the last runs of a home took says what the next ones are expected to take."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from found_platform.settings import Settings
 from found_platform.sources import durations, pace
+from found_platform.sources.estimate import Estimate
 
 
 @pytest.fixture
@@ -36,9 +38,12 @@ def test_days_are_expected_to_take_what_the_last_run_over_several_took(home: Set
 def test_a_whole_run_says_how_far_the_next_estimate_would_be_off_within_bounds(home: Settings) -> None:
     assert durations.Durations.of_home(home).off == 1
     durations.keep_days(home, "raw_events", 100, 10.0)
-    durations.keep_whole(home, expected=100, seconds=150)
+    guess = Estimate(100_000, 100)
+    durations.keep_whole(home, guess, 1.5 * guess.seconds)
     assert durations.Durations.of_home(home) == durations.Durations({"raw_events": (100, 10.0)}, 1.5)
-    durations.keep_whole(home, expected=100, seconds=10_000)
+    durations.keep_whole(home, replace(guess, slowness=pace.SLOWEST), 10.0)  # nobody knows how busy it was
+    assert durations.Durations.of_home(home).off == 1.5
+    durations.keep_whole(home, guess, 100 * guess.seconds)
     assert durations.Durations.of_home(home).off == durations.OFF
 
 
