@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def beside(*modules: str) -> Iterator[None]:
 
 def _stop() -> None:
     """Ends the process that forks, whatever it is at; what its forks took counts as of this process then. Forks end with it."""
-    server = forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue] (Python itself ends it with this process alone)
+    server: Any = vars(forkserver)["_forkserver"]  # Python itself ends it with this process alone
     for process in multiprocessing.active_children():
         if isinstance(process, ForkServerProcess):
             process.kill()

@@ -209,7 +209,7 @@ class Judge:
         apart = counts[0] * DIVISION_FITS + counts[1] * splits >= FITS_APART
         calls = list(itertools.chain(divisions, draws))
         results: Iterator[Any]
-        if workers.forks():
+        if calls and workers.forks():
             results = _in_forks(calls, (os.cpu_count() or 1) if apart else 1)
         else:
             results = iter(Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)(calls))
