@@ -30,6 +30,7 @@ WITHOUT_EFFECT = {
     "redis_url": "where the online store lies; whether it was filled is asked separately",
     "milvus_uri": "where the index lies; whether it is there is asked separately",
     "milvus_token": "who asks Milvus",
+    "milvus_import_uri": "on which way rows come to Milvus",
     "rewriter_host": "whether an endpoint may be asked, not which",
     "profile": "a name; what it stands for is in `sizes`",
     "sizes.encode_batch": "how many texts are encoded at once",

@@ -28,13 +28,14 @@ ADDRESS = r"^s3://[a-z0-9][a-z0-9.-]+(/[\w.=-]+)*/?$"
 
 @dataclass(frozen=True)
 class Away:
-    """A place on object storage. `home` has the locks of who writes there."""
+    """A place on object storage. `home` has the locks of who writes there, `what` says what it is."""
 
     uri: str
     home: Path
+    what: str = "lake"
 
     def __truediv__(self, name: str) -> "Away":
-        return Away(f"{self.uri}/{name}", self.home)
+        return Away(f"{self.uri}/{name}", self.home, self.what)
 
     def __str__(self) -> str:
         return self.uri

@@ -147,8 +147,9 @@ def reached(place: Place) -> Iterator[None]:
         for secret in filter(None, map(os.environ.get, SECRETS)):
             message = message.replace(secret, "***")
         at = f" at {_endpoint()}" if _endpoint() else ""
+        where = str(place).removesuffix(f"/{PROBE}")
         raise JobFailed(
-            f"The lake {str(place).removesuffix(f'/{PROBE}')}{at} cannot be used: {message}. Look at AWS_ENDPOINT_URL, AWS_REGION, "
+            f"The {place.what} {where}{at} cannot be used: {message}. Look at AWS_ENDPOINT_URL, AWS_REGION, "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and whether the store runs and has the bucket."
         ) from error
 

@@ -134,6 +134,8 @@ class Settings(BaseSettings):
     engine_token: str | None = None  # that this address asks for; never written down
     milvus_uri: str | None = Field(None, pattern=r"^(https?|tcp)://\S+$")  # a Milvus server; else Milvus Lite in the home
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
+    # folder or s3://BUCKET/FOLDER that this server reads: files of users are put there for it to import, in place of inserts
+    milvus_import_uri: str | None = Field(None, pattern=rf"^(file://)?/\S+$|{lake_place.ADDRESS}")
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user
     rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
     rewriter_endpoint: str | None = None  # address that speaks OpenAI's chat completions

@@ -17,10 +17,10 @@ from found_platform.errors import BadInput
 from found_platform.home import lock, write_whole
 
 FILE = "servers.json"
-MILVUS, REDIS, LAKE = "milvus", "redis", "lake"
+MILVUS, REDIS, LAKE, IMPORTS = "milvus", "redis", "lake", "imports"
 
-SETTINGS = {MILVUS: "FOUND_MILVUS_URI", REDIS: "FOUND_REDIS_URL", LAKE: "FOUND_LAKE_URI"}
-NAMES = {MILVUS: "Milvus server", REDIS: "Redis database", LAKE: "object store"}
+SETTINGS = {MILVUS: "FOUND_MILVUS_URI", REDIS: "FOUND_REDIS_URL", LAKE: "FOUND_LAKE_URI", IMPORTS: "FOUND_MILVUS_IMPORT_URI"}
+NAMES = {MILVUS: "Milvus server", REDIS: "Redis database", LAKE: "object store", IMPORTS: "folder of imports"}
 
 FOR_EVER = "9999-12-31T00:00:00+00:00"
 """Until when something is kept that a server does not remove by itself."""

@@ -28,7 +28,7 @@ from found_platform.settings import Settings
 if TYPE_CHECKING:
     from found_platform.rewriting import Rewriting
 
-pytest_plugins = ["engines", "identity_provider", "postgres_home", "served_home", "servers"]
+pytest_plugins = ["engines", "identity_provider", "milvus_server", "postgres_home", "served_home", "servers"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -4,10 +4,11 @@ import datetime as dt
 import shutil
 import time
 
+from found_platform import home
 from found_platform.erasure import proof
 from found_platform.erasure.persons import Persons
 from found_platform.errors import BadInput, JobFailed
-from found_platform.index import IndexBusy, milvus, pointer, publishing, snapshot
+from found_platform.index import IndexBusy, imports, milvus, pointer, publishing, snapshot
 from found_platform.settings import Settings
 
 WAIT_SECONDS = 5.0
@@ -17,8 +18,10 @@ WAIT_SECONDS = 5.0
 def rebuild(settings: Settings, persons: Persons) -> int:
     """Publishes the live model and day anew where anything of the index names a person; returns how many files and collections did.
 
-    Raises JobFailed where it cannot be published; what was before stays, and the tombstones keep persons out of every answer.
+    Files that a killed publication left for a server to import go first. Raises JobFailed where they cannot, or where it cannot be
+    published; what was before stays, and the tombstones keep persons out of every answer.
     """
+    clear_imports(settings)
     folder = settings.home / "index"
     hits = proof.search(folder, persons).hits if folder.exists() else []
     hits += _collections_with(settings, persons)[0]
@@ -37,12 +40,22 @@ def rebuild(settings: Settings, persons: Persons) -> int:
     return len(hits)
 
 
+def clear_imports(settings: Settings) -> None:
+    """Removes what a killed publication left for a server to import; files of one that is at work go with its end."""
+    if (files := imports.of(settings)) is not None:
+        with home.lock(settings.home, publishing.LOCK):
+            files.clear()
+
+
 def search(settings: Settings, persons: Persons, result: proof.Search) -> None:
-    """Looks for persons in the collections of a server; those of the home itself are files."""
+    """Looks for persons in the collections of a server, and for files that it should have imported; those of the home itself are
+    files."""
     hits, count = _collections_with(settings, persons)
     if count:
         result.saw("collections in Milvus", count)
     result.hits += [f"the collection {name} of the Milvus server" for name in hits]
+    if (files := imports.of(settings)) is not None:
+        result.hits += [f"{files.place}/{name} for the Milvus server" for name, _ in files.left()]
 
 
 def _collections_with(settings: Settings, persons: Persons) -> tuple[list[str], int]:

@@ -9,7 +9,7 @@ from found_platform import objects, spill, tenancy
 from found_platform.erasure import files, proof, published, records
 from found_platform.erasure.persons import Persons
 from found_platform.feature_store import online_redis
-from found_platform.index import milvus
+from found_platform.index import imports, milvus
 from found_platform.lake_place import Away
 from found_platform.privacy import exports
 from found_platform.registry import artifacts
@@ -33,6 +33,7 @@ def check_all_reached(settings: Settings) -> None:
             tenancy.MILVUS: server and server.place,
             tenancy.REDIS: redis.place if redis else None,
             tenancy.LAKE: str(settings.lake),
+            tenancy.IMPORTS: files_of_imports.place if (files_of_imports := imports.of(settings)) else None,
         },
     )
 

@@ -15,8 +15,9 @@ import pyarrow.fs as fs
 from filelock import Timeout
 
 from found_platform import home, lake, objects, reports
+from found_platform.errors import JobFailed
 from found_platform.housekeeping.garbage import DAY, Garbage, InUse, Kind, newest, size_of
-from found_platform.index import IndexBusy, milvus, pointer, snapshot
+from found_platform.index import IndexBusy, imports, milvus, pointer, snapshot
 from found_platform.index.milvus_server import built_at
 from found_platform.lake_place import FOLDER
 from found_platform.registry import artifacts
@@ -71,6 +72,9 @@ def _publications(settings: Settings, now: float) -> Iterator[Garbage]:
     for collection in _collections(settings, kept):  # they take no bytes of the home
         if built_at(collection) < before:
             yield Garbage(0, lambda collection=collection: _remove_collection(settings, collection))
+    with contextlib.suppress(JobFailed):  # nobody can say what lies there
+        if (files := imports.of(settings)) is not None and (left := files.left()):
+            yield Garbage(sum(size for _, size in left), lambda: _remove_imports(settings, files), len(left))
 
 
 def _collections(settings: Settings, kept: set[str]) -> list[str]:
@@ -87,6 +91,12 @@ def _remove_publication(settings: Settings, path: Path) -> None:
         milvus.remove_unread(path)
     if path.exists():
         raise InUse(str(path))
+
+
+def _remove_imports(settings: Settings, files: imports.Imports) -> None:
+    """What a killed publication left for a server to import, however new: it holds keys and vectors, and nobody reads it."""
+    with _served(settings, files.place):
+        files.clear()
 
 
 def _remove_collection(settings: Settings, collection: str) -> None:

@@ -16,6 +16,9 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from found_platform.index import missing
+from found_platform.index.imports import Imports
+from found_platform.index.rows import Rows
 from found_platform.privacy.user_keys import UserKeys
 
 if TYPE_CHECKING:
@@ -37,37 +40,26 @@ class Collection:
 
     client: "MilvusClient"
     name: str
+    imports: Imports | None = None
+    """By what it is filled in place of inserts."""
 
     def fill(self, keys: UserKeys, vectors: np.ndarray, table: pa.Table, kept: np.ndarray, index_type: str) -> None:
         """Makes the collection of the users who are `kept` (U,) bool.
 
         Keys (U,), vectors (U, D) and filter columns (a table of U rows) may be mapped: a block of them is held at a time.
         """
-        from pymilvus import DataType
-
-        kinds = {
-            pa.string(): DataType.VARCHAR,
-            pa.int64(): DataType.INT64,
-            pa.float64(): DataType.DOUBLE,
-            pa.bool_(): DataType.BOOL,
-        }
-        schema = self.client.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("user_key", DataType.VARCHAR, is_primary=True, max_length=32)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
-        for column in table.schema:
-            options: dict[str, Any] = {"max_length": 65_535} if column.type == pa.string() else {}
-            schema.add_field(column.name, kinds[column.type], nullable=True, **options)
+        rows = Rows(keys, vectors, table, kept, missing.are_listed(self.client))
         index = self.client.prepare_index_params()
         build = {"params": _build(index_type, int(np.count_nonzero(kept)))}  # so nested, Milvus Lite heeds them too
         index.add_index("vector", index_type=index_type, metric_type="IP", params=build)
-        self.client.create_collection(self.name, schema=schema)
-        for start in tqdm(range(0, len(keys), BATCH), desc="loading index", unit="batch", disable=None, leave=False):
-            rows = start + np.flatnonzero(kept[start : start + BATCH])
-            columns = table.slice(start, BATCH).filter(pa.array(kept[start : start + BATCH])).to_pylist()
-            users = zip(keys.take(rows), vectors[rows], columns, strict=True)
-            if batch := [{"user_key": key, "vector": vector, **values} for key, vector, values in users]:
-                self.client.insert(self.name, batch)
-        self.client.flush(self.name)
+        self.client.create_collection(self.name, schema=rows.schema(self.client))
+        if self.imports is not None:
+            self.imports.fill(self.client, self.name, rows)
+        else:
+            for start in tqdm(range(0, len(keys), BATCH), desc="loading index", unit="batch", disable=None, leave=False):
+                if batch := rows.records(start, start + BATCH):
+                    self.client.insert(self.name, batch)
+            self.client.flush(self.name)
         self.client.create_index(
             self.name, index
         )  # made before, it is built behind the back of the recall check, which then compares exactly
@@ -75,13 +67,28 @@ class Collection:
 
     def count(self, expression: str = "") -> int:
         """Users in the collection, within a Milvus expression."""
-        return int(self.client.query(self.name, filter=expression, output_fields=["count(*)"])[0]["count(*)"])
+        return int(self.client.query(self.name, filter=self._asked(expression), output_fields=["count(*)"])[0]["count(*)"])
 
     @cached_property
+    def _fields(self) -> dict[str, dict[str, Any]]:
+        about: Any = self.client.describe_collection(self.name)
+        return {field["name"]: field["params"] for field in about["fields"]}
+
+    @property
     def width(self) -> int:
         """Dimensions of the stored vectors."""
-        about: Any = self.client.describe_collection(self.name)
-        return next(f["params"]["dim"] for f in about["fields"] if f["name"] == "vector")
+        return self._fields["vector"]["dim"]
+
+    def _asked(self, expression: str) -> str:
+        """An expression as this collection reads it. Raises IndexBusy as `search`."""
+        if not expression or "max_capacity" not in self._fields.get(missing.FIELD, {}):
+            return expression
+        self._check_known(missing.tested(expression))
+        return missing.asked(expression)
+
+    def _check_known(self, columns: set[str]) -> None:
+        if unknown := columns - self._fields.keys():
+            raise IndexBusy(f"the index was published before it knew {', '.join(sorted(unknown))}")
 
     def search(self, queries: np.ndarray, top: int, expression: str) -> list[list[tuple[str, float]]]:
         """For each query (Q, D) the keys and scores of the `top` users, best first, within a Milvus expression.
@@ -91,13 +98,13 @@ class Collection:
         from pymilvus.exceptions import MilvusException
 
         try:
-            answers = self.client.search(self.name, data=queries.tolist(), limit=top, filter=expression, output_fields=["user_key"])
-        except MilvusException as error:
-            about: Any = self.client.describe_collection(self.name)
+            answers = self.client.search(
+                self.name, data=queries.tolist(), limit=top, filter=self._asked(expression), output_fields=["user_key"]
+            )
+        except MilvusException:
             named = set(re.findall(r"\b([A-Za-z_]\w*) (?:is|in|not|[<>=!])", expression)) - {"is", "not"}
-            if not (unknown := named - {f["name"] for f in about["fields"]}):
-                raise
-            raise IndexBusy(f"the index was published before it knew {', '.join(sorted(unknown))}") from error
+            self._check_known(named)
+            raise
         return [[(str(hit["user_key"]), float(hit["distance"])) for hit in hits] for hits in answers]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from found_platform.index import imports
 from found_platform.index.collection import Collection, IndexBusy, connect
 from found_platform.index.milvus_server import Server
 from found_platform.settings import Settings
@@ -50,7 +51,9 @@ def store(settings: Settings) -> Store:
 
 def server(settings: Settings) -> Server | None:
     """The server that this home publishes to, if it does."""
-    return Server(settings.milvus_uri, settings.milvus_token, settings.home) if settings.milvus_uri else None
+    if not settings.milvus_uri:
+        return None
+    return Server(settings.milvus_uri, settings.milvus_token, settings.home, imports.of(settings))
 
 
 class Lite:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from found_platform import tenancy
 from found_platform.index.collection import BATCH, UNREACHABLE, Collection, IndexBusy, connect
+from found_platform.index.imports import Imports
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -25,8 +26,8 @@ BEGUN = "%Y%m%dT%H%M%S%f"
 class Server:
     """Publications as collections of a Milvus server."""
 
-    def __init__(self, uri: str, token: str | None, home: Path):
-        self._uri, self._token, self._home = uri, token or "", home
+    def __init__(self, uri: str, token: str | None, home: Path, imports: Imports | None = None):
+        self._uri, self._token, self._home, self._imports = uri, token or "", home, imports
 
     @property
     def place(self) -> str:
@@ -47,7 +48,7 @@ class Server:
     def build(self, name: str) -> Iterator[Collection]:
         tenancy.note(self._home, tenancy.MILVUS, self.place)
         with connect(self._uri, self._token) as connection:
-            yield Collection(connection.client, self._collection(name))
+            yield Collection(connection.client, self._collection(name), self._imports)
 
     def point(self, name: str) -> None:
         with connect(self._uri, self._token) as connection:

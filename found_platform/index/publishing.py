@@ -7,7 +7,6 @@ The publish step itself reads the stored gate verdict again.
 import datetime as dt
 
 import numpy as np
-from filelock import FileLock
 
 from found_platform import home, registry
 from found_platform.embedding import users
@@ -17,6 +16,9 @@ from found_platform.index.milvus_server import BEGUN
 from found_platform.index.pointer import Publication
 from found_platform.index.states import LakeStates
 from found_platform.settings import Settings
+
+LOCK = "publishing"
+"""Of the one publisher of a home. A rollback does not wait for it."""
 
 
 def is_live(settings: Settings, model_version: str, as_of: str) -> bool:
@@ -46,7 +48,7 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
     if not (count := np.count_nonzero(with_history)):
         raise JobFailed("No user has any history as of this day: there is nothing to publish.")
     store = milvus.store(settings)
-    with _publishing(settings):
+    with home.lock(settings.home, LOCK):
         name = f"v{version}-{as_of}-{dt.datetime.now(dt.UTC):{BEGUN}}.db"
         with store.build(name) as collection:
             collection.fill(keys, vectors, states.attributes, with_history, settings.milvus_index)
@@ -66,13 +68,6 @@ def publish(settings: Settings, version: str, as_of: dt.date, *, replaces_bad: b
             store.keep(kept)
             snapshot.keep(settings, kept)
     return publication
-
-
-def _publishing(settings: Settings) -> FileLock:
-    """The one publisher of a home. A rollback does not wait for it."""
-    locks = settings.home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / "publishing.lock")
 
 
 def rollback(settings: Settings) -> tuple[Publication, Publication]:

@@ -86,5 +86,6 @@ def _narrow(table: pa.Table, share: float, among: np.ndarray) -> tuple[str, np.n
         kept = among & (values >= floor)
         miss = abs(np.log(np.count_nonzero(kept) / count))
         if best is None or miss < best[0]:
-            best = (miss, f"({name} is not null and {name} >= {float(floor)!r})", kept)  # as a filter is compiled
+            number = int(floor) if pa.types.is_integer(table.schema.field(name).type) else float(floor)  # as old servers ask for it
+            best = (miss, f"({name} is not null and {name} >= {number!r})", kept)  # as a filter is compiled
     return (best[1], best[2]) if best else ("", among)

@@ -49,6 +49,7 @@ STALE: dict[str, tuple[Any, set[str]]] = {
     "lake_uri": ("s3://found/lakes", set()),
     "milvus_uri": ("http://localhost:19530", set()),
     "milvus_token": ("root:Milvus", set()),
+    "milvus_import_uri": ("/shared/imports", set()),
     "milvus_index": ("HNSW", PUBLISHED),
     "rewriter": ("a-language-model", REPLAY),
     "rewriter_endpoint": ("http://localhost:8000", REPLAY),

@@ -1,22 +1,20 @@
 """The index under load: searched by many while it is published, its recall checked by selectivity, embedded and on a server."""
 
-import contextlib
 import datetime as dt
 import gc
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from milvus_server import lite_server
 
 from found_platform import index, tenancy
 from found_platform.embedding import users
@@ -226,29 +224,10 @@ def test_rank_and_recall_are_told_apart(bench: ModuleType) -> None:
     assert deaf[2].recall < 0.5
 
 
-@contextlib.contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Milvus Lite as a server of its own: what runs here of Milvus behind an address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = f"from milvus_lite.adapter.grpc.server import run_server; run_server({str(folder)!r}, '127.0.0.1', {port})"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()  # asked kindly it may wait for ever for calls that it thinks are open
-        process.wait()
-
-
 def test_a_server_has_a_collection_a_publication_and_an_alias_that_follows(two: tuple[Settings, list[str]], tmp_path: Path) -> None:
     local, (first, second) = two
     query = np.ones(WIDTH, np.float32)
-    with server(tmp_path / "server") as uri:
+    with lite_server(tmp_path / "server") as uri:
         settings = local.model_copy(update={"milvus_uri": uri})
         own = f"found_{tenancy.number(local.home)}_"
 
@@ -287,7 +266,7 @@ def test_homes_share_a_server_and_each_erases_and_collects_its_own(
 ) -> None:
     """What a killed publication left on the server goes by its age; a person is looked for in every collection of the home."""
     local, (first, _) = two
-    with server(tmp_path / "server") as uri:
+    with lite_server(tmp_path / "server") as uri:
         settings = local.model_copy(update={"milvus_uri": uri})
         copied = Path(shutil.copytree(local.home, tmp_path / "other"))
         (copied / tenancy.FILE).unlink(missing_ok=True)
