@@ -5,16 +5,21 @@ What belongs here: how anything is locked, made private and written whole. What 
 
 import contextlib
 import os
+import platform
 import shlex
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from found_platform.errors import JobFailed
+
+if TYPE_CHECKING:
+    from found_platform.shared_locks import Session
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 PRIVATE_UMASK = 0o077
@@ -40,15 +45,53 @@ def option(home: Path) -> str:
     return "" if home.resolve() == default().resolve() else f" --home {shlex.quote(str(home))}"
 
 
-def lock(home: Path, name: str, timeout: float = -1) -> FileLock:
-    """The lock of what `name` stands for in a home. It is the system's: it ends with the process that holds it.
+class HomeLock(FileLock):
+    """A system lock on a file of a home; where its records are in PostgreSQL it is held there too, against other machines."""
+
+    home: Path
+    _shared: "tuple[Session, int] | None" = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is held in PostgreSQL too."""
+        return self._shared is not None
+
+    def _acquire(self) -> None:
+        super()._acquire()
+        if not self.is_locked:
+            return
+        try:
+            from found_platform import shared_locks
+
+            if (found := shared_locks.session(self.home)) is None:
+                return
+            session, key = found[0], shared_locks.key(found[1], Path(self.lock_file).name)
+            if session.take(key):
+                self._shared = session, key
+            else:
+                super()._release()
+        except BaseException:
+            super()._release()
+            raise
+
+    def _release(self) -> None:
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared[0].give_back(shared[1])
+        super()._release()
+
+
+def lock(home: Path, name: str, timeout: float = -1) -> HomeLock:
+    """The lock of what `name` stands for in a home. It ends with the process that holds it.
 
     Args:
         timeout: seconds to wait; -1 waits for ever. Raises filelock.Timeout after it.
     """
     folder = home / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{name}.lock", timeout=timeout, mode=PRIVATE_FILE)
+    held = HomeLock(folder / f"{name}.lock", timeout=timeout, mode=PRIVATE_FILE)
+    held.home = home
+    return held
 
 
 def make_private(folder: Path) -> Path:
@@ -83,6 +126,13 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    from found_platform import shared_locks
+
+    try:
+        shared_locks.check()
+    except JobFailed:
+        partial.unlink()
+        raise
     partial.replace(path)
 
 
@@ -128,7 +178,8 @@ def hold(
                     ) from None
             held.callback(file_lock.release)
             note = _note(home, name)
-            write_whole(note, f"pid {os.getpid()} ({purpose})")
+            at = f" on {platform.node()}" if file_lock.is_shared else ""
+            write_whole(note, f"pid {os.getpid()}{at} ({purpose})")
             held.callback(note.unlink, missing_ok=True)
         yield waited
 

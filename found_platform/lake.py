@@ -22,9 +22,8 @@ import pyarrow.fs as fs
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from deltalake.schema import Field as DeltaField
-from filelock import FileLock
 
-from found_platform import lake_schema, objects, spill
+from found_platform import home, lake_schema, objects, shared_locks, spill
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake_place import ARTIFACTS, MARKER, Away, Place, locks_of
 
@@ -270,7 +269,7 @@ def replace(
         with objects.reached(lake):
             write_deltalake(
                 str(path(lake, table)),
-                data,
+                shared_locks.checked(data),
                 mode="overwrite",
                 predicate=predicate,
                 schema_mode="overwrite" if predicate is None else None,
@@ -297,7 +296,13 @@ def append(
         lake_schema.check(opened(lake, table), lake, table, schema)
         properties, options = writer_properties(schema), objects.options(lake)
         with objects.reached(lake):
-            write_deltalake(str(path(lake, table)), data, mode="append", writer_properties=properties, storage_options=options)
+            write_deltalake(
+                str(path(lake, table)),
+                shared_locks.checked(data),
+                mode="append",
+                writer_properties=properties,
+                storage_options=options,
+            )
         return opened(lake, table).version()
 
 
@@ -313,12 +318,14 @@ def turn(lake: Place, table: str) -> Iterator[None]:
     A store that would not refuse it is refused itself, when this process first writes there.
     """
     objects.trust(lake)
-    locks = locks_of(lake) / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{table}.lock"):
+    with home.lock(locks_of(lake), table):
         if isinstance(lake, Path) and (lake.parent / MARKER).exists():  # while this one waited
             raise JobFailed(f"The lake {lake} has moved to object storage: run this again.")
-        yield
+        try:
+            yield
+        except Exception:
+            shared_locks.check()  # that says more than what delta-rs makes of it
+            raise
 
 
 def create(lake: Place, table: str, schema: pa.Schema) -> int:

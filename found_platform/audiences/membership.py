@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
-from filelock import FileLock
 
-from found_platform import index, lake, row_hash
+from found_platform import home, index, lake, row_hash
 from found_platform.audiences import lookup, prompts, sizing, specification
 from found_platform.audiences.answer import Scored
 from found_platform.audiences.specification import Specification
@@ -316,10 +315,8 @@ def _plain(document: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(document))
 
 
-def _turn(settings: Settings, audience: str) -> FileLock:
-    locks = settings.home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"audience-{audience}.lock")
+def _turn(settings: Settings, audience: str) -> home.HomeLock:
+    return home.lock(settings.home, f"audience-{audience}")
 
 
 def _rows(current: Refresh, chosen: list[str], scored: Scored, kept_out: np.ndarray) -> pa.Table:

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 import pyarrow.dataset as pad
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from found_platform import index, lake
+from found_platform import home, index, lake
 from found_platform.audiences import lookup
 from found_platform.audiences.question import Question, Size
 from found_platform.contract import TIMESTAMP
@@ -130,9 +129,7 @@ def save(settings: Settings, drafted: Specification, after: int | None = None) -
 
     Raises Conflict where another version has been saved since.
     """
-    locks = settings.home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{TABLE}.version.lock"):
+    with home.lock(settings.home, f"{TABLE}.version"):
         before = max(_rows(settings, drafted.audience), key=lambda r: r["version"], default=None)
         number = before["version"] if before else 0
         if after is not None and after != number:

@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from found_platform import home
+from found_platform import home, shared_locks
 from found_platform.errors import BadInput
 from found_platform.index.recall import RECALL, RecallCheck
 from found_platform.settings import Settings
@@ -65,11 +63,9 @@ def _history(settings: Settings) -> Path:
     return settings.home / "index" / "history.jsonl"
 
 
-def turn(settings: Settings) -> FileLock:
+def turn(settings: Settings) -> home.HomeLock:
     """Whose turn it is to move the pointer and to remove publications."""
-    locks = settings.home / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / "index.lock")
+    return home.lock(settings.home, "index")
 
 
 def exists(settings: Settings) -> bool:
@@ -103,6 +99,7 @@ def move(settings: Settings, event: str, to: Publication, previous: Publication 
     old = live(settings) if path.exists() else None
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps({"live": to.as_dict(), "previous": previous and previous.as_dict()}, indent=1))
+    shared_locks.check()
     partial.replace(path)
     line = {"at": now(), "event": event, "from": old and _label(old), "to": _label(to)}
     with _history(settings).open("a") as history:

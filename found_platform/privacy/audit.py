@@ -15,9 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from filelock import FileLock
-
-from found_platform import database, lake
+from found_platform import database, home, lake
 from found_platform.errors import JobFailed
 from found_platform.privacy import actor, free_texts
 from found_platform.settings import Settings
@@ -266,9 +264,7 @@ def _connection(path: Path, inode: int, process: int) -> sqlite3.Connection:
     """Kept open: to close it takes longer than a row. A file put in its place, and a forked process, get their own."""
     del inode, process
     con = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-    locks = path.parent / "locks"
-    locks.mkdir(exist_ok=True)
-    with FileLock(locks / "audit.lock"):  # SQLite does not wait for whoever else changes the mode at the same time
+    with home.lock(path.parent, "audit"):  # SQLite does not wait for whoever else changes the mode at the same time
         if con.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             con.execute("PRAGMA journal_mode=WAL")
     con.execute("PRAGMA synchronous=NORMAL")  # a killed process loses no row; a power cut may take the last ones

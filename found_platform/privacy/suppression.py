@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock
 
-from found_platform import lake
+from found_platform import home, lake
 from found_platform.cache import single_flight
 from found_platform.contract import TIMESTAMP, profile_schema, snapshot_time
 from found_platform.errors import BadInput
@@ -67,7 +66,7 @@ def lift(settings: Settings, users: keys.Users, reason: str = "") -> Change:
 
 def _change(settings: Settings, users: dict[str, str], active: bool) -> Change:
     free_texts.check_reasons(settings, "The reason", set(users.values()), users.keys())
-    with FileLock(settings.home / "locks" / "suppress.lock"):  # nobody changes what this decides on
+    with home.lock(settings.home, "suppress"):  # nobody changes what this decides on
         before = dict(zip(*(current(settings)[c].to_pylist() for c in ("user_key", "reason")), strict=True))
         changed = {k: why for k, why in users.items() if (before.get(k) != why if active else k in before)}
         if changed:

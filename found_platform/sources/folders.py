@@ -11,9 +11,8 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from filelock import FileLock
 
-from found_platform import mapped
+from found_platform import home, mapped
 from found_platform.errors import BadInput
 from found_platform.home import write_whole
 from found_platform.lake import literal
@@ -64,14 +63,12 @@ def work(settings: Settings) -> Path:
     return settings.home / "staging.partial"
 
 
-def turn(settings: Settings) -> FileLock:
+def turn(settings: Settings) -> home.HomeLock:
     """One process scans into a home at a time."""
-    locks = settings.home / "locks"
     try:
-        locks.mkdir(parents=True, exist_ok=True)
+        return home.lock(settings.home, "staging")
     except OSError as error:
         raise source_config.no_home(settings, error) from None
-    return FileLock(locks / "staging.lock")
 
 
 def swap(settings: Settings) -> None:
