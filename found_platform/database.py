@@ -1,7 +1,7 @@
 """PostgreSQL for the records of a home, by one setting (`FOUND_DATABASE_URL`): where Dagster, MLflow and the audit lie then.
 
-What belongs here: the address of each store, and whether a home and a database belong together. What does not: what is in a store,
-and how a home that has SQLite files is moved over (`housekeeping.moving`).
+What belongs here: the stores, and whether a home and a database belong together. What does not: addresses and the mark of a home
+(`postgres`), what is in a store, and how a home that has SQLite files is moved over (`housekeeping.moving`).
 
 A home has a schema for each store, named by a number that `HOME/database.json` keeps: many homes share a database, and a home that
 is moved finds its own. That file is also what says that the home's records are in PostgreSQL: it is written last.
@@ -10,7 +10,6 @@ is moved finds its own. That file is also what says that the home's records are 
 import contextlib
 import json
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +19,11 @@ from typing import TYPE_CHECKING
 
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import lock, make_private, option, write_whole
+from found_platform.postgres import MARKER, SETTING, address, marked, place
 
 if TYPE_CHECKING:
     import sqlalchemy as sql
 
-SETTING = "FOUND_DATABASE_URL"
-MARKER = "database.json"
 DAGSTER, MLFLOW, AUDIT = STORES = ("dagster", "mlflow", "audit")
 
 IN_FILES = {
@@ -34,11 +32,6 @@ IN_FILES = {
     AUDIT: ("audit.db",),
 }
 """Where each store lies in a home that keeps its records itself, in SQLite files."""
-
-NUMBER = re.compile(r"[0-9a-f]{8}")
-
-CONNECT_SECONDS = 10
-"""How long a server may take to answer, before it is said to be away."""
 
 
 @dataclass(frozen=True)
@@ -107,20 +100,6 @@ def check(home: Path, url: str | None) -> None:
         )
 
 
-def marked(home: Path) -> str | None:
-    """The number of a home whose records are in PostgreSQL."""
-    path = home / MARKER
-    try:
-        number = str(json.loads(path.read_text())["number"])
-    except (FileNotFoundError, NotADirectoryError):  # a home that is a file is refused where it is opened
-        return None
-    except (ValueError, KeyError, TypeError):
-        number = ""
-    if not NUMBER.fullmatch(number):
-        raise BadInput(f'{path} is damaged: write {{"number": "…"}} with the eight digits in the names of the schemas of the home.')
-    return number
-
-
 def mark(home: Path, number: str) -> None:
     """From here on the records of a home are in PostgreSQL."""
     make_private(home)
@@ -130,28 +109,6 @@ def mark(home: Path, number: str) -> None:
 def in_files(home: Path) -> list[str]:
     """The SQLite stores that a home has."""
     return [name for names in IN_FILES.values() for name in names if (home / name).exists()]
-
-
-def address(url: str, schema: str) -> str:
-    """The address of a schema, for the driver that Dagster brings."""
-    import sqlalchemy as sql
-
-    parsed = sql.make_url(url)
-    before = parsed.query.get("options", "")
-    options = f"{before if isinstance(before, str) else ' '.join(before)} -csearch_path={schema}".strip()
-    with_schema = parsed.set(drivername="postgresql+psycopg2").update_query_dict({"options": options})
-    if "connect_timeout" not in with_schema.query:
-        with_schema = with_schema.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
-    return with_schema.render_as_string(hide_password=False)
-
-
-def place(url: str) -> str:
-    """A database, for a sentence: without user and password."""
-    import sqlalchemy as sql
-
-    parsed = sql.make_url(url)
-    host = parsed.host or parsed.query.get("host", "this machine")
-    return f"The PostgreSQL database {parsed.database or parsed.username} at {host}"
 
 
 def make_schemas(url: str, number: str) -> None:

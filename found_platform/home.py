@@ -12,14 +12,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from found_platform import shared_locks
 from found_platform.errors import JobFailed
-
-if TYPE_CHECKING:
-    from found_platform.shared_locks import Session
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 PRIVATE_UMASK = 0o077
@@ -49,7 +46,7 @@ class HomeLock(FileLock):
     """A system lock on a file of a home; where its records are in PostgreSQL it is held there too, against other machines."""
 
     home: Path
-    _shared: "tuple[Session, int] | None" = None
+    _shared: tuple[shared_locks.Session, int] | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -61,8 +58,6 @@ class HomeLock(FileLock):
         if not self.is_locked:
             return
         try:
-            from found_platform import shared_locks
-
             if (found := shared_locks.session(self.home)) is None:
                 return
             session, key = found[0], shared_locks.key(found[1], Path(self.lock_file).name)
@@ -126,8 +121,6 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    from found_platform import shared_locks
-
     try:
         shared_locks.check()
     except JobFailed:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from found_platform import database
+from found_platform import postgres
 from found_platform.errors import JobFailed
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count"
 
 
 class Session:
-    """The locks that this process holds in one database."""
+    """The locks that this process holds in one postgres."""
 
     def __init__(self, url: str):
         self._url, self._turn = url, threading.RLock()
@@ -80,14 +80,14 @@ class Session:
                 return cursor.fetchone()[0]
         except psycopg2.Error as error:
             reason = " ".join(str(error).split()).rstrip(".")
-            self._lost = f"{database.place(self._url)} does not answer ({reason})"
+            self._lost = f"{postgres.place(self._url)} does not answer ({reason})"
             raise JobFailed(f"{self._lost}: the locks of the home lie there. Look whether the server runs.") from error
 
     def _connect(self) -> Any:
         import psycopg2
         import sqlalchemy as sql
 
-        address = sql.make_url(database.address(self._url, "public")).set(drivername="postgresql")
+        address = sql.make_url(postgres.address(self._url, "public")).set(drivername="postgresql")
         connection = psycopg2.connect(address.render_as_string(hide_password=False), **KEEPALIVE)
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -112,8 +112,8 @@ _opening = threading.Lock()
 
 def session(home: Path) -> tuple[Session, str] | None:
     """Where locks of a home are taken beside its files, and its number; None where its records are its own."""
-    url = os.environ.get(database.SETTING)
-    number = database.marked(home) if url else None
+    url = os.environ.get(postgres.SETTING)
+    number = postgres.marked(home) if url else None
     if url is None or number is None:
         return None
     with _opening:  # a forked process has its own

@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sql
 from filelock import Timeout
 
-from found_platform import database, home
+from found_platform import database, home, postgres
 from found_platform.database import Database
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import audit
@@ -75,7 +75,7 @@ def move(settings: Settings, copies: Mapping[str, Copy]) -> Moved:
 
 def _copied(settings: Settings, url: str, copies: Mapping[str, Copy]) -> dict[str, dict[str, int]]:
     begun = settings.home / BEGUN
-    if begun.exists() and database.NUMBER.fullmatch(begun.read_text()):
+    if begun.exists() and postgres.NUMBER.fullmatch(begun.read_text()):
         database.drop_schemas(url, begun.read_text())
     number = os.urandom(4).hex()
     home.write_whole(begun, number)
