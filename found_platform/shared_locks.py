@@ -22,7 +22,7 @@ from found_platform.errors import JobFailed
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+KEEPALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """Seconds after which silence is asked about, between two questions, and how many: 25 seconds in all, from both ends."""
 
 

@@ -103,7 +103,7 @@ def test_what_a_killed_publication_left_goes_by_an_erasure_or_as_garbage(tmp_pat
     """And an erasure is refused where no setting says where such files lie."""
     monkeypatch.setattr(published, "_collections_with", lambda *_: ([], 0))
     monkeypatch.setattr(replaced, "_collections", lambda *_: [])  # no server answers here
-    settings = Settings(home=tmp_path / "home", milvus_uri="http://127.0.0.1:1", milvus_import_uri=str(tmp_path / "shared"))
+    settings = Settings.load(tmp_path / "home", milvus_uri="http://127.0.0.1:1", milvus_import_uri=str(tmp_path / "shared"))
     files = imports.of(settings)
     assert files is not None
     code = (
@@ -215,8 +215,8 @@ def test_a_home_publishes_by_import_and_a_failed_one_leaves_what_serves(
     monkeypatch.setattr(imports, "FILE_USERS", 600)
     uri, shared = real
     of_model, version = local
-    settings = Settings(home=Path(shutil.copytree(of_model.home, tmp_path / "home")), profile="tiny", encoder=of_model.encoder)
-    settings = settings.model_copy(update={"milvus_uri": uri, "milvus_import_uri": shared})
+    home = Path(shutil.copytree(of_model.home, tmp_path / "home"))
+    settings = of_model.model_copy(update={"home": home, "milvus_uri": uri, "milvus_import_uri": shared})
     files = imports.of(settings)
     assert files is not None
 
