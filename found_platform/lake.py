@@ -172,7 +172,8 @@ def scan(con: duckdb.DuckDBPyConnection, lake: Place, table: str, paths: Iterabl
     return scan_of(con, open_table(lake, table, version), path(lake, table), paths)
 
 
-def scan_of(con: duckdb.DuckDBPyConnection, about: DeltaTable, folder: Place, paths: Iterable[str]) -> str:
+def scan_of(con: duckdb.DuckDBPyConnection, about: DeltaTable, folder: Place, paths: Iterable[str], *, names: bool = False) -> str:
+    """As `scan`, of an open table. `names` adds the column `filename`, in a lake in files."""
     if isinstance(folder, Away):  # DuckDB has no S3 of its own here, and one that Python gives it waits for itself when it ends
         name = f"away_{uuid.uuid4().hex}"
         con.register(name, files_as_arrow(about, paths))
@@ -183,6 +184,7 @@ def scan_of(con: duckdb.DuckDBPyConnection, about: DeltaTable, folder: Place, pa
     options = [f"hive_partitioning=true, hive_types={{{types}}}"] if types else ["hive_partitioning=false"]
     # costs a look at the footer of every file, also of those that a filter excludes
     options += ["union_by_name=true"] if about.metadata().configuration.get(lake_schema.EVOLVED) else []
+    options += ["filename=true"] if names else []
     return f"read_parquet({', '.join([f'[{listed}]', *options])})"
 
 

@@ -1,10 +1,11 @@
-"""A Sail server on loopback, and a log made of edges."""
+"""Engines on loopback, Sail and Apache Spark, and a log made of edges."""
 
 import datetime as dt
 import math
 from collections.abc import Iterator
 
 import pytest
+import spark_cluster
 from conftest import at, lake_of, write_source
 from random_events import random_events
 
@@ -20,6 +21,21 @@ def sail() -> Iterator[str]:
     running.start(background=True)
     yield f"sc://127.0.0.1:{running.listening_address[1]}"
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[spark_cluster.Cluster]:
+    """Apache Spark with two workers; skips where it or Java is not installed."""
+    pytest.importorskip("pyspark.sql.connect", reason="the extra `scale` is not installed: pip install -e '.[scale]'")
+    with spark_cluster.running(tmp_path_factory.mktemp("spark")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session", params=["sail", pytest.param("spark", marks=pytest.mark.long)])
+def address(request: pytest.FixtureRequest) -> str:
+    """The address of an engine, of each there is."""
+    found = request.getfixturevalue(request.param)
+    return found if isinstance(found, str) else found.address
 
 
 SEARCHES = ("search", "pay_bill")

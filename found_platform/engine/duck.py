@@ -37,7 +37,7 @@ class DuckDB:
         number, unit = str(text).split()
         return float(number) * UNITS[unit]
 
-    def table(self, name: str, version: int | None = None) -> None:
+    def table(self, name: str, version: int | None = None, days: tuple[dt.date, dt.date] | None = None) -> None:
         lake.view(self._con, name, self._lake, name, version)
 
     def rows(self, name: str, data: pa.Table) -> None:

@@ -32,8 +32,11 @@ class Engine(Protocol):
         """Bytes that one query may take; infinite for an engine that looks after itself."""
         ...
 
-    def table(self, name: str, version: int | None = None) -> None:
-        """Names a table of the lake, at a version if given, the newest otherwise."""
+    def table(self, name: str, version: int | None = None, days: tuple[dt.date, dt.date] | None = None) -> None:
+        """Names a table of the lake, at a version if given, the newest otherwise.
+
+        Of a daily table rows of other days than `[start, end)` may be left out, where these are given.
+        """
         ...
 
     def rows(self, name: str, data: pa.Table) -> None:

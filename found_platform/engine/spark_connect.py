@@ -1,8 +1,8 @@
-"""An engine of many machines behind Spark Connect: Sail, or Apache Spark with Delta.
+"""An engine of many machines behind Spark Connect: Sail, or Apache Spark.
 
-Its own Delta reader and writer move the rows, so none of them passes through this process. Three things it does not promise are
-seen to here. It takes rows outside the predicate that it replaces: the query is filtered. It may leave rows of before, or lose
-some: after a commit the rewritten files are compared. And it refuses one of two writers: they take turns, as all do (`lake.turn`).
+It reads and writes Parquet files, so no row passes through this process, and delta-rs commits them (`files`): what an engine makes
+of Delta does not matter. The query is filtered by the predicate, rows of before that share a file with those that are replaced are
+written again, and before the commit their hash is compared. Writers take turns, as all do (`lake.turn`).
 """
 
 # pyright: reportMissingImports=false
@@ -12,7 +12,9 @@ import contextlib
 import datetime as dt
 import functools
 import math
+import shutil
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -20,6 +22,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from found_platform import lake, row_hash
+from found_platform.engine import files
 from found_platform.engine.interface import Batches, Query, sql_of
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake_place import Place
@@ -32,18 +35,11 @@ SECONDS = 10
 LONGEST_REASON = 400
 """Characters of what an engine says of its failure."""
 
-TYPES = {
-    pa.string(): "STRING",
-    pa.binary(): "BINARY",
-    pa.int8(): "TINYINT",
-    pa.int64(): "BIGINT",
-    pa.float32(): "FLOAT",
-    pa.float64(): "DOUBLE",
-    pa.bool_(): "BOOLEAN",
-    pa.date32(): "DATE",
-    pa.timestamp("us", tz="UTC"): "TIMESTAMP",
+CONF = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # Spark's default is a type without statistics
 }
-"""Types of columns, in the SQL of Spark."""
+"""What a session is asked for."""
 
 
 class SparkConnect:
@@ -60,11 +56,11 @@ class SparkConnect:
         """The same session over another home."""
         return type(self)(settings, self.session)
 
-    def table(self, name: str, version: int | None = None) -> None:
+    def table(self, name: str, version: int | None = None, days: tuple[dt.date, dt.date] | None = None) -> None:
         about = lake.open_table(self._lake, name, version)
-        reader = self.session.read.format("delta").option("versionAsOf", str(about.version()))
         with failures(self.name):
-            reader.load(str(lake.path(self._lake, name))).createOrReplaceTempView(name)
+            rows = files.frame(self.session, about, _local(self._lake, name), files.of_days(about, days))
+            rows.createOrReplaceTempView(name)
 
     def rows(self, name: str, data: pa.Table) -> None:
         with failures(self.name):
@@ -79,7 +75,7 @@ class SparkConnect:
             return self.session.sql(sql_of(query, self.dialect)).toArrow().to_reader()
 
     def map(self, query: Query, function: Batches, schema: pa.Schema, name: str) -> None:
-        columns = _columns(schema)
+        columns = files.columns_of(schema)
         with failures(self.name):
             self.session.sql(sql_of(query, self.dialect)).mapInArrow(function, columns).createOrReplaceTempView(name)
 
@@ -89,7 +85,7 @@ class SparkConnect:
 
         with failures(self.name):
             grouped = self.session.sql(sql_of(query, self.dialect)).groupBy(by)
-            grouped.applyInArrow(of_table, _columns(schema)).createOrReplaceTempView(name)
+            grouped.applyInArrow(of_table, files.columns_of(schema)).createOrReplaceTempView(name)
 
     def replace(
         self,
@@ -102,41 +98,46 @@ class SparkConnect:
         predicate: str,
         file_size: int | None = None,
     ) -> int:
-        columns = ", ".join(map(_column, schema))
         with lake.turn(folder, table):
             before = lake.writable_table(folder, table, schema, partition_by)
-            rows = self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)}) WHERE {predicate}")
-            writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
-            with failures(self.name):
-                writer.save(str(lake.path(folder, table)))
-            return self._compared(folder, table, before, predicate)
+            place = _local(folder, table)
+            gone = files.holding(before, place, predicate)
+            others, written = f"NOT ({predicate})", files.new_folder(place)
+            beside = row_hash.of_files(before, place, gone, others)
+            try:
+                with failures(self.name):
+                    rows = self._rows(query, schema).where(predicate)
+                    if beside[0]:
+                        live = [file for file in lake.files_of(before) if file["path"] in gone]
+                        rows = rows.union(files.frame(self.session, before, place, live).select(*schema.names).where(others))
+                    _write(rows, written, before)
+                new = files.parquet_below(place, written)
+                if row_hash.of_files(before, place, new, others) != beside:
+                    raise JobFailed(
+                        f"The engine {self.name} changed rows of {table} that it was not asked for: the table is as it was. Use "
+                        "another version of the engine, or set FOUND_ENGINE=duckdb."
+                    )
+                return files.commit(before, place, new, gone)
+            except BaseException:
+                shutil.rmtree(written, ignore_errors=True)
+                raise
 
     def append(self, folder: Place, table: str, query: Query, *, schema: pa.Schema, partition_by: Iterable[str] = ()) -> int:
-        columns = ", ".join(map(_column, schema))
         with lake.turn(folder, table):
-            about = lake.writable_table(folder, table, schema, partition_by)
-            with failures(self.name):
-                rows = self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)})")
-                rows.write.format("delta").mode("append").save(str(lake.path(folder, table)))
-            return DeltaTable(about.table_uri).version()
+            before = lake.writable_table(folder, table, schema, partition_by)
+            place = _local(folder, table)
+            written = files.new_folder(place)
+            try:
+                with failures(self.name):
+                    _write(self._rows(query, schema), written, before)
+                return files.commit(before, place, files.parquet_below(place, written), [])
+            except BaseException:
+                shutil.rmtree(written, ignore_errors=True)
+                raise
 
-    def _compared(self, folder: Place, table: str, before: DeltaTable, predicate: str) -> int:
-        """The version after a commit, where the rows outside its predicate are as they were, and none of before is within it.
-
-        Otherwise the version of before is put back, and JobFailed is raised.
-        """
-        after = DeltaTable(before.table_uri)
-        kept, gone, new = _moved(before, after)
-        whole = row_hash.of_files(before, folder / table, gone, f"NOT ({predicate})")
-        again = row_hash.of_files(after, folder / table, new, f"NOT ({predicate})")
-        overlap, _ = row_hash.of_files(before, folder / table, kept, predicate)
-        if whole == again and overlap == 0:
-            return after.version()
-        after.restore(before.version())
-        raise JobFailed(
-            f"The engine {self.name} changed rows of {table} that it was not asked for: the table is back at version "
-            f"{before.version()}. Use another version of the engine, or set FOUND_ENGINE=duckdb."
-        )
+    def _rows(self, query: Query, schema: pa.Schema) -> Any:
+        columns = ", ".join(map(_column, schema))
+        return self.session.sql(f"SELECT {columns} FROM ({sql_of(query, self.dialect)})")
 
     def row_hashes(self, table: str, start: dt.date, end: dt.date) -> dict[str, tuple[int, str]]:
         self.table(table)
@@ -153,24 +154,23 @@ class SparkConnect:
         self.session.stop()
 
 
-def _moved(before: DeltaTable, after: DeltaTable) -> tuple[list[str], list[str], list[str]]:
-    """The files of two versions: in both, in the first alone, in the second alone."""
-    old, new = ({f["path"] for f in lake.files_of(about)} for about in (before, after))
-    return sorted(old & new), sorted(old - new), sorted(new - old)
+def _local(folder: Place, table: str) -> Path:
+    """The folder of a table, which every machine of the engine sees at the same path."""
+    place = lake.path(folder, table)
+    assert isinstance(place, Path)  # `lake_place.check` refuses a lake on object storage
+    return place
+
+
+def _write(rows: Any, written: Path, about: DeltaTable) -> None:
+    keys = about.metadata().partition_columns
+    writer = rows.write.option("compression", "snappy")
+    (writer.partitionBy(*keys) if keys else writer).parquet(str(written))
 
 
 def _column(field: pa.Field) -> str:
     # a cast gives the elements of a list another name, and Sail then refuses to write it beside lists of before
-    value = f"`{field.name}`" if pa.types.is_list(field.type) else f"CAST(`{field.name}` AS {_type(field.type)})"
+    value = f"`{field.name}`" if pa.types.is_list(field.type) else f"CAST(`{field.name}` AS {files.type_of(field.type)})"
     return f"{value} AS `{field.name}`"
-
-
-def _columns(schema: pa.Schema) -> str:
-    return ", ".join(f"`{f.name}` {_type(f.type)}" for f in schema)
-
-
-def _type(kind: pa.DataType) -> str:
-    return f"ARRAY<{TYPES[kind.value_type]}>" if isinstance(kind, pa.ListType) else TYPES[kind]
 
 
 def session(address: str, token: str | None = None) -> Any:
@@ -196,7 +196,8 @@ def session(address: str, token: str | None = None) -> Any:
             ) from None
     with failures(address, token):
         opened = connect(address if token is None else with_token(address, token))
-        opened.conf.set("spark.sql.session.timeZone", "UTC")
+        for name, value in CONF.items():
+            opened.conf.set(name, value)
     return opened
 
 

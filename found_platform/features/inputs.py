@@ -31,8 +31,9 @@ class Inputs:
         names = ("raw_events", "user_days", "raw_profile") if table == "user_tabular" else ("raw_events", "user_days")
         self.versions = {name: lake.version(settings.lake, name) for name in names}
         self.engine = engine.of(settings)
+        since = start - dt.timedelta(days=settings.lookback_days - 1)
         for name, pinned in self.versions.items():
-            self.engine.table(name, pinned)
+            self.engine.table(name, pinned, (since, end) if name == "raw_events" else None)
 
     def close(self) -> None:
         self.engine.close()

@@ -17,11 +17,11 @@ START, END = dt.date(2023, 12, 31), dt.date(2024, 4, 1)
 
 
 @pytest.fixture(scope="module")
-def remote(edge_home: Settings, sail: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The same home without its feature tables, to be computed by Sail."""
+def remote(edge_home: Settings, address: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The same home without its feature tables, to be computed by the engine."""
     home = tmp_path_factory.mktemp("remote") / "home"
     shutil.copytree(edge_home.home, home, ignore=shutil.ignore_patterns(*write.TABLES))
-    return edge_home.model_copy(update={"home": home, "engine": sail})
+    return edge_home.model_copy(update={"home": home, "engine": address})
 
 
 @pytest.mark.parametrize("table", write.TABLES)
@@ -38,26 +38,26 @@ def test_a_table_has_the_same_rows_on_every_engine(table: str, edge_home: Settin
 @pytest.mark.long
 @pytest.mark.parametrize("table", ["behavior_sequence", "search_text", "user_tabular"])
 def test_a_day_by_itself_has_the_rows_of_the_range_on_every_engine(
-    table: str, edge_home: Settings, sail: str, tmp_path: Path
+    table: str, edge_home: Settings, address: str, tmp_path: Path
 ) -> None:
     """Few days are computed in another way than many."""
     in_a_range = daily.day_hashes(edge_home.lake, table, START, END)
     days = [dt.date.fromisoformat(day) for day in sorted(in_a_range)[:: max(1, len(in_a_range) // 6)]]
-    for name, address in (("duckdb", "duckdb"), ("sail", sail)):
+    for name, where in (("duckdb", "duckdb"), ("remote", address)):
         home = shutil.copytree(edge_home.home, tmp_path / name, ignore=shutil.ignore_patterns(table))
-        alone = edge_home.model_copy(update={"home": home, "engine": address})
+        alone = edge_home.model_copy(update={"home": home, "engine": where})
         for day in days:
             write.feature(alone, table, day, day + dt.timedelta(days=1))
         assert daily.day_hashes(alone.lake, table, START, END) == {str(day): in_a_range[str(day)] for day in days}, name
 
 
-def test_training_rows_and_descriptions_are_the_same_on_every_engine(edge_home: Settings, sail: str, tmp_path: Path) -> None:
+def test_training_rows_and_descriptions_are_the_same_on_every_engine(edge_home: Settings, address: str, tmp_path: Path) -> None:
     """Its users, and what the point-in-time join knows of each, late versions among them."""
     cutoff = dt.date(2024, 2, 1)
     sets = []
-    for name, address in (("duckdb", "duckdb"), ("sail", sail)):
+    for name, where in (("duckdb", "duckdb"), ("remote", address)):
         home = shutil.copytree(edge_home.home, tmp_path / name)
-        settings = edge_home.model_copy(update={"home": home, "engine": address, "grid_days": 3})
+        settings = edge_home.model_copy(update={"home": home, "engine": where, "grid_days": 3})
         written = training_set.build(settings, cutoff)
         rows = lake.read(settings.lake, training_set.TABLE).sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
         written_pairs = pairs.build(settings, cutoff)
