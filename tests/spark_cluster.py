@@ -1,4 +1,4 @@
-"""Apache Spark as a cluster of processes on loopback: a master, workers, their executors, and the server that speaks Spark Connect."""
+"""Apache Spark as a cluster of processes on loopback: a master, workers, executors, a Spark Connect server."""
 
 import contextlib
 import os
@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 ITS_OWN = ROOT / ".venv/spark"
 """Where CONTRIBUTING says to install it: beside its client it cannot be."""
 
+DEPLOY, SERVER = "org.apache.spark.deploy", "org.apache.spark.sql.connect.service.SparkConnectServer"
 SECONDS = 180
 """Until a process of the cluster answers, on a machine that does other things."""
 
@@ -32,7 +32,8 @@ CONF = {
     "spark.executor.memory": "1g",
     "spark.executor.cores": "1",
     "spark.connect.grpc.binding.address": "127.0.0.1",
-    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.enabled": "false",
+    "spark.eventLog.enabled": "true",
 }
 
 
@@ -49,67 +50,97 @@ def home() -> Path:
 
 @dataclass
 class Cluster:
-    """A running one; `log` has what its processes say."""
+    """A running one; `log` has what its processes say, `events` what Spark records of its tasks."""
 
-    address: str
-    ui: str
-    log: Path
-    server: subprocess.Popen
+    folder: Path
+    workers: int = 2
+    conf: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.master, self.port = free_port(), free_port()
+        self.address, self.log, self.events = f"sc://127.0.0.1:{self.port}", self.folder / "spark.log", self.folder / "events"
+        self.events.mkdir(exist_ok=True)
+
+    def start(self) -> None:
+        self._process(
+            "spark-class", f"{DEPLOY}.master.Master", "--host", "127.0.0.1", "--port", str(self.master), "--webui-port", "0"
+        )
+        self._answers(self.master)
+        own = (
+            "--host",
+            "127.0.0.1",
+            "--cores",
+            "1",
+            "--memory",
+            "2g",
+            "--webui-port",
+            "0",
+            "--work-dir",
+            str(self.folder / "work"),
+        )
+        for _ in range(self.workers):
+            self._process("spark-class", f"{DEPLOY}.worker.Worker", *own, f"spark://127.0.0.1:{self.master}")
+        self.serve()
+
+    def serve(self) -> None:
+        """Starts the server; its process is the last one."""
+        own = {"spark.connect.grpc.binding.port": str(self.port), "spark.eventLog.dir": self.events.as_uri()}
+        options = [part for name, value in {**CONF, **own, **self.conf}.items() for part in ("--conf", f"{name}={value}")]
+        self._process("spark-submit", "--master", f"spark://127.0.0.1:{self.master}", *options, "--class", SERVER, "spark-internal")
+        self._answers(self.port)
+
+    def kill_server(self) -> None:
+        end(self.processes.pop(), signal.SIGKILL)
 
     def executors(self) -> list[psutil.Process]:
         """The processes that do the work, children of the workers."""
-        below = [p for worker in self.processes for p in psutil.Process(worker.pid).children(recursive=True)]
+        below = [p for process in self.processes for p in psutil.Process(process.pid).children(recursive=True)]
         return [p for p in below if "CoarseGrainedExecutorBackend" in " ".join(p.cmdline())]
+
+    def _process(self, command: str, *arguments: str) -> None:
+        spark = home()
+        env = {
+            **{k: v for k, v in os.environ.items() if k not in ("SPARK_REMOTE", "PYTHONPATH")},
+            "SPARK_HOME": str(spark),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_CONF_DIR": str(self.folder),  # what is set on this machine is not for these
+            "PYSPARK_PYTHON": sys.executable,
+            "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests"))),
+        }
+        with self.log.open("ab") as out:
+            self.processes.append(
+                subprocess.Popen(
+                    [str(spark / "bin" / command), *arguments],
+                    env=env,
+                    cwd=self.folder,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,  # its group ends with it: executors, and their Pythons
+                )
+            )
+
+    def _answers(self, port: int) -> None:
+        for _ in range(SECONDS * 5):
+            with socket.socket() as ready:
+                if ready.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            if self.processes[-1].poll() is not None:
+                break
+            time.sleep(0.2)
+        raise AssertionError(f"Spark did not start: {self.log.read_text()[-2000:]}")
 
 
 @contextlib.contextmanager
 def running(folder: Path, workers: int = 2, **conf: str) -> Iterator[Cluster]:
     """A cluster whose workers have one core each."""
-    spark = home()
-    env = {
-        **{k: v for k, v in os.environ.items() if k not in ("SPARK_REMOTE", "PYTHONPATH")},
-        "SPARK_HOME": str(spark),
-        "SPARK_NO_DAEMONIZE": "1",
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_CONF_DIR": str(folder),  # whatever is set for the machine is not for these
-        "PYSPARK_PYTHON": sys.executable,
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests"))),
-        "FOUND_TEST_CLUSTER": str(folder),
-    }
-    log = folder / "spark.log"
-    master, ui, worker_uis, connect = (free_port() for _ in range(4))
-    url = f"spark://127.0.0.1:{master}"
-    started: list[subprocess.Popen] = []
-
-    def start(*command: str) -> subprocess.Popen:
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                [str(spark / "bin" / command[0]), *command[1:]],
-                env=env,
-                cwd=folder,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,  # its group ends with it, executors and their Pythons too
-            )
-        started.append(process)
-        return process
-
-    deploy = "org.apache.spark.deploy"
+    home()
+    cluster = Cluster(folder, workers, conf)
     try:
-        start("spark-class", f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(master), "--webui-port", str(ui))
-        answers(master, started[-1], log)
-        own = ("--host", "127.0.0.1", "--cores", "1", "--memory", "2g", "--webui-port", "0", "--work-dir", str(folder / "work"))
-        slaves = [start("spark-class", f"{deploy}.worker.Worker", *own, url) for _ in range(workers)]
-        given = {**CONF, "spark.ui.port": str(worker_uis), "spark.connect.grpc.binding.port": str(connect), **conf}
-        options = [part for name, value in given.items() for part in ("--conf", f"{name}={value}")]
-        server = start(
-            "spark-submit", "--master", url, *options, "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"
-        )
-        answers(connect, server, log)
-        yield Cluster(f"sc://127.0.0.1:{connect}", f"http://127.0.0.1:{worker_uis}", log, server, slaves)
+        cluster.start()
+        yield cluster
     finally:
-        for process in reversed(started):
+        for process in reversed(cluster.processes):
             end(process)
 
 
@@ -128,14 +159,3 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
-
-
-def answers(port: int, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(SECONDS * 5):
-        with socket.socket() as ready:
-            if ready.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if process.poll() is not None:
-            break
-        time.sleep(0.2)
-    raise AssertionError(f"Spark did not start: {log.read_text()[-2000:]}")

@@ -23,6 +23,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from found_platform import daily, lake, lake_schema
+from found_platform.errors import JobFailed
 
 TYPES = {
     pa.string(): "STRING",
@@ -81,6 +82,8 @@ def frame(session: Any, about: DeltaTable, folder: Path, files: Iterable[dict]) 
     for file in files:
         groups.setdefault(tuple(file[f"partition.{key}"] for key in keys), []).append(str(folder / file["path"]))
     parts = []
+    if gone := next((path for paths in groups.values() for path in paths if not Path(path).exists()), None):
+        raise JobFailed(f"{gone} is gone, which a version of this table is read from: run this again.")  # Sail would read on
     for values, paths in groups.items():
         rows = session.read.schema(stored).parquet(*paths)
         for key, value in zip(keys, values, strict=True):
@@ -97,13 +100,19 @@ def new_folder(folder: Path) -> Path:
 
 
 def parquet_below(folder: Path, written: Path) -> list[str]:
-    """The files with rows that an engine has written, by their paths below the table's folder; others are removed."""
+    """The files with rows that an engine has written, by their paths below the table's folder; others are removed.
+
+    Values in paths become what delta-rs makes of them: some engines leave characters that others take for a path's own.
+    """
     paths = []
     for path in sorted(path for path in written.rglob("*") if path.is_file()):
-        if path.suffix == ".parquet" and pq.read_metadata(path).num_rows:
-            paths.append(str(path.relative_to(folder)))
-        else:
+        if path.suffix != ".parquet" or not pq.read_metadata(path).num_rows:
             path.unlink()
+            continue
+        parts = (part.partition("=") for part in path.relative_to(folder).parts)
+        name = "/".join(f"{key}={quote(unquote(value), safe='')}" if equals else key for key, equals, value in parts)
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        paths.append(str(path.rename(folder / name).relative_to(folder)))
     return paths
 
 
@@ -120,12 +129,10 @@ def commit(about: DeltaTable, folder: Path, new: list[str], gone: list[str]) -> 
     actions: list[AddAction | RemoveAction] = []
     for path in gone:
         values = {key: None if (v := live[path][f"partition.{key}"]) is None else str(v) for key in keys}
-        actions.append(RemoveAction(quote(path, safe="/="), True, now, live[path]["size_bytes"], values))
+        actions.append(RemoveAction(path, True, now, live[path]["size_bytes"], values))
     for path in new:
         statistics = json.dumps(_statistics(folder / path, named))
-        actions.append(
-            AddAction(quote(path, safe="/="), (folder / path).stat().st_size, _values(path, keys), now, True, statistics)
-        )
+        actions.append(AddAction(path, (folder / path).stat().st_size, _values(path, keys), now, True, statistics))
     about.create_write_transaction(
         actions,
         mode="append",
@@ -133,7 +140,7 @@ def commit(about: DeltaTable, folder: Path, new: list[str], gone: list[str]) -> 
         partition_by=keys,
         commit_properties=CommitProperties(custom_metadata={"engine": "Spark Connect"}, max_commit_retries=0),
     )
-    return about.version()
+    return DeltaTable(about.table_uri).version()
 
 
 def _values(path: str, keys: list[str]) -> dict[str, str | None]:

@@ -32,6 +32,9 @@ INSTALL = "pip install -c constraints.txt -e '.[scale]'"
 SECONDS = 10
 """How long an engine may take to answer at all."""
 
+RETRIES = 6
+"""How often the client asks an engine that is gone, which takes a minute: by default ten."""
+
 LONGEST_REASON = 400
 """Characters of what an engine says of its failure."""
 
@@ -212,7 +215,14 @@ def _client() -> Callable[[str], Any]:
         from pyspark.sql import SparkSession
     except ImportError:
         raise BadInput(f"An engine beside DuckDB needs the extra `scale`: {INSTALL}.") from None
-    return lambda address: SparkSession.builder.remote(address).create()
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    def connect(address: str) -> Any:
+        opened = SparkSession.builder.remote(address).create()
+        opened.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
+        return opened
+
+    return connect
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ def users_in_the_log(settings: Settings, table: str) -> list[str]:
 def test_a_home_may_change_engines_and_nothing_is_stale_nor_is_a_user_in_the_log(
     edge_home: Settings, remote: tuple[Settings, Engine]
 ) -> None:
-    """Twenty days are computed by the engine: every day has the hash that it had, and what it is made from has the same fingerprint."""
+    """Twenty days computed by an engine: every day has the hash that it had, and what it is made from the same fingerprint."""
     settings, _ = remote
     for table in write.TABLES:
         written = write.feature(settings, table, MIDDLE, MIDDLE + 20 * DAY)
@@ -126,7 +126,7 @@ def test_a_query_that_fails_in_the_middle_leaves_the_old_days(remote: tuple[Sett
 @pytest.mark.parametrize("name", ["duckdb", "sail", pytest.param("spark", marks=pytest.mark.long)])
 def test_both_engines_map_and_hash_alike(name: str, edge_home: Settings, request: pytest.FixtureRequest) -> None:
     where = address_of(name, request)
-    with contextlib.closing(engine.of(edge_home.model_copy(update={"engine": address}))) as opened:
+    with contextlib.closing(engine.of(edge_home.model_copy(update={"engine": where}))) as opened:
         for table in write.TABLES:
             assert opened.row_hashes(table, START, MIDDLE) == daily.day_hashes(edge_home.lake, table, START, MIDDLE)
 
@@ -144,7 +144,7 @@ def test_both_engines_map_and_hash_alike(name: str, edge_home: Settings, request
 def test_both_engines_append_alike(name: str, home: Settings, request: pytest.FixtureRequest) -> None:
     where = address_of(name, request)
     before, schema = lake.read(home.lake, TABLE), write.schema(home, TABLE)
-    with contextlib.closing(engine.of(home.model_copy(update={"engine": address}))) as opened:
+    with contextlib.closing(engine.of(home.model_copy(update={"engine": where}))) as opened:
         opened.table(TABLE)
         opened.view("busy", f"SELECT * FROM {TABLE} WHERE event_date < DATE '{MIDDLE}'")
         version = opened.append(home.lake, TABLE, "SELECT * FROM busy", schema=schema)
