@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-long test-fast browser fuzz audit coverage bench bench-small bench-features bench-training bench-lookup ui lint format clean
+.PHONY: demo test test-long test-fast browser spark fuzz audit coverage bench bench-small bench-features bench-training bench-lookup ui lint format clean
 
 # uv where it is there; else pip, upgraded first: the one that a Python brings takes minutes to resolve.
 UV := $(shell command -v uv 2>/dev/null)
@@ -53,6 +53,11 @@ else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 endif
 	tests/browser.sh
+
+# Apache Spark with its jars, for tests of a cluster: in an environment of its own, for it cannot lie beside its client. It needs Java 17.
+spark: $(STAMP)
+	$(PYTHON) -m venv .venv/spark
+	.venv/spark/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pyspark==4.0.1
 
 test-fast: $(STAMP)
 	$(PYTEST) -m 'not slow'

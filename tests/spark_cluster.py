@@ -33,7 +33,6 @@ CONF = {
     "spark.executor.cores": "1",
     "spark.connect.grpc.binding.address": "127.0.0.1",
     "spark.ui.enabled": "false",
-    "spark.eventLog.enabled": "true",
 }
 
 
@@ -50,7 +49,7 @@ def home() -> Path:
 
 @dataclass
 class Cluster:
-    """A running one; `log` has what its processes say, `events` what Spark records of its tasks."""
+    """A running one; `log` has what its processes say."""
 
     folder: Path
     workers: int = 2
@@ -59,8 +58,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         self.master, self.port = free_port(), free_port()
-        self.address, self.log, self.events = f"sc://127.0.0.1:{self.port}", self.folder / "spark.log", self.folder / "events"
-        self.events.mkdir(exist_ok=True)
+        self.address, self.log = f"sc://127.0.0.1:{self.port}", self.folder / "spark.log"
 
     def start(self) -> None:
         self._process(
@@ -85,7 +83,7 @@ class Cluster:
 
     def serve(self) -> None:
         """Starts the server; its process is the last one."""
-        own = {"spark.connect.grpc.binding.port": str(self.port), "spark.eventLog.dir": self.events.as_uri()}
+        own = {"spark.connect.grpc.binding.port": str(self.port)}
         options = [part for name, value in {**CONF, **own, **self.conf}.items() for part in ("--conf", f"{name}={value}")]
         self._process("spark-submit", "--master", f"spark://127.0.0.1:{self.master}", *options, "--class", SERVER, "spark-internal")
         self._answers(self.port)

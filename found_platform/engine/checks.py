@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from found_platform import lake, row_hash
 from found_platform.engine.duck import DuckDB
-from found_platform.engine.interface import Engine
+from found_platform.engine.interface import SAME_FILES, Engine
 from found_platform.engine.portable import bucket, cents, exact, microseconds
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
@@ -101,12 +101,11 @@ def _probe(settings: Settings, remote: "SparkConnect") -> None:
         remote_lake.table("probe")
         count = remote_lake.read("SELECT count(*) AS n FROM probe").read_all()["n"].to_pylist()
     except JobFailed as error:
-        raise BadInput(
-            f"The engine {remote.name} cannot read {settings.lake}: it must see the home's files at the same path, and read Delta. "
-            f"{error}"
-        ) from None
+        raise BadInput(f"The engine {remote.name} cannot read {settings.lake}: {SAME_FILES} {error}") from None
     if count != [len(amounts)]:
-        raise BadInput(f"The engine {remote.name} sees {count[0]} rows in {settings.lake / 'probe'}, where {len(amounts)} are.")
+        raise BadInput(
+            f"The engine {remote.name} sees {count[0]} rows in {settings.lake / 'probe'}, where {len(amounts)} are: {SAME_FILES}"
+        )
     with contextlib.closing(DuckDB(settings)) as local:
         answers = [_answers(engine) for engine in (local, remote_lake)]
     if answers[0] != answers[1]:

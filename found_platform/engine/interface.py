@@ -18,6 +18,9 @@ from found_platform.lake_place import Place
 Query = ir.Table | str
 Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
+SAME_FILES = "every machine of it must see the home's files at the same path."
+"""What an engine of many machines needs most."""
+
 
 class Engine(Protocol):
     """Computes queries over pinned tables of one home. Names belong to the engine that was opened, and go when it is closed."""

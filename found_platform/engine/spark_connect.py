@@ -23,7 +23,7 @@ from deltalake import DeltaTable
 
 from found_platform import lake, row_hash
 from found_platform.engine import files
-from found_platform.engine.interface import Batches, Query, sql_of
+from found_platform.engine.interface import SAME_FILES, Batches, Query, sql_of
 from found_platform.errors import BadInput, JobFailed
 from found_platform.lake_place import Place
 from found_platform.settings import Settings
@@ -113,7 +113,7 @@ class SparkConnect:
                     if beside[0]:
                         live = [file for file in lake.files_of(before) if file["path"] in gone]
                         rows = rows.union(files.frame(self.session, before, place, live).select(*schema.names).where(others))
-                    _write(rows, written, before)
+                    self._write(rows, written, before)
                 new = files.parquet_below(place, written)
                 if row_hash.of_files(before, place, new, others) != beside:
                     raise JobFailed(
@@ -132,11 +132,18 @@ class SparkConnect:
             written = files.new_folder(place)
             try:
                 with failures(self.name):
-                    _write(self._rows(query, schema), written, before)
+                    self._write(self._rows(query, schema), written, before)
                 return files.commit(before, place, files.parquet_below(place, written), [])
             except BaseException:
                 shutil.rmtree(written, ignore_errors=True)
                 raise
+
+    def _write(self, rows: Any, written: Path, about: DeltaTable) -> None:
+        keys = about.metadata().partition_columns
+        writer = rows.write.option("compression", "snappy")
+        (writer.partitionBy(*keys) if keys else writer).parquet(str(written))
+        if not written.exists() and rows.limit(1).count():  # of no rows Sail writes nothing
+            raise JobFailed(f"The engine {self.name} has written elsewhere than to {written}: {SAME_FILES}")
 
     def _rows(self, query: Query, schema: pa.Schema) -> Any:
         columns = ", ".join(map(_column, schema))
@@ -162,12 +169,6 @@ def _local(folder: Place, table: str) -> Path:
     place = lake.path(folder, table)
     assert isinstance(place, Path)  # `lake_place.check` refuses a lake on object storage
     return place
-
-
-def _write(rows: Any, written: Path, about: DeltaTable) -> None:
-    keys = about.metadata().partition_columns
-    writer = rows.write.option("compression", "snappy")
-    (writer.partitionBy(*keys) if keys else writer).parquet(str(written))
 
 
 def _column(field: pa.Field) -> str:

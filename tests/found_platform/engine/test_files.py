@@ -124,6 +124,18 @@ def test_a_file_that_is_gone_is_not_read_over(address: str, tmp_path: Path) -> N
         found.table("some")
 
 
+def test_an_engine_that_writes_to_files_of_its_own_is_found_out(sail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = home_of(tmp_path / "home", sail)
+    lake.replace(settings.lake, "some", rows(), schema=SCHEMA)
+    before = lake.version(settings.lake, "some")
+    monkeypatch.setattr(Path, "exists", lambda path: not path.name.startswith("written-") and path.is_dir())
+    with opened(settings) as found:
+        found.rows("given", rows())
+        with pytest.raises(JobFailed, match=r"has written elsewhere than to .*: every machine of it must see"):
+            found.replace(settings.lake, "some", "SELECT * FROM given", schema=SCHEMA, predicate="event_date > '1970-01-01'")
+    assert lake.version(settings.lake, "some") == before
+
+
 def test_files_of_other_days_are_not_opened(tmp_path: Path) -> None:
     settings = home_of(tmp_path / "home", "duckdb")
     for i in range(3):
