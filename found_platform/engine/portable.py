@@ -39,8 +39,16 @@ def bucket(amount: ir.FloatingColumn) -> ir.IntegerColumn:
 
 
 def exact(amount: ir.FloatingColumn) -> ir.DecimalColumn:
-    """An amount as a decimal, to be added up."""
-    return amount.cast(EXACT)
+    """An amount as a decimal, to be added up: half a millionth away from zero.
+
+    Its whole part and the rest are cast apart. Casts of a float differ beyond 2^53 millionths: Spark takes the shortest decimal
+    that is this float, and DuckDB and Sail multiply, which rounds.
+    """
+    size = amount.abs()
+    whole = size.floor().cast("int64")
+    millionths = ((size - whole.cast("float64")) * 1_000_000 + 0.5).floor().cast("int64")
+    total = whole.cast(EXACT) + (millionths.cast("float64") / 1_000_000).cast(EXACT)
+    return ibis.ifelse(amount < 0, -total, total).cast(EXACT)
 
 
 def cents(total: ir.DecimalColumn) -> ir.FloatingColumn:
