@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -154,6 +155,9 @@ def end(process: subprocess.Popen, how: int = signal.SIGTERM) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """Below those that the system gives away: a server needs half a minute until it takes its own."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as free:
+            port = random.randrange(20_000, 30_000)
+            free.bind(("127.0.0.1", port))
+            return port
