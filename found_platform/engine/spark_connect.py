@@ -161,6 +161,9 @@ class SparkConnect:
         return {day: (count, f"{total:016x}") for day, (count, total) in sums.items()}
 
     def close(self) -> None:
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+
+        self.session.client.set_retry_policies([DefaultPolicy(max_retries=1)])  # of one that is gone nobody waits for a farewell
         self.session.stop()
 
 
