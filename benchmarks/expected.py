@@ -68,8 +68,8 @@ def runs(source: Path | None, profile: str, days: int) -> Iterator[Row]:
         first = str(dt.date.fromisoformat(last) - dt.timedelta(days=days - 1))
         for turn in ("first", "second"):
             _, filled, words = timed("backfill", "--from", first, "--to", last, "--force", *home)
-            made = sum(asset["seconds"] for asset in filled["assets"].values())
-            yield Row(name, f"found backfill, {turn}", *said(words), made)
+            filled_seconds = sum(asset["seconds"] for asset in filled["assets"].values())
+            yield Row(name, f"found backfill, {turn}", *said(words), filled_seconds)
 
 
 def main() -> None:

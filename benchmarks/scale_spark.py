@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import spark_cluster
 
 
-def processors(found: list[psutil.Process]) -> float:
+def processors(processes: list[psutil.Process]) -> float:
     """Processor seconds so far of these processes and of all that they have started."""
-    return sum(sum(p.cpu_times()[:4]) for p in found)
+    return sum(sum(p.cpu_times()[:4]) for p in processes)
 
 
 def step(run: Callable[[], Any], cluster: spark_cluster.Cluster) -> dict[str, float]:
@@ -46,16 +46,17 @@ def step(run: Callable[[], Any], cluster: spark_cluster.Cluster) -> dict[str, fl
 
 def measured(settings: Settings, workers: int, expected: dict[str, Any]) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder, spark_cluster.running(Path(folder), workers) as cluster:
-        there, found = settings.model_copy(update={"engine": cluster.address}), {}
+        on_cluster, measured_steps = settings.model_copy(update={"engine": cluster.address}), {}
         for table in write.TABLES:
-            found[table] = step(lambda table=table: write.feature(there, table, scale.LAST, scale.LAST + scale.DAY), cluster)
-            if daily.day_hashes(settings.lake, table, scale.LAST, scale.LAST + scale.DAY) != expected[table]:
+            until = scale.LAST + scale.DAY
+            measured_steps[table] = step(lambda table=table: write.feature(on_cluster, table, scale.LAST, until), cluster)
+            if daily.day_hashes(settings.lake, table, scale.LAST, until) != expected[table]:
                 raise SystemExit(f"the engines differ in {table}")
-            print(workers, table, {k: round(v, 1) for k, v in found[table].items()}, file=sys.stderr, flush=True)
-        found["join"] = step(lambda: scale.join(there), cluster)
-        if scale.join(there) != expected["join"]:
+            print(workers, table, {k: round(v, 1) for k, v in measured_steps[table].items()}, file=sys.stderr, flush=True)
+        measured_steps["join"] = step(lambda: scale.join(on_cluster), cluster)
+        if scale.join(on_cluster) != expected["join"]:
             raise SystemExit("the engines differ in the join")
-        return found
+        return measured_steps
 
 
 def main() -> None:
@@ -71,11 +72,11 @@ def main() -> None:
         for table in write.TABLES:
             write.feature(settings, table, scale.LAST - (scale.JOINED_DAYS - 1) * scale.DAY, scale.LAST + scale.DAY)
         local, expected = scale.steps(settings)
-        found = {workers: measured(settings, workers, expected) for workers in options.workers}
+        by_workers = {workers: measured(settings, workers, expected) for workers in options.workers}
     print(f"{options.events:,} events, {options.users:,} users, {scale.DAYS} days; processor seconds")
     print(f"{'step':18} {'workers':>7} {'duckdb':>7} {'serial':>7} {'parallel':>8} {'share':>6} {'most':>5} {'clock':>6}")
     for name in scale.UNITS:
-        for workers, steps in found.items():
+        for workers, steps in by_workers.items():
             cost = steps[name]
             share = cost["serial"] / (cost["serial"] + cost["parallel"])
             print(
@@ -84,7 +85,7 @@ def main() -> None:
             )
     if options.json:
         options.json.write_text(
-            json.dumps({"events": options.events, "users": options.users, "duckdb": local, "spark": found}, indent=1)
+            json.dumps({"events": options.events, "users": options.users, "duckdb": local, "spark": by_workers}, indent=1)
         )
 
 

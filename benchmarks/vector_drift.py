@@ -76,8 +76,8 @@ def judged(settings: Settings, end: dt.date) -> list[tuple[Figure, ...]]:
         scores = [_scores(settings, version, moment, query) for moment in (day, before)]
         users.embed(settings, model, before)
         chances = [_chances(settings, version, moment) for moment in (before, day)]
-        moved = vectors.moved(settings, version, day)
-        both.append((moved, predictions.distance("scores", *scores), predictions.level("chances", *reversed(chances))))
+        movement = vectors.moved(settings, version, day)
+        both.append((movement, predictions.distance("scores", *scores), predictions.level("chances", *reversed(chances))))
     return both
 
 
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("--drifts", nargs="*", default=list(DRIFTS))
     options = parser.parse_args()
-    print("| drift | " + " | ".join(f"{what}, {weeks} w" for weeks in WEEKS for what in ("vectors", "scores", "chances")) + " |")
+    print("| drift | " + " | ".join(f"{name}, {weeks} w" for weeks in WEEKS for name in ("vectors", "scores", "chances")) + " |")
     print("|" + " --- |" * (1 + 3 * len(WEEKS)))
     for name in (None, *options.drifts):
         with tempfile.TemporaryDirectory() as folder:

@@ -67,8 +67,8 @@ _begun: dict[str, Callable[[], dict[str, Reach]]] = {}
 
 def begin(settings: Settings) -> None:
     """Has the source tree read beside this process, where it can be and nobody has kept what comes out."""
-    kept, state = settings.dagster_home / "reach.json", _state()
-    if workers.forks() and not (kept.exists() and json.loads(kept.read_text())["state"] == state):
+    cache_file, state = settings.dagster_home / "reach.json", _state()
+    if workers.forks() and not (cache_file.exists() and json.loads(cache_file.read_text())["state"] == state):
         _begun.setdefault(state, workers.ahead(compute, ROOT))
 
 

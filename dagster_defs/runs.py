@@ -154,11 +154,11 @@ def backfill(
                 return [[key] for key in keys]
             return [r[i : i + jobs.RUN_DAYS] for r in ranges(keys) for i in range(0, len(r), jobs.RUN_DAYS)]
 
-        made: set[str] = set()
+        materialised: set[str] = set()
         plan: dict[str, tuple[int, int]] = {}
         for asset in assets:
-            made |= {*staleness.stale(runner.graph, runner.instance, asset, days), *forced.pending(asset, days)}
-            plan[asset] = len(made), len(in_runs(sorted(made)))
+            materialised |= {*staleness.stale(runner.graph, runner.instance, asset, days), *forced.pending(asset, days)}
+            plan[asset] = len(materialised), len(in_runs(sorted(materialised)))
         planned(plan)
         for asset in assets:
             stale = _to_do(runner, asset, days, forced)

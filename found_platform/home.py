@@ -58,9 +58,9 @@ class HomeLock(FileLock):
         if not self.is_locked:
             return
         try:
-            if (found := shared_locks.session(self.home)) is None:
+            if (of_home := shared_locks.session(self.home)) is None:
                 return
-            session, key = found[0], shared_locks.key(found[1], Path(self.lock_file).name)
+            session, key = of_home[0], shared_locks.key(of_home[1], Path(self.lock_file).name)
             if session.take(key):
                 self._shared = session, key
             else:

@@ -42,9 +42,9 @@ class Session:
             if key in self._held:  # PostgreSQL would give it to the same session again
                 return False
             try:
-                if taken := bool(self._ask("SELECT pg_try_advisory_lock(%s)", key)):
+                if is_mine := bool(self._ask("SELECT pg_try_advisory_lock(%s)", key)):
                     self._held.add(key)
-                return taken
+                return is_mine
             finally:
                 self._end_unheld()
 

@@ -125,12 +125,12 @@ def ahead(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> Call
     def result() -> T:
         starting.join()
         try:
-            done, answer = receiver.recv()
+            succeeded, answer = receiver.recv()
         except (EOFError, OSError):
             return work(*arguments, **options)
         receiver.close()
         process.join()
-        if not done:
+        if not succeeded:
             raise answer
         return answer
 

@@ -34,8 +34,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[spark_cluster.Cl
 @pytest.fixture(scope="session", params=["sail", pytest.param("spark", marks=pytest.mark.long)])
 def address(request: pytest.FixtureRequest) -> str:
     """The address of an engine, of each there is."""
-    found = request.getfixturevalue(request.param)
-    return found if isinstance(found, str) else found.address
+    engine = request.getfixturevalue(request.param)
+    return engine if isinstance(engine, str) else engine.address
 
 
 SEARCHES = ("search", "pay_bill")

@@ -94,12 +94,12 @@ class Cluster:
 
     def executors(self) -> list[psutil.Process]:
         """The processes that do the work, children of the workers."""
-        found = []
+        processes = []
         for process in self.processes:
             for below in psutil.Process(process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):  # it has just ended
-                    found += [below] if "CoarseGrainedExecutorBackend" in " ".join(below.cmdline()) else []
-        return found
+                    processes += [below] if "CoarseGrainedExecutorBackend" in " ".join(below.cmdline()) else []
+        return processes
 
     def _process(self, command: str, *arguments: str) -> None:
         spark = home()

@@ -82,8 +82,8 @@ def frame(session: Any, about: DeltaTable, folder: Path, files: Iterable[dict]) 
     for file in files:
         groups.setdefault(tuple(file[f"partition.{key}"] for key in keys), []).append(str(folder / file["path"]))
     parts = []
-    if gone := next((path for paths in groups.values() for path in paths if not Path(path).exists()), None):
-        raise JobFailed(f"{gone} is gone, which a version of this table is read from: run this again.")  # Sail would read on
+    if missing := next((path for paths in groups.values() for path in paths if not Path(path).exists()), None):
+        raise JobFailed(f"{missing} is gone, which a version of this table is read from: run this again.")  # Sail would read on
     for values, paths in groups.items():
         rows = session.read.schema(stored).parquet(*paths)
         for key, value in zip(keys, values, strict=True):
@@ -116,18 +116,18 @@ def parquet_below(folder: Path, written: Path) -> list[str]:
     return paths
 
 
-def commit(about: DeltaTable, folder: Path, new: list[str], gone: list[str]) -> int:
+def commit(about: DeltaTable, folder: Path, new: list[str], replaced: list[str]) -> int:
     """Puts files in the place of others, in one commit on this version of a table, and returns the new version.
 
     Raises deltalake's CommitFailedError where somebody else committed since.
     """
-    if not new and not gone:
+    if not new and not replaced:
         return about.version()
     keys, now = about.metadata().partition_columns, int(time.time() * 1000)
     named = [c for c in about.metadata().configuration.get(lake_schema.STATISTICS, "").split(",") if c]
     live = {file["path"]: file for file in lake.files_of(about)}
     actions: list[AddAction | RemoveAction] = []
-    for path in gone:
+    for path in replaced:
         values = {key: None if (v := live[path][f"partition.{key}"]) is None else str(v) for key in keys}
         actions.append(RemoveAction(path, True, now, live[path]["size_bytes"], values))
     for path in new:
@@ -153,16 +153,16 @@ def _statistics(path: Path, named: list[str]) -> dict:
     """What the log has of a file, from its footer: of these columns, and of no other one."""
     about = pq.read_metadata(path)
     places = {about.schema.column(i).path: i for i in range(about.num_columns)}
-    least, most, nulls = {}, {}, {}
+    minima, maxima, nulls = {}, {}, {}
     for column in named:
-        found = [about.row_group(group).column(places[column]).statistics for group in range(about.num_row_groups)]
-        if any(s is None or not s.has_null_count for s in found):
+        statistics = [about.row_group(group).column(places[column]).statistics for group in range(about.num_row_groups)]
+        if any(s is None or not s.has_null_count for s in statistics):
             continue
-        nulls[column] = sum(s.null_count for s in found)
-        ranges = [(s.min, s.max) for s in found if s.num_values]
-        if ranges and all(s.has_min_max for s in found if s.num_values):
-            least[column], most[column] = _json(min(r[0] for r in ranges)), _json(max(r[1] for r in ranges))
-    return {"numRecords": about.num_rows, "minValues": least, "maxValues": most, "nullCount": nulls}
+        nulls[column] = sum(s.null_count for s in statistics)
+        ranges = [(s.min, s.max) for s in statistics if s.num_values]
+        if ranges and all(s.has_min_max for s in statistics if s.num_values):
+            minima[column], maxima[column] = _json(min(r[0] for r in ranges)), _json(max(r[1] for r in ranges))
+    return {"numRecords": about.num_rows, "minValues": minima, "maxValues": maxima, "nullCount": nulls}
 
 
 def _json(value: dt.date | dt.datetime | int) -> str | int:

@@ -104,14 +104,14 @@ class SparkConnect:
         with lake.turn(folder, table):
             before = lake.writable_table(folder, table, schema, partition_by)
             place = _local(folder, table)
-            gone = files.holding(before, place, predicate)
+            replaced = files.holding(before, place, predicate)
             others, written = f"NOT ({predicate})", files.new_folder(place)
-            beside = row_hash.of_files(before, place, gone, others)
+            beside = row_hash.of_files(before, place, replaced, others)
             try:
                 with failures(self.name):
                     rows = self._rows(query, schema).where(predicate)
                     if beside[0]:
-                        live = [file for file in lake.files_of(before) if file["path"] in gone]
+                        live = [file for file in lake.files_of(before) if file["path"] in replaced]
                         rows = rows.union(files.frame(self.session, before, place, live).select(*schema.names).where(others))
                     self._write(rows, written, before)
                 new = files.parquet_below(place, written)
@@ -120,7 +120,7 @@ class SparkConnect:
                         f"The engine {self.name} changed rows of {table} that it was not asked for: the table is as it was. Use "
                         "another version of the engine, or set FOUND_ENGINE=duckdb."
                     )
-                return files.commit(before, place, new, gone)
+                return files.commit(before, place, new, replaced)
             except BaseException:
                 shutil.rmtree(written, ignore_errors=True)
                 raise

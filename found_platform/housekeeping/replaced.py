@@ -62,19 +62,19 @@ def _publications(settings: Settings, now: float) -> Iterator[Garbage]:
     current = pointer.read(settings)
     kept = {p.name for p in (current.live, current.previous) if p}
     states = {snapshot.folder(settings, name).name for name in kept}
-    left = [path for path in folder.glob("*.db") if path.name not in kept]
-    left += [path for path in folder.glob("states/*") if path.name not in states]
-    left += [path for path in (folder / "building",) if path.exists()]
+    leftovers = [path for path in folder.glob("*.db") if path.name not in kept]
+    leftovers += [path for path in folder.glob("states/*") if path.name not in states]
+    leftovers += [path for path in (folder / "building",) if path.exists()]
     before = now - settings.keep_versions_days * DAY
-    for path in left:
+    for path in leftovers:
         if newest(path) < before:
             yield Garbage(size_of(path), lambda path=path: _remove_publication(settings, path))
     for collection in _collections(settings, kept):  # they take no bytes of the home
         if built_at(collection) < before:
             yield Garbage(0, lambda collection=collection: _remove_collection(settings, collection))
     with contextlib.suppress(JobFailed):  # nobody can say what lies there
-        if (files := imports.of(settings)) is not None and (left := files.left()):
-            yield Garbage(sum(size for _, size in left), lambda: _remove_imports(settings, files), len(left))
+        if (files := imports.of(settings)) is not None and (leftovers := files.left()):
+            yield Garbage(sum(size for _, size in leftovers), lambda: _remove_imports(settings, files), len(leftovers))
 
 
 def _collections(settings: Settings, kept: set[str]) -> list[str]:

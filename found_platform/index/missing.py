@@ -44,8 +44,8 @@ def listed(table: pa.Table) -> pa.Table:
     rows, columns = np.nonzero(np.stack([column.is_null().to_numpy() for column in table.columns], 1))
     offsets = np.searchsorted(rows, np.arange(len(table) + 1)).astype(np.int32)
     names = pa.ListArray.from_arrays(offsets, pa.array(np.array(table.column_names, object)[columns], pa.string()))
-    there = [pc.fill_null(table[field.name], _INSTEAD[field.type]) for field in table.schema]
-    return pa.table([*there, names], [*table.column_names, FIELD])
+    filled = [pc.fill_null(table[field.name], _INSTEAD[field.type]) for field in table.schema]
+    return pa.table([*filled, names], [*table.column_names, FIELD])
 
 
 def tested(expression: str) -> set[str]:

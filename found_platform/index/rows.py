@@ -71,6 +71,6 @@ class Rows:
 
     def _block(self, start: int, stop: int) -> tuple[np.ndarray, pa.Table]:
         """Where the users stand among the keys, and their filter columns."""
-        kept = self.kept[start:stop]
-        columns = self.attributes.slice(start, len(kept)).filter(pa.array(kept))
-        return start + np.flatnonzero(kept), missing.listed(columns) if self.lists_missing else columns
+        searchable = self.kept[start:stop]
+        columns = self.attributes.slice(start, len(searchable)).filter(pa.array(searchable))
+        return start + np.flatnonzero(searchable), missing.listed(columns) if self.lists_missing else columns

@@ -68,8 +68,8 @@ def figures(settings: Settings, day: dt.date) -> list[Figure]:
     weeks = Weeks.of(con, channels)
     limits = weeks.limits(FALSE_ALARMS / (len(names) + len(priced)))
     values, references = weeks.figures()
-    moved = [judged(n, v, r, limit) for n, v, r, limit in zip(names, values, references, limits, strict=True)]
-    return moved + [_price_level(con, FALSE_ALARMS / (len(names) + 1)) for _ in priced]
+    figures = [judged(n, v, r, limit) for n, v, r, limit in zip(names, values, references, limits, strict=True)]
+    return figures + [_price_level(con, FALSE_ALARMS / (len(names) + 1)) for _ in priced]
 
 
 def own_channels(config: SourceConfig) -> list[str]:

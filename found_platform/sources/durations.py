@@ -50,12 +50,12 @@ class Durations:
         """Of so many days of an asset, in so many runs."""
         if not days:
             return 0.0
-        known = self.days.get(asset)
-        if known is None:
+        last_run = self.days.get(asset)
+        if last_run is None:
             return pace.slowness() * (runs * SECONDS_A_RUN + days * (SECONDS_A_DAY + events_a_day * SECONDS_AN_EVENT))
-        made, took = known
+        last_days, took = last_run
         a_run = min(took, SECONDS_A_RUN)
-        return runs * a_run + days * (took - a_run) / made
+        return runs * a_run + days * (took - a_run) / last_days
 
 
 def keep_days(settings: Settings, asset: str, days: int, seconds: float) -> None:
@@ -77,8 +77,8 @@ def keep_whole(settings: Settings, guess: estimate.Estimate, seconds: float) -> 
 
 def expected(settings: Settings, days: Mapping[str, tuple[int, int]], events_a_day: float) -> float:
     """Seconds of so many (days, runs) of each asset."""
-    kept = Durations.of_home(settings)
-    return sum(kept.seconds(asset, number, runs, events_a_day) for asset, (number, runs) in days.items())
+    durations = Durations.of_home(settings)
+    return sum(durations.seconds(asset, number, runs, events_a_day) for asset, (number, runs) in days.items())
 
 
 def sentence(seconds: float) -> str:

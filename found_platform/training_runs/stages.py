@@ -186,12 +186,12 @@ def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None])
             for line in complete:  # what the run needs, before it starts
                 forward({"said": line})
                 bar.set_postfix_str(line.split(";")[0][-40:])
-            seen = list(read_progress(lines))
-            for line in seen[lines_seen:]:
+            steps = list(read_progress(lines))
+            for line in steps[lines_seen:]:
                 forward(line)
                 bar.total = line["steps"]
                 bar.update(line["step"] - bar.n)
-            lines_seen = len(seen)
+            lines_seen = len(steps)
     if ended := status():
         raise JobFailed(f"Training stage {name} failed: {_last_words(output, ended)} The whole output is in {output}.")
 

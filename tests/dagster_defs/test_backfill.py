@@ -133,12 +133,12 @@ def test_the_command_says_what_it_made_and_what_is_stale(tmp_path: Path) -> None
     assert outcome.status == 0, outcome.err
     assert "Nothing is stale." in outcome.out
     assert "user_tabular" in outcome.out
-    said = " ".join(outcome.err.split())
+    message = " ".join(outcome.err.split())
     assert re.search(
-        r"Expect [\d,]+ to [\d,]+ seconds for the days to make: at most 10 of raw_events, 10 of behavior_text", said
-    ), said
-    kept = Durations.of_home(settings).days
-    assert {asset: days for asset, (days, _) in kept.items()} == dict.fromkeys(runs.BACKFILLED, 10)
+        r"Expect [\d,]+ to [\d,]+ seconds for the days to make: at most 10 of raw_events, 10 of behavior_text", message
+    ), message
+    day_durations = Durations.of_home(settings).days
+    assert {asset: days for asset, (days, _) in day_durations.items()} == dict.fromkeys(runs.BACKFILLED, 10)
     again = call_found("backfill", "--from", "2024-01-01", "--to", "2024-01-10", *home)
     assert "No day is to be made." in " ".join(again.err.split())
     shown = call_found("status", *home)

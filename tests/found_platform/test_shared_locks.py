@@ -30,11 +30,11 @@ with home.hold(Path(sys.argv[1]), ["run-training"], "found demo", seconds=0):
 def machines(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """The home as two machines see it."""
     monkeypatch.setenv(database.SETTING, database_url)
-    here, there = tmp_path / "here", tmp_path / "there"
+    here, other_machine = tmp_path / "here", tmp_path / "there"
     database.of_home(here, database_url)
-    there.mkdir()
-    (there / database.MARKER).write_text((here / database.MARKER).read_text())
-    return here, there
+    other_machine.mkdir()
+    (other_machine / database.MARKER).write_text((here / database.MARKER).read_text())
+    return here, other_machine
 
 
 @contextmanager
@@ -69,12 +69,12 @@ def cut(url: str) -> None:
 
 @pytest.mark.slow
 def test_processes_of_two_machines_take_turns_and_a_killed_one_frees_its_lock(machines: tuple[Path, Path]) -> None:
-    here, there = machines
-    with holder(there) as other:
+    here, other_machine = machines
+    with holder(other_machine) as other:
         assert not home.is_free(here, "run-training")
         assert home.is_free(here, "run-benchmark"), "another lock is nobody's"
         (here / "locks" / "run-training.holder").write_text(
-            (there / "locks" / "run-training.holder").read_text()
+            (other_machine / "locks" / "run-training.holder").read_text()
         )  # one folder for both
         with pytest.raises(JobFailed, match=rf"run-training in .* is still held by pid {other.pid} on \S+ \(found demo\): wait"):
             home.hold(here, ["run-training"], "found demo", seconds=0.1).__enter__()
@@ -83,7 +83,7 @@ def test_processes_of_two_machines_take_turns_and_a_killed_one_frees_its_lock(ma
         other.stdin.flush()
         with home.lock(here, "run-training", timeout=60) as held:
             assert held.lock_file.startswith(str(here))
-    with holder(there) as other:
+    with holder(other_machine) as other:
         os.kill(other.pid, signal.SIGKILL)
         wait_until_free(here)
 
@@ -91,16 +91,16 @@ def test_processes_of_two_machines_take_turns_and_a_killed_one_frees_its_lock(ma
 def test_homes_of_other_numbers_and_homes_without_a_database_do_not_meet(
     machines: tuple[Path, Path], database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, there = machines
+    here, other_machine = machines
     database.of_home(tmp_path / "other", database_url)
     with home.lock(here, "vault") as held:
         assert held.is_shared
-        assert not home.is_free(there, "vault")
+        assert not home.is_free(other_machine, "vault")
         assert home.is_free(tmp_path / "other", "vault")
         assert not home.lock(tmp_path / "files", "vault").is_shared
         with pytest.raises(Timeout):
-            home.lock(there, "vault", timeout=0).acquire()
-    assert home.is_free(there, "vault")
+            home.lock(other_machine, "vault", timeout=0).acquire()
+    assert home.is_free(other_machine, "vault")
     monkeypatch.delenv(database.SETTING)
     with home.lock(here, "vault") as held:
         assert not held.is_shared
@@ -108,7 +108,7 @@ def test_homes_of_other_numbers_and_homes_without_a_database_do_not_meet(
 
 def test_a_writer_whose_connection_is_cut_stops_before_it_commits(machines: tuple[Path, Path], database_url: str) -> None:
     """A table, a file of the home, and another lock; afterwards it can begin anew."""
-    here, there = machines
+    here, other_machine = machines
     table = pa.table({"n": pa.array([1, 2, 3], pa.int64())})
     lake.append(here / "lake", "numbers", table, schema=table.schema)
 
@@ -119,12 +119,12 @@ def test_a_writer_whose_connection_is_cut_stops_before_it_commits(machines: tupl
     with pytest.raises(JobFailed, match="has lost its locks, and another may write by now"):
         lake.append(here / "lake", "numbers", pa.RecordBatchReader.from_batches(table.schema, rows()), schema=table.schema)
     assert lake.version(here / "lake", "numbers") == 1
-    assert home.is_free(there, "numbers")
+    assert home.is_free(other_machine, "numbers")
 
     with home.lock(here, "run-training"):
         home.write_whole(here / "verdict.json", "before")
         cut(database_url)
-        with home.lock(there / "elsewhere", "a home of its own"):
+        with home.lock(other_machine / "elsewhere", "a home of its own"):
             pass
         with pytest.raises(JobFailed, match=r"has lost its locks.* is not written: run this again\."):
             home.write_whole(here / "verdict.json", "after")

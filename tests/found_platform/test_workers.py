@@ -136,11 +136,11 @@ def test_what_no_fork_can_do_is_done_here(server: None) -> None:
 
 
 def test_without_a_process_that_forks_what_is_begun_ahead_is_done_when_it_is_asked_for() -> None:
-    done: list[str] = []
-    answer = workers.ahead(done.append, "here")
-    assert not done
+    calls: list[str] = []
+    answer = workers.ahead(calls.append, "here")
+    assert not calls
     answer()
-    assert done == ["here"]
+    assert calls == ["here"]
 
 
 def test_one_thing_at_a_time_is_done_by_whoever_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

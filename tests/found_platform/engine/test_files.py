@@ -154,10 +154,10 @@ def test_of_two_commits_at_once_one_is_refused(tmp_path: Path) -> None:
     settings = home_of(tmp_path / "home", "duckdb")
     lake.replace(settings.lake, "some", rows(), schema=SCHEMA)
     about, folder = lake.open_table(settings.lake, "some"), settings.home / "lake" / "some"
-    gone = [file["path"] for file in lake.files_of(about)]
+    removed_paths = [file["path"] for file in lake.files_of(about)]
     lake.replace(settings.lake, "some", rows(("dan", "eva", "fay")), schema=SCHEMA, predicate="event_date > '1970-01-01'")
     with pytest.raises(CommitFailedError):
-        files.commit(about, folder, [], gone)
+        files.commit(about, folder, [], removed_paths)
     assert set(lake.read(settings.lake, "some")["user_key"].to_pylist()) == {"dan", "eva", "fay"}
 
 

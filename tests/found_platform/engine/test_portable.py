@@ -21,15 +21,15 @@ def test_an_amount_becomes_the_nearest_decimal_on_every_engine(address: str, tmp
     """Also beyond 2^53 millionths, where casts of floats differ."""
     draw = random.Random(1)
     amounts = [*AMOUNTS, 1e14 + 0.3, 8e9 + 0.3, None, *(draw.uniform(-1, 1) * 10 ** draw.uniform(-7, 15) for _ in range(500))]
-    given = pa.table({"place": range(len(amounts)), "amount": pa.array(amounts, pa.float64())})
-    rows = ibis.table(ibis.Schema.from_pyarrow(given.schema), name="given")
+    table = pa.table({"place": range(len(amounts)), "amount": pa.array(amounts, pa.float64())})
+    rows = ibis.table(ibis.Schema.from_pyarrow(table.schema), name="given")
     query = rows.select("place", amount=exact(rows.amount)).order_by("place")
-    found = []
+    results = []
     for where in ("duckdb", address):
         with contextlib.closing(engine.of(Settings.load(tmp_path, profile="tiny", engine=where))) as opened:
-            opened.rows("given", given)
-            found.append(opened.read(query).read_all()["amount"].to_pylist())
-    assert found[0] == found[1]
-    assert found[0][len(AMOUNTS) + 2] is None
-    pairs = [(Fraction(amount), Fraction(value)) for amount, value in zip(amounts, found[0], strict=True) if amount is not None]
+            opened.rows("given", table)
+            results.append(opened.read(query).read_all()["amount"].to_pylist())
+    assert results[0] == results[1]
+    assert results[0][len(AMOUNTS) + 2] is None
+    pairs = [(Fraction(amount), Fraction(value)) for amount, value in zip(amounts, results[0], strict=True) if amount is not None]
     assert max(abs(amount - value) for amount, value in pairs) <= Fraction(1, 1_999_999)

@@ -70,8 +70,8 @@ class Writing(threading.Thread):
         """A Python that has begun with its rows."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until and self.is_alive():
-            if found := list(self.signs.iterdir()):
-                return psutil.Process(int(found[0].name))
+            if signs := list(self.signs.iterdir()):
+                return psutil.Process(int(signs[0].name))
             time.sleep(0.1)
         raise AssertionError(f"no worker has begun: {self.failure}")
 

@@ -42,8 +42,8 @@ def remote(home: Settings, address: str) -> Iterator[tuple[Settings, Engine]]:
 
 
 def address_of(name: str, request: pytest.FixtureRequest) -> str:
-    found = "duckdb" if name == "duckdb" else request.getfixturevalue(name)
-    return found if isinstance(found, str) else found.address
+    address = "duckdb" if name == "duckdb" else request.getfixturevalue(name)
+    return address if isinstance(address, str) else address.address
 
 
 def hashes(settings: Settings, table: str = TABLE) -> dict[str, tuple[int, str]]:

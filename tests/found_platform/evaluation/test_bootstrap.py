@@ -66,14 +66,14 @@ def test_draws_of_all_scenarios_are_those_of_each_by_itself() -> None:
     """Users are drawn once for all scenarios, in whatever order a scenario has them."""
     rows = table({"one": 1.0, "two": 0.8}, users=300)
     shuffled = rows.take(pa.array(np.random.default_rng(3).permutation(rows.num_rows)))
-    expected, found = (
+    expected, actual = (
         {(d.scenario, d.method, d.other): d for d in (e if e.method == "one" else e.turned for e in bootstrap.differences(each))}
         for each in (rows, shuffled)
     )
-    assert expected.keys() == found.keys()
+    assert expected.keys() == actual.keys()
     for key, of in expected.items():
-        assert found[key].difference == pytest.approx(of.difference, abs=1e-6)
-        assert found[key].high - found[key].low == pytest.approx(of.high - of.low, rel=0.2)
+        assert actual[key].difference == pytest.approx(of.difference, abs=1e-6)
+        assert actual[key].high - actual[key].low == pytest.approx(of.high - of.low, rel=0.2)
 
 
 def test_a_user_changes_the_auc_by_what_counting_them_once_more_does() -> None:

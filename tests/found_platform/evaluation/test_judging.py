@@ -106,18 +106,18 @@ def judge_of(features: np.ndarray, tasks: list[scenarios.Scenario], extent: Exte
 
 def test_a_fit_is_given_one_scenario_and_the_features_of_its_users(monkeypatch: pytest.MonkeyPatch) -> None:
     """The longest method would be alone on the last core, and everybody's features go to other processes, otherwise."""
-    given: list[tuple[int, int]] = []
+    divisions: list[tuple[int, int]] = []
     judge_probe = judging.judge_probe
 
     def judged(classifier: Any, features: Any, tasks: list[judging.Task], splits: int) -> list[list[judging.Draw]]:
-        given.append((len(features), len(tasks)))
+        divisions.append((len(features), len(tasks)))
         return judge_probe(classifier, features, tasks, splits)
 
     monkeypatch.setattr(judging, "judge_probe", judged)
     features, tasks = made_up(300, 3)
     probe = methods.Probe("p", "", lambda population: population.features)  # pyright: ignore[reportAttributeAccessIssue]
     ((_, (answered,)),) = judge_of(features, tasks, QUICK)._fitted({}, {"p": probe}, "fits")
-    assert given == [(100, 1)] * 3
+    assert divisions == [(100, 1)] * 3
     assert list(answered.answers) == ["s0", "s1", "s2"]
 
 

@@ -69,9 +69,9 @@ def test_a_report_of_a_calm_log_passes_with_every_figure_judged(calm: Settings) 
     assert report.html is not None
     assert report.html.stat().st_size > 100_000
     users = set(lake.read(calm.lake, "user_tabular", lake.days_where(LAST, LAST + dt.timedelta(days=1)))["user_key"].to_pylist())
-    kept = [path for path in (calm.home / "monitoring").rglob("*") if path.is_file()]
-    assert reports.path(calm.home, reports.FEATURE_DRIFT, str(LAST)) in kept
-    words = {word for path in kept for word in re.findall(rb"[0-9a-f]{32}", path.read_bytes())}
+    report_files = [path for path in (calm.home / "monitoring").rglob("*") if path.is_file()]
+    assert reports.path(calm.home, reports.FEATURE_DRIFT, str(LAST)) in report_files
+    words = {word for path in report_files for word in re.findall(rb"[0-9a-f]{32}", path.read_bytes())}
     assert len(next(iter(users))) == 32
     assert not users & {word.decode() for word in words}, "reports, also those in Evidently's workspace, are of nobody"
 

@@ -164,8 +164,8 @@ def test_what_moves_a_little_every_week_is_seen_in_four(tmp_path: Path) -> None:
         for week in range(6):
             chances = np.clip(rng.normal(0.6 - falls * week / 5, 0.05, 300), 0, 1)
             fields = {"audience": f"a{falls}", "as_of": CUTOFF + dt.timedelta(weeks=week)}
-            made = refreshed(settings, week + 1, str(week), chances, chances, **fields)
-            states.setdefault(falls, []).append(predictions.of_audience(settings, made).state)
+            audience = refreshed(settings, week + 1, str(week), chances, chances, **fields)
+            states.setdefault(falls, []).append(predictions.of_audience(settings, audience).state)
             before = predictions.level("one week", chances, last) if week else None
             assert before is None or before.state == figures.PASSED, "from week to week it is little"
             last = chances
