@@ -46,17 +46,17 @@ def step(run: Callable[[], Any], cluster: spark_cluster.Cluster) -> dict[str, fl
 
 def measured(settings: Settings, workers: int, expected: dict[str, Any]) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder, spark_cluster.running(Path(folder), workers) as cluster:
-        on_cluster, measured_steps = settings.model_copy(update={"engine": cluster.address}), {}
+        on_cluster, steps = settings.model_copy(update={"engine": cluster.address}), {}
+        until = scale.LAST + scale.DAY
         for table in write.TABLES:
-            until = scale.LAST + scale.DAY
-            measured_steps[table] = step(lambda table=table: write.feature(on_cluster, table, scale.LAST, until), cluster)
+            steps[table] = step(lambda table=table: write.feature(on_cluster, table, scale.LAST, until), cluster)
             if daily.day_hashes(settings.lake, table, scale.LAST, until) != expected[table]:
                 raise SystemExit(f"the engines differ in {table}")
-            print(workers, table, {k: round(v, 1) for k, v in measured_steps[table].items()}, file=sys.stderr, flush=True)
-        measured_steps["join"] = step(lambda: scale.join(on_cluster), cluster)
+            print(workers, table, {k: round(v, 1) for k, v in steps[table].items()}, file=sys.stderr, flush=True)
+        steps["join"] = step(lambda: scale.join(on_cluster), cluster)
         if scale.join(on_cluster) != expected["join"]:
             raise SystemExit("the engines differ in the join")
-        return measured_steps
+        return steps
 
 
 def main() -> None:
