@@ -223,6 +223,7 @@ def test_a_source_tree_that_is_read_beside_this_process_is_not_read_again(tmp_pa
     expected = codes(tmp_path)
     monkeypatch.setattr(code_version, "ROOT", tmp_path)
     monkeypatch.setattr(code_version, "_state", lambda: "a state of this test")
+    monkeypatch.setattr(code_version, "_begun", {})
     settings = Settings.load(tmp_path / "home")
     code_version.begin(settings)
     assert not code_version._begun, "nothing forks: it is read when somebody asks"
@@ -247,6 +248,7 @@ def test_runs_that_begin_at_the_same_time_read_the_source_once(tmp_path: Path, m
         return {"user_index": code_version.Reach("code", frozenset(), frozenset())}
 
     monkeypatch.setattr(code_version, "compute", compute)
+    monkeypatch.setattr(code_version, "_begun", {})
     code_version._computed.cache_clear()
     homes = [Settings(home=tmp_path / str(i)) for i in range(4)]
     try:
