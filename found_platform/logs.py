@@ -55,6 +55,11 @@ class JsonLines(logging.Formatter):
 class _Stderr(logging.StreamHandler):
     """Writes to the stderr of the moment: commands and tests put another in its place."""
 
+    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        """Of libraries warnings alone, whatever one of them has set as the level of all."""
+        is_wanted = record.levelno >= logging.WARNING or record.name.split(".")[0] in OWN
+        return is_wanted and super().filter(record)
+
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
