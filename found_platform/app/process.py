@@ -24,5 +24,7 @@ def private_files() -> Iterator[None]:
 @contextlib.contextmanager
 def training_beside() -> Iterator[None]:
     """Has a process load what training needs while this one goes on; the stages that this one trains within are forks of it."""
-    with workers.beside(*TRAINING):
+    from found_platform.sources import pace
+
+    with pace.measured(), workers.beside(*TRAINING):
         yield

@@ -3,10 +3,12 @@
 What belongs here: a small piece of work and the time it takes. What does not: what a run is expected to take (`estimate`).
 """
 
+import contextlib
 import hashlib
 import json
 import statistics
 import time
+from collections.abc import Iterator
 
 REFERENCE = 0.018
 """Seconds of the piece on two quiet cores of the machine that the constants come from: the lower half of eighty."""
@@ -16,9 +18,22 @@ SLOWEST, FASTEST = 4.0, 0.25
 """Bounds: a machine that is busy now need not be so all the time."""
 
 
+_measured: list[float] = []
+
+
+@contextlib.contextmanager
+def measured() -> Iterator[None]:
+    """Within it the machine is as fast as it is now: whoever has others work beside it would find it slow."""
+    _measured.append(slowness())
+    try:
+        yield
+    finally:
+        _measured.pop()
+
+
 def slowness() -> float:
-    """How many times as long as the reference this machine takes for the same work. Takes a tenth of a second."""
-    return bounded(statistics.median(_seconds() for _ in range(TRIES)))
+    """How many times as long as the reference this machine takes for the same work. Takes a tenth of a second, unless measured."""
+    return _measured[-1] if _measured else bounded(statistics.median(_seconds() for _ in range(TRIES)))
 
 
 def bounded(seconds: float) -> float:

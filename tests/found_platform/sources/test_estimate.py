@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import at, call_found, write_source
 
+from found_platform.app import process
 from found_platform.errors import JobFailed
 from found_platform.settings import Settings
 from found_platform.sources import config, estimate, pace
@@ -63,6 +64,14 @@ def test_a_slower_machine_is_expected_to_take_longer_and_to_write_as_much(monkey
 def test_a_machine_that_is_busy_for_a_moment_is_not_taken_to_be_so_for_hours() -> None:
     assert (pace.bounded(100.0), pace.bounded(1e-6)) == (pace.SLOWEST, pace.FASTEST)
     assert pace.FASTEST <= pace.slowness() <= pace.SLOWEST
+
+
+def test_the_machine_that_is_measured_is_the_one_before_others_work_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_seconds", lambda: pace.REFERENCE)
+    with process.training_beside():
+        monkeypatch.setattr(pace, "_seconds", lambda: 3 * pace.REFERENCE)
+        assert pace.slowness() == 1.0
+    assert pace.slowness() == 3.0
 
 
 @pytest.mark.parametrize(
