@@ -121,7 +121,12 @@ PROFILES: dict[str, dict[str, Any]] = {
         "returns": 0,
     },
     "travel": {
-        "attributes": {"age_band": ["18-24", "25-34", "35-44", "45-54", "55-64", "65+"], "home_country": ["FR", "GB", "US"]},
+        "attributes": {
+            "age_band": ["18-24", "25-34", "35-44", "45-54", "55-64", "65+"],
+            "home_country": ["FR", "GB", "US"],
+            "income_bracket": ["30-59K", "60-99K", "100K+", "Under 30K"],
+            "kids_count": ["0", "1", "2", "3+"],
+        },
         "flags": ("newsletter",),
         "payment_methods": ["paypal", "credit card"],
         "returns": 25,

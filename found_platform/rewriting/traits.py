@@ -6,12 +6,15 @@ does not: values of texts (`profile_values`), sex and age (`reading`).
 """
 
 import datetime as dt
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from found_platform.rewriting import times
+from found_platform.rewriting import bands, times
+from found_platform.rewriting.bands import Band
 from found_platform.rewriting.ground import Ground
-from found_platform.rewriting.language import Language
+from found_platform.rewriting.language import Language, alternatives
 from found_platform.rewriting.profile_values import FOLD, quoted
 
 YES, NO = {"yes", "y", "true", "t", "ja", "j", "1"}, {"no", "n", "false", "f", "nein", "0"}
@@ -19,6 +22,8 @@ BIRTH = r"birth_?year|year_?of_?birth|^yob$|geburts_?jahr|^jahrgang$"
 BIRTHDAY = r"birth_?da(?:te|y)|date_?of_?birth|^dob$|geburts_?(?:datum|tag)"
 SINCE = r"join|sign_?up|since|regist|creat|start|open|seit|beitritt|eintritt|anmeld|kunde_?ab"
 INCOME = r"income|salary|earnings|einkommen|gehalt|verdienst"
+COUNTS = {"count", "number", "num", "size", "band", "bracket", "range", "group", "level", "anzahl", "klasse"}
+"""What a column of numbers may be called beside what is counted."""
 FLAG = re.compile(r"^(?:is|has|ist|hat)_")
 DAYS_OF = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
 """Of the units that the name of a column may end with."""
@@ -41,6 +46,9 @@ def extract(lake: Ground, text: str, spoken: Language) -> Traits:
     for column in lake.numbers:
         if not (FLAG.match(column) or re.search(BIRTH, column.lower())):
             _number(column, traits, spoken)
+    for column, values in lake.attributes.items():
+        if banded := bands.of(values):
+            _number(column, traits, spoken, banded)
     flags: dict[str, tuple[str, str]] = {name: (f"{quoted(name)} = true", f"{quoted(name)} = false") for name in lake.flags}
     flags |= {name: (f"{quoted(name)} = 1", f"{quoted(name)} = 0") for name in lake.numbers if FLAG.match(name)}
     for column, values in lake.attributes.items():
@@ -157,9 +165,10 @@ def _since(lake: Ground, traits: Traits, spoken: Language) -> None:
     _add(traits, words, condition)
 
 
-def _number(column: str, traits: Traits, spoken: Language) -> None:
-    """A number that is compared: "with an income over 50k", "more than 50 seats"."""
+def _number(column: str, traits: Traits, spoken: Language, banded: Sequence[Band] = ()) -> None:
+    """A number that is compared: "with an income over 50k", "more than 50 seats"; of one in bands also "with 2 kids"."""
     tokens = [token for token in re.split(r"[_\W]+", column.lower()) if token]
+    tokens = [token for token in tokens if not (banded and token in COUNTS)] or tokens
     unit = next((name for name in DAYS_OF if tokens and tokens[-1].startswith(name)), None) if len(tokens) > 1 else None
     tokens = tokens[:-1] if unit else tokens
     name = r"[\s_-]*".join(re.escape(token.removesuffix("s")) + r"s?" for token in tokens)
@@ -190,7 +199,9 @@ def _number(column: str, traits: Traits, spoken: Language) -> None:
         groups = match.groupdict()
         low = _amount(groups["figure"], groups["scale"], groups.get("span"), unit, spoken)
         high = _amount(groups.get("figure2"), groups.get("scale2"), groups.get("span2"), unit, spoken)
-        if groups["between"] and high is not None:
+        if banded:
+            condition = _of_bands(column, banded, groups, low, high)
+        elif groups["between"] and high is not None:
             condition = f"{quoted(column)} >= {low} AND {quoted(column)} <= {high}"
         else:
             sign = next(
@@ -201,6 +212,44 @@ def _number(column: str, traits: Traits, spoken: Language) -> None:
             condition = f"{quoted(column)} {sign} {low}"
         _add(traits, match[0], condition)
         return
+    is_count = tokens != column.lower().split("_") or any(band.low == 0 or math.isinf(band.high) for band in banded)
+    if banded and is_count and not is_income:
+        _counted(column, name, banded, traits, spoken)
+
+
+def _of_bands(column: str, banded: Sequence[Band], groups: dict[str, str | None], low: str | None, high: str | None) -> str | None:
+    """The bands that a comparison takes in; None where it takes in none, or all."""
+    first, last = float(low or 0), float(high) if high else None
+    if groups["between"]:
+        values = bands.within(banded, first, last)
+    elif groups["more"] or groups["least"]:
+        values = bands.within(banded, first + (bool(groups["more"]) and first.is_integer() and first < bands.COUNTED), None)
+    else:
+        values = bands.within(banded, None, first - (bool(groups["less"]) and first.is_integer() and first < bands.COUNTED))
+    return _one_of(column, values) if 0 < len(values) < len(banded) else None
+
+
+def _counted(column: str, name: str, banded: Sequence[Band], traits: Traits, spoken: Language) -> None:
+    """So many of what a column counts: "with 2 kids", "without kids"."""
+    at = spoken.content["traits"]
+    figure = rf"(?!an?\b|ein)(?P<figure>\d+|{alternatives(spoken.at('numbers'))})(?P<open>\s+{at['or_more']}|\+)?"
+    none = rf"{at['with']}\s+{at['none']}\s+{name}\b|{at['without']}\s+{name}\b"
+    ends = rf"(?=\s*(?:$|[,;.]|{spoken.at('relative')}))"
+    shape = rf"(?P<none>{none})|{at['with']}\s+{figure}\s+{name}\b|(?P<any>{at['with']}\s+{name}\b{ends})"
+    match = take(traits, shape, spoken)
+    if match is None:
+        return
+    count = 0 if match["none"] else 1 if match["any"] else spoken.value(match["figure"])
+    if match["any"] or match["open"]:
+        values = bands.within(banded, count, None)
+    else:
+        values = [band.value for band in banded if band.low <= count <= band.high]
+    _add(traits, match[0], _one_of(column, values) if values else None)
+
+
+def _one_of(column: str, values: Sequence[str]) -> str:
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{quoted(column)} IN ({listed})"
 
 
 def _spans(spoken: Language) -> str:
