@@ -20,7 +20,11 @@ class Check:
 CHECKS: dict[str, dict[str, Check]] = {
     "quarantine": {"bad_rows_under_threshold": Check("The share of refused rows is at most `quarantine_threshold`.")},
     "behavior_sequence": {"no_event_after_snapshot": Check("No event of a history lies after the moment of its snapshot.")},
-    "user_tabular": {"one_row_for_every_user": Check("Every user seen until that day has exactly one row.")},
+    "user_tabular": {
+        "one_row_for_every_user": Check(
+            "Every user seen until that day has exactly one row on it, or is silent and has one on its grid day."
+        )
+    },
     "found_model": {"weights_are_sound": Check("The registered weights load, are finite, and are those that were trained.")},
     "user_embeddings": {
         "vectors_are_steady": Check(

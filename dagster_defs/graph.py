@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from found_platform.contract import SILENCE_GRID
 from found_platform.settings import Settings
 from found_platform.sources.config import SourceConfig, Span, of_home
 
@@ -65,7 +66,10 @@ def table(settings: Settings) -> dict[str, Asset]:
     before = Read(-settings.lookback_days - 1, -1)
     history = Read(-settings.history_days - 1, -1)
     ever = Read(EVERYTHING, -1)
-    histories = {"behavior_sequence": history, "search_text": history, "user_tabular": history}
+    # a day's rows of the silent rest on those of its grid day
+    resting = SILENCE_GRID - 1
+    tabular = Read(history.first - resting, history.last)
+    histories = {"behavior_sequence": history, "search_text": history, "user_tabular": tabular}
     return {
         "quarantine": Asset("ingest", NONE),
         "raw_events": Asset("ingest", DAILY, {"quarantine": None}),
@@ -130,13 +134,13 @@ def table(settings: Settings) -> dict[str, Asset]:
         "user_index": Asset(
             "publish",
             CUTOFF,
-            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": history, "raw_events": ever},
+            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": tabular, "raw_events": ever},
             writes=SERVICE,
         ),
         "tuned_prompts": Asset(
             "audience",
             CUTOFF,
-            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": history, "raw_events": ever},
+            {"user_embeddings": None, "promotion": None, "text_vectors": None, "user_tabular": tabular, "raw_events": ever},
             pool="mlflow",
             writes=PROMPTS,
         ),
@@ -158,7 +162,7 @@ def table(settings: Settings) -> dict[str, Asset]:
                 "behavior_text": ever,
                 "behavior_sequence": before,
                 "search_text": before,
-                "user_tabular": history,  # replay asks past cutoffs
+                "user_tabular": tabular,  # replay asks past cutoffs
                 "raw_events": ever,
             },
             pool="feast",
@@ -166,7 +170,9 @@ def table(settings: Settings) -> dict[str, Asset]:
         "benchmark_report": Asset("benchmark", CUTOFF, {"benchmark_results": None}),
         # texts that occurred on any day before are known
         "feature_drift": Asset(
-            "monitor", DAILY, {"user_tabular": Read(-28, 0), "raw_events": Read(-34, 0), "behavior_text": Read(EVERYTHING, 0)}
+            "monitor",
+            DAILY,
+            {"user_tabular": Read(-28 - resting, 0), "raw_events": Read(-34, 0), "behavior_text": Read(EVERYTHING, 0)},
         ),
     }
 

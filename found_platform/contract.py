@@ -133,6 +133,21 @@ categories (diversity); `mean_gap_lookback` is the mean number of days between a
 `days_since_last*` is null for a user silent, in that channel, for longer than the lookback."""
 
 
+SPARSE = "user_tabular"
+"""The table in which the silent rest on a grid day: who has none on a day has a row on `grid_day` of it, and is silent that day."""
+
+SILENCE_GRID = 28
+"""Days from a grid day to the next, counted from 1970-01-01, so that they are the same whichever days there are."""
+
+SINCE_GRID_DAY = f"CAST((date_diff('day', DATE '1970-01-01', {{day}}) + {SILENCE_GRID * 30_000}) % {SILENCE_GRID} AS INTEGER)"
+"""In SQL: the days since the last grid day until a day."""
+
+
+def grid_day(day: dt.date) -> dt.date:
+    """The last grid day until a day."""
+    return day - dt.timedelta(days=(day - dt.date(1970, 1, 1)).days % SILENCE_GRID)
+
+
 def describe(column: str) -> str:
     """What a column of a feature table holds, for whoever looks at it; empty for a profile attribute."""
     if column in DESCRIPTIONS:

@@ -10,6 +10,7 @@ from found_platform.feature_store.access import (
     schema,
     snapshot,
     snapshot_scanner,
+    stand_alone,
 )
 from found_platform.feature_store.online_expiry import let_go_online
 from found_platform.feature_store.online_store import is_filled, materialize_online, online, online_moment, was_filled
@@ -29,5 +30,6 @@ __all__ = [
     "schema",
     "snapshot",
     "snapshot_scanner",
+    "stand_alone",
     "was_filled",
 ]

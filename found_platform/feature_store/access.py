@@ -15,8 +15,9 @@ import yaml
 
 from found_platform import contract, lake
 from found_platform.contract import FEATURE_SERVICE
-from found_platform.feature_store import feast_import, online_redis
+from found_platform.feature_store import feast_import, online_redis, silence
 from found_platform.home import lock
+from found_platform.privacy.retention import kept_from
 from found_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def store(settings: Settings, versions: dict[str, int] | None = None) -> "Featur
         raw["project"] = redis.project
         raw["online_store"] = {"type": REDIS, "url": redis.url, "place": redis.place, "key_ttl_seconds": redis.seconds}
     raw["offline_store"] |= {"lake": str(settings.lake), "versions": versions or {}, "memory": settings.duckdb_memory}
+    raw["offline_store"]["sparse"] = [name for name in VIEWS if is_sparse(settings, name)]
     (settings.home / "feast").mkdir(parents=True, exist_ok=True)
     return FeatureStore(config=RepoConfig(**raw, repo_path=settings.home))
 
@@ -125,7 +127,8 @@ def history_expression(settings: Settings, spine: "ir.Table") -> "ir.Table":
         view = feast.get_feature_view(name)
         assert view.ttl is not None
         columns = tuple(fields[feature.name] for feature in view.features)
-        views.append(View(table_of(name, contract.snapshot_schema(columns)), [f.name for f in columns], view.ttl))
+        rows = table_of(name, contract.snapshot_schema(columns))
+        views.append(View(rows, [f.name for f in columns], view.ttl, sparse=is_sparse(settings, name)))
     return joined(spine, views)
 
 
@@ -135,8 +138,22 @@ def snapshot(settings: Settings, table: str, day: dt.date, columns: list[str]) -
 
 
 def snapshot_scanner(settings: Settings, table: str, day: dt.date, columns: list[str]) -> pad.Scanner:
-    """The same in the order of the files, a batch at a time."""
+    """The same in the order of the files, a batch at a time. It is read once."""
+    if is_sparse(settings, table) and contract.grid_day(day) != day:
+        rows = silence.rows_of(settings, day, columns)
+        return pad.Scanner.from_batches(rows)
     return lake.dataset(settings.lake, table).scanner(columns=columns, filter=known_of(day), **lake.FEW_AT_ONCE)
+
+
+def is_sparse(settings: Settings, table: str) -> bool:
+    """Whether the silent have a row on grid days alone in a table; in no home that has let days go, see `features.inputs`."""
+    return table == contract.SPARSE and kept_from(settings) is None
+
+
+def stand_alone(settings: Settings, first: dt.date) -> None:
+    """Writes everybody into every day from one on, before the home lets go of earlier ones for the first time."""
+    if is_sparse(settings, contract.SPARSE) and lake.exists(settings.lake, contract.SPARSE):
+        silence.stand_alone(settings, first)
 
 
 def known_of(day: dt.date) -> pad.Expression:

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
+from found_platform.contract import SILENCE_GRID
+from found_platform.feature_store import silence
+
 
 @dataclass(frozen=True)
 class View:
@@ -24,6 +27,7 @@ class View:
     rows: ir.Table
     columns: Sequence[str]
     ttl: dt.timedelta
+    sparse: bool = False  # see `silence`
 
 
 def joined(spine: ir.Table, views: Sequence[View]) -> ir.Table:
@@ -37,6 +41,8 @@ def joined(spine: ir.Table, views: Sequence[View]) -> ir.Table:
 
 def _seen(spine: ir.Table, view: View) -> ir.Table:
     """seen_user, seen_at and the columns of the newest row of a view that each user's moment can see."""
+    if view.sparse:
+        return _seen_sparse(spine, view)
     moments = spine.select(asking="user_key", moment="moment")
     keys = view.rows.select("user_key", "event_timestamp", "created_timestamp")
     met = moments.join(
@@ -63,3 +69,36 @@ def _seen(spine: ir.Table, view: View) -> ir.Table:
         ],
     )
     return rows.select("seen_user", "seen_at", *view.columns)
+
+
+def _seen_sparse(spine: ir.Table, view: View) -> ir.Table:
+    """The same of a sparse view: the row of the newest day that was made, or of its grid day, and a silence since."""
+    numbered = view.rows.mutate(number=view.rows.event_date.epoch_days().cast("int64") + silence.BEFORE)
+    made = numbered.select("event_timestamp", "number").distinct()
+    asked = spine.select("moment").distinct()
+    seen = [made.event_timestamp <= asked.moment, made.event_timestamp >= asked.moment - ibis.interval(days=view.ttl.days)]
+    newest = asked.join(made, seen).group_by("moment").agg(newest=made.number.max())
+    since_grid = newest.newest % SILENCE_GRID
+    today = newest.select(at="moment", wanted="newest", silent=ibis.literal(0, "int64"))
+    resting = newest.select(at="moment", wanted=newest.newest - since_grid, silent=since_grid.cast("int64"))
+    days = today.union(resting.filter(resting.silent > 0))
+    wanted = spine.select(asking="user_key", moment="moment").join(days, [("moment", "at")])
+    met = wanted.join(
+        numbered,
+        [wanted.asking == numbered.user_key, wanted.wanted == numbered.number, numbered.created_timestamp <= wanted.moment],
+    )
+    best = met.group_by("asking", "moment").agg(
+        best=ibis.struct({"event": met.event_timestamp, "created": met.created_timestamp, "silent": met.silent}).max()
+    )
+    best = best.select(
+        seen_user="asking", seen_at="moment", event=best.best["event"], created=best.best["created"], silent=best.best["silent"]
+    )
+    rows = best.join(
+        view.rows,
+        [
+            best.seen_user == view.rows.user_key,
+            best.event == view.rows.event_timestamp,
+            best.created == view.rows.created_timestamp,
+        ],
+    )
+    return rows.select("seen_user", "seen_at", **{c: silence.value(c, rows[c], rows.silent) for c in view.columns})

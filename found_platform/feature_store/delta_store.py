@@ -30,7 +30,8 @@ class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     """Where the tables are.
 
     `lake` is the folder of the Delta tables, or its address on object storage; a source's path is the name of one. `versions` pins
-    tables to a version, the newest where it says nothing. With `known_only`, the latest rows of a span are of those created by its
+    tables to a version, the newest where it says nothing. `sparse` names those of which some rows are made when they are read
+    (`silence`). With `known_only`, the latest rows of a span are of those created by its
     end, as history has them where it is asked with `filter_by_created_timestamp`. DuckDB works within `memory` and spills to `temp`
     beyond it.
     """
@@ -38,6 +39,7 @@ class DeltaOfflineStoreConfig(FeastConfigBaseModel):
     type: str = "found_platform.feature_store.delta_store.DeltaOfflineStore"
     lake: str
     versions: dict[str, int] = {}  # noqa: RUF012 (a pydantic field)
+    sparse: list[str] = []  # noqa: RUF012
     known_only: bool = False
     memory: str = "4GB"
     temp: str | None = None
@@ -135,10 +137,10 @@ class DeltaOfflineStore(OfflineStore):
             # a projection may rename some of the keys
             keys = {e.name: e.name for e in view.entity_columns} | (view.projection.join_key_map or {})
             since, until = _visible(moments, view.ttl)
-            files = Files(f"source{i}", source, since, until)
+            files = Files(f"source{i}", source, source.since(since), until)
             steps += [files.run, Resolve(f"found{i}", files, keys, moment, view.ttl, filter_by_created_timestamp).run]
             named = {f: f"{view.projection.name_alias or view.name}__{f}" if full_feature_names else f for f in features}
-            fetched = ", ".join(f"f.{quote(source.column(f))} AS {quote(name)}" for f, name in named.items())
+            fetched = ", ".join(f"{source.value(f, 'p', 'f')} AS {quote(name)}" for f, name in named.items())
             joins.append(
                 f"LEFT JOIN (SELECT p.__row, {fetched or 'NULL AS nothing'} FROM found{i} p JOIN source{i} f "
                 f"ON {located('p', 'f')}) AS view{i} USING (__row)"
@@ -168,10 +170,12 @@ class DeltaOfflineStore(OfflineStore):
         """The latest row of each key with an event time in `[start_date, end_date]`: found by times, fetched last."""
         store: Any = config.offline_store
         source = _source(data_source, store, timestamp_field, created_timestamp_column)
-        files = Files("source", source, utc(start_date), utc(end_date))
+        since = utc(start_date)
+        files = Files("source", source, source.since(since), utc(end_date))
         columns = [*join_key_columns, *feature_name_columns, timestamp_field, *filter(None, [created_timestamp_column])]
-        latest = Latest("found", files, join_key_columns, utc(end_date) if store.known_only else None)
-        result = f"SELECT {', '.join(f'f.{quote(c)}' for c in columns)} FROM found p JOIN source f ON {located('p', 'f')}"
+        latest = Latest("found", files, join_key_columns, since, utc(end_date) if store.known_only else None)
+        fetched = ", ".join(f"{source.value(c, 'p', 'f')} AS {quote(c)}" for c in columns)
+        result = f"SELECT {fetched} FROM found p JOIN source f ON {located('p', 'f')}"
         return DeltaRetrievalJob(store, [files.run, latest.run], result)
 
     @staticmethod
@@ -210,4 +214,5 @@ def _source(
 ) -> Source:
     """A file source's path names a table of the lake. `renamed`: column -> the name that Feast uses."""
     columns = {new: old for old, new in (renamed or {}).items()}
-    return Source(lake_place.parse(store.lake), source.path, store.versions.get(source.path), timestamp, created or None, columns)
+    place, version = lake_place.parse(store.lake), store.versions.get(source.path)
+    return Source(place, source.path, version, timestamp, created or None, columns, source.path in store.sparse)

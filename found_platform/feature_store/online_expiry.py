@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from found_platform import lake
-from found_platform.feature_store import online_redis
-from found_platform.feature_store.access import VIEWS, store
+from found_platform.feature_store import online_redis, silence
+from found_platform.feature_store.access import VIEWS, is_sparse, store
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 
@@ -39,8 +39,13 @@ def let_go_of_others(settings: Settings, view: str, since: dt.datetime, moment: 
     """
     with contextlib.closing(lake.connect(settings.duckdb_memory)) as con:
         lake.view(con, "t", settings.lake, view)
-        query = "SELECT DISTINCT user_key FROM t WHERE event_timestamp BETWEEN ? AND ?"
-        present = {key for (key,) in con.execute(query, [since, moment]).fetchall()}
+        between, given = "event_timestamp BETWEEN ? AND ?", [since, moment]
+        present = {key for (key,) in con.execute(f"SELECT DISTINCT user_key FROM t WHERE {between}", given).fetchall()}
+        if is_sparse(settings, view):  # the silent rest on the grid day of the newest one
+            newest = f"(SELECT max(event_timestamp) AS n FROM t WHERE {between})"
+            grid = f"(SELECT n - to_hours(24 * {silence.since_grid('n')}) FROM {newest})"
+            resting = f"SELECT DISTINCT user_key FROM t WHERE event_timestamp = {grid}"
+            present |= {key for (key,) in con.execute(resting, given).fetchall()}
     return _let_go(settings, (view,), moment, lambda _: present)
 
 

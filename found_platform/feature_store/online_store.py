@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from found_platform import home, lake, tenancy
-from found_platform.contract import FEATURE_SERVICE
+from found_platform.contract import FEATURE_SERVICE, SPARSE
 from found_platform.errors import BadInput
 from found_platform.feature_store import online_expiry, online_redis
-from found_platform.feature_store.access import REGISTRY_LOCK, VIEWS, apply, known_of, store
+from found_platform.feature_store.access import REGISTRY_LOCK, VIEWS, apply, snapshot_scanner, store
 from found_platform.feature_store.online_expiry import IN_THE_HOME
 from found_platform.settings import Settings
 
@@ -64,7 +64,7 @@ def materialize_online(settings: Settings, moment: dt.datetime, contents: Mappin
     home.write_whole(settings.home / "feast" / "online.json", json.dumps(document))
     if redis is not None:
         (settings.home / "feast" / IN_THE_HOME).unlink(missing_ok=True)  # nobody reads it any more
-    return lake.dataset(settings.lake, "user_tabular").count_rows(filter=known_of((moment - dt.timedelta(days=1)).date()))
+    return snapshot_scanner(settings, SPARSE, (moment - dt.timedelta(days=1)).date(), ["user_key"]).count_rows()
 
 
 def _news(settings: Settings, table: str, since: dt.datetime, until: dt.datetime) -> dt.datetime:

@@ -13,6 +13,9 @@ creation counts. Over a key's rows in the order of `visible_from`, a running max
 best by then, so the latest row of that order is all the join has to find; where no row was created after its event time, every row
 is its own best. The TTL is applied to the best row afterwards: an earlier one would have expired earlier.
 
+Of a sparse table (`silence`) a moment sees the newest day that was made: the user's row of it, or else that of its grid day, and
+`silent`, how many days lie between; 0 where the row is of the day itself.
+
 Rows are first found by times and keys alone, as (file, row in the file); features, among them long lists, are fetched last, once,
 from the files that hold a row that is wanted. Only files whose statistics overlap the time asked for are opened at all. Results
 stream in the order of the spine.
@@ -26,6 +29,7 @@ import duckdb
 import pyarrow as pa
 
 from found_platform import lake
+from found_platform.feature_store import silence
 from found_platform.lake import quote
 from found_platform.lake_place import Away, Place
 
@@ -47,9 +51,18 @@ class Source:
     timestamp: str
     created: str | None
     renamed: Mapping[str, str] = field(default_factory=dict)  # the asker's name -> column
+    sparse: bool = False
 
     def column(self, name: str) -> str:
         return self.renamed.get(name, name)
+
+    def since(self, first: datetime | None) -> datetime | None:
+        """From when on rows are read for moments that see those from `first` on."""
+        return first - silence.PERIOD if first and self.sparse else first
+
+    def value(self, name: str, found: str, row: str) -> str:
+        """In SQL: a column of a row that a step has found."""
+        return silence.column(self.column(name), row, f"{found}.silent") if self.sparse else f"{row}.{quote(self.column(name))}"
 
 
 @dataclass(frozen=True)
@@ -174,15 +187,24 @@ class Resolve:
         key_condition = " AND ".join(f"asked.{quote(spine)} = {f.name}.{quote(source)}" for source, spine in keys.values())
         matched = " AND ".join(f"s.{quote(spine)} = best.{k}" for k, (_, spine) in keys.items())
         by = ", ".join(keys)
-        moment = f"s.{quote(self.moment)}"
-        expired = f"best.time + to_microseconds({self.ttl // timedelta(microseconds=1)}) < {moment}" if self.ttl else "false"
+        seen = self._wanted(con) if f.source.sparse else f.within
         con.execute(f"""
             CREATE TEMP TABLE {self.name}_rows AS
             SELECT {by}, time, {visible} AS visible_from, rank, max(location) AS location FROM (
                 SELECT {selected}, {f.time} AS time, {f.created} AS created, {LOCATION} AS location,
                     {ORDER.format(time=f.time, created=f.created)} AS rank
-                FROM {f.name} SEMI JOIN spine asked ON {key_condition} WHERE {f.within} {created_condition})
+                FROM {f.name} SEMI JOIN spine asked ON {key_condition} WHERE {seen} {created_condition})
             GROUP BY ALL""")
+        if f.source.sparse:
+            self._sparse(con, matched)
+        else:
+            self._newest(con, by, matched)
+        con.execute(f"DROP TABLE {self.name}_rows")
+        f.keep(con, self.name)
+
+    def _newest(self, con: duckdb.DuckDBPyConnection, by: str, matched: str) -> None:
+        moment = f"s.{quote(self.moment)}"
+        expired = f"best.time + {_microseconds(self.ttl)} < {moment}" if self.ttl else "false"
         out_of_order = con.execute(f"SELECT count(*) FROM {self.name}_rows WHERE visible_from > time").fetchone()
         if out_of_order and out_of_order[0]:
             best = f"""
@@ -198,17 +220,41 @@ class Resolve:
             WITH best AS ({best}) -- a moment that is null would be the latest of all
             SELECT s.__row, CASE WHEN {moment} IS NOT NULL AND NOT {expired} THEN best.location END AS location
             FROM spine s ASOF LEFT JOIN best ON {matched} AND {moment} >= best.visible_from""")
-        con.execute(f"DROP TABLE {self.name}_rows")
-        f.keep(con, self.name)
+
+    def _wanted(self, con: duckdb.DuckDBPyConnection) -> str:
+        """`name_days`: for each moment the event times of the rows it may see, and how long a silence each stands for. Returns, in
+        SQL, which rows have one of these times."""
+        moment, days, f = f"s.{quote(self.moment)}", silence.since_grid("newest"), self.files
+        alive = f"made.time >= {moment} - {_microseconds(self.ttl)}" if self.ttl else "true"
+        con.execute(f"""
+            CREATE TEMP TABLE {self.name}_days AS
+            WITH made AS (SELECT DISTINCT {f.time} AS time FROM {f.name} WHERE {f.within}),
+            asked AS (
+                SELECT {moment}, max(made.time) AS newest FROM (SELECT DISTINCT {moment} FROM spine s) s
+                JOIN made ON {moment} >= made.time AND {alive} GROUP BY 1)
+            SELECT *, newest AS wanted, 0 AS silent FROM asked
+            UNION ALL SELECT *, newest - to_hours(24 * {days}), {days} FROM asked WHERE {days} > 0""")
+        times = con.execute(f"SELECT DISTINCT epoch_us(wanted) FROM {self.name}_days ORDER BY 1").fetchall()
+        return f"{f.time} IN ({', '.join(f'make_timestamptz({time})' for (time,) in times)})" if times else "false"
+
+    def _sparse(self, con: duckdb.DuckDBPyConnection, matched: str) -> None:
+        con.execute(f"""
+            CREATE TEMP TABLE {self.name} AS
+            WITH found AS (
+                SELECT s.__row, arg_max(best.location, rank) AS location, arg_max(silent, rank) AS silent
+                FROM spine s JOIN {self.name}_days USING ({quote(self.moment)}) JOIN {self.name}_rows best
+                    ON {matched} AND best.time = wanted AND s.{quote(self.moment)} >= best.visible_from GROUP BY 1)
+            SELECT __row, location, coalesce(silent, 0) AS silent FROM spine LEFT JOIN found USING (__row)""")
 
 
 @dataclass(frozen=True)
 class Latest:
-    """`name`: the location of each key's latest row, of those created by `known_by` where it is given."""
+    """`name`: the location of each key's latest row since a time, of those created by `known_by` where it is given."""
 
     name: str
     files: Files
     keys: Sequence[str]
+    since: datetime | None
     known_by: datetime | None = None
 
     def run(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -218,11 +264,30 @@ class Latest:
         con.execute(f"""
             CREATE TEMP TABLE {self.name} AS
             WITH rows AS (
-                SELECT {keys}, {LOCATION} AS location, {ORDER.format(time=f.time, created=f.created)} AS rank
+                SELECT {keys}, {f.time} AS time, {LOCATION} AS location, {ORDER.format(time=f.time, created=f.created)} AS rank
                 FROM {f.name} WHERE {f.within} {in_time}),
-            one AS (SELECT {keys}, rank, max(location) AS location FROM rows GROUP BY {keys}, rank)
-            SELECT arg_max(location, rank) AS location FROM one GROUP BY {keys}""")
+            one AS (SELECT {keys}, time, rank, max(location) AS location FROM rows GROUP BY {keys}, time, rank)
+            {self._sparse(keys) if f.source.sparse else f"SELECT arg_max(location, rank) AS location FROM one GROUP BY {keys}"}""")
         f.keep(con, self.name)
+
+    def _sparse(self, keys: str) -> str:
+        asked = f"time >= TIMESTAMPTZ '{self.since.isoformat()}'" if self.since else "true"
+        days = silence.since_grid("newest")
+        return f"""
+            , newest AS (SELECT max(time) AS newest FROM rows WHERE {asked}),
+            grid AS (SELECT *, {days} AS days, newest - to_hours(24 * {days}) AS rest FROM newest),
+            of_user AS (
+                SELECT arg_max(location, rank) FILTER (time = newest) AS now,
+                    arg_max(location, rank) FILTER (time = rest) AS resting,
+                    arg_max(location, rank) FILTER ({asked}) AS last, any_value(days) AS days
+                FROM one, grid GROUP BY {keys})
+            SELECT coalesce(now, resting, last) AS location,
+                CASE WHEN now IS NULL AND resting IS NOT NULL THEN days ELSE 0 END AS silent
+            FROM of_user WHERE coalesce(now, resting, last) IS NOT NULL"""
+
+
+def _microseconds(span: timedelta) -> str:
+    return f"to_microseconds({span // timedelta(microseconds=1)})"
 
 
 def utc(moment: datetime | None) -> datetime | None:

@@ -19,6 +19,7 @@ from found_platform.features.sequence import behavior_sequence, search_text
 from found_platform.features.tabular import user_tabular
 from found_platform.features.tabular_days import FEW
 from found_platform.features.text import behavior_text
+from found_platform.privacy.retention import kept_from
 from found_platform.settings import Settings
 
 
@@ -97,7 +98,13 @@ class Inputs:
         profile = tuple((f.name, str(f.type)) for f in contract.profile_schema(settings.home))
         tabular = self.table == "user_tabular"
         few = len(days) <= (FEW if tabular else 1)
-        return expression(self.table, length, settings.lookback_days, late, profile if tabular else (), few=few)
+        if tabular:
+            grid = contract.grid_day(first)
+            self.engine.view("news", f"SELECT * FROM user_days WHERE known_day > DATE '{grid}' AND event_date <= DATE '{last}'")
+        everybody = tabular and kept_from(settings) is not None
+        return expression(
+            self.table, length, settings.lookback_days, late, profile if tabular else (), few=few, everybody=everybody
+        )
 
 
 ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
@@ -106,11 +113,20 @@ ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
 
 @functools.lru_cache(32)
 def expression(
-    table: str, length: int, lookback: int, has_late: bool, profile: tuple[tuple[str, str], ...], *, few: bool = False
+    table: str,
+    length: int,
+    lookback: int,
+    has_late: bool,
+    profile: tuple[tuple[str, str], ...],
+    *,
+    few: bool = False,
+    everybody: bool = False,
 ) -> ir.Table:
     """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`.
 
     `few` days are computed in another way than a range: so many as `tabular_days.FEW`, of lists of events a lone one.
+    `everybody`: whether the silent have a row on every day. They do where days were let go: who was known by a grid day may have
+    been forgotten since.
     """
     attributes = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in profile])
     keys = [("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)]
@@ -125,7 +141,15 @@ def expression(
         "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late, lone=few),
         "search_text": lambda: search_text(events, days, length, lookback, late, lone=few),
         "user_tabular": lambda: user_tabular(
-            events, seen, engine.table_of("raw_profile", pa.schema([*keys, *attributes])), days, span, lookback, late, few=few
+            events,
+            seen,
+            engine.table_of("raw_profile", pa.schema([*keys, *attributes])),
+            days,
+            span,
+            lookback,
+            late,
+            few=few,
+            news=None if everybody else engine.table_of("news", contract.USER_DAYS),
         ),
     }
     result = build[table]()

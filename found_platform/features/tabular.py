@@ -1,6 +1,7 @@
 """`user_tabular`: for every user seen so far, on every day, the activity aggregates and the profile attributes known by then.
 
-It has a row for the silent too: recency and "the last 7 days" change for those who stay away.
+It has a row for the silent too: recency and "the last 7 days" change for those who stay away. Once nothing of theirs is in the
+lookback any more, the row of a grid day stands for those that follow (`silence`).
 
 Between two days on which something enters or leaves one of a user's windows, nothing changes but the ages. So what enters and
 leaves is summed up along a user's days of change, and each state holds until the next one: no day is joined with its lookback.
@@ -23,6 +24,7 @@ import ibis.expr.types as ir
 from found_platform.contract import CHANNELS, WINDOWS
 from found_platform.engine.portable import EXACT, cents, exact
 from found_platform.features.late_arrivals import brought_back, not_of, of
+from found_platform.features.silence import written
 from found_platform.features.tabular_days import days_of
 from found_platform.features.tabular_versions import DIVERSITY, DIVERSITY_DAYS, versions_of
 
@@ -37,6 +39,7 @@ def user_tabular(
     late: ir.Table | None,
     *,
     few: bool,
+    news: ir.Table | None = None,
 ) -> ir.Table:
     """One row a day, user known by then, and version.
 
@@ -50,6 +53,8 @@ def user_tabular(
         late: user_key of the users with events that were not known on their own day, nor by the first of the days; None where
             there are none.
         few: whether the days are at most FEW; it changes no row.
+        news: rows of `user_days` that became known since the last grid day, where the silent rest on grid days (`silence`); else
+            everybody has a row.
     """
 
     def of_prompt(events: ir.Table, user_days: ir.Table) -> ir.Table:
@@ -61,6 +66,8 @@ def user_tabular(
         prompt = of_prompt(not_of(events, late), not_of(user_days, late))
         other = versions_of(of(events, late), of(user_days, late), days)
         activity = prompt.union(other.select(*prompt.columns).cast(prompt.schema()))
+    if news is not None:
+        activity = written(activity, news, profile)
     if profile is not None:
         activity = _with_profile(activity, profile)
     return activity

@@ -18,6 +18,7 @@ from found_platform.errors import JobFailed
 from found_platform.features.inputs import Inputs
 from found_platform.lake import Written
 from found_platform.lake_place import Place
+from found_platform.privacy.retention import kept_from
 from found_platform.settings import Settings
 from found_platform.sources import growth
 
@@ -88,7 +89,7 @@ def raw_profile(settings: Settings) -> Written:
 
 
 def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Written:
-    """Computes and writes the days `[start, end)` of one feature table.
+    """Computes and writes the days `[start, end)` of one feature table, and the grid day that they rest on where there is none.
 
     Days go into chunks as large as memory allows, each one query and one atomic commit. Where no event asks for a row nothing is
     computed, and rows of before go. Raises JobFailed where not even one day fits in the memory that DuckDB may take; the days
@@ -97,6 +98,8 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
     timer = lake.Timer()
     target = schema(settings, table)
     version = lake.create(settings.lake, table, target)
+    if table == contract.SPARSE and _lacks_grid_day(settings, start):
+        feature(settings, table, contract.grid_day(start), contract.grid_day(start) + dt.timedelta(days=1))
     inputs = Inputs(settings, table, start, end)
     with contextlib.closing(inputs), tqdm(total=(end - start).days, desc=table, unit="day", disable=None, leave=False) as bar:
         most = inputs.engine.memory * SHARE / _row_bytes(settings, target)
@@ -117,6 +120,19 @@ def feature(settings: Settings, table: str, start: dt.date, end: dt.date) -> Wri
             bar.update((until - start).days)
             start = until
     return _written(settings, table, version, inputs.start, end, timer, inputs.versions)
+
+
+def _lacks_grid_day(settings: Settings, day: dt.date) -> bool:
+    """Whether somebody was known by the grid day that a day rests on, and it was not made."""
+    grid = contract.grid_day(day)
+    if (
+        kept_from(settings) is not None
+        or grid == day
+        or not daily.has_days(settings.lake, "user_days", dt.date.min, grid + dt.timedelta(days=1))
+    ):
+        return False
+    of_grid = lake.days_where(grid, grid + dt.timedelta(days=1))
+    return not lake.dataset(settings.lake, contract.SPARSE).scanner(columns=["user_key"], filter=of_grid).head(1).num_rows
 
 
 def _replace(

@@ -134,6 +134,7 @@ def _check_something_stays(settings: Settings, going: Expired) -> None:
 def _events(settings: Settings, going: Expired, dry_run: bool) -> None:
     """Events, what is made of each of their days, and whatever the source would bring them back from."""
     if not dry_run and _has_days_before(settings, going.before):
+        feature_store.stand_alone(settings, going.before)
         going.before = retention.keep_from(settings, going.before)
         _shorten(settings)
         going.rows["staging"] = expired.leave_out_of_staging(settings, going.before)

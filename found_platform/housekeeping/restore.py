@@ -16,7 +16,7 @@ from typing import IO
 
 import pyarrow.compute as pc
 
-from found_platform import database, erasure, home, home_format, lake, lake_place
+from found_platform import database, erasure, feature_store, home, home_format, lake, lake_place
 from found_platform.errors import BadInput
 from found_platform.housekeeping import backup
 from found_platform.housekeeping.backup import MANIFEST, Manifest
@@ -200,6 +200,7 @@ def _hold(settings: Settings, since: Path) -> None:
     """What the other home holds stays held; and the days that it let go are let go again by the next `found expire`."""
     holds.take_over(settings, since)
     if (first := retention.kept_from(settings.model_copy(update={"home": since}))) is not None:
+        feature_store.stand_alone(settings, first)
         retention.keep_from(settings, first)
 
 

@@ -48,7 +48,9 @@ def test_a_day_by_itself_has_the_rows_of_the_range_on_every_engine(
         alone = edge_home.model_copy(update={"home": home, "engine": where})
         for day in days:
             write.feature(alone, table, day, day + dt.timedelta(days=1))
-        assert daily.day_hashes(alone.lake, table, START, END) == {str(day): in_a_range[str(day)] for day in days}, name
+        hashes = daily.day_hashes(alone.lake, table, START, END)  # a day brings its grid day
+        assert hashes.keys() >= {str(day) for day in days}, name
+        assert hashes.items() <= in_a_range.items(), name
 
 
 def test_training_rows_and_descriptions_are_the_same_on_every_engine(edge_home: Settings, address: str, tmp_path: Path) -> None:

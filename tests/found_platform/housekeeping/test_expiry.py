@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Outcome, at, lake_of, write_source
@@ -13,7 +14,7 @@ from conftest import Outcome, at, lake_of, write_source
 from dagster_defs import staleness
 from dagster_defs.execution import open_instance
 from dagster_defs.graph import AssetGraph
-from found_platform import daily, lake
+from found_platform import daily, feature_store, lake
 from found_platform.app import audiences, lookups
 from found_platform.app import retention as retaining
 from found_platform.app.context import Actor, Context
@@ -21,7 +22,7 @@ from found_platform.app.lookups import Question, Size
 from found_platform.audiences import membership
 from found_platform.errors import BadInput
 from found_platform.features import write
-from found_platform.housekeeping import condition, expiry, records
+from found_platform.housekeeping import backup, condition, expiry, records, restore
 from found_platform.privacy import audit, holds, keys, retention, vault
 from found_platform.settings import Settings
 from found_platform.sources import config, expired, folders, staging
@@ -68,13 +69,22 @@ def every_day(settings: Settings, table: str) -> dict[str, tuple[int, str]]:
     return daily.day_hashes(settings.lake, table, KEPT, FIRST + dt.timedelta(days=DAYS))
 
 
+def every_snapshot(settings: Settings) -> list[pa.Table]:
+    """Everybody's rows of `user_tabular` on each day that stays."""
+    days = [KEPT + dt.timedelta(days=n) for n in range((FIRST - KEPT).days + DAYS)]
+    return [feature_store.snapshot(settings, "user_tabular", day, write.schema(settings, "user_tabular").names) for day in days]
+
+
 @pytest.mark.slow
 def test_days_that_are_too_old_are_gone_from_every_file_and_the_others_are_as_they_were(home: Settings) -> None:
-    before = {table: every_day(home, table) for table in TABLES}
+    as_they_were = [table for table in TABLES if table != "user_tabular"]
+    before = {table: every_day(home, table) for table in as_they_were}
+    snapshots = every_snapshot(home)
     staged = folders.manifest(home)["days"]
     went = expire(home)
     assert (went.before, went.rows["raw_events"], went.held) == (KEPT, 2 * 10 + 5, 0)
-    assert {table: every_day(home, table) for table in TABLES} == before
+    assert {table: every_day(home, table) for table in as_they_were} == before
+    assert every_snapshot(home) == snapshots  # the grid day of some has gone
     assert {days_of(home, table)[0] for table in WITH_ROWS} == {KEPT}
     assert folders.manifest(home)["days"] == {day: rows for day, rows in staged.items() if day >= str(KEPT)}
     for path in home.home.rglob("*.parquet"):  # also files of older versions
@@ -85,6 +95,15 @@ def test_days_that_are_too_old_are_gone_from_every_file_and_the_others_are_as_th
     assert config.of_home(home).days == [KEPT, FIRST + dt.timedelta(days=DAYS)]
     assert AssetGraph(home).keys("raw_events")[0] == str(KEPT)
     assert expire(home).count == 0
+
+
+@pytest.mark.slow
+def test_a_backup_of_before_the_first_days_went_has_everybody(home: Settings, tmp_path: Path) -> None:
+    snapshots = every_snapshot(home)
+    backup.write(home, tmp_path / "backup")
+    expire(home)
+    restored = restore.restore(tmp_path / "backup", tmp_path / "new", home.home)
+    assert every_snapshot(Settings.load(restored.home)) == snapshots
 
 
 @pytest.mark.slow
