@@ -164,9 +164,15 @@ def test_replay_takes_memory_that_hardly_grows_with_users(content: dict, tmp_pat
             getattr(few.states.past, column)
         forget()
         stated.answer(few, parse(content), HORIZON)  # loads what is loaded once
-        forget()
-        tracemalloc.start()
-        stated.answer(few, parse(content), HORIZON)
-        held.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        held.append(min(_peak(few, content) for _ in range(2)))
     assert (held[1] - held[0]) / 4000 < 150
+
+
+def _peak(people: Population, content: dict) -> int:
+    """Bytes that an answer holds at most; other threads of this process may make it more, never less."""
+    forget()
+    tracemalloc.start()
+    stated.answer(people, parse(content), HORIZON)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
