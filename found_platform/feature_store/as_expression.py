@@ -74,18 +74,25 @@ def _seen(spine: ir.Table, view: View) -> ir.Table:
 def _seen_sparse(spine: ir.Table, view: View) -> ir.Table:
     """The same of a sparse view: the row of the newest day that was made, or of its grid day, and a silence since."""
     numbered = view.rows.mutate(number=view.rows.event_date.epoch_days().cast("int64") + silence.BEFORE)
-    made = numbered.select("event_timestamp", "number").distinct()
-    asked = spine.select("moment").distinct()
-    seen = [made.event_timestamp <= asked.moment, made.event_timestamp >= asked.moment - ibis.interval(days=view.ttl.days)]
-    newest = asked.join(made, seen).group_by("moment").agg(newest=made.number.max())
+    made_days = numbered.select("event_timestamp", "number").distinct()
+    moments = spine.select("moment").distinct()
+    in_reach = [
+        made_days.event_timestamp <= moments.moment,
+        made_days.event_timestamp >= moments.moment - ibis.interval(days=view.ttl.days),
+    ]
+    newest = moments.join(made_days, in_reach).group_by("moment").agg(newest=made_days.number.max())
     since_grid = newest.newest % SILENCE_GRID
     today = newest.select(at="moment", wanted="newest", silent=ibis.literal(0, "int64"))
     resting = newest.select(at="moment", wanted=newest.newest - since_grid, silent=since_grid.cast("int64"))
     days = today.union(resting.filter(resting.silent > 0))
-    wanted = spine.select(asking="user_key", moment="moment").join(days, [("moment", "at")])
-    met = wanted.join(
+    spine_days = spine.select(asking="user_key", moment="moment").join(days, [("moment", "at")])
+    met = spine_days.join(
         numbered,
-        [wanted.asking == numbered.user_key, wanted.wanted == numbered.number, numbered.created_timestamp <= wanted.moment],
+        [
+            spine_days.asking == numbered.user_key,
+            spine_days.wanted == numbered.number,
+            numbered.created_timestamp <= spine_days.moment,
+        ],
     )
     best = met.group_by("asking", "moment").agg(
         best=ibis.struct({"event": met.event_timestamp, "created": met.created_timestamp, "silent": met.silent}).max()

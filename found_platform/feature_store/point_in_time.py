@@ -187,13 +187,13 @@ class Resolve:
         key_condition = " AND ".join(f"asked.{quote(spine)} = {f.name}.{quote(source)}" for source, spine in keys.values())
         matched = " AND ".join(f"s.{quote(spine)} = best.{k}" for k, (_, spine) in keys.items())
         by = ", ".join(keys)
-        seen = self._wanted(con) if f.source.sparse else f.within
+        in_reach = self._wanted(con) if f.source.sparse else f.within
         con.execute(f"""
             CREATE TEMP TABLE {self.name}_rows AS
             SELECT {by}, time, {visible} AS visible_from, rank, max(location) AS location FROM (
                 SELECT {selected}, {f.time} AS time, {f.created} AS created, {LOCATION} AS location,
                     {ORDER.format(time=f.time, created=f.created)} AS rank
-                FROM {f.name} SEMI JOIN spine asked ON {key_condition} WHERE {seen} {created_condition})
+                FROM {f.name} SEMI JOIN spine asked ON {key_condition} WHERE {in_reach} {created_condition})
             GROUP BY ALL""")
         if f.source.sparse:
             self._sparse(con, matched)
@@ -271,15 +271,15 @@ class Latest:
         f.keep(con, self.name)
 
     def _sparse(self, keys: str) -> str:
-        asked = f"time >= TIMESTAMPTZ '{self.since.isoformat()}'" if self.since else "true"
+        condition = f"time >= TIMESTAMPTZ '{self.since.isoformat()}'" if self.since else "true"
         days = silence.since_grid("newest")
         return f"""
-            , newest AS (SELECT max(time) AS newest FROM rows WHERE {asked}),
+            , newest AS (SELECT max(time) AS newest FROM rows WHERE {condition}),
             grid AS (SELECT *, {days} AS days, newest - to_hours(24 * {days}) AS rest FROM newest),
             of_user AS (
                 SELECT arg_max(location, rank) FILTER (time = newest) AS now,
                     arg_max(location, rank) FILTER (time = rest) AS resting,
-                    arg_max(location, rank) FILTER ({asked}) AS last, any_value(days) AS days
+                    arg_max(location, rank) FILTER ({condition}) AS last, any_value(days) AS days
                 FROM one, grid GROUP BY {keys})
             SELECT coalesce(now, resting, last) AS location,
                 CASE WHEN now IS NULL AND resting IS NOT NULL THEN days ELSE 0 END AS silent

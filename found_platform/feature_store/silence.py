@@ -74,8 +74,8 @@ def rows_of(settings: Settings, day: dt.date, columns: Sequence[str], *, version
         return pa.RecordBatchReader.from_batches(pa.schema([schema.field(c) for c in columns]), [])
     con.execute(f"CREATE TEMP VIEW t AS SELECT * FROM {lake.scan_of(con, about, lake.path(folder, SPARSE), paths)}")
     of_day = f"event_date = DATE '{day}'"
-    known = of_day if versions else f"{of_day} AND created_timestamp <= TIMESTAMPTZ '{snapshot_time(day).isoformat()}'"
-    query = f"SELECT {', '.join(f't.{quote(c)}' for c in columns)} FROM t WHERE {known}"
+    in_time = of_day if versions else f"{of_day} AND created_timestamp <= TIMESTAMPTZ '{snapshot_time(day).isoformat()}'"
+    query = f"SELECT {', '.join(f't.{quote(c)}' for c in columns)} FROM t WHERE {in_time}"
     if grid < day:
         since = str((day - grid).days)
         query += (

@@ -49,6 +49,6 @@ def one_row_for_every_user(settings: Settings, start: dt.date, end: dt.date) -> 
         SELECT count(*) FROM wanted LEFT JOIN known USING (day) LEFT JOIN there USING (day)
         WHERE wanted.n <> coalesce(known.n, 0) OR there.repeated > 0 OR there.impossible > 0"""
     query = query.format(since_grid=contract.SINCE_GRID_DAY.format(day="day"))
-    given = {"start": start, "end": end, "grid": contract.grid_day(start), "sparse": kept_from(settings) is None}
-    wrong = _one(settings, query, given, "user_days", "user_tabular")
+    parameters = {"start": start, "end": end, "grid": contract.grid_day(start), "sparse": kept_from(settings) is None}
+    wrong = _one(settings, query, parameters, "user_days", "user_tabular")
     return wrong == 0, f"{wrong} days have missing, repeated or impossible rows"

@@ -31,18 +31,18 @@ def written(activity: ir.Table, news: ir.Table, profile: ir.Table | None) -> ir.
     if profile is not None:
         changes = profile.filter(profile.as_of.notnull())
         moves.append(_moves(changes.select("user_key", at=changes.as_of.date())))
-    moved = moves[0].union(*moves[1:])
-    moved = moved.group_by(moved_user="user_key", moved_period="period").agg(since=moved.number.min())
-    rows = rows.left_join(moved, [rows.user_key == moved.moved_user, rows.period == moved.moved_period])
+    movers = moves[0].union(*moves[1:])
+    movers = movers.group_by(moved_user="user_key", moved_period="period").agg(since=movers.number.min())
+    rows = rows.left_join(movers, [rows.user_key == movers.moved_user, rows.period == movers.moved_period])
     rows = rows.left_join(first, rows.period == first.first_period)
-    kept = rows.filter(
+    written_rows = rows.filter(
         (rows.events_lookback != 0)
         | (rows.created_timestamp != rows.event_timestamp)
         | (rows.number == rows.period)
         | (rows.since <= rows.number).fill_null(False)
         | (rows.first > rows.number).fill_null(True)
     )
-    return kept.select(*activity.columns)
+    return written_rows.select(*activity.columns)
 
 
 def _number(day: ir.DateColumn) -> ir.IntegerColumn:

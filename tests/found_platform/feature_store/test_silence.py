@@ -95,8 +95,8 @@ def by_expression(settings: Settings, asked: list[tuple[str, dt.datetime]]) -> l
             opened.table(view, lake.version(settings.lake, view))
         opened.rows("asked", spine)
         rows = feature_store.history_expression(settings, engine.table_of("asked", spine.schema)).order_by("user_key", "moment")
-        found = opened.read(rows.rename(event_timestamp="moment")).read_all()
-    return found.select(["user_key", "event_timestamp", *FEATURES]).to_pylist()
+        answered = opened.read(rows.rename(event_timestamp="moment")).read_all()
+    return answered.select(["user_key", "event_timestamp", *FEATURES]).to_pylist()
 
 
 def users_of(settings: Settings) -> list[str]:
@@ -119,11 +119,11 @@ def test_every_moment_sees_the_rows_of_everybody(homes: tuple[Settings, Settings
     sparse, full = homes
     rng = np.random.default_rng(3)
     users = users_of(sparse)
-    asked = sorted({(u, midnight(FIRST) + int(h) * dt.timedelta(hours=12)) for u in users for h in rng.integers(-2, 2 * 117, 30)})
-    histories = [feature_store.history(s, *map(list, zip(*asked, strict=True))) for s in (sparse, full)]
+    moments = sorted({(u, midnight(FIRST) + int(h) * dt.timedelta(hours=12)) for u in users for h in rng.integers(-2, 2 * 117, 30)})
+    histories = [feature_store.history(s, *map(list, zip(*moments, strict=True))) for s in (sparse, full)]
     assert histories[0].equals(histories[1])
-    assert by_expression(sparse, asked) == histories[1].select(["user_key", "event_timestamp", *FEATURES]).to_pylist()
-    assert histories[0]["events_lookback"].null_count < len(asked)
+    assert by_expression(sparse, moments) == histories[1].select(["user_key", "event_timestamp", *FEATURES]).to_pylist()
+    assert histories[0]["events_lookback"].null_count < len(moments)
     assert 0 in histories[0]["events_lookback"].to_pylist()
 
 
@@ -158,8 +158,8 @@ def test_a_day_by_itself_has_the_rows_of_the_range_and_brings_its_grid_day(
     # of a day that was not made nothing is known
     assert snapshots(alone, [day + DAY])[0].num_rows == 0
     moments = [midnight(day + n * DAY) for n in (0, 1, 2, 3)]
-    seen = feature_store.history(alone, [users_of(alone)[1]] * 4, moments)["events_lookback"].to_pylist()
-    assert [value is None for value in seen] == [True, False, False, True]
+    counts = feature_store.history(alone, [users_of(alone)[1]] * 4, moments)["events_lookback"].to_pylist()
+    assert [value is None for value in counts] == [True, False, False, True]
 
 
 def test_days_of_before_and_days_since_are_read_together(homes: tuple[Settings, Settings], tmp_path: Path) -> None:
