@@ -14,7 +14,7 @@ from found_platform.outcomes import Act, Among, Outcome, Statement
 from found_platform.rewriting import language, traits
 from found_platform.rewriting.act_words import Acts
 from found_platform.rewriting.ground import Ground, template_kinds
-from found_platform.rewriting.profile_values import quoted
+from found_platform.rewriting.profile_values import one_of, quoted
 from found_platform.rewriting.reading import OLDEST, Named, Reading
 from found_platform.rewriting.values import Values
 
@@ -232,8 +232,7 @@ def condition(lake: Ground, named: Named) -> str | None:
         else:
             chosen = [value for value in values if re.search(named.values, value.lower())]
         if chosen:
-            listed = ", ".join("'" + value.replace("'", "''") + "'" for value in chosen)
-            return f"{quoted(column)} IN ({listed})"
+            return one_of(column, chosen)
     return None
 
 

@@ -5,6 +5,7 @@ that have words in every language, such as sex and age (`reading`), and values o
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
@@ -55,8 +56,7 @@ def each(lake: Ground, text: str, spoken: Language) -> list[ValueFilter]:
             if words := _named(column, value, common, values, text, ends, item_words, spoken):
                 matches.setdefault(_with_names(text, words, column, spoken), []).append(value)
         for words, named in matches.items():
-            listed = ", ".join("'" + value.replace("'", "''") + "'" for value in named)
-            filters.append(ValueFilter(words, f"{quoted(column)} IN ({listed})"))
+            filters.append(ValueFilter(words, one_of(column, named)))
     return filters
 
 
@@ -177,3 +177,9 @@ def _words(text: str) -> list[str]:
 def quoted(column: str) -> str:
     """A column as filters name it."""
     return column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
+
+
+def one_of(column: str, values: Iterable[str]) -> str:
+    """A filter of who has one of these values."""
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{quoted(column)} IN ({listed})"

@@ -15,7 +15,7 @@ from found_platform.rewriting import bands, times
 from found_platform.rewriting.bands import Band
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.language import Language, alternatives
-from found_platform.rewriting.profile_values import FOLD, quoted
+from found_platform.rewriting.profile_values import FOLD, one_of, quoted
 
 YES, NO = {"yes", "y", "true", "t", "ja", "j", "1"}, {"no", "n", "false", "f", "nein", "0"}
 BIRTH = r"birth_?year|year_?of_?birth|^yob$|geburts_?jahr|^jahrgang$"
@@ -226,7 +226,7 @@ def _of_bands(column: str, banded: Sequence[Band], groups: dict[str, str | None]
         values = bands.within(banded, first + (bool(groups["more"]) and first.is_integer() and first < bands.COUNTED), None)
     else:
         values = bands.within(banded, None, first - (bool(groups["less"]) and first.is_integer() and first < bands.COUNTED))
-    return _one_of(column, values) if 0 < len(values) < len(banded) else None
+    return one_of(column, values) if 0 < len(values) < len(banded) else None
 
 
 def _counted(column: str, name: str, banded: Sequence[Band], traits: Traits, spoken: Language) -> None:
@@ -244,12 +244,7 @@ def _counted(column: str, name: str, banded: Sequence[Band], traits: Traits, spo
         values = bands.within(banded, count, None)
     else:
         values = [band.value for band in banded if band.low <= count <= band.high]
-    _add(traits, match[0], _one_of(column, values) if values else None)
-
-
-def _one_of(column: str, values: Sequence[str]) -> str:
-    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"{quoted(column)} IN ({listed})"
+    _add(traits, match[0], one_of(column, values) if values else None)
 
 
 def _spans(spoken: Language) -> str:
