@@ -5,6 +5,9 @@ from typing import Literal
 
 from found_platform.outcomes.outcome import Rank
 
+ACTIVE_DAYS = 28
+"""Days in which somebody who is "active" did something, at least; over a longer horizon, as many as that."""
+
 
 @dataclass(frozen=True)
 class Before:

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from typing import Literal
 
-from found_platform.rewriting.act_words import Acts, Before, Limit
+from found_platform.rewriting.act_words import ACTIVE_DAYS, Acts, Before, Limit
 from found_platform.rewriting.language import Language
 
 
@@ -220,6 +220,8 @@ class _Reader:
         is_all = not rest.strip()  # nothing is said of what is to come: it is to be done again
         without, does_not = self.language.at("acts", "clause_without")
         demand_clause = re.sub(without, does_not, clause) if is_all else rest.strip()
+        for pattern, other in self.language.at("acts", "clause_then"):
+            demand_clause = re.sub(pattern, other, demand_clause)
         self.text = f"{who} {self.language.at('pronoun')} {demand_clause}"
         negated = self.language.pattern("acts", "clause_not").search(clause) is not None
         words = clause
@@ -236,11 +238,14 @@ class _Reader:
         never = negated and not unit and self.language.pattern("acts", "clause_never").search(words) is not None
         days = (self.language.value(number) if number else 1) * self.language.at("days")[unit] if unit else None
         past = _Reader(clause, self.language)
+        rate = past._rate()  # before its "5 times" are taken
         on_days, times, in_total = past._count("days"), past._times(), past._take("acts", "total") is not None
         if times is None and on_days is None and (times := past._count("times_noun")):
             each = past._take("acts", "every_unit")
             times = max(1, times * days // self.language.at("days")[each["unit"]]) if each and days else times
-        rate, every = past._rate(), past._every()
+        every = past._every()
+        if days is None and (rate or every):  # a habit: "who buy wine every week and will stop"
+            days = max(ACTIVE_DAYS, rate[1] if rate else every or 0)
         if rate and days and not (times or on_days):
             times = max(1, rate[0] * days // rate[1])
         if every and days and not (times or on_days):

@@ -64,7 +64,7 @@ class Ground:
         """The words of the items, with the places of the items that hold each."""
         places: dict[str, list[int]] = {}
         for place, item in enumerate(self.items):
-            for word in set(words(item)):
+            for word in {*words(item), *re.findall(r"[^\W_]+", item.lower())}:  # an iPhone is one word, too
                 places.setdefault(word, []).append(place)
         return places
 

@@ -105,6 +105,12 @@ class Language:
             text = re.sub(pattern, other, text)
         return self.in_figures.sub(self._figure, text).strip(" .!?")
 
+    def with_habits_as_past(self, text: str) -> str:
+        """A demand in lower case in which "who drink coffee and will buy tea" had coffee, as the file's `habits` write it."""
+        for pattern, other in self.content["habits"]:
+            text = re.sub(pattern, other, text)
+        return text
+
     @cached_property
     def in_figures(self) -> re.Pattern[str]:
         """A pattern of an amount of money in words."""

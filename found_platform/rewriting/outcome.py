@@ -12,15 +12,13 @@ from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
 from found_platform.rewriting import language, traits
-from found_platform.rewriting.act_words import Acts
+from found_platform.rewriting.act_words import ACTIVE_DAYS, Acts
 from found_platform.rewriting.ground import Ground, template_kinds
 from found_platform.rewriting.profile_values import one_of, quoted
 from found_platform.rewriting.reading import OLDEST, Named, Reading
 from found_platform.rewriting.values import Values
 
 DECADE = 10
-ACTIVE_DAYS = 28
-"""Days in which somebody who is "active" did something, at least; over a longer horizon, as many as that."""
 
 
 def build(

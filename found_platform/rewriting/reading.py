@@ -192,6 +192,9 @@ def _are_two(first: Reading, second: Reading, join: Literal["and", "or"], second
     is_own = second.acts.negated and languages()[second.language].pattern("acts", "denial").match(second_text) is not None
     if is_own and (first.parts or first.is_measured) and (second.parts or second.kinds):
         return join == "and" or first.is_measured
+    affirms = languages()[second.language].pattern("acts", "affirmation").match(second_text) is not None
+    if join == "and" and affirms and first.acts.negated and (first.parts or first.kinds) and (second.parts or second.kinds):
+        return True
     if not (
         (first.parts or first.is_measured or denies) and (first.kinds or first.is_measured) and (second.kinds or second.has_verb)
     ):
@@ -353,6 +356,8 @@ def attributes_of(text: str, language: Language) -> tuple[Named, ...]:
 def _is_of_goods(text: str, age: re.Match[str], language: Language) -> bool:
     """Whether a bare number stands behind what is done: "who will buy wine under 20"."""
     if not (age["over"] or age["under"]) or not age[0].rstrip()[-1:].isdigit():
+        return False
+    if age.start() not in (age.start("over"), age.start("under")):  # "aged over 40"
         return False
     relative = language.pattern("relative").search(text[: age.start()])
     return relative is not None and bool(_kinds(text[relative.end() : age.start()], language))

@@ -96,7 +96,7 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     who = traits.extract(lake, plain, spoken)
     denial.of_who(lake, who, spoken)
     guarded = spoken.pattern("sensitive").search(plain)
-    stated = times.resolved(who.text, spoken, lake.today, lake.first)
+    stated = times.resolved(spoken.with_habits_as_past(who.text), spoken, lake.today, lake.first)
     rewritten = _joined(lake, stated.text, horizon_days)
     sensitive = [f"“{guarded[0].strip()}”: {SENSITIVE}"] if guarded else []
     note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note, *sensitive])))

@@ -44,8 +44,9 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
 def _untold(read: Reading, spoken: Language) -> list[str]:
     """What a demand names of who is meant and nothing has read: "prepaid customers who will …"."""
     dull = {*spoken.at("who"), *(word for names in spoken.at("acts", "general").values() for word in names)}
-    telling_words = (" ".join(word for word in part.split() if word not in dull) for part in read.who_parts)
-    is_named = any(part and not read.who.endswith(part) for part in telling_words)  # "drivers who" is a word for people
+    crowds = set(spoken.at("crowds"))
+    names = (" ".join(word for word in part.split() if word not in dull) for part in read.who_parts)
+    is_named = any(name and name not in crowds for name in names)
     return [read.who] if is_named else []
 
 

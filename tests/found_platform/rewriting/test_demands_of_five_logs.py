@@ -11,7 +11,9 @@ import yaml
 from found_platform.outcomes import document
 from found_platform.rewriting import retrieval
 
-FILES = [Path(five_logs.__file__).with_name(name) for name in ("five_logs.yaml", "five_logs_denials.yaml")]
+FILES = [
+    Path(five_logs.__file__).with_name(name) for name in ("five_logs.yaml", "five_logs_denials.yaml", "five_logs_sequences.yaml")
+]
 DEMANDS: list[tuple[str, str, Any, str]] = [
     tuple(row) for file in FILES for row in yaml.safe_load(file.read_text(encoding="utf-8"))
 ]
