@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
 from found_platform.rewriting import denial, ground, language, reading, slips, spelling, times, traits, understanding
+from found_platform.rewriting.act_words import Before
 from found_platform.rewriting.choice import MOST_PHRASES, NEAR, choose, sides
 from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
@@ -244,15 +245,18 @@ def stated(
     lake: Ground, read: Reading, phrases: list[str], left_out: list[str], named: Values, horizon_days: int
 ) -> tuple[Outcome | None, str, list[str]]:
     """The outcome of a reading about items of the lake; or why there is none; and notes. Arguments as of `build`."""
-    is_who = read.acts.before is not None and read.acts.before.is_who
-    if is_who:
-        before = [lake.items[i] for i in spelling.alike(lake, read.before_parts)[: spelling.MOST]]
-    else:
+    clause = read.acts.before
+    is_who = clause is not None and clause.is_who
+    before: list[str] = []
+    if clause is None or not is_who or clause.times:  # what is counted may be an act in other words
         before = _phrases(lake, read.before_parts, floors(lake))
+    if is_who and not before:
+        before = [lake.items[i] for i in spelling.alike(lake, read.before_parts)[: spelling.MOST]]
     if is_who and not before and (read.before_parts or not (read.before_kinds or named.before)):
-        words = ", ".join(read.before_parts) or read.acts.before.clause.partition(" ")[2]
+        words = ", ".join(read.before_parts) or (clause.clause if clause else "").partition(" ")[2]
         lacking = f"the data does not tell who is “with {words}”"
-        read = replace(read, acts=replace(read.acts, before=None), before_parts=())
+        past = Before("", None) if read.acts.lapse else None  # who leaves was here
+        read = replace(read, acts=replace(read.acts, before=past), before_parts=())
         outcome, doubt, notes = stated(lake, read, phrases, left_out, named, horizon_days)
         return outcome, doubt, [lacking, *notes]
     if read.before_parts and not before:

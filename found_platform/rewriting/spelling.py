@@ -32,8 +32,6 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
     places_by_part: list[list[int]] = []
     for part in parts:
         own_words = [word for word in words(part) if len(word) > 2 and word not in general]
-        if own_words:  # a "late payment fee" is no other late thing
-            own_words = [word for word in words(part) if len(word) > 2 and (word not in general or word in lake.vocabulary)]
         holders: Counter[int] = Counter()
         for word in own_words:
             holders.update({place for own, places in lake.vocabulary.items() if _is_alike(word, own) for place in places})
