@@ -45,7 +45,7 @@ def each(lake: Ground, text: str, spoken: Language) -> list[ValueFilter]:
     Before the pronoun ("basic users who …") the words say who somebody is. Behind it they are mostly what is done: there a value
     needs a word such as "in" before it, and none of the words of the lake's items.
     """
-    relative = spoken.pattern("relative").search(text)
+    relative = spoken.pattern("relative").search(text) or spoken.pattern("who_ends").search(text)
     ends = relative.start() if relative and text[: relative.start()].strip() else 0
     item_words = _item_words(lake)
     filters = []

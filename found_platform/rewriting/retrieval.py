@@ -159,12 +159,17 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
             verbatim = acts_by_name
     else:
         close = float(closeness(lake, whole[None])[0])
-        in_data = closeness(lake, wanted_parts) >= limits.part
+        part_closeness = closeness(lake, wanted_parts)
+        if len(parts) > 1:  # "a flight and a hotel", of which no item is both
+            close = max(close, float(part_closeness.min()))
+        in_data = part_closeness >= limits.part
         if close < limits.floor:
             verbatim = _verbatim(lake, demand, read.parts) or spelling.alike(lake, read.parts)[: spelling.MOST]
             verbatim = [i for i in verbatim if not any(_holds(lake.items[i].lower(), part) for part in read.unwanted)]
             doubt = doubt or ("" if verbatim else NOTHING)
             notes += [doubt] if doubt else []
+            if verbatim and (is_lost := ~in_data & ~_are_spelled(lake, parts, verbatim)).any():
+                notes.append(f"nothing in the data resembles {_quoted(parts, is_lost)}")
         elif in_data.any() and not in_data.all():
             lost = ", ".join(f"“{part}”" for part, known_part in zip(parts, in_data, strict=True) if not known_part)
             notes.append(f"nothing in the data resembles {lost}")
@@ -202,6 +207,10 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         notes.append(f"nothing in the data resembles {_quoted(read.unwanted, ~present)}, which is left out anyway")
     if (inside := present & (unwanted_side.about.max(1, initial=-1.0) <= 0)).any():
         notes.append(f"what is nearest to {_quoted(read.unwanted, inside)} is asked for: nothing is left out for it")
+    if close >= limits.floor and len(parts) > 1 and chosen:  # heard with the whole, a "yacht" beside coffee is near to coffee
+        own = (wanted_parts @ lake.vectors[chosen].T).max(1)
+        if (is_lost := (own < limits.part) & ~_are_spelled(lake, parts, chosen)).any():
+            notes.append(f"nothing in the data resembles {_quoted(parts, is_lost)}")
     phrases = list(dict.fromkeys(lake.items[i] for i in chosen))  # a text and a category may be called alike
     items = dict.fromkeys(read.kinds or _common_kinds(lake, wanted_side.similar), phrases)
     items["payment_channel"] = list(named.of_act.get("payment_methods", ())) if phrases else []
@@ -288,6 +297,11 @@ def _by_letters(lake: Ground, parts: Sequence[str], similar: np.ndarray, same: l
     is_spelled = [bool(spelling.alike(lake, (part,))) for part in parts]
     others = [i for i in chosen if i not in same and not is_spelled[int(similar[:, i].argmax())]]
     return [*same, *others][:MOST_PHRASES]
+
+
+def _are_spelled(lake: Ground, parts: Sequence[str], chosen: Sequence[int]) -> np.ndarray:
+    """(P,) whether one of the chosen items has the letters of each part."""
+    return np.array([bool(set(spelling.alike(lake, (part,))) & set(chosen)) for part in parts])
 
 
 def _is_category_named(lake: Ground, parts: tuple[str, ...], chosen: list[int]) -> bool:
