@@ -29,6 +29,8 @@ SMALL = 300
 """Up to so many items a lake is small, and has floors of its own."""
 WHOLE = 0.5
 """Weight of the whole demand beside a part of it: the "bars" of "gold rings or bars" are not of chocolate."""
+SURE = 0.9
+"""Where the parts of a demand are this sure, each by itself, the whole of them need resemble nothing."""
 COMMON = 0.1
 """Without a word that says how, the kinds that hold this share of the events of the phrases."""
 SHOWN = 8
@@ -160,7 +162,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     else:
         close = float(closeness(lake, whole[None])[0])
         part_closeness = closeness(lake, wanted_parts)
-        if len(parts) > 1:  # "a flight and a hotel", of which no item is both
+        if len(parts) > 1 and limits.confidence(float(part_closeness.min())) >= SURE:  # no item is "a flight and a hotel"
             close = max(close, float(part_closeness.min()))
         in_data = part_closeness >= limits.part
         if close < limits.floor:
