@@ -5,12 +5,10 @@ What belongs here: which locks a run needs, and holding them. How a lock works i
 
 import contextlib
 import logging
-import os
-import sys
 from collections.abc import Iterable, Iterator
 
 from dagster_defs.graph import DAILY, AssetGraph
-from found_platform import home
+from found_platform import command_line, home
 from found_platform.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,7 +32,7 @@ def hold(settings: Settings, needed: Iterable[str], seconds: float | None = None
     Who goes through the whole home (an erasure, a backup) holds every lock of a run that there is. One that there is not yet is
     made while nobody does: so a run over a month that the home never had waits for them too.
     """
-    purpose = " ".join([os.path.basename(sys.argv[0]) or "python", *sys.argv[1:]])[:200]
+    purpose = command_line.own()
     needed = set(needed)
     seconds = settings.wait_seconds if seconds is None else seconds
     if unmade := [name for name in needed if not home.is_made(settings.home, name)]:

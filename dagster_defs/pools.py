@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 from dagster_defs.graph import ASKED_BY
-from found_platform import home
+from found_platform import command_line, home
 from found_platform.errors import JobFailed
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def limit_waiting(instance: dg.DagsterInstance, seconds: float) -> None:
             since.pop(waiter, None)
             return status
         if waiter not in since:
-            log.warning("waiting for the pool %s, held by %s", pool, holders(instance, pool))
+            log.warning("%s", command_line.line(f"waiting for the pool {pool}, held by {holders(instance, pool)}"))
         if time.monotonic() - since.setdefault(waiter, time.monotonic()) >= seconds:
             raise JobFailed(too_long(f"the pool {pool} is still held by {holders(instance, pool)}", seconds))
         return status

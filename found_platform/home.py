@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from found_platform import shared_locks
+from found_platform import command_line, shared_locks
 from found_platform.errors import JobFailed
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
@@ -148,7 +148,7 @@ def hold(
     Args:
         purpose: what the holder does, for the sentence that others read while they wait.
         seconds: to wait at most, in all.
-        waiting: told for what and for whom, each time before it waits.
+        waiting: told for what and for whom in a line of a terminal, each time before it waits.
 
     Raises JobFailed where the wait is over and somebody still holds one.
     """
@@ -161,7 +161,7 @@ def hold(
                 file_lock.acquire(timeout=0)
             except Timeout:
                 waited = True
-                waiting(f"waiting for {name}, held by {_holder(home, name)}")
+                waiting(command_line.line(f"waiting for {name}, held by {_holder(home, name)}"))
                 try:
                     file_lock.acquire(timeout=max(end - time.monotonic(), 0), poll_interval=POLL_SECONDS)
                 except Timeout:

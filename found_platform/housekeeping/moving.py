@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sql
 from filelock import Timeout
 
-from found_platform import database, home, postgres
+from found_platform import command_line, database, home, postgres
 from found_platform.database import Database
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import audit
@@ -106,9 +106,8 @@ def _refuse_while_used(folder: Path, files: list[Path]) -> None:
     for process in psutil.process_iter(["pid"]):
         with contextlib.suppress(psutil.Error):
             if process.pid != os.getpid() and names & {opened.path for opened in process.open_files()}:
-                raise JobFailed(
-                    f"Process {process.pid} ({' '.join(process.cmdline())[:120]}) works in {folder}: stop it, then run this again."
-                )
+                command = command_line.line(command_line.words(process.cmdline()))
+                raise JobFailed(f"Process {process.pid} ({command}) works in {folder}: stop it, then run this again.")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from found_platform import command_line
 from found_platform.app import database, monitoring
 from found_platform.app.context import Actor, Context, account
 from found_platform.errors import BadInput, JobFailed
@@ -121,7 +122,7 @@ def _holder(pid: int | None) -> str:
     if pid is None:
         return "a process of somebody else"
     with contextlib.suppress(psutil.Error):
-        return f"process {pid} ({' '.join(psutil.Process(pid).cmdline())[:120]})"
+        return f"process {pid} ({command_line.line(command_line.words(psutil.Process(pid).cmdline()))})"
     return f"process {pid}"
 
 

@@ -101,7 +101,7 @@ def execute(run: dict[str, Any], base: Path) -> dict[str, Any]:
             f"{run['stage']}: {needs.sentence()}; {len(task.rows):,} rows, batch {options.batch}, {options.steps} steps",
             flush=True,
         )
-    waits = f"another process trains in {out}: waiting for it"
+    waits = f"another process trains in {out.name}: waiting for it"
     with locked(out, lambda: print(waits, flush=True)) if first else contextlib.nullcontext():
         progress = train(task, options, out, device, _made_of(run, data))
         outcome = {

@@ -144,7 +144,7 @@ def _is_finished(folder: Path, request: dict[str, Any]) -> bool:
 def _trained(folder: Path, request: dict[str, Any], forward: Callable[[dict[str, Any]], None] = lambda _: None) -> Stage:
     """Trains a stage in its folder; one that was killed goes on."""
     path, text = folder / "run.json", json.dumps(request, indent=1)
-    with locked(folder, lambda: forward({"said": f"another process trains in {folder}: waiting for it"})):
+    with locked(folder, lambda: forward({"said": f"another process trains in {folder.name}: waiting for it"})):
         unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
         if not unfinished:
             for left in folder.iterdir():
