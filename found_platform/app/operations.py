@@ -65,7 +65,7 @@ def try_channels(context: Context) -> "list[Sent]":
     from found_platform.monitoring.finding import Finding
 
     trial = Finding("trial", "this is a trial, and nothing is wrong", "nothing is to be done", key=f"trial {time.time()}")
-    return alerts.send(context.settings, [trial])
+    return alerts.send(context.settings, [trial], trial=True)
 
 
 @contextmanager

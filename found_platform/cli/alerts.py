@@ -1,5 +1,6 @@
 """`found alerts`: tells people what is wrong with a home, once, or again and again."""
 
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,11 @@ def alerts(
     _show(sent, place)
     while watch:
         time.sleep(every)
-        sent = ask(operations.alert, place.home)
+        try:
+            sent = ask(operations.alert, place.home)
+        except Exception as problem:  # the next look may do; a watch that ends tells nobody
+            print(f"found: looking for what is worth an alert failed: {problem}", file=sys.stderr, flush=True)
+            continue
         if sent:
             _show(sent, place)
     if any(alert.error for alert in sent):

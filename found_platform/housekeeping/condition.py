@@ -27,6 +27,7 @@ from found_platform.housekeeping import expiry
 from found_platform.housekeeping.garbage import DAY
 from found_platform.index import IndexBusy, milvus, pointer, snapshot
 from found_platform.lake_place import Away
+from found_platform.monitoring import alerts
 from found_platform.monitoring.finding import Finding
 from found_platform.privacy import tombstones
 from found_platform.registry import tracking
@@ -84,7 +85,7 @@ def disk(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(settings.home).free / GIGABYTE
     if free < settings.disk_free_gb:
         problem = f"{free:,.1f} GB are free under {settings.home}, less than the {settings.disk_free_gb:g} GB of FOUND_DISK_FREE_GB"
-        yield Finding("disk", problem, "`found gc --dry-run` says what may go", key="disk")
+        yield Finding("disk", problem, f"`found gc --dry-run{home.option(settings.home)}` says what may go", key="disk")
 
 
 def failed_deliveries(settings: Settings) -> Iterator[Finding]:
@@ -95,6 +96,15 @@ def failed_deliveries(settings: Settings) -> Iterator[Finding]:
         )
         problem = f"the delivery of {delivery.audience} failed: {delivery.error}"
         yield Finding("delivery", problem, again, key=f"delivery {delivery.id} {delivery.at.timestamp():.0f}")
+
+
+def untold(settings: Settings) -> Iterator[Finding]:
+    """Alerts that a channel does not take: nobody hears of them, and an alert cannot say so."""
+    for each in alerts.refused(settings):
+        since = f"{dt.datetime.fromtimestamp(each.since, dt.UTC):%Y-%m-%d %H:%M} UTC"
+        problem = f"{each.channel} has not taken {each.alerts:,} of the alerts since {since}: {each.error}"
+        fix = f"`found alerts --trial{home.option(settings.home)}` tries it; what waits is sent at the next look after it is mended"
+        yield Finding("alerts", problem, fix)
 
 
 def locks(settings: Settings) -> Iterator[Finding]:
@@ -269,6 +279,7 @@ EVENTS: dict[str, Look] = {"disk": disk, "delivery": failed_deliveries}
 LOOKS: dict[str, Look] = {
     "versions": versions,
     **EVENTS,
+    "alerts": untold,
     "locks": locks,
     "erasure": unfinished,
     "retention": overdue,

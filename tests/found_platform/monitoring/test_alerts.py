@@ -1,25 +1,22 @@
 """Alerts: what is wrong reaches a receiver, signed, once, with the next step, and again where it was not taken."""
 
 import datetime as dt
-import hashlib
-import hmac
 import json
 import os
 import shutil
 import signal
-import socketserver
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
+from alert_receivers import Hook, Mail, listening
 from conftest import at as moment
 from conftest import call_found, lake_of, write_source
 from dagster._core.definitions.run_request import InstigatorType
@@ -51,64 +48,16 @@ DISK = Finding("disk", "0.1 GB are free", "`found gc --dry-run` says what may go
 TICK = Finding("ticks", "a tick of daily failed", "its page has the trace", key="tick daily 1")
 
 
-class Hook(HTTPServer):
-    """Keeps what it is sent, and answers with `status`."""
-
-    def __init__(self) -> None:
-        self.status, self.got = 200, []
-        super().__init__(("127.0.0.1", 0), _HookHandler)
-
-
-class _HookHandler(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        self.server.got.append((self.headers, self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-class Mail(socketserver.ThreadingTCPServer):
-    """A mail server that keeps letters."""
-
-    def __init__(self) -> None:
-        self.letters: list[str] = []
-        super().__init__(("127.0.0.1", 0), _MailHandler)
-
-
-class _MailHandler(socketserver.StreamRequestHandler):
-    server: Mail
-
-    def handle(self) -> None:
-        self.say("220 here")
-        while line := self.rfile.readline().decode().strip():
-            if line.upper() == "DATA":
-                self.say("354 go on")
-                letter = iter(lambda: self.rfile.readline().decode().rstrip("\r\n"), ".")
-                self.server.letters.append("\n".join(letter))
-            self.say("221 bye" if line.upper() == "QUIT" else "250 fine")
-
-    def say(self, line: str) -> None:
-        self.wfile.write(f"{line}\r\n".encode())
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    with Hook() as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with listening(Hook()) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
 def mail() -> Iterator[Mail]:
-    with Mail() as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with listening(Mail()) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -132,55 +81,6 @@ def home(demo_home: Settings, hook: Hook, mail: Mail, monkeypatch: pytest.Monkey
     settings = Settings.load(demo_home.home, profile="tiny")
     settings.keep()
     return settings
-
-
-@pytest.mark.slow
-def test_an_alert_is_signed_and_says_the_next_step(home: Settings, hook: Hook, mail: Mail) -> None:
-    sent = alerts.send(home, [DISK, TICK])
-    assert [(alert.channel, alert.error) for alert in sent] == [("webhook", ""), ("webhook", ""), ("mail", ""), ("mail", "")]
-    headers, body = hook.got[0]
-    at, _, digest = headers["Found-Signature"].partition(",v1=")
-    expected = hmac.new(bytes.fromhex(SECRET), at.removeprefix("t=").encode() + b"." + body, hashlib.sha256).hexdigest()
-    assert hmac.compare_digest(digest, expected)
-    assert json.loads(body)["fix"] == DISK.fix
-    (letter,) = mail.letters
-    assert "Subject: FOUND (found): 0.1 GB are free and 1 more" in letter
-    assert "Next: its page has the trace." in letter
-
-
-def test_each_is_sent_once_and_a_state_again_once_it_had_gone(home: Settings, hook: Hook) -> None:
-    alerts.send(home, [DISK, TICK])
-    assert not alerts.send(home, [DISK, TICK])
-    assert not alerts.send(home, [])
-    assert {alert.finding for alert in alerts.send(home, [DISK, TICK])} == {DISK}
-    assert len(hook.got) == 3
-
-
-def test_what_a_receiver_does_not_take_is_sent_again(home: Settings, hook: Hook, mail: Mail) -> None:
-    hook.status = 503
-    first = alerts.send(home, [TICK])
-    assert {(alert.channel, alert.error) for alert in first} == {("webhook", "it answered 503"), ("mail", "")}
-    hook.status = 200
-    assert [alert.channel for alert in alerts.send(home, [TICK])] == ["webhook"]
-    assert len(mail.letters) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"alert_webhook": "http://example.org/hook"}, "example.org is not on this machine: use https"),
-        ({"alert_secret": "short"}, "FOUND_ALERT_SECRET signs what goes to FOUND_ALERT_WEBHOOK"),
-        ({"alert_webhook": None, "alert_smtp": "mail"}, "FOUND_ALERT_SMTP is 'mail': write host:port"),
-        ({"alert_webhook": None, "alert_mail_to": None}, "No channel for alerts is set"),
-    ],
-)
-def test_a_channel_that_is_set_wrongly_is_said(home: Settings, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput, match=message):
-        alerts.send(home.model_copy(update=changes), [TICK])
-
-
-def test_secrets_of_channels_are_not_written_into_the_home(home: Settings) -> None:
-    assert SECRET not in (home.home / "settings.yaml").read_text()
 
 
 def add_failed_delivery(home: Settings) -> None:
