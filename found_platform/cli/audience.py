@@ -80,8 +80,6 @@ def show(console: Console, answer: "Answer") -> None:
     measure = ["chance"] if calibrated else ["share"] if is_share else ["amount"] if expected else []
     columns = ["", "user", "score", *measure, *(["because of"] if explained else [])]
     users = table(*columns, left=("user", "because of"))
-    if explained:
-        users.columns[-1].overflow = "fold"
     for rank, user in enumerate(audience.users, 1):
         cells = [str(rank), user.user_id, f"{user.score:.3f}"]
         cells += [f"{user.probability:.0%}" if user.probability is not None else ""] if calibrated else []

@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from found_platform.cli.asking import ask
 from found_platform.cli.options import Place
-from found_platform.cli.tables import print_json, table, terminal
+from found_platform.cli.tables import Document, print_json, table, terminal
 
 COLUMNS = ("version", "kind", "cutoff", "registered (UTC)", "gate", "is")
 
@@ -46,7 +45,7 @@ def show(
         print_json(page)
         return
     v, console = page.row.version, terminal()
-    console.print(Markdown(page.card))
+    console.print(Document(page.card))
     console.print(f"\nversion {v.version}; aliases: {', '.join(v.aliases) or 'none'}")
     if page.row.about_erased:
         console.print(f"{page.row.about_erased}.")

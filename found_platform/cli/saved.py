@@ -231,7 +231,8 @@ def audit(place: Place) -> None:
     for row in log.entries[:SHOWN]:
         count = "" if row.rows is None else f"{row.rows:,}"
         rows.append((f"{row.at:%Y-%m-%d %H:%M}", row.who, row.action, row.audience or "", count, row.question or ""))
-    console.print(table("at (UTC)", "who", "action", "audience", "rows", "question", wrap="question", rows=rows))
+    words = ("at (UTC)", "who", "action", "audience", "question")
+    console.print(table("at (UTC)", "who", "action", "audience", "rows", "question", left=words, wrap="question", rows=rows))
     console.print(f"{log.count:,} rows" + (f"; the newest {SHOWN} are shown." if log.count > SHOWN else "."))
 
 

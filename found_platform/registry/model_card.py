@@ -66,7 +66,7 @@ def of_found(settings: Settings, about: dict[str, Any], stages: list[Stage], tag
         "",
         "## Stages",
         "",
-        "| stage | rows | users | parameters | trained | steps | best step | seconds | held-out loss, start | best |",
+        "| stage | rows | users | weights | trained | steps | best step | time, s | held-out loss, start | best |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *(_stage(s) for s in stages),
         "",
