@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
@@ -130,6 +131,21 @@ def failed_ticks(pulse: Pulse) -> Iterator[Finding]:
             yield Finding("ticks", problem, fix, key=f"tick {state.instigator_name} {tick.timestamp:.0f}")
 
 
+def overdue_ticks(pulse: Pulse) -> Iterator[Finding]:
+    """Sensors that are on and have not ticked for long while the daemon lives: a code location that does not load looks healthy."""
+    alive = min(heartbeats(pulse).values(), default=ALIVE_SECONDS) < ALIVE_SECONDS
+    sensors = {state.instigator_name for state in instigators(pulse) if state.instigator_type == InstigatorType.SENSOR}
+    for name, age in ticks(pulse).items():
+        if alive and name in sensors and age > OVERDUE_SECONDS:
+            problem = f"{name} is on, and was last looked at by the daemon {age / 60:,.0f} minutes ago"
+            fix = f"the page *Deployment* says whether the code location is loaded; *Reload* there loads it again{_shown(pulse)}"
+            yield Finding("overdue ticks", problem, fix)
+
+
+OVERDUE_SECONDS = 1800.0
+"""Three times what the slowest sensor waits between two ticks."""
+
+
 def _why(error: SerializableErrorInfo | None) -> str:
     """The first cause of an error, without the name of its class."""
     while error is not None and error.cause is not None:
@@ -230,11 +246,11 @@ def _digest(why: str) -> str:
     return hashlib.sha256(why.encode()).hexdigest()[:12]
 
 
-NEXT = "docs/operations.md says what to do for each check"
+NEXT = "read what docs/operations.md says of this check"
 FIXES = {
     "size_is_steady": "look at it (`found audience show NAME`) before it is exported or delivered",
     "predictions_are_steady": "its page has both refreshes; docs/operations.md, *A drift alarm*, says what that means",
-    "vectors_are_steady": "docs/operations.md, *A drift alarm*, says what that means",
+    "vectors_are_steady": "read docs/operations.md, *A drift alarm*, which says what that means",
     "nothing_drifted": "its page says what moved; docs/operations.md, *A drift alarm*, says what that means",
     "gate_passes": "the champion keeps serving; docs/operations.md, *A model that does not pass*",
     "bad_rows_under_threshold": "`found source check FILE` names file, row and reason; docs/operations.md, *A bad day*",
@@ -289,7 +305,8 @@ def stale(pulse: Pulse) -> Iterator[Finding]:
     if counts:
         names = ", ".join(f"{asset} ({count:,} partitions)" if count > 1 else asset for asset, count in counts.items())
         fix = f"`found status{pulse.option}` says of which days, and what makes them again"
-        yield Finding("stale", f"{len(counts)} assets would come out of other inputs now: {names}", fix)
+        what = "an asset" if len(counts) == 1 else f"{len(counts)} assets"
+        yield Finding("stale", f"{what} would come out of other inputs now: {names}", fix)
 
 
 EVENTS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {
@@ -302,5 +319,5 @@ EVENTS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {
 }
 """What is worth an alert, by name."""
 
-LOOKS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {**EVENTS, "stale": stale}
+LOOKS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {**EVENTS, "overdue ticks": overdue_ticks, "stale": stale}
 """What the doctor looks at."""

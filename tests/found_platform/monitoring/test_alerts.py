@@ -21,7 +21,14 @@ from conftest import at as moment
 from conftest import call_found, lake_of, write_source
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData, TickData, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
@@ -246,6 +253,27 @@ def test_a_daemon_that_was_killed_is_told_within_two_minutes(home: Settings, hoo
     assert queueing.ALIVE_SECONDS + 30 < 120
     assert "has given no sign of life" in sent[0].finding.problem
     assert "found serve --all" in json.loads(hook.got[0][1])["fix"]
+
+
+def test_a_sensor_without_a_tick_for_long_is_found_while_the_daemon_lives(copy: Settings) -> None:
+    """Where its code location does not load, no tick fails."""
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="dagster_defs.definitions"))
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "source_files")
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, SensorInstigatorData(min_interval=60))
+    now = time.time()
+    with open_instance(copy) as instance:
+        instance.add_instigator_state(state)
+        graph = AssetGraph(copy)
+        instance.add_daemon_heartbeat(DaemonHeartbeat(now, "SENSOR", "1", []))
+        assert not [*pulse.overdue_ticks(pulse.of(graph, instance, 60.0))], "it has never ticked"
+        tick = (state.instigator_origin_id, "source_files", InstigatorType.SENSOR, TickStatus.SKIPPED, now - 3000)
+        instance.create_tick(TickData(*tick, selector_id=state.selector_id))
+        (finding,) = pulse.overdue_ticks(pulse.of(graph, instance, 60.0, now=now))
+        assert finding.problem == "source_files is on, and was last looked at by the daemon 50 minutes ago"
+        assert not [*pulse.overdue_ticks(pulse.of(graph, instance, 60.0, now=now - 2000))]
+        assert not [*pulse.overdue_ticks(pulse.of(graph, instance, 60.0, now=now + 600))], (
+            "the daemon is gone, which is another finding"
+        )
 
 
 def test_a_server_looks_by_itself_and_goes_on_after_a_look_that_fails(
