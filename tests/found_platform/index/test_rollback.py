@@ -85,8 +85,28 @@ def test_a_model_is_rolled_back_with_its_index_and_a_rerun_leaves_it(
     assert forward.status == 0, forward.err
     assert json.loads(forward.out)["after"]["champion"] == bad
     assert serving(newer) == (bad, bad)
+    look_up = (
+        "audience",
+        "find",
+        "gold",
+        "--mode",
+        "aligned",
+        "--top",
+        "20",
+        "--explain",
+        "--format",
+        "json",
+        "--home",
+        newer.home,
+    )
+    others = found(*look_up).out
     assert found("rollback", "model", "--home", newer.home).status == 0
     assert serving(newer) == (first.model_version, first.model_version)
+    again = found(*look_up).out
+    assert found("promote", "--version", bad, "--home", newer.home).status == 0
+    assert found(*look_up).out == others != again
+    assert found("rollback", "model", "--home", newer.home).status == 0
+    assert found(*look_up).out == again, "byte by byte"
 
 
 def test_the_index_of_an_earlier_champion_is_built_again_where_it_is_gone(
