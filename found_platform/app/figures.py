@@ -29,7 +29,13 @@ class Figure:
 def figures(context: Context) -> list[Figure]:
     """Every figure, as of now. What there is nothing of is left out: no daemon ever, no audience, no report."""
     settings = context.settings
-    return [*_of_the_instance(context), *_of_the_home(settings), *_of_audiences(settings), *_of_drift(settings)]
+    return [
+        *_of_the_instance(context),
+        *_of_the_home(settings),
+        *_of_audiences(settings),
+        *_of_drift(settings),
+        *_of_alerts(settings),
+    ]
 
 
 def _of_the_instance(context: Context) -> Iterator[Figure]:
@@ -45,6 +51,14 @@ def _of_the_instance(context: Context) -> Iterator[Figure]:
             yield Figure("found_partitions_missing", "Days of the source that an asset has not made", days, (("asset", asset),))
         for state, count in pulses.unfinished(pulse).items():
             yield Figure("found_runs", "Runs that wait or work", count, (("state", state),))
+
+
+def _of_alerts(settings: Settings) -> Iterator[Figure]:
+    from found_platform.monitoring import alerts
+
+    about, refused = "Alerts that a channel does not take", {each.channel: each.alerts for each in alerts.refused(settings)}
+    for channel in alerts.channels(settings):
+        yield Figure("found_alerts_refused", about, refused.get(channel, 0), (("channel", channel),))
 
 
 def _of_the_home(settings: Settings) -> Iterator[Figure]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from alert_receivers import Hook, Mail, listening
 
-from found_platform.app import operations
+from found_platform.app import figures, operations
 from found_platform.app.context import Actor, Context
 from found_platform.cli import alerts as command
 from found_platform.cli.options import Place
@@ -121,9 +121,16 @@ def test_what_is_not_taken_is_seen_by_the_doctor_until_it_is(home: Settings, hoo
     assert finding.problem.endswith(" UTC: it answered 500")
     assert "found alerts --trial" in finding.fix
     assert not [*condition.untold(home.model_copy(update={"alert_webhook": None}))], "it is switched off"
+    assert refused_figures(home) == {"webhook": 2, "mail": 0}
     hook.status = 200
     alerts.send(home, [DISK, TICK])
     assert not [*condition.untold(home)]
+    assert refused_figures(home) == {"webhook": 0, "mail": 0}
+
+
+def refused_figures(home: Settings) -> dict[str, float]:
+    """By channel, as `/metrics` has it."""
+    return {figure.labels[0][1]: figure.value for figure in figures._of_alerts(home)}
 
 
 def test_a_receiver_that_is_gone_is_asked_once_a_look(home: Settings, hook: Hook) -> None:
