@@ -3,9 +3,10 @@
 What belongs here: which libraries, before the first asset or while training is waited for. What does not: using them.
 """
 
+import contextlib
 from functools import partial
 
-from found_platform import workers
+from found_platform import garbage, workers
 from found_platform.settings import Settings
 
 AFTER_TRAINING = ("nltk", "litestar", "plotly.figure_factory", "evidently.presets")
@@ -15,6 +16,11 @@ AFTER_TRAINING = ("nltk", "litestar", "plotly.figure_factory", "evidently.preset
 def load(settings: Settings) -> None:
     """Everything slow to import that the graph needs, so that an asset's seconds are its own. Where this process will wait for
     training, what is needed from then on is made in that time: MLflow's tables, and what the look at drift imports."""
+    with garbage.loading() if workers.forks() else contextlib.nullcontext():
+        _load(settings)
+
+
+def _load(settings: Settings) -> None:
     from found_platform.registry import tracking
 
     if workers.forks():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from found_platform import workers
 from found_platform.home import PRIVATE_UMASK
 
-TRAINING = ("found_platform.training.__main__", "found_platform.training.loaded")
+TRAINING = ("found_platform.training.loaded",)
 """What the processes of training load."""
 
 

@@ -8,12 +8,13 @@ def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 the job failed, 2 bad input; an error is one sentence on stderr."""
     if not sys.warnoptions:  # libraries warn one another of deprecations, and turn filters on again: `python -W default` shows them
         warnings.showwarning = lambda *_, **__: None
-    from found_platform import logs
+    from found_platform import garbage, logs
     from found_platform.app.process import private_files
     from found_platform.cli.app import app
     from found_platform.cli.asking import stdout_for_answers
     from found_platform.errors import BadInput, JobFailed
 
+    garbage.of_command()
     try:
         logs.install()
         _check_arguments()
