@@ -133,6 +133,8 @@ class Executor:
         self._tags = {IN_PROCESS: "true", SESSION: session, jobs.MAX_RUNTIME: "0", "dagster/max_retries": "0", **self._asked_by}
         self._built: tuple[AssetGraph, dg.Definitions] | None = None
         self._here = False  # the daemon did not take a run of this command: it is not asked again
+        self.here = False
+        """Whether the last run was executed in this process."""
 
     def materialize(self, asset: str, keys: list[str], config: Mapping[str, Any] | None = None) -> RunOutcome:
         """One run of an asset over consecutive keys ([""] for an unpartitioned one). Raises BadInput or JobFailed."""
@@ -143,6 +145,7 @@ class Executor:
         elif keys[0]:
             tags = {"dagster/partition": keys[0]}
         outcome = self._queued(asset, queueing.Order(asset=asset, tags=tags | self._asked_by, run_config=run_config))
+        self.here = outcome is None
         if outcome is None:
             job = self._definitions().resolve_job_def(jobs.JOB_OF[asset])
             result = job.execute_in_process(

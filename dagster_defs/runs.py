@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster_defs import jobs, locks, service, staleness
+from dagster_defs import beside, jobs, locks, service, staleness
 from dagster_defs.assets.evaluate import MOST_SCENARIOS, QUICK
 from dagster_defs.execution import Executor, executor
 from dagster_defs.forced import Forced
@@ -83,11 +83,15 @@ def run(
                 prepare()
                 prepared = True
             timer = lake.Timer()
+            if stale and asset == "behavior_encoder":
+                beside.encoder(runner, cutoff, forced)
             counts = []
             for part in ranges(stale):
                 counts.append(_materialize(runner, asset, part, in_a_full_run(settings, asset)))
                 forced.redone(asset, part)
             rows = [n for n in counts if n is not None]
+            if rows and asset == "user_embeddings":
+                beside.fits(runner, cutoff, forced, in_a_full_run(settings, "benchmark_results"), sum(rows))
             yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)
         forced.finish()
 

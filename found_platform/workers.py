@@ -78,6 +78,11 @@ def forks() -> bool:
     return _context is not None
 
 
+def in_a_fork() -> bool:
+    """Whether this process is a fork that works for another one."""
+    return multiprocessing.parent_process() is not None
+
+
 def fork(work: Callable[..., None], *arguments: object, output: Path) -> BaseProcess | None:
     """Begins work in a fork that prints to a file and ends with this process. None where this process has nothing that forks."""
     if _context is None:

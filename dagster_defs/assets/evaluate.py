@@ -2,7 +2,7 @@
 
 import base64
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from dagster_defs.tables import table
 from found_platform import registry
 from found_platform.evaluation import report, scenarios, tables
 from found_platform.evaluation import run as benchmark
-from found_platform.evaluation.extent import FULL, check_scenarios
+from found_platform.evaluation.extent import FULL, Extent, check_scenarios
 from found_platform.evaluation.extent import QUICK as QUICK_EXTENT
 from found_platform.evaluation.scenario import Scenario
 from found_platform.monitoring import drift, figures
@@ -45,13 +45,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         version = registry.of_cutoff(settings, str(run.cutoff))
         tasks, why = scenarios.load(settings, run.cutoff)
         check_scenarios(run.config[SCENARIOS], tasks)
-        extent = QUICK_EXTENT if run.config[QUICK] else FULL
-        extent = replace(
-            extent,
-            methods=run.config[METHODS] or None,
-            scenarios=run.config[SCENARIOS] or _with_most_positives(tasks, run.config[MOST_SCENARIOS]),
-            training_seeds=run.config[TRAINING_SEEDS] or extent.training_seeds,
-        )
+        extent = extent_of(run.config, tasks)
         written, table = benchmark.run(settings, run.cutoff, version, tasks, extent, run.fingerprint)
         results: dict[str, Any] = {"results": dg.MetadataValue.md(tables.as_markdown(table))} if tasks else {"why_no_rows": why}
         if extent.scenarios is not None:
@@ -102,6 +96,17 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         )
 
     return [benchmark_results, benchmark_report, feature_drift]
+
+
+def extent_of(config: Mapping[str, Any], tasks: Sequence[Scenario]) -> Extent:
+    """How much of the benchmark a configuration asks for; what it does not name is as without it."""
+    extent = QUICK_EXTENT if config.get(QUICK) else FULL
+    return replace(
+        extent,
+        methods=config.get(METHODS) or None,
+        scenarios=config.get(SCENARIOS) or _with_most_positives(tasks, config.get(MOST_SCENARIOS, 0)),
+        training_seeds=config.get(TRAINING_SEEDS) or extent.training_seeds,
+    )
 
 
 def _with_most_positives(tasks: Sequence[Scenario], count: int) -> list[str] | None:

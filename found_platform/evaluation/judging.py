@@ -5,7 +5,7 @@ What belongs here: scores of users who are judged. What does not: the table they
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -113,18 +113,23 @@ class Judge:
         self._retrained = cache(retrained)
         self.tasks = [Task.of(population, scenario) for scenario in extent.selection(scenarios)]
 
-    def answers(self, finished: Iterable[Unit] = ()) -> Iterator[tuple[Unit, list[Answered]]]:
+    def answers(
+        self, finished: Iterable[Unit] = (), fits: "Callable[[], dict[Unit, list[Answered]]] | None" = None
+    ) -> Iterator[tuple[Unit, list[Answered]]]:
         """What each unit answers, the look-ups first; those that are `finished` are left out.
 
-        Fits begin before the look-ups, in processes of their own: these take one core, and what is left of it.
+        Fits begin before the look-ups, in processes of their own: these take one core, and what is left of it. Or somebody has
+        begun them before: `fits` waits for them.
         """
         finished = set(finished)
         extent = self.extent
-        ceilings = {f"{MOST_LABELS} {m.name}": m for m in methods.most_labels() if extent.includes(m)}
-        probes = {f"{PROBES} {p.name}": p for p in methods.probes() if extent.includes(p)}
-        missing = {unit: probe for unit, probe in probes.items() if unit not in finished}
-        quick = {unit: probe for unit, probe in missing.items() if not probe.slow}
-        fitted = self._fitted({unit: m for unit, m in ceilings.items() if unit not in finished}, quick, "fits")
+        ceilings, probes = self._to_fit(finished)
+        quick = {unit: probe for unit, probe in probes.items() if not probe.slow}
+        slow = [(unit, probe) for unit, probe in probes.items() if probe.slow]
+        if fits is None:
+            fitted = self._fitted(ceilings, quick, "fits")
+        else:
+            fitted = ((unit, answered) for unit, answered in fits().items() if unit in ceilings or unit in quick)
         for method in self._bar([m for m in methods.zero_shot() if extent.includes(m)], "look-ups"):
             if (unit := f"{ZERO_SHOT} {method.name}") not in finished:
                 yield unit, [self._zero_shot(method)]
@@ -133,8 +138,23 @@ class Judge:
         yield from fitted
         if extent.has_few_shot and FEW_SHOT not in finished:
             yield FEW_SHOT, self._few_shot()
-        for unit, probe in self._bar([m for m in missing.items() if m[1].slow], "trained rivals"):
+        for unit, probe in self._bar(slow, "trained rivals"):
             yield from self._fitted({}, {unit: probe}, probe.name)
+
+    def fits(self) -> dict[Unit, list[Answered]]:
+        """What the methods that are fitted answer, but for trained rivals: computed in this process."""
+        ceilings, probes = self._to_fit(())
+        quick = {unit: probe for unit, probe in probes.items() if not probe.slow}
+        return dict(self._fitted(ceilings, quick, "fits", alone=True))
+
+    def _to_fit(self, finished: Collection[Unit]) -> tuple[dict[Unit, methods.MostLabels], dict[Unit, methods.Probe]]:
+        """The methods that are fitted, by unit, without those that are finished."""
+        ceilings = {f"{MOST_LABELS} {m.name}": m for m in methods.most_labels() if self.extent.includes(m)}
+        probes = {f"{PROBES} {p.name}": p for p in methods.probes() if self.extent.includes(p)}
+        return (
+            {unit: method for unit, method in ceilings.items() if unit not in finished},
+            {unit: probe for unit, probe in probes.items() if unit not in finished},
+        )
 
     @staticmethod
     def _bar(items: list, about: str) -> Iterable[Any]:
@@ -178,10 +198,11 @@ class Judge:
         return Answered(ORACLE, ZERO_SHOT, answers)
 
     def _fitted(
-        self, ceilings: dict[Unit, methods.MostLabels], probes: dict[Unit, methods.Probe], about: str
+        self, ceilings: dict[Unit, methods.MostLabels], probes: dict[Unit, methods.Probe], about: str, *, alone: bool = False
     ) -> Iterator[tuple[Unit, list[Answered]]]:
-        """What methods that are fitted answer: computed from now on in processes side by side, or, where it is soon done, when it
-        is asked for. A process is given a scenario of a method, or a division of its users, at a time."""
+        """What methods that are fitted answer: computed from now on in processes side by side, or, where it is soon done or this
+        process is one of several (`alone`), when it is asked for. A process is given a scenario of a method, or a division of its
+        users, at a time."""
         from joblib import Parallel, delayed
 
         divided = [
@@ -206,10 +227,10 @@ class Judge:
             for task in self.tasks
         )
         counts = len(divided) * len(foldings), sum(map(len, by_probe.values())) * len(self.tasks)
-        apart = counts[0] * DIVISION_FITS + counts[1] * splits >= FITS_APART
+        apart = not alone and counts[0] * DIVISION_FITS + counts[1] * splits >= FITS_APART
         calls = list(itertools.chain(divisions, draws))
         results: Iterator[Any]
-        if calls and workers.forks():
+        if calls and workers.forks() and not alone:
             results = _in_forks(calls, (os.cpu_count() or 1) if apart else 1)
         else:
             results = iter(Parallel(n_jobs=-1 if apart else 1, return_as="generator", max_nbytes=None)(calls))
@@ -285,6 +306,13 @@ class Judge:
 FITS_APART, DIVISION_FITS = 100, 5
 """Fits from which on they are shared among processes: each takes .05 s or more, and a process seconds to start. And as how many a
 division of the users counts: one for each part that is left out."""
+
+
+def fits_apart(scenarios: int, extent: Extent) -> bool:
+    """Whether so many scenarios have fits to share among processes, if every method can be fitted."""
+    ceilings = sum(map(extent.includes, methods.most_labels()))
+    probes = sum(extent.includes(probe) and not probe.slow for probe in methods.probes())
+    return scenarios * (ceilings * extent.foldings * DIVISION_FITS + probes * extent.splits) >= FITS_APART
 
 
 def _in_forks(calls: list[tuple[Callable[..., Any], Any, Any]], count: int) -> Iterator[Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pad
 
 from found_platform import lake, row_hash, threads
-from found_platform.evaluation import methods, retrained
+from found_platform.evaluation import beside, methods, retrained
 from found_platform.evaluation.extent import FULL, ORACLE, Extent
 from found_platform.evaluation.judging import ZERO_SHOT, Judge
 from found_platform.evaluation.population import Population
@@ -39,7 +39,8 @@ def run(
             retrained.check(population)
         with threads.one_each():  # thousands of small fits: threads would wait for each other
             judge = Judge(population, scenarios, extent, lambda: retrained.populations(population, extent.training_seeds))
-            for unit, answered in judge.answers(unfinished.units):
+            fits = beside.taken(settings, cutoff, version, chosen, extent, made_of)
+            for unit, answered in judge.answers(unfinished.units, fits):
                 unfinished.add(unit, answered)
     unfinished.write()
     common = {"cutoff": cutoff, "dataset": source_config.of_home(settings).name, "model_version": version}

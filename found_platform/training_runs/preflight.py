@@ -6,22 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from found_platform import workers
-from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.errors import BadInput
-from found_platform.settings import Profile, Settings
+from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
-from found_platform.training_runs import stages
+from found_platform.training_runs import needs
+from found_platform.training_runs.configuration import TOWERS
 
 if TYPE_CHECKING:
     from found_platform.training.machine import Needs
 
-VALUES = 10
-"""Values of a column of the profile table, which nobody has seen yet."""
-
 
 def check_models(settings: Settings) -> None:
     """Raises BadInput for a text model of the profile that is not on this machine."""
-    towers = (settings.sizes.model.get(name) for name in stages.TOWERS)
+    towers = (settings.sizes.model.get(name) for name in TOWERS)
     for name in dict.fromkeys([settings.text_encoder, *(t["model"] for t in towers if t and t.get("model"))]):
         text_vectors.check_available(name)
 
@@ -46,10 +43,10 @@ def check(settings: Settings, columns: int, say: Callable[[str], object]) -> Non
     say(f"  {'stage':<10}{'parameters':>15}{'trained':>15}{'weights':>13}{'activations':>13}  ({_size(free)} free)")
     refused = []
     anywhere, sizes = _question(settings)
-    for name, needs in _begun(anywhere, sizes, columns, device)().items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
-        weights, activations = _size(needs.bytes), _size(needs.activations)
-        say(f"  {name:<10}{needs.parameters:>15,}{needs.trained:>15,}{weights:>13}{activations:>13}")
-        if needs.bytes + needs.activations > free:
+    for name, stage in _begun(anywhere, sizes, columns, device)().items():  # pyright: ignore[reportArgumentType] (frozen: it hashes)
+        weights, activations = _size(stage.bytes), _size(stage.activations)
+        say(f"  {name:<10}{stage.parameters:>15,}{stage.trained:>15,}{weights:>13}{activations:>13}")
+        if stage.bytes + stage.activations > free:
             refused.append(
                 f"{name} needs {weights} for weights, gradients and optimiser state, and about {activations} for activations"
             )
@@ -76,39 +73,7 @@ def _question(settings: Settings) -> tuple[Settings, str]:
 
 @lru_cache(maxsize=4)
 def _begun(settings: Settings, sizes: str, columns: int, device: str) -> "Callable[[], dict[str, Needs]]":
-    return cache(workers.ahead(_needs, settings, sizes, columns, device))
-
-
-def _needs(settings: Settings, sizes: str, columns: int, device: str) -> "dict[str, Needs]":
-    """By stage. Histories are taken to be as long as the settings allow; a tower without weights here is sized by its config.
-
-    Args:
-        sizes: what the profile says, of which the settings hold the name alone: another content is another question.
-    """
-    from found_platform.training.loop import Options
-    from found_platform.training.rehearsal import rehearse
-    from models.found import rebuild
-    from models.text_encoder import EncoderNotFound, architecture
-
-    profile = Profile.model_validate_json(sizes)
-    lengths = {"events": settings.sequence_length, "searches": settings.search_length}
-    needs = {}
-    try:
-        about = {
-            "encoder": settings.text_encoder,
-            "encoder_revision": "",
-            "text_dim": architecture(settings.text_encoder)["hidden_size"],
-            "activity": len(ACTIVITY_FEATURES),
-            "columns": [{"name": str(i), "edges": (), "values": ("",) * VALUES} for i in range(columns)],
-        }
-        config = rebuild(stages.model_config(settings, about))
-        for name in stages.COMMANDS:
-            stage = getattr(profile, name)
-            if name == "align" or getattr(config, name) is not None:
-                needs[name] = rehearse(name, config, Options(**stage.options), stage.losses, device=device, **lengths)
-    except (EncoderNotFound, TypeError, ValueError) as error:
-        raise BadInput(f"The profile {settings.profile} cannot be trained: {str(error).rstrip('.')}.") from None
-    return needs
+    return cache(workers.ahead(needs.of_stages, settings, sizes, columns, device))
 
 
 def _size(size: float) -> str:

@@ -14,14 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from found_platform import registry, workers
-from found_platform.contract import CHANNELS, SEARCH
 from found_platform.errors import BadInput, JobFailed
 from found_platform.settings import Settings
 from found_platform.training import outcome
@@ -29,44 +28,11 @@ from found_platform.training.folder import LOCK, locked
 from found_platform.training.outcome import Stage
 from found_platform.training.progress import read_progress
 from found_platform.training_data import export
+from found_platform.training_runs.configuration import COMMANDS, model_config
 
-COMMANDS = {"behavior": "pretrain", "tabular": "pretrain", "align": "align"}
-TOWERS = ("event_tower", "description_tower")
 POLL_SECONDS = 0.2
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait by spinning take the cores from whatever else runs: a tenth of the speed was seen beside a busy neighbour."""
-
-
-def model_config(settings: Settings, about: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of the whole model: the profile's sizes and what the data of a cutoff say `about` themselves."""
-    from models.behavior import BehaviorConfig
-    from models.found import FoundConfig
-    from models.table_codec import Column
-    from models.tabular import TabularConfig
-    from models.text_tower import TowerConfig
-
-    sizes = dict(settings.sizes.model)
-    columns = tuple(
-        Column(c["name"], tuple(c["edges"]), None if c["values"] is None else tuple(c["values"])) for c in about["columns"]
-    )
-    behavior = BehaviorConfig(about["text_dim"], channels=len(CHANNELS), **sizes.pop("behavior"))
-    tabular = sizes.pop("tabular")
-    event_tower, description_tower = (TowerConfig(**t) if (t := sizes.pop(n, None)) else None for n in TOWERS)
-    config = FoundConfig(
-        encoder=about["encoder"],
-        encoder_revision=about["encoder_revision"],
-        text_dim=about["text_dim"],
-        activity=about["activity"],
-        behavior=behavior,
-        tabular=TabularConfig(tuple(c.size for c in columns), **tabular) if columns else None,
-        columns=columns,
-        channels=len(CHANNELS),
-        search_channel=CHANNELS.index(SEARCH),
-        event_tower=event_tower,
-        description_tower=description_tower,
-        **sizes,
-    )
-    return asdict(config)
 
 
 def run(settings: Settings, cutoff: dt.date, name: str, forward: Callable[[dict[str, Any]], None] = lambda _: None) -> Stage | None:
@@ -137,26 +103,73 @@ def _request(settings: Settings, folder: Path, seed: int | None = None) -> dict[
 
 
 def _is_finished(folder: Path, request: dict[str, Any]) -> bool:
+    return (folder / "outcome.json").exists() and _is_of(folder, request)
+
+
+def _is_of(folder: Path, request: dict[str, Any]) -> bool:
+    """Whether what is in a folder, finished or not, is of this request."""
     path = folder / "run.json"
-    return (folder / "outcome.json").exists() and path.exists() and path.read_text() == json.dumps(request, indent=1)
+    return path.exists() and path.read_text() == _written(request)
+
+
+def _written(request: dict[str, Any]) -> str:
+    """The text of run.json."""
+    return json.dumps(request, indent=1)
 
 
 def _trained(folder: Path, request: dict[str, Any], forward: Callable[[dict[str, Any]], None] = lambda _: None) -> Stage:
-    """Trains a stage in its folder; one that was killed goes on."""
-    path, text = folder / "run.json", json.dumps(request, indent=1)
-    with locked(folder, lambda: forward({"said": f"another process trains in {folder.name}: waiting for it"})):
-        unfinished = path.exists() and path.read_text() == text and not (folder / "outcome.json").exists()
-        if not unfinished:
+    """Trains a stage in its folder; one that was killed, or begun beside this process, goes on."""
+    beside = _beside.pop(folder, None)
+    if beside is None or beside.exitcode or not _is_of(folder, request):
+        if beside is not None:
+            _end(beside)
+            beside = None
+        _prepare(folder, request, lambda: forward({"said": f"another process trains in {folder.name}: waiting for it"}))
+    _process(folder / "run.json", folder.name, forward, beside)
+    trained = outcome.read(folder)
+    assert trained is not None
+    return trained
+
+
+def _prepare(folder: Path, request: dict[str, Any], waits: Callable[[], object]) -> None:
+    """Leaves in a folder its run.json, and what a training of the same that was killed has written."""
+    with locked(folder, waits):
+        if not _is_of(folder, request) or (folder / "outcome.json").exists():
             for left in folder.iterdir():
                 if left.is_dir():
                     shutil.rmtree(left)
                 elif left.name != LOCK:
                     left.unlink()
-            path.write_text(text)
-    _process(path, folder.name, forward)
-    trained = outcome.read(folder)
-    assert trained is not None
-    return trained
+            (folder / "run.json").write_text(_written(request))
+
+
+_beside: dict[Path, BaseProcess] = {}
+"""Stages that were begun before somebody waits for them, by folder."""
+
+
+class _Taken(Exception):
+    """Another process trains in a folder."""
+
+
+def begin(settings: Settings, cutoff: dt.date, name: str) -> None:
+    """Has a stage train beside this process, where something forks: `run` of the same goes on with it. It ends with this process.
+
+    It does where the stage leaves cores to others, by the profile: with one thread, on a CPU, and with nobody else in its folder.
+    """
+    from models.device import chosen_device
+
+    alone = getattr(settings.sizes, name).options.get("threads") != 1 or chosen_device() != "cpu" or (os.cpu_count() or 1) < 2
+    folder = export.folder(settings, cutoff) / name
+    if alone or folder in _beside or not workers.forks() or (request := _request(settings, folder)) is None:
+        return
+
+    def taken() -> None:
+        raise _Taken
+
+    with contextlib.suppress(_Taken):
+        _prepare(folder, request, taken)
+        if fork := _forked(folder / "run.json", name):
+            _beside[folder] = fork
 
 
 def skip(settings: Settings, cutoff: dt.date, name: str, why: str) -> None:
@@ -172,11 +185,11 @@ def finished(settings: Settings, cutoff: dt.date, name: str) -> Stage | None:
     return outcome.read(export.folder(settings, cutoff) / name)
 
 
-def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None]) -> None:
-    """Runs the stage of a configuration, in a process that ends with this one."""
+def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None], beside: BaseProcess | None = None) -> None:
+    """Runs the stage of a configuration, in a process that ends with this one: one that was begun, or else a new one."""
     lines, output = config.parent / "progress.jsonl", config.parent / OUTPUT
     lines_seen = bytes_read = 0
-    with _started(config, name) as status, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
+    with _started(config, name, beside) as status, tqdm(desc=f"training {name}", unit="step", disable=None, leave=False) as bar:
         running = True
         while running:
             workers.use_the_wait()
@@ -197,21 +210,19 @@ def _process(config: Path, name: str, forward: Callable[[dict[str, Any]], None])
 
 
 @contextlib.contextmanager
-def _started(config: Path, name: str) -> Iterator[Callable[[], int | None]]:
+def _started(config: Path, name: str, beside: BaseProcess | None = None) -> Iterator[Callable[[], int | None]]:
     """The process of a stage, killed at the end of the context: a function that says its exit status, None while it runs.
 
     A fork of what has the libraries, where this process has such a thing, else an interpreter. That one reads from a pipe whose
     other end is here, so it ends with this process.
     """
-    arguments, output = [COMMANDS[name], "--config", str(config)], config.parent / OUTPUT
-    output.write_bytes(b"")
-    if fork := workers.fork(_train, arguments, output=output):
+    if fork := beside or _forked(config, name):
         try:
             yield lambda: fork.exitcode
         finally:
-            fork.kill()
-            fork.join()
+            _end(fork)
         return
+    arguments, output = _arguments(config, name), config.parent / OUTPUT
     command = [sys.executable, "-m", "found_platform.training", *arguments, "--attended"]
     with output.open("w+b") as printed:
         process = subprocess.Popen(
@@ -226,11 +237,22 @@ def _started(config: Path, name: str) -> Iterator[Callable[[], int | None]]:
             process.stdin.close()
 
 
-def _train(arguments: list[str]) -> None:
-    """What a fork does."""
-    from found_platform.training.__main__ import main
+def _arguments(config: Path, name: str) -> list[str]:
+    return [COMMANDS[name], "--config", str(config)]
 
-    main(arguments)
+
+def _forked(config: Path, name: str) -> BaseProcess | None:
+    """A fork that trains the stage of a configuration. None where this process has nothing that forks."""
+    from found_platform.training.__main__ import main  # what forks has loaded it: a fork begins to train at once
+
+    output = config.parent / OUTPUT
+    output.write_bytes(b"")
+    return workers.fork(main, _arguments(config, name), output=output)
+
+
+def _end(fork: BaseProcess) -> None:
+    fork.kill()
+    fork.join()
 
 
 OUTPUT = "output.txt"

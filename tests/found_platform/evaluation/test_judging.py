@@ -1,6 +1,7 @@
 """How the benchmark judges: who is last, where rivals learn, which draws there are. On made-up populations."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from found_platform import workers
-from found_platform.evaluation import judging, methods, scenarios
+from found_platform.evaluation import beside, judging, methods, scenarios
 from found_platform.evaluation.classifiers import boosting, logistic, perceptron
 from found_platform.evaluation.extent import QUICK, Extent
 from found_platform.evaluation.methods import ceiling
@@ -200,3 +201,40 @@ def test_trees_are_tuned_inside_the_fitted_rows(monkeypatch: pytest.MonkeyPatch)
     ((draw,),) = judging.judge_probe(boosting, features, [task], 1)
     assert seen == [40], "a fifth of the users"
     assert draw.metrics(scenario)["auc"] > 0.8
+
+
+def test_fits_of_parts_of_the_scenarios_are_those_of_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks have a part each, and no process of their own; the mean over scenarios hangs on their order."""
+    features, tasks = made_up(300, 3)
+    probes = tuple(methods.Probe(name, "", lambda _: features, logistic) for name in ("one", "other"))
+    ceilings = (methods.MostLabels("m", "", lambda _, __: features, ceiling.scores),)
+    monkeypatch.setattr(methods, "probes", lambda: probes)
+    monkeypatch.setattr(methods, "most_labels", lambda: ceilings)
+    monkeypatch.setattr(judging, "FITS_APART", 0)
+    names = [task.name for task in tasks]
+    whole = judge_of(features, tasks, QUICK).fits()
+    parts = [judge_of(features, tasks, replace(QUICK, scenarios=names[place::2])).fits() for place in range(2)]
+    assert [len(part["most_labels m"][0].answers) for part in parts] == [2, 1]
+    merged = beside.merged(parts, names)
+    assert list(merged) == list(whole) == ["most_labels m", "linear_probe one", "linear_probe other"]
+    for unit, (answered,) in whole.items():
+        (again,) = merged[unit]
+        assert (again.method, again.task, list(again.answers)) == (answered.method, answered.task, names)
+        for name in names:
+            for one, other in zip(answered.answers[name].draws, again.answers[name].draws, strict=True):
+                assert np.array_equal(one.scores, other.scores, equal_nan=True)
+                assert (one.threshold, one.seed) == (other.threshold, other.seed)
+
+
+def test_fits_that_somebody_has_begun_are_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, tasks = made_up(300, 1)
+    probes = (methods.Probe("p", "", lambda _: features, logistic), methods.Probe("q", "", lambda _: features, logistic))
+    monkeypatch.setattr(methods, "probes", lambda: probes)
+    monkeypatch.setattr(methods, "most_labels", tuple)
+    monkeypatch.setattr(methods, "zero_shot", tuple)
+    judge = judge_of(features, tasks, QUICK)
+    fits = judge.fits()
+    monkeypatch.setattr(judge, "_fitted", None)
+    answers = dict(judge.answers({"linear_probe q"}, lambda: fits))
+    assert list(answers) == ["zero_shot oracle", "linear_probe p"], "what a run that was killed has answered is left out"
+    assert answers["linear_probe p"] is fits["linear_probe p"]

@@ -80,3 +80,42 @@ def test_a_stage_is_a_fork_where_something_forks_and_fails_in_the_same_sentence(
     monkeypatch.setattr(stages.sys, "executable", "/nowhere/python")  # no interpreter is started
     with workers.beside(), pytest.raises(JobFailed, match=r"failed: .*stage is 'tabular': `align` trains align. The whole output"):
         stages._process(config, "align", lambda _: None)
+
+
+def test_a_stage_that_was_begun_beside_this_process_is_waited_for_and_comes_out_the_same(
+    settings: Settings, cutoff: dt.date, tmp_path: Path
+) -> None:
+    shutil.copytree(settings.home / "training" / str(cutoff), tmp_path / "training" / str(cutoff))
+    copy = settings.model_copy(update={"home": tmp_path})
+    folder = tmp_path / "training" / str(cutoff) / "tabular"
+    request, before = stages._request(copy, folder), stages.finished(settings, cutoff, "tabular")
+    assert request is not None
+    assert before is not None
+    stages.begin(copy, cutoff, "tabular")
+    assert not stages._beside, "nothing forks"
+    with workers.beside("found_platform.training.__main__"):
+        stages.begin(copy, cutoff, "tabular")
+        begun = stages._beside[folder]
+        stages.begin(copy, cutoff, "tabular")
+        assert stages._beside == {folder: begun}, "once"
+        messages: list[dict[str, Any]] = []
+        trained = stages._trained(folder, request, messages.append)
+        assert begun.exitcode == 0
+        assert not any("waiting" in str(message.get("said")) for message in messages)
+        stages.begin(copy, cutoff, "tabular")
+        left = stages._beside[folder]
+    assert left.exitcode is not None, "what nobody waits for ends with what forks"
+    assert trained.sha256 == before.sha256
+    assert stages._trained(folder, request).sha256 == before.sha256, "and is trained by whoever asks"
+    assert not stages._beside
+
+
+def test_a_stage_that_uses_every_core_is_not_begun_before_its_turn(settings: Settings, cutoff: dt.date) -> None:
+    sizes = settings.sizes.model_copy(deep=True)
+    sizes.tabular.options.pop("threads")
+    copy = settings.model_copy()
+    vars(copy)["sizes"] = sizes
+    with workers.beside():
+        stages.begin(copy, cutoff, "tabular")
+    assert not stages._beside
+    assert stages.finished(settings, cutoff, "tabular") is not None, "its folder is as it was"

@@ -1,0 +1,79 @@
+"""Fits of a benchmark that begin before it does, in forks: what they need is there as soon as users have their states.
+
+What belongs here: beginning them, and whether they are those of the benchmark that asks. What does not: the fits (`judging`).
+"""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from found_platform import registry, threads, workers
+from found_platform.evaluation import scenarios
+from found_platform.evaluation.extent import Extent
+from found_platform.evaluation.judging import Answered, Judge, Unit, fits_apart
+from found_platform.evaluation.population import Population
+from found_platform.evaluation.scenario import Scenario
+from found_platform.settings import Settings
+
+Fits = dict[Unit, list[Answered]]
+
+BEHIND = 5
+"""By how much forks stand back for the process that they work for, which a person waits for (`nice`)."""
+
+_begun: dict[tuple[Path, dt.date, str, str, str], list[Callable[[], Fits]]] = {}
+"""By home, cutoff, version, extent, and what the benchmark is made from."""
+
+
+def begin(settings: Settings, cutoff: dt.date, version: str, chosen: list[Scenario], extent: Extent, made_of: str) -> None:
+    """Has the fits of a benchmark made beside this process, where something forks: `taken` of the same waits for them."""
+    if not workers.forks() or not chosen or extent.training_seeds > 1:
+        return
+    names = [scenario.name for scenario in chosen]
+    count = min(len(names), os.cpu_count() or 1) if fits_apart(len(names), extent) else 1
+    model = registry.served(settings, version) / "artifacts" / "model"
+    parts = [replace(extent, scenarios=names[place::count]) for place in range(count)]
+    _begun[settings.home, cutoff, version, str(extent), made_of] = [
+        workers.ahead(of_stored, settings, cutoff, version, model, part) for part in parts
+    ]
+
+
+def taken(
+    settings: Settings, cutoff: dt.date, version: str, chosen: Iterable[Scenario], extent: Extent, made_of: str
+) -> Callable[[], Fits] | None:
+    """Waits for the fits that were begun for this very benchmark, in the order of its scenarios. None where none were begun."""
+    parts = _begun.pop((settings.home, cutoff, version, str(extent), made_of), None)
+    if parts is None:
+        return None
+    names = [scenario.name for scenario in chosen]
+
+    def fits() -> Fits:
+        return merged([part() for part in parts], names)
+
+    return fits
+
+
+def merged(parts: list[Fits], names: list[str]) -> Fits:
+    """The answers of several parts of the scenarios as those of all of them, in the order of `names`."""
+    fits: Fits = {}
+    for unit, first in parts[0].items():
+        fits[unit] = []
+        for place, answered in enumerate(first):
+            by_name = {name: answer for part in parts for name, answer in part[unit][place].answers.items()}
+            fits[unit].append(replace(answered, answers={name: by_name[name] for name in names if name in by_name}))
+    return fits
+
+
+def of_stored(settings: Settings, cutoff: dt.date, version: str, model: Path, extent: Extent) -> Fits:
+    """The fits of some scenarios, of the states in the lake and a model by its folder: the registry is not asked."""
+    from found_platform.embedding import users
+    from models import saved
+
+    if workers.in_a_fork():
+        os.nice(BEHIND)
+    tasks, _ = scenarios.load(settings, cutoff)
+    states = users.load(settings, version, cutoff)
+    population = Population.of_lake(settings, saved.load(model), version, cutoff, *states)
+    with threads.one_each():
+        return Judge(population, tasks, extent).fits()
