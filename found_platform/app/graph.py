@@ -183,7 +183,7 @@ def _open(context: Context, request: Run, meanwhile: Callable[[Settings], None])
     from found_platform import contract
     from found_platform.privacy import suppression
     from found_platform.sources import config as source_config
-    from found_platform.sources import durations, estimate, pulls, staging, survey, threshold
+    from found_platform.sources import durations, estimate, pulls, simulator, staging, survey, threshold
     from found_platform.training_runs import preflight
 
     home, source, cutoff, simulation = context.home, request.source, request.cutoff, request.simulation.options()
@@ -237,6 +237,8 @@ def _open(context: Context, request: Run, meanwhile: Callable[[Settings], None])
             if trains:
                 if workers.forks():
                     meanwhile(settings)
+                    if kept is None and prepared.source.simulator:
+                        simulator.draw_ahead(prepared.source.simulator)
                 preflight.check(settings, columns, lines.append)
         return _Opening(settings, staging.open_home(settings, prepared.source), day, lines, expected)
     except BaseException:

@@ -7,6 +7,6 @@ over. World 1 has thirteen scenarios of who buys what (`oracle`); world 2 has re
 
 from found_platform.sources.simulator.judgement import judgement
 from found_platform.sources.simulator.world import VERSION, scenarios, world
-from found_platform.sources.simulator.write import discover, generate, oracle
+from found_platform.sources.simulator.write import discover, draw_ahead, generate, oracle
 
-__all__ = ["VERSION", "discover", "generate", "judgement", "oracle", "scenarios", "world"]
+__all__ = ["VERSION", "discover", "draw_ahead", "generate", "judgement", "oracle", "scenarios", "world"]

@@ -76,19 +76,38 @@ def groups(simulation: Simulation) -> list[list[int]]:
     return [every[i : i + GROUP] for i in range(0, len(every), GROUP)]
 
 
+Days = list[list[tuple[pa.Table, pa.Table]]]
+"""Events and truth of each block, by day."""
+
+_drawn: dict[str, Days] = {}
+"""What was drawn ahead, by the simulation."""
+
+
+def draw_ahead(simulation: Simulation) -> None:
+    """Draws a population that one process writes, before there is a home to write it to: `generate` in this process has it then."""
+    if len(every := groups(simulation)) == 1:
+        _drawn.clear()
+        _drawn[simulation.model_dump_json()] = _days(simulation, every[0])
+
+
 def _write_group(work: tuple[Simulation, list[int], str, str]) -> None:
-    """All days of a group of blocks: a block at a time, so that its memory of wishes and hobbies serves the next day."""
+    """All days of a group of blocks."""
     simulation, group, events, truths = work
+    for day, parts in enumerate(_drawn.pop(simulation.model_dump_json(), None) or _days(simulation, group)):
+        for folder, tables in zip((events, truths), zip(*parts, strict=True), strict=True):
+            name = f"{simulation.start + dt.timedelta(days=day)}.{group[0]:05d}.parquet"
+            pq.write_table(pa.concat_tables(tables), Path(folder) / name)
+
+
+def _days(simulation: Simulation, group: list[int]) -> Days:
+    """A block at a time, so that its memory of wishes and hobbies serves the next day."""
     draw = acts.day_of_block if simulation.world == acts.VERSION else day_of_block
-    days: list[list[tuple[pa.Table, pa.Table]]] = [[] for _ in range(simulation.days)]
+    days: Days = [[] for _ in range(simulation.days)]
     for block in group:
         for day in range(simulation.days):
             day_events, day_truth = draw(simulation.seed, block, simulation.start, day, simulation.users)
             days[day].append((drifted(day_events, simulation, day), day_truth))
-    for day, parts in enumerate(days):
-        for folder, tables in zip((events, truths), zip(*parts, strict=True), strict=True):
-            name = f"{simulation.start + dt.timedelta(days=day)}.{group[0]:05d}.parquet"
-            pq.write_table(pa.concat_tables(tables), Path(folder) / name)
+    return days
 
 
 def drifted(events: pa.Table, simulation: Simulation, day: int) -> pa.Table:

@@ -79,6 +79,29 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_processes_and_the_days_
     assert len(longer) > len(two)
 
 
+def test_what_is_drawn_before_there_is_a_home_is_written_to_it_byte_for_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = Simulation(users=300, days=14, seed=5, drifts={"dead_channel": START + dt.timedelta(days=7)})
+    source = write.discover(SourceConfig(name="s", simulator=simulation))
+
+    def files(folder: str) -> dict[Path, bytes]:
+        settings = Settings.load(tmp_path / folder)
+        write.generate(settings, source)
+        return {p.relative_to(settings.home): p.read_bytes() for p in sorted(settings.home.rglob("*.parquet"))}
+
+    alone = files("alone")
+    write.draw_ahead(Simulation(users=300, days=14, seed=6))
+    assert files("another's") == alone
+    write.draw_ahead(simulation.model_copy())
+    monkeypatch.setattr(write, "_days", None)  # nothing is drawn again
+    assert files("ahead") == alone
+    assert len(alone) == 2 * 14 + 1
+    assert not write._drawn
+    write.draw_ahead(Simulation(users=20_000, days=14))
+    assert not write._drawn, "several processes draw those"
+
+
 @pytest.mark.slow
 def test_the_week_is_common_and_bills_come_once_a_month(history: tuple[pa.Table, pa.Table]) -> None:
     events, _ = history
