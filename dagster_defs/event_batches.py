@@ -40,6 +40,12 @@ def install(instance: dg.DagsterInstance) -> None:
 
 def _connect(storage: SqliteEventLogStorage, shard: str) -> Any:
     """What `_connect` does, on a file that has its tables already where it is that of a new run."""
+    copy_tables(storage, shard)
+    return SqliteEventLogStorage._connect(storage, shard)
+
+
+def copy_tables(storage: SqliteEventLogStorage, shard: str) -> None:
+    """Makes the file of a new run, with its tables."""
     file = Path(storage.path_for_shard(shard))
     if shard != INDEX_SHARD_NAME and shard not in storage._initialized_dbs and not file.exists():
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".new") as new:
@@ -50,7 +56,6 @@ def _connect(storage: SqliteEventLogStorage, shard: str) -> Any:
             ):  # another thread's or process's is there, or the disk knows no links: Dagster makes it
                 os.link(new.name, file)
                 storage._initialized_dbs.add(shard)
-    return SqliteEventLogStorage._connect(storage, shard)
 
 
 _made: list[bytes] = []

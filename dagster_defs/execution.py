@@ -22,7 +22,7 @@ import yaml
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import event_batches, fingerprints, jobs, pools, queueing, run_logs, service
+from dagster_defs import connections, event_batches, fingerprints, jobs, pools, queueing, run_logs, service
 from dagster_defs.build import build_defs
 from dagster_defs.graph import ASKED_BY, AssetGraph
 from found_platform import database, home
@@ -61,6 +61,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         _write_configuration(settings, target)
         instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
     event_batches.install(instance)
+    connections.install(instance)
     run_logs.install(instance)
     return instance
 
