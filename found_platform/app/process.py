@@ -11,6 +11,10 @@ TRAINING = ("found_platform.training.loaded",)
 """What the processes of training load."""
 
 
+FITS = ("found_platform.evaluation.loaded",)
+"""What the processes of a benchmark load."""
+
+
 @contextlib.contextmanager
 def private_files() -> Iterator[None]:
     """Every file that this process makes within, in a home or elsewhere, is for its owner alone: exports hold raw ids."""
@@ -27,4 +31,11 @@ def training_beside() -> Iterator[None]:
     from found_platform.sources import pace
 
     with pace.measured(), workers.beside(*TRAINING):
+        yield
+
+
+@contextlib.contextmanager
+def fits_beside() -> Iterator[None]:
+    """Has a process load what a benchmark fits and draws with while this one goes on, of which its fits and maps are forks."""
+    with workers.beside(*FITS):
         yield

@@ -30,9 +30,10 @@ def run(
 ) -> None:
     """Run every method on every scenario and print one table. A run that was killed is gone on with."""
     from found_platform.app import benchmarks
+    from found_platform.app.process import fits_beside
 
     request = benchmarks.Run(labels, scenarios, cutoff, quick, _names(methods), _names(only_scenarios), training_seeds)
-    with terminal(stderr=True).status("benchmark"):
+    with terminal(stderr=True).status("benchmark"), fits_beside():
         results = ask(benchmarks.run, place.home, request)
     _print(place, results)
 

@@ -32,7 +32,7 @@ def begin(settings: Settings, cutoff: dt.date, version: str, chosen: list[Scenar
         return
     names = [scenario.name for scenario in chosen]
     count = min(len(names), os.cpu_count() or 1) if fits_apart(len(names), extent) else 1
-    model = registry.served(settings, version) / "artifacts" / "model"
+    model = registry.model_folder(settings, version)
     parts = [replace(extent, scenarios=names[place::count]) for place in range(count)]
     _begun[settings.home, cutoff, version, str(extent), made_of] = [
         workers.ahead(of_stored, settings, cutoff, version, model, part) for part in parts
@@ -67,13 +67,9 @@ def merged(parts: list[Fits], names: list[str]) -> Fits:
 
 def of_stored(settings: Settings, cutoff: dt.date, version: str, model: Path, extent: Extent) -> Fits:
     """The fits of some scenarios, of the states in the lake and a model by its folder: the registry is not asked."""
-    from found_platform.embedding import users
-    from models import saved
-
     if workers.in_a_fork():
         os.nice(BEHIND)
     tasks, _ = scenarios.load(settings, cutoff)
-    states = users.load(settings, version, cutoff)
-    population = Population.of_lake(settings, saved.load(model), version, cutoff, *states)
+    population = Population.of_files(settings, version, cutoff, model)
     with threads.one_each():
         return Judge(population, tasks, extent).fits()

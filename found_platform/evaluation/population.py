@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from found_platform.contract import ACTIVITY_FEATURES, OWN_ACT, midnight
 from found_platform.embedding import users
 from found_platform.index.states import LakeStates
 from found_platform.scoring import population
+from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 
 if TYPE_CHECKING:
@@ -31,6 +33,13 @@ CATEGORIES = 40
 @dataclass(frozen=True, eq=False)
 class Population(population.Population):
     """Everybody's state before the cutoff, and what only the methods it is compared with make of it."""
+
+    @classmethod
+    def of_files(cls, settings: Settings, version: str, cutoff: dt.date, model: Path) -> Self:
+        """The states of a version in the lake, and its model by its folder: the registry is not asked, which takes long to load."""
+        from models import saved
+
+        return cls.of_lake(settings, saved.load(model), version, cutoff, *users.load(settings, version, cutoff))
 
     @cached_property
     def history(self) -> pa.Table:

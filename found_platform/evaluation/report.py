@@ -6,6 +6,7 @@ scenarios (`classification`), words and colours of HTML (`page`).
 
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake, registry, reports
+from found_platform import lake, registry, reports, workers
 from found_platform.embedding import users
 from found_platform.evaluation import (
     bootstrap,
@@ -82,6 +83,7 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
     for old in folder.glob("*.html"):
         old.unlink()
     results, kept = Results(rows.to_pylist()), scores.read(settings, cutoff)
+    maps_drawn = _maps(settings, cutoff, results)  # beside what follows, where something forks
     differences = [d for d in bootstrap.differences(kept) if results.has(d.task, d.method) and results.has(d.task, d.other)]
     panels = _panels(kept, results)
     by_cutoff = over_time.rows(settings, rows["dataset"][0].as_py())
@@ -90,7 +92,7 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
         "ROC": curves.roc(panels),
         "Precision by reach": curves.precision_by_reach(panels),
         "Calibration": curves.calibration(panels),
-        **_maps(settings, cutoff, results),
+        **{title: drawn() for title, drawn in maps_drawn.items()},
         "Over time": over_time.picture(by_cutoff, _lines_over_time(results)),
     }
     pictures = {title: png for title, png in pictures.items() if png}
@@ -125,14 +127,23 @@ def write(settings: Settings, cutoff: dt.date) -> Report | None:
     return Report(html, classifications, sentences, pictures)
 
 
-def _maps(settings: Settings, cutoff: dt.date, results: "Results") -> dict[str, bytes]:
-    """The maps of the aligned space, by title; none where another version is in the lake than the one that was judged."""
+def _maps(settings: Settings, cutoff: dt.date, results: "Results") -> dict[str, Callable[[], bytes]]:
+    """The maps of the aligned space, by title: each is begun, and waited for where it is called. None where another version is in
+    the lake than the one that was judged."""
     version = results.rows[0]["model_version"]
     if not users.are_kept(settings, version, cutoff):
         return {}
-    population = Population.stored(settings, version, cutoff)
-    tasks = [task for task in scenarios.load(settings, cutoff)[0] if task.name in results.scenarios]
-    return {SEEDS: maps.of_seeds(population, tasks), ATTRIBUTES: maps.of_attributes(population)}
+    about = settings, cutoff, version, registry.model_folder(settings, version)
+    return {SEEDS: workers.ahead(_map_of_seeds, *about, results.scenarios), ATTRIBUTES: workers.ahead(_map_of_attributes, *about)}
+
+
+def _map_of_seeds(settings: Settings, cutoff: dt.date, version: str, model: Path, names: list[str]) -> bytes:
+    tasks = [task for task in scenarios.load(settings, cutoff)[0] if task.name in names]
+    return maps.of_seeds(Population.of_files(settings, version, cutoff, model), tasks)
+
+
+def _map_of_attributes(settings: Settings, cutoff: dt.date, version: str, model: Path) -> bytes:
+    return maps.of_attributes(Population.of_files(settings, version, cutoff, model))
 
 
 def _lines_over_time(results: "Results") -> dict[tuple[str, str], str]:

@@ -184,7 +184,12 @@ def load(settings: Settings, version: str) -> LoadedModel:
     from models import saved
 
     tags = dict(tracking.client(settings).get_model_version(MODEL, version).tags)
-    return LoadedModel(version, saved.load(served(settings, version) / "artifacts" / "model"), tags)
+    return LoadedModel(version, saved.load(model_folder(settings, version)), tags)
+
+
+def model_folder(settings: Settings, version: str) -> Path:
+    """Where a version's weights and configuration lie: `models.saved.load(folder)`."""
+    return served(settings, version) / "artifacts" / "model"
 
 
 def served(settings: Settings, version: str) -> Path:

@@ -6,11 +6,14 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow.dataset as pad
 import pytest
 from conftest import copy_of
 
-from found_platform import reports
+from found_platform import lake, reports, workers
+from found_platform.app import process
 from found_platform.evaluation import methods, over_time, report, scores
+from found_platform.evaluation.run import TABLE
 from found_platform.settings import Settings
 
 
@@ -87,3 +90,13 @@ def test_figures_of_several_cutoffs_are_drawn_and_judged_for_drift(tmp_path: Pat
     assert over_time.drift(rows, DAYS[1], tmp_path / "page.html", tmp_path) == DAYS[0]
     assert "auto (zero_shot)" in (tmp_path / "page.html").read_text()
     assert reports.path(tmp_path, reports.BENCHMARK, f"{DAYS[1]} over time").exists()
+
+
+def test_maps_are_drawn_beside_the_page_and_are_the_same_picture(reported: Settings, cutoff: dt.date) -> None:
+    results = report.Results(lake.read(reported.lake, TABLE, pad.field("cutoff") == cutoff).to_pylist())
+    alone = {title: drawn() for title, drawn in report._maps(reported, cutoff, results).items()}
+    with workers.beside(*process.FITS):
+        beside = {title: drawn() for title, drawn in report._maps(reported, cutoff, results).items()}
+    assert list(alone) == [report.SEEDS, report.ATTRIBUTES]
+    assert all(alone.values())
+    assert beside == alone
