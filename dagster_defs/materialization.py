@@ -59,6 +59,11 @@ class AssetRun:
         return self._fingerprints[self.keys[0]]
 
     @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """The same, by key."""
+        return self._fingerprints
+
+    @property
     def _is_of_a_cutoff(self) -> bool:
         return self._graph.table[self.asset].partitions == CUTOFF
 

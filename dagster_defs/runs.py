@@ -90,6 +90,9 @@ def run(
                 counts.append(_materialize(runner, asset, part, in_a_full_run(settings, asset)))
                 forced.redone(asset, part)
             rows = [n for n in counts if n is not None]
+            if rows and asset == "user_tabular":
+                for key in keys_of(runner.graph, "feature_drift", cutoff):
+                    beside.look_at_drift(runner, key, forced, sum(rows))
             if rows and asset == "user_embeddings":
                 beside.fits(runner, cutoff, forced, in_a_full_run(settings, "benchmark_results"), sum(rows))
             yield Step(asset, len(stale), len(keys) - len(stale), sum(rows) if rows else None, timer.seconds)

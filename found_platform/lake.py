@@ -8,7 +8,7 @@ import contextlib
 import datetime as dt
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +126,12 @@ def recorded_reads() -> Iterator[dict[str, int]]:
         yield reads
     finally:
         _READS.reset(token)
+
+
+def record_reads(reads: Mapping[str, int]) -> None:
+    """Records tables, and their versions, that another process has read for this one."""
+    if (own := _READS.get()) is not None:
+        own.update(reads)
 
 
 def dataset(lake: Place, table: str, version: int | None = None) -> pad.Dataset:

@@ -73,7 +73,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
     def feature_drift(run: AssetRun) -> dg.MaterializeResult:
         """What moved: an Evidently report on a dozen activity features, the day's snapshot against that of 28 days earlier, and
         the traffic of the week that ends with the day against the week 28 days earlier. What could not be judged does not pass."""
-        reports = [drift.report(settings, day) for day in map(dt.date.fromisoformat, run.keys)]
+        reports = [drift.of(settings, dt.date.fromisoformat(key), run.fingerprints[key]) for key in run.keys]
         last = reports[-1]
         unsound = [r for r in reports if r.state != figures.PASSED]
         why = "; ".join(f"{r.day}: {r.sentence}" if len(reports) > 1 else r.sentence for r in unsound) or last.sentence

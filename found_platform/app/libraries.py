@@ -9,13 +9,11 @@ from functools import partial
 from found_platform import garbage, workers
 from found_platform.settings import Settings
 
-AFTER_TRAINING = ("nltk", "litestar", "plotly.figure_factory", "evidently.presets")
-"""The look at drift needs Evidently, and that the others: loaded one by one, so that what is waited for is seen to end."""
-
 
 def load(settings: Settings) -> None:
     """Everything slow to import that the graph needs, so that an asset's seconds are its own. Where this process will wait for
-    training, what is needed from then on is made in that time: MLflow's tables, and what the look at drift imports."""
+    training, what is needed from then on is loaded and made in that time: MLflow and its tables. Evidently is left to the fork that
+    looks at drift."""
     with garbage.loading() if workers.forks() else contextlib.nullcontext():
         _load(settings)
 
@@ -24,12 +22,12 @@ def _load(settings: Settings) -> None:
     from found_platform.registry import tracking
 
     if workers.forks():
+        workers.load_later("mlflow.pyfunc")
         workers.later(partial(tracking.client, settings))
-        workers.load_later(*AFTER_TRAINING)
     else:
         import evidently.presets  # noqa: F401
+        import mlflow.pyfunc  # noqa: F401
     import dagster  # noqa: F401
-    import mlflow.pyfunc  # noqa: F401
     import pymilvus  # noqa: F401
     import sklearn.linear_model  # noqa: F401
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from found_platform import registry, threads, workers
+from found_platform import lake, registry, threads, workers
 from found_platform.evaluation import scenarios
 from found_platform.evaluation.extent import Extent
 from found_platform.evaluation.judging import Answered, Judge, Unit, fits_apart
@@ -22,7 +22,7 @@ Fits = dict[Unit, list[Answered]]
 BEHIND = 5
 """By how much forks stand back for the process that they work for, which a person waits for (`nice`)."""
 
-_begun: dict[tuple[Path, dt.date, str, str, str], list[Callable[[], Fits]]] = {}
+_begun: dict[tuple[Path, dt.date, str, str, str], list[Callable[[], tuple[Fits, dict[str, int]]]]] = {}
 """By home, cutoff, version, extent, and what the benchmark is made from."""
 
 
@@ -49,7 +49,10 @@ def taken(
     names = [scenario.name for scenario in chosen]
 
     def fits() -> Fits:
-        return merged([part() for part in parts], names)
+        answers = [part() for part in parts]
+        for _, reads in answers:
+            lake.record_reads(reads)
+        return merged([answered for answered, _ in answers], names)
 
     return fits
 
@@ -65,11 +68,11 @@ def merged(parts: list[Fits], names: list[str]) -> Fits:
     return fits
 
 
-def of_stored(settings: Settings, cutoff: dt.date, version: str, model: Path, extent: Extent) -> Fits:
-    """The fits of some scenarios, of the states in the lake and a model by its folder: the registry is not asked."""
+def of_stored(settings: Settings, cutoff: dt.date, version: str, model: Path, extent: Extent) -> tuple[Fits, dict[str, int]]:
+    """The fits of some scenarios, of the states in the lake and a model by its folder; and the versions of the tables read."""
     if workers.in_a_fork():
         os.nice(BEHIND)
-    tasks, _ = scenarios.load(settings, cutoff)
-    population = Population.of_files(settings, version, cutoff, model)
-    with threads.one_each():
-        return Judge(population, tasks, extent).fits()
+    with lake.recorded_reads() as reads, threads.one_each():
+        tasks, _ = scenarios.load(settings, cutoff)
+        population = Population.of_files(settings, version, cutoff, model)
+        return Judge(population, tasks, extent).fits(), reads

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from found_platform import feature_store, reports
+from found_platform import feature_store, lake, reports, workers
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.monitoring import figures, stability, traffic
@@ -79,6 +79,30 @@ class DriftReport:
     def drifted(self) -> list[str]:
         """Names of the features and of the traffic's figures that moved."""
         return [figure.name for figure in self.figures if figure.drifted]
+
+
+_begun: dict[tuple[Path, dt.date, str], Callable[[], tuple[DriftReport, dict[str, int]]]] = {}
+"""Reports that were begun in forks, by home, day and what they are made from."""
+
+
+def begin(settings: Settings, day: dt.date, made_of: str) -> None:
+    """Has a report made beside this process, where something forks: `of` of the same waits for it."""
+    if workers.forks():
+        _begun[settings.home, day, made_of] = workers.ahead(_recorded, settings, day)
+
+
+def of(settings: Settings, day: dt.date, made_of: str) -> DriftReport:
+    """The report that was begun for this day and these inputs, or else one that is made now."""
+    if (begun := _begun.pop((settings.home, day, made_of), None)) is None:
+        return report(settings, day)
+    finished, reads = begun()
+    lake.record_reads(reads)
+    return finished
+
+
+def _recorded(settings: Settings, day: dt.date) -> tuple[DriftReport, dict[str, int]]:
+    with lake.recorded_reads() as reads:
+        return report(settings, day), reads
 
 
 def report(settings: Settings, day: dt.date) -> DriftReport:
