@@ -1,5 +1,6 @@
 """The `found` command: options in, a request to the application layer, words and tables out. Nothing imports it."""
 
+import atexit
 import sys
 import warnings
 
@@ -8,6 +9,7 @@ def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 the job failed, 2 bad input; an error is one sentence on stderr."""
     if not sys.warnoptions:  # libraries warn one another of deprecations, and turn filters on again: `python -W default` shows them
         warnings.showwarning = lambda *_, **__: None
+        atexit.register(warnings.simplefilter, "ignore")  # once Python's modules are gone at the end, nobody asks `showwarning`
     from found_platform import garbage, logs
     from found_platform.app.process import private_files
     from found_platform.cli.app import app

@@ -57,3 +57,15 @@ def test_what_has_to_end_in_good_order_at_the_end_of_a_command_does() -> None:
 def test_only_the_oldest_generation_waits_longer() -> None:
     before = gc.get_threshold()
     assert _printed("garbage.of_command()", "print(*gc.get_threshold())") == [f"{before[0]} {before[1]} 100"]
+
+
+def test_a_command_ends_without_a_word_of_files_that_nobody_closed() -> None:
+    """Some are let go of when Python's modules are gone, and with them what keeps warnings from being printed."""
+    lines = (
+        "import os, sys, warnings",
+        "from found_platform.cli import main",
+        "os.left = open(os.devnull, 'wb')",
+        "sys.argv = ['found', '--help']",
+        "try:\n    main()\nexcept SystemExit:\n    warnings.simplefilter('always')",
+    )
+    assert any("audience" in line for line in _printed(*lines))
