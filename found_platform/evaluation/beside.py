@@ -20,7 +20,7 @@ from found_platform.settings import Settings
 Fits = dict[Unit, list[Answered]]
 
 BEHIND = 5
-"""By how much forks stand back for the process that they work for, which a person waits for (`nice`)."""
+"""By how much forks that take every core stand back for the process that they work for, which a person waits for (`nice`)."""
 
 _begun: dict[tuple[Path, dt.date, str, str, str], list[Callable[[], tuple[Fits, dict[str, int]]]]] = {}
 """By home, cutoff, version, extent, and what the benchmark is made from."""
@@ -33,9 +33,10 @@ def begin(settings: Settings, cutoff: dt.date, version: str, chosen: list[Scenar
     names = [scenario.name for scenario in chosen]
     count = min(len(names), os.cpu_count() or 1) if fits_apart(len(names), extent) else 1
     model = registry.model_folder(settings, version)
+    behind = BEHIND if count == os.cpu_count() else 0
     parts = [replace(extent, scenarios=names[place::count]) for place in range(count)]
     _begun[settings.home, cutoff, version, str(extent), made_of] = [
-        workers.ahead(of_stored, settings, cutoff, version, model, part) for part in parts
+        workers.ahead(of_stored, settings, cutoff, version, model, part, behind) for part in parts
     ]
 
 
@@ -68,10 +69,12 @@ def merged(parts: list[Fits], names: list[str]) -> Fits:
     return fits
 
 
-def of_stored(settings: Settings, cutoff: dt.date, version: str, model: Path, extent: Extent) -> tuple[Fits, dict[str, int]]:
+def of_stored(
+    settings: Settings, cutoff: dt.date, version: str, model: Path, extent: Extent, behind: int = 0
+) -> tuple[Fits, dict[str, int]]:
     """The fits of some scenarios, of the states in the lake and a model by its folder; and the versions of the tables read."""
     if workers.in_a_fork():
-        os.nice(BEHIND)
+        os.nice(behind)
     with lake.recorded_reads() as reads, threads.one_each():
         tasks, _ = scenarios.load(settings, cutoff)
         population = Population.of_files(settings, version, cutoff, model)
