@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ ROWS_AT_ONCE = 100_000
 
 ROWS_OF_GROUPS = 8192
 """Of a batch that is cut into groups."""
+
+FILE_SIZE = "256MB"
+"""Of files that are no table."""
 
 UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 """In which DuckDB states its memory."""
@@ -43,6 +47,11 @@ class DuckDB:
     def rows(self, name: str, data: pa.Table) -> None:
         self._con.register(name, data)
 
+    def parquet(self, name: str, paths: Iterable[Path], schema: pa.Schema) -> None:
+        columns, listed = ", ".join(map(lake.quote, schema.names)), ", ".join(lake.literal(str(path)) for path in paths)
+        rows = f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning=false)"
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {rows}")
+
     def view(self, name: str, query: Query) -> None:
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {sql_of(query, self.dialect)}")
 
@@ -60,6 +69,17 @@ class DuckDB:
         rows = self._con.execute(f"SELECT * FROM ({sql_of(query, self.dialect)}) ORDER BY {by}").to_arrow_reader(ROWS_OF_GROUPS)
         tables = [function(group) for group in _groups(rows, by)]
         self._con.register(name, pa.concat_tables(tables) if tables else schema.empty_table())
+
+    def each(self, name: str, rows: pa.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema) -> None:
+        tables = [function(rows.slice(place, 1)) for place in range(rows.num_rows)]
+        self._con.register(name, pa.concat_tables(tables) if tables else schema.empty_table())
+
+    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str) -> None:
+        columns, order = ", ".join(map(lake.quote, schema.names)), lake.quote(by)
+        self._con.execute(
+            f"COPY (SELECT {columns} FROM ({sql_of(query, self.dialect)}) ORDER BY {order}) TO {lake.literal(str(folder))} "
+            f"(FORMAT parquet, FILE_SIZE_BYTES '{FILE_SIZE}')"
+        )
 
     def replace(
         self,

@@ -6,6 +6,7 @@ A query is an Ibis expression over tables by their names (`ibis.table(schema, na
 import datetime as dt
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import ibis
@@ -46,6 +47,10 @@ class Engine(Protocol):
         """Names a few rows of this process."""
         ...
 
+    def parquet(self, name: str, paths: Iterable[Path], schema: pa.Schema) -> None:
+        """Names the rows of Parquet files that are no table; there is one at least."""
+        ...
+
     def view(self, name: str, query: Query) -> None:
         """Names what a query gives."""
         ...
@@ -61,6 +66,18 @@ class Engine(Protocol):
     def map_groups(self, query: Query, by: str, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str) -> None:
         """Names what a function makes of the rows that have the same value in a column, one such group at a time; it runs where
         these are, and is called again for a group whose worker died."""
+        ...
+
+    def each(self, name: str, rows: pa.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema) -> None:
+        """Names what a function makes of each of a few rows, which are told apart by their first column.
+
+        Workers take them, and take a row again whose worker died; so whatever reads the name, once, has it made.
+        """
+        ...
+
+    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str) -> None:
+        """Writes what a query gives as Parquet files into a new folder, in the order of a column as far as a file goes. Of no rows
+        there may be no file, nor a folder."""
         ...
 
     def replace(

@@ -35,6 +35,9 @@ SECONDS = 10
 RETRIES = 6
 """How often the client asks an engine that is gone, which takes a minute: by default ten."""
 
+MOST_TASKS = 256
+"""Into which a few rows are spread, so that each finds a worker: a cluster of Sail has to have as many slots."""
+
 LONGEST_REASON = 400
 """Characters of what an engine says of its failure."""
 
@@ -69,6 +72,11 @@ class SparkConnect:
         with failures(self.name):
             self.session.createDataFrame(data).createOrReplaceTempView(name)
 
+    def parquet(self, name: str, paths: Iterable[Path], schema: pa.Schema) -> None:
+        with failures(self.name):
+            rows = self.session.read.schema(files.columns_of(schema)).parquet(*map(str, paths))
+            rows.createOrReplaceTempView(name)
+
     def view(self, name: str, query: Query) -> None:
         with failures(self.name):
             self.session.sql(sql_of(query, self.dialect)).createOrReplaceTempView(name)
@@ -89,6 +97,23 @@ class SparkConnect:
         with failures(self.name):
             grouped = self.session.sql(sql_of(query, self.dialect)).groupBy(by)
             grouped.applyInArrow(of_table, files.columns_of(schema)).createOrReplaceTempView(name)
+
+    def each(self, name: str, rows: pa.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema) -> None:
+        def of_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for place in range(batch.num_rows):
+                    yield from function(pa.table(batch.slice(place, 1))).to_batches()
+
+        with failures(self.name):
+            spread = self.session.createDataFrame(rows).repartition(min(rows.num_rows, MOST_TASKS), rows.column_names[0])
+            spread.mapInArrow(of_batches, files.columns_of(schema)).createOrReplaceTempView(name)
+
+    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str) -> None:
+        with failures(self.name):
+            rows = self._rows(query, schema).repartition(by).sortWithinPartitions(by)
+            rows.write.option("compression", "snappy").parquet(str(folder))
+            if not folder.exists() and rows.limit(1).count():
+                raise JobFailed(f"The engine {self.name} has written elsewhere than to {folder}: {SAME_FILES}")
 
     def replace(
         self,

@@ -4,7 +4,9 @@ What belongs here: opening an entry, its values in one file, errors of values of
 found (`mapping`), what makes a row good (`rows`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -40,10 +42,24 @@ def entries_of(config: SourceConfig) -> list[tuple[str, ChannelEntry]]:
     return [(channel, entry) for channel, entries in config.channels.items() for entry in entries]
 
 
-def open_entry(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry: ChannelEntry, lookups: bool = True) -> Entry:
-    """Opens an entry's files. Raises BadInput for what cannot be read, a missing column, or an expression that cannot be used."""
+def open_entry(
+    con: duckdb.DuckDBPyConnection,
+    number: int,
+    channel: str,
+    entry: ChannelEntry,
+    lookups: bool = True,
+    some: Sequence[Path] | None = None,
+    types: mapping.Types | None = None,
+) -> Entry:
+    """Opens an entry's files. Raises BadInput for what cannot be read, a missing column, or an expression that cannot be used.
+
+    Args:
+        lookups: whether its lookup tables are read.
+        some: those of its files that are opened; all by default.
+        types: of columns in expressions, as all files of the entry give them; by default as the opened ones do.
+    """
     where = f"channel {channel!r}"
-    files = parts(con, entry, where)
+    files = parts(con, entry, where, some)
     texts: dict[str, str] = {}
     tables: dict[str, tuple[Lookup, str]] = {}
     notes = [part.note for part in files if part.note]
@@ -66,7 +82,7 @@ def open_entry(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry:
         cells = Cells(con, part, entry, where)
         parsed = mapping.expressions_in(con, cells, texts)
         columns = [path for expression in parsed.values() for path in expression.columns] or columns
-    types = mapping.text_types(con, entry, files, where, columns)
+    types = mapping.text_types(con, entry, files, where, columns) if types is None else types
     return Entry(number, channel, entry, united(files), texts, tables, types, tuple(dict.fromkeys(notes)))
 
 

@@ -69,12 +69,12 @@ MOST = 256  # files that are read as one: progress and errors stay near them
 SERIAL = "parallel=false, "  # several threads may lose rows, see `sieve`
 
 
-def parts(con: duckdb.DuckDBPyConnection, location: Location, where: str) -> list[Part]:
-    """The files of a location. Raises BadInput that begins with `where` when one cannot be read."""
+def parts(con: duckdb.DuckDBPyConnection, location: Location, where: str, some: Sequence[Path] | None = None) -> list[Part]:
+    """The files of a location, or some of them. Raises BadInput that begins with `where` when one cannot be read."""
     if location.is_delta():
         with _naming(location.path, where):
             return [_delta(con, location)]
-    files = location.files()
+    files = some or location.files()
     kind = location.kind_of(files[0])
     if kind == "parquet":
         return _parquet(con, files, where)

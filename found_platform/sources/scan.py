@@ -25,11 +25,14 @@ ROWS = """CREATE OR REPLACE TABLE scan_rows (part INTEGER, row_number BIGINT, ke
     arrived_at TIMESTAMPTZ, exposure BOOLEAN, reason VARCHAR, value VARCHAR, remarks VARCHAR)"""
 """Every row of every file, in their order; `keep` is false where `where` leaves it out, null where a line is no row."""
 
-SCANNED = """CREATE OR REPLACE VIEW scanned AS SELECT r.part, p.entry, p.channel, p.file,
-    coalesce(r.row_number, r.rowid - p.first + 1) AS row_number, r.user_id, r.event_time, r.text, r.text_id, r.category, r.amount,
-    r.status, r.payment_method, r.event_id, r.arrived_at, r.exposure, {reason} AS reason, r.value, r.remarks
+SCANNED = """CREATE OR REPLACE VIEW scanned AS SELECT r.part, p.entry, p.channel, p.file, {number} AS row_number,
+    r.user_id, r.event_time, r.text, r.text_id, r.category, r.amount, r.status, r.payment_method, r.event_id, r.arrived_at,
+    r.exposure, {reason} AS reason, r.value, r.remarks
     FROM scan_rows r JOIN scan_parts p USING (part){joins} WHERE r.keep"""
 """Their `row_number` counts the rows of the file that could be read; `numbered` has the file's own."""
+
+NUMBER = "coalesce(r.row_number, r.rowid - p.first + 1)"
+"""Of a row of the table `scan_rows`; rows in files have theirs."""
 
 
 def numbered(condition: str) -> str:
@@ -56,34 +59,60 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
     with the same `event_id` in a channel the first is kept, by file name and row.
     """
     sandbox.lock_source(con, config)
+    create_tables(con)
+    span, count, first = bounds_of(config), 0, 0
+    progress = Progress(con, "reading events", files_of(config))
+    for number, (channel, channel_entry) in enumerate(entries_of(config)):
+        entry = open_entry(con, number, channel, channel_entry)
+        note(con, channel, entry.notes)
+        for part in entry.files:
+            with progress.files(part.names):
+                first += take(con, entry, part, count, first, span)
+            progress.rows(first)
+            count += len(part.names)
+    progress.close()
+    finish(con, NUMBER)
+
+
+def create_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """The tables of a scan, empty; a part is a file."""
     con.execute(ROWS)
     con.execute("CREATE OR REPLACE TABLE scan_parts (part INTEGER, entry INTEGER, channel VARCHAR, file VARCHAR, first BIGINT)")
     con.execute("CREATE OR REPLACE TABLE scan_notes (channel VARCHAR, note VARCHAR)")
     con.execute("CREATE OR REPLACE TABLE scan_gaps (part INTEGER, before BIGINT, n BIGINT)")
     con.execute("CREATE OR REPLACE TABLE scan_unread (channel VARCHAR, file VARCHAR, row_number BIGINT, reason VARCHAR)")
+
+
+def bounds_of(config: SourceConfig) -> list[Any]:
+    """The first moment of the days that are read, None where any may be, and the first one after them."""
     start = f"{config.span.start}T00:00:00Z" if config.span else None
     # an open span ends with today: what is dated later is no news but a mistake
     end = config.span.end if config.span and config.span.end else dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
-    count, first = 0, 0
-    progress = Progress(con, "reading events", files_of(config))
-    for number, (channel, channel_entry) in enumerate(entries_of(config)):
-        entry = open_entry(con, number, channel, channel_entry)
-        con.executemany("INSERT INTO scan_notes VALUES (?, ?)", [[channel, note] for note in entry.notes]) if entry.notes else None
-        for part in entry.files:
-            con.execute(
-                "INSERT INTO scan_parts SELECT ? + unnest(range(len(files))), ?, ?, unnest(files), ? FROM (SELECT ? AS files)",
-                [count, number, channel, first, part.names],
-            )
-            with progress.files(part.names):
-                inserted = _take(con, entry, part, count, [start, f"{end}T00:00:00Z"])
-            if part.rejects:
-                _leave_unread(con, entry, part, count, inserted)
-            first += inserted
-            progress.rows(first)
-            count += len(part.names)
-    progress.close()
-    con.execute(SCANNED.format(reason="r.reason", joins=""))
-    _mark_repeats(con)
+    return [start, f"{end}T00:00:00Z"]
+
+
+def note(con: duckdb.DuckDBPyConnection, channel: str, notes: Sequence[str]) -> None:
+    """Keeps what there is to say of the files of a channel."""
+    if notes:
+        con.executemany("INSERT INTO scan_notes VALUES (?, ?)", [[channel, text] for text in notes])
+
+
+def take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, first: int, span: list[Any]) -> int:
+    """Reads one part, whose files are numbered from `number` on, after the `first` rows of before; returns how many it has."""
+    con.execute(
+        "INSERT INTO scan_parts SELECT ? + unnest(range(len(files))), ?, ?, unnest(files), ? FROM (SELECT ? AS files)",
+        [number, entry.number, entry.channel, first, part.names],
+    )
+    inserted = _insert(con, entry, part, number, span)
+    if part.rejects:
+        _leave_unread(con, entry, part, number, inserted)
+    return inserted
+
+
+def finish(con: duckdb.DuckDBPyConnection, number: str) -> None:
+    """What is known once every row is read: the view `scanned`, and repeats. `number` is SQL of a row's number in its file."""
+    con.execute(SCANNED.format(number=number, reason="r.reason", joins=""))
+    _mark_repeats(con, number)
     clash = con.execute(
         "SELECT text_id, min(text), max(text) FROM scanned WHERE reason IS NULL GROUP BY 1 HAVING min(text) <> max(text) LIMIT 1"
     ).fetchone()
@@ -91,7 +120,7 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         raise BadInput(f"The texts {clash[1]!r} and {clash[2]!r} have the same 64-bit hash: change one of them.")
 
 
-def _take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, span: list[Any]) -> int:
+def _insert(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, span: list[Any]) -> int:
     """Inserts one part, and returns how many rows it has that could be read. Of several files an error names the one it is in."""
     read = in_parallel(part) if in_order(entry, part) else part
     forget_rejects(con)
@@ -101,7 +130,7 @@ def _take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int,
     except BadInput:
         if not part.each:
             raise
-        return sum(_take(con, entry, single, number + place, span) for place, single in enumerate(part.each))
+        return sum(_insert(con, entry, single, number + place, span) for place, single in enumerate(part.each))
     return int(inserted[0]) if inserted else 0
 
 
@@ -127,28 +156,51 @@ def user_ids(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
         yield from batch["user_id"].to_pylist()
 
 
+OF_ERASED = {"reason": f"coalesce(reason, {literal(ERASED)})"} | dict.fromkeys(("user_id", "text", "event_id", "value"), "NULL")
+"""What becomes of the columns of a row of somebody who was erased."""
+
+
 def leave_aside(con: duckdb.DuckDBPyConnection, users: Sequence[str]) -> None:
     """Leaves every row of erased users aside: good ones are counted under a reason of their own, the ids go from all of them."""
     con.register("erased_users", pa.table({"user_id": pa.array(users, pa.string())}))
-    con.execute(
-        f"UPDATE scan_rows SET reason = coalesce(reason, {literal(ERASED)}), user_id = NULL, text = NULL, event_id = NULL, "
-        "value = NULL WHERE user_id IN (FROM erased_users)"
-    )
+    if is_in_files(con):
+        con.execute("CREATE TABLE aside AS FROM erased_users")
+        values = ", ".join(f"CASE WHEN erased THEN {sql} ELSE {name} END AS {name}" for name, sql in OF_ERASED.items())
+        con.execute(
+            f"CREATE OR REPLACE VIEW scan_rows AS SELECT * EXCLUDE (erased) REPLACE ({values}) FROM "
+            "(SELECT *, coalesce(user_id IN (FROM aside), false) AS erased FROM scan_files)"
+        )
+    else:
+        values = ", ".join(f"{name} = {sql}" for name, sql in OF_ERASED.items())
+        con.execute(f"UPDATE scan_rows SET {values} WHERE user_id IN (FROM erased_users)")
     con.unregister("erased_users")
 
 
-def _mark_repeats(con: duckdb.DuckDBPyConnection) -> None:
+def take_over_files(con: duckdb.DuckDBPyConnection, rows: str) -> None:
+    """Lets `scan_rows` be the rows of a relation over files, which have their numbers."""
+    con.execute(f"CREATE VIEW scan_files AS FROM {rows}")
+    con.execute("DROP TABLE scan_rows")
+    con.execute("CREATE VIEW scan_rows AS FROM scan_files")
+
+
+def is_in_files(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the rows of a scan are in files that workers left, and not in its database."""
+    return bool(con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'scan_files'").fetchone())
+
+
+def _mark_repeats(con: duckdb.DuckDBPyConnection, number: str) -> None:
     """Finds the good rows whose event_id came before in their channel, by file name and row, and gives them that reason."""
     con.execute(
         "CREATE OR REPLACE TEMP TABLE several AS SELECT h FROM (SELECT hash(channel, event_id) AS h FROM scanned "
         "WHERE reason IS NULL AND event_id IS NOT NULL) GROUP BY 1 HAVING count(*) > 1"
     )
     con.execute(
-        "CREATE OR REPLACE TABLE repeats AS SELECT id FROM (SELECT r.rowid AS id, row_number() OVER "
-        "(PARTITION BY channel, event_id ORDER BY file, coalesce(r.row_number, r.rowid - p.first), entry) AS n "
+        f"CREATE OR REPLACE TABLE repeats AS SELECT part, row_number FROM (SELECT part, {number} AS row_number, row_number() OVER "
+        f"(PARTITION BY channel, event_id ORDER BY file, {number}, entry) AS n "
         "FROM scan_rows r JOIN scan_parts p USING (part) WHERE keep AND reason IS NULL AND event_id IS NOT NULL "
         "AND hash(channel, event_id) IN (SELECT h FROM several)) WHERE n > 1"
     )
     if con.execute("SELECT 1 FROM repeats LIMIT 1").fetchone():
-        reason = f"CASE WHEN again.id IS NOT NULL THEN {literal(REPEATED)} ELSE r.reason END"
-        con.execute(SCANNED.format(reason=reason, joins=" LEFT JOIN repeats again ON again.id = r.rowid"))
+        reason = f"CASE WHEN again.part IS NOT NULL THEN {literal(REPEATED)} ELSE r.reason END"
+        joins = f" LEFT JOIN repeats again ON again.part = r.part AND again.row_number = {number}"
+        con.execute(SCANNED.format(number=number, reason=reason, joins=joins))

@@ -34,6 +34,7 @@ from found_platform.sources import (
     scan,
     simulator,
     survey,
+    workers,
 )
 from found_platform.sources.config import SourceConfig, Span
 from found_platform.sources.folders import is_staged, manifest, waits
@@ -232,11 +233,10 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
     about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
     con = open_scan(settings, source)
     try:
+        span = expired.kept_days(settings, source.span or EVER)
         with pulls.origins_named(source, settings.pulled):
-            scan.scan(
-                con,
-                pulls.local(source, settings.pulled).model_copy(update={"span": expired.kept_days(settings, source.span or EVER)}),
-            )
+            files = pulls.local(source, settings.pulled).model_copy(update={"span": span})
+            scan.scan(con, files) if settings.engine == "duckdb" else workers.read(settings, con, files, work / workers.ROWS)
         if users := erased.among(settings, scan.user_ids(con)):
             scan.leave_aside(con, users)
             if erased.leave_out_of_pulled(settings, users):

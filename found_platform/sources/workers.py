@@ -1,0 +1,149 @@
+"""A scan by the workers of an engine: each reads some files as one process does, and leaves their rows as Parquet files.
+
+What belongs here: what a worker is sent and leaves, and the tables of a scan over it. What does not: what makes a row good
+(`rows`), repeats and counts, which are asked of all rows (`scan`, `counts`), the staged days (`staged_days`).
+
+A worker runs the same code as a scan in one process, on whole files, so rows, faults and row numbers are the same of whatever kind
+the files are.
+"""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from found_platform import engine, lake, spill
+from found_platform.errors import BadInput
+from found_platform.lake import literal
+from found_platform.settings import Settings
+from found_platform.sources import copies, expressions, sandbox, scan
+from found_platform.sources.config import ChannelEntry, SourceConfig
+from found_platform.sources.entries import entries_of, open_entry
+from found_platform.sources.mapping import Types
+from found_platform.sources.options import TimeColumn
+from found_platform.sources.origins import Lookup
+
+BYTES, FILES = 128 * 2**20, 256
+"""What a worker reads at once: neighbouring files of an entry up to this size, or one larger file."""
+
+ROWS, GAPS, UNREAD = "rows", "gaps", "unread"
+"""What a worker leaves of its files: the beginnings of the names."""
+
+ASKED = pa.schema([("task", pa.int64()), ("part", pa.int64()), ("entry", pa.int64()), ("files", pa.string())])
+REPORT = pa.schema([("task", pa.int64()), ("notes", pa.string()), ("error", pa.string())])
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A function of one row of `ASKED` that an engine sends to its workers."""
+
+    entries: tuple[tuple[str, ChannelEntry], ...]
+    types: tuple[Types | None, ...]
+    span: tuple[Any, ...]
+    folder: Path
+    memory: str
+
+    def __call__(self, asked: pa.Table) -> pa.Table:
+        ((number, part, place, names),) = (row.values() for row in asked.to_pylist())
+        try:
+            notes, error = self._read(number, part, place, [Path(name) for name in json.loads(names)]), None
+        except BadInput as refusal:
+            notes, error = [], str(refusal)
+        return pa.table([[number], [json.dumps(notes)], [error]], schema=REPORT)
+
+    def _read(self, number: int, part: int, place: int, files: list[Path]) -> list[str]:
+        """Reads some files of an entry, which are numbered from `part` on. Returns what there is to note of them."""
+        channel, channel_entry = self.entries[place]
+        with spill.scratch() as own, contextlib.closing(lake.connect(self.memory, own, str(own / "scan.duckdb"))) as con:
+            con.execute("SET force_compression = 'uncompressed'")
+            lookups = {file for lookup in channel_entry.lookups.values() for file in lookup.files()}
+            sandbox.lock(con, {*files, *lookups}, [copies.folder(), self.folder])
+            scan.create_tables(con)
+            entry = open_entry(con, place, channel, channel_entry, some=files, types=self.types[place])
+            first = 0
+            for several in entry.files:
+                first += scan.take(con, entry, several, part, first, list(self.span))
+                part += len(several.names)
+            parts = f"SELECT r.* REPLACE ({scan.NUMBER} AS row_number) FROM scan_rows r JOIN scan_parts p USING (part)"
+            for name, rows in (GAPS, "FROM scan_gaps"), (UNREAD, f"SELECT {place} AS entry, * FROM scan_unread"), (ROWS, parts):
+                self._leave(con, name, number, rows)
+            return list(entry.notes)
+
+    def _leave(self, con: duckdb.DuckDBPyConnection, name: str, number: int, rows: str) -> None:
+        """A file is there as a whole or not at all, and another worker with the same files writes the same rows."""
+        path = self.folder / f"{name}-{number:06}.parquet"
+        partial = path.with_suffix(f".{uuid.uuid4().hex[:12]}")
+        con.execute(f"COPY ({rows}) TO {literal(str(partial))} (FORMAT parquet, ROW_GROUP_SIZE 100000)")
+        partial.rename(path)
+
+
+def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfig, folder: Path) -> None:
+    """As `scan.scan`, on the engine that is set: rows stay in files in a new folder, which is within reach of the connection."""
+    folder.mkdir(mode=0o700)
+    scan.create_tables(con)
+    entries, tasks, part = entries_of(config), list[tuple[int, int, int, str]](), 0
+    types = [_types(con, number, channel, entry) for number, (channel, entry) in enumerate(entries)]
+    for number, (channel, entry) in enumerate(entries):
+        for files in _groups(entry):
+            tasks.append((len(tasks), part, number, json.dumps(files)))
+            rows = pa.table({"part": range(part, part + len(files)), "file": files})
+            con.register("files_of_task", rows)
+            con.execute("INSERT INTO scan_parts SELECT part, ?, ?, file, 0 FROM files_of_task", [number, channel])
+            con.unregister("files_of_task")
+            part += len(files)
+    scanner = Scanner(tuple(entries), tuple(types), tuple(scan.bounds_of(config)), folder, settings.duckdb_memory)
+    with contextlib.closing(engine.of(settings)) as opened:
+        opened.each(
+            "reports", pa.Table.from_pylist([dict(zip(ASKED.names, t, strict=True)) for t in tasks], ASKED), scanner, REPORT
+        )
+        reports = sorted(opened.read("SELECT task, notes, error FROM reports").read_all().to_pylist(), key=lambda r: r["task"])
+    for report in reports:
+        if report["error"] is not None:
+            raise BadInput(report["error"])
+        scan.note(con, entries[tasks[report["task"]][2]][0], json.loads(report["notes"]))
+    _take_over(con, folder)
+    scan.finish(con, "r.row_number")
+
+
+def _types(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry: ChannelEntry) -> Types | None:
+    """How expressions see the columns of text files, which all of them decide together; None where that changes nothing."""
+    texts = [c.column if isinstance(c, TimeColumn) else c for c in entry.columns.values() if not isinstance(c, Lookup)]
+    if all(map(expressions.is_name, [*texts, *filter(None, (entry.where, entry.returns))])):
+        return None
+    if entry.is_delta() or entry.kind_of(entry.files()[0]) == "parquet":
+        return None
+    return open_entry(con, number, channel, entry, lookups=False).types
+
+
+def _groups(entry: ChannelEntry) -> Iterator[list[str]]:
+    """The files of an entry as workers take them, in their order; a Delta table is read as a whole."""
+    if entry.is_delta():
+        yield [entry.path]
+        return
+    group, size = list[str](), 0
+    for file in entry.files():
+        more = file.stat().st_size
+        if group and (size + more > BYTES or len(group) == FILES):
+            yield group
+            group, size = [], 0
+        group.append(str(file))
+        size += more
+    yield group
+
+
+def _take_over(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """The tables of a scan from what workers left: `scan_rows` is a view over files."""
+    names = {name: f"read_parquet({literal(str(folder / f'{name}-*.parquet'))})" for name in (ROWS, GAPS, UNREAD)}
+    con.execute(f"INSERT INTO scan_gaps FROM {names[GAPS]}")
+    # a row that is none belongs to no channel: it is counted in the first entry that reads its file
+    con.execute(
+        f"INSERT INTO scan_unread SELECT channel, file, row_number, reason FROM {names[UNREAD]} "
+        "QUALIFY entry = min(entry) OVER (PARTITION BY file, row_number)"
+    )
+    scan.take_over_files(con, names[ROWS])

@@ -1,0 +1,113 @@
+"""The workers of an engine scan files as this process does: the same rows, the same quarantine, the same counts."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from reading import write
+
+from found_platform import lake
+from found_platform.errors import BadInput
+from found_platform.settings import Settings
+from found_platform.sources import config, counts, scan, workers
+
+START = dt.datetime(2024, 1, 5, 23, 59, 59, 999_999, tzinfo=dt.UTC)
+
+
+def kinds(folder: Path) -> Path:
+    """A source of Parquet, CSV, JSON Lines and Delta files with every kind of fault, a lookup table, and rows that repeat."""
+    (folder / "days").mkdir(parents=True)
+    for number in range(5):
+        rows = {
+            "id": [f"u{number}", None, " ", "u1", "u2", "u3"],
+            "at": [START + dt.timedelta(days=number + i) for i in range(5)] + [None],
+            "what": ["tea", "x", "y", "ä\u0301  tea ", "", "tea"],
+            "price": [1.5, 2.0, 3.0, float("nan") if number % 2 else -0.0, 1e12, 1.0],
+            "event": [f"{number}", None, None, "again", "again", "again"],
+        }
+        pq.write_table(pa.table(rows), folder / "days" / f"{number}.parquet")
+    columns = {"user_id": "id", "event_time": "at", "text": "what"}
+    lines = ["id,at,what,n", "a,2024-01-05 10:00:00,tea,1", "", "b,2024-01-06,cake,2", "c,2024-01-07,pie", "d,never,pie,3"]
+    write(folder, "a.csv", [*lines, 'e,2024-01-08,"two\nlines",4', ",2024-01-09,nobody,5", '"",2024-01-09,empty,6'])
+    write(folder, "b.csv", ["n;id;at;what", "7;f;2024-01-05;NULL", "8;g;2024-01-05;tea;too many", "", "x;g;2024-01-06;tea"])
+    write(folder, "c.jsonl", ['{"id": 1, "at": "2024-01-05", "what": {"name": "a"}}', "no json", '{"id": 2, "at": "2024-01-06"}'])
+    write(folder, "texts.csv", ["code,name", "1,one", "2,two", "2,deux"])
+    entries = [
+        {"path": "days/*.parquet", "columns": {**columns, "amount": "price", "event_id": "event"}},
+        {"path": "days/3.parquet", "columns": {**columns, "event_id": "event"}, "where": "price > 1"},
+        {"path": "[ab].csv", "columns": {**columns, "category": "upper(what)"}, "where": "n <> '1'"},
+        {"path": "a.csv", "columns": {**columns, "text": {"from": "texts.csv", "key": "code", "column": "name", "on": "n"}}},
+    ]
+    searches = [{"path": "c.jsonl", "columns": {**columns, "text": "what.name"}}]
+    (folder / "source.yaml").write_text(yaml.safe_dump({"name": "kinds", "channels": {"pay_bill": entries, "search": searches}}))
+    return folder / "source.yaml"
+
+
+def about(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """All that is asked of a scan."""
+    notes = con.execute("SELECT DISTINCT * FROM scan_notes ORDER BY ALL").fetchall()
+    rows = con.execute(f"FROM {scan.numbered('true')} ORDER BY part, row_number").fetchall()
+    quarantine = counts.quarantined(con).to_pylist()
+    users = sorted(scan.user_ids(con))
+    return {
+        "rows": rows,
+        "quarantine": quarantine,
+        "counts": counts.report(con),
+        "equal": counts.equal_rows(con),
+        "notes": notes,
+        "users": users,
+    }
+
+
+def by_workers(folder: Path, source: Path, address: str) -> duckdb.DuckDBPyConnection:
+    """A scan by an engine."""
+    settings, con = Settings.load(folder / "home").model_copy(update={"engine": address}), lake.connect()
+    workers.read(settings, con, config.load(source), folder / "rows")
+    return con
+
+
+def in_one_process(source: Path) -> duckdb.DuckDBPyConnection:
+    con = lake.connect()
+    scan.scan(con, config.load(source))
+    return con
+
+
+@pytest.fixture(params=["duckdb", pytest.param("sail", marks=pytest.mark.slow), pytest.param("spark", marks=pytest.mark.long)])
+def place(request: pytest.FixtureRequest) -> str:
+    """An engine: also this process, which takes the tasks one after another."""
+    engine = "duckdb" if request.param == "duckdb" else request.getfixturevalue(request.param)
+    return engine if isinstance(engine, str) else engine.address
+
+
+def test_workers_find_the_rows_and_the_faults_that_one_process_finds(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the files are; and those of erased users are left aside alike."""
+    monkeypatch.setattr(workers, "FILES", 2)
+    source = kinds(tmp_path / "source")
+    scans = in_one_process(source), by_workers(tmp_path, source, place)
+    expected, answers = map(about, scans)
+    assert answers == expected
+    assert len(expected["quarantine"]) > 20
+    assert {row.repeats for row in expected["counts"]} > {0}
+    for con in scans:
+        scan.leave_aside(con, ["u1", "f"])
+    expected, answers = map(about, scans)
+    assert answers == expected
+    assert sum(row.erased for row in expected["counts"]) > 0
+
+
+def test_a_file_that_a_worker_cannot_read_is_named(place: str, tmp_path: Path) -> None:
+    source = kinds(tmp_path / "source")
+    pq.write_table(pa.table({"id": ["a"], "what": ["tea"]}), tmp_path / "source" / "days" / "4.parquet")
+    with pytest.raises(BadInput) as alone:
+        in_one_process(source)
+    with pytest.raises(BadInput) as of_workers:
+        by_workers(tmp_path, source, place)
+    assert str(of_workers.value) == str(alone.value)
+    assert "4.parquet" in str(alone.value)
