@@ -29,6 +29,7 @@ TYPES = {
     pa.string(): "STRING",
     pa.binary(): "BINARY",
     pa.int8(): "TINYINT",
+    pa.int32(): "INT",
     pa.int64(): "BIGINT",
     pa.float32(): "FLOAT",
     pa.float64(): "DOUBLE",

@@ -19,7 +19,7 @@ from found_platform.lake import literal
 from found_platform.privacy import keys, vault
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import growth, profile
+from found_platform.sources import day_files, growth, profile, scan, workers
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.growth import Loss, Removed
 
@@ -76,7 +76,8 @@ def swap(settings: Settings) -> None:
     folder = work(settings)
     for left in ("scan.duckdb", "scan.duckdb.wal", SCANNED):
         (folder / left).unlink(missing_ok=True)
-    shutil.rmtree(folder / "tmp", ignore_errors=True)
+    for left in ("tmp", workers.ROWS):
+        shutil.rmtree(folder / left, ignore_errors=True)
     old = settings.home / "staging.old"
     shutil.rmtree(old, ignore_errors=True)
     if settings.staging.exists():
@@ -98,19 +99,29 @@ def write(
     source has one. Returns the manifest."""
     folder = work(settings)
     _name_users(settings, con, has_profile)
-    con.execute(
-        f"CREATE OR REPLACE TABLE staged AS SELECT {STAGED.replace('event_date', DAY, 1)} "
-        "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
-    )
+    by_workers = settings.engine != "duckdb" and scan.is_in_files(con)
+    if by_workers:
+        day_files.write(settings, con, folder)
+        con.execute(f"CREATE VIEW staged AS SELECT {STAGED} FROM read_parquet({literal(str(folder / 'events' / '*.parquet'))})")
+    else:
+        con.execute(
+            f"CREATE OR REPLACE TABLE staged AS SELECT {STAGED.replace('event_date', DAY, 1)} "
+            "FROM scanned JOIN user_keys USING (user_id) WHERE reason IS NULL"
+        )
     kept: dict[str, int] = {}
     if removed != "drop" and is_staged(settings) and growth.keep(con, settings.staging, lost, source):
         con.execute(f"COPY kept TO {literal(str(folder / growth.KEPT))} (FORMAT parquet)")
-        con.execute("INSERT INTO staged BY NAME FROM kept")
+        if by_workers:
+            path = literal(str(folder / "events" / growth.KEPT))
+            con.execute(f"COPY (SELECT {STAGED} FROM kept ORDER BY event_date) TO {path} (FORMAT parquet)")
+        else:
+            con.execute("INSERT INTO staged BY NAME FROM kept")
         kept = dict(con.execute("SELECT CAST(event_date AS VARCHAR), count(*) FROM kept GROUP BY 1 ORDER BY 1").fetchall())
-    con.execute(
-        f"COPY (FROM staged ORDER BY event_date) TO {literal(str(folder / 'events'))} "
-        f"(FORMAT parquet, FILE_SIZE_BYTES '{FILE_SIZE}', ROW_GROUP_SIZE {ROW_GROUP})"
-    )
+    if not by_workers:
+        con.execute(
+            f"COPY (FROM staged ORDER BY event_date) TO {literal(str(folder / 'events'))} "
+            f"(FORMAT parquet, FILE_SIZE_BYTES '{FILE_SIZE}', ROW_GROUP_SIZE {ROW_GROUP})"
+        )
     hash_of_profile = "none"
     if has_profile:
         rows = f"SELECT user_key, fold, p.* EXCLUDE (user_id) FROM {profile.GOOD} p JOIN user_keys USING (user_id)"
@@ -118,7 +129,7 @@ def write(
         hash_of_profile = profile_hash(con, folder)
     content = {
         "fingerprint": fingerprint,
-        "days": _days(con, "staged"),
+        "days": day_files.hashes(settings, folder) if by_workers else day_files.hashes_of(con, "staged"),
         "profile": hash_of_profile,
         "source": growth.source_rows(con),
         "kept": kept,
@@ -147,15 +158,7 @@ def _name_users(settings: Settings, con: duckdb.DuckDBPyConnection, has_profile:
 def staged_days(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, list[Any]]:
     """Rows and row hash of each day that is staged, as the manifest has them, from the files."""
     con.execute(f"CREATE OR REPLACE TEMP VIEW staged AS SELECT {STAGED} FROM {growth.staged(folder)}")
-    return _days(con, "staged")
-
-
-def _days(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, list[Any]]:
-    rows = con.execute(
-        f"SELECT CAST(event_date AS VARCHAR), count(*), sum(CAST(hash({name}) AS HUGEINT)) % 18446744073709551616 FROM {name} "
-        "GROUP BY 1"
-    ).fetchall()
-    return {day: [count, f"{int(number):016x}"] for day, count, number in rows}
+    return day_files.hashes_of(con, "staged")
 
 
 def profile_hash(con: duckdb.DuckDBPyConnection, folder: Path) -> str:

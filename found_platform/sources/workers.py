@@ -1,7 +1,7 @@
 """A scan by the workers of an engine: each reads some files as one process does, and leaves their rows as Parquet files.
 
 What belongs here: what a worker is sent and leaves, and the tables of a scan over it. What does not: what makes a row good
-(`rows`), repeats and counts, which are asked of all rows (`scan`, `counts`), the staged days (`staged_days`).
+(`rows`), repeats and counts, which are asked of all rows (`scan`, `counts`), the staged days (`day_files`).
 
 A worker runs the same code as a scan in one process, on whole files, so rows, faults and row numbers are the same of whatever kind
 the files are.

@@ -13,8 +13,10 @@ from reading import write
 
 from found_platform import lake
 from found_platform.errors import BadInput
+from found_platform.home import write_once
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, scan, workers
+from found_platform.sources import config, counts, folders, growth, scan, staging, workers
+from found_platform.sources.growth import Removed
 
 START = dt.datetime(2024, 1, 5, 23, 59, 59, 999_999, tzinfo=dt.UTC)
 
@@ -111,3 +113,40 @@ def test_a_file_that_a_worker_cannot_read_is_named(place: str, tmp_path: Path) -
         by_workers(tmp_path, source, place)
     assert str(of_workers.value) == str(alone.value)
     assert "4.parquet" in str(alone.value)
+
+
+def staged(home: Path, source: Path, address: str, removed: Removed | None = None) -> dict[str, Any]:
+    """What a home has of a source: its staged events, its quarantine, the manifest."""
+    settings = Settings.load(home, quarantine_threshold=0.9).model_copy(update={"engine": address})
+    prepared = staging.prepare(settings, staging.discover(settings, config.load(source)), removed=removed)
+    staging.open_home(settings, prepared.source)
+    report = staging.stage(settings)
+    con = lake.connect()
+    rows = con.execute(f"SELECT {folders.STAGED} FROM {growth.staged(settings.staging)} ORDER BY ALL").fetchall()
+    quarantine = lake.read(settings.lake, "quarantine").sort_by([("file", "ascending"), ("row_number", "ascending")]).to_pylist()
+    content = {**folders.manifest(settings), "fingerprint": ""}
+    left = sorted(path.name for path in settings.staging.iterdir())
+    return {
+        "rows": rows,
+        "quarantine": quarantine,
+        "manifest": content,
+        "counts": report.channels,
+        "notes": prepared.notes,
+        "left": left,
+    }
+
+
+@pytest.mark.slow
+def test_the_engine_stages_the_days_that_one_process_stages(address: str, tmp_path: Path) -> None:
+    """With their row hashes; and what a source has lost stays, where that is said."""
+    source = kinds(tmp_path / "source")
+    for name in ("alone", "engine"):
+        (tmp_path / name).mkdir()
+        write_once(tmp_path / name, tmp_path / name / "secret", "00" * 32)
+    expected, answers = staged(tmp_path / "alone", source, "duckdb"), staged(tmp_path / "engine", source, address)
+    assert answers == expected
+    assert len(expected["manifest"]["days"]) > 3
+    (tmp_path / "source" / "days" / "4.parquet").unlink()
+    expected = staged(tmp_path / "alone", source, "duckdb", "keep")
+    assert staged(tmp_path / "engine", source, address, "keep") == expected
+    assert expected["manifest"]["kept"]
