@@ -7,6 +7,7 @@ run of this script; each side runs twice and the faster counts. Prints a table w
 """
 
 import argparse
+import contextlib
 import datetime as dt
 import importlib.util
 import json
@@ -69,6 +70,7 @@ def make_snapshots(folder: Path, users: int, days: int, length: int) -> None:
 
 def make_events(folder: Path, events: int, users: int, days: int) -> None:
     """Raw events, evenly over the days, users, channels and 5,000 texts."""
+    from found_platform.engine.duck import DuckDB
     from found_platform.features import write
 
     folder.mkdir(exist_ok=True)
@@ -88,7 +90,8 @@ def make_events(folder: Path, events: int, users: int, days: int) -> None:
         ).to_arrow_table()
         data = data.cast(contract.EVENTS)
         daily.replace_days(folder / "lake", "raw_events", data, day, day + DAY, schema=contract.EVENTS)
-        write.user_days(folder / "lake", day, day + DAY)
+        with contextlib.closing(DuckDB(Settings(home=folder))) as opened:
+            write.user_days(opened, folder / "lake", day, day + DAY)
     keys = pa.schema([("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)])
     lake.replace(folder / "lake", "raw_profile", keys.empty_table(), schema=keys)
 

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 from tqdm import tqdm
 
-from found_platform import contract, daily, lake, row_hash
-from found_platform.engine.duck import ROWS_AT_ONCE
+from found_platform import contract, daily, engine, lake, row_hash
+from found_platform.engine import Engine
+from found_platform.engine.duck import ROWS_AT_ONCE, DuckDB
 from found_platform.errors import JobFailed
 from found_platform.features.inputs import Inputs
 from found_platform.lake import Written
@@ -45,31 +46,32 @@ def schema(settings: Settings, table: str) -> pa.Schema:
 def raw_events(settings: Settings, start: dt.date, end: dt.date) -> Written:
     """Takes the staged rows of the days `[start, end)` into the lake."""
     timer = lake.Timer()
-    con = lake.connect(settings.duckdb_memory, temp=settings.home / "tmp")
     columns = ", ".join(contract.EVENTS.names)
-    data = con.execute(
-        f"SELECT {columns} FROM {growth.staged(settings.staging)} WHERE event_date >= ? AND event_date < ? "
-        "ORDER BY event_date, channel, user_key, event_time",
-        [start, end],
-    ).to_arrow_reader(ROWS_AT_ONCE)
-    version = daily.replace_days(settings.lake, "raw_events", data.cast(contract.EVENTS), start, end, schema=contract.EVENTS)
-    con.close()
-    user_days(settings.lake, start, end, settings.duckdb_memory)
+    rows = f"SELECT {columns} FROM staged WHERE {_days(start, end)} ORDER BY event_date, channel, user_key, event_time"
+    files = growth.staged_files(settings.staging)
+    with contextlib.closing(engine.of(settings) if files else DuckDB(settings)) as opened:
+        if files:
+            opened.parquet("staged", files, contract.EVENTS)
+        else:  # a folder for each day, by an earlier version
+            opened.view("staged", f"SELECT * FROM {growth.staged(settings.staging)}")
+        version = daily.replace_days(settings.lake, "raw_events", rows, start, end, schema=contract.EVENTS, replace=opened.replace)
+        user_days(opened, settings.lake, start, end)
     return _written(settings, "raw_events", version, start, end, timer, {})
 
 
-def user_days(folder: Place, start: dt.date, end: dt.date, memory: str = "4GB") -> None:
+def user_days(opened: Engine, folder: Place, start: dt.date, end: dt.date) -> None:
     """Writes the table `user_days` of the days `[start, end)` from their raw events."""
-    con = lake.connect(memory)
-    lake.view(con, "events", folder, "raw_events")
+    opened.table("raw_events", days=(start, end))
     # a day begins after its first moment: 00:00 belongs to the day before, as far as knowing goes
-    data = con.execute(
+    rows = (
         "SELECT DISTINCT event_date, user_key, greatest(event_date, CAST(arrived_at - INTERVAL 1 MICROSECOND AS DATE)) "
-        "AS known_day FROM events WHERE event_date >= ? AND event_date < ? ORDER BY ALL",
-        [start, end],
-    ).to_arrow_reader(ROWS_AT_ONCE)
-    daily.replace_days(folder, "user_days", data.cast(contract.USER_DAYS), start, end, schema=contract.USER_DAYS)
-    con.close()
+        f"AS known_day FROM raw_events WHERE {_days(start, end)} ORDER BY event_date, user_key, known_day"
+    )
+    daily.replace_days(folder, "user_days", rows, start, end, schema=contract.USER_DAYS, replace=opened.replace)
+
+
+def _days(start: dt.date, end: dt.date) -> str:
+    return f"event_date >= DATE '{start}' AND event_date < DATE '{end}'"
 
 
 def raw_profile(settings: Settings) -> Written:

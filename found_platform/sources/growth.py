@@ -154,6 +154,12 @@ def keep(con: duckdb.DuckDBPyConnection, staging: Path, lost: Loss, source: Sour
     return int(row[0]) if row else 0
 
 
+def staged_files(staging: Path) -> list[Path]:
+    """The files of staged events, which hold their days; none where an earlier version staged a folder for each day."""
+    files = sorted((staging / "events").rglob("*.parquet"))
+    return files if all(file.parent == staging / "events" for file in files) else []
+
+
 def staged(staging: Path) -> str:
     """A DuckDB expression that reads the staged events. Earlier versions staged a folder for each day, whose name says which."""
     return f"read_parquet({literal(str(staging / 'events' / '**' / '*.parquet'))}, hive_partitioning=true)"

@@ -35,6 +35,18 @@ def test_a_table_has_the_same_rows_on_every_engine(table: str, edge_home: Settin
     assert lake.open_table(remote.lake, table).schema() == lake.open_table(edge_home.lake, table).schema()
 
 
+def test_raw_events_and_their_days_are_the_same_on_every_engine(edge_home: Settings, address: str, tmp_path: Path) -> None:
+    """From staged events; and a part of the days leaves the others as they are."""
+    home = tmp_path / "home"
+    shutil.copytree(edge_home.home, home, ignore=shutil.ignore_patterns("raw_events", "user_days"))
+    remote = edge_home.model_copy(update={"home": home, "engine": address})
+    write.raw_events(remote, START, END)
+    write.raw_events(remote, dt.date(2024, 1, 5), dt.date(2024, 1, 10))
+    for table in ("raw_events", "user_days"):
+        assert daily.day_hashes(remote.lake, table, START, END) == daily.day_hashes(edge_home.lake, table, START, END)
+        assert lake.open_table(remote.lake, table).schema() == lake.open_table(edge_home.lake, table).schema()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("table", ["behavior_sequence", "search_text", "user_tabular"])
 def test_a_day_by_itself_has_the_rows_of_the_range_on_every_engine(
