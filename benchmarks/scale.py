@@ -19,11 +19,13 @@ from typing import Any
 
 import features as bench  # the benchmark beside this one
 import pyarrow as pa
+import yaml
 
-from found_platform import contract, daily, engine, feature_store
+from found_platform import contract, daily, engine, feature_store, lake
 from found_platform.contract import midnight
 from found_platform.features import write
 from found_platform.settings import Settings
+from found_platform.sources import config, folders, staging
 
 DAYS = 120
 DAY = dt.timedelta(days=1)
@@ -31,15 +33,25 @@ LAST = bench.START + (DAYS - 1) * DAY
 JOINED_DAYS = 7
 """Days of snapshots that the join looks through."""
 
-UNITS = {"behavior_text": "event", "behavior_sequence": "event", "search_text": "event", "user_tabular": "user", "join": "user"}
-"""Of what a step's cost is proportional to: events of the lookback, or users."""
+UNITS = {
+    "scan": "row",
+    "raw_events": "row",
+    "behavior_text": "event",
+    "behavior_sequence": "event",
+    "search_text": "event",
+    "user_tabular": "user",
+    "join": "user",
+}
+"""Of what a step's cost is proportional to: events of the lookback, all of which a scan reads, or users."""
 
 POPULATIONS = (1_000_000, 10_000_000, 100_000_000, 500_000_000)
 EVENTS_A_USER, EFFICIENCY = 50, 0.4
 """Assumed: events of a user in the lookback, and which part of a cluster's processor time is work like that of one machine."""
 
+RUNS = 2
 
-def spent(step: Callable[[], Any], times: int = 2) -> float:
+
+def spent(step: Callable[[], Any], times: int = RUNS) -> float:
     """Processor seconds of a step: the least of some runs, the first of which also loads and compiles."""
     seconds = []
     for _ in range(times):
@@ -52,11 +64,42 @@ def spent(step: Callable[[], Any], times: int = 2) -> float:
 def steps(settings: Settings) -> tuple[dict[str, float], dict[str, Any]]:
     """Seconds of each step on the engine that is set, and what it gave."""
     seconds, content = {}, {}
+    homes = [settings.home / f"{settings.engine.partition(':')[0]}-{run}" for run in range(RUNS)]
+    remaining = iter(homes)
+    seconds["scan"] = spent(lambda: content.__setitem__("scan", scanned(settings, next(remaining))))
+    again = settings.model_copy(update={"home": homes[-1]})
+    seconds["raw_events"] = spent(lambda: write.raw_events(again, bench.START, LAST + DAY))
+    content["raw_events"] = daily.day_hashes(again.lake, "raw_events", bench.START, LAST + DAY)
     for table in write.TABLES:
         seconds[table] = spent(lambda table=table: write.feature(settings, table, LAST, LAST + DAY))
         content[table] = daily.day_hashes(settings.lake, table, LAST, LAST + DAY)
     seconds["join"] = spent(lambda: content.__setitem__("join", join(settings)))
     return seconds, content
+
+
+def make_source(home: Path) -> None:
+    """The raw events of a lake as Parquet files, some for each channel, with names that are no keys."""
+    entries = {}
+    with contextlib.closing(lake.connect("2GB", temp=home / "tmp")) as con:
+        lake.view(con, "events", home / "lake", "raw_events")
+        for channel in contract.CHANNELS:
+            (home / "source").mkdir(exist_ok=True)
+            rows = f"SELECT * FROM events WHERE channel = '{channel}' ORDER BY event_time"
+            con.execute(f"COPY ({rows}) TO '{home}/source/{channel}' (FORMAT parquet, FILE_SIZE_BYTES '4MB')")
+            columns = {"user_id": "user_key", **{c: c for c in ("event_time", "text", "category", "amount")}}
+            entries[channel] = [{"path": f"source/{channel}/*.parquet", "columns": columns}]
+    (home / "source.yaml").write_text(yaml.safe_dump({"name": "made up", "channels": entries}))
+
+
+def scanned(settings: Settings, home: Path) -> Any:
+    """What a new home stages of the source."""
+    new = settings.model_copy(update={"home": home})
+    home.mkdir()
+    (home / "secret").write_text("00" * 32)  # of every home the same keys
+    prepared = staging.prepare(new, staging.discover(new, config.load(settings.home / "source.yaml")))
+    staging.open_home(new, prepared.source)
+    report = staging.stage(new)
+    return report.channels, folders.manifest(new)["days"]
 
 
 def join(settings: Settings) -> list[dict[str, Any]]:
@@ -80,6 +123,7 @@ def join(settings: Settings) -> list[dict[str, Any]]:
 def measured(home: Path, events: int, users: int, address: str) -> dict[str, dict[str, float]]:
     """Seconds by engine and step, at a size."""
     bench.make_events(home, events, users, DAYS)
+    make_source(home)
     base = Settings.load(home, lookback_days=bench.LOOKBACK)
     for table in write.TABLES:
         write.feature(base, table, LAST - (JOINED_DAYS - 1) * DAY, LAST + DAY)
