@@ -59,6 +59,11 @@ class Scanner:
 
     def _read(self, number: int, part: int, place: int, files: list[Path]) -> list[str]:
         """Reads some files of an entry, which are numbered from `part` on. Returns what there is to note of them."""
+        if missing := next((file for file in files if not file.exists()), None):
+            raise BadInput(
+                f"{missing} is not there for a worker of the engine: every machine of it must see the files of the source at the "
+                "same path. Set FOUND_ENGINE=duckdb to read them in this process."
+            )
         channel, channel_entry = self.entries[place]
         with spill.scratch() as own, contextlib.closing(lake.connect(self.memory, own, str(own / "scan.duckdb"))) as con:
             con.execute("SET force_compression = 'uncompressed'")
@@ -99,9 +104,8 @@ def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfi
             part += len(files)
     scanner = Scanner(tuple(entries), tuple(types), tuple(scan.bounds_of(config)), folder, settings.duckdb_memory)
     with contextlib.closing(engine.of(settings)) as opened:
-        opened.each(
-            "reports", pa.Table.from_pylist([dict(zip(ASKED.names, t, strict=True)) for t in tasks], ASKED), scanner, REPORT
-        )
+        asked = pa.Table.from_pylist([dict(zip(ASKED.names, task, strict=True)) for task in tasks], ASKED)
+        opened.each("reports", asked, scanner, REPORT)
         reports = sorted(opened.read("SELECT task, notes, error FROM reports").read_all().to_pylist(), key=lambda r: r["task"])
     for report in reports:
         if report["error"] is not None:

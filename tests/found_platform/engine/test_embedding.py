@@ -43,12 +43,12 @@ def model_of(kind: str, settings: Settings) -> Model:
 
 
 @pytest.mark.parametrize("kind", ["frozen text", "found"])
-def test_workers_make_the_states_that_this_process_makes(kind: str, edge_home: Settings, sail: str, tmp_path: Path) -> None:
+def test_workers_make_the_states_that_this_process_makes(kind: str, edge_home: Settings, address: str, tmp_path: Path) -> None:
     """A learned model keeps states of the held-out fold at past moments too."""
     kept = []
-    for name, address in (("duckdb", "duckdb"), ("sail", sail)):
+    for name, place in (("duckdb", "duckdb"), ("engine", address)):
         home = Path(shutil.copytree(edge_home.home, tmp_path / name))
-        settings = edge_home.model_copy(update={"home": home, "engine": address, "grid_days": 10})
+        settings = edge_home.model_copy(update={"home": home, "engine": place, "grid_days": 10})
         text_vectors.encode(settings, CUTOFF)
         written = users.embed(settings, Version("2", model_of(kind, settings)), CUTOFF)
         assert written.rows > 10
@@ -66,14 +66,14 @@ def test_workers_make_the_states_that_this_process_makes(kind: str, edge_home: S
 
 
 def test_workers_encode_the_texts_that_are_not_cached_each_once(
-    edge_home: Settings, sail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    edge_home: Settings, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In shards by text id; and a second run has nothing to do."""
     monkeypatch.setattr(text_workers, "SHARD", 4)
     kept, early = [], dt.date(2024, 1, 1)
-    for name, address in (("duckdb", "duckdb"), ("sail", sail)):
+    for name, place in (("duckdb", "duckdb"), ("engine", address)):
         home = Path(shutil.copytree(edge_home.home, tmp_path / name))
-        settings = edge_home.model_copy(update={"home": home, "engine": address})
+        settings = edge_home.model_copy(update={"home": home, "engine": place})
         some, _ = text_vectors.encode(settings, early)
         written, new = text_vectors.encode(settings, CUTOFF)
         assert (some.rows + new, text_vectors.encode(settings, CUTOFF)[1]) == (written.rows, 0)
@@ -86,7 +86,7 @@ def test_workers_encode_the_texts_that_are_not_cached_each_once(
 
 
 def test_workers_write_the_training_files_that_this_process_writes(
-    edge_home: Settings, sail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    edge_home: Settings, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte for byte, each file by the worker that has its users."""
     monkeypatch.setattr(row_files, "ROWS", 20)
@@ -96,8 +96,8 @@ def test_workers_write_the_training_files_that_this_process_writes(
     training_set.build(settings, CUTOFF)
     pairs.build(settings, CUTOFF)
     written = []
-    for address in ("duckdb", sail):
-        folder = export.write(settings.model_copy(update={"engine": address}), CUTOFF)
+    for place in ("duckdb", address):
+        folder = export.write(settings.model_copy(update={"engine": place}), CUTOFF)
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert sum(name.startswith("rows-") for name in written[0]) > 2
     assert written[0] == written[1]

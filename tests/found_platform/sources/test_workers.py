@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from deltalake import write_deltalake
 from reading import write
 
 from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.home import write_once
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, folders, growth, scan, staging, workers
+from found_platform.sources import config, counts, entries, folders, growth, scan, staging, workers
 from found_platform.sources.growth import Removed
 
 START = dt.datetime(2024, 1, 5, 23, 59, 59, 999_999, tzinfo=dt.UTC)
@@ -45,7 +46,10 @@ def kinds(folder: Path) -> Path:
         {"path": "[ab].csv", "columns": {**columns, "category": "upper(what)"}, "where": "n <> '1'"},
         {"path": "a.csv", "columns": {**columns, "text": {"from": "texts.csv", "key": "code", "column": "name", "on": "n"}}},
     ]
-    searches = [{"path": "c.jsonl", "columns": {**columns, "text": "what.name"}}]
+    searches = [{"path": "c.jsonl", "columns": {**columns, "text": "what.name"}}, {"path": "table", "columns": columns}]
+    for name in ("x", "y"):
+        rows = pa.table({"id": [name, None], "at": [START, START], "what": ["tea", "cake"]})
+        write_deltalake(folder / "table", rows, mode="append")
     (folder / "source.yaml").write_text(yaml.safe_dump({"name": "kinds", "channels": {"pay_bill": entries, "search": searches}}))
     return folder / "source.yaml"
 
@@ -113,6 +117,14 @@ def test_a_file_that_a_worker_cannot_read_is_named(place: str, tmp_path: Path) -
         by_workers(tmp_path, source, place)
     assert str(of_workers.value) == str(alone.value)
     assert "4.parquet" in str(alone.value)
+
+
+def test_a_worker_that_does_not_see_a_file_says_so(tmp_path: Path) -> None:
+    read = config.load(kinds(tmp_path / "source"))
+    scanner = workers.Scanner(tuple(entries.entries_of(read)), (None,) * 6, tuple(scan.bounds_of(read)), tmp_path, "1GB")
+    asked = {"task": 3, "part": 0, "entry": 0, "files": '["/nowhere/1.parquet"]'}
+    ((number, _, error),) = (row.values() for row in scanner(pa.Table.from_pylist([asked], workers.ASKED)).to_pylist())
+    assert (number, error[:67]) == (3, "/nowhere/1.parquet is not there for a worker of the engine: every m")
 
 
 def staged(home: Path, source: Path, address: str, removed: Removed | None = None) -> dict[str, Any]:
