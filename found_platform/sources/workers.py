@@ -9,6 +9,7 @@ the files are.
 
 import contextlib
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from found_platform.sources.origins import Lookup
 BYTES, FILES = 128 * 2**20, 256
 """What a worker reads at once: neighbouring files of an entry up to this size, or one larger file."""
 
+AT_ONCE = threading.BoundedSemaphore(2)
+"""A process of an engine may be given all tasks at once, as Sail's is: it reads two at a time, each with the memory of a scan."""
+
 ROWS, GAPS, UNREAD = "rows", "gaps", "unread"
 """What a worker leaves of its files: the beginnings of the names."""
 
@@ -52,7 +56,8 @@ class Scanner:
     def __call__(self, asked: pa.Table) -> pa.Table:
         ((number, part, place, names),) = (row.values() for row in asked.to_pylist())
         try:
-            notes, error = self._read(number, part, place, [Path(name) for name in json.loads(names)]), None
+            with AT_ONCE:
+                notes, error = self._read(number, part, place, [Path(name) for name in json.loads(names)]), None
         except BadInput as refusal:
             notes, error = [], str(refusal)
         return pa.table([[number], [json.dumps(notes)], [error]], schema=REPORT)
