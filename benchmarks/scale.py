@@ -34,8 +34,8 @@ JOINED_DAYS = 7
 """Days of snapshots that the join looks through."""
 
 UNITS = {
-    "scan": "row",
-    "raw_events": "row",
+    "scan": "event",
+    "raw_events": "event",
     "behavior_text": "event",
     "behavior_sequence": "event",
     "search_text": "event",

@@ -44,6 +44,8 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def type_of(kind: pa.DataType) -> str:
+    if isinstance(kind, pa.Decimal128Type):
+        return f"DECIMAL({kind.precision}, {kind.scale})"
     return f"ARRAY<{TYPES[kind.value_type]}>" if isinstance(kind, pa.ListType) else TYPES[kind]
 
 

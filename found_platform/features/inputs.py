@@ -7,16 +7,18 @@ memory. What does not: what a table's rows are (`tabular`, `sequence`, `text`), 
 import datetime as dt
 import functools
 import itertools
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from found_platform import contract, engine, lake
+from found_platform import contract, engine, lake, spill
 from found_platform.contract import SEARCH, snapshot_time
 from found_platform.features.late_arrivals import late_users
 from found_platform.features.sequence import behavior_sequence, search_text
-from found_platform.features.tabular import user_tabular
+from found_platform.features.tabular import daily_sums, user_tabular
 from found_platform.features.tabular_days import FEW
 from found_platform.features.text import behavior_text
 from found_platform.privacy.retention import kept_from
@@ -36,8 +38,12 @@ class Inputs:
         for name, pinned in self.versions.items():
             self.engine.table(name, pinned, (since, end) if name == "raw_events" else None)
 
+        self._sums: list[Path] = []
+
     def close(self) -> None:
         self.engine.close()
+        for folder in self._sums:
+            shutil.rmtree(folder, ignore_errors=True)
 
     @functools.cached_property
     def rows(self) -> dict[dt.date, int]:
@@ -102,9 +108,22 @@ class Inputs:
             grid = contract.grid_day(first)
             self.engine.view("news", f"SELECT * FROM user_days WHERE known_day > DATE '{grid}' AND event_date <= DATE '{last}'")
         everybody = tabular and kept_from(settings) is not None
+        apart = tabular and not few and self.engine.dialect != "duckdb"  # DuckDB computes once what stands in a query ten times
+        if apart:
+            self._keep_sums(daily_expression(late))
         return expression(
-            self.table, length, settings.lookback_days, late, profile if tabular else (), few=few, everybody=everybody
+            self.table, length, settings.lookback_days, late, profile if tabular else (), few=few, everybody=everybody, apart=apart
         )
+
+    def _keep_sums(self, sums: ir.Table) -> None:
+        """Names the sums of days `daily`, as files that go when this is closed."""
+        folder, schema = spill.folder(self._settings.home / "tmp"), sums.schema().to_pyarrow()
+        self._sums.append(folder)
+        self.engine.write(sums, folder, schema=schema, by="user")
+        if paths := sorted(folder.glob("*.parquet")):
+            self.engine.parquet("daily", paths, schema)
+        else:
+            self.engine.rows("daily", schema.empty_table())
 
 
 ORDER = ("event_date", "user_key", "text_id", "created_timestamp")
@@ -121,21 +140,20 @@ def expression(
     *,
     few: bool = False,
     everybody: bool = False,
+    apart: bool = False,
 ) -> ir.Table:
     """A feature table over `events`, `seen` (rows of `user_days`), `raw_profile`, `days` and `span`.
 
     `few` days are computed in another way than a range: so many as `tabular_days.FEW`, of lists of events a lone one.
     `everybody`: whether the silent have a row on every day. They do where days were let go: who was known by a grid day may have
-    been forgotten since.
+    been forgotten since. `apart`: whether what `daily_expression` gives is the table `daily`.
     """
     attributes = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in profile])
     keys = [("user_key", pa.string()), ("fold", pa.int8()), ("as_of", contract.TIMESTAMP)]
-    events, seen = engine.table_of("events", contract.EVENTS), engine.table_of("seen", contract.USER_DAYS)
-    days, span = (
-        engine.table_of("days", _days([], lookback).schema),
-        engine.table_of("span", pa.schema([("first", pa.date32()), ("last", pa.date32())])),
-    )
+    events, seen, span = _tables()
+    days = engine.table_of("days", _days([], lookback).schema)
     late = late_users(seen, span) if has_late else None
+    sums = engine.table_of("daily", daily_expression(has_late).schema().to_pyarrow()) if apart else None
     build: dict[str, Callable[[], ir.Table]] = {
         "behavior_text": lambda: behavior_text(events, days),
         "behavior_sequence": lambda: behavior_sequence(events, days, length, lookback, late, lone=few),
@@ -150,10 +168,23 @@ def expression(
             late,
             few=few,
             news=None if everybody else engine.table_of("news", contract.USER_DAYS),
+            daily=sums,
         ),
     }
     result = build[table]()
     return result.order_by(*[k for k in ORDER if k in result.columns])
+
+
+@functools.lru_cache(2)
+def daily_expression(has_late: bool) -> ir.Table:
+    """The sums of days that a range of `user_tabular` is made from, over the same tables."""
+    events, seen, span = _tables()
+    return daily_sums(events, seen, late_users(seen, span) if has_late else None)
+
+
+def _tables() -> tuple[ir.Table, ir.Table, ir.Table]:
+    span = engine.table_of("span", pa.schema([("first", pa.date32()), ("last", pa.date32())]))
+    return engine.table_of("events", contract.EVENTS), engine.table_of("seen", contract.USER_DAYS), span
 
 
 def _days(days: list[dt.date], lookback: int) -> pa.Table:

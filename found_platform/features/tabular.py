@@ -40,6 +40,7 @@ def user_tabular(
     *,
     few: bool,
     news: ir.Table | None = None,
+    daily: ir.Table | None = None,
 ) -> ir.Table:
     """One row a day, user known by then, and version.
 
@@ -55,10 +56,11 @@ def user_tabular(
         few: whether the days are at most FEW; it changes no row.
         news: rows of `user_days` that became known since the last grid day, where the silent rest on grid days (`silence`); else
             everybody has a row.
+        daily: the rows of `daily_sums`, where they lie in a table; of few days nobody asks.
     """
 
     def of_prompt(events: ir.Table, user_days: ir.Table) -> ir.Table:
-        return days_of(events, user_days, days) if few else _activity(events, user_days, days, span, lookback)
+        return days_of(events, user_days, days) if few else _activity(events, user_days, days, span, lookback, daily)
 
     if late is None:
         activity = of_prompt(events, user_days)
@@ -79,12 +81,31 @@ CHANGED = (ENTERED, *LEFT.values(), LOOKBACK, CATEGORIES)
 """What a change counts: active days that began, those that left each window, and categories that came or went."""
 
 
-def _activity(events: ir.Table, user_days: ir.Table, days: ir.Table, span: ir.Table, lookback: int) -> ir.Table:
-    """Of users whose events were all known on their own day: event_date, user_key, the two times, and the activity features."""
+def daily_sums(events: ir.Table, user_days: ir.Table, late: ir.Table | None) -> ir.Table:
+    """What a range of days asks for ten times, of users whose events were all known on their own day: see `_daily`.
+
+    An engine that computes a part of a query wherever it stands may have it as a table. Arguments as of `user_tabular`.
+    """
+    if late is not None:
+        events, user_days = not_of(events, late), not_of(user_days, late)
+    return _daily(_own(events), _users(user_days))
+
+
+def _users(user_days: ir.Table) -> ir.Table:
     users = user_days.group_by("user_key").agg(first_seen=user_days.event_date.min())
-    users = users.mutate(user=ibis.row_number().over(order_by="user_key"))  # joined and sorted faster than keys
-    own = events.filter(~events.exposure, ~brought_back(events))
-    daily = _daily(own, users)
+    return users.mutate(user=ibis.row_number().over(order_by="user_key"))  # joined and sorted faster than keys
+
+
+def _own(events: ir.Table) -> ir.Table:
+    return events.filter(~events.exposure, ~brought_back(events))
+
+
+def _activity(
+    events: ir.Table, user_days: ir.Table, days: ir.Table, span: ir.Table, lookback: int, daily: ir.Table | None
+) -> ir.Table:
+    """Of users whose events were all known on their own day: event_date, user_key, the two times, and the activity features."""
+    users, own = _users(user_days), _own(events)
+    daily = _daily(own, users) if daily is None else daily
     changes = _changes(daily, own, users, lookback)
     changes = changes.join(span, changes.day <= span.last)
     # those before the days asked for happened before them all, whenever that was
