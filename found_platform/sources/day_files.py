@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from found_platform import engine, lake
+from found_platform import lake
 from found_platform.contract import EVENTS
 from found_platform.lake import literal
 from found_platform.settings import Settings
@@ -50,6 +50,8 @@ HASHES = pa.schema([("day", pa.string()), ("n", pa.int64()), ("hash", pa.string(
 
 def write(settings: Settings, con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Writes the good rows of a scan into `folder / "events"`, from `user_keys` and the files of its rows below `folder`."""
+    from found_platform import engine  # it brings Ibis, which a scan in one process does without
+
     events, beside = folder / "events", folder / "tmp"
     with contextlib.closing(engine.of(settings)) as opened:
         opened.parquet("scan_rows", sorted((folder / workers.ROWS).glob(f"{workers.ROWS}-*.parquet")), ROWS)
@@ -68,6 +70,8 @@ def write(settings: Settings, con: duckdb.DuckDBPyConnection, folder: Path) -> N
 
 def hashes(settings: Settings, folder: Path) -> dict[str, list[Any]]:
     """As `hashes_of`, of the events that are in a folder, by the workers of the engine."""
+    from found_platform import engine  # it brings Ibis, which a scan in one process does without
+
     sums: dict[str, list[int]] = {}
     with contextlib.closing(engine.of(settings)) as opened:
         opened.parquet("staged", sorted((folder / "events").glob("*.parquet")), EVENTS)

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from found_platform import engine, lake, spill
+from found_platform import lake, spill
 from found_platform.errors import BadInput
 from found_platform.lake import literal
 from found_platform.settings import Settings
@@ -108,6 +108,8 @@ def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfi
             con.unregister("files_of_task")
             part += len(files)
     scanner = Scanner(tuple(entries), tuple(types), tuple(scan.bounds_of(config)), folder, settings.duckdb_memory)
+    from found_platform import engine  # it brings Ibis, which a scan in one process does without
+
     with contextlib.closing(engine.of(settings)) as opened:
         asked = pa.Table.from_pylist([dict(zip(ASKED.names, task, strict=True)) for task in tasks], ASKED)
         opened.each("reports", asked, scanner, REPORT)
