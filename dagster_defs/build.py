@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from dagster_defs import jobs, links, partitions, service
-from dagster_defs.assets import audience, evaluate, features, ingest, prompts, publish, training
+from dagster_defs.assets import audience, evaluate, features, history, ingest, prompts, publish, training
 from dagster_defs.automation import audiences, conditions, deliveries, expiry, files, retraining
 from dagster_defs.automation.common import Clock, utc_now
 from dagster_defs.graph import CUTOFF, AssetGraph
@@ -31,7 +31,7 @@ def build_assets(graph: AssetGraph) -> list[dg.AssetsDefinition]:
             automation_condition=conditions.condition(name),
         )
 
-    modules = (ingest, features, training, publish, prompts, audience, evaluate)
+    modules = (ingest, features, history, training, publish, prompts, audience, evaluate)
     return [asset.map_asset_specs(with_policy) for module in modules for asset in module.build(graph)]
 
 

@@ -25,6 +25,9 @@ CHECKS: dict[str, dict[str, Check]] = {
             "Every user seen until that day has exactly one row on it, or is silent and has one on its grid day."
         )
     },
+    "history": {
+        "no_day_is_missing": Check("Every table has each day between its first and its last one.", blocking=False),
+    },
     "found_model": {"weights_are_sound": Check("The registered weights load, are finite, and are those that were trained.")},
     "user_embeddings": {
         "vectors_are_steady": Check(

@@ -14,6 +14,9 @@ from found_platform.contract import SILENCE_GRID
 from found_platform.settings import Settings
 from found_platform.sources.config import SourceConfig, Span, of_home
 
+DAYS = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
+"""The daily assets that the scan of a source leads to, in an order in which they can run."""
+
 EVERYTHING = -20_000
 """Days back that stand for "all days before"."""
 
@@ -82,6 +85,7 @@ def table(settings: Settings) -> dict[str, Asset]:
         "online_features": Asset(
             "features", NONE, {"behavior_sequence": None, "search_text": None, "user_tabular": None}, pool="feast"
         ),
+        "history": Asset("features", NONE, dict.fromkeys(DAYS), optional=frozenset(DAYS[1:])),
         "training_set": Asset("training_data", CUTOFF, {**histories, "raw_events": ever}, pool="feast"),
         "text_vectors": Asset("training_data", CUTOFF, {"behavior_text": ever}, pool="text_encoder", writes="text_vectors"),
         "user_text_pairs": Asset(

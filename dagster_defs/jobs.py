@@ -48,6 +48,7 @@ JOBS: dict[str, Job] = {
             "search_text",
             "user_tabular",
             "online_features",
+            "history",
         ),
     ),
     TRAIN: Job(

@@ -251,6 +251,7 @@ FIXES = {
     "size_is_steady": "look at it (`found audience show NAME`) before it is exported or delivered",
     "predictions_are_steady": "its page has both refreshes; docs/operations.md, *A drift alarm*, says what that means",
     "vectors_are_steady": "read docs/operations.md, *A drift alarm*, which says what that means",
+    "no_day_is_missing": "`found backfill --from DAY --to DAY` makes them",
     "nothing_drifted": "its page says what moved; docs/operations.md, *A drift alarm*, says what that means",
     "gate_passes": "the champion keeps serving; docs/operations.md, *A model that does not pass*",
     "bad_rows_under_threshold": "`found source check FILE` names file, row and reason; docs/operations.md, *A bad day*",

@@ -1,6 +1,6 @@
-"""What the newest materialisation of each partition says of itself, for us: its fingerprint and the hash of its rows.
+"""What the newest materialisation of each partition says of itself, for us: its fingerprint, the hash of its rows and their number.
 
-What belongs here: reading both from Dagster's event log, and keeping them beside it. What does not: how a fingerprint comes about
+What belongs here: reading these from Dagster's event log, and keeping them beside it. What does not: how a fingerprint comes about
 (`fingerprints`). An event takes about a millisecond to read, and a five-year home has thousands of them that each run asks for; an
 event never changes, so what it says is kept under its number in the log.
 """
@@ -23,7 +23,16 @@ PATIENCE = 60.0
 AT_ONCE = 500
 """Events asked for at a time: a SQLite statement takes a limited number of values."""
 
-KEPT = ("fingerprint", "rows_hash")
+KEPT = {"fingerprint": "fingerprint", "rows_hash": "rows_hash", "rows": "dagster/partition_row_count"}
+"""What is kept, and which metadata say it."""
+
+COLUMNS = ", ".join(KEPT)
+
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS records (asset TEXT, number INTEGER, at REAL, "
+    + "".join(f"{name} TEXT, " for name in KEPT)
+    + "PRIMARY KEY (asset, number)) WITHOUT ROWID"
+)
 
 SAME_SECONDS = 1e-3
 """Two times of one event differ by less: the log rounds them to microseconds."""
@@ -32,7 +41,7 @@ Instance: TypeAlias = "dg.DagsterInstance | Callable[[], dg.DagsterInstance]"
 """The home's instance, or how to open it: where all that is asked has been read before, nobody does."""
 
 Record = dict[str, str]
-"""`fingerprint` and `rows_hash`, as far as a materialisation has them."""
+"""`fingerprint`, `rows_hash` and `rows`, as far as a materialisation has them."""
 
 
 def newest(folder: Path, instance: Instance, asset: str) -> dict[str, Record]:
@@ -46,7 +55,7 @@ def newest(folder: Path, instance: Instance, asset: str) -> dict[str, Record]:
     if not numbers:
         return {}
     with _opened(folder) as con:
-        rows = con.execute("SELECT number, at, fingerprint, rows_hash FROM records WHERE asset = ?", [asset]).fetchall()
+        rows = con.execute(f"SELECT number, at, {COLUMNS} FROM records WHERE asset = ?", [asset]).fetchall()
         kept = {number: (at, _record(values)) for number, at, *values in rows}
         witness = max(kept.keys() & numbers.values(), default=None)
         if witness is not None:
@@ -78,7 +87,7 @@ def _open(instance: Instance) -> "dg.DagsterInstance":
 
 def of_event(metadata: Mapping[str, Any]) -> Record:
     """What the metadata of a materialisation say."""
-    return {name: str(metadata[name].value) for name in KEPT if name in metadata}
+    return {name: str(metadata[source].value) for name, source in KEPT.items() if source in metadata}
 
 
 def _of(event: "dg.EventLogEntry") -> Record:
@@ -106,14 +115,21 @@ def _keep(con: sqlite3.Connection, asset: str, records: Mapping[int, tuple[float
     rows = ((asset, number, at, *(record.get(name) for name in KEPT)) for number, (at, record) in records.items())
     with con:
         con.execute("DELETE FROM records WHERE asset = ?", [asset])
-        con.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", rows)
+        con.executemany(f"INSERT OR REPLACE INTO records (asset, number, at, {COLUMNS}) VALUES (?, ?, ?{', ?' * len(KEPT)})", rows)
+
+
+def _has_columns(con: sqlite3.Connection) -> bool:
+    return KEPT.keys() <= {name for _, name, *_ in con.execute("PRAGMA table_info(records)")}
 
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(folder / DATABASE, timeout=PATIENCE)) as con:
-        con.execute(
-            "CREATE TABLE IF NOT EXISTS records (asset TEXT, number INTEGER, at REAL, fingerprint TEXT, rows_hash TEXT, "
-            "PRIMARY KEY (asset, number)) WITHOUT ROWID"
-        )
+        con.execute(TABLE)
+        if not _has_columns(con):  # of an earlier version
+            with con:
+                con.execute("BEGIN IMMEDIATE")
+                if not _has_columns(con):
+                    con.execute("DROP TABLE records")
+                    con.execute(TABLE)
         yield con

@@ -13,7 +13,7 @@ from dagster_defs import beside, jobs, locks, service, staleness
 from dagster_defs.assets.evaluate import MOST_SCENARIOS, QUICK
 from dagster_defs.execution import Executor, executor
 from dagster_defs.forced import Forced
-from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph, ranges
+from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, DAYS, NONE, AssetGraph, ranges
 from dagster_defs.service import ServiceChange
 from found_platform import home, lake
 from found_platform.audiences import specification
@@ -106,7 +106,7 @@ def _check_engine(settings: Settings) -> None:
     engine.check(settings)
 
 
-BACKFILLED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
+BACKFILLED = DAYS
 """The daily assets of a backfill, in the order in which they run."""
 
 
@@ -176,6 +176,8 @@ def backfill(
                 rows = _materialize(runner, asset, keys)
                 forced.redone(asset, keys)
                 yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
+        if _stale(runner, "history", [""]):
+            _materialize(runner, "history", [""])
         forced.finish()
 
 

@@ -9,7 +9,7 @@ blocking check that failed in an earlier run.
 import dagster as dg
 
 from dagster_defs.automation.common import sensor_status
-from dagster_defs.graph import AssetGraph
+from dagster_defs.graph import DAYS, AssetGraph
 
 SENSOR = "what_follows"
 
@@ -20,17 +20,19 @@ TRIGGERS = {
     "user_index": ("promotion",),
     "tuned_prompts": ("promotion",),
 }
-"""By asset: the upstreams of which a new partition asks for the same partition of it. An older day that is made again asks for
-neither an older report nor an older cutoff: `found status` tells of those."""
+"""By asset of a day or a cutoff: the upstreams of which a new partition asks for the same partition of it. An older day that is
+made again asks for neither an older report nor an older cutoff: `found status` tells of those."""
 
 
 def condition(asset: str) -> dg.AutomationCondition | None:
     """The condition of an asset; None where it is asked for otherwise.
 
-    An upstream in `TRIGGERS` has a new materialization since the asset was last asked for; nothing that the partition reads is
-    missing or being made; no blocking check of an upstream has failed; and no run makes the partition at the moment. Of days the
-    newest alone is asked for.
+    The history follows every day, see `_history`. Of the others an upstream in `TRIGGERS` has a new materialization since the asset
+    was last asked for; nothing that the partition reads is missing or being made; no blocking check of an upstream has failed; and
+    no run makes the partition at the moment. Of days the newest alone is asked for.
     """
+    if asset == "history":
+        return _history()
     triggers = TRIGGERS.get(asset)
     if triggers is None:
         return None
@@ -48,13 +50,29 @@ def condition(asset: str) -> dg.AutomationCondition | None:
     return whole.with_label(f"after {' or '.join(triggers)}")
 
 
+def _history() -> dg.AutomationCondition:
+    """After every run of days, whoever asked for it: the history says which days are there. Also in a home that has days and was
+    made before there was a history. One that failed is not repeated by itself."""
+    of = dg.AutomationCondition
+    whole = (
+        (
+            of.any_deps_updated().since_last_handled().with_label("days were made since this was asked for")
+            | (of.missing() & ~of.execution_failed()).with_label("it was never made")
+        )
+        & of.any_deps_match(~of.missing()).allow(dg.AssetSelection.assets(DAYS[0])).with_label(f"days of {DAYS[0]} are there")
+        & ~of.any_deps_in_progress().with_label("days are being made")
+        & ~of.in_progress().with_label("it is being made")
+    )
+    return whole.with_label("after days")
+
+
 def sensor(graph: AssetGraph) -> dg.AutomationConditionSensorDefinition:
     """What evaluates them; its ticks show each condition, asset by asset."""
     return dg.AutomationConditionSensorDefinition(
         SENSOR,
-        target=dg.AssetSelection.assets(*TRIGGERS),
+        target=dg.AssetSelection.assets("history", *TRIGGERS),
         run_tags={"found/because_of": "condition"},
         minimum_interval_seconds=30,
         default_status=sensor_status(graph.settings),
-        description="Makes what follows from a trained model (states, verdict, index, prompts) and from a new day (drift).",
+        description="Makes what follows from a trained model (states, verdict, index, prompts) and from new days (history, drift).",
     )

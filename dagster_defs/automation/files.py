@@ -14,7 +14,7 @@ import dagster as dg
 
 from dagster_defs import staleness
 from dagster_defs.automation.common import Clock, at_work, earlier, has_new_days, run_request, sensor_status, utc_now
-from dagster_defs.graph import AssetGraph, ranges
+from dagster_defs.graph import DAYS, AssetGraph, ranges
 from dagster_defs.jobs import INGEST, RUN_DAYS
 from found_platform.errors import BadInput
 from found_platform.sources import config, staging
@@ -23,9 +23,6 @@ SENSOR = "source_files"
 
 SETTLE_SECONDS = 60
 """A file that was changed more recently may still be being written."""
-
-DAYS = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
-"""The daily assets of the job, in the order in which they run."""
 
 
 def sensor(graph: AssetGraph, clock: Clock = utc_now) -> dg.SensorDefinition:

@@ -10,15 +10,12 @@ import dagster as dg
 
 from dagster_defs import fingerprints
 from dagster_defs.automation.common import REQUEST, Clock, at_work, earlier, has_new_days, schedule_status, sensor_status, utc_now
-from dagster_defs.graph import AssetGraph
+from dagster_defs.graph import DAYS, AssetGraph
 from dagster_defs.jobs import TRAIN
 from found_platform import registry
 from found_platform.monitoring import figures
 
 SCHEDULE, SENSOR = "retrain_weekly", "retrain_on_drift"
-
-NEEDED = ("raw_events", "behavior_text", "behavior_sequence", "search_text", "user_tabular")
-"""Daily assets of which the day before a cutoff has to be there: else a model would be trained on the past of an older day."""
 
 
 def schedule(graph: AssetGraph) -> dg.ScheduleDefinition:
@@ -88,7 +85,8 @@ def _not_now(graph: AssetGraph, instance: dg.DagsterInstance, cutoff: str) -> st
     if (version := registry.serving(graph.settings, cutoff)) is not None:
         return f"There is a model of the newest cutoff {cutoff} already: version {version}. New days of data bring a new cutoff."
     day = str(dt.date.fromisoformat(cutoff) - dt.timedelta(days=1))
-    missing = [asset for asset in NEEDED if day not in fingerprints.newest(graph, instance, asset)]
+    # else a model would be trained on the past of an older day
+    missing = [asset for asset in DAYS if day not in fingerprints.newest(graph, instance, asset)]
     if missing:
         return (
             f"A model of the cutoff {cutoff} reads {missing[0]} of {day}, which has not been made yet: the job `ingest` makes it."

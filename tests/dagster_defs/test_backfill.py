@@ -7,12 +7,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import at, call_found, write_source
 
 from dagster_defs import runs, staleness
+from dagster_defs.execution import open_instance
 from found_platform import lake, row_hash
 from found_platform.errors import BadInput
 from found_platform.features import write
@@ -217,3 +219,45 @@ def test_a_backfill_takes_up_new_days_and_stops_at_a_source_that_shrinks(tmp_pat
     assert row_hash.by_key(settings.lake, "raw_events", "event_date") == before
     assert call_found(*command, "--removed", "drop").status == 0
     assert "2024-01-01" not in row_hash.by_key(settings.lake, "raw_events", "event_date")
+
+
+@pytest.mark.slow
+def test_a_backfill_leaves_a_history_of_the_days_and_a_check_that_tells_of_gaps(tmp_path: Path) -> None:
+    settings = opened(tmp_path / "home")
+
+    def history() -> tuple[bool, str, dict[str, Any]]:
+        with open_instance(settings) as instance:
+            event = instance.get_latest_materialization_event(dg.AssetKey("history"))
+            key = dg.AssetCheckKey(dg.AssetKey("history"), "no_day_is_missing")
+            (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert record.event is not None
+        assert record.event.dagster_event is not None
+        check = record.event.dagster_event.asset_check_evaluation_data
+        assert check.severity == dg.AssetCheckSeverity.WARN
+        about = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+        return check.passed, str(check.metadata["why"].value), about
+
+    list(runs.backfill(settings, FIRST, LAST, assets=["raw_events"]))
+    for day in (2, 5, 6, 9):
+        list(runs.backfill(settings, dt.date(2024, 1, day), dt.date(2024, 1, day), assets=["behavior_text"]))
+    passed, why, about = history()
+    assert not passed
+    sentence = "behavior_text lacks 4 days between its first and its last one: 2024-01-03 to 2024-01-04, 2024-01-07 to 2024-01-08"
+    assert why == sentence
+    assert (about["first_day"], about["last_day"], about["number_of_days"], about["missing_days"]) == (str(FIRST), str(LAST), 10, 4)
+    rows = {record.data["table"]: record.data for record in about["days"].records}
+    assert rows["raw_events"] == {
+        "table": "raw_events",
+        "first_day": str(FIRST),
+        "last_day": str(LAST),
+        "days": 10,
+        "missing_days": 0,
+        "rows": lake.dataset(settings.lake, "raw_events").count_rows(),
+    }
+    assert (rows["behavior_text"]["days"], rows["user_tabular"]["first_day"]) == (4, "none")
+    list(runs.backfill(settings, FIRST, LAST))
+    passed, why, about = history()
+    assert (passed, about["missing_days"]) == (True, 0)
+    assert stale(settings) == {}

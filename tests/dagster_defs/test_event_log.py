@@ -1,6 +1,8 @@
 """Dagster's log, read without Dagster, says what Dagster says; and the keys of the graph are those of its partitions."""
 
+import contextlib
 import datetime as dt
+import sqlite3
 from pathlib import Path
 
 import dagster as dg
@@ -78,3 +80,20 @@ def test_the_keys_of_the_graph_are_those_of_dagsters_partitions(tmp_path: Path, 
         definition = partitions.definition(graph, kind)
         assert definition is not None
         assert graph.days(kind) == list(definition.get_partition_keys())
+
+
+def test_what_an_earlier_version_has_read_of_the_log_is_read_again_with_the_rows(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        metadata = {"fingerprint": "f", "rows_hash": "h", "dagster/partition_row_count": 12}
+        instance.report_runless_asset_event(dg.AssetMaterialization("daily", partition="2024-01-01", metadata=metadata))
+        with contextlib.closing(sqlite3.connect(tmp_path / records.DATABASE)) as con, con:
+            con.execute(
+                "CREATE TABLE records (asset TEXT, number INTEGER, at REAL, fingerprint TEXT, rows_hash TEXT, "
+                "PRIMARY KEY (asset, number)) WITHOUT ROWID"
+            )
+            numbers_of = records._numbers(instance, "daily")
+            con.execute("INSERT INTO records VALUES ('daily', ?, 0, 'f', 'h')", [numbers_of["2024-01-01"]])
+        for _ in range(2):
+            assert records.newest(tmp_path, instance, "daily") == {
+                "2024-01-01": {"fingerprint": "f", "rows_hash": "h", "rows": "12"}
+            }

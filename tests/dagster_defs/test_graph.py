@@ -25,6 +25,7 @@ GROUPS = {
     "search_text": "features",
     "user_tabular": "features",
     "online_features": "features",
+    "history": "features",
     "training_set": "training_data",
     "text_vectors": "training_data",
     "user_text_pairs": "training_data",
@@ -118,6 +119,7 @@ def test_ingest_features_model_and_promotion_have_a_blocking_check_and_drift_war
     assert checks == {
         **blocking,
         "feature_drift": False,
+        "history": False,
         "tuned_prompts": False,
         "audience_members": False,
         "user_embeddings": False,
