@@ -11,7 +11,7 @@ from dagster_defs import jobs, links, partitions, service
 from dagster_defs.assets import audience, evaluate, features, history, ingest, prompts, publish, training
 from dagster_defs.automation import audiences, conditions, deliveries, expiry, files, retraining
 from dagster_defs.automation.common import Clock, utc_now
-from dagster_defs.graph import CUTOFF, AssetGraph
+from dagster_defs.graph import AssetGraph
 from found_platform import home
 from found_platform.settings import Settings
 
@@ -23,7 +23,6 @@ def build_assets(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         name = spec.key.path[-1]
         kind = graph.table[name].partitions
         return spec.replace_attributes(
-            description=f"{spec.description}\n\n{partitions.ASKED_FOR}" if kind == CUTOFF else spec.description,
             owners=[graph.settings.owner],
             tags={"domain": graph.table[name].group},
             metadata={**spec.metadata, **links.of_asset(graph.settings, name)},

@@ -22,9 +22,9 @@ import yaml
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import connections, event_batches, fingerprints, jobs, pools, queueing, run_logs, service
+from dagster_defs import connections, cutoffs, event_batches, fingerprints, jobs, pools, queueing, run_logs, service
 from dagster_defs.build import build_defs
-from dagster_defs.graph import ASKED_BY, AssetGraph
+from dagster_defs.graph import ASKED_BY, CUTOFF, AssetGraph
 from found_platform import database, home
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy import actor
@@ -60,6 +60,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     with home.lock(settings.home, "dagster-instance"):  # SQLite does not wait for whoever else makes the same tables
         _write_configuration(settings, target)
         instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
+    cutoffs.bring_up_to_date(settings, instance)
     event_batches.install(instance)
     connections.install(instance)
     run_logs.install(instance)
@@ -140,6 +141,8 @@ class Executor:
     def materialize(self, asset: str, keys: list[str], config: Mapping[str, Any] | None = None) -> RunOutcome:
         """One run of an asset over consecutive keys ([""] for an unpartitioned one). Raises BadInput or JobFailed."""
         run_config = {"ops": {asset: {"config": dict(config)}}} if config else {}
+        if self.graph.table[asset].partitions == CUTOFF:
+            cutoffs.add(self.graph, self.instance, keys)
         tags: dict[str, str] = {}
         if len(keys) > 1:
             tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}

@@ -135,5 +135,15 @@ def days_read(key: str, read: Read) -> tuple[str, str]:
     return str(day + dt.timedelta(days=read.first)), str(day + dt.timedelta(days=read.last))
 
 
+def days_there(graph: AssetGraph, instance: Instance, asset: str, key: str) -> list[str]:
+    """The days that are there of those that a key reads, of any upstream, oldest first."""
+    days: set[str] = set()
+    for upstream, read in graph.table[asset].reads.items():
+        if read is not None:
+            first, last = days_read(key, read)
+            days.update(day for day in newest(graph, instance, upstream) if first <= day <= last)
+    return sorted(days)
+
+
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -25,8 +25,11 @@ DAILY, CUTOFF, AUDIENCE, NONE = "daily", "cutoff", "audience", "none"
 ASKED_BY = "found/asked_by"
 """Tag of a run: the actor who asked for it, who may sit in another process."""
 
-AUDIENCES = "audiences"
-"""Name of the dynamic partitions: one a saved audience."""
+AUDIENCES, CUTOFFS = "audiences", "cutoff"
+"""Names of the dynamic partitions: one a saved audience, one a cutoff that somebody has asked for."""
+
+HISTORY = "history"
+"""The asset between the days and the cutoffs in Dagster's graph."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def table(settings: Settings) -> dict[str, Asset]:
         "online_features": Asset(
             "features", NONE, {"behavior_sequence": None, "search_text": None, "user_tabular": None}, pool="feast"
         ),
-        "history": Asset("features", NONE, dict.fromkeys(DAYS), optional=frozenset(DAYS[1:])),
+        HISTORY: Asset("features", NONE, dict.fromkeys(DAYS), optional=frozenset(DAYS[1:])),
         "training_set": Asset("training_data", CUTOFF, {**histories, "raw_events": ever}, pool="feast"),
         "text_vectors": Asset("training_data", CUTOFF, {"behavior_text": ever}, pool="text_encoder", writes="text_vectors"),
         "user_text_pairs": Asset(
@@ -202,6 +205,16 @@ class AssetGraph:
             return span
         return Span(start=SourceConfig.model_validate({"name": "simulated", "simulator": {}}).simulator.start)  # pyright: ignore
 
+    def upstreams(self, asset: str) -> dict[str, Read | None]:
+        """What an asset follows from in Dagster's graph. What is of a cutoff reads days, and follows from the history of them: no
+        mapping of Dagster's leads from a dynamic partition to the days before it (`docs/adr/0031`). What it reads stays
+        what the table says, and fingerprints go by that."""
+        row = self.table[asset]
+        if row.partitions != CUTOFF:
+            return dict(row.reads)
+        by_cutoff = {name: read for name, read in row.reads.items() if self.table[name].partitions != DAILY}
+        return by_cutoff if len(by_cutoff) == len(row.reads) else {HISTORY: None, **by_cutoff}
+
     def bounds(self, kind: str) -> tuple[dt.date, dt.date | None]:
         """The first key of a daily asset or of a cutoff, and the day after the last one; None where the days have no end."""
         start, end, day = self.span.start, self.span.end, dt.timedelta(days=1)
@@ -209,7 +222,8 @@ class AssetGraph:
         return (start + day, end and end + day) if kind == CUTOFF else (start, end)
 
     def keys(self, asset: str) -> list[str]:
-        """All partition keys of an asset, oldest first; of audiences those that are not frozen."""
+        """All partition keys that an asset may have, oldest first; of audiences those that are not frozen. A cutoff is a partition
+        in Dagster once somebody has asked for it (`cutoffs`)."""
         kind = self.table[asset].partitions
         if kind == AUDIENCE:
             from found_platform.audiences import specification

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from dagster_defs import checks, code_version, event_batches, fingerprints, links, locks, partitions, staleness
+from dagster_defs import checks, code_version, cutoffs, event_batches, fingerprints, links, locks, partitions, staleness
 from dagster_defs.graph import ASKED_BY, CUTOFF, DAILY, AssetGraph
 from found_platform import contract, lake, logs
 from found_platform.errors import BadInput, JobFailed
@@ -79,6 +79,8 @@ class AssetRun:
         What is done inside is done for whoever asked for the run. Raises BadInput where an upstream is missing.
         """
         settings = self._graph.settings
+        if self._is_of_a_cutoff:
+            cutoffs.check(self._graph, self.keys)
         writes = locks.names(self._graph, self.asset, self.keys)
         partition = self.keys[0] if len(self.keys) == 1 else f"{self.keys[0]}...{self.keys[-1]}" if self.keys else ""
         about = logs.bound(run=self._context.run.run_id, asset=self.asset, partition=partition)
@@ -111,6 +113,8 @@ class AssetRun:
         if metadata and "model_version" in metadata:
             self._tag(model=str(metadata["model_version"]))
         about = {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
+        if self._is_of_a_cutoff and (days := fingerprints.days_there(self._graph, self.instance, self.asset, self.keys[0])):
+            about["days_read"] = f"{days[0]} to {days[-1]}"
         about |= links.of_run(self._graph, self.asset, self.keys, metadata or {})
         about = {name: in_home(self._graph.settings, value) for name, value in about.items()}
         for key in self.keys:
@@ -227,7 +231,7 @@ def asset(
             partitions_def=partitions.definition(graph, row.partitions),
             deps=[
                 dg.AssetDep(upstream, partition_mapping=partitions.mapping(graph, row.partitions, upstream, read))
-                for upstream, read in row.reads.items()
+                for upstream, read in graph.upstreams(name).items()
             ],
             pool=row.pool,
             config_schema=config,

@@ -9,7 +9,7 @@ import warnings
 
 import dagster as dg
 
-from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, NONE, AssetGraph, Read
+from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, CUTOFFS, DAILY, NONE, AssetGraph, Read
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # single-run backfills and mappings to days that may not exist
 
@@ -20,19 +20,17 @@ FRESHNESS = {
 """By kind of partitions: amber after a day that brought none, or a week for what is of a cutoff; red after two."""
 
 
-ASKED_FOR = (
-    "A partition is a day that could be a cutoff. It is made where somebody asks for a model of that day, or the schedule does "
-    "(`retrain_weekly`); all others stay *missing*, and nothing is wrong with that. `found status` counts those that were made."
-)
-"""At the end of the description of what is of a cutoff: the page counts every other day as missing."""
+NAMES = {CUTOFF: CUTOFFS, AUDIENCE: AUDIENCES}
+"""Of kinds with dynamic partitions, what these are called."""
 
 
 def definition(graph: AssetGraph, kind: str) -> dg.PartitionsDefinition | None:
-    """The partitions of a kind of asset; its keys are those of `AssetGraph.days`."""
+    """The partitions of a kind of asset. Of days the keys are those of `AssetGraph.days`; of cutoffs and audiences those that were
+    asked for, which the instance holds."""
     if kind == NONE:
         return None
-    if kind == AUDIENCE:
-        return dg.DynamicPartitionsDefinition(name=AUDIENCES)
+    if kind in NAMES:
+        return dg.DynamicPartitionsDefinition(name=NAMES[kind])
     start, end = (str(day) if day else None for day in graph.bounds(kind))
     assert start is not None
     return dg.DailyPartitionsDefinition(start_date=start, end_date=end)

@@ -13,7 +13,7 @@ from dagster_defs import beside, jobs, locks, service, staleness
 from dagster_defs.assets.evaluate import MOST_SCENARIOS, QUICK
 from dagster_defs.execution import Executor, executor
 from dagster_defs.forced import Forced
-from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, DAYS, NONE, AssetGraph, ranges
+from dagster_defs.graph import AUDIENCE, AUDIENCES, CUTOFF, DAILY, DAYS, HISTORY, NONE, AssetGraph, ranges
 from dagster_defs.service import ServiceChange
 from found_platform import home, lake
 from found_platform.audiences import specification
@@ -176,8 +176,8 @@ def backfill(
                 rows = _materialize(runner, asset, keys)
                 forced.redone(asset, keys)
                 yield Filled(asset, keys, len(stale), len(days) - len(stale), rows or 0, timer.seconds)
-        if _stale(runner, "history", [""]):
-            _materialize(runner, "history", [""])
+        if _stale(runner, HISTORY, [""]):
+            _materialize(runner, HISTORY, [""])
         forced.finish()
 
 

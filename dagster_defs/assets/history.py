@@ -6,7 +6,7 @@ import hashlib
 import dagster as dg
 
 from dagster_defs.fingerprints import newest
-from dagster_defs.graph import AssetGraph
+from dagster_defs.graph import HISTORY, AssetGraph
 from dagster_defs.materialization import AssetRun, asset
 from dagster_defs.tables import table
 from found_platform.features import history as days
@@ -22,7 +22,7 @@ def build(graph: AssetGraph) -> list[dg.AssetsDefinition]:
         its rows go by. A day that comes later changes the history and no cutoff.
         """
         tables = []
-        for name in graph.table["history"].reads:
+        for name in graph.table[HISTORY].reads:
             recorded = newest(graph, run.instance, name)
             rows = {day: int(record["rows"]) if "rows" in record else None for day, record in recorded.items()}
             tables.append(days.of(name, graph.keys(name), rows))

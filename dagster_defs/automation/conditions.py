@@ -9,7 +9,7 @@ blocking check that failed in an earlier run.
 import dagster as dg
 
 from dagster_defs.automation.common import sensor_status
-from dagster_defs.graph import DAYS, AssetGraph
+from dagster_defs.graph import DAYS, HISTORY, AssetGraph
 
 SENSOR = "what_follows"
 
@@ -31,7 +31,7 @@ def condition(asset: str) -> dg.AutomationCondition | None:
     was last asked for; nothing that the partition reads is missing or being made; no blocking check of an upstream has failed; and
     no run makes the partition at the moment. Of days the newest alone is asked for.
     """
-    if asset == "history":
+    if asset == HISTORY:
         return _history()
     triggers = TRIGGERS.get(asset)
     if triggers is None:
@@ -42,12 +42,19 @@ def condition(asset: str) -> dg.AutomationCondition | None:
         updated.since_last_handled().with_label(f"{' or '.join(triggers)} was made since this was asked for")
         & ~of.any_deps_missing().with_label("something that it reads is missing")
         & ~of.any_deps_in_progress().with_label("something that it reads is being made")
+        & ~_days_in_progress().with_label("days are being made")
         & of.all_deps_blocking_checks_passed().with_label("every blocking check before it passed")
         & ~of.in_progress().with_label("it is being made")
     )
     if asset == "feature_drift":
         whole = of.in_latest_time_window() & whole
     return whole.with_label(f"after {' or '.join(triggers)}")
+
+
+def _days_in_progress() -> dg.AutomationCondition:
+    """Whether days are being made that the history will tell of, for what follows from the history."""
+    of = dg.AutomationCondition
+    return of.any_deps_match(of.any_deps_in_progress()).allow(dg.AssetSelection.assets(HISTORY))
 
 
 def _history() -> dg.AutomationCondition:
@@ -70,7 +77,7 @@ def sensor(graph: AssetGraph) -> dg.AutomationConditionSensorDefinition:
     """What evaluates them; its ticks show each condition, asset by asset."""
     return dg.AutomationConditionSensorDefinition(
         SENSOR,
-        target=dg.AssetSelection.assets("history", *TRIGGERS),
+        target=dg.AssetSelection.assets(HISTORY, *TRIGGERS),
         run_tags={"found/because_of": "condition"},
         minimum_interval_seconds=30,
         default_status=sensor_status(graph.settings),

@@ -8,7 +8,7 @@ import datetime as dt
 
 import dagster as dg
 
-from dagster_defs import fingerprints
+from dagster_defs import cutoffs, fingerprints
 from dagster_defs.automation.common import REQUEST, Clock, at_work, earlier, has_new_days, schedule_status, sensor_status, utc_now
 from dagster_defs.graph import DAYS, AssetGraph
 from dagster_defs.jobs import TRAIN
@@ -34,6 +34,7 @@ def schedule(graph: AssetGraph) -> dg.ScheduleDefinition:
         reason = _not_now(graph, context.instance, cutoff)
         if reason is not None:
             return dg.SkipReason(reason)
+        cutoffs.add(graph, context.instance, [cutoff])
         return _request(cutoff, f"schedule {context.scheduled_execution_time:%Y-%m-%d %H:%M} {cutoff}", "schedule")
 
     return retrain_weekly
@@ -61,6 +62,7 @@ def sensor(graph: AssetGraph, clock: Clock = utc_now) -> dg.SensorDefinition:
         request = f"drift {cutoff}"
         if (run := earlier(context.instance, request)) is not None:
             return dg.SkipReason(f"Run {run.run_id[:8]} was asked for because of this drift; its page says what became of it.")
+        cutoffs.add(graph, context.instance, [cutoff])
         return _request(cutoff, request, "drift")
 
     return retrain_on_drift

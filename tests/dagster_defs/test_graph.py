@@ -1,14 +1,17 @@
 """The graph: which assets, with which policy, and that a cutoff never maps to a day at or after it."""
 
 import datetime as dt
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
-from dagster_defs import links
+from dagster_defs import fingerprints, links
 from dagster_defs.build import build_assets, build_defs
-from dagster_defs.graph import CUTOFF, DAILY, AssetGraph
+from dagster_defs.execution import open_instance
+from dagster_defs.graph import CUTOFF, DAILY, DAYS, HISTORY, NONE, AssetGraph
 from found_platform import reports
 from found_platform.contract import MAX_PARTITIONS
 from found_platform.settings import Settings
@@ -152,7 +155,9 @@ def upstream_days(graph, asset: str, upstream: str, key: str) -> list[str]:
 def resolved(settings: Settings, serialised: bool):
     repository = build_defs(settings).get_repository_def()
     if not serialised:
-        return repository.asset_graph
+        graph = repository.asset_graph
+        graph.upstreams = lambda key: graph.get(key).parent_keys
+        return graph
     from dagster._core.remote_representation.external_data import RepositorySnap
     from dagster._serdes import deserialize_value, serialize_value
 
@@ -170,26 +175,74 @@ class Serialised:
     def get(self, key: dg.AssetKey) -> SimpleNamespace:
         return SimpleNamespace(partitions_def=self.nodes[key].partitions.get_partitions_definition())
 
+    def upstreams(self, child: dg.AssetKey) -> set[dg.AssetKey]:
+        return {edge.parent_asset_key for edge in self.nodes[child].parent_edges}
+
     def get_partition_mapping(self, child: dg.AssetKey, parent: dg.AssetKey) -> dg.PartitionMapping:
         return next(e.partition_mapping for e in self.nodes[child].parent_edges if e.parent_asset_key == parent)
 
 
 @pytest.mark.parametrize("serialised", [False, True])
-def test_a_cutoff_reads_only_days_before_it_also_as_the_ui_sees_it(settings: Settings, own: AssetGraph, serialised: bool) -> None:
+def test_a_cutoff_follows_from_the_history_and_from_its_own_cutoff_also_as_the_ui_sees_it(
+    settings: Settings, own: AssetGraph, serialised: bool
+) -> None:
+    """No day is an upstream of a cutoff for Dagster: it would read the cutoff's own day, or all days."""
     graph = resolved(settings, serialised)
-    checked = 0
+    from_history = set()
     for asset, row in own.table.items():
-        kind, reads = row.partitions, row.reads
-        for upstream in reads:
-            if kind == CUTOFF and own.table[upstream].partitions == DAILY:
-                for key in (own.keys(asset)[10], own.keys(asset)[-1]):
-                    days = upstream_days(graph, asset, upstream, key)
-                    assert days
-                    assert days[-1] == str(dt.date.fromisoformat(key) - dt.timedelta(days=1))
-                    checked += 1
-            if kind == CUTOFF and own.table[upstream].partitions == CUTOFF:
-                assert own.table[asset].reads[upstream] is None
-    assert checked > 20
+        if row.partitions != CUTOFF:
+            continue
+        upstreams = {key.path[-1] for key in graph.upstreams(dg.AssetKey(asset))}
+        assert upstreams == own.upstreams(asset).keys()
+        assert {own.table[upstream].partitions for upstream in upstreams} <= {CUTOFF, NONE}
+        assert {u for u in upstreams if own.table[u].partitions == CUTOFF} == {
+            u for u in row.reads if own.table[u].partitions == CUTOFF
+        }
+        from_history |= {asset} if HISTORY in upstreams else set()
+        for upstream in upstreams - {HISTORY}:
+            assert row.reads[upstream] is None
+            mapping = graph.get_partition_mapping(dg.AssetKey(asset), dg.AssetKey(upstream))
+            assert mapping is None or isinstance(mapping, dg.IdentityPartitionMapping)
+    assert from_history == {a for a, row in own.table.items() if row.partitions == CUTOFF and any(row.reads.values())}
+    assert {key.path[-1] for key in graph.upstreams(dg.AssetKey(HISTORY))} == set(DAYS)
+
+
+def test_a_cutoff_reads_only_days_before_it(own: AssetGraph) -> None:
+    checked = 0
+    for row in own.table.values():
+        for upstream, read in row.reads.items():
+            if row.partitions == CUTOFF and own.table[upstream].partitions == DAILY:
+                assert read is not None
+                assert fingerprints.days_read("2026-03-01", read)[1] == "2026-02-28"
+                checked += 1
+    assert checked > 10
+
+
+def test_a_day_at_or_after_a_cutoff_changes_nothing_of_it_and_one_before_does(
+    settings: Settings, cutoff: dt.date, tmp_path: Path
+) -> None:
+    home = shutil.copytree(settings.home, tmp_path / "home", ignore=shutil.ignore_patterns("lake", "index", "mlflow", "simulated"))
+    graph, key = AssetGraph(settings.model_copy(update={"home": home})), str(cutoff)
+    reading = [asset for asset, row in graph.table.items() if row.partitions == CUTOFF and any(row.reads.values())]
+
+    def of_the_cutoff(instance: dg.DagsterInstance) -> dict[str, str]:
+        return {
+            asset: graph_fingerprints[key]
+            for asset in reading
+            if asset != "benchmark_results"  # it asks for labels, which are not there
+            for graph_fingerprints in [fingerprints.of(graph, instance, asset, [key])]
+        }
+
+    with open_instance(graph.settings) as instance:
+        before, history = of_the_cutoff(instance), fingerprints.of(graph, instance, HISTORY, [])
+        for days, changed in ((0, False), (3, False), (-1, True)):
+            for table in DAYS:
+                about = {"fingerprint": "x", "rows_hash": "other rows", "dagster/partition_row_count": 1}
+                day = str(cutoff + dt.timedelta(days=days))
+                instance.report_runless_asset_event(dg.AssetMaterialization(table, partition=day, metadata=about))
+            now = of_the_cutoff(instance)
+            assert {asset for asset in before if now[asset] != before[asset]} == (before.keys() if changed else set())
+            assert (earlier := history) != (history := fingerprints.of(graph, instance, HISTORY, [])), earlier
 
 
 def test_a_snapshot_reads_its_lookback_and_its_own_day(settings: Settings, own: AssetGraph) -> None:
