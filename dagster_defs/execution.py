@@ -60,10 +60,10 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     with home.lock(settings.home, "dagster-instance"):  # SQLite does not wait for whoever else makes the same tables
         _write_configuration(settings, target)
         instance = dg.DagsterInstance.from_config(str(settings.dagster_home))
-    cutoffs.bring_up_to_date(settings, instance)
     event_batches.install(instance)
     connections.install(instance)
     run_logs.install(instance)
+    cutoffs.bring_up_to_date(settings, instance)
     return instance
 
 

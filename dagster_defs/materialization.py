@@ -112,9 +112,10 @@ class AssetRun:
         keep = not checks.blocked(self.asset, outcomes or {})
         if metadata and "model_version" in metadata:
             self._tag(model=str(metadata["model_version"]))
-        about = {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
+        about: dict[str, Any] = {}
         if self._is_of_a_cutoff and (days := fingerprints.days_there(self._graph, self.instance, self.asset, self.keys[0])):
             about["days_read"] = f"{days[0]} to {days[-1]}"
+        about |= {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
         about |= links.of_run(self._graph, self.asset, self.keys, metadata or {})
         about = {name: in_home(self._graph.settings, value) for name, value in about.items()}
         for key in self.keys:
