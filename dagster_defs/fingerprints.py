@@ -135,7 +135,7 @@ def days_read(key: str, read: Read) -> tuple[str, str]:
     return str(day + dt.timedelta(days=read.first)), str(day + dt.timedelta(days=read.last))
 
 
-def days_there(graph: AssetGraph, instance: Instance, asset: str, key: str) -> list[str]:
+def days_present(graph: AssetGraph, instance: Instance, asset: str, key: str) -> list[str]:
     """The days that are there of those that a key reads, of any upstream, oldest first."""
     days: set[str] = set()
     for upstream, read in graph.table[asset].reads.items():

@@ -113,7 +113,7 @@ class AssetRun:
         if metadata and "model_version" in metadata:
             self._tag(model=str(metadata["model_version"]))
         about: dict[str, Any] = {}
-        if self._is_of_a_cutoff and (days := fingerprints.days_there(self._graph, self.instance, self.asset, self.keys[0])):
+        if self._is_of_a_cutoff and (days := fingerprints.days_present(self._graph, self.instance, self.asset, self.keys[0])):
             about["days_read"] = f"{days[0]} to {days[-1]}"
         about |= {"read_versions": {t: v for t, v in sorted(self._reads.items()) if t != self.asset}, **(metadata or {})}
         about |= links.of_run(self._graph, self.asset, self.keys, metadata or {})

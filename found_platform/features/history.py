@@ -65,11 +65,11 @@ def of(table: str, possible: Sequence[str], rows: Mapping[str, int | None]) -> T
         possible: every day of the home, oldest first.
         rows: by day that was recorded its rows; None where they were not counted. Days that the home no longer has are left out.
     """
-    there = [day for day in possible if day in rows]
+    present = [day for day in possible if day in rows]
     gaps: list[tuple[str, str]] = []
     missing = 0
-    if there:
-        inside = [day for day in possible if there[0] < day < there[-1] and day not in rows]
+    if present:
+        inside = [day for day in possible if present[0] < day < present[-1] and day not in rows]
         missing = len(inside)
         for day in inside:
             before = str(dt.date.fromisoformat(day) - dt.timedelta(days=1))
@@ -77,8 +77,8 @@ def of(table: str, possible: Sequence[str], rows: Mapping[str, int | None]) -> T
                 gaps[-1] = (gaps[-1][0], day)
             else:
                 gaps.append((day, day))
-    counted = {day: count for day in there if (count := rows[day]) is not None}
-    return TableDays(table, there, counted, gaps, missing)
+    counted = {day: count for day in present if (count := rows[day]) is not None}
+    return TableDays(table, present, counted, gaps, missing)
 
 
 def plot(tables: Sequence[TableDays]) -> bytes:
