@@ -42,7 +42,7 @@ def condition(asset: str) -> dg.AutomationCondition | None:
         updated.since_last_handled().with_label(f"{' or '.join(triggers)} was made since this was asked for")
         & ~of.any_deps_missing().with_label("something that it reads is missing")
         & ~of.any_deps_in_progress().with_label("something that it reads is being made")
-        & ~_days_in_progress().with_label("days are being made")
+        & ~_days_in_progress()
         & of.all_deps_blocking_checks_passed().with_label("every blocking check before it passed")
         & ~of.in_progress().with_label("it is being made")
     )
@@ -54,7 +54,8 @@ def condition(asset: str) -> dg.AutomationCondition | None:
 def _days_in_progress() -> dg.AutomationCondition:
     """Whether days are being made that the history will tell of, for what follows from the history."""
     of = dg.AutomationCondition
-    return of.any_deps_match(of.any_deps_in_progress()).allow(dg.AssetSelection.assets(HISTORY))
+    days = of.any_deps_match(of.any_deps_in_progress()).allow(dg.AssetSelection.assets(HISTORY))
+    return days.with_label("days are being made")
 
 
 def _history() -> dg.AutomationCondition:
