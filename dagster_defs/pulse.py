@@ -306,8 +306,8 @@ def stale(pulse: Pulse) -> Iterator[Finding]:
     if counts:
         names = ", ".join(f"{asset} ({count:,} partitions)" if count > 1 else asset for asset, count in counts.items())
         fix = f"`found status{pulse.option}` says of which days, and what makes them again"
-        what = "an asset" if len(counts) == 1 else f"{len(counts)} assets"
-        yield Finding("stale", f"{what} would come out of other inputs now: {names}", fix)
+        assets = "an asset" if len(counts) == 1 else f"{len(counts)} assets"
+        yield Finding("stale", f"{assets} would come out of other inputs now: {names}", fix)
 
 
 EVENTS: dict[str, Callable[[Pulse], Iterator[Finding]]] = {

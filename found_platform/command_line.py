@@ -28,14 +28,14 @@ def words(arguments: Sequence[str]) -> str:
     gives way to that of its module or script.
     """
     name, rest = _name([argument for argument in arguments if argument])
-    kept: list[str] = []
+    words: list[str] = []
     for argument in rest:
-        if _is_path(argument) or kept[-1:] in ([place] for place in PLACES) or argument.startswith(("{", "[")):
-            if kept and kept[-1].startswith("-") and "=" not in kept[-1]:
-                kept.pop()
+        if _is_path(argument) or words[-1:] in ([place] for place in PLACES) or argument.startswith(("{", "[")):
+            if words and words[-1].startswith("-") and "=" not in words[-1]:
+                words.pop()
         else:
-            kept.append(argument)
-    return " ".join([name, *kept])
+            words.append(argument)
+    return " ".join([name, *words])
 
 
 def line(sentence: str, columns: int = COLUMNS) -> str:

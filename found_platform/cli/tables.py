@@ -47,10 +47,10 @@ class Grid(Table):
             (2, [LEAST if name else cell for name, cell in zip(names, cells, strict=True)]),  # a title is broken within a word
         )
         fits = False
-        for space, least in stages:
+        for space, narrowest in stages:
             room = terminal_width - space * (len(widths) - 1) - 2
             self.collapse_padding = space == 2
-            if fits := _shrink(widths, least, room):
+            if fits := _shrink(widths, narrowest, room):
                 break
         for column, width in zip(self.columns, widths, strict=True):
             column.overflow = "fold"
@@ -61,15 +61,15 @@ def _width(*cells: RenderableType) -> int:
     return max((cell_len(line) for cell in cells for line in str(cell).splitlines()), default=0)
 
 
-def _shrink(widths: list[int], least: Sequence[int], room: int) -> bool:
+def _shrink(widths: list[int], narrowest: Sequence[int], room: int) -> bool:
     """Takes what is too much from the widest columns, down to what each keeps. Whether they fit."""
     while (excess := sum(widths) - room) > 0:
-        places = [place for place, width in enumerate(widths) if width > least[place]]
+        places = [place for place, width in enumerate(widths) if width > narrowest[place]]
         if not places:
             return False
         widest = max(places, key=lambda place: (widths[place], place))
         below = max((width for width in widths if width < widths[widest]), default=0)
-        widths[widest] -= min(excess, max(widths[widest] - max(below, least[widest]), 1))
+        widths[widest] -= min(excess, max(widths[widest] - max(below, narrowest[widest]), 1))
     return True
 
 

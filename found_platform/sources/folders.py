@@ -74,10 +74,10 @@ def turn(settings: Settings) -> home.HomeLock:
 def swap(settings: Settings) -> None:
     """Puts the work folder in the place of what was staged before."""
     folder = work(settings)
-    for left in ("scan.duckdb", "scan.duckdb.wal", SCANNED):
-        (folder / left).unlink(missing_ok=True)
-    for left in ("tmp", workers.ROWS):
-        shutil.rmtree(folder / left, ignore_errors=True)
+    for name in ("scan.duckdb", "scan.duckdb.wal", SCANNED):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("tmp", workers.ROWS):
+        shutil.rmtree(folder / name, ignore_errors=True)
     old = settings.home / "staging.old"
     shutil.rmtree(old, ignore_errors=True)
     if settings.staging.exists():

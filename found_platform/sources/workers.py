@@ -39,13 +39,13 @@ AT_ONCE = threading.BoundedSemaphore(2)
 ROWS, GAPS, UNREAD = "rows", "gaps", "unread"
 """What a worker leaves of its files: the beginnings of the names."""
 
-ASKED = pa.schema([("task", pa.int64()), ("part", pa.int64()), ("entry", pa.int64()), ("files", pa.string())])
+TASKS = pa.schema([("task", pa.int64()), ("part", pa.int64()), ("entry", pa.int64()), ("files", pa.string())])
 REPORT = pa.schema([("task", pa.int64()), ("notes", pa.string()), ("error", pa.string())])
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """A function of one row of `ASKED` that an engine sends to its workers."""
+    """A function of one row of `TASKS` that an engine sends to its workers."""
 
     entries: tuple[tuple[str, ChannelEntry], ...]
     types: tuple[Types | None, ...]
@@ -53,8 +53,8 @@ class Scanner:
     folder: Path
     memory: str
 
-    def __call__(self, asked: pa.Table) -> pa.Table:
-        ((number, part, place, names),) = (row.values() for row in asked.to_pylist())
+    def __call__(self, tasks: pa.Table) -> pa.Table:
+        ((number, part, place, names),) = (row.values() for row in tasks.to_pylist())
         try:
             with AT_ONCE:
                 notes, error = self._read(number, part, place, [Path(name) for name in json.loads(names)]), None
@@ -111,8 +111,8 @@ def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfi
     from found_platform import engine  # it brings Ibis, which a scan in one process does without
 
     with contextlib.closing(engine.of(settings)) as opened:
-        asked = pa.Table.from_pylist([dict(zip(ASKED.names, task, strict=True)) for task in tasks], ASKED)
-        opened.each("reports", asked, scanner, REPORT)
+        table = pa.Table.from_pylist([dict(zip(TASKS.names, task, strict=True)) for task in tasks], TASKS)
+        opened.each("reports", table, scanner, REPORT)
         reports = sorted(opened.read("SELECT task, notes, error FROM reports").read_all().to_pylist(), key=lambda r: r["task"])
     for report in reports:
         if report["error"] is not None:

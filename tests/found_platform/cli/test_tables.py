@@ -21,8 +21,8 @@ def printed(grid: RenderableType, width: int = 80) -> list[str]:
 
 def test_a_long_name_is_folded_and_every_figure_and_date_stays_whole() -> None:
     columns = ("audience", "members", "joined", "left", "as of", "refreshed", "asked")
-    asked = "“people who will soon buy gold or silver bracelets for their wives”"
-    rows = [(NAME, "12,345", "20", "0", "2026-03-25", "2026-11-30", asked), ("gold", "5", "5", "0", "-", "-", asked)]
+    demand = "“people who will soon buy gold or silver bracelets for their wives”"
+    rows = [(NAME, "12,345", "20", "0", "2026-03-25", "2026-11-30", demand), ("gold", "5", "5", "0", "-", "-", demand)]
     lines = printed(table(*columns, wrap="asked", rows=rows))
     for word in (*columns, "12,345", "2026-03-25", "2026-11-30", "bracelets"):
         assert any(word in line for line in lines), word

@@ -136,8 +136,8 @@ def refused_figures(home: Settings) -> dict[str, float]:
 def test_a_receiver_that_is_gone_is_asked_once_a_look(home: Settings, hook: Hook) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    gone = home.model_copy(update={"alert_webhook": f"http://127.0.0.1:{port}/", "alert_mail_to": None})
-    assert {alert.error for alert in alerts.send(gone, [DISK, TICK])} == {"Connection refused"}
+    unreachable = home.model_copy(update={"alert_webhook": f"http://127.0.0.1:{port}/", "alert_mail_to": None})
+    assert {alert.error for alert in alerts.send(unreachable, [DISK, TICK])} == {"Connection refused"}
     assert {alert.error for alert in alerts.send(home.model_copy(update={"alert_mail_to": None}), [DISK, TICK])} == {""}
 
 
@@ -176,6 +176,6 @@ def test_a_watch_goes_on_after_a_look_that_fails(
     monkeypatch.setattr(command.time, "sleep", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         command.alerts(Place(home.home), watch=True)
-    said = capsys.readouterr()
-    assert said.err == "found: looking for what is worth an alert failed: The database is written at this moment.\n"
-    assert "ticks: a tick of daily failed: sent by mail." in said.out
+    printed = capsys.readouterr()
+    assert printed.err == "found: looking for what is worth an alert failed: The database is written at this moment.\n"
+    assert "ticks: a tick of daily failed: sent by mail." in printed.out

@@ -122,8 +122,8 @@ def test_a_file_that_a_worker_cannot_read_is_named(place: str, tmp_path: Path) -
 def test_a_worker_that_does_not_see_a_file_says_so(tmp_path: Path) -> None:
     read = config.load(kinds(tmp_path / "source"))
     scanner = workers.Scanner(tuple(entries.entries_of(read)), (None,) * 6, tuple(scan.bounds_of(read)), tmp_path, "1GB")
-    asked = {"task": 3, "part": 0, "entry": 0, "files": '["/nowhere/1.parquet"]'}
-    ((number, _, error),) = (row.values() for row in scanner(pa.Table.from_pylist([asked], workers.ASKED)).to_pylist())
+    task = {"task": 3, "part": 0, "entry": 0, "files": '["/nowhere/1.parquet"]'}
+    ((number, _, error),) = (row.values() for row in scanner(pa.Table.from_pylist([task], workers.TASKS)).to_pylist())
     assert (number, error[:67]) == (3, "/nowhere/1.parquet is not there for a worker of the engine: every m")
 
 
@@ -137,14 +137,14 @@ def staged(home: Path, source: Path, address: str, removed: Removed | None = Non
     rows = con.execute(f"SELECT {folders.STAGED} FROM {growth.staged(settings.staging)} ORDER BY ALL").fetchall()
     quarantine = lake.read(settings.lake, "quarantine").sort_by([("file", "ascending"), ("row_number", "ascending")]).to_pylist()
     content = {**folders.manifest(settings), "fingerprint": ""}
-    left = sorted(path.name for path in settings.staging.iterdir())
+    names = sorted(path.name for path in settings.staging.iterdir())
     return {
         "rows": rows,
         "quarantine": quarantine,
         "manifest": content,
         "counts": report.channels,
         "notes": prepared.notes,
-        "left": left,
+        "names": names,
     }
 
 

@@ -103,8 +103,8 @@ def test_a_stage_that_was_begun_beside_this_process_is_waited_for_and_comes_out_
         assert begun.exitcode == 0
         assert not any("waiting" in str(message.get("said")) for message in messages)
         stages.begin(copy, cutoff, "tabular")
-        left = stages._beside[folder]
-    assert left.exitcode is not None, "what nobody waits for ends with what forks"
+        process = stages._beside[folder]
+    assert process.exitcode is not None, "what nobody waits for ends with what forks"
     assert trained.sha256 == before.sha256
     assert stages._trained(folder, request).sha256 == before.sha256, "and is trained by whoever asks"
     assert not stages._beside
