@@ -28,14 +28,14 @@ def words(arguments: Sequence[str]) -> str:
     gives way to that of its module or script.
     """
     name, rest = _name([argument for argument in arguments if argument])
-    words: list[str] = []
+    parts: list[str] = []
     for argument in rest:
-        if _is_path(argument) or words[-1:] in ([place] for place in PLACES) or argument.startswith(("{", "[")):
-            if words and words[-1].startswith("-") and "=" not in words[-1]:
-                words.pop()
+        if _is_path(argument) or parts[-1:] in ([place] for place in PLACES) or argument.startswith(("{", "[")):
+            if parts and parts[-1].startswith("-") and "=" not in parts[-1]:
+                parts.pop()
         else:
-            words.append(argument)
-    return " ".join([name, *words])
+            parts.append(argument)
+    return " ".join([name, *parts])
 
 
 def line(sentence: str, columns: int = COLUMNS) -> str:
