@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pad
 
-from found_platform import lake, registry, reports, workers
+from found_platform import lake, registry, reports, threads, workers
 from found_platform.embedding import users
 from found_platform.evaluation import (
     bootstrap,
@@ -139,11 +139,13 @@ def _maps(settings: Settings, cutoff: dt.date, results: "Results") -> dict[str, 
 
 def _map_of_seeds(settings: Settings, cutoff: dt.date, version: str, model: Path, names: list[str]) -> bytes:
     tasks = [task for task in scenarios.load(settings, cutoff)[0] if task.name in names]
-    return maps.of_seeds(Population.of_files(settings, version, cutoff, model), tasks)
+    with threads.one_each():  # more of them add in another order, and points move by a hair
+        return maps.of_seeds(Population.of_files(settings, version, cutoff, model), tasks)
 
 
 def _map_of_attributes(settings: Settings, cutoff: dt.date, version: str, model: Path) -> bytes:
-    return maps.of_attributes(Population.of_files(settings, version, cutoff, model))
+    with threads.one_each():
+        return maps.of_attributes(Population.of_files(settings, version, cutoff, model))
 
 
 def _lines_over_time(results: "Results") -> dict[tuple[str, str], str]:
