@@ -110,7 +110,7 @@ def test_a_living_daemon_executes_what_commands_ask_for_with_the_same_rows_and_e
             (filled,) = [f for f in runs.backfill(shop_home, *DAYS, assets=["raw_events"]) if f.keys]
             assert (len(filled.keys), filled.rows) == (4, 40)
             by_daemon = [r.run_id for r in instance.get_runs() if IN_PROCESS not in r.tags]
-            assert len(by_daemon) == len(instance.get_runs()) == 5  # that which failed, quarantine, raw_profile, raw_events, history
+            assert len(by_daemon) == len(instance.get_runs()) == 5  # a failed one, quarantine, raw_profile, raw_events, history
     finally:
         os.killpg(daemon.pid, signal.SIGTERM)
         daemon.wait(timeout=60)
