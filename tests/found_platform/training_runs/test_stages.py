@@ -104,6 +104,7 @@ def test_a_stage_that_was_begun_beside_this_process_is_waited_for_and_comes_out_
         assert not any("waiting" in str(message.get("said")) for message in messages)
         stages.begin(copy, cutoff, "tabular")
         process = stages._beside[folder]
+    process.join(60)
     assert process.exitcode is not None, "what nobody waits for ends with what forks"
     assert trained.sha256 == before.sha256
     assert stages._trained(folder, request).sha256 == before.sha256, "and is trained by whoever asks"
