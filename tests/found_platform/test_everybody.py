@@ -257,14 +257,14 @@ TABLES = (training_set.TABLE, pairs.TABLE)
 
 
 @contextlib.contextmanager
-def most_held() -> Iterator[Callable[[], int]]:
-    """The most bytes that Python, numpy and Arrow held at once; what DuckDB holds has a bound of its own."""
+def most_held() -> Iterator[Callable[[], np.ndarray]]:
+    """The most bytes that Python and numpy held at once, and the most that Arrow did; what DuckDB holds has a bound of its own."""
     pool = pa.system_memory_pool()
     before, held = pa.default_memory_pool(), pa.proxy_memory_pool(pool)
     pa.set_memory_pool(held)
     tracemalloc.start()
     try:
-        yield lambda: tracemalloc.get_traced_memory()[1] + held.max_memory()
+        yield lambda: np.array([tracemalloc.get_traced_memory()[1], held.max_memory()])
     finally:
         tracemalloc.stop()
         pa.set_memory_pool(before)
@@ -296,13 +296,18 @@ def test_a_publication_s_files_take_memory_that_hardly_grows_with_users(
     held = []
     for settings, version in two_sizes:
         model, _ = registry.load(settings, version).model, text_vectors.encoder(settings.text_encoder)
-        with most_held() as most:
-            names, vectors, events = users.load(settings, version, AS_OF)
-            states = LakeStates(settings, model, version, AS_OF, names)
-            states.check_attributes()
-            snapshot.write(settings, "sized.db", states, vectors, events)
-            held.append(most())
-    assert (held[1] - held[0]) / (MANY - FEW) < 200  # of which 80 or so are what Arrow happens to read ahead
+        tries = []
+        for _ in range(3):
+            with most_held() as most:
+                names, vectors, events = users.load(settings, version, AS_OF)
+                states = LakeStates(settings, model, version, AS_OF, names)
+                states.check_attributes()
+                snapshot.write(settings, "sized.db", states, vectors, events)
+                tries.append(most())
+        held.append(np.min(tries, 0))  # Arrow reads ahead by chance, which comes on top
+    objects, arrow = (held[1] - held[0]) / (MANY - FEW)
+    assert objects < 20
+    assert arrow < 200 < whole_states(settings, version).nbytes / MANY
 
 
 def test_the_vault_takes_memory_that_does_not_grow_with_users(tmp_path: Path) -> None:
@@ -317,4 +322,4 @@ def test_the_vault_takes_memory_that_does_not_grow_with_users(tmp_path: Path) ->
             vault.add(settings, batches)
             held.append(most())
     assert vault.size(settings) == FEW + MANY
-    assert held[1] < 1.2 * held[0]
+    assert held[1].sum() < 1.2 * held[0].sum()
