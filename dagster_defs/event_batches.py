@@ -48,7 +48,7 @@ def copy_tables(storage: SqliteEventLogStorage, shard: str) -> None:
     """Makes the file of a new run, with its tables."""
     file = Path(storage.path_for_shard(shard))
     if shard != INDEX_SHARD_NAME and shard not in storage._initialized_dbs and not file.exists():
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".new") as new:
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".partial") as new:
             new.write(_empty(storage))
             new.flush()
             with contextlib.suppress(
