@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BY_CHANCE = re.compile(r"(?<=/\.)\w{8}(?=\.partial)|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|(tmp|found-spill-)\w{8}|\d+")
+BY_CHANCE = re.compile(r"(?<=/\.)\w{8}(?=\.)|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8,}|(tmp|found-spill-)\w{8}|\d+")
 UNFINISHED = re.compile(r"\.partial|\.building|/building/")
 """What is opened under such a name is nothing yet: the step is when it gets its own."""
 
