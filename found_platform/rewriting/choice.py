@@ -33,14 +33,17 @@ class Side:
     about: np.ndarray  # (P, N) the same, -1 too where an item is not about the part
 
 
-def sides(lake: Ground, wanted: np.ndarray, unwanted: np.ndarray, own_words: Sequence[set[str]]) -> tuple[Side, Side]:
+def sides(
+    lake: Ground, wanted: np.ndarray, unwanted: np.ndarray, own_words: Sequence[set[str]], opposed: np.ndarray
+) -> tuple[Side, Side]:
     """The items that parts name which are wanted (P, E), and which are not (U, E). An item is on the side that it is nearer to; an
-    item that holds all of the words that one of the unwanted parts alone says, `called`, is on that side.
+    item that holds all of the words that one of the unwanted parts alone says, `own_words`, is on that side. None is wanted that is
+    `opposed` (N,), the opposite of what the demand says.
 
     Whether it is about a part is measured by the part's nearest item of all: "wine but not champagne", where nothing is nearer to
     champagne than wine, leaves out nothing, and not what comes next.
     """
-    both = wanted @ lake.vectors.T, unwanted @ lake.vectors.T
+    both = np.where(opposed, -1.0, wanted @ lake.vectors.T), unwanted @ lake.vectors.T
     best = [similar.max(0, initial=-1.0) for similar in both]
     nearer = best[0] > best[1], best[1] > best[0]
     for own in filter(None, own_words):

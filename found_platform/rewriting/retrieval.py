@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import denial, ground, language, reading, slips, spelling, times, traits, understanding
+from found_platform.rewriting import denial, ground, language, opposites, reading, slips, spelling, times, traits, understanding
 from found_platform.rewriting.act_words import Before
 from found_platform.rewriting.choice import MOST_PHRASES, NEAR, choose, sides
 from found_platform.rewriting.ground import Ground, template_kinds, unit
@@ -31,6 +31,8 @@ WHOLE = 0.5
 """Weight of the whole demand beside a part of it: the "bars" of "gold rings or bars" are not of chocolate."""
 SURE = 0.9
 """Where the parts of a demand are this sure, each by itself, the whole of them need resemble nothing."""
+APART = 0.5
+"""What is less than this share as similar as the nearest item is no kind of what is asked for: a hotel is no flight."""
 COMMON = 0.1
 """Without a word that says how, the kinds that hold this share of the events of the phrases."""
 SHOWN = 8
@@ -38,6 +40,7 @@ SHOWN = 8
 SENSITIVE = "a trait that data protection law guards: it is never guessed; see whether you may ask for what hints at it"
 NAMELESS = "the demand names nothing to look for"
 NOTHING = "nothing in the data resembles this demand"
+TOO = "who does that too is not left out: for these say “and who will not …”"
 RANDOM_WEIGHTS = "the text encoder of this home has random weights (profile tiny): it knows what texts share words, and no meaning"
 
 
@@ -151,6 +154,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         read = replace(read, parts=(), is_general=True, notes=(*read.notes, *lacking))
         whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
+    opposed = opposites.of(ground.words(read.subject), lake.items)
     close, doubt, verbatim = 0.0, read.refused, list[int]()
     if not parts:
         if not (read.is_about_acts or named.of_act):
@@ -160,14 +164,16 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         elif acts_by_name := spelling.acts_by_name(lake, read.kinds, read.named_kinds):
             verbatim = acts_by_name
     else:
-        close = float(closeness(lake, whole[None])[0])
-        part_closeness = closeness(lake, wanted_parts)
+        close = float(closeness(lake, whole[None], opposed)[0])
+        part_closeness = closeness(lake, wanted_parts, opposed)
         if len(parts) > 1 and limits.confidence(float(part_closeness.min())) >= SURE:  # no item is "a flight and a hotel"
             close = max(close, float(part_closeness.min()))
         in_data = part_closeness >= limits.part
         if close < limits.floor:
             verbatim = _verbatim(lake, demand, read.parts) or spelling.alike(lake, read.parts)[: spelling.MOST]
-            verbatim = [i for i in verbatim if not any(_holds(lake.items[i].lower(), part) for part in read.unwanted)]
+            verbatim = [
+                i for i in verbatim if not (opposed[i] or any(_holds(lake.items[i].lower(), part) for part in read.unwanted))
+            ]
             doubt = doubt or ("" if verbatim else NOTHING)
             notes += [doubt] if doubt else []
             if verbatim and (is_lost := ~in_data & ~_are_spelled(lake, parts, verbatim)).any():
@@ -189,12 +195,12 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     doubt = doubt or denial.left_over(lake, read.subject, language.languages()[read.language])
     wanted_words = {word for part in read.parts for word in ground.words(part)}
     unwanted_words = [set(ground.words(part)) - wanted_words for part in read.unwanted]
-    wanted_side, unwanted_side = sides(lake, unit(wanted_parts + WHOLE * whole), unwanted_parts, unwanted_words)
+    wanted_side, unwanted_side = sides(lake, unit(wanted_parts + WHOLE * whole), unwanted_parts, unwanted_words, opposed)
     present = closeness(lake, unwanted_parts) >= max(limits.floor, limits.part)  # as sure as of what is asked for
     unwanted = choose(lake, unwanted_side.about[present])
     chosen = choose(lake, wanted_side.about) if close >= limits.floor else verbatim
     left_out = unwanted_side.about[present].max(0, initial=-1.0) > 0
-    same = [i for i in spelling.alike(lake, read.parts) if not left_out[i]] if close >= limits.floor else []
+    same = [i for i in spelling.alike(lake, read.parts) if not (left_out | opposed)[i]] if close >= limits.floor else []
     if same and not set(same) & set(chosen):  # an encoder may know less of a word than its letters say
         chosen = _by_letters(lake, parts, wanted_side.similar, same[: spelling.MOST], chosen)
     elif texts := [i for i in same[: spelling.MOST] if i < lake.texts and _is_category_named(lake, read.parts, chosen)]:
@@ -205,6 +211,10 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
         notes.append(doubt)
     if not parts and read.unwanted and not present.any():
         doubt = doubt or NOTHING  # what is left is the opposite of what was asked
+    if chosen and unwanted and len(wanted_side.similar):
+        similar = unit(wanted_parts + WHOLE * whole) @ lake.vectors.T
+        if (similar[:, unwanted] < APART * similar.max(1, keepdims=True)).all():
+            notes.append(f"{_quoted(read.unwanted, present)} is left out of what counts; {TOO}")
     if not present.all():
         notes.append(f"nothing in the data resembles {_quoted(read.unwanted, ~present)}, which is left out anyway")
     if (inside := present & (unwanted_side.about.max(1, initial=-1.0) <= 0)).any():
@@ -260,9 +270,9 @@ def stated(
     is_who = clause is not None and clause.is_who
     before: list[str] = []
     if clause is None or not is_who or clause.times:  # what is counted may be an act in other words
-        before = _phrases(lake, read.before_parts, floors(lake))
-    if is_who and not before:
-        before = [lake.items[i] for i in spelling.alike(lake, read.before_parts)[: spelling.MOST]]
+        before = _phrases(lake, read.before_parts, clause.words if clause else "")
+    if clause and is_who and not before:
+        before = [lake.items[i] for i in _spelled(lake, read.before_parts, clause.words)]
     if is_who and not before and (read.before_parts or not (read.before_kinds or named.before)):
         words = ", ".join(read.before_parts) or (clause.clause if clause else "").partition(" ")[2]
         lacking = f"the data does not tell who is “with {words}”"
@@ -321,15 +331,22 @@ def _quoted(parts: Sequence[str], which: np.ndarray) -> str:
     return ", ".join(f"“{part}”" for part, is_meant in zip(parts, which, strict=True) if is_meant)
 
 
-def _phrases(lake: Ground, parts: tuple[str, ...], limits: Floors) -> list[str]:
-    """Items of the lake that stand for what some words name."""
+def _phrases(lake: Ground, parts: tuple[str, ...], clause: str) -> list[str]:
+    """Items of the lake that stand for what some words of a clause name."""
     if not parts:
         return []
+    limits = floors(lake)
     vectors = lake.ask(list(parts))
     present = closeness(lake, vectors) >= max(limits.floor, limits.part)
-    about = sides(lake, vectors[present], vectors[:0], [])[0].about
-    chosen = choose(lake, about) or spelling.alike(lake, parts)[: spelling.MOST]
-    return [lake.items[i] for i in chosen]
+    opposed = opposites.of(ground.words(clause), lake.items)
+    about = sides(lake, vectors[present], vectors[:0], [], opposed)[0].about
+    return [lake.items[i] for i in choose(lake, about) or _spelled(lake, parts, clause)]
+
+
+def _spelled(lake: Ground, parts: tuple[str, ...], clause: str) -> list[int]:
+    """Items that have the letters of what a clause names, and do not say its opposite."""
+    opposed = opposites.of(ground.words(clause), lake.items)
+    return [i for i in spelling.alike(lake, parts) if not opposed[i]][: spelling.MOST]
 
 
 def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -340,11 +357,16 @@ def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, 
     return unit(vectors[:2].sum(0)), vectors[2:count], vectors[count:]
 
 
-def closeness(lake_items: Ground, vectors: np.ndarray) -> np.ndarray:
-    """(V,) how close each vector is to what the lake holds: its mean similarity to the nearest items, or item of a small lake."""
+def closeness(lake_items: Ground, vectors: np.ndarray, opposed: np.ndarray | None = None) -> np.ndarray:
+    """(V,) how close each vector is to what the lake holds: its mean similarity to the nearest items, or item of a small lake.
+
+    Items of which `opposed` (N,) is true are the opposite of what the vectors say.
+    """
     if not len(vectors):
         return np.empty(0, np.float32)
     similarity = vectors @ lake_items.vectors.T
+    if opposed is not None:
+        similarity[:, opposed] = -1.0
     count = 1 if similarity.shape[1] <= SMALL else NEAREST
     return np.partition(similarity, -count, axis=1)[:, -count:].mean(1)
 

@@ -25,6 +25,7 @@ INCOME = r"income|salary|earnings|einkommen|gehalt|verdienst"
 COUNTS = {"count", "number", "num", "size", "band", "bracket", "range", "group", "level", "anzahl", "klasse"}
 """What a column of numbers may be called beside what is counted."""
 FLAG = re.compile(r"^(?:is|has|ist|hat)_")
+ENDS = r"end|expir|until|renew|valid|due|ablauf|läuft|laufzeit|bis|fällig|verläng"
 DAYS_OF = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
 """Of the units that the name of a column may end with."""
 
@@ -43,6 +44,7 @@ def extract(lake: Ground, text: str, spoken: Language) -> Traits:
     traits = Traits(text)
     _birth(lake, traits, spoken)
     _since(lake, traits, spoken)
+    _ending(lake, traits, spoken)
     for column in lake.numbers:
         if not (FLAG.match(column) or re.search(BIRTH, column.lower())):
             _number(column, traits, spoken)
@@ -163,6 +165,24 @@ def _since(lake: Ground, traits: Traits, spoken: Language) -> None:
     if match.groupdict().get("who"):  # "customers since 2020" are customers
         traits.text = f"{match['who']} {traits.text.lstrip()}" if match.start("joined") == 0 else traits.text
     _add(traits, words, condition)
+
+
+def _ending(lake: Ground, traits: Traits, spoken: Language) -> None:
+    """What of somebody's comes to its end: "whose contract ends in the next 30 days"."""
+    match = spoken.pattern("traits", "ending").search(traits.text)
+    if match is None or lake.today is None:
+        return
+    kept = f" {spoken.at('pronoun')} " if match["joint"] else " "
+    traits.text = f"{traits.text[: match.start()]}{kept}{traits.text[match.end() :]}"
+    days = spoken.at("traits", "ends_soon")
+    if match["unit"]:
+        days = (spoken.value(match["number"].strip()) if match["number"] else 1) * spoken.at("days")[match["unit"]]
+    columns = [column for column in lake.dates if re.search(ENDS, column.lower())]
+    if len(columns) > 1:
+        columns = [column for column in columns if any(word in column.lower() for word in match["what"].split())]
+    end = lake.today + dt.timedelta(days - 1)
+    words = match[0].removesuffix(match["joint"] or "")
+    _add(traits, words, _between(quoted(columns[0]), lake.today, end) if columns else None)
 
 
 def _number(column: str, traits: Traits, spoken: Language, banded: Sequence[Band] = ()) -> None:

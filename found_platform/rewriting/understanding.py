@@ -28,6 +28,8 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     rest, named_values = values.take_bare(lake, rest, clause, named_values, spoken)
     rest = _cut(rest, [*(one.words for one in filters), *(named.words for named in in_data)])
     again = reading.read(rest, spoken)
+    if named_values.before and again.acts.before is None:  # "with a credit card": nothing of the clause is left
+        again = replace(again, acts=replace(again.acts, before=read.acts.before))
     unknown = [named.words for named in read.attributes if named not in in_data]
     if again.parts and set(again.parts) <= set(unknown):  # "men who will buy", where the data knows no men
         again = reading.read(_cut(rest, unknown), spoken)

@@ -14,6 +14,8 @@ import numpy as np
 from found_platform.contract import CHANNELS
 from found_platform.embedding import texts
 from found_platform.index.past import Past
+from found_platform.rewriting import opposites
+from found_platform.rewriting.ground import words
 from found_platform.scoring.population import Population
 
 EXPANSION = 20
@@ -65,8 +67,8 @@ def match(
     channels: Sequence[str] = CHANNELS,
     min_amount: float = 0.0,
 ) -> Matching:
-    """What a demand is about, less the texts that are rather about one of the `unwanted` phrases; done in one of `channels`, for
-    an amount of `min_amount` or more.
+    """What a demand is about, less the texts that say its opposite or are rather about one of the `unwanted` phrases; done in one
+    of `channels`, for an amount of `min_amount` or more.
 
     `wordings` are ways to say it, each a sentence or several items; what they find has equal say.
     """
@@ -75,7 +77,7 @@ def match(
     *meanings, against = np.split(vectors, np.cumsum([len(wording) for wording in wordings]))
     by_wording = [_closeness(_expanded(space, wording.mean(0))) for wording in meanings]
     closeness = np.mean(by_wording, 0)
-    left_out = np.zeros(len(closeness), bool)
+    left_out = opposites.of(words(" ".join(chain(*wordings))), population.words)
     for phrase in against:
         left_out |= _closeness(_expanded(space, phrase)) > closeness
     closeness = np.where(_said(population, wordings), np.maximum(closeness, 1.0), closeness)

@@ -19,7 +19,7 @@ def ask(shop: Settings) -> Callable[[str], Rewriting]:
         attributes={"gender": ["female", "male"], "newsletter": ["no", "yes"], "Rechnungskauf": ["ja", "nein"]},
         numbers=["birth_year", "income", "seats", "tenure_months", "has_app"],
         flags=("is_member", "frequent_flyer"),
-        dates=("joined",),
+        dates=("joined", "trial_until", "contract_end"),
     )
     return lambda demand: retrieval.on(lake, demand, 28)
 
@@ -45,6 +45,11 @@ def ask(shop: Settings) -> Callable[[str], Rewriting]:
         ("customers with an income over 50k who will buy coffee", "income > 50000"),
         ("customers with income of at least 1,000.50 who will buy coffee", "income >= 1000.5"),
         ("customers earning between 30k and 50k who will buy coffee", "income >= 30000 AND income <= 50000"),
+        ("people whose contract ends soon who will buy coffee", "contract_end >= '2024-06-12' AND contract_end < '2024-07-10'"),
+        (
+            "people whose trial expires in 10 days and who will buy coffee",
+            "trial_until >= '2024-06-12' AND trial_until < '2024-06-22'",
+        ),
         ("accounts with more than 50 seats who will buy coffee", "seats > 50"),
         ("customers with a tenure of more than 2 years who will buy coffee", "tenure_months > 24"),
         ("Kunden, die nach 1990 geboren sind und ground coffee kaufen", "birth_year >= 1991"),

@@ -34,3 +34,15 @@ def test_a_text_that_is_named_word_for_word_is_about_the_demand_whatever_an_enco
     assert (weights[:2] > 0.9).all()
     assert (weights[3:] < 0.1).all()
     assert matching.match(population, [wordings[0], ["winter tyre"]], unwanted=["summer"]).weights()[1] < 0.1
+
+
+def test_a_text_that_says_the_opposite_is_not_about_the_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To an encoder that a ticket was opened and that it was closed are nearly one."""
+    space = np.eye(40, dtype=np.float32)
+    space[1] = 0.9 * space[0] + 0.44 * space[1]
+    words = ["ticket opened", "ticket closed", *(f"thing {i}" for i in range(38))]
+    population: Any = SimpleNamespace(words=words, model=None, states=SimpleNamespace(frozen_texts=space))
+    monkeypatch.setattr(matching.texts, "frozen_phrases", lambda _, phrases: np.stack([space[words.index(p)] for p in phrases]))
+    opened, closed = matching.match(population, [["ticket opened"]]).weights()[:2]
+    assert opened > 0.9 > 0.1 > closed
+    assert matching.match(population, [["ticket opened", "ticket closed"]]).weights()[1] > 0.9
