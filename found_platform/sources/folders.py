@@ -63,6 +63,12 @@ def work(settings: Settings) -> Path:
     return settings.home / "staging.partial"
 
 
+def clear(settings: Settings) -> None:
+    """Removes the work folder: first what says that a scan is in it, so that one that is left in part is no scan."""
+    (work(settings) / SCANNED).unlink(missing_ok=True)
+    shutil.rmtree(work(settings), ignore_errors=True)
+
+
 def turn(settings: Settings) -> home.HomeLock:
     """One process scans into a home at a time."""
     try:
@@ -74,7 +80,7 @@ def turn(settings: Settings) -> home.HomeLock:
 def swap(settings: Settings) -> None:
     """Puts the work folder in the place of what was staged before."""
     folder = work(settings)
-    for name in ("scan.duckdb", "scan.duckdb.wal", SCANNED):
+    for name in (SCANNED, "scan.duckdb", "scan.duckdb.wal"):  # in this order, see `clear`
         (folder / name).unlink(missing_ok=True)
     for name in ("tmp", workers.ROWS):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -98,11 +104,12 @@ def write(
     """Writes days, profile and manifest into the work folder, from the table `scanned` and the good rows of a profile, where the
     source has one. Returns the manifest."""
     folder = work(settings)
+    shutil.rmtree(folder / "events", ignore_errors=True)  # of a run that was killed
     _name_users(settings, con, has_profile)
     by_workers = settings.engine != "duckdb" and scan.is_in_files(con)
     if by_workers:
         day_files.write(settings, con, folder)
-        con.execute(f"CREATE VIEW staged AS SELECT {STAGED} FROM read_parquet({literal(str(folder / 'events' / '*.parquet'))})")
+        con.execute(f"CREATE OR REPLACE VIEW staged AS SELECT {STAGED} FROM read_parquet({literal(str(folder / 'events' / '*.parquet'))})")
     else:
         con.execute(
             f"CREATE OR REPLACE TABLE staged AS SELECT {STAGED.replace('event_date', DAY, 1)} "

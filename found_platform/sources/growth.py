@@ -138,7 +138,7 @@ def keep(con: duckdb.DuckDBPyConnection, staging: Path, lost: Loss, source: Sour
     if (staging / KEPT).exists():
         older = f"SELECT {COLUMNS} FROM read_parquet({literal(str(staging / KEPT))})"
         parts.append(f"{older} WHERE event_date NOT IN ({days})" if lost.rows else older)
-    con.execute(f"CREATE TABLE kept AS SELECT {COLUMNS} FROM staged LIMIT 0")
+    con.execute(f"CREATE OR REPLACE TABLE kept AS SELECT {COLUMNS} FROM staged LIMIT 0")
     if not parts:
         return 0
     within = [] if source.span is None else [f"event_date >= DATE '{source.span.start}'"]

@@ -7,7 +7,6 @@ import contextlib
 import datetime as dt
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,7 +199,7 @@ def prepare(
 
 def discard(settings: Settings) -> None:
     """Takes back what `prepare` has left; a folder that is no home yet, and holds nothing else, goes with it."""
-    shutil.rmtree(folders.work(settings), ignore_errors=True)
+    folders.clear(settings)
     if not (settings.home / "source.yaml").exists():
         with contextlib.suppress(OSError):
             (settings.home / "locks" / "staging.lock").unlink()
@@ -227,8 +226,8 @@ def _attributes(settings: Settings, con: duckdb.DuckDBPyConnection, source: Sour
 
 def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> duckdb.DuckDBPyConnection:
     """Scans a source into the work folder, and leaves beside it what the scan is of."""
+    folders.clear(settings)
     work = folders.work(settings)
-    shutil.rmtree(work, ignore_errors=True)
     (work / "tmp").mkdir(parents=True)
     about = {"fingerprint": _fingerprint(settings, source), "removed": removed}  # before: what changes meanwhile is scanned again
     con = open_scan(settings, source)
@@ -322,7 +321,7 @@ def stage(settings: Settings) -> StageReport:
                     home = home.model_copy(update=_days(settings, home, growth.clipped(home.span, min(days), max(days))))
                 _follow(settings, home)
         finally:
-            shutil.rmtree(folders.work(settings), ignore_errors=True)
+            folders.clear(settings)
     return report
 
 

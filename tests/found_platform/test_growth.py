@@ -15,7 +15,7 @@ from found_platform import contract, feature_store, lake
 from found_platform.errors import BadInput
 from found_platform.features import write
 from found_platform.settings import Settings
-from found_platform.sources import config, scan, staging, survey
+from found_platform.sources import config, folders, scan, staging, survey
 
 CASES = SHARED / "cases"
 needs_cases = pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not beside the checkout")
@@ -396,3 +396,37 @@ def test_prepared_scans_are_taken_over_and_not_made_twice(tmp_path: Path, monkey
         assert staging.stage(settings).staged
         assert staging.prepare(settings, staging.discover(settings, config.load(path))).source == config.of_home(settings)
     assert len(staged(settings)) == 6
+
+
+@pytest.mark.parametrize("step", ["nothing is removed", "the scan is removed"])
+def test_a_scan_whose_staging_was_killed_is_staged_by_the_next_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """What the killed run left of the days, the kept rows and the scan stands in nobody's way."""
+    settings = Settings.load(tmp_path / "home", profile="tiny")
+    follow(settings, shop(tmp_path))
+    (tmp_path / "orders-2024-03-02.csv").unlink()
+    discovered = staging.discover(settings, config.load(source_file(tmp_path)))
+    staging.open_home(settings, staging.prepare(settings, discovered, removed="keep").source)
+    work, left, unlink = folders.work(settings), tmp_path / "left", Path.unlink
+
+    def die(*_: object) -> None:
+        shutil.copytree(work, left)
+        raise KeyboardInterrupt
+
+    def remove(path: Path, **options: bool) -> None:
+        unlink(path, **options)
+        if path.name == "scan.duckdb":
+            die()
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(folders, "swap", die) if step == "nothing is removed" else patch.setattr(Path, "unlink", remove)
+        staging.stage(settings)
+    assert not work.exists()
+    left.rename(work)  # as a process leaves it that ends in the middle
+    if step == "nothing is removed":
+        assert staging.stage(settings).staged
+    else:
+        with pytest.raises(BadInput, match="shrunk"):  # what was decided went with the scan
+            staging.stage(settings)
+        follow(settings, tmp_path / "shop.yaml", removed="keep")
+    assert staged(settings) == {f"2024-03-0{day}": 5 for day in range(1, 7)}
+    assert not work.exists()
