@@ -109,7 +109,8 @@ def write(
     by_workers = settings.engine != "duckdb" and scan.is_in_files(con)
     if by_workers:
         day_files.write(settings, con, folder)
-        con.execute(f"CREATE OR REPLACE VIEW staged AS SELECT {STAGED} FROM read_parquet({literal(str(folder / 'events' / '*.parquet'))})")
+        events = literal(str(folder / "events" / "*.parquet"))
+        con.execute(f"CREATE OR REPLACE VIEW staged AS SELECT {STAGED} FROM read_parquet({events})")
     else:
         con.execute(
             f"CREATE OR REPLACE TABLE staged AS SELECT {STAGED.replace('event_date', DAY, 1)} "
