@@ -13,6 +13,7 @@ MLflow's process-wide tracking address, so one process can serve several homes.
 import contextlib
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +53,25 @@ def client(settings: Settings) -> "MlflowClient":
     uri = address(settings)
     if exists(settings):
         return _client(uri)
-    _file(settings).parent.mkdir(parents=True, exist_ok=True)
     with lock(settings.home, "mlflow"):  # two processes that make the same tables would stop each other
-        make_tables(uri)
+        if settings.postgres is None:
+            _make_file(_file(settings))
+        else:
+            make_tables(uri)
     return _client(uri)
+
+
+def _make_file(file: Path) -> None:
+    """Makes a database with its tables, or none: SQLite keeps half of what a killed process migrated, with which no other goes on."""
+    partial = file.with_name(
+        f"{uuid.uuid4().hex}.partial"
+    )  # a name of its own: MLflow makes what it has made under a name but once
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for left in file.parent.glob("*.partial*"):
+            left.unlink()
+        make_tables(f"sqlite:///{partial}")
+        partial.rename(file)
 
 
 def make_tables(uri: str) -> None:

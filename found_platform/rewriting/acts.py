@@ -120,7 +120,7 @@ class _Reader:
     def _ends(self, name: str) -> tuple[bool, bool]:
         """Whether it is said to come to an end, and whether that is denied."""
         match = self._find("acts", name)
-        if not match:
+        if not match or self.language.pattern("acts", "looks_for").search(self.text[: match.start()]):
             return False, False
         denied = self.language.pattern("acts", "denied").search(self.text[: match.start()])
         if denied and match[0].split()[0] not in denied[0].split():

@@ -7,8 +7,11 @@ import re
 from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from found_platform.rewriting.ground import words
@@ -17,20 +20,34 @@ from found_platform.rewriting.language import PACKAGE
 
 @cache
 def _pairs() -> list[tuple[re.Pattern[str], re.Pattern[str]]]:
-    lines = yaml.safe_load((resources.files(PACKAGE) / "opposites.yaml").read_text(encoding="utf-8"))
-    pairs = [(re.compile(one), re.compile(other)) for one, other in lines]
+    """Words, and words that undo what they say."""
+    pairs = [(re.compile(one), re.compile(other)) for one, other in _content()["pairs"]]
     return [*pairs, *((other, one) for one, other in pairs)]
+
+
+@cache
+def _content() -> dict[str, Any]:
+    return yaml.safe_load((resources.files(PACKAGE) / "opposites.yaml").read_text(encoding="utf-8"))
 
 
 def of(asked: Collection[str], items: Sequence[str]) -> np.ndarray:
     """(N,) bool, which items undo what the words `asked` ask for. One that says both does not."""
-    is_opposite = np.zeros(len(items), bool)
+    is_opposite, texts = np.zeros(len(items), bool), pa.array(items, pa.string())
     for own, other in _pairs():
         if _has(own, asked) and not _has(other, asked):
-            for place, item in enumerate(items):
-                if other.search(item.lower()) and _has(other, said := words(item)) and not _has(own, said):
-                    is_opposite[place] = True
+            for place in _places(other.pattern, texts):
+                said = words(items[place])
+                is_opposite[place] |= _has(other, said) and not _has(own, said)
+    for undoing in _content()["undoing"]:
+        if not _has(re.compile(undoing["asked"]), asked):
+            for place in _places(undoing["stems"], texts):
+                is_opposite[place] |= re.fullmatch(undoing["items"], " ".join(words(items[place]))) is not None
     return is_opposite
+
+
+def _places(pattern: str, texts: pa.Array) -> np.ndarray:
+    """Where texts have a pattern, in parts of words too."""
+    return np.flatnonzero(pc.match_substring_regex(texts, pattern, ignore_case=True).to_numpy(zero_copy_only=False))
 
 
 def _has(pattern: re.Pattern[str], said: Collection[str]) -> bool:
