@@ -62,10 +62,8 @@ def client(settings: Settings) -> "MlflowClient":
 
 
 def _make_file(file: Path) -> None:
-    """Makes a database with its tables, or none: SQLite keeps half of what a killed process migrated, with which no other goes on."""
-    partial = file.with_name(
-        f"{uuid.uuid4().hex}.partial"
-    )  # a name of its own: MLflow makes what it has made under a name but once
+    """Makes a database with its tables, or none: a process that is killed among the migrations leaves what no other goes on with."""
+    partial = file.with_name(f"{uuid.uuid4().hex}.partial")  # another name each time: in a process MLflow makes each but once
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         for left in file.parent.glob("*.partial*"):
