@@ -62,7 +62,7 @@ def client(settings: Settings) -> "MlflowClient":
 
 
 def _make_file(file: Path) -> None:
-    """Makes a database with its tables, or none: a process that is killed among the migrations leaves what no other goes on with."""
+    """Makes a database with its tables, or none: what a process leaves that is killed among them is of no use."""
     partial = file.with_name(f"{uuid.uuid4().hex}.partial")  # another name each time: in a process MLflow makes each but once
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -45,9 +45,10 @@ def of(asked: Collection[str], items: Sequence[str]) -> np.ndarray:
     return is_opposite
 
 
-def _places(pattern: str, texts: pa.Array) -> np.ndarray:
+def _places(pattern: str, texts: pa.Array) -> list[int]:
     """Where texts have a pattern, in parts of words too."""
-    return np.flatnonzero(pc.match_substring_regex(texts, pattern, ignore_case=True).to_numpy(zero_copy_only=False))
+    has = pc.call_function("match_substring_regex", [texts], pc.MatchSubstringOptions(pattern, ignore_case=True))
+    return np.flatnonzero(has.to_numpy(zero_copy_only=False)).tolist()
 
 
 def _has(pattern: re.Pattern[str], said: Collection[str]) -> bool:
