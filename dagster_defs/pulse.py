@@ -7,6 +7,7 @@ of a finding is the application layer's.
 import datetime as dt
 import hashlib
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from dagster_defs.queueing import ALIVE_SECONDS, UNFINISHED
 from dagster_defs.runs import BACKFILLED
 from found_platform import home
 from found_platform.errors import BadInput, JobFailed
+from found_platform.monitoring.figures import NOT_JUDGED
 from found_platform.monitoring.finding import Finding
 from found_platform.sources import config, staging
 
@@ -217,13 +219,14 @@ def _of(partition: str) -> str:
 def failed_checks(pulse: Pulse) -> Iterator[Finding]:
     """Checks that did not pass, each at its newest evaluation of a partition: Dagster shows them, and says nothing.
 
-    The key is of a state, for an audience is found anew every hour: one that still fails for the same reason is told once.
+    The key is of a state, for an audience is found anew every hour: one that still fails for the same reason is told once. So is
+    what is not judged, of whatever day: the source of a young home has another age every day.
     """
     for asset, checks in CHECKS.items():
         for name, check in checks.items():
             key = dg.AssetCheckKey(dg.AssetKey(asset), name)
             records = pulse.instance.event_log_storage.get_asset_check_execution_history(key, limit=EVALUATIONS)
-            judged: set[str] = set()
+            judged, unjudged = set[str](), set[tuple[str, str]]()
             for record in records:
                 if record.create_timestamp < pulse.since:
                     break  # the newest come first
@@ -239,6 +242,11 @@ def failed_checks(pulse: Pulse) -> Iterator[Finding]:
                     metadata = getattr(evaluation, "metadata", {})
                     why = str(metadata["why"].value).rstrip(".") if "why" in metadata else check.description.rstrip(".")
                     problem = f"the check {name} of {asset}{_of(partition)} did not pass: {why}"
+                    if why.startswith(NOT_JUDGED):
+                        partition, why = (re.sub(r"\d+", "#", words) for words in (partition, why))
+                        if (partition, why) in unjudged:
+                            continue
+                        unjudged.add((partition, why))
                     yield Finding("checks", problem, FIXES.get(name, NEXT), key=f"check:{asset}:{name}:{partition}:{_digest(why)}")
 
 

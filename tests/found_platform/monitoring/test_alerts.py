@@ -197,6 +197,27 @@ def test_a_check_that_still_fails_for_the_same_reason_is_told_once(copy: Setting
     assert len(evaluated(False, "4 users instead of 40")) == 12, "again, after it had passed"
 
 
+def test_what_a_young_home_cannot_judge_is_told_once_and_not_every_day(copy: Settings, hook: Hook) -> None:
+    def evaluated(day: int, why: str) -> list[str]:
+        with open_instance(copy) as instance:
+            tags = {"dagster/partition": f"2026-01-{day:02}"}
+            run = instance.create_run_for_job(build_defs(copy).resolve_job_def("rollback"), tags=tags)
+            check = dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey("feature_drift"), check_name="nothing_drifted", passed=False, metadata={"why": why}
+            )
+            kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
+            instance.report_dagster_event(dg.DagsterEvent(kind, "rollback", event_specific_data=check), run_id=run.run_id)
+            findings = [*pulse.failed_checks(pulse.of(AssetGraph(copy), instance, 600.0))]
+        before = len(hook.got)
+        alerts.send(copy, findings)
+        return [json.loads(body)["problem"] for _, body in hook.got[before:]]
+
+    assert len(evaluated(1, "not judged: searches (the source is 20 days old, and 42 are needed)")) == 1
+    assert evaluated(2, "not judged: searches (the source is 21 days old, and 42 are needed)") == []
+    assert len(evaluated(3, "drifted: searches")) == 1
+    assert len(evaluated(4, "drifted: searches")) == 1, "a drift is one of its day"
+
+
 def test_days_that_automation_left_out_are_told(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "instigators", lambda _: ["a schedule that is on"])
     monkeypatch.setattr(pulse, "BACKFILLED", ("raw_events",))
