@@ -19,6 +19,8 @@ from found_platform.rewriting.reading import OLDEST, Named, Reading
 from found_platform.rewriting.values import Values
 
 DECADE = 10
+LOOSE = {"click", "browsing"}
+"""Kinds of acts whose verbs ("open", "use", "visit") are said of what is paid for too."""
 
 
 def build(
@@ -58,6 +60,8 @@ def build(
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
         channels = _channels(lake, read.kinds, [] if phrases else notes)
+        if phrases and LOOSE.issuperset(read.kinds) and not _happens(lake, phrases, read.kinds):
+            channels = ()  # a savings account is opened by paying into it
         act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels)
     if acts.returned:
         act = act.model_copy(update={"returned": True, "channels": ()})

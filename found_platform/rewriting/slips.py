@@ -52,6 +52,8 @@ def _meant(lake: Ground, word: str, spoken: Language) -> str | None:
     if len(word) < SHORTEST:
         return None
     grammar, goods = _words_of(spoken.code), _words_of_lake(lake)
+    if any(own.startswith(word.removesuffix("s")) for own in lake.vocabulary):  # "docs" are the documentation, and no "does"
+        grammar = _Words({})
     swaps = {other for other in _swapped(word) if grammar.has(other) or goods.has(other)}
     if len(swaps) == 1:
         return swaps.pop()
