@@ -105,15 +105,19 @@ class Past:
 
     def of_users(self, rows: np.ndarray) -> np.ndarray:
         """(M,) places of all events of some users, by row. Events are in the order of users, so nobody else's are read."""
-        rows = np.sort(rows).astype(self.user.dtype)  # of another type the whole array would be converted
-        starts, ends = np.searchsorted(self.user, rows), np.searchsorted(self.user, rows, "right")
+        return self._places(np.sort(rows))[0]
+
+    def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(M,) places of all events of the users at `rows` (R,), ascending, and how many (R,) each has."""
+        bounds = np.stack([rows, rows + 1], 1).astype(self.user.dtype)  # of another type the whole array would be converted
+        starts, ends = np.searchsorted(self.user, bounds).T  # in their order, each is looked for near the one before
         counts = ends - starts
-        return np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        return np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts), counts
 
     def of_only(self, rows: np.ndarray) -> "Past":
         """The past of the users at `rows` (R,) alone, ascending, who are users 0 to R - 1 of it."""
-        places = self.of_users(rows)
-        return Past(self.day, len(rows), self.texts, {"user": np.searchsorted(rows, self.user[places])}, (self, places))
+        places, counts = self._places(rows)
+        return Past(self.day, len(rows), self.texts, {"user": np.repeat(np.arange(len(rows)), counts)}, (self, places))
 
     def between(self, start: int, end: int) -> "Past":
         """The past of the users from `start` to before `end`, who are users 0, 1, … of it; only whose an event is is copied."""
@@ -123,7 +127,7 @@ class Past:
 
     def of_texts(self, chosen: np.ndarray) -> "Past":
         """The events with one of the texts that are `chosen` (T,) bool."""
-        return self.at(np.flatnonzero(chosen[self.text]))
+        return self.at(np.flatnonzero(chosen.take(self.text)))
 
     def at(self, rows: np.ndarray) -> "Past":
         """Some of the events, by place or as a mask (N,)."""

@@ -53,23 +53,33 @@ class Head:
 def boosted(trees: Any, features: np.ndarray) -> np.ndarray:
     """(N,) what `trees.predict` says of features (N, F), a column at a time.
 
-    Trees of four leaves ask three columns each, so reading whole columns takes a quarter of the time of scikit-learn's walk from
+    Trees of four leaves ask three columns each, so reading whole columns takes a fraction of the time of scikit-learn's walk from
     node to node, for each user.
     """
     columns = np.asfortranarray(features)
     total = np.full(len(features), float(np.ravel(trees._baseline_prediction)[0]))
     for (tree,) in trees._predictors:
-        total += _leaves(tree.nodes, 0, columns)
+        total += tree.nodes["value"].take(_leaves(tree.nodes, 0, columns))
     return total
 
 
-def _leaves(nodes: np.ndarray, place: int, columns: np.ndarray) -> np.ndarray | float:
-    """(N,) the values of the leaves that rows reach from a node on."""
+def _leaves(nodes: np.ndarray, place: int, columns: np.ndarray) -> np.ndarray | int:
+    """(N,) int8 places of the leaves that rows reach from a node on. Arithmetic of bytes chooses among them: `np.where` takes four
+    times as long."""
     node = nodes[place]
     if node["is_leaf"]:
-        return float(node["value"])
-    goes_left = columns[:, node["feature_idx"]] <= node["num_threshold"]
-    return np.where(goes_left, _leaves(nodes, node["left"], columns), _leaves(nodes, node["right"], columns))
+        return place
+    threshold = _rounded_down(node["num_threshold"], columns.dtype)
+    goes_left = (columns[:, node["feature_idx"]] <= threshold).view(np.int8)
+    left, right = _leaves(nodes, int(node["left"]), columns), _leaves(nodes, int(node["right"]), columns)
+    return right + goes_left * (left - right)
+
+
+def _rounded_down(threshold: np.float64, kind: np.dtype) -> np.floating:
+    """The largest number of a kind that is not above a threshold: exactly what is not above the one is not above the other, and is
+    compared without being converted."""
+    rounded = kind.type(threshold)
+    return np.nextafter(rounded, kind.type(-np.inf)) if float(rounded) > float(threshold) else rounded
 
 
 @dataclass(frozen=True)

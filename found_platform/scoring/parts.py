@@ -5,9 +5,12 @@ Events lie in the order of users, so a part of neighbours reads its own stretch 
 """
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +20,8 @@ from found_platform.index.states import PastState, States
 from found_platform.privacy.user_keys import UserKeys
 from found_platform.rewriting.ground import Ground
 from found_platform.scoring.population import Population
+
+T = TypeVar("T")
 
 WHOLE = 131_072
 """Users who are looked at all at once; what does not depend on a demand is kept of them. More are looked at a part at a time, and
@@ -50,7 +55,7 @@ def part(population: Population, rows: Rows) -> Part:
         UserKeys(population.keys.array[rows]),
         population.vectors[rows],
         population.events[rows],
-        PartStates(population.states, rows, len(population.keys)),
+        PartStates(population.states, rows),
         rows,
     )
 
@@ -65,23 +70,36 @@ def parts(population: Population) -> Iterator[Population]:
 
 
 def some(population: Population) -> Population:
-    """The population itself, or as many of its users as are looked at at once, evenly from everybody."""
+    """The population itself, or as many of its users as are looked at at once."""
+    return part(population, np.flatnonzero(evenly(population))) if is_divided(population) else population
+
+
+def evenly(population: Population) -> np.ndarray:
+    """(U,) bool: as many users as are looked at at once, evenly from everybody."""
+    chosen = np.zeros(len(population.keys), bool)
+    chosen[np.arange(WHOLE) * len(chosen) // WHOLE] = True
+    return chosen
+
+
+def each(population: Population, made_of: Callable[[Population], T]) -> list[T]:
+    """What is made of the population itself, or of each of its parts: these side by side, one for each core."""
     if not is_divided(population):
-        return population
-    return part(population, np.arange(WHOLE) * len(population.keys) // WHOLE)
+        return [made_of(population)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(made_of, parts(population)))
 
 
 def joined(population: Population, made_of: Callable[[Population], np.ndarray]) -> np.ndarray:
     """(U, ...) what is made of each user, of a part at a time."""
-    return np.concatenate([made_of(users) for users in parts(population)])
+    return np.concatenate(each(population, made_of))
 
 
 class PartStates(States):
     """What is known of some users; what is known of texts is that of all. See `States`."""
 
-    def __init__(self, whole: States, rows: Rows, users: int):
+    def __init__(self, whole: States, rows: Rows):
         self._whole, self._rows = whole, rows
-        self._places = np.arange(users)[rows] if isinstance(rows, slice) else rows
+        self._places = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
 
     def _of(self, events: Past) -> Past:
         return events.between(self._rows.start, self._rows.stop) if isinstance(self._rows, slice) else events.of_only(self._rows)

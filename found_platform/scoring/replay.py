@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from found_platform import mapped, spill
 from found_platform.cache import single_flight
 from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
@@ -50,9 +51,6 @@ FEWEST_LESSONS = 20
 
 OTHERS = 4096
 """Users of a past moment beside those: where something is asked of few, they teach in the place of those it is not asked of."""
-
-BLOCK = 131_072
-"""Users who are scored at once."""
 
 VALUES = 20
 """Most frequent values of an attribute that are told apart."""
@@ -108,6 +106,7 @@ class Replay:
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
         # kept here and nowhere else: what is kept of a population goes with it
+        self._kept_features = single_flight(1)(self._current_features)
         self._kept_rhythm = single_flight(ACTS * (len(days) + 1))(self._rhythm_of_act)
         self._kept_bases = single_flight(BASES * (len(days) + 1))(self._bases_of_act)
         self._kept_counts = single_flight(BASES * len(days))(self._counts_of_act)
@@ -145,9 +144,6 @@ class Replay:
 
     def _describe(self, table: pa.Table) -> np.ndarray:
         """(N, F) float32 activity on a log scale; attributes on one too, or whether each value of a text is there."""
-        return by_blocks(lambda start, end: self._describe_block(table.slice(start, end - start)), table.num_rows)
-
-    def _describe_block(self, table: pa.Table) -> np.ndarray:
         silent = self.population.settings.lookback_days
         columns = [_logged(table[f.name], silent) for f in ACTIVITY_FEATURES]
         for name, values in self._values.items():
@@ -170,9 +166,16 @@ class Replay:
             place += count
         return groups
 
-    @cached_property
     def _current_features(self) -> np.ndarray:
-        return self._describe(self.population.attributes)
+        """(U, F) `_describe` of everybody at the cutoff; in a file that is mapped, where there are more users than are looked at at
+        once."""
+        if not self.is_divided:
+            return self._describe(self.population.attributes)
+        with spill.scratch(self.population.settings.home / "tmp") as folder:
+            with mapped.ArrayFile(folder / "features.npy", np.float32, (self._own_columns,)) as file:
+                for part in parts.parts(self.population):
+                    file.append(self._describe(part.attributes))
+            return mapped.load(folder / "features.npy")
 
     @property
     def _own_columns(self) -> int:
@@ -232,7 +235,9 @@ class Replay:
         return self.everybody(task, self._head_features)
 
     def _head_features(self, task: Task) -> np.ndarray:
-        own = self._current_features if task.population is self.population else self._describe(task.population.attributes)
+        own = self._kept_features()
+        if isinstance(task.population, Part):
+            own = own[task.population.rows]
         return np.hstack([own, task.features(self.past.day, None)])
 
     def everybody(self, task: T, made_of: Callable[[T], np.ndarray]) -> np.ndarray:
@@ -254,7 +259,7 @@ class Replay:
     def answer(self, task: Task) -> Replayed:
         """Everybody's scores. Raises PastTooShort where too few users did it, or too few did not."""
         newest, before = self.moments[0].day, self.ended[0]
-        labels = {day: task.labels_of_all(day) for day in (newest, before)}  # others are made when they are read
+        labels = task.labels_of_all((newest, before))  # others are made when they are read
         matched = task.matched(labels[newest], labels[before])
         learners_of, lessons = {}, []
         for m in self.moments:
@@ -271,15 +276,12 @@ class Replay:
         (head, slope, start), of_ended = _fits(task, lessons, ended)
         odds, weight = _backtest(task, of_ended, ended, lessons[0])
         residual = _residual(lessons, head) if weight else None
-        features, of_rows = self._seen(task)
-        added = np.zeros(len(self.population.keys))
-        if residual is not None:
-            vectors = self.population.vectors[:, : self._width]
-            added = weight * by_blocks(lambda start, end: residual.odds(vectors[start:end]), len(vectors))
-        if of_rows is None:
-            scores = by_blocks(lambda start, end: head.odds(features[start:end]), len(features))
-        else:
-            scores = self.everybody(task, lambda part: head.odds(self._head_features(part)))
+
+        def added_to(users: Population) -> np.ndarray:
+            return np.zeros(len(users.keys)) if residual is None else weight * residual.odds(users.vectors[:, : self._width])
+
+        added = parts.joined(self.population, added_to)
+        scores, features = self.scored(task, head)
         scores += added
         return Replayed(
             scores=slope * scores + start,
@@ -290,32 +292,35 @@ class Replay:
             backtest=task.backtest(self.moments[0].attributes.filter(pa.array(learners_of[newest])), odds, lessons[0].labels),
             learned=weight,
             matching=task.matching,
-            basis=Basis(head, features, self._groups(task.widths(features.shape[1] - self._own_columns)), added, of_rows),
+            basis=Basis(
+                head,
+                features,
+                self._groups(task.widths(features.shape[1] - self._own_columns)),
+                added,
+                (lambda rows: self._features_of(task, rows)) if self.is_divided else None,
+            ),
         )
 
-    def _seen(self, task: Task) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray] | None]:
-        """(U, F) what a head sees of everybody at the cutoff; where there are more than are looked at at once of some of them, and
-        what gives it of others."""
+    def scored(self, task: Task, head: Head | Committee) -> tuple[np.ndarray, np.ndarray]:
+        """(U,) log-odds of everybody at the cutoff, and (U, F) what a head sees of them; where there are more than are looked at at
+        once, of some of them."""
         if not self.is_divided:
-            return self._head_features(task), None
+            features = self._head_features(task)
+            return head.odds(features), features
+        shown = parts.evenly(self.population)
 
-        def of_rows(rows: np.ndarray) -> np.ndarray:
-            ordered, places = np.unique(rows, return_inverse=True)
-            return self._head_features(self._of_part(task, parts.part(self.population, ordered)))[places]
+        def of_part(part: Population) -> tuple[np.ndarray, np.ndarray]:
+            assert isinstance(part, Part)
+            features = self._head_features(self._of_part(task, part))
+            return head.odds(features), features[shown[part.rows]]
 
-        return self._head_features(self._of_part(task, parts.some(self.population))), of_rows
+        odds, features = zip(*parts.each(self.population, of_part), strict=True)
+        return np.concatenate(odds), np.concatenate(features)
 
-
-def by_blocks(block: Callable[[int, int], np.ndarray], users: int) -> np.ndarray:
-    """(U, ...) what is made of users from a place to another, joined: what it takes on the way is held of a block of them."""
-    first = block(0, min(users, BLOCK))
-    if users <= BLOCK:
-        return first
-    whole = np.empty((users, *first.shape[1:]), first.dtype)
-    whole[:BLOCK] = first
-    for start in range(BLOCK, users, BLOCK):
-        whole[start : start + BLOCK] = block(start, min(users, start + BLOCK))
-    return whole
+    def _features_of(self, task: Task, rows: np.ndarray) -> np.ndarray:
+        """(N, F) what a head sees of the users at `rows` (N,) at the cutoff."""
+        ordered, places = np.unique(rows, return_inverse=True)
+        return self._head_features(self._of_part(task, parts.part(self.population, ordered)))[places]
 
 
 def _logged(column: pa.ChunkedArray, missing: float) -> np.ndarray:

@@ -114,9 +114,10 @@ class ByChance:
         task._on(replay)
         return task
 
-    def labels_of_all(self, day: int) -> np.ndarray:
+    def labels_of_all(self, days: tuple[int, int]) -> dict[int, np.ndarray]:
         """See `Task`."""
-        return self._whole.everybody(self, lambda task: task.labels(day))
+        columns = self._whole.everybody(self, lambda task: np.stack([task.labels(day) for day in days], 1))
+        return dict(zip(days, columns.T, strict=True))
 
     def labels(self, day: int) -> np.ndarray:
         """See `Task`: whether it came true."""

@@ -55,8 +55,8 @@ class Task(Protocol):
         """The same, asked of a part of the users."""
         ...
 
-    def labels_of_all(self, day: int) -> np.ndarray:
-        """(U,) `labels`, of a part of the users at a time."""
+    def labels_of_all(self, days: tuple[int, int]) -> dict[int, np.ndarray]:
+        """By each of two days, (U,) `labels`, of a part of the users at a time."""
         ...
 
     def labels(self, day: int) -> np.ndarray:

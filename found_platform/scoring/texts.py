@@ -5,7 +5,6 @@ acts that are counted or denied (`stated`), fitting (`replay`).
 """
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
@@ -35,11 +34,6 @@ def answer(population: Population, matching: Matching, horizon_days: int) -> Rep
     with threads.one_each():  # so few rows are soon fitted, and threads that wait for a busy neighbour take twice as long
         replay = prepared(population, horizon_days)
         return replay.answer(Texts(replay, matching))
-
-
-def labelled(matching: Matching, day: int) -> "Callable[[Texts], np.ndarray]":
-    """What labels the users of a task."""
-    return lambda task: task._labels_of(matching, day)
 
 
 class Texts:
@@ -73,7 +67,7 @@ class Texts:
         if self._asked.min_amount:
             ways.append(replace(ways[-1], min_amount=0.0))
         for way in ways:
-            self._labels = {day: self._whole.everybody(self, labelled(way, day)) for day in (newest, before)}
+            self._labels = self._labels_of_everybody(way, (newest, before))
             counts = [int((self._labels[day] >= 0.5).sum()) for day in (newest, before)]
             if min(counts) >= MIN_MATCHED:
                 return way
@@ -81,6 +75,10 @@ class Texts:
             f"{counts[1]} and {counts[0]} users did it in two past windows of {self._replay.days} days, and {MIN_MATCHED} are "
             "needed in each"
         )
+
+    def _labels_of_everybody(self, way: Matching, days: tuple[int, int]) -> dict[int, np.ndarray]:
+        columns = self._whole.everybody(self, lambda task: np.stack([task._labels_of(way, day) for day in days], 1))
+        return dict(zip(days, columns.T, strict=True))
 
     def _labels_of(self, matching: Matching, day: int) -> np.ndarray:
         """(U,) how well the best match in each user's window fits, 0 to 1; done in another way it counts less."""
@@ -92,9 +90,9 @@ class Texts:
         """See `Task`."""
         return self._labels[day] if day in self._labels else self._labels_of(self.matching, day)
 
-    def labels_of_all(self, day: int) -> np.ndarray:
+    def labels_of_all(self, days: tuple[int, int]) -> dict[int, np.ndarray]:
         """See `Task`: the windows that tell which way counts are labelled already."""
-        return self._labels[day]
+        return {day: self._labels[day] for day in days}
 
     def eligible(self, moment: Moment, rows: np.ndarray) -> np.ndarray:
         """See `Task`: everybody."""
