@@ -1,25 +1,31 @@
 """How long a warm replay takes: many users, many events, one demand.
 
     .venv/bin/python benchmarks/replay.py [--users N] [--events N] [--outcome FILE]
+    .venv/bin/python benchmarks/replay.py --users 1000000 --events 20000000 --shards 100
     .venv/bin/python benchmarks/replay.py --home HOME
 
 Without a home, users, events and attributes are drawn at random, and what is timed is what a look-up does once past states are in
 memory: it counts matches at every moment, fits the head twice and scores everybody; with an outcome (about acts, not texts: see
-docs/outcomes.md) it labels past windows by it. In a home with a published index whole look-ups
-are timed, `lookup.find` with demands that were not asked before: each reads its sentence, finds its texts, replays, names the users
-and leaves a row in the audit. The first one, which also reads the home, is told apart.
+docs/outcomes.md) it labels past windows by it. With `--shards` these users are one shard of so many: what each shard does (to label
+two windows, to score its users, to name its best) is timed apart, and so is joining the best of all.
+
+In a home with a published index whole look-ups are timed, `lookup.find` with demands that were not asked before: each reads its
+sentence, finds its texts, replays, names the users and leaves a row in the audit. The first one, which also reads the home, is told
+apart.
 """
 
 import argparse
 import datetime as dt
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 
-from found_platform import outcomes
+from found_platform import outcomes, threads
 from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
 from found_platform.index.past import VALUES, Past, day_of
@@ -28,6 +34,7 @@ from found_platform.privacy.user_keys import UserKeys
 from found_platform.scoring import stated, texts
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
+from found_platform.scoring.replay import prepared
 from found_platform.settings import Settings
 from models.frozen_text import FrozenText, FrozenTextConfig
 
@@ -99,12 +106,43 @@ def whole(home: Path) -> None:
         print(f"{wall:6.2f} s, CPU {cpu:6.2f} s: {answer.count} users, mode {answer.mode}: {demand}{first}", flush=True)
 
 
+def of_a_shard(everybody: Population, matching: Matching, shards: int) -> None:
+    """The seconds of what each shard does, and of what is done once for all of them."""
+    replay = prepared(everybody, HORIZON)
+    head = replay.answer(texts.Texts(replay, matching)).basis.head
+    scores = np.zeros(0)
+
+    def best(of: np.ndarray) -> np.ndarray:
+        return np.argpartition(-of, TOP)[:TOP]
+
+    with threads.one_each():
+        with timed("a shard: labels of two windows"):
+            task = texts.Texts(replay, matching)
+        with timed("a shard: scores"):
+            scores, _ = replay.scored(task, head)
+        with timed(f"a shard: its best {TOP:,}"):
+            places = best(scores)
+        of_shards = np.tile(scores[places], shards)
+        with timed(f"once: the best of {shards} shards"):
+            best(of_shards)
+        with timed("one shard alone, with what is learned once for all"):
+            replay.answer(texts.Texts(replay, matching))
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    began, used = time.perf_counter(), time.process_time()
+    yield
+    print(f"{time.perf_counter() - began:7.3f} s, CPU {time.process_time() - used:7.3f} s: {what}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--outcome", type=Path, help="answer this outcome about acts, in place of a demand about texts")
+    parser.add_argument("--shards", type=int, help="time what one of so many shards does")
     parser.add_argument("--home", type=Path, help="time whole look-ups in this home")
     options = parser.parse_args()
     if options.home:
@@ -130,6 +168,8 @@ def main() -> None:
             answer()
             walls.append(time.perf_counter() - began)
             cpus.append(time.process_time() - used)
+        if options.shards:
+            of_a_shard(everybody, matching, options.shards)
         print(f"warm: median {np.median(walls):.2f} s, best {min(walls):.2f} s; CPU {np.median(cpus):.2f} s")
 
 

@@ -90,6 +90,15 @@ def test_trees_asked_a_column_at_a_time_say_what_scikit_learn_says(dtype: type, 
     np.testing.assert_allclose(heads.boosted(head.trees, features), head.trees.predict(features), rtol=1e-12)
 
 
+def test_features_of_four_bytes_go_the_way_of_eight_where_a_threshold_lies_between_two_of_them(rng: np.random.Generator) -> None:
+    values = np.sort(rng.normal(size=200)).astype(np.float32)
+    for threshold in (*rng.normal(size=50), *values[::10].astype(float), np.nextafter(float(values[7]), -np.inf), np.inf):
+        rounded = heads._rounded_down(np.float64(threshold), values.dtype)
+        near = np.nextafter(np.float32(threshold), np.array([-np.inf, np.inf], np.float32))
+        for some in (values, near, np.array([threshold], np.float32)):
+            np.testing.assert_array_equal(some <= rounded, some.astype(float) <= threshold)
+
+
 def test_trees_that_learned_nothing_say_the_mean() -> None:
     features, labels = np.zeros((100, 2), np.float32), np.repeat([0.0, 1.0], 50)
     assert heads.boosted(heads.Head.fit(features, labels).trees, features) == pytest.approx(0.5)

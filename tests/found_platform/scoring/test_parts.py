@@ -111,14 +111,51 @@ def test_texts_and_habits_and_late_interaction_have_the_same_answers_in_parts(
         about = rankings[1].about
         assert about is not None
         assert (replayed.basis.of_rows is not None) == parts.is_divided(users)
-        return [replayed.scores, *(r.everybody for r in rankings), about]
+        return [replayed.scores, *(r.everybody for r in rankings), about, replayed.basis.features]
 
-    in_parts = answers()
+    *in_parts, shown = answers()
+    of_all = parts.evenly(users)
     monkeypatch.setattr(parts, "WHOLE", PEOPLE)
     forget()
-    whole = answers()
+    *whole, features = answers()
+    np.testing.assert_array_equal(shown, features[of_all])
+    assert len(shown) == 300
     for one, other in zip(in_parts, whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_events_of_some_users_are_theirs_also_of_those_who_have_none(users: Population) -> None:
+    past = users.past
+    some = past.at(np.flatnonzero(past.user % 3 != 1))
+    rows = np.array([0, 1, 2, 4, 400, PEOPLE - 1])
+    own = some.of_only(rows)
+    places = np.flatnonzero(np.isin(some.user, rows))
+    np.testing.assert_array_equal(some.of_users(rows[::-1]), places)
+    np.testing.assert_array_equal(rows[own.user], some.user[places])
+    np.testing.assert_array_equal(own.text, some.text[places])
+
+
+def test_what_does_not_depend_on_a_demand_is_made_once_and_is_no_memory(
+    users: Population, divided: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gold, cat = matching.match(users, [list(GOLD)]), matching.match(users, [["cat food"]])
+    texts.answer(users, gold, HORIZON)
+    kept = replay.prepared(users, HORIZON)
+    monkeypatch.setattr(replay.Replay, "_describe", None)  # whoever describes users again fails
+    assert not kept._kept_features().flags.owndata
+    assert isinstance(kept._kept_features().base, np.memmap)
+    texts.answer(users, cat, HORIZON)
+
+
+def test_a_part_that_fails_says_why(users: Population, divided: None) -> None:
+    def fails(part: Population) -> np.ndarray:
+        if part.keys.array[0] == users.keys.array[90]:
+            raise ValueError("the second part")
+        return part.events
+
+    with pytest.raises(ValueError, match="the second part"):
+        parts.joined(users, fails)
+    np.testing.assert_array_equal(parts.joined(users, lambda part: part.events), users.events)
 
 
 def test_taste_has_the_same_directions_in_parts(users: Population, divided: None, monkeypatch: pytest.MonkeyPatch) -> None:
