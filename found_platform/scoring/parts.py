@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 WHOLE = 131_072
 """Users who are looked at all at once; what does not depend on a demand is kept of them. More are looked at a part at a time, and
-nothing is kept."""
+memory keeps nothing of them."""
 
 PART = 32_768
 """Users of a part."""
