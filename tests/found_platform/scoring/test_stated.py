@@ -19,7 +19,7 @@ from found_platform.contract import RETURN
 from found_platform.errors import BadInput
 from found_platform.metrics import auc
 from found_platform.outcomes import parse
-from found_platform.scoring import replay, scorers, stated
+from found_platform.scoring import parts, replay, scorers, stated
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.scoring.replayed import PastTooShort, Replayed
@@ -102,13 +102,16 @@ def test_who_will_ranks_above_who_will_not_and_chances_come_true(content: dict, 
 
 
 @pytest.mark.parametrize("content", [{"will": {"times": 4}}, {"will": GOLD}])
-def test_everybody_has_the_same_scores_in_blocks(content: dict, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everybody_has_the_same_scores_in_small_parts(content: dict, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = world.answer(content)
-    monkeypatch.setattr(replay, "BLOCK", 37)
-    replay.prepared.cache_clear()  # what is known of everybody is described in blocks too
-    blocks = world.answer(content)
-    np.testing.assert_allclose(blocks.scores, whole.scores, rtol=1e-7, atol=1e-6)
-    np.testing.assert_array_equal(blocks.basis.features, whole.basis.features)
+    replay.prepared.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(parts, "WHOLE", 150)
+        patch.setattr(parts, "PART", 37)
+        in_parts, shown = world.answer(content), parts.evenly(world.now)
+    replay.prepared.cache_clear()  # others are asked of all at once
+    np.testing.assert_allclose(in_parts.scores, whole.scores, rtol=1e-7, atol=1e-6)
+    np.testing.assert_array_equal(in_parts.basis.features, whole.basis.features[shown])
 
 
 def test_of_whom_it_is_asked_is_heeded_now(world: World) -> None:
