@@ -74,10 +74,10 @@ class DuckDB:
         tables = [function(rows.slice(place, 1)) for place in range(rows.num_rows)]
         self._con.register(name, pa.concat_tables(tables) if tables else schema.empty_table())
 
-    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str) -> None:
-        columns, order = ", ".join(map(lake.quote, schema.names)), lake.quote(by)
+    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str | None = None) -> None:
+        columns, order = ", ".join(map(lake.quote, schema.names)), "" if by is None else f" ORDER BY {lake.quote(by)}"
         self._con.execute(
-            f"COPY (SELECT {columns} FROM ({sql_of(query, self.dialect)}) ORDER BY {order}) TO {lake.literal(str(folder))} "
+            f"COPY (SELECT {columns} FROM ({sql_of(query, self.dialect)}){order}) TO {lake.literal(str(folder))} "
             f"(FORMAT parquet, FILE_SIZE_BYTES '{FILE_SIZE}')"
         )
 

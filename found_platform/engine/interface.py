@@ -75,9 +75,9 @@ class Engine(Protocol):
         """
         ...
 
-    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str) -> None:
-        """Writes what a query gives as Parquet files into a new folder, in the order of a column as far as a file goes. Of no rows
-        there may be no file, nor a folder."""
+    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str | None = None) -> None:
+        """Writes what a query gives as Parquet files into a new folder, in the order of a column, if given, as far as a file goes.
+        Of no rows there may be no file, nor a folder."""
         ...
 
     def replace(

@@ -108,9 +108,11 @@ class SparkConnect:
             spread = self.session.createDataFrame(rows).repartition(min(rows.num_rows, MOST_TASKS), rows.column_names[0])
             spread.mapInArrow(of_batches, files.columns_of(schema)).createOrReplaceTempView(name)
 
-    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str) -> None:
+    def write(self, query: Query, folder: Path, *, schema: pa.Schema, by: str | None = None) -> None:
         with failures(self.name):
-            rows = self._rows(query, schema).repartition(by).sortWithinPartitions(by)
+            rows = self._rows(query, schema)
+            if by is not None:
+                rows = rows.repartition(by).sortWithinPartitions(by)
             rows.write.option("compression", "snappy").parquet(str(folder))
             if not folder.exists() and rows.limit(1).count():
                 raise JobFailed(f"The engine {self.name} has written elsewhere than to {folder}: {SAME_FILES}")

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 import duckdb
 import pyarrow as pa
 
-from found_platform.contract import RETURN
-from found_platform.lake import literal
-from found_platform.sources import scan, times
+from found_platform.sources import scan, totals
 from found_platform.sources.files import with_hashes
 from found_platform.sources.rows import ASIDE, SEPARATOR
 
@@ -73,35 +71,37 @@ def bad_share(reports: Sequence[ChannelReport]) -> float:
 
 def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
     """Counts of the scan, a line each channel."""
+    rows_by = totals.table(con, "row_counts")
     good = {
         row[0]: row[1:]
         for row in con.execute(
-            "SELECT channel, count(*), count(DISTINCT user_id), count(DISTINCT text_id), min(day), max(day), "
-            f"count(*) FILTER (status = {literal(RETURN)}) FROM (SELECT *, {times.day('event_time')} "
-            f"AS day FROM scanned "
-            "WHERE reason IS NULL) GROUP BY 1"
+            "SELECT channel, sum(n), min(day), max(day), coalesce(sum(n) FILTER (is_return), 0) "
+            f"FROM {rows_by} WHERE reason IS NULL GROUP BY 1"
         ).fetchall()
     }
-    refused: dict[str, dict[str, int]] = {}
+    different = {
+        (row[0], row[1]): row[2] for row in con.execute(f"SELECT channel, name, n FROM {totals.table(con, 'different')}").fetchall()
+    }
+    left_out, refused = dict[str, int](), dict[str, dict[str, int]]()
     for channel, reason, n in con.execute(
-        "SELECT channel, reason, count(*) FROM (SELECT channel, reason FROM scanned WHERE reason IS NOT NULL UNION ALL "
-        "SELECT channel, reason FROM scan_unread) GROUP BY 1, 2 ORDER BY 1, 2"
+        f"SELECT channel, reason, sum(n) FROM (SELECT channel, reason, n FROM {rows_by} WHERE reason IS NOT NULL UNION ALL "
+        "SELECT channel, reason, 1 FROM scan_unread) GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall():
-        refused.setdefault(channel, {})[reason] = n
-    left_out = dict(
-        con.execute("SELECT channel, count(*) FROM scan_rows JOIN scan_parts USING (part) WHERE NOT keep GROUP BY 1").fetchall()
-    )
+        if reason == totals.LEFT_OUT:
+            left_out[channel] = n
+        else:
+            refused.setdefault(channel, {})[reason] = n
     nulls: dict[str, dict[str, int]] = {}
     for channel, remark, n in con.execute(
-        f"SELECT channel, remark, count(*) FROM (SELECT channel, unnest(string_split(remarks, '{SEPARATOR}')) AS "
-        f"remark FROM scanned "
-        "WHERE remarks IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
+        f"SELECT channel, remark, sum(n) FROM (SELECT channel, unnest(string_split(remarks, '{SEPARATOR}')) AS remark, n "
+        f"FROM {rows_by} WHERE remarks IS NOT NULL) GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
     ).fetchall():
         nulls.setdefault(channel, {})[remark] = n
     channels = [row[0] for row in con.execute("SELECT DISTINCT channel FROM scan_parts ORDER BY 1").fetchall()]
     reports = []
     for channel in channels:
-        n, users, texts, first, last, returns = good.get(channel, (0, 0, 0, None, None, 0))
+        n, first, last, returns = good.get(channel, (0, None, None, 0))
+        users, texts = (different.get((channel, name), 0) for name in ("users", "texts"))
         faults = refused.get(channel, {})
         repeats, outside, erased = (faults.pop(reason, 0) for reason in ASIDE)
         rows = n + sum(faults.values()) + repeats + outside + erased
@@ -128,11 +128,13 @@ def report(con: duckdb.DuckDBPyConnection) -> list[ChannelReport]:
 
 def equal_rows(con: duckdb.DuckDBPyConnection) -> int:
     """Good rows without an `event_id` that repeat another in every column. They are kept: a basket may hold two."""
-    row = con.execute(
-        "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM (SELECT hash(channel, user_id, event_time, "
-        "text_id, category, "
-        "amount, status, payment_method, exposure) AS h FROM scanned WHERE reason IS NULL AND event_id IS NULL) GROUP BY h)"
-    ).fetchone()
+    row = con.execute(f"SELECT n FROM {totals.table(con, 'equal_rows')}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def users(con: duckdb.DuckDBPyConnection) -> int:
+    """How many users there are with a good row, of all channels together."""
+    row = con.execute(f"SELECT n FROM {totals.table(con, 'different')} WHERE channel = '' AND name = 'users'").fetchone()
     return int(row[0]) if row else 0
 
 

@@ -15,51 +15,25 @@ import pyarrow.parquet as pq
 
 from found_platform import lake
 from found_platform.contract import EVENTS
-from found_platform.lake import literal
 from found_platform.settings import Settings
-from found_platform.sources import workers
+from found_platform.sources import scan, spread, workers
 
-TABLES = {
-    "scan_parts": pa.schema([("part", pa.int32()), ("channel", pa.string())]),
-    "user_keys": pa.schema([("user_id", pa.string()), ("user_key", pa.string()), ("fold", pa.int8())]),
-    "repeats": pa.schema([("part", pa.int32()), ("row_number", pa.int64())]),
-}
-"""What a scan knows beside its rows, by the names that its connection has for it."""
+USER_KEYS = pa.schema([("user_id", pa.string()), ("user_key", pa.string()), ("fold", pa.int8())])
 
-ROWS = pa.schema(
-    [
-        ("part", pa.int32()),
-        ("row_number", pa.int64()),
-        ("keep", pa.bool_()),
-        ("user_id", pa.string()),
-        ("reason", pa.string()),
-        *(f.with_nullable(True) for f in EVENTS if f.name not in ("event_date", "channel", "user_key", "fold")),
-    ]
-)
-"""The rows of a scan, as far as they are staged."""
-
-OF_ROW = ", ".join(f"r.{name}" for name in ROWS.names[5:])
-EVENT = f"""SELECT CAST(r.event_time AS DATE) AS event_date, p.channel, k.user_key, k.fold, {OF_ROW}
-    FROM scan_rows r JOIN scan_parts p ON r.part = p.part JOIN user_keys k ON r.user_id = k.user_id
-    LEFT JOIN repeats a ON r.part = a.part AND r.row_number = a.row_number
-    WHERE r.keep AND r.reason IS NULL AND a.part IS NULL"""
-"""SQL of every engine; users who were erased have no key."""
+OF_ROW = ", ".join(f"s.{name}" for name in scan.OF_EVENT)
+EVENT = f"""SELECT CAST(s.event_time AS DATE) AS event_date, s.channel, k.user_key, k.fold, {OF_ROW}
+    FROM scanned s JOIN user_keys k ON s.user_id = k.user_id WHERE s.reason IS NULL"""
+"""SQL of every engine."""
 
 HASHES = pa.schema([("day", pa.string()), ("n", pa.int64()), ("hash", pa.string())])
 
 
 def write(settings: Settings, con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Writes the good rows of a scan into `folder / "events"`, from `user_keys` and the files of its rows below `folder`."""
-    from found_platform import engine  # it brings Ibis, which a scan in one process does without
-
-    events, beside = folder / "events", folder / "tmp"
-    with contextlib.closing(engine.of(settings)) as opened:
-        opened.parquet("scan_rows", sorted((folder / workers.ROWS).glob(f"{workers.ROWS}-*.parquet")), ROWS)
-        for name, schema in TABLES.items():
-            path = beside / f"{name}.parquet"
-            con.execute(f"COPY (SELECT {', '.join(schema.names)} FROM {name}) TO {literal(str(path))} (FORMAT parquet)")
-            opened.parquet(name, [path], schema)
-        opened.write(EVENT, events, schema=EVENTS, by="event_date")
+    events = folder / "events"
+    with spread.over(settings, con, folder / workers.ROWS) as asked:
+        asked.beside("user_keys", USER_KEYS)
+        asked.opened.write(EVENT, events, schema=EVENTS, by="event_date")
     for path in events.glob("**/*"):
         if path.suffix != ".parquet":  # signs of the engine that it has finished
             path.unlink()

@@ -12,7 +12,7 @@ from found_platform.errors import BadInput
 from found_platform.privacy import suppression
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import counts, growth, pulls, review, scan, staging, survey
+from found_platform.sources import counts, growth, pulls, review, scan, staging, survey, totals
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.profile import ProfileReport, read_profile
@@ -61,7 +61,7 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
     def rhythm() -> None:
         default = settings.horizon_days
         choices = survey.horizons(settings, new=True)
-        measured = survey.rhythms(con, dated.days, None, choices)
+        measured = survey.rhythms(totals.InProcess(con), dated.days, None, choices)
         chosen = survey.choose(measured, default)
         survey.check_cutoff(chosen.horizon_days if chosen else min(choices), dated.days, None)
         if chosen is not None:

@@ -24,7 +24,7 @@ from found_platform.home import write_whole
 from found_platform.privacy import parquet_rows, retention
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import folders, growth, pulls, scan, simulator
+from found_platform.sources import folders, growth, pulls, scan, simulator, totals
 from found_platform.sources.config import ChannelEntry, SourceConfig, Span
 from found_platform.sources.rows import OUTSIDE
 
@@ -50,8 +50,8 @@ def note(settings: Settings, con: duckdb.DuckDBPyConnection) -> list[str]:
     first = retention.kept_from(settings)
     if first is None:
         return []
-    query = "SELECT count(*) FROM scanned WHERE reason = ? AND event_time < ?"
-    ((count,),) = con.execute(query, [OUTSIDE, midnight(first)]).fetchall()
+    query = f"SELECT coalesce(sum(n), 0) FROM {totals.table(con, 'row_counts')} WHERE reason = ? AND day < ?"
+    ((count,),) = con.execute(query, [OUTSIDE, first]).fetchall()
     return [f"{count:,} events of before {first} are left out: this home keeps them no longer"] if count else []
 
 

@@ -19,7 +19,7 @@ from found_platform.lake import literal
 from found_platform.privacy import keys, vault
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
-from found_platform.sources import day_files, growth, profile, scan, workers
+from found_platform.sources import day_files, growth, profile, scan, totals, workers
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.growth import Loss, Removed
 
@@ -151,7 +151,7 @@ def _name_users(settings: Settings, con: duckdb.DuckDBPyConnection, has_profile:
 
     Users go through memory a block at a time.
     """
-    ids = "SELECT user_id FROM scanned WHERE reason IS NULL"
+    ids = f"SELECT user_id FROM {totals.table(con, 'by_user')}"
     if has_profile:
         ids += f" UNION ALL SELECT user_id FROM {profile.GOOD}"
     reader = con.execute(f"SELECT DISTINCT user_id FROM ({ids}) ORDER BY 1").to_arrow_reader(mapped.ROWS)

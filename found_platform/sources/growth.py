@@ -14,6 +14,7 @@ import duckdb
 from found_platform.contract import EVENTS
 from found_platform.errors import BadInput
 from found_platform.lake import literal, quote
+from found_platform.sources import totals
 from found_platform.sources.config import SourceConfig, Span
 
 Removed = Literal["keep", "drop"]
@@ -91,9 +92,9 @@ class Loss:
 
 
 def source_rows(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
-    """Good rows of the table `scanned` by day and channel, as a manifest keeps them."""
+    """Good rows of a scan by day and channel, as a manifest keeps them."""
     rows = con.execute(
-        "SELECT CAST(CAST(event_time AT TIME ZONE 'UTC' AS DATE) AS VARCHAR), channel, count(*) FROM scanned WHERE reason IS NULL "
+        f"SELECT CAST(day AS VARCHAR), channel, sum(n) FROM {totals.table(con, 'row_counts')} WHERE reason IS NULL "
         "GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
     by_day: dict[str, dict[str, int]] = {}

@@ -11,18 +11,12 @@ import duckdb
 
 from found_platform.errors import BadInput
 from found_platform.lake import literal
-from found_platform.sources import expressions, scan, sieve, times
+from found_platform.sources import expressions, scan, sieve, times, totals
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.counts import ChannelReport
 from found_platform.sources.profile import ProfileReport
 from found_platform.sources.rows import LOST_DIGITS
 
-FEW = 100
-"""Good rows of a channel below which a share says nothing."""
-TIMES_THE_MEAN = 5
-"""An id or a text that holds more than this many times the mean share is asked about; a shop of five users is never."""
-LEAST_SHARE = {"user_id": 0.1, "text": 0.3}
-"""And at least this share: a tenth of all events is no person's, whoever shops most; a start page may be a quarter of all views."""
 NAMED = 3  # examples in a sentence
 SAMPLES = 1000  # refused values that are looked at for a remedy
 
@@ -39,18 +33,11 @@ HARDLY_ANY = 0.05  # share of users with a profile row below which the key is do
 def _implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     """A sentence for each id or text that holds an implausible share of a channel's events and is not confirmed."""
     sentences = []
+    frequent = f"SELECT value, n, total, many FROM {totals.table(con, 'frequent')} WHERE channel = ? AND name = ? ORDER BY n DESC"
     for channel, entries in config.channels.items():
         confirmed = {text for entry in entries for text in entry.confirm}
-        for column, least in LEAST_SHARE.items():
-            judged = " AND NOT exposure" if column == "text" else ""  # a mailing says the same to everybody
-            rows = con.execute(
-                f"SELECT {column}, n, total, many FROM (SELECT {column}, count(*) AS n, sum(count(*)) OVER () AS "
-                f"total, count(*) OVER () "
-                f"AS many FROM scanned WHERE reason IS NULL AND channel = ?{judged} GROUP BY 1) WHERE total >= {FEW} "
-                f"AND n > total * greatest({least}, {TIMES_THE_MEAN} / many) ORDER BY n DESC",
-                [channel],
-            ).fetchall()
-            for value, n, total, many in rows:
+        for column in totals.LEAST_SHARE:
+            for value, n, total, many in con.execute(frequent, [channel, column]).fetchall():
                 if value in confirmed:
                     continue
                 whose = "one of" if column == "user_id" else "the text of"

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from found_platform.errors import BadInput
 from found_platform.lake import literal
-from found_platform.sources import sandbox
+from found_platform.sources import sandbox, totals
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.entries import Entry, entries_of, files_of, open_entry, run, values_in
 from found_platform.sources.files import Part, check_whole, forget_rejects, gaps, in_parallel, take_rejects
@@ -25,11 +25,16 @@ ROWS = """CREATE OR REPLACE TABLE scan_rows (part INTEGER, row_number BIGINT, ke
     arrived_at TIMESTAMPTZ, exposure BOOLEAN, reason VARCHAR, value VARCHAR, remarks VARCHAR)"""
 """Every row of every file, in their order; `keep` is false where `where` leaves it out, null where a line is no row."""
 
-SCANNED = """CREATE OR REPLACE VIEW scanned AS SELECT r.part, p.entry, p.channel, p.file, {number} AS row_number,
-    r.user_id, r.event_time, r.text, r.text_id, r.category, r.amount, r.status, r.payment_method, r.event_id, r.arrived_at,
-    r.exposure, {reason} AS reason, r.value, r.remarks
-    FROM scan_rows r JOIN scan_parts p USING (part){joins} WHERE r.keep"""
+OF_EVENT = ("event_time", "text", "text_id", "category", "amount", "status", "payment_method", "event_id", "arrived_at", "exposure")
+"""The columns of `scan_rows` that become those of an event."""
+
+JUDGED = """SELECT r.part, p.entry, p.channel, p.file, {number} AS row_number, r.keep, r.user_id, {of_event}, {reason} AS reason,
+    r.value, r.remarks FROM scan_rows r JOIN scan_parts p ON r.part = p.part{joins}"""
+SCANNED = f"""SELECT part, entry, channel, file, row_number, user_id, {", ".join(OF_EVENT)}, reason, value, remarks
+    FROM scan_judged WHERE keep"""
 """Their `row_number` counts the rows of the file that could be read; `numbered` has the file's own."""
+
+REPEATS = pa.schema([("part", pa.int32()), ("row_number", pa.int64())])
 
 NUMBER = "coalesce(r.row_number, r.rowid - p.first + 1)"
 """Of a row of the table `scan_rows`; rows in files have theirs."""
@@ -71,11 +76,12 @@ def scan(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
             progress.rows(first)
             count += len(part.names)
     progress.close()
-    finish(con, NUMBER)
+    finish(totals.InProcess(con))
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     """The tables of a scan, empty; a part is a file."""
+    totals.forget(con, "repeats", *totals.TOTALS)
     con.execute(ROWS)
     con.execute("CREATE OR REPLACE TABLE scan_parts (part INTEGER, entry INTEGER, channel VARCHAR, file VARCHAR, first BIGINT)")
     con.execute("CREATE OR REPLACE TABLE scan_notes (channel VARCHAR, note VARCHAR)")
@@ -109,15 +115,39 @@ def take(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, 
     return inserted
 
 
-def finish(con: duckdb.DuckDBPyConnection, number: str) -> None:
-    """What is known once every row is read: the view `scanned`, and repeats. `number` is SQL of a row's number in its file."""
-    con.execute(SCANNED.format(number=number, reason="r.reason", joins=""))
-    _mark_repeats(con, number)
-    clash = con.execute(
-        "SELECT text_id, min(text), max(text) FROM scanned WHERE reason IS NULL GROUP BY 1 HAVING min(text) <> max(text) LIMIT 1"
-    ).fetchone()
+def finish(asked: totals.Asked) -> None:
+    """What is known once every row is read: the view `scanned`, and repeats."""
+    view_rows(asked)
+    asked.keep("repeats", totals.Total(_repeats(_number(asked.con)), REPEATS, large=True))
+    if _is_repeated(asked.con):
+        view_rows(asked)
+    for name in ("by_text", "clashes"):
+        asked.keep(name, totals.TOTALS[name])
+    clash = asked.con.execute("SELECT text, last_text FROM clashes").fetchone()
     if clash:
-        raise BadInput(f"The texts {clash[1]!r} and {clash[2]!r} have the same 64-bit hash: change one of them.")
+        raise BadInput(f"The texts {clash[0]!r} and {clash[1]!r} have the same 64-bit hash: change one of them.")
+
+
+def view_rows(asked: totals.Asked) -> None:
+    """Makes the views over the rows of a scan, as far as it is known which of them repeat others, and who was erased."""
+    if is_in_files(asked.con):
+        asked.view("scan_rows", _without_erased() if totals.exists(asked.con, "aside") else "SELECT * FROM scan_files")
+    number, reason, joins = _number(asked.con), "r.reason", ""
+    if totals.exists(asked.con, "repeats") and _is_repeated(asked.con):
+        reason = f"CASE WHEN again.part IS NOT NULL THEN {literal(REPEATED)} ELSE r.reason END"
+        joins = f" LEFT JOIN repeats again ON again.part = r.part AND again.row_number = {number}"
+    of_event = ", ".join(f"r.{name}" for name in OF_EVENT)
+    asked.view("scan_judged", JUDGED.format(number=number, reason=reason, joins=joins, of_event=of_event))
+    asked.view("scanned", SCANNED)
+
+
+def _number(con: duckdb.DuckDBPyConnection) -> str:
+    """SQL of a row's number in its file."""
+    return "r.row_number" if is_in_files(con) else NUMBER
+
+
+def _is_repeated(con: duckdb.DuckDBPyConnection) -> bool:
+    return con.execute("SELECT 1 FROM repeats LIMIT 1").fetchone() is not None
 
 
 def _insert(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, number: int, span: list[Any]) -> int:
@@ -165,15 +195,21 @@ def leave_aside(con: duckdb.DuckDBPyConnection, users: Sequence[str]) -> None:
     con.register("erased_users", pa.table({"user_id": pa.array(users, pa.string())}))
     if is_in_files(con):
         con.execute("CREATE TABLE aside AS FROM erased_users")
-        values = ", ".join(f"CASE WHEN erased THEN {sql} ELSE {name} END AS {name}" for name, sql in OF_ERASED.items())
-        con.execute(
-            f"CREATE OR REPLACE VIEW scan_rows AS SELECT * EXCLUDE (erased) REPLACE ({values}) FROM "
-            "(SELECT *, coalesce(user_id IN (FROM aside), false) AS erased FROM scan_files)"
-        )
+        view_rows(totals.InProcess(con))
     else:
         values = ", ".join(f"{name} = {sql}" for name, sql in OF_ERASED.items())
         con.execute(f"UPDATE scan_rows SET {values} WHERE user_id IN (FROM erased_users)")
     con.unregister("erased_users")
+    totals.forget(con)
+
+
+def _without_erased() -> str:
+    """SQL of the rows in files, with what is left of those of erased users."""
+    columns = ("part", "row_number", "keep", "user_id", *OF_EVENT, "reason", "value", "remarks")
+    values = (f"CASE WHEN a.user_id IS NOT NULL THEN {OF_ERASED[name]} ELSE r.{name} END" for name in OF_ERASED)
+    of_erased = dict(zip(OF_ERASED, values, strict=True))
+    listed = ", ".join(f"{of_erased.get(name, f'r.{name}')} AS {name}" for name in columns)
+    return f"SELECT {listed} FROM scan_files r LEFT JOIN aside a ON r.user_id = a.user_id"
 
 
 def take_over_files(con: duckdb.DuckDBPyConnection, rows: str) -> None:
@@ -188,19 +224,14 @@ def is_in_files(con: duckdb.DuckDBPyConnection) -> bool:
     return bool(con.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'scan_files'").fetchone())
 
 
-def _mark_repeats(con: duckdb.DuckDBPyConnection, number: str) -> None:
-    """Finds the good rows whose event_id came before in their channel, by file name and row, and gives them that reason."""
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE several AS SELECT h FROM (SELECT hash(channel, event_id) AS h FROM scanned "
-        "WHERE reason IS NULL AND event_id IS NOT NULL) GROUP BY 1 HAVING count(*) > 1"
+def _repeats(number: str) -> str:
+    """SQL of the good rows whose event_id came before in their channel, by file name and row."""
+    several = (
+        "SELECT h FROM (SELECT {hash}(channel, event_id) AS h FROM scanned WHERE reason IS NULL AND event_id IS NOT NULL) i "
+        "GROUP BY h HAVING count(*) > 1"
     )
-    con.execute(
-        f"CREATE OR REPLACE TABLE repeats AS SELECT part, row_number FROM (SELECT part, {number} AS row_number, row_number() OVER "
-        f"(PARTITION BY channel, event_id ORDER BY file, {number}, entry) AS n "
-        "FROM scan_rows r JOIN scan_parts p USING (part) WHERE keep AND reason IS NULL AND event_id IS NOT NULL "
-        "AND hash(channel, event_id) IN (SELECT h FROM several)) WHERE n > 1"
+    return (
+        f"SELECT part, row_number FROM (SELECT r.part, {number} AS row_number, row_number() OVER (PARTITION BY p.channel, "
+        f"r.event_id ORDER BY p.file, {number}, p.entry) AS n FROM scan_rows r JOIN scan_parts p ON r.part = p.part WHERE r.keep "
+        f"AND r.reason IS NULL AND r.event_id IS NOT NULL AND {{hash}}(p.channel, r.event_id) IN ({several})) s WHERE n > 1"
     )
-    if con.execute("SELECT 1 FROM repeats LIMIT 1").fetchone():
-        reason = f"CASE WHEN again.part IS NOT NULL THEN {literal(REPEATED)} ELSE r.reason END"
-        joins = f" LEFT JOIN repeats again ON again.part = r.part AND again.row_number = {number}"
-        con.execute(SCANNED.format(number=number, reason=reason, joins=joins))

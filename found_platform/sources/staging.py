@@ -32,7 +32,9 @@ from found_platform.sources import (
     sandbox,
     scan,
     simulator,
+    spread,
     survey,
+    totals,
     workers,
 )
 from found_platform.sources.config import SourceConfig, Span
@@ -187,8 +189,9 @@ def prepare(
                     source = source.model_copy(update=_days(settings, home, growth.clipped(source.span, min(days), max(days))))
                 notes = growth.schema(home.profile_schema, _attributes(settings, con, source))[1] if home else []
                 left_out = [*erased.note(con), *expired.note(settings, con)]
-                measured = survey.rhythms(con, source.days, cutoff, horizons) if horizons else []
-                ((users,),) = con.execute("SELECT count(DISTINCT user_id) FROM scanned WHERE reason IS NULL").fetchall()
+                with _asked(settings, con) as asked:
+                    measured = survey.rhythms(asked, source.days, cutoff, horizons) if horizons else []
+                users = counts.users(con)
             finally:
                 con.close()
     except BaseException:
@@ -240,11 +243,18 @@ def _scan(settings: Settings, source: SourceConfig, removed: Removed | None) -> 
             scan.leave_aside(con, users)
             if erased.leave_out_of_pulled(settings, users):
                 about["fingerprint"] = _fingerprint(settings, source)
+        with _asked(settings, con) as asked:
+            totals.make_all(asked)
     except BaseException:
         con.close()
         raise
     (work / folders.SCANNED).write_text(json.dumps(about))
     return con
+
+
+def _asked(settings: Settings, con: duckdb.DuckDBPyConnection) -> contextlib.AbstractContextManager[totals.Asked]:
+    """Who answers what is asked of all rows of a scan in the work folder."""
+    return spread.asked(settings, con, folders.work(settings) / workers.ROWS)
 
 
 EVER = Span(start=dt.date(1, 1, 2), end=dt.date(9999, 12, 30))

@@ -5,17 +5,20 @@ What belongs here: questions to the table `scanned`, and the sentences that foll
 """
 
 import datetime as dt
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
-from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT, midnight
+from found_platform.contract import HELD_OUT_FOLD, MIN_HELD_OUT
 from found_platform.errors import BadInput
 from found_platform.privacy import keys
 from found_platform.settings import Settings
-from found_platform.sources import scan
+from found_platform.sources import scan, totals
+from found_platform.sources.totals import Asked
 
 GAP_DAYS = 365
 """Days without a row from which a handful of rows beyond them may be slips: 1970-01-01, a year typed wrong by a digit."""
@@ -38,7 +41,7 @@ def days(con: duckdb.DuckDBPyConnection) -> dict[dt.date, int]:
     """Good rows of each UTC day that has any, oldest first."""
     return dict(
         con.execute(
-            "SELECT CAST(event_time AT TIME ZONE 'UTC' AS DATE), count(*) FROM scanned WHERE reason IS NULL GROUP BY 1 ORDER BY 1"
+            f"SELECT day, CAST(sum(n) AS BIGINT) FROM {totals.table(con, 'row_counts')} WHERE reason IS NULL GROUP BY 1 ORDER BY 1"
         ).fetchall()
     )
 
@@ -130,10 +133,11 @@ class Rhythm:
         )
 
 
-def rhythms(con: duckdb.DuckDBPyConnection, span: list[dt.date], cutoff: dt.date | None, horizons: Iterable[int]) -> list[Rhythm]:
+def rhythms(asked: Asked, span: list[dt.date], cutoff: dt.date | None, horizons: Iterable[int]) -> list[Rhythm]:
     """The rhythm of each horizon that fits between the first day and the cutoff, shortest first.
 
     Args:
+        asked: who answers what is asked of all rows of the scan.
         span: first day of the data, and the day after the last.
         cutoff: None is the end of the data less the horizon.
     """
@@ -142,30 +146,33 @@ def rhythms(con: duckdb.DuckDBPyConnection, span: list[dt.date], cutoff: dt.date
     windows = [(h, until) for h, until in windows if until - dt.timedelta(days=h) > first]
     if not windows:
         return []
-    users = [row[0] for row in con.execute("SELECT DISTINCT user_id FROM scanned WHERE reason IS NULL").fetchall()]
-    held_out = pa.array([keys.fold(user) == HELD_OUT_FOLD for user in users], pa.bool_())
-    con.register("folds", pa.table({"user_id": pa.array(users, pa.string()), "held_out": held_out}))
-    acts, counts, moments = [], [], []
+    acts = []
     for i, (horizon, until) in enumerate(windows):
-        start = until - dt.timedelta(days=horizon)
+        start, end_of = (f"CAST('{day}T00:00:00Z' AS {{moment}})" for day in (until - dt.timedelta(days=horizon), until))
         acts += [
-            f"bool_or(event_time < ? AND arrived_at <= ?) AS before{i}",
-            f"bool_or(event_time >= ? AND event_time < ? AND arrived_at <= ?) AS within{i}",
+            f"coalesce(bool_or(event_time < {start} AND arrived_at <= {start}), false) AS before{i}",
+            f"coalesce(bool_or(event_time >= {start} AND event_time < {end_of} AND arrived_at <= {end_of}), false) AS within{i}",
         ]
-        moments += [midnight(d) for d in (start, start, start, until, until)]
-        counts += [
-            f"count(*) FILTER (held_out AND before{i})",
-            f"count(*) FILTER (held_out AND before{i} AND within{i})",
-            f"count(*) FILTER (NOT held_out AND before{i} AND within{i})",
-        ]
-    row = con.execute(
-        f"SELECT {', '.join(counts)} FROM (SELECT user_id, {', '.join(acts)} FROM scanned WHERE reason IS NULL AND NOT exposure "
-        "GROUP BY 1) JOIN folds USING (user_id)",
-        moments,
-    ).fetchone()
-    con.unregister("folds")
-    assert row is not None
-    return [Rhythm(h, until, (until - first).days - h, *row[3 * i : 3 * i + 3]) for i, (h, until) in enumerate(windows)]
+    users = f"SELECT user_id, {', '.join(acts)} FROM scanned WHERE reason IS NULL AND NOT exposure GROUP BY user_id"
+    schema = pa.schema([(f"{name}{i}", pa.int64()) for i in range(len(windows)) for name in COUNTED])
+    counts = asked.per_batch(users, functools.partial(_count, schema=schema), schema)
+    sums = [sum(column.to_pylist()) for column in counts.columns]
+    return [Rhythm(h, until, (until - first).days - h, *sums[3 * i : 3 * i + 3]) for i, (h, until) in enumerate(windows)]
+
+
+COUNTED = ("with_history", "held_out", "learning")
+"""What is counted of each horizon, as `Rhythm` has it."""
+
+
+def _count(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Of each batch of users a row of counts."""
+    for batch in batches:
+        held_out = np.array([keys.fold(user) == HELD_OUT_FOLD for user in batch["user_id"].to_pylist()], bool)
+        counts: list[int] = []
+        for i in range(len(schema) // len(COUNTED)):
+            before, within = (batch[f"{name}{i}"].to_numpy(zero_copy_only=False).astype(bool) for name in ("before", "within"))
+            counts += map(int, ((held_out & before).sum(), (held_out & before & within).sum(), (~held_out & before & within).sum()))
+        yield pa.RecordBatch.from_arrays([pa.array([count], pa.int64()) for count in counts], schema=schema)
 
 
 def check_cutoff(horizon_days: int, span: list[dt.date], cutoff: dt.date | None) -> dt.date:

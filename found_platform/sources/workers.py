@@ -23,7 +23,7 @@ from found_platform import lake, spill
 from found_platform.errors import BadInput
 from found_platform.lake import literal
 from found_platform.settings import Settings
-from found_platform.sources import copies, expressions, sandbox, scan
+from found_platform.sources import copies, expressions, sandbox, scan, spread
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.entries import entries_of, open_entry
 from found_platform.sources.mapping import Types
@@ -119,7 +119,8 @@ def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfi
             raise BadInput(report["error"])
         scan.note(con, entries[tasks[report["task"]][2]][0], json.loads(report["notes"]))
     _take_over(con, folder)
-    scan.finish(con, "r.row_number")
+    with spread.over(settings, con, folder) as asked:
+        scan.finish(asked)
 
 
 def _types(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry: ChannelEntry) -> Types | None:

@@ -16,9 +16,11 @@ from found_platform import lake
 from found_platform.errors import BadInput
 from found_platform.home import write_once
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, entries, folders, growth, scan, staging, workers
+from found_platform.sources import config, counts, entries, folders, growth, review, scan, spread, staging, survey, totals, workers
 from found_platform.sources.growth import Removed
+from found_platform.sources.profile import ProfileReport
 
+END = dt.date(2024, 1, 20)
 START = dt.datetime(2024, 1, 5, 23, 59, 59, 999_999, tzinfo=dt.UTC)
 
 
@@ -54,13 +56,20 @@ def kinds(folder: Path) -> Path:
     return folder / "source.yaml"
 
 
-def about(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """All that is asked of a scan."""
+def about(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, Any]:
+    """All that is asked of a scan, of its engine where it has one."""
     notes = con.execute("SELECT DISTINCT * FROM scan_notes ORDER BY ALL").fetchall()
     rows = con.execute(f"FROM {scan.numbered('true')} ORDER BY part, row_number").fetchall()
     quarantine = counts.quarantined(con).to_pylist()
     users = sorted(scan.user_ids(con))
+    with spread.asked(settings, con, settings.home / "rows") as asked:
+        totals.make_all(asked)
+        rhythm = survey.rhythms(asked, [START.date(), END], None, (1, 2, 3))
+    source = config.load(settings.home.parent / "source" / "source.yaml")
     return {
+        "totals": {name: con.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in totals.TOTALS},
+        "rhythm": rhythm,
+        "review": review.notes(con, source, counts.report(con), ProfileReport()),
         "rows": rows,
         "quarantine": quarantine,
         "counts": counts.report(con),
@@ -72,9 +81,14 @@ def about(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 def by_workers(folder: Path, source: Path, address: str) -> duckdb.DuckDBPyConnection:
     """A scan by an engine."""
-    settings, con = Settings.load(folder / "home").model_copy(update={"engine": address}), lake.connect()
-    workers.read(settings, con, config.load(source), folder / "rows")
+    settings, con = of_engine(folder, address), lake.connect()
+    settings.home.mkdir(exist_ok=True)
+    workers.read(settings, con, config.load(source), settings.home / "rows")
     return con
+
+
+def of_engine(folder: Path, address: str) -> Settings:
+    return Settings.load(folder / "home").model_copy(update={"engine": address})
 
 
 def in_one_process(source: Path) -> duckdb.DuckDBPyConnection:
@@ -96,14 +110,14 @@ def test_workers_find_the_rows_and_the_faults_that_one_process_finds(
     """Whatever the files are; and those of erased users are left aside alike."""
     monkeypatch.setattr(workers, "FILES", 2)
     source = kinds(tmp_path / "source")
-    scans = in_one_process(source), by_workers(tmp_path, source, place)
-    expected, answers = map(about, scans)
+    scans, settings = (in_one_process(source), by_workers(tmp_path, source, place)), of_engine(tmp_path, place)
+    expected, answers = (about(con, settings) for con in scans)
     assert answers == expected
     assert len(expected["quarantine"]) > 20
     assert {row.repeats for row in expected["counts"]} > {0}
     for con in scans:
         scan.leave_aside(con, ["u1", "f"])
-    expected, answers = map(about, scans)
+    expected, answers = (about(con, settings) for con in scans)
     assert answers == expected
     assert sum(row.erased for row in expected["counts"]) > 0
 
