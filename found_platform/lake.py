@@ -155,8 +155,13 @@ def as_arrow(table: DeltaTable) -> pad.Dataset:
 def files_as_arrow(table: DeltaTable, paths: Iterable[str]) -> pad.Dataset:
     """These files of a Delta table, in this order, as one Arrow dataset."""
     whole: Any = as_arrow(table)
-    fragments = {unquote(fragment.path): fragment for fragment in whole.get_fragments()}
-    return pad.FileSystemDataset([fragments[path] for path in paths], whole.schema, whole.format, whole.filesystem)
+    of_path = fragments(table, whole)
+    return pad.FileSystemDataset([of_path[path] for path in paths], whole.schema, whole.format, whole.filesystem)
+
+
+def fragments(table: DeltaTable, whole: pad.Dataset | None = None) -> dict[str, Any]:
+    """The files of a Delta table by their paths below its folder, in the order in which its rows are read."""
+    return {unquote(fragment.path): fragment for fragment in (whole or as_arrow(table)).get_fragments()}
 
 
 def files(lake: Place, table: str, version: int | None = None) -> list[dict]:

@@ -94,6 +94,11 @@ def frame(session: Any, about: DeltaTable, folder: Path, files: Iterable[dict]) 
         parts.append(rows.select(*schema.names))
     if parts:
         return functools.reduce(lambda first, second: first.union(second), parts)
+    return no_rows(session, schema)
+
+
+def no_rows(session: Any, schema: Iterable[pa.Field]) -> Any:
+    """A data frame of a session without rows: of an empty table a client makes none."""
     return session.sql(f"SELECT {', '.join(f'CAST(NULL AS {type_of(f.type)}) AS `{f.name}`' for f in schema)} WHERE 1 = 0")
 
 

@@ -70,7 +70,8 @@ class SparkConnect:
 
     def rows(self, name: str, data: pa.Table) -> None:
         with failures(self.name):
-            self.session.createDataFrame(data).createOrReplaceTempView(name)
+            rows = self.session.createDataFrame(data) if data.num_rows else files.no_rows(self.session, data.schema)
+            rows.createOrReplaceTempView(name)
 
     def parquet(self, name: str, paths: Iterable[Path], schema: pa.Schema) -> None:
         with failures(self.name):

@@ -18,6 +18,7 @@ from found_platform.sources.files import Part, first_line, parts, united
 from found_platform.sources.mapping import Cells, Value
 from found_platform.sources.options import TimeColumn
 from found_platform.sources.origins import Lookup
+from found_platform.sources.stretches import Stretch, cut
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def open_entry(
     lookups: bool = True,
     some: Sequence[Path] | None = None,
     types: mapping.Types | None = None,
+    stretch: Stretch | None = None,
 ) -> Entry:
     """Opens an entry's files. Raises BadInput for what cannot be read, a missing column, or an expression that cannot be used.
 
@@ -57,9 +59,12 @@ def open_entry(
         lookups: whether its lookup tables are read.
         some: those of its files that are opened; all by default.
         types: of columns in expressions, as all files of the entry give them; by default as the opened ones do.
+        stretch: what is read of the one file or table that is opened; all by default.
     """
     where = f"channel {channel!r}"
     files = parts(con, entry, where, some)
+    if stretch is not None:
+        files = [cut(con, part, stretch) for part in files]
     texts: dict[str, str] = {}
     tables: dict[str, tuple[Lookup, str]] = {}
     notes = [part.note for part in files if part.note]

@@ -3,11 +3,12 @@
 What belongs here: what a worker is sent and leaves, and the tables of a scan over it. What does not: what makes a row good
 (`rows`), repeats and counts, which are asked of all rows (`scan`, `counts`), the staged days (`day_files`).
 
-A worker runs the same code as a scan in one process, on whole files, so rows, faults and row numbers are the same of whatever kind
-the files are.
+A worker runs the same code as a scan in one process, on whole files or on stretches of one that know where they begin, so rows,
+faults and row numbers are the same of whatever kind the files are.
 """
 
 import contextlib
+import dataclasses
 import json
 import threading
 import uuid
@@ -29,9 +30,11 @@ from found_platform.sources.entries import entries_of, open_entry
 from found_platform.sources.mapping import Types
 from found_platform.sources.options import TimeColumn
 from found_platform.sources.origins import Lookup
+from found_platform.sources.stretches import Stretch, of_delta, of_parquet
 
 BYTES, FILES = 128 * 2**20, 256
-"""What a worker reads at once: neighbouring files of an entry up to this size, or one larger file."""
+"""What a worker reads at once: neighbouring files of an entry up to this size, of a larger one row groups up to it. Text files are
+read whole."""
 
 AT_ONCE = threading.BoundedSemaphore(2)
 """A process of an engine may be given all tasks at once, as Sail's is: it reads two at a time, each with the memory of a scan."""
@@ -39,7 +42,9 @@ AT_ONCE = threading.BoundedSemaphore(2)
 ROWS, GAPS, UNREAD = "rows", "gaps", "unread"
 """What a worker leaves of its files: the beginnings of the names."""
 
-TASKS = pa.schema([("task", pa.int64()), ("part", pa.int64()), ("entry", pa.int64()), ("files", pa.string())])
+TASKS = pa.schema(
+    [("task", pa.int64()), ("part", pa.int64()), ("entry", pa.int64()), ("files", pa.string()), ("stretch", pa.string())]
+)
 REPORT = pa.schema([("task", pa.int64()), ("notes", pa.string()), ("error", pa.string())])
 
 
@@ -54,16 +59,17 @@ class Scanner:
     memory: str
 
     def __call__(self, tasks: pa.Table) -> pa.Table:
-        ((number, part, place, names),) = (row.values() for row in tasks.to_pylist())
+        ((number, part, place, names, of_file),) = (row.values() for row in tasks.to_pylist())
+        stretch = Stretch.read(json.loads(of_file)) if of_file else None
         try:
             with AT_ONCE:
-                notes, error = self._read(number, part, place, [Path(name) for name in json.loads(names)]), None
+                notes, error = self._read(number, part, place, [Path(name) for name in json.loads(names)], stretch), None
         except BadInput as refusal:
             notes, error = [], str(refusal)
         return pa.table([[number], [json.dumps(notes)], [error]], schema=REPORT)
 
-    def _read(self, number: int, part: int, place: int, files: list[Path]) -> list[str]:
-        """Reads some files of an entry, which are numbered from `part` on. Returns what there is to note of them."""
+    def _read(self, number: int, part: int, place: int, files: list[Path], stretch: Stretch | None) -> list[str]:
+        """Reads some files of an entry, which are numbered from `part` on, or a stretch of one. Returns what there is to note."""
         if missing := next((file for file in files if not file.exists()), None):
             raise BadInput(
                 f"{missing} is not there for a worker of the engine: every machine of it must see the files of the source at the "
@@ -75,7 +81,7 @@ class Scanner:
             lookups = {file for lookup in channel_entry.lookups.values() for file in lookup.files()}
             sandbox.lock(con, {*files, *lookups}, [copies.folder(), self.folder])
             scan.create_tables(con)
-            entry = open_entry(con, place, channel, channel_entry, some=files, types=self.types[place])
+            entry = open_entry(con, place, channel, channel_entry, some=files, types=self.types[place], stretch=stretch)
             first = 0
             for several in entry.files:
                 first += scan.take(con, entry, several, part, first, list(self.span))
@@ -97,11 +103,13 @@ def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfi
     """As `scan.scan`, on the engine that is set: rows stay in files in a new folder, which is within reach of the connection."""
     folder.mkdir(mode=0o700)
     scan.create_tables(con)
-    entries, tasks, part = entries_of(config), list[tuple[int, int, int, str]](), 0
+    entries, tasks, part = entries_of(config), list[tuple[int, int, int, str, str | None]](), 0
     types = [_types(con, number, channel, entry) for number, (channel, entry) in enumerate(entries)]
     for number, (channel, entry) in enumerate(entries):
-        for files in _groups(entry):
-            tasks.append((len(tasks), part, number, json.dumps(files)))
+        for files, stretches in groups(entry):
+            for stretch in stretches:
+                of_file = None if stretch is None else json.dumps(dataclasses.asdict(stretch))
+                tasks.append((len(tasks), part, number, json.dumps(files), of_file))
             rows = pa.table({"part": range(part, part + len(files)), "file": files})
             con.register("files_of_task", rows)
             con.execute("INSERT INTO scan_parts SELECT part, ?, ?, file, 0 FROM files_of_task", [number, channel])
@@ -133,20 +141,26 @@ def _types(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry: Cha
     return open_entry(con, number, channel, entry, lookups=False).types
 
 
-def _groups(entry: ChannelEntry) -> Iterator[list[str]]:
-    """The files of an entry as workers take them, in their order; a Delta table is read as a whole."""
+def groups(entry: ChannelEntry) -> Iterator[tuple[list[str], list[Stretch] | list[None]]]:
+    """The files of an entry in their order, some small ones together, each time with the stretches that workers take of them: None
+    is all of them. A Delta table is one file."""
     if entry.is_delta():
-        yield [entry.path]
+        yield [entry.path], of_delta(entry.path, BYTES, FILES) or [None]
         return
-    group, size = list[str](), 0
-    for file in entry.files():
-        more = file.stat().st_size
+    group, size, files = list[str](), 0, entry.files()
+    is_parquet = entry.kind_of(files[0]) == "parquet"
+    for file in files:
+        more, stretches = file.stat().st_size, of_parquet(file, BYTES) if is_parquet else None
         if group and (size + more > BYTES or len(group) == FILES):
-            yield group
+            yield group, [None]
             group, size = [], 0
+        if stretches:
+            yield [str(file)], stretches
+            continue
         group.append(str(file))
         size += more
-    yield group
+    if group:
+        yield group, [None]
 
 
 def _take_over(con: duckdb.DuckDBPyConnection, folder: Path) -> None:

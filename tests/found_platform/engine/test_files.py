@@ -191,3 +191,9 @@ def test_a_run_that_is_killed_before_its_commit_leaves_the_old_rows_and_files_th
     erasure.lake_tables.forget_past(settings, ["some"])
     assert not list(folder.glob("written-*/*.parquet"))
     assert row_hash.of_table(settings.lake, "some") == before
+
+
+def test_a_table_without_rows_has_a_name_as_well(address: str, tmp_path: Path) -> None:
+    with contextlib.closing(engine.of(home_of(tmp_path, address))) as opened:
+        opened.rows("nothing", SCHEMA.empty_table())
+        assert opened.read("SELECT user_key, times FROM nothing").read_all().num_rows == 0

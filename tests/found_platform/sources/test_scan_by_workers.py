@@ -1,26 +1,51 @@
 """The workers of an engine scan files as this process does: the same rows, the same quarantine, the same counts."""
 
 import datetime as dt
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from deltalake import write_deltalake
+from deltalake import WriterProperties, write_deltalake
 from reading import write
+from spark_cluster import Cluster
 
 from found_platform import lake
-from found_platform.errors import BadInput
+from found_platform.engine.spark_connect import SparkConnect
+from found_platform.errors import BadInput, JobFailed
 from found_platform.home import write_once
 from found_platform.settings import Settings
-from found_platform.sources import config, counts, entries, folders, growth, review, scan, spread, staging, survey, totals, workers
+from found_platform.sources import (
+    config,
+    counts,
+    entries,
+    files,
+    folders,
+    growth,
+    review,
+    scan,
+    spread,
+    staging,
+    stretches,
+    survey,
+    totals,
+    workers,
+)
 from found_platform.sources.growth import Removed
 from found_platform.sources.profile import ProfileReport
 
 END = dt.date(2024, 1, 20)
+SECONDS = 300
 START = dt.datetime(2024, 1, 5, 23, 59, 59, 999_999, tzinfo=dt.UTC)
 
 
@@ -122,6 +147,66 @@ def test_workers_find_the_rows_and_the_faults_that_one_process_finds(
     assert sum(row.erased for row in expected["counts"]) > 0
 
 
+def large(folder: Path) -> Path:
+    """A source of a Parquet file and a partitioned Delta table of several row groups each, with faults and repeated rows."""
+    (folder / "table").mkdir(parents=True)
+    count = 16
+    rows = {
+        "id": [f"u{i % 7}" if i % 5 else None for i in range(count)],
+        "at": [START + dt.timedelta(hours=i) for i in range(count)],
+        "what": [*["tea"] * (count - 1), ""],
+        "event": [f"{i % 9}" for i in range(count)],
+        "side": ["left" if i % 3 else "right" for i in range(count)],
+    }
+    pq.write_table(pa.table(rows), folder / "one.parquet", row_group_size=3)
+    for _ in range(2):
+        of_groups = WriterProperties(max_row_group_size=4)
+        write_deltalake(folder / "table", pa.table(rows), mode="append", partition_by="side", writer_properties=of_groups)
+    columns = {"user_id": "id", "event_time": "at", "text": "what", "event_id": "event"}
+    entries = [
+        {"path": "one.parquet", "columns": columns},
+        {"path": "table", "columns": {**columns, "category": "side"}, "where": "side <> 'none'"},
+    ]
+    (folder / "source.yaml").write_text(yaml.safe_dump({"name": "large", "channels": {"search": entries}}))
+    return folder / "source.yaml"
+
+
+@pytest.mark.parametrize("most", [1, 2000])
+def test_workers_that_read_stretches_of_a_file_number_its_rows_as_one_process_does(
+    place: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = large(tmp_path / "source")
+    monkeypatch.setattr(workers, "BYTES", most)
+    cut = [stretch for _, entry in entries.entries_of(config.load(source)) for _, some in workers.groups(entry) for stretch in some]
+    assert len(cut) > 6
+    assert None not in cut
+    settings, con = of_engine(tmp_path, place), by_workers(tmp_path, source, place)
+    answers, expected = about(con, settings), about(in_one_process(source), settings)
+    assert answers == expected
+    numbers = {(row["file"][-7:], row["row_number"]) for row in expected["quarantine"]}
+    assert ("parquet", 16) in numbers
+    assert max(number for _, number in numbers) > 16  # in the second file of the table or later
+
+
+def test_a_stretch_reads_no_other_row_group(tmp_path: Path) -> None:
+    """Of the others every page is broken."""
+    con, source, file = duckdb.connect(), large(tmp_path / "source"), tmp_path / "source" / "one.parquet"
+    (entry,) = config.load(source).channels["search"][:1]
+    (part,) = files.parts(con, entry, "here")
+    whole, about = con.execute(f"SELECT id, event FROM {part.relation}").fetchall(), pq.read_metadata(file)
+    for number, stretch in enumerate(stretches.of_parquet(file, 1) or []):
+        content = bytearray(file.read_bytes())
+        for group in set(range(about.num_row_groups)) - {number}:
+            for chunk in map(about.row_group(group).column, range(about.num_columns)):
+                begin = chunk.dictionary_page_offset or chunk.data_page_offset
+                content[begin : begin + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+        broken = tmp_path / f"{number}.parquet"
+        broken.write_bytes(content)
+        of_broken = replace(part, relation=part.relation.replace(str(file), str(broken)))
+        rows = con.execute(f"SELECT id, event FROM {stretches.cut(con, of_broken, stretch).relation}").fetchall()
+        assert rows == whole[stretch.first : stretch.end]
+
+
 def test_a_file_that_a_worker_cannot_read_is_named(place: str, tmp_path: Path) -> None:
     source = kinds(tmp_path / "source")
     pq.write_table(pa.table({"id": ["a"], "what": ["tea"]}), tmp_path / "source" / "days" / "4.parquet")
@@ -136,7 +221,7 @@ def test_a_file_that_a_worker_cannot_read_is_named(place: str, tmp_path: Path) -
 def test_a_worker_that_does_not_see_a_file_says_so(tmp_path: Path) -> None:
     read = config.load(kinds(tmp_path / "source"))
     scanner = workers.Scanner(tuple(entries.entries_of(read)), (None,) * 6, tuple(scan.bounds_of(read)), tmp_path, "1GB")
-    task = {"task": 3, "part": 0, "entry": 0, "files": '["/nowhere/1.parquet"]'}
+    task = {"task": 3, "part": 0, "entry": 0, "files": '["/nowhere/1.parquet"]', "stretch": None}
     ((number, _, error),) = (row.values() for row in scanner(pa.Table.from_pylist([task], workers.TASKS)).to_pylist())
     assert (number, error[:67]) == (3, "/nowhere/1.parquet is not there for a worker of the engine: every m")
 
@@ -176,3 +261,91 @@ def test_the_engine_stages_the_days_that_one_process_stages(address: str, tmp_pa
     expected = staged(tmp_path / "alone", source, "duckdb", "keep")
     assert staged(tmp_path / "engine", source, address, "keep") == expected
     assert expected["manifest"]["kept"]
+
+
+def held(signs: Path, function: Callable[[pa.Table], pa.Table]) -> Callable[[pa.Table], pa.Table]:
+    """What a worker runs: it says in which process it is, and goes on when it may."""
+
+    def run(task: pa.Table) -> pa.Table:
+        (signs / str(os.getpid())).touch()
+        while not (signs / "go").exists():
+            time.sleep(0.1)
+        return function(task)
+
+    return run
+
+
+class Held(threading.Thread):
+    """Something that an engine scans, whose workers wait for a sign."""
+
+    def __init__(self, signs: Path, work: Callable[[], Any], monkeypatch: pytest.MonkeyPatch):
+        super().__init__(daemon=True)
+        self.signs, self.work, self.answer, self.failure = signs, work, None, Exception()
+        signs.mkdir()
+        each = SparkConnect.each
+        monkeypatch.setattr(
+            SparkConnect,
+            "each",
+            lambda engine, name, rows, function, schema: each(engine, name, rows, held(signs, function), schema),
+        )
+
+    def run(self) -> None:
+        try:
+            self.answer = self.work()
+        except Exception as error:
+            self.failure = error
+
+    def begun(self) -> psutil.Process:
+        """A Python that has begun with its files."""
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until and self.is_alive():
+            if signs := list(self.signs.iterdir()):
+                return psutil.Process(int(signs[0].name))
+            time.sleep(0.1)
+        raise AssertionError(f"no worker has begun: {self.failure}")
+
+
+@pytest.mark.long
+def test_a_worker_that_is_killed_in_a_scan_is_replaced_and_every_row_is_there_once(
+    spark: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "FILES", 2)
+    source = kinds(tmp_path / "source")
+    scanning = Held(tmp_path / "signs", lambda: by_workers(tmp_path, source, spark.address), monkeypatch)
+    scanning.start()
+    parents = {process.pid for process in scanning.begun().parents()}
+    (executor,) = (process for process in spark.executors() if process.pid in parents)
+    executor.send_signal(signal.SIGKILL)
+    executor.wait(SECONDS)
+    (scanning.signs / "go").touch()
+    scanning.join(SECONDS)
+    assert not scanning.is_alive()
+    assert scanning.answer is not None, scanning.failure
+    assert len(list(scanning.signs.iterdir())) > 2  # another process has taken its files
+    settings = of_engine(tmp_path, spark.address)
+    assert about(scanning.answer, settings) == about(in_one_process(source), settings)
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_in_a_scan_leaves_what_was_staged(
+    spark: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, home = kinds(tmp_path / "source"), tmp_path / "home"
+    before = staged(home, source, "duckdb")
+    settings = Settings.load(home, quarantine_threshold=0.9).model_copy(update={"engine": spark.address})
+    (tmp_path / "source" / "days" / "5.parquet").write_bytes((tmp_path / "source" / "days" / "1.parquet").read_bytes())
+    with monkeypatch.context() as held_workers:
+        scanning = Held(tmp_path / "signs", lambda: staging.renew(settings), held_workers)
+        scanning.start()
+        scanning.begun()
+        spark.kill_server()
+        (scanning.signs / "go").touch()
+        scanning.join(SECONDS)
+    assert isinstance(scanning.failure, JobFailed), scanning.failure
+    assert f"The engine {spark.address} could not finish" in str(scanning.failure)
+    assert {**folders.manifest(settings), "fingerprint": ""} == before["manifest"]
+    assert sorted(path.name for path in settings.staging.iterdir()) == before["names"]
+    assert not folders.work(settings).exists()
+    spark.serve()
+    after = staged(home, source, spark.address)
+    assert sum(row.rows for row in after["counts"]) == sum(row.rows for row in before["counts"]) + 6
