@@ -4,6 +4,9 @@ What belongs here: the first look at a source, and the error of times that nothi
 """
 
 import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -16,8 +19,22 @@ from found_platform.sources.profile import profile_attributes
 from found_platform.sources.progress import Progress
 
 
-def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConfig:
+@dataclass(frozen=True)
+class Look:
+    """What some files of an entry have: rows that `where` keeps, the first and the last day of their times."""
+
+    rows: int
+    first: dt.date | None
+    last: dt.date | None
+    unread: tuple[str, ...] = ()
+    """The files, where there are rows and no time can be read."""
+
+
+def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig, looks: dict[int, list[Look]] | None = None) -> SourceConfig:
     """The same config with its span and profile schema filled in; reads times and footers only, writes nothing.
+
+    Args:
+        looks: at the files of each entry, by its number, where workers have had them.
 
     Raises BadInput for a missing file, a wrong column, or a channel without rows.
     """
@@ -25,39 +42,51 @@ def discover(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> SourceConf
     first, last = [], []
     progress = Progress(con, "looking for days", files_of(config))
     for number, (channel, channel_entry) in enumerate(entries_of(config)):
-        entry = open_entry(con, number, channel, channel_entry, lookups=False)
-        rows, days, unread = 0, [], []
-        for part in entry.files:
-            read = _event_times(con, entry, part)
-            with progress.files(part.names):
-                row = run(
-                    con,
-                    entry,
-                    part,
-                    "SELECT count(*), min(day), max(day) FROM (SELECT "
-                    f"{times.day('event_time')} AS day FROM ({read})) "
-                    "WHERE day IS NULL OR day BETWEEN DATE '0001-01-02' AND DATE '9999-12-30'",
-                ).fetchall()[0]
-            rows += row[0]
-            progress.rows(rows)
-            days += [day for day in row[1:] if day is not None]
-            if part.rejects:
-                take_rejects(con, part, entry.where)
-            if row[0] and row[1] is None:
-                unread.append(part)
-        if rows == 0:
+        if looks is None:
+            some = list(_looks(con, open_entry(con, number, channel, channel_entry, lookups=False), progress))
+        else:
+            some = looks[number]
+        days = [day for look in some for day in (look.first, look.last) if day is not None]
+        if sum(look.rows for look in some) == 0:
             raise BadInput(
                 f"channel {channel!r} is empty: {channel_entry.path} has no rows"
                 + (f" where {channel_entry.where}." if channel_entry.where else ".")
             )
         if not days:
-            raise _unreadable(con, entry, unread[0])
+            names = [Path(name) for name in next(look.unread for look in some if look.unread)]
+            entry = open_entry(con, number, channel, channel_entry, lookups=False, some=names)
+            raise _unreadable(con, entry, entry.files[0])
         first.append(min(days))
         last.append(max(days))
     progress.close()
     span = config.span or Span(start=min(first), end=max(last) + dt.timedelta(days=1))
     schema = profile_attributes(con, config.profile) if config.profile else {}
     return config.model_copy(update={"span": span, "profile_schema": schema})
+
+
+def _looks(con: duckdb.DuckDBPyConnection, entry: Entry, progress: Progress) -> Iterator[Look]:
+    rows = 0
+    for part in entry.files:
+        with progress.files(part.names):
+            look = look_at(con, entry, part)
+        rows += look.rows
+        progress.rows(rows)
+        yield look
+
+
+def look_at(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part) -> Look:
+    """What one opened part has."""
+    read = _event_times(con, entry, part)
+    ((rows, first, last),) = run(
+        con,
+        entry,
+        part,
+        f"SELECT count(*), min(day), max(day) FROM (SELECT {times.day('event_time')} AS day FROM ({read})) "
+        "WHERE day IS NULL OR day BETWEEN DATE '0001-01-02' AND DATE '9999-12-30'",
+    ).fetchall()
+    if part.rejects:
+        take_rejects(con, part, entry.where)
+    return Look(rows, first, last, tuple(part.names) if rows and first is None else ())
 
 
 def _event_times(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part, numbered: bool = False) -> str:

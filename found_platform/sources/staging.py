@@ -38,6 +38,7 @@ from found_platform.sources import (
     workers,
 )
 from found_platform.sources.config import SourceConfig, Span
+from found_platform.sources.discovery import Look
 from found_platform.sources.folders import is_staged, manifest, waits
 from found_platform.sources.growth import Loss, Removed
 from found_platform.sources.profile import ProfileReport, profile_attributes, read_profile
@@ -70,16 +71,27 @@ def discover(settings: Settings, source: SourceConfig, *, another: bool = False)
     con = lake.connect(settings.duckdb_memory)
     try:
         with pulls.origins_named(source, settings.pulled):
-            read, days = discovered(con, source, files)
+            looks = None if settings.engine == "duckdb" else workers.look(settings, con, _whole(files))
+            read, days = discovered(con, source, files, looks)
     finally:
         con.close()
     schema, _ = growth.schema(kept.profile_schema if kept else None, read.profile_schema or {})
     return source.model_copy(update={"profile_schema": schema, **_days(settings, kept, days)})
 
 
-def discovered(con: duckdb.DuckDBPyConnection, source: SourceConfig, files: SourceConfig) -> tuple[SourceConfig, Span]:
-    """A source over `files` as they are, and the days of its data that it asks for. Raises BadInput where none is in its span."""
-    read = discovery.discover(con, files.as_asked().model_copy(update={"span": None}))
+def _whole(files: SourceConfig) -> SourceConfig:
+    return files.as_asked().model_copy(update={"span": None})
+
+
+def discovered(
+    con: duckdb.DuckDBPyConnection, source: SourceConfig, files: SourceConfig, looks: dict[int, list[Look]] | None = None
+) -> tuple[SourceConfig, Span]:
+    """A source over `files` as they are, and the days of its data that it asks for. Raises BadInput where none is in its span.
+
+    Args:
+        looks: as `discovery.discover`.
+    """
+    read = discovery.discover(con, _whole(files), looks)
     assert read.span is not None
     assert read.span.end is not None
     return read, growth.clipped(source.span, read.span.start, read.span.end - dt.timedelta(days=1))

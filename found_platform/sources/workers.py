@@ -9,6 +9,7 @@ faults and row numbers are the same of whatever kind the files are.
 
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import threading
 import uuid
@@ -24,8 +25,9 @@ from found_platform import lake, spill
 from found_platform.errors import BadInput
 from found_platform.lake import literal
 from found_platform.settings import Settings
-from found_platform.sources import copies, expressions, sandbox, scan, spread
+from found_platform.sources import copies, discovery, expressions, sandbox, scan, spread
 from found_platform.sources.config import ChannelEntry, SourceConfig
+from found_platform.sources.discovery import Look
 from found_platform.sources.entries import entries_of, open_entry
 from found_platform.sources.mapping import Types
 from found_platform.sources.options import TimeColumn
@@ -45,7 +47,7 @@ ROWS, GAPS, UNREAD = "rows", "gaps", "unread"
 TASKS = pa.schema(
     [("task", pa.int64()), ("part", pa.int64()), ("entry", pa.int64()), ("files", pa.string()), ("stretch", pa.string())]
 )
-REPORT = pa.schema([("task", pa.int64()), ("notes", pa.string()), ("error", pa.string())])
+REPORT = pa.schema([("task", pa.int64()), ("answer", pa.string()), ("error", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -55,32 +57,25 @@ class Scanner:
     entries: tuple[tuple[str, ChannelEntry], ...]
     types: tuple[Types | None, ...]
     span: tuple[Any, ...]
-    folder: Path
     memory: str
+    folder: Path | None = None
 
     def __call__(self, tasks: pa.Table) -> pa.Table:
         ((number, part, place, names, of_file),) = (row.values() for row in tasks.to_pylist())
         stretch = Stretch.read(json.loads(of_file)) if of_file else None
         try:
             with AT_ONCE:
-                notes, error = self._read(number, part, place, [Path(name) for name in json.loads(names)], stretch), None
+                answer, error = self._read(number, part, place, [Path(name) for name in json.loads(names)], stretch), None
         except BadInput as refusal:
-            notes, error = [], str(refusal)
-        return pa.table([[number], [json.dumps(notes)], [error]], schema=REPORT)
+            answer, error = [], str(refusal)
+        return pa.table([[number], [json.dumps(answer)], [error]], schema=REPORT)
 
-    def _read(self, number: int, part: int, place: int, files: list[Path], stretch: Stretch | None) -> list[str]:
+    def _read(self, number: int, part: int, place: int, files: list[Path], stretch: Stretch | None) -> list[Any]:
         """Reads some files of an entry, which are numbered from `part` on, or a stretch of one. Returns what there is to note."""
-        if missing := next((file for file in files if not file.exists()), None):
-            raise BadInput(
-                f"{missing} is not there for a worker of the engine: every machine of it must see the files of the source at the "
-                "same path. Set FOUND_ENGINE=duckdb to read them in this process."
-            )
-        channel, channel_entry = self.entries[place]
-        with spill.scratch() as own, contextlib.closing(lake.connect(self.memory, own, str(own / "scan.duckdb"))) as con:
-            con.execute("SET force_compression = 'uncompressed'")
-            lookups = {file for lookup in channel_entry.lookups.values() for file in lookup.files()}
-            sandbox.lock(con, {*files, *lookups}, [copies.folder(), self.folder])
+        assert self.folder is not None
+        with self._opened(place, files) as con:
             scan.create_tables(con)
+            channel, channel_entry = self.entries[place]
             entry = open_entry(con, place, channel, channel_entry, some=files, types=self.types[place], stretch=stretch)
             first = 0
             for several in entry.files:
@@ -88,21 +83,70 @@ class Scanner:
                 part += len(several.names)
             parts = f"SELECT r.* REPLACE ({scan.NUMBER} AS row_number) FROM scan_rows r JOIN scan_parts p USING (part)"
             for name, rows in (GAPS, "FROM scan_gaps"), (UNREAD, f"SELECT {place} AS entry, * FROM scan_unread"), (ROWS, parts):
-                self._leave(con, name, number, rows)
+                self._leave(con, self.folder, name, number, rows)
             return list(entry.notes)
 
-    def _leave(self, con: duckdb.DuckDBPyConnection, name: str, number: int, rows: str) -> None:
+    @contextlib.contextmanager
+    def _opened(self, place: int, files: list[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database that reaches these files of an entry and nothing else of others."""
+        if missing := next((file for file in files if not file.exists()), None):
+            raise BadInput(
+                f"{missing} is not there for a worker of the engine: every machine of it must see the files of the source at the "
+                "same path. Set FOUND_ENGINE=duckdb to read them in this process."
+            )
+        with spill.scratch() as own, contextlib.closing(lake.connect(self.memory, own, str(own / "scan.duckdb"))) as con:
+            con.execute("SET force_compression = 'uncompressed'")
+            lookups = {file for lookup in self.entries[place][1].lookups.values() for file in lookup.files()}
+            sandbox.lock(con, {*files, *lookups}, [copies.folder(), *filter(None, [self.folder])])
+            yield con
+
+    def _leave(self, con: duckdb.DuckDBPyConnection, folder: Path, name: str, number: int, rows: str) -> None:
         """A file is there as a whole or not at all, and another worker with the same files writes the same rows."""
-        path = self.folder / f"{name}-{number:06}.parquet"
+        path = folder / f"{name}-{number:06}.parquet"
         partial = path.with_suffix(f".{uuid.uuid4().hex[:12]}")
         con.execute(f"COPY ({rows}) TO {literal(str(partial))} (FORMAT parquet, ROW_GROUP_SIZE 100000)")
         partial.rename(path)
+
+
+class Looker(Scanner):
+    """As a scanner, of the first look: it leaves no rows."""
+
+    def _read(self, number: int, part: int, place: int, files: list[Path], stretch: Stretch | None) -> list[Any]:
+        channel, channel_entry = self.entries[place]
+        with self._opened(place, files) as con:
+            entry = open_entry(con, place, channel, channel_entry, False, files, self.types[place], stretch)
+            looks = [discovery.look_at(con, entry, several) for several in entry.files]
+        return [[look.rows, *(day and day.isoformat() for day in (look.first, look.last)), look.unread] for look in looks]
 
 
 def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfig, folder: Path) -> None:
     """As `scan.scan`, on the engine that is set: rows stay in files in a new folder, which is within reach of the connection."""
     folder.mkdir(mode=0o700)
     scan.create_tables(con)
+    for channel, _, notes in _answers(settings, con, config, Scanner, folder):
+        scan.note(con, channel, notes)
+    _take_over(con, folder)
+    with spread.over(settings, con, folder) as asked:
+        scan.finish(asked)
+
+
+def look(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfig) -> dict[int, list[Look]]:
+    """The first look at the files of each entry, by its number, on the engine that is set."""
+    sandbox.lock_source(con, config)
+    scan.create_tables(con)
+    looks: dict[int, list[Look]] = {number: [] for number, _ in enumerate(entries_of(config))}
+    for _, number, answer in _answers(settings, con, config, Looker):
+        for rows, first, last, unread in answer:
+            days = [None if day is None else dt.date.fromisoformat(day) for day in (first, last)]
+            looks[number].append(Look(rows, days[0], days[1], tuple(unread)))
+    return looks
+
+
+def _answers(
+    settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfig, kind: type[Scanner], folder: Path | None = None
+) -> Iterator[tuple[str, int, list[Any]]]:
+    """What workers answer of their files, in the order of these: the channel, the number of the entry, the answer. Leaves the table
+    `scan_parts`."""
     entries, tasks, part = entries_of(config), list[tuple[int, int, int, str, str | None]](), 0
     types = [_types(con, number, channel, entry) for number, (channel, entry) in enumerate(entries)]
     for number, (channel, entry) in enumerate(entries):
@@ -115,20 +159,18 @@ def read(settings: Settings, con: duckdb.DuckDBPyConnection, config: SourceConfi
             con.execute("INSERT INTO scan_parts SELECT part, ?, ?, file, 0 FROM files_of_task", [number, channel])
             con.unregister("files_of_task")
             part += len(files)
-    scanner = Scanner(tuple(entries), tuple(types), tuple(scan.bounds_of(config)), folder, settings.duckdb_memory)
+    worker = kind(tuple(entries), tuple(types), tuple(scan.bounds_of(config)), settings.duckdb_memory, folder)
     from found_platform import engine  # it brings Ibis, which a scan in one process does without
 
     with contextlib.closing(engine.of(settings)) as opened:
         table = pa.Table.from_pylist([dict(zip(TASKS.names, task, strict=True)) for task in tasks], TASKS)
-        opened.each("reports", table, scanner, REPORT)
-        reports = sorted(opened.read("SELECT task, notes, error FROM reports").read_all().to_pylist(), key=lambda r: r["task"])
+        opened.each("reports", table, worker, REPORT)
+        reports = sorted(opened.read("SELECT task, answer, error FROM reports").read_all().to_pylist(), key=lambda r: r["task"])
     for report in reports:
         if report["error"] is not None:
             raise BadInput(report["error"])
-        scan.note(con, entries[tasks[report["task"]][2]][0], json.loads(report["notes"]))
-    _take_over(con, folder)
-    with spread.over(settings, con, folder) as asked:
-        scan.finish(asked)
+        number = tasks[report["task"]][2]
+        yield entries[number][0], number, json.loads(report["answer"])
 
 
 def _types(con: duckdb.DuckDBPyConnection, number: int, channel: str, entry: ChannelEntry) -> Types | None:

@@ -28,6 +28,7 @@ from found_platform.settings import Settings
 from found_platform.sources import (
     config,
     counts,
+    discovery,
     entries,
     files,
     folders,
@@ -138,6 +139,8 @@ def test_workers_find_the_rows_and_the_faults_that_one_process_finds(
     scans, settings = (in_one_process(source), by_workers(tmp_path, source, place)), of_engine(tmp_path, place)
     expected, answers = (about(con, settings) for con in scans)
     assert answers == expected
+    looks = workers.look(settings, lake.connect(), config.load(source))
+    assert discovery.discover(lake.connect(), config.load(source), looks) == discovery.discover(lake.connect(), config.load(source))
     assert len(expected["quarantine"]) > 20
     assert {row.repeats for row in expected["counts"]} > {0}
     for con in scans:
@@ -218,9 +221,23 @@ def test_a_file_that_a_worker_cannot_read_is_named(place: str, tmp_path: Path) -
     assert "4.parquet" in str(alone.value)
 
 
+def test_workers_that_can_read_no_time_say_it_as_one_process_does(place: str, tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", ["id,at,what", "a,,tea", "b,,tea"])
+    write(tmp_path, "b.csv", ["id,at,what", "a,,tea", "b,next week,tea"])
+    columns = {"user_id": "id", "event_time": "at", "text": "what"}
+    content = {"name": "timeless", "channels": {"search": [{"path": "[ab].csv", "columns": columns}]}}
+    (tmp_path / "source.yaml").write_text(yaml.safe_dump(content))
+    source, settings = config.load(tmp_path / "source.yaml"), of_engine(tmp_path, place)
+    with pytest.raises(BadInput) as alone:
+        discovery.discover(lake.connect(), source)
+    with pytest.raises(BadInput) as of_workers:
+        discovery.discover(lake.connect(), source, workers.look(settings, lake.connect(), source))
+    assert str(of_workers.value) == str(alone.value)
+
+
 def test_a_worker_that_does_not_see_a_file_says_so(tmp_path: Path) -> None:
     read = config.load(kinds(tmp_path / "source"))
-    scanner = workers.Scanner(tuple(entries.entries_of(read)), (None,) * 6, tuple(scan.bounds_of(read)), tmp_path, "1GB")
+    scanner = workers.Scanner(tuple(entries.entries_of(read)), (None,) * 6, tuple(scan.bounds_of(read)), "1GB", tmp_path)
     task = {"task": 3, "part": 0, "entry": 0, "files": '["/nowhere/1.parquet"]', "stretch": None}
     ((number, _, error),) = (row.values() for row in scanner(pa.Table.from_pylist([task], workers.TASKS)).to_pylist())
     assert (number, error[:67]) == (3, "/nowhere/1.parquet is not there for a worker of the engine: every m")
