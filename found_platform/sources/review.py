@@ -33,7 +33,9 @@ HARDLY_ANY = 0.05  # share of users with a profile row below which the key is do
 def _implausible_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     """A sentence for each id or text that holds an implausible share of a channel's events and is not confirmed."""
     sentences = []
-    frequent = f"SELECT value, n, total, many FROM {totals.table(con, 'frequent')} WHERE channel = ? AND name = ? ORDER BY n DESC, value"
+    frequent = (
+        f"SELECT value, n, total, many FROM {totals.table(con, 'frequent')} WHERE channel = ? AND name = ? ORDER BY n DESC, value"
+    )
     for channel, entries in config.channels.items():
         confirmed = {text for entry in entries for text in entry.confirm}
         for column in totals.LEAST_SHARE:
