@@ -23,6 +23,7 @@ from found_platform.privacy import free_texts, holds, keys, tombstones, user_fil
 from found_platform.settings import Settings
 from found_platform.sources import config as source_config
 from found_platform.sources.options import TimeColumn
+from found_platform.sources.origins import Lookup
 
 FEW = 10
 """Hits that are named in an error."""
@@ -191,6 +192,7 @@ def _mapped(settings: Settings) -> list[str]:
     source = source_config.of_home(settings)
     mapped = [entry.columns.get("user_id") for entries in source.channels.values() for entry in entries]
     mapped += [source.profile.key] if source.profile else []
+    mapped = [column.on or column.key if isinstance(column, Lookup) else column for column in mapped]
     return [
         column.column if isinstance(column, TimeColumn) else column for column in mapped if isinstance(column, str | TimeColumn)
     ]

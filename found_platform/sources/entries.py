@@ -111,7 +111,7 @@ def values_in(con: duckdb.DuckDBPyConnection, entry: Entry, part: Part) -> tuple
                 f"{entry.where}: {name} is {entry.texts[name]!r} of {part.file}, which holds several values in one: "
                 f"name a field of it."
             )
-    for name in ("user_id", "event_id"):
+    for name in ("user_id", "event_id", "key_user_id"):
         value = columns.get(name)
         if value is None or value.cell is None:
             continue

@@ -15,6 +15,7 @@ from found_platform.sources import config as source_config
 from found_platform.sources import counts, growth, pulls, review, scan, staging, survey, totals
 from found_platform.sources.config import SourceConfig
 from found_platform.sources.counts import ChannelReport
+from found_platform.sources.entries import entries_of
 from found_platform.sources.profile import ProfileReport, read_profile
 from found_platform.sources.stage_report import StageReport, threshold_sentence
 
@@ -48,7 +49,8 @@ def examine(settings: Settings, source: SourceConfig) -> Examined:
         scan.scan(con, dated)
         profile = read_profile(con, dated.profile, dated.profile_schema or {})[1] if dated.profile else ProfileReport()
         channels, equal = counts.report(con), counts.equal_rows(con)
-        notes = review.notes(con, dated, channels, profile)
+        titles = [entry.path or entry.table or "the query" for _, entry in entries_of(source)]
+        notes = review.notes(con, dated, channels, profile, [title.rsplit("/", 1)[-1] for title in titles])
     dated = source.model_copy(update={"span": dated.span, "profile_schema": dated.profile_schema, "data_days": days})
     report = StageReport(channels, equal, profile, round(counts.bad_share(channels), 6), False, 0.0)
     refusals: list[str] = []

@@ -52,12 +52,20 @@ class Expression:
 PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
+@functools.cache
+def _reserved() -> frozenset[str]:
+    """Words of the language that are no column unless they are quoted, such as `at`, `order` and `left`."""
+    sql = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+    with duckdb.connect() as con:
+        return frozenset(word for (word,) in con.execute(sql).fetchall())
+
+
 def of_column(name: str) -> str:
     """A column or nested field as an expression reads it: in double quotes where it is no plain word."""
     parts = name.split(".")
     if not all(map(PLAIN_NAME.fullmatch, parts)):
         parts = [name]
-    return ".".join(part if PLAIN_NAME.fullmatch(part) else quote(part) for part in parts)
+    return ".".join(part if PLAIN_NAME.fullmatch(part) and part.lower() not in _reserved() else quote(part) for part in parts)
 
 
 class Refused(ValueError):

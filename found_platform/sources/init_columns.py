@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from found_platform.sources.init_sample import Table
@@ -45,7 +45,8 @@ NAMES = {
     "event_id": r"event_?id|message_?id|insert_?id|uuid|transaction_?id|order_?id|invoice|line_?id|\bid$|order_?n|bestell|position",
     "kind": r"^ev(en)?t$|ev(en)?t_?(type|name)|action|activity|^type$|kind|^channel$",
     "consent": r"consent|opt_?in|accepts|marketing|newsletter|subscri|permission|einwillig|agree",
-    "as_of": r"as_of|updated|modified|valid_from|snapshot",
+    "as_of": r"as_of|updated|modified|valid_from|snapshot|effective|gu(e)?ltig_(ab|von|seit)",
+    "valid_from": r"as_of|valid_(from|since)|effective_(from|date|since)|gu(e)?ltig_(ab|von|seit)|valido_desde|valable_depuis",
 }
 """Words in the name of a column that speak for a meaning, with signs between words as underscores and letters without accents."""
 
@@ -130,6 +131,12 @@ class Column:
     is_typed_number: bool
     groups: bool = False  # whether numbers have commas between thousands, as in 1,234.50
     money: bool = False  # whether a currency stands beside the numbers
+    path: str = ""  # of a field that a query names anew: what it is called in the file
+
+    @property
+    def plain(self) -> str:
+        """What the file calls it, in plain words."""
+        return plain(self.path or self.name)
 
     @property
     def unique(self) -> bool:
@@ -151,7 +158,7 @@ class Column:
 
     def is_called(self, meaning: str) -> bool:
         """Whether the name speaks for a meaning."""
-        return re.search(NAMES[meaning], plain(self.name)) is not None
+        return re.search(NAMES[meaning], self.plain) is not None
 
 
 def plain(name: str) -> str:
@@ -165,7 +172,11 @@ def plain(name: str) -> str:
 
 def columns_of(table: Table) -> dict[str, Column]:
     """Every column of a table that holds plain values."""
-    return {name: _column(name, values, table.types.get(name)) for name, values in table.columns.items()}
+    paths = table.paths
+    return {
+        name: replace(_column(paths.get(name, name), values, table.types.get(name)), name=name, path=paths.get(name, ""))
+        for name, values in table.columns.items()
+    }
 
 
 def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column:

@@ -47,7 +47,7 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
     if not events:
         raise BadInput(_no_events(views))
     keys = {plain(v.user.name) for v in events if v.user}
-    profiles = [v for v in views if v.is_profile and v.user]
+    profiles = [v for v in views if v.is_profile and v.user] or [v for v in views if v.is_history]
     profile = next((v for v in profiles if v.user and plain(v.user.name) in keys), next(iter(profiles), None))
     lookups = [v for v in views if not v.is_events and v is not profile]
     roles |= {str(v.table.files[0]): "not used: no column of people and of times was recognised in it" for v in lookups}
@@ -65,7 +65,7 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
         for entry in entries:
             lines.append(text_of(entry, 2) if len(entries) == 1 else _item(text_of(entry, 3)))
     if profile is not None:
-        roles[str(profile.table.files[0])] = "profile"
+        roles[str(profile.table.files[0])] = "events and profile" if profile in events else "profile"
         lines += ["profile:\n", text_of(_profile(profile, folder, next(filter(None, writings), None)), 1)]
     return Guess("".join(lines), roles)
 

@@ -29,6 +29,7 @@ class Items:
 def unnested(table: Table, name: str) -> tuple[Table, Items]:
     """A sample with a row for each value of a list. Points in the names of columns become underscores: a query names them anew."""
     rows, sql, own = list[dict[str, Any]](), dict[str, str](), set[str]()
+    paths = dict[str, str]()
     is_text = table.kind == "jsonl"
     for row in table.nested:
         outer = {path: value for path, value in fields(row) if not isinstance(value, list)}
@@ -39,10 +40,11 @@ def unnested(table: Table, name: str) -> tuple[Table, Items]:
             rows.append({column: cell for column, (_, cell, _) in named.items() if not isinstance(cell, list)})
             for column, (path, _, is_own) in named.items():
                 sql[column] = _of_item(path) if is_own else _of_row(path, is_text=is_text)
+                paths[column] = f"{name}.{path}".strip(".") if is_own else path
                 own |= {column} if is_own else set()
     columns, _ = flat(rows)
     types = {column: kind for column, kind in table.types.items() if column in columns}
-    return replace(table, columns=columns, types=types, lists=[], nested=[]), Items(name, sql, frozenset(own))
+    return replace(table, columns=columns, types=types, lists=[], nested=[], paths=paths), Items(name, sql, frozenset(own))
 
 
 def entry_of(table: Table, items: Items, path: dict[str, Any], used: Collection[str], numbers: Collection[str]) -> list[Line]:

@@ -58,6 +58,7 @@ class Table:
     types: dict[str, str] = field(default_factory=dict)  # time, date, number or text, where the file itself says so
     lists: list[str] = field(default_factory=list)  # columns of lists: nothing can be mapped to one
     nested: list[dict[str, Any]] = field(default_factory=list)  # the rows themselves, where they hold lists
+    paths: dict[str, str] = field(default_factory=dict)  # of columns that a query names anew: the fields of the file
     delimiter: str | None = None
     encoding: str | None = None
     skip: int = 0  # lines above the column names

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from found_platform.sources.init_columns import Column, columns_of, plain
+from found_platform.sources.init_columns import NAMES, Column, columns_of, plain
 from found_platform.sources.init_items import Items, unnested
 from found_platform.sources.init_sample import Table
 
@@ -24,6 +24,10 @@ NAMED = 2.0
 """From this score on a column's name says that it holds texts."""
 THINGS = r"item|product|article|artikel|line|basket|cart|position|purchase|sku"
 """Names of lists of what was bought or seen."""
+FEW_IDS = 10
+SHARED = 0.5
+"""So many ids at least, and this share of the smaller table's, must be in both for two columns to be about the same people."""
+TELLING_DIGITS = 5
 MANY = 100
 """In so many sampled rows people are more than one."""
 
@@ -37,6 +41,12 @@ class View:
     user: Column | None
     time: Column | None
     items: Items | None = None  # the list of which the table has a row for each value
+
+    @property
+    def is_history(self) -> bool:
+        """Whether its rows say what is known of a person from a day on, such as a tariff that is valid from then."""
+        since = any(c.time is not None and c.is_called("valid_from") for c in self.columns.values())
+        return since and self.user is not None and not self.user.unique
 
     @property
     def is_profile(self) -> bool:
@@ -56,16 +66,36 @@ def views_of(tables: Sequence[Table]) -> list[View]:
     """What each table is. Where no events have a column that is called after people, an id of no known thing is the person."""
     views = [_view(table, user_score) for table in tables]
     if any(view.is_events for view in views):
-        return views
+        return _with_shared_ids(views)
     candidates = [_view(table, _unnamed_user_score) for table in tables]
-    names = {plain(view.user.name) for view in candidates if view.is_events and view.user}
+    names = {view.user.plain for view in candidates if view.is_events and view.user}
     if not names:
         return views
-    return [_view(table, lambda column: float(plain(column.name) in names)) for table in tables]
+    return [_view(table, lambda column: float(column.plain in names)) for table in tables]
 
 
-def _view(table: Table, score: Any) -> View:
-    table, items = _with_items(table)
+def _with_shared_ids(views: list[View]) -> list[View]:
+    """Where no column of a table is called after people, one that holds the ids of another table's people stands for them."""
+    people = [set(view.user.values) for view in views if view.is_events and view.user]
+
+    def score(column: Column) -> float:
+        ids = set(column.values)
+        if column.time is not None or len(ids) < FEW_IDS or sum(map(_is_telling, ids)) < len(ids):
+            return 0
+        share = max(len(ids & others) / min(len(ids), len(others)) for others in people)
+        return share if share >= SHARED else 0
+
+    return [view if view.user else _view(view.table, score, view.items) for view in views]
+
+
+def _is_telling(value: str) -> bool:
+    """Whether an id is no small number, which counts other things too."""
+    return any(sign.isdigit() for sign in value) and (len(value) >= TELLING_DIGITS or not value.isdigit())
+
+
+def _view(table: Table, score: Any, items: Items | None = None) -> View:
+    if items is None:
+        table, items = _with_items(table)
     columns = columns_of(table)
     user = best(columns.values(), score) or _own_id(table, columns)
     times = [c for c in columns.values() if c.time is not None and c is not user]
@@ -90,14 +120,14 @@ def _with_items(table: Table) -> tuple[Table, Items | None]:
 def _own_id(table: Table, columns: dict[str, Column]) -> Column | None:
     """The column `id` of a table that is called after people."""
     named = PROFILES.search(table.name) is not None
-    return next((c for c in columns.values() if named and plain(c.name) in BARE and c.unique), None)
+    return next((c for c in columns.values() if named and c.plain in BARE and c.unique), None)
 
 
 def _unnamed_user_score(column: Column) -> float:
     """A column of ids that come again, and whose name is that of no thing: somebody's own word for people."""
     if column.time is not None or column.is_called("thing") or column.filled < 0.3 or column.unique or column.distinct < 2:
         return 0
-    return 1 + column.filled if ID.search(plain(column.name)) else 0
+    return 1 + column.filled if ID.search(column.plain) else 0
 
 
 def best(columns: Any, score: Any) -> Column | None:
@@ -106,9 +136,11 @@ def best(columns: Any, score: Any) -> Column | None:
 
 
 def user_score(column: Column) -> float:
-    name = plain(column.name)
+    name = column.plain
     if column.is_called("firm") and column.time is None and column.filled >= 0.3 and column.distinct > 1:
         return 0.1 + 0.5 * column.filled  # whoever sells to firms has no other people; a column of persons goes before it
+    if _is_of_person(column):
+        return 0.1 + 0.5 * column.filled
     if not column.is_called("user") or column.time is not None or column.filled < 0.3 or column.is_called("consent"):
         return 0
     if column.distinct < 2 and len(column.values) >= MANY:  # the shop itself, on the other side of each payment
@@ -127,8 +159,21 @@ def user_score(column: Column) -> float:
     return name_score + mail + guest + column.filled
 
 
+def _is_of_person(column: Column) -> bool:
+    """Whether it is a code within an object that is called after people, such as `customer.meter`."""
+    *above, name = (column.path or column.name).split(".")
+    called = bool(above) and re.search(NAMES["user"], plain(above[-1])) is not None
+    return (
+        called
+        and column.is_code
+        and column.time is None
+        and column.filled >= 0.3
+        and re.search(NAMES["thing"], plain(name)) is None
+    )
+
+
 def _time_score(column: Column) -> float:
-    name = plain(column.name)
+    name = column.plain
     if re.search(r"birth|geburt|expir|due|limit|estimated|deadline", name):
         return 0
     called = 2 if column.is_called("time") else 0
@@ -142,10 +187,10 @@ def names_of(column: Column, lookup: View) -> Column | None:
     """The key of another table that holds the names of a column's ids: called alike, or `id` of a table that is called like it."""
     if column.unique and len(column.values) > 1:  # the row's own id
         return None
-    name = plain(column.name)
+    name = column.plain
     thing = ID.sub("", name)
     for key in lookup.columns.values():
-        other = plain(key.name)
+        other = key.plain
         alike = other == name and name not in BARE
         by_table = bool(thing) and other in BARE and re.fullmatch(rf"(.*_)?{re.escape(thing)}e?s?", plain(lookup.table.name))
         if key.unique and (alike or by_table):
@@ -154,7 +199,7 @@ def names_of(column: Column, lookup: View) -> Column | None:
 
 
 def text_score(column: Column) -> float:
-    name = plain(column.name)
+    name = column.plain
     if not column.has_words or column.distinct < 2 or column.time is not None:
         return 0
     if any(column.is_called(m) for m in ("status", "payment", "consent", "person", "kind")) and not column.is_called("best_text"):

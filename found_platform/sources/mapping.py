@@ -21,7 +21,7 @@ from found_platform.sources.options import Location, Type
 from found_platform.sources.origins import LOOKED_UP, Lookup
 
 Path = tuple[str, ...]
-IDS = ("user_id", "event_id", "key")
+IDS = ("user_id", "event_id", "key", "key_user_id")
 """What is read as a text to the digit, in expressions too."""
 LOOKUP = "{{from: FILE, key: COLUMN, column: {}}}"
 MOST_SHOWN = 400
@@ -309,6 +309,14 @@ def _described(cells: Cells, name: str, expression: Expression) -> Value:
     )
 
 
+def _id_text(cells: Cells, place: int) -> str:
+    """A cell of a lookup table as a text, of its declared type where it has one."""
+    kind, kept = declared(cells.location, cells.paths[place]), cells.kinds[place]
+    if kind is None:
+        return values.as_text(f"c{place}", kept)
+    return values.as_text(f"({values.as_type(f'c{place}', kept, kind, cells.location.decimal)})", values.SQL_TYPES[kind])
+
+
 def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, where: str) -> int:
     """Makes the temporary table (key, value) of a lookup; a key's first row counts. Returns how many keys have several values."""
     selects = []
@@ -318,8 +326,7 @@ def lookup_table(con: duckdb.DuckDBPyConnection, lookup: Lookup, table: str, whe
         if key is None or column is None:
             raise cells.missing(lookup.key if key is None else lookup.column)
         selects.append(
-            f"SELECT {values.as_text(f'c{key}', cells.kinds[key])} AS key, "
-            f"{values.as_text(f'c{column}', cells.kinds[column])} AS value, {number} AS part, _row "
+            f"SELECT {_id_text(cells, key)} AS key, {_id_text(cells, column)} AS value, {number} AS part, _row "
             f"FROM {cells.relation(numbered=True)}"
         )
     try:

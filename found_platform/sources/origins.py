@@ -14,7 +14,7 @@ from found_platform import credentials
 from found_platform.sources.addresses import absolute, check_url, holds_secret, is_variable
 from found_platform.sources.options import Location, named_key
 
-LOOKED_UP = ("text", "category")
+LOOKED_UP = ("user_id", "text", "category")
 """The contract columns that a lookup table can hold."""
 TABLE_NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -100,7 +100,7 @@ class Origin(Location):
 
 
 class Lookup(Origin):
-    """A table that holds the text or category of a key: `{from: articles.csv, key: article_id, column: name}`.
+    """A table that holds the user, text or category of a key: `{from: articles.csv, key: article_id, column: name}`.
 
     `from` is a path, or a mapping that says an origin: `{url: …, table: articles}`.
     """

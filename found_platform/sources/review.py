@@ -6,6 +6,7 @@ does not: single rows (`rows`), the days of a source (`survey`).
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 
 import duckdb
 
@@ -14,6 +15,7 @@ from found_platform.lake import literal
 from found_platform.sources import expressions, scan, sieve, times, totals
 from found_platform.sources.config import ChannelEntry, SourceConfig
 from found_platform.sources.counts import ChannelReport
+from found_platform.sources.origins import Lookup
 from found_platform.sources.profile import ProfileReport
 from found_platform.sources.rows import LOST_DIGITS
 
@@ -27,6 +29,8 @@ CANONICAL = r"ltrim(lower(trim(regexp_replace({0}, '\.0+$', ''))), '0')"
 MISREAD = "[ÃÂ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€"
 """What two bytes of UTF-8 become in Latin-1 or cp1252: `MÃ¼sli`."""
 MOSTLY = 0.5  # of the texts of a channel
+PEOPLE = 20
+"""Users of an entry below which it may have nobody in common with another by chance."""
 HARDLY_ANY = 0.05  # share of users with a profile row below which the key is doubted
 
 
@@ -59,14 +63,20 @@ def check_shares(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> None:
         raise BadInput("; ".join(sentences[:NAMED]) + ".")
 
 
-def notes(con: duckdb.DuckDBPyConnection, config: SourceConfig, reports: list[ChannelReport], profile: ProfileReport) -> list[str]:
-    """What a person should know of the source, a sentence each, most particular first."""
+def notes(
+    con: duckdb.DuckDBPyConnection,
+    config: SourceConfig,
+    reports: list[ChannelReport],
+    profile: ProfileReport,
+    titles: Sequence[str],
+) -> list[str]:
+    """What a person should know of the source, a sentence each, most particular first; `titles` are what its entries are called."""
     lines = [note for (note,) in con.execute("SELECT DISTINCT note FROM scan_notes ORDER BY 1").fetchall()]
     for report in reports:
         lines += [f"channel {report.channel!r}: {line}" for line in _aside(report, config.channels[report.channel])]
         entry = config.channels[report.channel][0]
-        lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, str(entry.columns["user_id"]))]
-    lines += _times(con) + _numbers(con) + _misread(con) + _ids(con)
+        lines += [f"channel {report.channel!r}: {line}" for line in _refused(con, report, _of_users(entry))]
+    lines += _times(con) + _numbers(con) + _misread(con) + _ids(con) + _strangers(con, titles)
     if config.profile:
         lines += _join(con, config) + _profile(con, profile)
     return lines
@@ -203,6 +213,31 @@ def _ids(con: duckdb.DuckDBPyConnection) -> list[str]:
     return []
 
 
+def _strangers(con: duckdb.DuckDBPyConnection, titles: Sequence[str]) -> list[str]:
+    """Entries whose users are nobody of the others: the same people may have other ids there."""
+    entries = con.execute(
+        "SELECT entry, any_value(channel), min(user_id) FROM scanned WHERE reason IS NULL "
+        f"GROUP BY 1 HAVING count(DISTINCT user_id) >= {PEOPLE} ORDER BY 1"
+    ).fetchall()
+    if len(entries) < 2:
+        return []
+    pairs = con.execute(
+        "WITH users AS (SELECT DISTINCT entry, user_id FROM scanned WHERE reason IS NULL) "
+        "SELECT DISTINCT a.entry, b.entry FROM users a JOIN users b USING (user_id) WHERE a.entry < b.entry"
+    ).fetchall()
+    acquainted = {entries[0][0]}
+    while more := {e for pair in pairs if acquainted & {*pair} for e in pair} - acquainted:
+        acquainted |= more
+    first, _, example = entries[0]
+    return [
+        f"channel {channel!r}: nobody of {titles[entry]} ({user!r}) is in {titles[first]} ({example!r}): where these are other ids "
+        "of the same people, a table that holds both says who is who: "
+        "`user_id: {from: FILE, key: COLUMN, on: COLUMN, column: COLUMN}`"
+        for entry, channel, user in entries
+        if entry not in acquainted
+    ]
+
+
 def _difference(one: str, other: str) -> str:
     parts = []
     if one.strip() != one or other.strip() != other:
@@ -257,6 +292,12 @@ def _join(con: duckdb.DuckDBPyConnection, config: SourceConfig) -> list[str]:
     return lines
 
 
+def _of_users(entry: ChannelEntry) -> str:
+    """What an entry has for the ids of users; of those that are looked up, what they are looked up by."""
+    column = entry.columns["user_id"]
+    return column.on or column.key if isinstance(column, Lookup) else str(column)
+
+
 def _expression(text: str) -> str:
     """What `columns` has for an id, within an expression: text with brackets is one already."""
     return text if "(" in text else expressions.of_column(text)
@@ -265,7 +306,7 @@ def _expression(text: str) -> str:
 def _agreement(config: SourceConfig, one: str, other: str) -> str:
     """What makes the ids of the events and of the profile the same, as lines of the source file."""
     assert config.profile is not None
-    users = dict.fromkeys(str(entry.columns["user_id"]) for entries in config.channels.values() for entry in entries)
+    users = dict.fromkeys(_of_users(entry) for entries in config.channels.values() for entry in entries)
     columns = [*users, config.profile.key]
     if re.fullmatch(r"\d+([.]0+)?", one.strip()) and re.fullmatch(r"\d+([.]0+)?", other.strip()):
         return f"write `types: {{{columns[0]}: int}}` into the events' entries and `types: {{{columns[-1]}: int}}` into the profile"

@@ -39,7 +39,7 @@ def in_order(entry: Entry, part: Part) -> bool:
 def _raw(entry: Entry, cells: Cells, columns_of_row: dict[str, Value]) -> str:
     """SQL of one part: `_row`, `_file`, `keep` (null: no row at all), and `x_` of each contract column, as `wanted` has it."""
     keep = f"coalesce({columns_of_row['where'].sql}, false)" if "where" in columns_of_row else "true"
-    user = columns_of_row["user_id"].cell
+    user = columns_of_row["user_id"].cell if "user_id" in columns_of_row else None
     columns = [
         f"CASE WHEN _blank THEN NULL WHEN NOT coalesce(_json, false) THEN true ELSE {keep} END AS keep",
         "_json",
@@ -77,6 +77,7 @@ def _event(entry: Entry, part: Part, columns: dict[str, Value], raw: str) -> str
         return f"CAST(x_{name} AS VARCHAR)" if name in columns else "NULL"
 
     amount = values.as_number("x_amount", columns["amount"].kind, entry.entry) if "amount" in columns else "CAST(NULL AS DOUBLE)"
+    id_of_row = "user_id" if "user_id" in columns else "key_user_id"
     unmatched = {name: f"x_key_{name} IS NOT NULL AND {table}.key IS NULL" for name, (_, table) in entry.lookups.items()}
     remarks = ["remarks", *(f"CASE WHEN {no} THEN {literal(name + ': no match')} END" for name, no in unmatched.items())]
     joins = "".join(
@@ -86,9 +87,10 @@ def _event(entry: Entry, part: Part, columns: dict[str, Value], raw: str) -> str
     return f"""
         SELECT keep, _file, {"CAST(NULL AS BIGINT)" if in_order(entry, part) else "_row"} AS row_number,
             coalesce(_json, false) AS readable,
-            {text("user_id")} AS user_id, {cell("user_id")} AS raw_user,
-            {values.lost_digits("x_user_id", columns["user_id"].kind)} AS lost_digits,
+            {text("user_id")} AS user_id, {cell(id_of_row)} AS raw_user,
+            {values.lost_digits(f"x_{id_of_row}", columns[id_of_row].kind)} AS lost_digits,
             {time("event_time")} AS event_time, {cell("event_time")} AS raw_time, {present("event_time")} AS has_time,
+            {unmatched.get("user_id", "false")} AS unmatched_user,
             {text("text")} AS text, {unmatched.get("text", "false")} AS unmatched, {text("category")} AS category,
             {amount} AS amount, {cell("amount")} AS raw_amount, {present("amount")} AS has_amount,
             {text("status")} AS status, {text("payment_method")} AS payment_method,
@@ -106,10 +108,7 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
     """
     event = _event(entry, part, columns, _raw(entry, cells, columns))
     back = "returned OR coalesce(amount < 0, false)" if entry.channel == "pay_bill" and not entry.entry.exposure else "returned"
-    unmatched = "text"
-    if "text" in entry.lookups:
-        lookup = entry.lookups["text"][0]
-        unmatched = f"{lookup.on or lookup.key} is not in {lookup.title}"
+    unmatched = {name: f"{lookup.on or lookup.key} is not in {lookup.title}" for name, (lookup, _) in entry.lookups.items()}
     # of a row with a fault no more is kept than what names it
     columns_of_good = {name: name for name in GOOD} | {"text_id": TEXT_ID}
     good = ", ".join(f"CASE WHEN keep AND reason IS NULL THEN {sql} END AS {name}" for name, sql in columns_of_good.items())
@@ -119,7 +118,7 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
                 WHEN 'unparsable event_time' THEN raw_time WHEN 'amount is not a number' THEN raw_amount
                 WHEN 'amount is not finite' THEN raw_amount WHEN '{TOO_LARGE}' THEN raw_amount
                 WHEN 'unparsable arrived_at' THEN raw_arrived
-                WHEN '{LOST_DIGITS}' THEN raw_user END AS value
+                WHEN '{LOST_DIGITS}' THEN raw_user WHEN {literal(unmatched.get("user_id", ""))} THEN raw_user END AS value
         FROM (SELECT {number} + _file AS part, row_number, keep, user_id, event_time, text, category, amount,
             CASE WHEN {back} THEN '{RETURN}' ELSE status END AS status, payment_method, event_id,
             greatest(event_time, coalesce(arrived_at, event_time)) AS arrived_at, {str(entry.entry.exposure).lower()} AS exposure,
@@ -127,12 +126,13 @@ def insertion(entry: Entry, part: Part, cells: Cells, columns: dict[str, Value],
             CASE WHEN keep IS NOT TRUE THEN NULL
                  WHEN NOT readable THEN 'not readable as JSON'
                  WHEN lost_digits THEN '{LOST_DIGITS}'
+                 WHEN unmatched_user THEN {literal(unmatched.get("user_id", ""))}
                  WHEN user_id IS NULL THEN 'no user_id'
                  WHEN trim(user_id) = '' THEN 'empty user_id'
                  WHEN NOT has_time THEN 'no event_time'
                  WHEN event_time IS NULL THEN 'unparsable event_time'
                  WHEN event_time < CAST(? AS TIMESTAMPTZ) OR event_time >= CAST(? AS TIMESTAMPTZ) THEN '{OUTSIDE}'
-                 WHEN unmatched THEN {literal(unmatched)}
+                 WHEN unmatched THEN {literal(unmatched.get("text", "text"))}
                  WHEN coalesce(text, '') = '' THEN 'empty text'
                  WHEN length(text) > {MAX_TEXT} THEN 'text over {MAX_TEXT} characters'
                  WHEN has_amount AND amount IS NULL THEN 'amount is not a number'

@@ -152,3 +152,15 @@ def test_searches_are_read_by_the_words_that_were_typed(tmp_path: Path) -> None:
         "search": "q",
         "spm": "item_name",
     }
+
+
+def test_a_field_of_a_list_is_judged_by_its_own_name_and_may_be_a_word_of_the_engine(tmp_path: Path) -> None:
+    rows = [
+        {"customer": {"meter": f"m{i % 7}", "channel": ("phone", "web")[i % 2]}, "at": f"2024-03-0{1 + i % 9}T10:00:00Z",
+         "topics": [{"kind": "complaint", "text": f"Bill {i % 3} is too high"}]}
+        for i in range(30)
+    ]  # fmt: skip
+    (tmp_path / "contacts.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    content = entry(tmp_path, channel="spm")
+    assert content["columns"]["text"] == "topics_text"
+    assert '"at"' in content["query"]
