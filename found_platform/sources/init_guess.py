@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from found_platform.errors import BadInput
 from found_platform.sources.expressions import of_column
@@ -16,6 +17,7 @@ from found_platform.sources.init_ids import Writing, common_writing
 from found_platform.sources.init_items import entry_of
 from found_platform.sources.init_kinds import SENT, Split, kind_of_events, returns, share_filled, splits_of, unfinished
 from found_platform.sources.init_mapping import columns_of_events, options
+from found_platform.sources.init_maps import WhoIsWho, who_is_who
 from found_platform.sources.init_sample import Table
 from found_platform.sources.init_tables import View, views_of
 from found_platform.sources.init_text import Line, located, patterns, text_of
@@ -23,6 +25,7 @@ from found_platform.sources.profile import attribute_name
 
 LABELS = {"user_id", "scenario", "cutoff", "label"}
 """The columns of labels, which look like events."""
+WHO_IS_WHO = "which ids are of one person"
 TYPED = 0.3
 """From this share of searches on, a column of search words is their text."""
 FILLED = 0.95
@@ -47,27 +50,39 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
     if not events:
         raise BadInput(_no_events(views))
     keys = {plain(v.user.name) for v in events if v.user}
-    profiles = [v for v in views if v.is_profile and v.user] or [v for v in views if v.is_history]
+    ids = who_is_who(events, [v for v in views if not v.is_events])
+    profiles = [v for v in views if v.is_profile and v.user and (ids is None or v is not ids.view or ids.is_more)]
+    profiles = profiles or [v for v in views if v.is_history]
     profile = next((v for v in profiles if v.user and plain(v.user.name) in keys), next(iter(profiles), None))
-    lookups = [v for v in views if not v.is_events and v is not profile]
+    lookups = [v for v in views if not v.is_events and v is not profile and (ids is None or v is not ids.view)]
     roles |= {str(v.table.files[0]): "not used: no column of people and of times was recognised in it" for v in lookups}
     channels: dict[str, list[list[Line]]] = {}
     writings: list[Writing | None] = []
     for view in events:
         roles[str(view.table.files[0])] = "events"
-        writing = common_writing(view.user, profile.user) if profile and profile.user and view.user else None
+        user = ids.user_line(view, folder) if ids and ids.knows(view) else None
+        writing = common_writing(view.user, profile.user) if profile and profile.user and view.user and not user else None
         writings.append(writing)
-        for channel, entry in _entries(view, lookups, folder, roles, writing):
+        writing = writing or (ids.number(view) if ids else None)
+        for channel, entry in _entries(view, lookups, folder, roles, writing, user):
             channels.setdefault(channel, []).append(entry)
     lines = ["channels:\n"]
     for channel, entries in channels.items():
         lines.append(f"  {channel}:\n")
         for entry in entries:
             lines.append(text_of(entry, 2) if len(entries) == 1 else _item(text_of(entry, 3)))
+    if ids is not None:
+        roles[str(ids.view.table.files[0])] = WHO_IS_WHO
     if profile is not None:
-        roles[str(profile.table.files[0])] = "events and profile" if profile in events else "profile"
+        roles[str(profile.table.files[0])] = _role(profile, events, ids)
         lines += ["profile:\n", text_of(_profile(profile, folder, next(filter(None, writings), None)), 1)]
     return Guess("".join(lines), roles)
+
+
+def _role(profile: View, events: Sequence[View], ids: WhoIsWho | None) -> str:
+    if profile in events:
+        return "events and profile"
+    return f"profile, and {WHO_IS_WHO}" if ids and ids.view is profile else "profile"
 
 
 def _item(text: str) -> str:
@@ -96,7 +111,7 @@ def _no_events(views: Sequence[View]) -> str:
 
 
 def _entries(
-    view: View, lookups: Sequence[View], folder: Path, roles: dict[str, str], writing: Writing | None
+    view: View, lookups: Sequence[View], folder: Path, roles: dict[str, str], writing: Writing | None, user: Line | None
 ) -> list[tuple[str, list[Line]]]:
     """The entries that one table of events makes: one for each channel that its kinds of events fall into, and each path."""
     assert view.user is not None
@@ -105,6 +120,7 @@ def _entries(
     columns = columns_of_events(view, lookups, folder, roles, kind)
     if writing is not None:
         columns[0] = replace(columns[0], value=writing.expression(view.user), comment=_written(writing))
+    columns[0] = user or columns[0]
     types = [Line("types", writing.types(view.user))] if writing and writing.as_number else []
     splits = splits_of(kind) if kind else [_whole(view, columns)]
     channels = [(split, _searched(view, kind, columns, split)) for split in splits]
@@ -131,10 +147,17 @@ def _location(view: View, path: str, lines: Sequence[Line]) -> list[Line]:
     place = located(view.table, path)
     if view.items is None:
         return [Line(key, value) for key, value in place.items()]
-    texts = [line.value["column"] if isinstance(line.value, dict) else str(line.value) for line in lines]
+    texts = [_read_by(line.value) for line in lines]
     used = [n for n in view.columns if any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text) for text in texts)]
     amount = next((line.value for line in lines if line.key == "amount"), "")
     return entry_of(view.table, view.items, place, used, [n for n in used if n in amount and view.columns[n].is_number])
+
+
+def _read_by(value: Any) -> str:
+    """What a value of `columns` reads of its own row: of a lookup the key."""
+    if not isinstance(value, dict):
+        return str(value)
+    return value.get("on") or value.get("key") or value["column"]
 
 
 def _searched(view: View, kind: Column | None, columns: list[Line], split: Split) -> list[Line]:
