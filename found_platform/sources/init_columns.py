@@ -148,7 +148,7 @@ class Column:
 
     @property
     def has_words(self) -> bool:
-        return self.letters >= 0.5
+        return self.letters >= 0.5 and not {value.lower() for value in self.values} <= {"true", "false"}
 
     @property
     def is_code(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from found_platform.errors import BadInput
+from found_platform.lake import literal
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import EXPOSURES, Column, commonest, plain, yes_values
 from found_platform.sources.init_ids import Writing, common_writing
@@ -25,6 +26,8 @@ from found_platform.sources.profile import attribute_name
 
 LABELS = {"user_id", "scenario", "cutoff", "label"}
 """The columns of labels, which look like events."""
+GENERAL = r"(^|_)(events?|logs?|data|rows?|export|table|file|part|dump|history|all|sheet)(_|$)"
+"""Names of tables that say nothing of their rows."""
 WHO_IS_WHO = "which ids are of one person"
 TYPED = 0.3
 """From this share of searches on, a column of search words is their text."""
@@ -64,7 +67,7 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
         writing = common_writing(view.user, profile.user) if profile and profile.user and view.user and not user else None
         writings.append(writing)
         writing = writing or (ids.number(view) if ids else None)
-        for channel, entry in _entries(view, lookups, folder, roles, writing, user):
+        for channel, entry in _entries(view, lookups, folder, roles, writing, user, is_one_of_several=len(events) > 1):
             channels.setdefault(channel, []).append(entry)
     lines = ["channels:\n"]
     for channel, entries in channels.items():
@@ -110,8 +113,25 @@ def _no_events(views: Sequence[View]) -> str:
     )
 
 
+def _named_by_table(view: View, columns: list[Line]) -> list[Line]:
+    """Columns with the name of their table as category, where they have none: what is a ticket is called so by its file alone."""
+    name = re.sub(r"[\W\d_]+", " ", view.table.name).strip()
+    if any(line.key == "category" for line in columns) or not name or re.search(GENERAL, plain(name)):
+        return columns
+    line = Line("category", literal(name), "the name of the table: no column says of what kind these events are")
+    place = next(i for i, column in enumerate(columns) if column.key == "text") + 1
+    return [*columns[:place], line, *columns[place:]]
+
+
 def _entries(
-    view: View, lookups: Sequence[View], folder: Path, roles: dict[str, str], writing: Writing | None, user: Line | None
+    view: View,
+    lookups: Sequence[View],
+    folder: Path,
+    roles: dict[str, str],
+    writing: Writing | None,
+    user: Line | None,
+    *,
+    is_one_of_several: bool,
 ) -> list[tuple[str, list[Line]]]:
     """The entries that one table of events makes: one for each channel that its kinds of events fall into, and each path."""
     assert view.user is not None
@@ -121,6 +141,7 @@ def _entries(
     if writing is not None:
         columns[0] = replace(columns[0], value=writing.expression(view.user), comment=_written(writing))
     columns[0] = user or columns[0]
+    columns = _named_by_table(view, columns) if is_one_of_several and kind is None else columns
     types = [Line("types", writing.types(view.user))] if writing and writing.as_number else []
     splits = splits_of(kind) if kind else [_whole(view, columns)]
     channels = [(split, _searched(view, kind, columns, split)) for split in splits]

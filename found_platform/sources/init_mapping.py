@@ -12,6 +12,7 @@ from typing import Any
 from found_platform.errors import BadInput
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain
+from found_platform.sources.init_flags import kind_of_flags
 from found_platform.sources.init_kinds import FEW_KINDS
 from found_platform.sources.init_tables import View, best, names_of, text_score, user_score
 from found_platform.sources.init_text import Line, flow, located, patterns
@@ -101,13 +102,16 @@ def _texts(
             *own_category,
         ]
     categories = [c for c in categories if c is not own]
-    lines = [Line("category", categories[0].name)] if categories else []
+    flags = kind_of_flags(view, rest.values()) if not view.items else None
+    lines = [Line("category", categories[0].name)] if categories else [Line("category", *flags)] if flags else []
     if own is not None:
         return Line("text", own.name, _examples(own)), lines
     worded = next((c for c in rest.values() if c.has_words and c.distinct > 1 and c.time is None), None)
     if worded is not None:
         question = f"no column is called after things: does {worded.name} say what an event is about?"
         return Line("text", worded.name, _examples(worded), (question,)), [line for line in lines if line.value != worded.name]
+    if flags is not None:
+        return Line("text", *flags), [line for line in lines if line.value != flags[0]]
     fallback = next((c for c in rest.values() if c.is_called("text")), next(iter(rest.values()), None))
     if fallback is None:
         lists = view.table.lists

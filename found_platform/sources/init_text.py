@@ -47,7 +47,8 @@ def text_of(lines: Iterable[Line], indent: int = 0) -> str:
 
 def flow(value: Any) -> str:
     """A value on one line."""
-    dumped = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False, allow_unicode=True)
+    style = '"' if isinstance(value, str) and value.startswith("'") else None  # else each quote would be written twice
+    dumped = yaml.safe_dump(value, default_flow_style=True, default_style=style, width=10**6, sort_keys=False, allow_unicode=True)
     return dumped.removesuffix("...\n").strip()
 
 

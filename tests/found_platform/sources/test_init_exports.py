@@ -164,3 +164,23 @@ def test_a_field_of_a_list_is_judged_by_its_own_name_and_may_be_a_word_of_the_en
     content = entry(tmp_path, channel="spm")
     assert content["columns"]["text"] == "topics_text"
     assert '"at"' in content["query"]
+
+
+@pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("true", "false")])
+@pytest.mark.parametrize("title", ["title", "count"])
+def test_a_kind_that_is_spread_over_columns_is_a_category_and_the_text_where_there_is_none(
+    tmp_path: Path, yes: str, no: str, title: str
+) -> None:
+    kinds = ("crime", "travel_guides", "cooking")
+    rows = [
+        f"{i % 5},2024-03-0{1 + i % 9}T10:00:00Z,{'Book about' if title == 'title' else 1},{yes},"
+        + ",".join(yes if i % 3 == place else no for place in range(3))
+        for i in range(30)
+    ]
+    header = f"reader_id,loaned_at,{title},newsletter," + ",".join(f"is_{kind}" for kind in kinds)
+    write(tmp_path, "loans.csv", [header, *(row.replace("about", f"about {n % 4}") for n, row in enumerate(rows))])
+    entry(tmp_path, channel="spm")
+    con = lake.connect()
+    scan.scan(con, config.load(tmp_path / "shop.yaml"))
+    name = "category" if title == "title" else "text"
+    assert set(column(con, name)) == {"crime", "travel guides", "cooking"}

@@ -95,5 +95,6 @@ def test_ids_of_another_table_s_people_are_people_and_rows_that_are_valid_from_a
     csv(tmp_path, "Zählernummer;gültig ab;Tarif\n" + tariffs, "tariffs.csv")
     content, questions = draft(tmp_path)
     assert content["profile"]["as_of"] == {"column": "gültig ab", "day_first": True}
+    assert [entry["columns"]["category"] for entry in content["channels"]["spm"]] == ["'calls'", "'tariffs'"]
     assert [entry["columns"]["user_id"] for entry in content["channels"]["spm"]] == ["customer_id", "Zählernummer"]
     assert any("is Zählernummer the id of a person?" in question for question in questions)
