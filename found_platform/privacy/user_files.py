@@ -40,7 +40,7 @@ def read(path: Path, columns: Sequence[str] = (), *, required: str | None = None
     Raises BadInput that names the file and the row.
     """
     if not path.is_file():
-        raise BadInput(f"The file of users {path} does not exist.")
+        raise BadInput(f"The file of users {path} does not exist: write their ids into a file, one a line, and name it.")
     for number, user_id, values in (_of_parquet if path.suffix == ".parquet" else _of_text)(path, columns, required):
         if not user_id or user_id.isspace():
             raise BadInput(f"{path}, row {number:,}: there is no user id.")

@@ -159,6 +159,9 @@ def _entries(
                 head.append(Line("exposure", True, "done to people: history, never an outcome", questions))
             back = returns(view, kind) if split.channel == "pay_bill" else []
             kept = _searched(view, kind, columns, split)
+            text = next(line.value for line in kept if line.key == "text")
+            constant = re.fullmatch("'([^']*)'", text) if isinstance(text, str) else None
+            head += [Line("confirm", [constant[1]], "the text of all these rows")] if constant else []
             entries.append((split.channel, [*head, *options(view), *types, Line("columns", kept), *back]))
     return entries
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from found_platform.errors import BadInput
+from found_platform.lake import literal
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import Column, commonest, plain
 from found_platform.sources.init_flags import kind_of_flags
@@ -125,8 +126,21 @@ def _texts(
             f"{view.table.files[0]} has people and times and no third column: an event needs a text, what was bought or "
             f"seen{remedy}."
         )
+    if _is_measured(fallback):
+        text = re.sub(r"[\W\d_]+", " ", view.table.name).strip() or "record"
+        question = (
+            f"no column says what an event is about, {fallback.name} is measured: all are called {text!r}; name a better word"
+        )
+        return Line("text", literal(text), questions=(question,)), []
     question = "these texts are numbers or codes, and no sentence finds them: which table holds their names? name its file too"
     return Line("text", fallback.name, questions=(question,)), lines
+
+
+def _is_measured(column: Column) -> bool:
+    """Whether it holds numbers with decimals: nothing is called so."""
+    return (
+        column.is_number and sum(re.search(r"[.,]\d*[1-9]", value) is not None for value in column.values) > len(column.values) / 2
+    )
 
 
 def _examples(column: Column) -> str:

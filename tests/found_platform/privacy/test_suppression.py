@@ -102,7 +102,7 @@ def test_a_header_without_users_names_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing.csv", None, "missing.csv does not exist"),
+        ("missing.csv", None, "missing.csv does not exist: write their ids into a file, one a line"),
         ("empty.csv", b"", "has no column user_id"),
         ("other.csv", b"customer,why\nsecret-ann,x\n", "has no column user_id"),
         ("twice.csv", b"user_id,user_id\nsecret-ann,secret-bob\n", "has no column user_id"),

@@ -184,3 +184,11 @@ def test_a_kind_that_is_spread_over_columns_is_a_category_and_the_text_where_the
     scan.scan(con, config.load(tmp_path / "shop.yaml"))
     name = "category" if title == "title" else "text"
     assert set(column(con, name)) == {"crime", "travel guides", "cooking"}
+
+
+def test_a_measured_value_is_no_text(tmp_path: Path) -> None:
+    rows = [f"k{i % 5},2024-03-0{1 + i % 9}T10:00:00Z,{i}.37{i % 9 + 1}" for i in range(30)]
+    content, questions = draft(tmp_path, write(tmp_path, "readings_2024.csv", ["customer_id,read_at,kwh", *rows]))
+    assert content["channels"]["spm"]["columns"]["text"] == "'readings'"
+    assert content["channels"]["spm"]["confirm"] == ["readings"]  # else the check would ask whether it is a text at all
+    assert any("kwh is measured" in question for question in questions)
