@@ -27,10 +27,11 @@ def private_files() -> Iterator[None]:
 
 @contextlib.contextmanager
 def training_beside() -> Iterator[None]:
-    """Has a process load what training needs while this one goes on; the stages that this one trains within are forks of it."""
+    """Has a process load what training and the benchmark's fits need while this one goes on; the stages that this one trains
+    within are forks of it, and so are the fits and the look at drift, each of which would load scikit-learn again."""
     from found_platform.sources import pace
 
-    with pace.measured(), workers.beside(*TRAINING):
+    with pace.measured(), workers.beside(*TRAINING, *FITS):
         yield
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from found_platform import feature_store, lake, reports, workers
+from found_platform import feature_store, garbage, lake, reports, workers
 from found_platform.contract import CHANNELS
 from found_platform.errors import BadInput
 from found_platform.monitoring import figures, stability, traffic
@@ -101,6 +101,9 @@ def of(settings: Settings, day: dt.date, made_of: str) -> DriftReport:
 
 
 def _recorded(settings: Settings, day: dt.date) -> tuple[DriftReport, dict[str, int]]:
+    if workers.in_a_fork():
+        with garbage.loading():
+            import evidently.metrics  # noqa: F401
     with lake.recorded_reads() as reads:
         return report(settings, day), reads
 

@@ -1,5 +1,6 @@
 """Code versions: a change makes those assets stale that can reach it, and no others."""
 
+import ast
 import contextlib
 import datetime as dt
 import shutil
@@ -269,3 +270,10 @@ def test_several_threads_read_the_source_at_once() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert read == [read[0]] * 4
+
+
+def test_every_part_of_a_source_file_is_walked_in_the_order_of_pythons_own_walk() -> None:
+    tree = ast.parse(Path(source_tree.__file__).read_bytes())
+    parts = [part for part in ast.walk(tree) if not isinstance(part, ast.expr_context)]
+    assert len(parts) > 1000
+    assert source_tree._walked(tree) == parts

@@ -1,0 +1,62 @@
+"""What a full run begins in forks, before its turn, comes out as it would in one process."""
+
+import datetime as dt
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from found_platform import lake, registry, workers
+from found_platform.evaluation import beside, scenarios
+from found_platform.evaluation import run as benchmark
+from found_platform.evaluation.extent import QUICK
+from found_platform.monitoring import drift
+from found_platform.settings import Settings
+from found_platform.sources import config
+
+METHODS = ("labelled_ceiling", "gbdt_aggregates", "tfidf_activity")
+"""One that is fitted on most of the labels, and two probes: an early fork fits all of its methods in the same way."""
+
+
+@pytest.fixture
+def home(settings: Settings, tmp_path: Path) -> Settings:
+    return Settings.load(Path(shutil.copytree(settings.home, tmp_path / "found")))
+
+
+@pytest.mark.slow
+def test_fits_of_a_benchmark_that_begin_early_change_no_figure(home: Settings, cutoff: dt.date) -> None:
+    version, (tasks, _) = registry.of_cutoff(home, str(cutoff)), scenarios.load(home, cutoff)
+    most = sorted(tasks, key=lambda task: -int(task.labels.sum()))[:2]
+    extent = replace(QUICK, methods=METHODS, scenarios=[task.name for task in most])
+    chosen = extent.selection(tasks)
+    tables, reads = [], []
+    with workers.beside():
+        beside.begin(home, cutoff, version, chosen, extent, "early")
+        for made_of in ("early", "alone"):
+            with lake.recorded_reads() as read:
+                tables.append(benchmark.run(home, cutoff, version, tasks, extent, made_of)[1])
+            reads.append(read)
+            assert not beside._begun
+    early, alone = tables
+    assert {*METHODS} == {*early["method"].to_pylist()}
+    assert early.equals(alone)
+    assert reads[0] == reads[1], "the fingerprint counts what forks read"
+    stored = lake.dataset(home.lake, "benchmark_results")
+    assert stored.to_table().num_rows == early.num_rows
+
+
+@pytest.mark.slow
+def test_a_look_at_drift_that_begins_early_says_the_same(home: Settings) -> None:
+    day = config.of_home(home).days[1] - dt.timedelta(days=1)
+    reports, reads = [], []
+    with workers.beside():
+        drift.begin(home, day, "early")
+        for made_of in ("early", "alone"):
+            with lake.recorded_reads() as read:
+                reports.append(drift.of(home, day, made_of))
+            reads.append(read)
+            assert not drift._begun
+    assert reports[0] == reports[1]
+    assert reports[0].html is not None, "Evidently has judged"
+    assert reads[0] == reads[1] != {}
