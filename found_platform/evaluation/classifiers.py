@@ -20,7 +20,7 @@ def logistic(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np
     regression = LogisticRegressionCV(
         Cs=STRENGTHS,  # pyright: ignore
         cv=_folds(labels, seed),
-        scoring=area_under_curve,
+        scoring=area_under_curve,  # pyright: ignore
         max_iter=2000,
         l1_ratios=(0,),  # pyright: ignore
         use_legacy_attributes=False,  # pyright: ignore
