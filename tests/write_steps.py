@@ -55,8 +55,9 @@ class Steps:
 
     def at(self, call: str, path: object) -> None:
         """A step is about to be done."""
-        place = os.path.abspath(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else str(path)
-        if place.startswith("/"):
+        place = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
+        if os.sep in place:
+            place = os.path.abspath(place)
             if not place.startswith(self._home) or place[len(self._home) :].startswith(NOT_OF_THE_STATE):
                 return
             place = place[len(self._home) :]
