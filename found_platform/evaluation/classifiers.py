@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from found_platform.metrics import auc
+
 Classifier = Callable[[Any, np.ndarray, int], Callable[[Any], np.ndarray]]
 """From features (N, F), labels (N,) 0/1 and a seed to a scorer of features (M, F), in log-odds."""
 
@@ -29,23 +31,8 @@ def logistic(features: Any, labels: np.ndarray, seed: int) -> Callable[[Any], np
 
 
 def area_under_curve(fitted: Any, features: Any, labels: np.ndarray) -> float:
-    """scikit-learn's score `roc_auc` of a fitted classifier, to the last bit, so that cross-validation chooses the same.
-
-    scikit-learn looks at what it is handed ten times over, which took half of the time of a fit of some hundred rows.
-    """
-    scores = fitted.decision_function(features)
-    order = np.argsort(scores, kind="stable")[::-1]
-    ends = np.concatenate([np.flatnonzero(np.diff(scores[order])), [len(scores) - 1]])  # users of equal scores are one point
-    positive = np.cumsum((labels == fitted.classes_[1])[order], dtype=float)[ends]
-    negative = 1 + ends - positive
-    if positive[-1] == 0 or negative[-1] == 0:
-        return float("nan")
-    if len(ends) > 2:  # points between two others of one line
-        corners = np.concatenate([[True], (np.diff(negative, 2) != 0) | (np.diff(positive, 2) != 0), [True]])
-        positive, negative = positive[corners], negative[corners]
-    high = np.concatenate([[0.0], positive]) / positive[-1]
-    wide = np.concatenate([[0.0], negative]) / negative[-1]
-    return float((np.diff(wide) * (high[1:] + high[:-1]) / 2.0).sum())
+    """scikit-learn's score `roc_auc` without its checks of what it is handed, half of the time of a fit of some hundred rows."""
+    return auc(fitted.decision_function(features), labels)
 
 
 TREES = [{"learning_rate": [0.05], "max_leaf_nodes": [4, 8]}, {"learning_rate": [0.1], "max_leaf_nodes": [8]}]

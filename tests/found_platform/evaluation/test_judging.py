@@ -11,7 +11,7 @@ import pytest
 
 from found_platform import workers
 from found_platform.evaluation import beside, classifiers, judging, methods, scenarios
-from found_platform.evaluation.classifiers import area_under_curve, boosting, logistic, perceptron
+from found_platform.evaluation.classifiers import boosting, logistic, perceptron
 from found_platform.evaluation.extent import QUICK, Extent
 from found_platform.evaluation.methods import ceiling
 from found_platform.metrics import auc
@@ -201,18 +201,6 @@ def test_trees_are_tuned_inside_the_fitted_rows(monkeypatch: pytest.MonkeyPatch)
     ((draw,),) = judging.judge_probe(boosting, features, [task], 1)
     assert seen == [40], "a fifth of the users"
     assert draw.metrics(scenario)["auc"] > 0.8
-
-
-def test_cross_validation_chooses_by_the_area_that_scikit_learn_computes_to_the_last_bit() -> None:
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(11)
-    for count in (3, 20, 500):
-        for digits in (0, 1, 12):  # of scores: many are equal, few, none
-            scores = rng.normal(size=count).round(digits)
-            labels = np.append((rng.random(count - 2) < 0.3).astype(int), [0, 1])
-            fitted = SimpleNamespace(classes_=np.array([0, 1]), decision_function=lambda _, own=scores: own)
-            assert area_under_curve(fitted, None, labels) == roc_auc_score(labels, scores), (count, digits)
 
 
 def test_a_regression_is_the_one_that_scikit_learns_own_area_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
