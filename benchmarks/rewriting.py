@@ -17,7 +17,7 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 
 from found_platform.metrics import auc
-from found_platform.rewriting import ground, reading, retrieval
+from found_platform.rewriting import ground, reading, resemblance, retrieval
 from found_platform.settings import Settings
 from found_platform.sources.simulator import scenarios, world
 
@@ -57,8 +57,8 @@ def main(home: Path, cutoff: dt.date) -> None:
     some = np.random.default_rng(0).permutation(len(grounding.items))
     for share in (1, 5, 20):  # the same data, and fewer texts of it
         fewer = replace(grounding, vectors=grounding.vectors[some[: len(some) // share]])
-        close = np.where(named, retrieval.closeness(fewer, np.stack([whole for whole, *_ in meanings])), 0)
-        single = retrieval.closeness(fewer, np.concatenate([parts for _, parts, _ in meanings]))
+        close = np.where(named, resemblance.closeness(fewer, np.stack([whole for whole, *_ in meanings])), 0)
+        single = resemblance.closeness(fewer, np.concatenate([parts for _, parts, _ in meanings]))
         fitted = LogisticRegression(C=1e4, class_weight="balanced").fit(close[named, None], is_present[named])
         slope, floor = float(fitted.coef_[0, 0]), float(np.quantile(close[~is_present], KEPT))
         print(f"\n{len(fewer.vectors):,} items: AUC of closeness {auc(close, is_present):.3f}")

@@ -6,7 +6,7 @@ What belongs here: the data, compiled, and telling which language a sentence is 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -105,6 +105,11 @@ class Language:
             text = re.sub(pattern, other, text)
         return self.in_figures.sub(self._figure, text).strip(" .!?")
 
+    def without_participle(self, word: str) -> str:
+        """A word in lower case without what makes it a participle: "abgesagt" as "absagt"."""
+        pattern, other = self.content.get("participle", ("(?!)", ""))
+        return re.sub(pattern, other, word)
+
     def with_habits_as_past(self, text: str) -> str:
         """A demand in lower case in which "who drink coffee and will buy tea" had coffee, as the file's `habits` write it."""
         for pattern, other in self.content["habits"]:
@@ -174,10 +179,13 @@ def languages() -> dict[str, Language]:
     return {code: Language(code, contents[code]) for code in order}
 
 
-def heeded(text: str, spoken: Language) -> tuple[str, list[str]]:
-    """A demand in lower case without what no outcome can say, such as weekdays and seasons, and notes on that."""
+def heeded(text: str, spoken: Language, own: Container[str]) -> tuple[str, list[str]]:
+    """A demand in lower case without what no outcome can say, such as weekdays and seasons, and notes on that. `own` are the words
+    of the data: what may be one of its names stays."""
     notes = []
     for place, entry in enumerate(spoken.at("unheeded")):
+        if all(word in own for word in entry.get("unless", ["\0"])):
+            continue
         while match := spoken.pattern("unheeded", str(place), "words").search(text):
             notes.append(f"“{match[0].strip(' ,')}” is not heeded: {entry['reason']}")
             text = f"{text[: match.start()]} {text[match.end() :]}"

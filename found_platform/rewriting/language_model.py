@@ -20,7 +20,7 @@ from found_platform import outcomes
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput
 from found_platform.outcomes import Outcome
-from found_platform.rewriting import ground, instructions, retrieval, understanding
+from found_platform.rewriting import ground, instructions, resemblance, retrieval, understanding
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.instructions import Message
 from found_platform.rewriting.interface import Match, Rewriting
@@ -132,7 +132,7 @@ def _checked(
     vectors = lake_items.ask(phrases)
     similar = vectors @ lake_items.vectors.T
     against = (vectors @ unwanted.T).max(1, initial=-1.0)
-    left_out = (against >= retrieval.floors(lake_items).part) & (against > vectors @ whole)
+    left_out = (against >= resemblance.floors(lake_items).part) & (against > vectors @ whole)
     fine = (similar.max(1) >= RESEMBLES) & ~left_out
     kept = {item: int(row.argmax()) for item, row, good in zip(phrases, similar, fine, strict=True) if good}
     if not kept:

@@ -1,15 +1,11 @@
 """The default rewriter: the words of a demand say when, how much and in which way; the nearest items of the lake say of what."""
 
 import datetime as dt
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
+from dataclasses import replace
 
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
@@ -20,13 +16,10 @@ from found_platform.rewriting.ground import Ground, template_kinds, unit
 from found_platform.rewriting.interface import Match, Rewriting
 from found_platform.rewriting.outcome import build, joined, with_antecedents
 from found_platform.rewriting.reading import Reading
+from found_platform.rewriting.resemblance import Floors, closeness, floors
 from found_platform.rewriting.values import Values
 from found_platform.settings import Settings
 
-NEAREST = 2
-"""Items whose mean similarity is the closeness of a demand; in a small lake, the nearest alone: it has one item of each thing."""
-SMALL = 300
-"""Up to so many items a lake is small, and has floors of its own."""
 WHOLE = 0.5
 """Weight of the whole demand beside a part of it: the "bars" of "gold rings or bars" are not of chocolate."""
 SURE = 0.9
@@ -42,40 +35,6 @@ NAMELESS = "the demand names nothing to look for"
 NOTHING = "nothing in the data resembles this demand"
 TOO = "who does that too is not left out: for these say “and who will not …”"
 RANDOM_WEIGHTS = "the text encoder of this home has random weights (profile tiny): it knows what texts share words, and no meaning"
-
-
-@dataclass(frozen=True)
-class Floors:
-    """When a demand resembles a lake, see `floors.yaml`."""
-
-    floor: float
-    part: float
-    middle: float
-    slope: float
-    measured: bool = True
-    random: bool = False  # of an encoder that was never trained
-
-    def confidence(self, closeness: float) -> float:
-        return 1 / (1 + math.exp(-self.slope * (closeness - self.middle)))
-
-
-def floors(lake: Ground) -> Floors:
-    """The floors for a lake and its encoder, in any precision; where nobody measured them, those of the default encoder."""
-    return _floors(lake.encoder.revision, len(lake.vectors) <= SMALL)
-
-
-@cache
-def _floors(revision: str, is_small: bool) -> Floors:
-    from models.text_encoder import is_random, whole
-
-    revision, size = whole(revision), "small" if is_small else "large"
-    measured = yaml.safe_load((resources.files(language.PACKAGE) / "floors.yaml").read_text())
-    is_measured = revision in measured
-    return Floors(
-        **(measured[revision] if is_measured else next(iter(measured.values())))[size],
-        measured=is_measured,
-        random=is_random(revision),
-    )
 
 
 class GroundedRewriter:
@@ -149,7 +108,7 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     read, named = understanding.understand(lake, demand)
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
     limits = floors(lake)
-    if read.parts and _names_nothing(lake, read, whole, limits):
+    if read.parts and _names_nothing(lake, read, named, whole, limits):
         lacking = [f"the data does not tell who is “{part}”" for part in read.parts if read.is_of_who or read.acts.leaves]
         read = replace(read, parts=(), is_general=True, notes=(*read.notes, *lacking))
         whole, wanted_parts, unwanted_parts = meaning(lake, read)
@@ -252,12 +211,13 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     )
 
 
-def _names_nothing(lake: Ground, read: Reading, whole: np.ndarray, limits: Floors) -> bool:
+def _names_nothing(lake: Ground, read: Reading, named: Values, whole: np.ndarray, limits: Floors) -> bool:
     """Whether all that is named is a verb that may name something too, as in "who will book", or who they are, as in "drivers who
-    will leave", and nothing here is called so."""
-    telling = set(language.languages()[read.language].at("telling"))
+    will leave", or what has a status, as in "who will miss an appointment", and nothing here is called so."""
+    spoken = language.languages()[read.language]
     is_who = (read.is_of_who and not read.acts.is_empty) or read.acts.leaves  # who leaves does nothing at all
-    if not (is_who or (read.kinds and set(read.parts) <= telling)):
+    is_event = bool(named.of_act.get("statuses")) and set(read.parts) <= set(spoken.at("events"))
+    if not (is_who or is_event or (read.kinds and set(read.parts) <= set(spoken.at("telling")))):
         return False
     return float(closeness(lake, whole[None])[0]) < limits.floor and not spelling.alike(lake, read.parts)
 
@@ -355,20 +315,6 @@ def meaning(lake_items: Ground, read: Reading) -> tuple[np.ndarray, np.ndarray, 
     vectors = lake_items.ask([read.subject, core, *read.parts, *read.unwanted])
     count = 2 + len(read.parts)
     return unit(vectors[:2].sum(0)), vectors[2:count], vectors[count:]
-
-
-def closeness(lake_items: Ground, vectors: np.ndarray, opposed: np.ndarray | None = None) -> np.ndarray:
-    """(V,) how close each vector is to what the lake holds: its mean similarity to the nearest items, or item of a small lake.
-
-    Items of which `opposed` (N,) is true are the opposite of what the vectors say.
-    """
-    if not len(vectors):
-        return np.empty(0, np.float32)
-    similarity = vectors @ lake_items.vectors.T
-    if opposed is not None:
-        similarity[:, opposed] = -1.0
-    count = 1 if similarity.shape[1] <= SMALL else NEAREST
-    return np.partition(similarity, -count, axis=1)[:, -count:].mean(1)
 
 
 def sentences(items: dict[str, list[str]], days: int) -> tuple[str, ...]:

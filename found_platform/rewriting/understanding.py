@@ -19,7 +19,7 @@ from found_platform.rewriting.values import Values
 def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
     """The reading of a demand, and the values that it names; the words for values and attributes of this lake name nothing else."""
     spoken, _ = language.told_by(demand)
-    plain, unheeded = language.heeded(spoken.plain(demand), spoken)
+    plain, unheeded = language.heeded(spoken.plain(demand), spoken, lake.vocabulary)
     filters = profile_values.filters_of(lake, plain, spoken)
     read = reading.read(_cut(plain, [one.words for one in filters]), spoken)
     in_data = tuple(named for named in read.attributes if condition(lake, named))

@@ -55,17 +55,28 @@ def _is_text(lake: Ground, match: re.Match[str]) -> bool:
 
 
 def take_bare(lake: Ground, text: str, clause: str, named: Values, language: Language) -> tuple[str, Values]:
-    """A demand without words that are forms of a status and say nothing else, as in "who will renew" where rows are "renewed".
+    """A demand without a status of several words, or words that are forms of one and say nothing else: "who will renew" where rows
+    are "renewed".
 
     Of one in the `clause` about what was done before, it is asked there.
     """
     if named.of_act.get("statuses") or named.before.get("statuses") or not lake.statuses:
         return text, named
+    for status in sorted(lake.statuses, key=len, reverse=True):  # "no_show", "nicht erschienen": what it denies is a part of it
+        parts = [re.escape(word) for word in words(status)]
+        said = r"[\s_-]+".join(parts)
+        match = re.search(rf"(?<!\w){said}s?(?!\w)", text) if len(parts) > 1 else None
+        if match:
+            text = f"{text[: match.start()]} {text[match.end() :]}"
+            if match[0] in clause:
+                return text, Values(named.of_act, {**named.before, "statuses": (status,)})
+            return text, Values({**named.of_act, "statuses": (status,)}, named.before)
     endings = language.at("endings")
     for word in re.findall(r"[^\W\d_]{4,}", text):
         if language.has(word) or any(own[:3] == word[:3] and _is_form(word, own, endings) for own in lake.vocabulary):
             continue
-        if chosen := tuple(status for status in lake.statuses if _is_form(word, status.lower(), endings)):
+        plain = language.without_participle(word)
+        if chosen := tuple(s for s in lake.statuses if _is_form(plain, language.without_participle(s.lower()), endings)):
             text = re.sub(rf"(?<!\w){word}(?!\w)", " ", text, count=1)
             if re.search(rf"(?<!\w){word}(?!\w)", clause):
                 return text, Values(named.of_act, {**named.before, "statuses": chosen})

@@ -171,3 +171,24 @@ def test_sentences_of_a_model_name_the_goods_and_keep_what_else_was_said(shop: S
 def sentence(shop: Settings) -> str:
     """What a model answers: the form of a purchase, about cat litter."""
     return ground.template_kinds()["purchase"]["sentence"].format(days=shop.horizon_days, items="cat litter")
+
+
+@pytest.mark.parametrize(
+    ("demand", "statuses"),
+    [
+        ("patients who will be a no-show", ("no_show",)),
+        ("no-shows", ("no_show",)),
+        ("patients who will attend", ("attended",)),
+        ("Patienten, die nicht erschienen", ("nicht erschienen",)),
+        ("Patienten mit Status nicht erschienen", ("nicht erschienen",)),
+        ("Patienten, die einen Termin absagen werden", ("abgesagt",)),
+    ],
+)
+def test_a_status_that_denies_something_is_named_as_a_whole_and_by_its_verb(
+    demand: str, statuses: tuple[str, ...], shop: Settings
+) -> None:
+    clinic = replace(ground.of(shop, CUTOFF), statuses=["abgesagt", "attended", "erschienen", "nicht erschienen", "no_show"])
+    outcome = retrieval.on(clinic, demand, 28).outcome
+    assert outcome is not None
+    (statement,) = outcome.will
+    assert (statement.do.statuses, statement.negated) == (statuses, False)

@@ -10,7 +10,7 @@ from small_shop import CUTOFF, LATER, MAILED, SHOP
 
 from found_platform import lake, rewriting
 from found_platform.errors import BadInput
-from found_platform.rewriting import Rewriting, ground, retrieval
+from found_platform.rewriting import Rewriting, ground, resemblance, retrieval
 from found_platform.settings import Settings
 from found_platform.training_data import text_vectors
 
@@ -145,5 +145,5 @@ def test_an_item_in_its_own_words_is_understood_whatever_the_encoder_makes_of_it
 
 
 def test_an_encoder_of_random_weights_is_called_what_it_is() -> None:
-    random, unknown = (retrieval._floors(revision, True) for revision in ("random-bert-32-0", "somebody's"))
+    random, unknown = (resemblance._floors(revision, True) for revision in ("random-bert-32-0", "somebody's"))
     assert [(limits.random, limits.measured) for limits in (random, unknown)] == [(True, False), (False, False)]
