@@ -92,10 +92,11 @@ def about(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, Any]:
         totals.make_all(asked)
         rhythm = survey.rhythms(asked, [START.date(), END], None, (1, 2, 3))
     source = config.load(settings.home.parent / "source" / "source.yaml")
+    titles = [entry.path for entries in source.channels.values() for entry in entries]
     return {
         "totals": {name: con.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in totals.TOTALS},
         "rhythm": rhythm,
-        "review": review.notes(con, source, counts.report(con), ProfileReport()),
+        "review": review.notes(con, source, counts.report(con), ProfileReport(), titles),
         "rows": rows,
         "quarantine": quarantine,
         "counts": counts.report(con),
