@@ -4,6 +4,7 @@ What belongs here: where they are, what the manifest says, writing one and swapp
 is refused (`staging`).
 """
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -65,7 +66,8 @@ def work(settings: Settings) -> Path:
 
 def clear(settings: Settings) -> None:
     """Removes the work folder: first what says that a scan is in it, so that one that is left in part is no scan."""
-    (work(settings) / SCANNED).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        (work(settings) / SCANNED).unlink()
     shutil.rmtree(work(settings), ignore_errors=True)
 
 
