@@ -37,7 +37,7 @@ def test_fits_of_a_benchmark_that_begin_early_change_no_figure(home: Settings, c
             with lake.recorded_reads() as read:
                 tables.append(benchmark.run(home, cutoff, version, tasks, extent, made_of)[1])
             reads.append({table: number for table, number in read.items() if table != "benchmark_results"})
-            assert not beside._begun
+            assert not any(home.home in key for key in beside._begun)  # of other tests some may be left
     early, alone = tables
     assert {*METHODS} == {*early["method"].to_pylist()}
     assert early.equals(alone)
@@ -54,7 +54,7 @@ def test_a_look_at_drift_that_begins_early_says_the_same(home: Settings) -> None
             with lake.recorded_reads() as read:
                 reports.append(drift.of(home, day, made_of))
             reads.append(read)
-            assert not drift._begun
+            assert not any(home.home in key for key in drift._begun)
     assert reports[0] == reports[1]
     assert reports[0].html is not None, "Evidently has judged"
     assert reads[0] == reads[1] != {}
