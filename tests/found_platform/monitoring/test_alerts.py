@@ -171,6 +171,24 @@ def test_a_killed_run_is_told_with_its_reason_unless_it_starts_again_by_itself(c
         assert not [*pulse.failed_runs(pulse.of(graph, instance, 600.0, now=later))]
 
 
+def report_check(
+    instance: dg.DagsterInstance, settings: Settings, partition: str, check: tuple[str, str], passed: bool, why: str
+) -> None:
+    """A run of a partition has evaluated a check, by its asset and name."""
+    run = instance.create_run_for_job(build_defs(settings).resolve_job_def("rollback"), tags={"dagster/partition": partition})
+    asset, name = check
+    evaluation = dg.AssetCheckEvaluation(asset_key=dg.AssetKey(asset), check_name=name, passed=passed, metadata={"why": why})
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
+    instance.report_dagster_event(dg.DagsterEvent(kind, "rollback", event_specific_data=evaluation), run_id=run.run_id)
+
+
+def problems_sent(instance: dg.DagsterInstance, settings: Settings, hook: Hook) -> list[str]:
+    """What a webhook is told now of checks that did not pass."""
+    findings, before = [*pulse.failed_checks(pulse.of(AssetGraph(settings), instance, 600.0))], len(hook.got)
+    alerts.send(settings, findings)
+    return [json.loads(body)["problem"] for _, body in hook.got[before:]]
+
+
 def test_a_check_that_still_fails_for_the_same_reason_is_told_once(copy: Settings, hook: Hook) -> None:
     """As of an audience that is found anew every hour."""
     audiences = [f"audience-{i}" for i in range(12)]
@@ -179,16 +197,8 @@ def test_a_check_that_still_fails_for_the_same_reason_is_told_once(copy: Setting
         with open_instance(copy) as instance:
             instance.add_dynamic_partitions("audiences", audiences)
             for name in audiences:
-                run = instance.create_run_for_job(build_defs(copy).resolve_job_def("rollback"), tags={"dagster/partition": name})
-                check = dg.AssetCheckEvaluation(
-                    asset_key=dg.AssetKey("audience_members"), check_name="size_is_steady", passed=passed, metadata={"why": why}
-                )
-                kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
-                instance.report_dagster_event(dg.DagsterEvent(kind, "rollback", event_specific_data=check), run_id=run.run_id)
-            findings = [*pulse.failed_checks(pulse.of(AssetGraph(copy), instance, 600.0))]
-        before = len(hook.got)
-        alerts.send(copy, findings)
-        return [json.loads(body)["problem"] for _, body in hook.got[before:]]
+                report_check(instance, copy, name, ("audience_members", "size_is_steady"), passed, why)
+            return problems_sent(instance, copy, hook)
 
     assert len(evaluated(False, "5 users instead of 40")) == 12
     assert evaluated(False, "5 users instead of 40") == []
@@ -200,17 +210,8 @@ def test_a_check_that_still_fails_for_the_same_reason_is_told_once(copy: Setting
 def test_what_a_young_home_cannot_judge_is_told_once_and_not_every_day(copy: Settings, hook: Hook) -> None:
     def evaluated(day: int, why: str) -> list[str]:
         with open_instance(copy) as instance:
-            tags = {"dagster/partition": f"2026-01-{day:02}"}
-            run = instance.create_run_for_job(build_defs(copy).resolve_job_def("rollback"), tags=tags)
-            check = dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey("feature_drift"), check_name="nothing_drifted", passed=False, metadata={"why": why}
-            )
-            kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
-            instance.report_dagster_event(dg.DagsterEvent(kind, "rollback", event_specific_data=check), run_id=run.run_id)
-            findings = [*pulse.failed_checks(pulse.of(AssetGraph(copy), instance, 600.0))]
-        before = len(hook.got)
-        alerts.send(copy, findings)
-        return [json.loads(body)["problem"] for _, body in hook.got[before:]]
+            report_check(instance, copy, f"2026-01-{day:02}", ("feature_drift", "nothing_drifted"), False, why)
+            return problems_sent(instance, copy, hook)
 
     assert len(evaluated(1, "not judged: searches (the source is 20 days old, and 42 are needed)")) == 1
     assert evaluated(2, "not judged: searches (the source is 21 days old, and 42 are needed)") == []
