@@ -217,6 +217,10 @@ class Settings(BaseSettings):
             lake_place.check(loaded.home, loaded.lake_uri, loaded.engine)
         return loaded
 
+    def for_workers(self) -> Self:
+        """The same without its secrets, for a process of an engine; that one computes by itself what it is sent."""
+        return self.model_copy(update={**dict.fromkeys(UNSHOWN), "engine": "duckdb"})
+
     @property
     def postgres(self) -> database.Database | None:
         """Where the records of the home lie, if not in files of it."""

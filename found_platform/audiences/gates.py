@@ -138,7 +138,7 @@ def standing(settings: Settings, specification: Specification, user: str) -> Sta
     ]
     places = np.flatnonzero(scored.rows == row)
     place = int(places[0]) if len(places) else None
-    score = float(scored.ranking.of(scored.population.vectors)[row]) if is_ranked else None
+    score = float(scored.ranking.of(scored.population)[row]) if is_ranked else None
     chance = float(scored.probabilities[place]) if place is not None and scored.probabilities is not None else None
     if place is not None:
         where = f"{place + 1:,} of {len(scored.rows):,} who can be chosen; the best {cut.size:,} are members"

@@ -316,7 +316,7 @@ def _score(
     if exclude:
         gates.append(Gate("exclusions", ~population.keys.mask(exclude)))
     eligible = np.logical_and.reduce([gate.passed for gate in gates])
-    rows, scores = exact.best(ranking.of(population.vectors), int(eligible.sum()) if top is None else top, eligible)
+    rows, scores = exact.best(ranking.of(population), int(eligible.sum()) if top is None else top, eligible)
     return Scored(
         question=question,
         published=published,

@@ -217,7 +217,7 @@ def _query_of(population: Population, demand: str) -> np.ndarray:
     if ranking.query is not None:
         return ranking.query
     with_history = population.has_history
-    return few_shot.imitate(population.vectors[with_history], ranking.of(population.vectors)[with_history])
+    return few_shot.imitate(population.vectors[with_history], ranking.of(population)[with_history])
 
 
 def _register(settings: Settings, spec: Specification, tuned: Tuned) -> Tuned:

@@ -52,7 +52,7 @@ def cut(specification: Specification, scored: Scored) -> Cut:
             min(available, max(1, round(SHARES[level] * available))),
             f"{SHARES[level]:.0%} of those who can be chosen, because {lack}",
         )
-    everybody = scored.ranking.of(scored.population.vectors)[scored.within]
+    everybody = scored.ranking.of(scored.population)[scored.within]
     place = max(1, round(share * len(everybody)))
     lowest = float(np.partition(everybody, -place)[-place])
     basis = f"in the past, the best {share:.1%} of people kept {IN_WORDS[level]} of the lead over chance"

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from found_platform import mapped, registry
+from found_platform.cache import single_flight
 from found_platform.embedding import users
 from found_platform.errors import BadInput, JobFailed
 from found_platform.home import lock, make_all_private, make_private
@@ -136,6 +137,12 @@ def ensure(settings: Settings, published: Publication) -> "Snapshot":
     raise JobFailed(f"The snapshot {where} is removed as soon as it is written: is `found publish` running again and again?")
 
 
+@single_flight(1)
+def opened(where: Path) -> "Snapshot":
+    """A snapshot that another process has made and asks about, opened once. Raises FileNotFoundError where it is not there."""
+    return Snapshot(where)
+
+
 def _write_anew(settings: Settings, published: Publication) -> None:
     as_of = dt.date.fromisoformat(published.as_of)
     keys, vectors, events = users.load(settings, published.model_version, as_of)
@@ -170,6 +177,7 @@ class Snapshot(States):
     def __init__(self, where: Path):
         from models import saved
 
+        self.place = where
         self._about = json.loads((where / ABOUT).read_text())
         files = sorted(where.iterdir())  # all are opened now: who has them open can read them when the folder is gone
         self._arrays = {f.stem: mapped.load(f) for f in files if f.suffix == ".npy"}

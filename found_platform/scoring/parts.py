@@ -1,16 +1,13 @@
-"""A population a part at a time: what is made of each user is made of some of them, and joined.
+"""A population a part at a time.
 
-What belongs here: users of a population as a population of their own. What does not: what is made of them (`replay`, `scorers`).
+What belongs here: users of a population as a population of their own. What does not: what is asked of them (`everybody`).
 Events lie in the order of users, so a part of neighbours reads its own stretch of the files that are mapped, and copies nothing.
 """
 
 import datetime as dt
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +17,6 @@ from found_platform.index.states import PastState, States
 from found_platform.privacy.user_keys import UserKeys
 from found_platform.rewriting.ground import Ground
 from found_platform.scoring.population import Population
-
-T = TypeVar("T")
 
 WHOLE = 131_072
 """Users who are looked at all at once; what does not depend on a demand is kept of them. More are looked at a part at a time, and
@@ -60,38 +55,29 @@ def part(population: Population, rows: Rows) -> Part:
     )
 
 
+def bounds(population: Population) -> Iterator[tuple[int, int]]:
+    """The first row of each part, and the one after its last."""
+    for start in range(0, len(population.keys), PART):
+        yield start, min(start + PART, len(population.keys))
+
+
 def parts(population: Population) -> Iterator[Population]:
     """The population itself, or its parts one after another."""
     if not is_divided(population):
         yield population
         return
-    for start in range(0, len(population.keys), PART):
-        yield part(population, slice(start, min(start + PART, len(population.keys))))
+    for start, stop in bounds(population):
+        yield part(population, slice(start, stop))
 
 
 def some(population: Population) -> Population:
     """The population itself, or as many of its users as are looked at at once."""
-    return part(population, np.flatnonzero(evenly(population))) if is_divided(population) else population
+    return part(population, evenly(population)) if is_divided(population) else population
 
 
 def evenly(population: Population) -> np.ndarray:
-    """(U,) bool: as many users as are looked at at once, evenly from everybody."""
-    chosen = np.zeros(len(population.keys), bool)
-    chosen[np.arange(WHOLE) * len(chosen) // WHOLE] = True
-    return chosen
-
-
-def each(population: Population, made_of: Callable[[Population], T]) -> list[T]:
-    """What is made of the population itself, or of each of its parts: these side by side, one for each core."""
-    if not is_divided(population):
-        return [made_of(population)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(made_of, parts(population)))
-
-
-def joined(population: Population, made_of: Callable[[Population], np.ndarray]) -> np.ndarray:
-    """(U, ...) what is made of each user, of a part at a time."""
-    return np.concatenate(each(population, made_of))
+    """Rows of as many users as are looked at at once, evenly from everybody, ascending."""
+    return np.arange(WHOLE) * len(population.keys) // WHOLE
 
 
 class PartStates(States):

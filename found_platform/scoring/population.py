@@ -3,7 +3,8 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,10 @@ class Population:
     @classmethod
     def published(cls, settings: Settings, publication: Publication) -> Self:
         """What a publication holds, as files that are mapped: nobody is read before somebody asks."""
-        files = snapshot.ensure(settings, publication)
+        return cls._of_snapshot(settings, snapshot.ensure(settings, publication))
+
+    @classmethod
+    def _of_snapshot(cls, settings: Settings, files: snapshot.Snapshot) -> Self:
         return cls(settings, files.model, files.version, files.cutoff, files.keys, files.vectors, files.events, files)
 
     @classmethod
@@ -63,6 +67,15 @@ class Population:
         return cls(settings, model, version, cutoff, ordered, vectors, events, states)
 
     @property
+    def place(self) -> Path | None:
+        """The folder of its snapshot; None of states that are not published."""
+        return self.states.place if isinstance(self.states, snapshot.Snapshot) else None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """What is published goes to another process as its place: that one maps the same files."""
+        return super().__reduce_ex__(protocol) if self.place is None else (_mapped, (self.settings.for_workers(), self.place))
+
+    @property
     def has_history(self) -> np.ndarray:
         """(U,) bool; who has none is never looked up."""
         return self.events > 0
@@ -81,3 +94,7 @@ class Population:
     def attributes(self) -> pa.Table:
         """Activity features and profile attributes of everybody (U rows), as of the cutoff."""
         return self.states.attributes
+
+
+def _mapped(settings: Settings, place: Path) -> Population:
+    return Population._of_snapshot(settings, snapshot.opened(place))

@@ -14,7 +14,7 @@ fitted and weighed on the users of the held-out fold alone.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ from found_platform.contract import ACTIVITY_FEATURES
 from found_platform.index.past import Past, date_of, day_of
 from found_platform.index.states import learned_width
 from found_platform.outcomes import Act
-from found_platform.scoring import acts, affinity, heads, parts, rhythm
+from found_platform.scoring import acts, affinity, everybody, heads, parts, rhythm
 from found_platform.scoring.acts import WeightedEvents
 from found_platform.scoring.heads import Committee, Head, Residual
 from found_platform.scoring.parts import Part
@@ -91,7 +91,7 @@ class Replay:
     """What of replay does not depend on the demand: the states of users at past moments. Raises PastTooShort."""
 
     def __init__(self, population: Population, horizon_days: int):
-        self.population, self.past = population, population.past
+        self.population = population
         self.days = window_days(self.past, horizon_days)
         span = self.past.day - self.past.first_day
         if self.days < SHORTEST:
@@ -105,11 +105,24 @@ class Replay:
         self.is_divided = parts.is_divided(population)
         rng = np.random.default_rng(0)
         self.moments = [self._moment(d, FIT_ROWS // len(days), rng) for d in days]
+        self._keep(len(days))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What parts of the users are asked with elsewhere: nothing of everybody, nor of those who teach."""
+        names = ("population", "days", "ended", "backs", "is_divided", "_width", "_values")
+        return {**{name: getattr(self, name) for name in names}, "moments": [], "_kept_features": None}
+
+    @property
+    def past(self) -> Past:
+        """What everybody did before the cutoff."""
+        return self.population.past
+
+    def _keep(self, moments: int) -> None:
         # kept here and nowhere else: what is kept of a population goes with it
-        self._kept_features = single_flight(1)(self._current_features)
-        self._kept_rhythm = single_flight(ACTS * (len(days) + 1))(self._rhythm_of_act)
-        self._kept_bases = single_flight(BASES * (len(days) + 1))(self._bases_of_act)
-        self._kept_counts = single_flight(BASES * len(days))(self._counts_of_act)
+        self._kept_features: Callable[[], np.ndarray] | None = single_flight(1)(self._current_features)
+        self._kept_rhythm = single_flight(ACTS * (moments + 1))(self._rhythm_of_act)
+        self._kept_bases = single_flight(BASES * (moments + 1))(self._bases_of_act)
+        self._kept_counts = single_flight(BASES * moments)(self._counts_of_act)
 
     def _moment(self, day: int, limit: int, rng: np.random.Generator) -> Moment:
         state = self.population.states.past_state(date_of(day))
@@ -235,16 +248,18 @@ class Replay:
         return self.everybody(task, self._head_features)
 
     def _head_features(self, task: Task) -> np.ndarray:
-        own = self._kept_features()
-        if isinstance(task.population, Part):
-            own = own[task.population.rows]
+        users = task.population
+        if self._kept_features is None:
+            own = self._describe(users.attributes)
+        else:
+            own = self._kept_features()[users.rows if isinstance(users, Part) else slice(None)]
         return np.hstack([own, task.features(self.past.day, None)])
 
     def everybody(self, task: T, made_of: Callable[[T], np.ndarray]) -> np.ndarray:
         """(U, ...) what is made of each user that a task is of: of a part at a time where these are too many at once."""
         if not parts.is_divided(task.population):
             return made_of(task)
-        return parts.joined(task.population, lambda part: made_of(self._of_part(task, part)))
+        return everybody.joined(task.population, lambda part: made_of(self._of_part(task, part)))
 
     def _of_part(self, task: T, part: Population) -> T:
         assert isinstance(part, Part)
@@ -277,10 +292,10 @@ class Replay:
         odds, weight = _backtest(task, of_ended, ended, lessons[0])
         residual = _residual(lessons, head) if weight else None
 
-        def added_to(users: Population) -> np.ndarray:
-            return np.zeros(len(users.keys)) if residual is None else weight * residual.odds(users.vectors[:, : self._width])
-
-        added = parts.joined(self.population, added_to)
+        added = np.zeros(len(self.population.keys))
+        if residual is not None:
+            width = self._width
+            added = everybody.joined(self.population, lambda users: weight * residual.odds(users.vectors[:, :width]))
         scores, features = self.scored(task, head)
         scores += added
         return Replayed(
@@ -311,10 +326,12 @@ class Replay:
 
         def of_part(part: Population) -> tuple[np.ndarray, np.ndarray]:
             assert isinstance(part, Part)
+            assert isinstance(part.rows, slice)
             features = self._head_features(self._of_part(task, part))
-            return head.odds(features), features[shown[part.rows]]
+            first, last = np.searchsorted(shown, (part.rows.start, part.rows.stop))
+            return head.odds(features), features[shown[first:last] - part.rows.start]
 
-        odds, features = zip(*parts.each(self.population, of_part), strict=True)
+        odds, features = zip(*everybody.each(self.population, of_part), strict=True)
         return np.concatenate(odds), np.concatenate(features)
 
     def _features_of(self, task: Task, rows: np.ndarray) -> np.ndarray:

@@ -211,7 +211,8 @@ class ByAffinity(ByChance):
     def __init__(self, replay: Replay, outcome: Outcome, horizon_days: int):
         super().__init__(replay, outcome, horizon_days)
         self._parts: list[int] = []  # columns of each kind of feature; one list with the tasks of parts
-        self._of_all = self
+        self._taste = affinity.taste(replay.population, replay.ended[0])
+        self._usual = self._usual_of_all() if replay.is_divided else None
 
     @property
     def _act(self) -> Act:
@@ -231,18 +232,13 @@ class ByAffinity(ByChance):
 
     def features(self, day: int, rows: np.ndarray | None) -> np.ndarray:
         """See `Task`: shares so far, and taste; nothing of how much is done."""
-        taste = affinity.taste(self._whole.population, self._replay.ended[0])
         some = self._doings[0] if rows is None else self._doings[0].of_users(rows)
-        is_of_everybody = rows is None and self._whole.is_divided
-        shares = affinity.shares(
-            some, day, self._replay.bases(self._act, day, rows), self._of_all._usual if is_of_everybody else None
-        )
-        parts = [shares, *self._replay.taste(day, rows, taste)]
+        shares = affinity.shares(some, day, self._replay.bases(self._act, day, rows), self._usual if rows is None else None)
+        parts = [shares, *self._replay.taste(day, rows, self._taste)]
         self._parts[:] = [part.shape[1] for part in parts]
         return np.hstack(parts)
 
-    @cached_property
-    def _usual(self) -> np.ndarray:
+    def _usual_of_all(self) -> np.ndarray:
         """See `affinity.usual_of`: of everybody at the cutoff, where they are asked a part at a time."""
         day = self._whole.past.day
 

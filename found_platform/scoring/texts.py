@@ -6,7 +6,7 @@ acts that are counted or denied (`stated`), fitting (`replay`).
 
 import copy
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,10 @@ class Texts:
         self._on(replay)
         self._labels: dict[int, np.ndarray] = {}
         self.matching = self._way()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As parts of the users are asked elsewhere: without the labels of everybody."""
+        return {**vars(self), "_labels": {}}
 
     def _on(self, replay: Replay | ReplayOfPart) -> None:
         self._replay, self.population = replay, replay.population

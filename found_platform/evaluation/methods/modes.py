@@ -22,7 +22,7 @@ from found_platform.scoring.demand import Demand
 def _ranked(population: Population, demands: Iterable[Demand], mode: str, horizon_days: int) -> np.ndarray:
     """(D, U), NaN for those whom a look-up leaves out."""
     rankings = [scorers.rank(population, demand, mode, horizon_days) for demand in demands]
-    return np.stack([np.where(r.rankable(population), r.of(population.vectors), np.nan) for r in rankings])
+    return np.stack([np.where(r.rankable(population), r.of(population), np.nan) for r in rankings])
 
 
 def _as_written(mode: str, population: Population, question: Question) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 
 from found_platform.index.past import Past
 from found_platform.outcomes import Act, Outcome, Statement
-from found_platform.scoring import acts, parts
+from found_platform.scoring import acts, everybody
 from found_platform.scoring.acts import Doing
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
@@ -38,7 +38,7 @@ class Habit:
             )
             return np.stack([scores, whom.of(part, doings).now()], 1)  # pyright: ignore[reportArgumentType]
 
-        scores, about = parts.joined(population, of_part).T
+        scores, about = everybody.joined(population, of_part).T
         return Ranking(self.name, reason or "habits so far were asked for", scores, about=about > 0)
 
     def carried(

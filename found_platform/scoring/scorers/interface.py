@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from found_platform.index.past import Past
+from found_platform.scoring import everybody
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.evidence import Weighed
 from found_platform.scoring.population import Population
@@ -29,12 +30,13 @@ class Ranking:
     replayed: Replayed | None = None
     about: np.ndarray | None = None
 
-    def of(self, vectors: np.ndarray) -> np.ndarray:
-        """(U,) the scores of everybody, whose stored vectors (U, W) these are."""
+    def of(self, population: Population) -> np.ndarray:
+        """(U,) the scores of everybody in a population."""
         if self.everybody is not None:
             return self.everybody
         assert self.query is not None
-        return vectors[:, : len(self.query)] @ self.query + np.float32(self.bias)
+        query, bias = self.query, np.float32(self.bias)
+        return everybody.joined(population, lambda users: users.vectors[:, : len(query)] @ query + bias)
 
     def rankable(self, population: Population) -> np.ndarray:
         """(U,) bool: who can be ranked. Where the log answers, whoever ever did anything; where vectors do, who did something in

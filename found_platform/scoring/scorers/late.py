@@ -8,7 +8,7 @@ from found_platform.cache import single_flight
 from found_platform.contract import CHANNELS, SEARCH
 from found_platform.embedding.sentences import embed_sentences
 from found_platform.index.past import Past
-from found_platform.scoring import parts
+from found_platform.scoring import everybody
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.parts import Part
 from found_platform.scoring.population import Population
@@ -37,7 +37,7 @@ class Late:
 def scores(population: Population, demand: Demand) -> np.ndarray:
     """(U,) the sums of the values of everybody's events, on a log scale."""
     by_text = _text_values(population, demand)
-    sums = parts.joined(population, lambda part: part.past.sum_by_user(_weights(part) * by_text[part.past.text]))
+    sums = everybody.joined(population, lambda part: part.past.sum_by_user(_weights(part) * by_text[part.past.text]))
     return np.log(sums + 0.05)
 
 

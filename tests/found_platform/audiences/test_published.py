@@ -146,8 +146,8 @@ def test_a_snapshot_is_private_whole_and_goes_with_its_publication(apart: Settin
     assert not snapshot.folder(apart, first.name).exists()
     assert not list(states.glob("*.building"))
     np.testing.assert_array_equal(  # whoever had it open goes on reading it
-        scorers.rank(open_one, lookup.Demand(PETS), "late", 7).of(open_one.vectors)[:3],
-        scorers.rank(open_one, lookup.Demand(PETS), "late", 7).of(open_one.vectors)[:3],
+        scorers.rank(open_one, lookup.Demand(PETS), "late", 7).of(open_one)[:3],
+        scorers.rank(open_one, lookup.Demand(PETS), "late", 7).of(open_one)[:3],
     )
     assert len(open_one.words) == len(open_one.past.texts)
     assert len(scores)

@@ -42,7 +42,7 @@ def ranking(request: pytest.FixtureRequest, population: Population, settings: Se
 
 
 def best(population: Population, ranking: Ranking, count: int = 20) -> np.ndarray:
-    scores = np.where(population.has_history, ranking.of(population.vectors), -np.inf)
+    scores = np.where(population.has_history, ranking.of(population), -np.inf)
     return np.argsort(-scores)[:count]
 
 
@@ -83,7 +83,7 @@ def test_late_interaction_gives_each_text_what_the_score_loses_without_it(popula
     text_of_event = np.array(population.words)[past.text]
     for row, (key, reasons) in zip(rows, scorers.explain(population, ranking, CAT, rows).items(), strict=True):
         assert key == population.keys[row]
-        whole = np.exp(ranking.of(population.vectors)[row]) - 0.05
+        whole = np.exp(ranking.of(population)[row]) - 0.05
         for e in reasons:
             if e.kind == REST:
                 continue

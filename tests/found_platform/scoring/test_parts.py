@@ -16,7 +16,7 @@ from small_log import DAY, GOLD, HORIZON, PEOPLE, MadeUp, people, population
 from found_platform.index.past import COLUMNS
 from found_platform.index.states import PastState
 from found_platform.outcomes import parse
-from found_platform.scoring import affinity, matching, parts, replay, scorers, stated, texts
+from found_platform.scoring import affinity, everybody, matching, parts, replay, scorers, stated, texts
 from found_platform.scoring.demand import Demand
 from found_platform.scoring.population import Population
 from found_platform.scoring.scorers import late
@@ -154,8 +154,8 @@ def test_a_part_that_fails_says_why(users: Population, divided: None) -> None:
         return part.events
 
     with pytest.raises(ValueError, match="the second part"):
-        parts.joined(users, fails)
-    np.testing.assert_array_equal(parts.joined(users, lambda part: part.events), users.events)
+        everybody.joined(users, fails)
+    np.testing.assert_array_equal(everybody.joined(users, lambda part: part.events), users.events)
 
 
 def test_taste_has_the_same_directions_in_parts(users: Population, divided: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,110 @@
+"""Parts of a published population on the workers of an engine: what is asked of each user is asked there.
+
+What belongs here: what a worker is sent, and what it sends back. What does not: what is asked (`replay`, `scorers`), parts on the
+cores of one machine (`everybody`).
+
+The question goes as a file of the home, for it may hold something of every text: each worker reads it once. A population goes as
+the place of its snapshot, whose files a worker maps, so that of a user nothing travels but the answer.
+"""
+
+# pyright: reportMissingImports=false
+# (the extra `scale` is not part of the default install)
+
+import contextlib
+import hashlib
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from found_platform import spill, threads
+from found_platform.cache import single_flight
+from found_platform.errors import BadInput, JobFailed
+from found_platform.scoring import parts
+from found_platform.scoring.population import Population
+
+MANY = 4_194_304
+"""Users whom the cores of one machine take seconds to score: of more, an engine that is set is asked."""
+
+TASKS = pa.schema([("task", pa.int64()), ("start", pa.int64()), ("stop", pa.int64())])
+REPORT = pa.schema([("task", pa.int64()), ("answer", pa.binary()), ("refusal", pa.string())])
+
+
+def takes(population: Population) -> bool:
+    """Whether the parts of a population are asked on an engine: its users are many, and published, and an engine is set."""
+    return len(population.keys) > MANY and population.settings.engine != "duckdb" and population.place is not None
+
+
+@dataclass(frozen=True)
+class PartWorker:
+    """A function of one row of `TASKS` that an engine sends to its workers."""
+
+    question: Path
+    digest: str
+    place: Path
+
+    def __call__(self, tasks: pa.Table) -> pa.Table:
+        ((number, start, stop),) = (row.values() for row in tasks.to_pylist())
+        answer, refusal = None, None
+        try:
+            if not self.place.exists():
+                raise BadInput(
+                    f"{self.place} is not there for a worker of the engine: either it was published anew meanwhile, and asking "
+                    "again helps, or not every machine of the engine sees the home's files at the same path."
+                )
+            population, question = _read(self)
+            with threads.one_each():
+                answer = _packed(question(parts.part(population, slice(start, stop))))
+        except BadInput as error:
+            refusal = str(error)
+        return pa.table([[number], [answer], [refusal]], schema=REPORT)
+
+
+@single_flight(1)
+def _read(worker: PartWorker) -> tuple[Population, Callable[[Population], Any]]:
+    """A population and the question, read once by a worker. Nothing is loaded but what the command that asks has written."""
+    content = worker.question.read_bytes()
+    if hashlib.sha256(content).hexdigest() != worker.digest:
+        raise BadInput(f"{worker.question} is another one than was asked with: nothing is asked.")
+    return pickle.loads(content)  # noqa: S301
+
+
+def ask(population: Population, question: Callable[[Population], Any]) -> list[Any]:
+    """The answer of each part, in their order: an array, or several. Raises BadInput as the question does, JobFailed where the
+    engine cannot answer."""
+    from pyspark import cloudpickle
+
+    from found_platform import engine  # it brings Ibis, which a look-up in one process does without
+
+    assert population.place is not None
+    bounds = list(parts.bounds(population))
+    tasks = pa.table([list(range(len(bounds))), *map(list, zip(*bounds, strict=True))], schema=TASKS)
+    with contextlib.closing(engine.of(population.settings)) as opened, spill.scratch(population.settings.home / "tmp") as folder:
+        content, path = cloudpickle.dumps((population, question)), folder / "question.pickle"
+        path.write_bytes(content)
+        opened.each("answers", tasks, PartWorker(path, hashlib.sha256(content).hexdigest(), population.place), REPORT)
+        reports = opened.read("SELECT task, answer, refusal FROM answers").read_all().sort_by("task")
+    if refusals := reports["refusal"].drop_null().to_pylist():
+        raise BadInput(refusals[0])
+    if reports["task"].to_pylist() != tasks["task"].to_pylist():
+        raise JobFailed(f"The engine {opened.name} has not answered of every part: ask again.")
+    return [_unpacked(answer.as_py()) for answer in reports["answer"]]
+
+
+def _packed(answer: np.ndarray | tuple[np.ndarray, ...]) -> bytes:
+    file = io.BytesIO()
+    if isinstance(answer, tuple):
+        np.savez(file, *answer)
+    else:
+        np.save(file, answer, allow_pickle=False)
+    return file.getvalue()
+
+
+def _unpacked(content: bytes) -> Any:
+    arrays = np.load(io.BytesIO(content), allow_pickle=False)
+    return arrays if isinstance(arrays, np.ndarray) else tuple(arrays.values())
