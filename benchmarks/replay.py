@@ -2,12 +2,14 @@
 
     .venv/bin/python benchmarks/replay.py [--users N] [--events N] [--outcome FILE]
     .venv/bin/python benchmarks/replay.py --users 1000000 --events 20000000 --shards 100
+    .venv/bin/python benchmarks/replay.py --users 1000000 --events 20000000 --engine sc://HOST:PORT
     .venv/bin/python benchmarks/replay.py --home HOME
 
 Without a home, users, events and attributes are drawn at random, and what is timed is what a look-up does once past states are in
 memory: it counts matches at every moment, fits the head twice and scores everybody; with an outcome (about acts, not texts: see
 docs/outcomes.md) it labels past windows by it. With `--shards` these users are one shard of so many: what each shard does (to label
-two windows, to score its users, to name its best) is timed apart, and so is joining the best of all.
+two windows, to score its users, to name its best) is timed apart, and so is joining the best of all. With `--engine` their snapshot
+is written, and answers of this machine's cores and of the engine's workers are timed in turn: they have to be equal to the bit.
 
 In a home with a published index whole look-ups are timed, `lookup.find` with demands that were not asked before: each reads its
 sentence, finds its texts, replays, names the users and leaves a row in the audit. The first one, which also reads the home, is told
@@ -17,7 +19,7 @@ apart.
 import argparse
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,13 +30,16 @@ import pyarrow as pa
 from found_platform import outcomes, threads
 from found_platform.audiences import lookup
 from found_platform.contract import ACTIVITY_FEATURES, CHANNELS
+from found_platform.index import snapshot
 from found_platform.index.past import VALUES, Past, day_of
 from found_platform.index.states import LakeStates, PastState
 from found_platform.privacy.user_keys import UserKeys
-from found_platform.scoring import stated, texts
+from found_platform.rewriting.ground import Ground
+from found_platform.scoring import part_workers, parts, stated, texts
 from found_platform.scoring.matching import Matching
 from found_platform.scoring.population import Population
 from found_platform.scoring.replay import prepared
+from found_platform.scoring.replayed import Replayed
 from found_platform.settings import Settings
 from models.frozen_text import FrozenText, FrozenTextConfig
 
@@ -89,10 +94,36 @@ MOMENTS = [CUTOFF - dt.timedelta(days=14 * i) for i in range(1, DAYS // 14 + 1)]
 class MadeUp(LakeStates):
     """States that are given; at every moment the same is known of users as at the cutoff."""
 
+    delta_versions = {}  # noqa: RUF012
+    words = [f"text {i}" for i in range(TEXTS)]  # noqa: RUF012
+    learned_texts = frozen_texts = np.zeros((TEXTS, 8), np.float32)
+
+    @property
+    def ground(self) -> Ground:
+        """See `States`: nobody reads a sentence."""
+        kinds, none = {"purchase": np.ones(1, np.int64)}, np.zeros((1, 8), np.float32)
+        return Ground(None, ["text 0"], 1, np.ones(1, np.int64), kinds, none, none[0], [], [], {}, [], 0)
+
     def past_state(self, moment: dt.date) -> PastState:
         """See `States`."""
         users = np.arange(self.past.users)
         return PastState(users, self.attributes, users[:0], np.empty((0, 0), np.float32))
+
+
+def on_an_engine(everybody: Population, answer: Callable[[Population], Replayed], address: str, rounds: int) -> None:
+    """The seconds of answers by the cores of this machine and by the workers of an engine, in turn."""
+    part_workers.MANY = parts.WHOLE
+    assert isinstance(everybody.states, LakeStates)
+    settings = everybody.settings
+    files = snapshot.Snapshot(snapshot.write(settings, "made-up", everybody.states, everybody.vectors, everybody.events))
+    here, there = (Population._of_snapshot(settings.model_copy(update={"engine": place}), files) for place in ("duckdb", address))
+    for number in range(rounds + 1):
+        scores = []
+        for name, users in (("this machine", here), (address, there)):
+            began = time.perf_counter()
+            scores.append(answer(users).scores)
+            print(f"{time.perf_counter() - began:7.3f} s by the clock: {name}{' (first)' if not number else ''}", flush=True)
+        assert np.array_equal(*scores)
 
 
 def whole(home: Path) -> None:
@@ -143,6 +174,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--outcome", type=Path, help="answer this outcome about acts, in place of a demand about texts")
     parser.add_argument("--shards", type=int, help="time what one of so many shards does")
+    parser.add_argument("--engine", help="time the workers of this engine, sc://HOST:PORT, beside the cores of this machine")
     parser.add_argument("--home", type=Path, help="time whole look-ups in this home")
     options = parser.parse_args()
     if options.home:
@@ -153,11 +185,14 @@ def main() -> None:
         matching = Matching(np.where(np.arange(TEXTS) < ABOUT, 1.0, 0.0))
         outcome = outcomes.load(options.outcome) if options.outcome else None
 
-        def answer() -> None:
+        def answer(users: Population = everybody) -> Replayed:
             if outcome is None:
-                texts.answer(everybody, matching, HORIZON)
-            else:
-                stated.answer(everybody, outcome, outcome.within_days or HORIZON)
+                return texts.answer(users, matching, HORIZON)
+            return stated.answer(users, outcome, outcome.within_days or HORIZON)
+
+        if options.engine:
+            on_an_engine(everybody, answer, options.engine, options.rounds)
+            return
 
         began = time.perf_counter()
         answer()

@@ -10,14 +10,16 @@ the place of its snapshot, whose files a worker maps, so that of a user nothing 
 # pyright: reportMissingImports=false
 # (the extra `scale` is not part of the default install)
 
-import contextlib
+import atexit
 import hashlib
 import io
+import os
 import pickle
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +29,16 @@ from found_platform.cache import single_flight
 from found_platform.errors import BadInput, JobFailed
 from found_platform.scoring import parts
 from found_platform.scoring.population import Population
+from found_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from found_platform.engine import Engine
 
 MANY = 4_194_304
 """Users whom the cores of one machine take seconds to score: of more, an engine that is set is asked."""
+
+AT_ONCE = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""A process of an engine may be given all parts at once, as Sail's is."""
 
 TASKS = pa.schema([("task", pa.int64()), ("start", pa.int64()), ("stop", pa.int64())])
 REPORT = pa.schema([("task", pa.int64()), ("answer", pa.binary()), ("refusal", pa.string())])
@@ -58,7 +67,7 @@ class PartWorker:
                     "again helps, or not every machine of the engine sees the home's files at the same path."
                 )
             population, question = _read(self)
-            with threads.one_each():
+            with AT_ONCE, threads.one_each():
                 answer = _packed(question(parts.part(population, slice(start, stop))))
         except BadInput as error:
             refusal = str(error)
@@ -79,21 +88,40 @@ def ask(population: Population, question: Callable[[Population], Any]) -> list[A
     engine cannot answer."""
     from pyspark import cloudpickle
 
-    from found_platform import engine  # it brings Ibis, which a look-up in one process does without
-
     assert population.place is not None
-    bounds = list(parts.bounds(population))
+    bounds = list(parts.bounds(population, parts.WHOLE))  # a task costs an engine something, however little is asked
     tasks = pa.table([list(range(len(bounds))), *map(list, zip(*bounds, strict=True))], schema=TASKS)
-    with contextlib.closing(engine.of(population.settings)) as opened, spill.scratch(population.settings.home / "tmp") as folder:
+    with spill.scratch(population.settings.home / "tmp") as folder:
         content, path = cloudpickle.dumps((population, question)), folder / "question.pickle"
         path.write_bytes(content)
-        opened.each("answers", tasks, PartWorker(path, hashlib.sha256(content).hexdigest(), population.place), REPORT)
-        reports = opened.read("SELECT task, answer, refusal FROM answers").read_all().sort_by("task")
+        worker = PartWorker(path, hashlib.sha256(content).hexdigest(), population.place)
+        try:
+            reports = _reports(_kept_open(population.settings), tasks, worker)
+        except JobFailed:  # an engine ends a session that nobody used for long: in another one it is asked again
+            _kept_open.cache_clear()
+            reports = _reports(_kept_open(population.settings), tasks, worker)
     if refusals := reports["refusal"].drop_null().to_pylist():
         raise BadInput(refusals[0])
+    return [_unpacked(answer.as_py()) for answer in reports["answer"]]
+
+
+@single_flight(1)
+def _kept_open(settings: Settings) -> "Engine":
+    """A session for all that is asked: Spark starts new workers for each, and loading libraries takes them seconds."""
+    from found_platform import engine  # it brings Ibis, which a look-up in one process does without
+
+    opened = engine.of(settings)
+    atexit.register(opened.close)
+    return opened
+
+
+def _reports(opened: "Engine", tasks: pa.Table, worker: PartWorker) -> pa.Table:
+    name = f"answers_{threading.get_ident()}"  # several threads may ask in one session
+    opened.each(name, tasks, worker, REPORT)
+    reports = opened.read(f"SELECT task, answer, refusal FROM {name}").read_all().sort_by("task")
     if reports["task"].to_pylist() != tasks["task"].to_pylist():
         raise JobFailed(f"The engine {opened.name} has not answered of every part: ask again.")
-    return [_unpacked(answer.as_py()) for answer in reports["answer"]]
+    return reports
 
 
 def _packed(answer: np.ndarray | tuple[np.ndarray, ...]) -> bytes:

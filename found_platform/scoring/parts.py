@@ -55,10 +55,10 @@ def part(population: Population, rows: Rows) -> Part:
     )
 
 
-def bounds(population: Population) -> Iterator[tuple[int, int]]:
-    """The first row of each part, and the one after its last."""
-    for start in range(0, len(population.keys), PART):
-        yield start, min(start + PART, len(population.keys))
+def bounds(population: Population, users: int) -> Iterator[tuple[int, int]]:
+    """The first row of each part of so many users, and the one after its last."""
+    for start in range(0, len(population.keys), users):
+        yield start, min(start + users, len(population.keys))
 
 
 def parts(population: Population) -> Iterator[Population]:
@@ -66,7 +66,7 @@ def parts(population: Population) -> Iterator[Population]:
     if not is_divided(population):
         yield population
         return
-    for start, stop in bounds(population):
+    for start, stop in bounds(population, PART):
         yield part(population, slice(start, stop))
 
 

@@ -60,9 +60,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(autouse=True)
 def divided(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """More than 300 users are looked at 90 at a time, and so many are sent to an engine."""
+    """More than 300 users are looked at in parts, here of the size of those that are sent to an engine."""
     monkeypatch.setattr(parts, "WHOLE", 300)
-    monkeypatch.setattr(parts, "PART", 90)
+    monkeypatch.setattr(parts, "PART", 300)
     monkeypatch.setattr(part_workers, "MANY", 300)
     kept = (replay.prepared, affinity.taste, snapshot.opened, part_workers._read)
     with contextlib.ExitStack() as later:
@@ -118,7 +118,7 @@ def test_a_question_holds_no_secret_and_nothing_of_users(home: Settings, sail: s
 
 def test_what_a_worker_refuses_is_said(home: Settings, sail: str, tmp_path: Path) -> None:
     def refuses(some: Population) -> np.ndarray:
-        if some.keys.array[0] == users.keys.array[90]:
+        if some.keys.array[0] == users.keys.array[300]:
             raise BadInput("Nothing is known of that.")
         return some.events
 
