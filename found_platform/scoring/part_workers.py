@@ -86,6 +86,7 @@ def _read(worker: PartWorker) -> tuple[Population, Callable[[Population], Any]]:
 def ask(population: Population, question: Callable[[Population], Any]) -> list[Any]:
     """The answer of each part, in their order: an array, or several. Raises BadInput as the question does, JobFailed where the
     engine cannot answer."""
+    _kept_open(population.settings)  # says what is missing, where the extra is not installed
     from pyspark import cloudpickle
 
     assert population.place is not None
