@@ -22,7 +22,7 @@ import yaml
 from dagster import DagsterEvent, DagsterEventType
 from filelock import FileLock, Timeout
 
-from dagster_defs import connections, cutoffs, event_batches, fingerprints, jobs, pools, queueing, run_logs, service
+from dagster_defs import connections, cutoffs, event_batches, fingerprints, jobs, pools, queueing, run_logs, service, step_output
 from dagster_defs.build import build_defs
 from dagster_defs.graph import ASKED_BY, CUTOFF, AssetGraph
 from found_platform import database, home
@@ -63,6 +63,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     event_batches.install(instance)
     connections.install(instance)
     run_logs.install(instance)
+    step_output.install(instance)
     cutoffs.bring_up_to_date(settings, instance)
     return instance
 

@@ -6,6 +6,7 @@ import io
 import numpy as np
 
 from found_platform import lake
+from found_platform.cache import single_flight
 from found_platform.contract import CHANNELS, days_between
 from found_platform.settings import Settings
 
@@ -35,7 +36,12 @@ def events_by_day(settings: Settings, end: dt.date) -> dict[str, dict[dt.date, i
 
 
 def events_plot(settings: Settings, end: dt.date) -> bytes:
-    """`events_by_day` as a small PNG."""
+    """`events_by_day` as a small PNG. The pages of four tables show the same one."""
+    return _drawn(settings, end, lake.version(settings.lake, "raw_events"))
+
+
+@single_flight(1)
+def _drawn(settings: Settings, end: dt.date, _version: int) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
