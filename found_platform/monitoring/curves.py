@@ -8,12 +8,11 @@ HELD_OUT = ("recall_at_10", "phrase_auc")
 
 def plot(curves: dict[str, list[tuple[int, float]]]) -> bytes:
     """PNG: the training loss and its parts on the left, held-out users on the right. Curves are (step, value) by figure."""
-    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 2.8), layout="constrained")
+    figure = Figure(figsize=(9, 2.8), dpi=110, layout="constrained")
+    left, right = figure.subplots(1, 2)
     for name, points in curves.items():
         if name.startswith("loss"):
             left.plot(*zip(*points, strict=True), label=name.removeprefix("loss_"), linewidth=1.6 if name == "loss" else 1)
@@ -28,6 +27,5 @@ def plot(curves: dict[str, list[tuple[int, float]]]) -> bytes:
     right.set(xlabel="step", title="held-out users")
     right.legend(fontsize=7)
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110)
-    plt.close(figure)
+    FigureCanvasAgg(figure).print_png(out)
     return out.getvalue()
