@@ -19,30 +19,37 @@ from found_platform.sources.options import NULLS
 NAMES = {
     "user": r"user|customer|client|visitor|member|account|shopper|buyer|person|profile|distinct|e_?mail|household|donor|patient|"
     r"subscriber|student|patron|passenger|player|reader|viewer|listener|guest|msisdn|(^|_)uid$|kunde|(^|_)kd(_|$)|nutzer|mitglied|"
-    r"debitor|acheteur|cliente|comprador|"
+    r"debitor|acheteur|cliente|comprador|(^|_)(actor|rider|driver|requester|gast|iban)(_|$)|participant|teilnehmer|cardholder|"
+    r"policy_?holder|karteninhaber|applicant|borrower|learner|attendee|versicherte|konto_?(nr|no|nummer|inhaber)|"
+    r"loyalty_?(card|id|no|nr|number)|(^|_)insured(_(id|no|nr))?$|"
     r"usuario|utente|acquirente",
-    "firm": r"^(workspace|tenant|organi[sz]ation|org|company|firm|firma|business|team)(_?(id|key|no|nr|uuid|number))?$",
+    "firm": r"^(workspace|tenant|mandant|organi[sz]ation|org|company|firm|firma|business|team)(_?(id|key|no|nr|uuid|number))?$",
     "thing": r"item|product|article|artikel|sku|asin|isbn|ean|movie|order|invoice|session|event|transaction|message|insert|visit|"
     r"campaign|store|shop|branch|site|categor|payment|device|basket|cart|receipt|line|page|ticket|parent|batch|request|bestell|"
     r"rechnung|commande|pedido|coupon|promo|currency|warehouse|supplier|vendor|employee|agent|country|region|city|zip|postal",
-    "time": r"time|date|datum|zeit|fecha|\bat\b|_at$|created|placed|ordered|purchase|when|(^|_)(ts|dt)(_|$)|day|jour|giorno",
-    "arrived": r"receiv|arriv|load|ingest|upload|insert|sync|export|server_upload|processed|modified|updated",
+    "time": r"time|date|datum|zeit|fecha|\bat\b|_at$|created|placed|ordered|purchase|booked|reserved|"
+    r"requested|submitted|when|(^|_)(ts|dt)(_|$)|day|tag$|jour|giorno",
+    "arrived": r"receiv|arrived|arrival_(at|ts|time)|load|ingest|upload|insert|sync|export|"
+    r"server_upload|processed|modified|updated",
     "text": r"name|title|description|item|produ[ck]t|article|artikel|articulo|articolo|produit|page|query|search|text|merchant|"
-    r"subject|url|screen|track|what|libelle|designation|descrip|nom(bre|e)?$",
+    r"service|leistung|treatment|behandlung|message$|zweck|subject|url|screen|track|what|libelle|designation|descrip|nom(bre|e)?$",
     "best_text": r"name|title|desc|bezeichnung|designation|libelle|nombre|headline|subject",
     "person": r"first_?name|last_?name|full_?name|user_?name|customer_?name|street|city|phone|country|first|last",
     "search": r"query|search|keyword|term|(^|_)q$",
-    "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost|gross|net$|brutto|netto|charge|montant|"
+    "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost|gross|net$|brutto|netto|charge|"
+    r"fare|honorar|entgelt|spen[dt]|donation|cents$|montant|"
     r"prix|importe|precio|valor|importo|prezzo",
     "no_amount": r"shipping|versand|postage|freight|delivery|tax|(^|_)vat|mwst|steuer|discount|rabatt|(^|_)fees?(_|$)|gebu(e)?hr|"
     r"(^|_)tips?(_|$)|refunded|balance|saldo|commission",
     "zone": r"time_?zone|tz|zeitzone|utc_?offset",
     "quantity": r"quantity|qty|menge|anzahl|quantit|qte|cantidad|units?$|count",
     "category": r"categor|kategorie|rubrik|topic|thema|department|genre|group|class|warengruppe|section|type|brand|vendor",
-    "status": r"status|state|statut|estado|stato",
+    "status": r"status|state|statut|estado|stato|outcome|disposition|(^|_)(result|response|ergebnis)$",
     "returned": r"retour|return|refund|storn|ruecke?(gabe|sendung)|ruck(gabe|sendung)|cancel|chargeback|revers|rembours|devol",
     "payment": r"payment|zahlungsart|pay_method|gateway",
     "event_id": r"event_?id|message_?id|insert_?id|uuid|transaction_?id|order_?id|invoice|line_?id|\bid$|order_?n|bestell|position",
+    "deleted": r"^(is_|was_|has_been_)?(deleted|removed|voided|geloescht|supprime|eliminado|cancellato|test)"
+    r"(_(at|on|date|flag|order|event))?$",
     "kind": r"^ev(en)?t$|ev(en)?t_?(type|name)|action|activity|^type$|kind|^channel$",
     "consent": r"consent|opt_?in|accepts|marketing|newsletter|subscri|permission|einwillig|agree",
     "as_of": r"as_of|updated|modified|valid_from|snapshot|effective|gu(e)?ltig_(ab|von|seit)",
@@ -79,6 +86,10 @@ POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+([.]\d+)?")
 CURRENCY = re.compile(r"\s*(?:[A-Z]{0,3}[$€£¥₹₽₩₺₫฿]|\b[A-Z]{3}\b|\bkr\b\.?|zł|\bFr\.)\s*")
 """A currency beside a number, by its sign or its three letters."""
 MONEY = re.compile(rf"^[+-]?{CURRENCY.pattern}[+-]?\d|\d{CURRENCY.pattern}$")
+MEASURE = re.compile(
+    r"([+-]?[\d.,]*\d)\s*([kMGT]?Wh|[kM]?W|kg|g|mg|lbs?|oz|m?l|gal|[km]?m[²³23]?|cm|mi|mins?|hrs?|h|secs?|s|ms|[kKMGT]?i?B|°?[CF]|%|kcal|bpm|pcs|[Ss]tk)[.]?"
+)
+"""A number with the unit that it is measured in."""
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?( ?(Z|UTC|[+-]\d{2}(:?\d{2})?))?", re.IGNORECASE)
 DAYS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})([ T,]+\d{1,2}:\d{2}(:\d{2}([.]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?)?")
 HEX = re.compile(r"[0-9a-fA-F-]{16,}")
@@ -131,6 +142,7 @@ class Column:
     is_typed_number: bool
     groups: bool = False  # whether numbers have commas between thousands, as in 1,234.50
     money: bool = False  # whether a currency stands beside the numbers
+    units: tuple[str, ...] = ()  # what stands behind the numbers, as in 12.5 kWh
     path: str = ""  # of a field that a query names anew: what it is called in the file
 
     @property
@@ -185,6 +197,9 @@ def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column
     money = sum(MONEY.search(v) is not None and _is_number(CURRENCY.sub("", v)) for v in present) >= MOST * count and bool(present)
     written = present
     present = tuple(CURRENCY.sub("", v) for v in present) if money else present
+    measures = [MEASURE.fullmatch(v) for v in present]
+    measured = bool(present) and sum(m is not None and _is_number(m[1]) for m in measures) >= MOST * count
+    present = tuple(m[1] if m else v for m, v in zip(measures, present, strict=True)) if measured else present
     commas = sum(COMMA_NUMBER.fullmatch(v) is not None for v in present)
     numbers = commas + sum(NUMBER.fullmatch(v) is not None or POINT_GROUPS.fullmatch(v) is not None for v in present)
     return Column(
@@ -200,6 +215,7 @@ def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column
         is_typed_number=kind == "number",
         groups=numbers >= MOST * count and any(POINT_GROUPS.fullmatch(v) for v in present),
         money=money,
+        units=tuple(sorted({m[2] for m in measures if m})) if measured else (),
     )
 
 

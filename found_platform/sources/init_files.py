@@ -40,7 +40,7 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
     grouped: dict[tuple, Table] = {}
     for table in samples:
         file = table.files[0]
-        columns = tuple(table.columns) if table.kind != "jsonl" else _family(file)
+        columns = tuple(table.columns) if table.kind != "jsonl" else family(file)
         # a log may be cut into files of any name; two lists, both of ids and names, are of two things
         is_log = any(column.time for column in columns_of(table).values())
         key = (
@@ -51,7 +51,7 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
             table.delimiter,
             table.encoding,
             table.skip,
-            is_log or _family(file),
+            is_log or family(file),
         )
         if key in grouped:
             _add(grouped[key], table)
@@ -60,7 +60,7 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
     return list(grouped.values()), other
 
 
-def _family(file: Path) -> str:
+def family(file: Path) -> str:
     """The name of a file without its numbers; of JSON Lines the rows of one export need not all have the same fields."""
     return NUMBERS.sub(" ", plain_name(file))
 

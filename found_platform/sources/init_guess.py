@@ -14,18 +14,26 @@ from found_platform.errors import BadInput
 from found_platform.lake import literal
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import EXPOSURES, Column, commonest, plain, yes_values
+from found_platform.sources.init_files import family
 from found_platform.sources.init_ids import Writing, common_writing
 from found_platform.sources.init_items import entry_of
-from found_platform.sources.init_kinds import SENT, Split, kind_of_events, returns, share_filled, splits_of, unfinished
+from found_platform.sources.init_kinds import SENT, Split, kind_of_events, returns, share_filled, splits_of
 from found_platform.sources.init_mapping import columns_of_events, options
 from found_platform.sources.init_maps import WhoIsWho, who_is_who
 from found_platform.sources.init_sample import Table
+from found_platform.sources.init_status import deleted, unfinished, with_question
 from found_platform.sources.init_tables import View, views_of
 from found_platform.sources.init_text import Line, located, patterns, text_of
 from found_platform.sources.profile import attribute_name
 
 LABELS = {"user_id", "scenario", "cutoff", "label"}
 """The columns of labels, which look like events."""
+PERIOD = (
+    r"(^|[^0-9])(19|20)\d{2}[-_./ ]?((0?[1-9]|1[0-2])|[qQwW]\d{1,2})?$|"
+    r"^(jan|feb|m(a|ä)r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-zä]*[-_. ']*(\d{2}|\d{4})?$"
+)
+"""Names of columns that hold the sums of a month, a quarter or a year."""
+PERIODS = 3
 GENERAL = r"(^|_)(events?|logs?|data|rows?|export|table|file|part|dump|history|all|sheet)(_|$)"
 """Names of tables that say nothing of their rows."""
 WHO_IS_WHO = "which ids are of one person"
@@ -59,7 +67,7 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
     profile = next((v for v in profiles if v.user and plain(v.user.name) in keys), next(iter(profiles), None))
     lookups = [v for v in views if not v.is_events and v is not profile and (ids is None or v is not ids.view)]
     roles |= {str(v.table.files[0]): "not used: no column of people and of times was recognised in it" for v in lookups}
-    channels: dict[str, list[list[Line]]] = {}
+    drafts: list[tuple[View, str, list[Line]]] = []
     writings: list[Writing | None] = []
     for view in events:
         roles[str(view.table.files[0])] = "events"
@@ -68,7 +76,10 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
         writings.append(writing)
         writing = writing or (ids.number(view) if ids else None)
         for channel, entry in _entries(view, lookups, folder, roles, writing, user, is_one_of_several=len(events) > 1):
-            channels.setdefault(channel, []).append(entry)
+            drafts.append((view, channel, entry))
+    channels: dict[str, list[list[Line]]] = {}
+    for channel, entry in _of_one_log(drafts, folder):
+        channels.setdefault(channel, []).append(entry)
     lines = ["channels:\n"]
     for channel, entries in channels.items():
         lines.append(f"  {channel}:\n")
@@ -80,6 +91,30 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
         roles[str(profile.table.files[0])] = _role(profile, events, ids)
         lines += ["profile:\n", text_of(_profile(profile, folder, next(filter(None, writings), None)), 1)]
     return Guess("".join(lines), roles)
+
+
+def _of_one_log(drafts: Sequence[tuple[View, str, list[Line]]], folder: Path) -> list[tuple[str, list[Line]]]:
+    """The entries, those of one log in one: files that gained or lost a column which no entry reads are still one pattern."""
+    groups: dict[str, list[tuple[View, str, list[Line]]]] = {}
+    for view, channel, entry in drafts:
+        same = [(line.key, _values(line.value)) for line in entry if line.key != "path"]
+        groups.setdefault(repr((channel, family(view.table.files[0]), same)), []).append((view, channel, entry))
+    entries = []
+    for group in groups.values():
+        files = [file for files in {id(view): view.table.files for view, _, _ in group}.values() for file in files]
+        paths = patterns(replace(group[0][0].table, files=files), folder)
+        _, channel, entry = group[0]
+        if len(group) > 1 and len(paths) == 1:
+            entries.append((channel, [replace(line, value=paths[0]) if line.key == "path" else line for line in entry]))
+        else:
+            entries += [(channel, entry) for _, channel, entry in group]
+    return entries
+
+
+def _values(value: Any) -> Any:
+    """What a line says, without its comments."""
+    is_nested = isinstance(value, list) and bool(value) and isinstance(value[0], Line)
+    return [(line.key, _values(line.value)) for line in value] if is_nested else value
 
 
 def _role(profile: View, events: Sequence[View], ids: WhoIsWho | None) -> str:
@@ -96,6 +131,12 @@ def _item(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def periods_of(view: View) -> list[str]:
+    """The columns that are called after months, quarters or years, where most of a table's numbers stand in them."""
+    periods = [c.name for c in view.columns.values() if re.search(PERIOD, c.name, re.IGNORECASE) and (c.is_number or not c.values)]
+    return periods if len(periods) >= PERIODS else []
+
+
 def _no_events(views: Sequence[View]) -> str:
     view = max(views, key=lambda v: len(v.columns))
     if not view.columns and view.table.lists:
@@ -103,6 +144,15 @@ def _no_events(views: Sequence[View]) -> str:
         return (
             f"No events were recognised: {view.table.files[0]} holds one object with the list {inner!r}: write the objects of that "
             f"list one a line, for example with `jq -c '.{inner}[]'`."
+        )
+    if periods := periods_of(view):
+        name = re.sub(r"\W+", "_", view.table.name).strip("_") or "rows"
+        first, last = periods[0], periods[-1]
+        return (
+            f"No events were recognised: {view.table.files[0]} has a column for each period ({first} to {last}), and events have "
+            f"a row each. A query turns them: `tables: {{{name}: {view.table.files[0].name}}}` and `query: SELECT * FROM (UNPIVOT "
+            f"{name} ON {', '.join(map(of_column, periods[:2]))}, … INTO NAME period VALUE amount)`, with `event_time` from "
+            "`period`, such as `period || '-01'` (docs/databases.md)."
         )
     missing = [what for what, column in (("people", view.user), ("times", view.time)) if column is None]
     reason = f"no column of {' and none of '.join(missing)}" if missing else "a row for each person, and no events of theirs"
@@ -148,6 +198,8 @@ def _entries(
     splits = [complete for split, own in channels if (complete := _complete(view, kind, own, split)) is not None]
     if missed := unfinished(view):
         splits = [_without(s, *missed) if s.channel == "pay_bill" else s for s in splits]
+    if gone := deleted(view):
+        splits = [_without(s, *gone) for s in splits]
     entries = []
     for path in patterns(view.table, folder):
         for split in splits:
@@ -159,6 +211,7 @@ def _entries(
                 head.append(Line("exposure", True, "done to people: history, never an outcome", questions))
             back = returns(view, kind) if split.channel == "pay_bill" else []
             kept = _searched(view, kind, columns, split)
+            kept = kept if split.channel == "pay_bill" or split.exposure else with_question(view, kept)
             text = next(line.value for line in kept if line.key == "text")
             constant = re.fullmatch("'([^']*)'", text) if isinstance(text, str) else None
             head += [Line("confirm", [constant[1]], "the text of all these rows")] if constant else []

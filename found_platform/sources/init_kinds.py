@@ -3,30 +3,18 @@
 What belongs here: the filters that cut a table into channels, and `returns`. What does not: what the columns mean (`init_mapping`).
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import EXPOSURES, NO_PURCHASES, PURCHASES, SEARCHES, Column, commonest, yes_values
+from found_platform.sources.init_status import FEW_KINDS, listed, returned_values, statuses
 from found_platform.sources.init_tables import View
 from found_platform.sources.init_text import Line
 from found_platform.sources.options import NULLS
 
-FEW_KINDS = 30
-"""Up to so many distinct values a column is a kind of event, a category or a status."""
 FLAGS = 6
 """Up to so many distinct values a column says yes or no."""
-RETURNS = re.compile(
-    r"refund|return|cancel|void|chargeback|storn|retour|annul|rembours|reembols|devuel|rimbors|erstattet", re.IGNORECASE
-)
-UNFINISHED = re.compile(
-    r"fail|declin|denied|reject|pending|unpaid|expired|abandon|draft|on.?hold|error|incomplete|fehlgeschlagen|abgelehnt|ausstehend|en.attente|refus|pendiente|rechaz",
-    re.IGNORECASE,
-)
-"""Statuses of what never became a purchase."""
 SENT = "is this what you sent to people?"
-NO_RETURNS = re.compile(r"view|search|click|start|request|policy|page|password|sent|received", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,19 +35,15 @@ def kind_of_events(view: View) -> Column | None:
     return kind if kind and _purchases(kind) else None
 
 
-def _returned(column: Column) -> list[str]:
-    return [v for v in commonest(column, FEW_KINDS) if RETURNS.search(v) and not NO_RETURNS.search(v)]
-
-
 def _purchases(kind: Column) -> list[str]:
-    returned = _returned(kind)
+    returned = returned_values(kind)
     return [v for v in commonest(kind, FEW_KINDS) if PURCHASES.search(v) and not NO_PURCHASES.search(v) and v not in returned]
 
 
 def splits_of(kind: Column) -> list[Split]:
     """The channels that kinds of events fall into: purchases and what is brought back, searches, what was done to people, and all
     else they looked at."""
-    values, returned, purchases = commonest(kind, FEW_KINDS), _returned(kind), _purchases(kind)
+    values, returned, purchases = commonest(kind, FEW_KINDS), returned_values(kind), _purchases(kind)
     payments = [*purchases, *returned]
     exposures = [v for v in values if EXPOSURES.search(v) and v not in payments]
     searches = [v for v in values if SEARCHES.search(v) and v not in (*payments, *exposures)]
@@ -77,16 +61,11 @@ def splits_of(kind: Column) -> list[Split]:
     return splits
 
 
-def listed(values: Sequence[str]) -> str:
-    """Values as an expression has them after IN."""
-    return "(" + ", ".join("'" + v.replace("'", "''") + "'" for v in values) + ")"
-
-
 def returns(view: View, kind: Column | None) -> list[Line]:
     """Which rows bring something back: by their kind, their status, or a column that says so; a question where it is not clear."""
     columns = [c for c in view.columns.values() if c not in (view.user, view.time)]
-    for column in [*([kind] if kind else []), *(c for c in columns if c.is_called("status") and c.distinct <= FEW_KINDS)]:
-        if values := _returned(column):
+    for column in [*([kind] if kind else []), *statuses(view, kind)]:
+        if values := returned_values(column):
             return [_line(column, f"is {', '.join(values)}", f"{of_column(column.name)} IN {listed(values)}")]
     for column in (c for c in columns if c.is_called("returned") and c.values):
         name = of_column(column.name)
@@ -100,18 +79,6 @@ def returns(view: View, kind: Column | None) -> list[Line]:
         example = ", ".join(commonest(column, 3))
         return [Line("returns", "false", questions=(f"{column.name} ({example}) may say which rows bring something back: which?",))]
     return []
-
-
-def unfinished(view: View) -> tuple[str, str] | None:
-    """A filter that leaves out what never became a purchase, as a status says, and the question about it; None without one."""
-    for column in view.columns.values():
-        if column not in (view.user, view.time) and column.is_called("status") and column.distinct <= FEW_KINDS:
-            values = [v for v in commonest(column, FEW_KINDS) if UNFINISHED.search(v)]
-            if values and len(values) < column.distinct:
-                name = of_column(column.name)
-                question = f"rows whose {column.name} is {', '.join(values)} are left out: they became no purchases"
-                return f"({name} IS NULL OR {name} NOT IN {listed(values)})", question
-    return None
 
 
 def share_filled(view: View, kind: Column | None, split: Split, column: Column) -> float:

@@ -4,22 +4,31 @@ What belongs here: the choice of a text, an amount, an id, each with its reason 
 channel (`init_kinds`), how columns are scored (`init_tables`).
 """
 
+import contextlib
+import datetime as dt
 import re
+import zoneinfo
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from found_platform.errors import BadInput
 from found_platform.lake import literal
 from found_platform.sources.expressions import of_column
-from found_platform.sources.init_columns import Column, commonest, plain
+from found_platform.sources.init_amounts import amount_line, mixed_units
+from found_platform.sources.init_columns import MOST, Column, commonest, plain
 from found_platform.sources.init_flags import kind_of_flags
-from found_platform.sources.init_kinds import FEW_KINDS
-from found_platform.sources.init_tables import View, best, names_of, text_score, user_score
-from found_platform.sources.init_text import Line, flow, located, patterns
+from found_platform.sources.init_status import FEW_KINDS, listed, statuses
+from found_platform.sources.init_tables import View, best, is_within_person, names_of, text_score, user_score
+from found_platform.sources.init_text import Line, located, patterns
 
-MANY_NEGATIVE = 0.3
-"""From this share of negative amounts on they are hardly returns: fewer things are brought back than bought."""
+LATE_DAYS = 60
+"""A row that became known later than that is hardly one that was only late."""
+ZONES = 50
+"""Up to so many zones are listed."""
+SHARED_IDS = 0.5
+"""From this share of ids that stand beside several firms on it is asked whose they are."""
 
 
 def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: dict[str, str], kind: Column | None) -> list[Line]:
@@ -35,23 +44,35 @@ def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: 
     }
     clock = _clock(rest, time) if view.table.kind in ("csv", "jsonl", "sqlite") else None
     moment = f"{of_column(time.name)} || ' ' || {of_column(clock.name)}" if clock else time.name
+    zone = zone_of_rows(view)
+    if zone and not clock:  # the engine stops at a zone that it does not know: another than these is a bad row
+        local = f"timezone({of_column(zone.name)}, TRY_CAST({of_column(time.name)} AS TIMESTAMP))"
+        moment = f"CASE WHEN {of_column(zone.name)} IN {listed(commonest(zone, ZONES))} THEN {local} END"
     rest = {n: c for n, c in rest.items() if c is not clock}
-    lines = [_user_line(view, user), Line("event_time", moment, _time_reason(view, time))]
+    reason = (
+        f"in the zone that {zone.name} names; one that is not listed makes a bad row"
+        if zone and not clock
+        else _time_reason(view, time)
+    )
+    lines = [_user_line(view, user), Line("event_time", moment, reason)]
     text, category = _texts(view, rest, lookups, folder, roles)
     lines += [text, *category]
     used = {line.value for line in lines if isinstance(line.value, str)}
     rest = {n: c for n, c in rest.items() if n not in used}
     priced = {n: c for n, c in rest.items() if view.items and n in view.items.own}
-    if amount := _amount(priced) or _amount(rest):
+    if amount := amount_line(priced) or amount_line(rest):
         lines.append(amount)
+    elif question := mixed_units(rest):
+        lines[2] = replace(lines[2], questions=(*lines[2].questions, question))
     for meaning, key in (("status", "status"), ("payment", "payment_method")):
-        column = next((c for c in rest.values() if c.is_called(meaning) and c.has_words and c.distinct <= FEW_KINDS), None)
+        columns = statuses(view, kind) if meaning == "status" else [c for c in rest.values() if c.is_called(meaning)]
+        column = next((c for c in columns if c.name in rest and c.has_words and c.distinct <= FEW_KINDS), None)
         if column and column.name not in used:
             lines.append(Line(key, column.name))
             used.add(column.name)
     if (unique := _event_id(rest, used)) is not None:
         lines.append(unique)
-    arrived = next((c for c in rest.values() if c.time is not None and c.is_called("arrived")), None)
+    arrived = next((c for c in rest.values() if c.time and c.is_called("arrived") and _follows_soon(view, c, time)), None)
     if arrived and arrived.time:
         same = arrived.time.options == time.time.options
         lines.append(Line("arrived_at", arrived.name if same else {"column": arrived.name, **arrived.time.options}))
@@ -63,11 +84,49 @@ def _user_line(view: View, user: Column) -> Line:
     questions = [f"{', '.join(others)} may stand for people too: {user.name} was chosen"] if others else []
     if not user.is_called("user"):
         questions.append(f"no column is called after people: is {user.name} the id of a person?")
+    if question := _firms_question(view, user):
+        questions.append(question)
     counts = {v: user.values.count(v) for v in commonest(user, 1)}
     for value, count in counts.items():
         if user.distinct > 20 and count > 0.2 * len(user.values):
             questions.append(f"{value} holds {count / len(user.values):.0%} of the sampled rows: is that one person?")
     return Line("user_id", user.name, f"{user.distinct:,} in {len(user.values):,} sampled rows", tuple(questions))
+
+
+def _firms_question(view: View, user: Column) -> str | None:
+    """A question where the same ids stand beside several firms: each of them may count its own people from 1."""
+    for firm in (c for c in view.columns.values() if c is not user and c.is_called("firm") and c.distinct > 1):
+        beside: dict[str, set[str]] = {}
+        for person, of_firm in zip(view.table.columns[user.name], view.table.columns[firm.name], strict=True):
+            if person and of_firm:
+                beside.setdefault(person, set()).add(of_firm)
+        shared = next((person for person, firms in beside.items() if len(firms) > 1), None)
+        if shared and sum(len(firms) > 1 for firms in beside.values()) > SHARED_IDS * len(beside):
+            return (
+                f"{user.name} {shared} stands beside {', '.join(sorted(beside[shared])[:3])} in {firm.name}: where each of them "
+                f"counts its own people, write `user_id: {of_column(firm.name)} || '/' || {of_column(user.name)}`, else they are "
+                "one person"
+            )
+    return None
+
+
+def _follows_soon(view: View, arrived: Column, time: Column) -> bool:
+    """Whether a row's second time is within days of its first: when it was known, and not what it is about, such as an arrival."""
+    lags = []
+    for first, then in zip(view.table.columns[time.name], view.table.columns[arrived.name], strict=True):
+        with contextlib.suppress(ValueError, TypeError):
+            lags.append((dt.date.fromisoformat(then[:10]) - dt.date.fromisoformat(first[:10])).days)  # type: ignore[index]
+    return not lags or sum(0 <= lag <= LATE_DAYS for lag in lags) >= MOST * len(lags)
+
+
+def zone_of_rows(view: View) -> Column | None:
+    """The column that names the zone of each row's time, where the times say none and are read without a rule."""
+    time = view.time.time if view.time else None
+    if time is None or time.zoned or time.options or not time.clock or view.table.kind not in ("csv", "jsonl"):
+        return None
+    zones = {z for z in zoneinfo.available_timezones() if "/" in z or z in ("UTC", "GMT")}  # `CET` and the like mean several
+    named = (c for c in view.columns.values() if c.is_called("zone") and c.values and c.filled >= view.time.filled)  # type: ignore[union-attr]
+    return next((c for c in named if c.distinct <= ZONES and all(v in zones for v in c.values)), None)
 
 
 def _clock(rest: Mapping[str, Column], time: Column) -> Column | None:
@@ -88,7 +147,8 @@ def _texts(
     view: View, rest: Mapping[str, Column], lookups: Sequence[View], folder: Path, roles: dict[str, str]
 ) -> tuple[Line, list[Line]]:
     """The text of an event, its own or from a table of names, and a category where there is one."""
-    categories = [c for c in rest.values() if c.is_called("category") and c.has_words and c.distinct <= max(50, len(c.values) // 2)]
+    things = [c for c in rest.values() if not is_within_person(c)]
+    categories = [c for c in things if c.is_called("category") and c.has_words and c.distinct <= max(50, len(c.values) // 2)]
     categories.sort(key=lambda column: column.is_called("kind"))  # a topic says more than the type of an event
     own = best([c for c in rest.values() if c not in categories], text_score) or best(rest.values(), text_score)
     joined = _lookup(view, lookups, folder)
@@ -164,47 +224,6 @@ def _lookup(view: View, lookups: Sequence[View], folder: Path) -> tuple[View, Co
     return None
 
 
-def _amount(rest: Mapping[str, Column]) -> Line | None:
-    numbers = [c for c in rest.values() if c.is_number and c.time is None and not c.is_called("user")]
-    amounts = [c for c in numbers if c.is_called("amount") and not re.search(r"(^|_)id$", plain(c.name))]
-    amounts = [c for c in amounts if not c.is_called("no_amount")] or amounts
-    quantity = next((c for c in numbers if c.is_called("quantity")), None)
-    if quantity is not None:  # a product needs plain numbers
-        amounts = [c for c in amounts if not c.money] or amounts
-    whole = [
-        c
-        for c in amounts
-        if re.search(
-            r"amount|total|revenue|value|betrag|umsatz|paid|sum|gross|net$|brutto|netto|montant|importe|importo|valor",
-            plain(c.name),
-        )
-    ]
-    unit = [c for c in amounts if c not in whole]
-    negative = (
-        "negative ones are read as returns" if any(c.negatives for c in (*amounts, *([quantity] if quantity else []))) else None
-    )
-    if not whole and unit and quantity and not unit[0].money:
-        expression = f"{of_column(quantity.name)} * {of_column(unit[0].name)}"
-        return Line(
-            "amount", expression, negative, (f"is {unit[0].name} the price of one piece? then this is the amount of the line",)
-        )
-    chosen = (whole or unit or [None])[0]
-    if chosen is None:
-        return None
-    others = [c.name for c in amounts if c is not chosen]
-    if chosen.money:
-        reason = f"a currency stands beside the numbers, as in {chosen.values[0]}"
-        # with the point of an abbreviation: `kr. 100` must not become .100
-        return Line("amount", f"regexp_replace({of_column(chosen.name)}, '[A-Za-z]+[.]|[^-0-9.,]', '', 'g')", reason)
-    questions = [f"{', '.join(others)} may be meant instead"] if others and not whole else []
-    if chosen.negatives > MANY_NEGATIVE:
-        questions.append(
-            f"{chosen.negatives:.0%} of the sampled rows have a negative {chosen.name} and would count as returns: where that is "
-            f"money going out, write `amount: -{of_column(chosen.name)}` with `types: {{{flow(chosen.name)}: float}}`"
-        )
-    return Line("amount", chosen.name, negative, tuple(questions))
-
-
 def _event_id(rest: Mapping[str, Column], used: set[str]) -> Line | None:
     ids = [c for c in rest.values() if c.is_called("event_id") and c.name not in used and c.filled >= 0.99 and c.unique]
     named = [c for c in ids if re.search(r"event|message|insert|uuid|line|position|^id$", plain(c.name))]
@@ -231,7 +250,7 @@ def options(view: View) -> list[Line]:
     lines = []
     for number, (key, value) in enumerate(time.options.items()):
         lines.append(Line(key, value, time.reason, (time.question,) if time.question and number == 0 else ()))
-    if not time.zoned:
+    if not time.zoned and zone_of_rows(view) is None:
         lines.append(_zone(view, view.time))
     if any(c.comma for c in view.columns.values()):
         lines.append(Line("decimal", ",", "numbers are written as in 12,90"))

@@ -28,6 +28,8 @@ FEW_IDS = 10
 SHARED = 0.5
 """So many ids at least, and this share of the smaller table's, must be in both for two columns to be about the same people."""
 TELLING_DIGITS = 5
+NOT_IDS = r"(^|_)ip(_|$)|address|agent|version|browser|platform|(^|_)os(_|$)|geo|zip|postal|phone"
+"""Codes beside a person that are no id: many people share them."""
 MANY = 100
 """In so many sampled rows people are more than one."""
 
@@ -112,6 +114,8 @@ def _with_items(table: Table) -> tuple[Table, Items | None]:
         named = NAMED if re.search(THINGS, plain(name)) else 0.0
         texts = max((text_score(c) for c in columns), default=0.0)
         score = texts + named if texts else 0.0
+        if not named and own >= NAMED:  # rows with a text of their own, and whom or what else they touched
+            continue
         if score > max(likely[0], own if own >= NAMED else 0.0):
             likely = score, rows, items
     return likely[1:]
@@ -155,16 +159,18 @@ def user_score(column: Column) -> float:
     )
     name_score = 3 if exact else 2 if name.endswith(("_id", "id", "key", "nr")) else 1
     mail = 0.5 if "mail" in name else 0
+    serving = -1.5 if re.search(r"driver|courier|employee|staff|operator", name) else 0  # on the other side of the counter
     guest = -1.5 if re.search(r"anonym|guest|device|pseudo|session", name) else 0
-    return name_score + mail + guest + column.filled
+    return name_score + mail + guest + serving + column.filled
 
 
 def _is_of_person(column: Column) -> bool:
     """Whether it is a code within an object that is called after people, such as `customer.meter`."""
-    *above, name = (column.path or column.name).split(".")
-    called = bool(above) and re.search(NAMES["user"], plain(above[-1])) is not None
+    name = (column.path or column.name).split(".")[-1]
     return (
-        called
+        is_within_person(column)
+        and re.search(NOT_IDS, plain(name)) is None
+        and not (column.distinct < 2 and len(column.values) >= MANY)
         and column.is_code
         and column.time is None
         and column.filled >= 0.3
@@ -172,13 +178,26 @@ def _is_of_person(column: Column) -> bool:
     )
 
 
+def is_within_person(column: Column) -> bool:
+    """Whether it is a field of an object that is called after people, such as `actor.name`."""
+    above = (column.path or column.name).split(".")[:-1]
+    return bool(above) and re.search(NAMES["user"], plain(above[-1])) is not None
+
+
 def _time_score(column: Column) -> float:
     name = column.plain
     if re.search(r"birth|geburt|expir|due|limit|estimated|deadline", name):
         return 0
     called = 2 if column.is_called("time") else 0
-    first = 1 if re.search(r"event|created|placed|order|purchase|timestamp|datum|^date|^time|invoice", name) else 0
-    later = -2 if column.is_called("arrived") or re.search(r"ship|deliver|approv|paid|fulfil|cancel|return", name) else 0
+    first = 1 if re.search(r"event|created|placed|booked|reserved|order|purchase|timestamp|datum|^date|^time|invoice", name) else 0
+    later = (
+        -2
+        if column.is_called("arrived")
+        or re.search(
+            r"ship|deliver|approv|paid|fulfil|cancel|return|delet|arriv|check_?(in|out)|depart|valuta|value_date|wertstell", name
+        )
+        else 0
+    )
     clock = 0.5 if column.time and column.time.clock else 0
     return 1 + called + first + later + clock + column.filled
 
@@ -203,6 +222,8 @@ def text_score(column: Column) -> float:
     if not column.has_words or column.distinct < 2 or column.time is not None:
         return 0
     if any(column.is_called(m) for m in ("status", "payment", "consent", "person", "kind")) and not column.is_called("best_text"):
+        return 0
+    if is_within_person(column) and not column.is_called("thing"):  # who did it, not what was done
         return 0
     if column.is_called("person") or re.search(
         r"currency|locale|language|device|platform|browser|library|campaign|referr|(^|_)id$|ip$", name
