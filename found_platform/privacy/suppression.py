@@ -167,9 +167,12 @@ def check_consent(settings: Settings, schema: pa.Schema) -> None:
     for setting, column in by_setting.items():
         if column not in schema.names or schema.field(column).type != pa.bool_():
             fit = ", ".join(field.name for field in schema if field.type == pa.bool_())
+            remedy = (
+                f" Say which of its values mean yes, in the source file: `consent: {{column: {column}, yes: [...]}}` of `profile`."
+            )
             raise BadInput(
-                f"The setting {setting} is {column!r}, which is no profile attribute of true and false in {settings.home}: "
-                f"there is {fit or 'none'}."
+                f"The setting {setting} is {column!r}, which is no profile attribute of true and false: there is {fit or 'none'}."
+                + (remedy if column in schema.names else "")
             )
 
 

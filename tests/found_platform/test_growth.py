@@ -327,6 +327,15 @@ def test_source_check_refuses_what_the_demo_would_refuse_with_the_same_sentence(
     assert "none is trained, and the frozen-text model with replay serves" in " ".join(fine.out.split())
 
 
+def test_a_consent_column_of_texts_is_refused_with_the_line_that_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "people.csv").write_text("customer,newsletter\nu1,SUBSCRIBED\nu2,NEVER\n")
+    path = shop(tmp_path, days=30, profile={"path": "people.csv", "key": "customer"})
+    monkeypatch.setenv("FOUND_CONSENT_COLUMN", "newsletter")
+    checked = call_found("source", "check", path)
+    assert checked.status == 2
+    assert "`consent: {column: newsletter, yes: [...]}` of `profile`" in " ".join(checked.err.split())
+
+
 def test_a_consent_column_that_is_not_there_is_refused_before_a_home_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
