@@ -12,7 +12,10 @@ from found_platform.sources.init_text import Line, flow
 
 MANY_NEGATIVE = 0.3
 """From this share of negative amounts on they are hardly returns: fewer things are brought back than bought."""
-WHOLE = r"amount|total|revenue|value|betrag|umsatz|paid|sum|gross|net$|brutto|netto|montant|importe|importo|valor"
+WHOLE = (
+    r"amount|total|revenue|value|betrag|umsatz|paid|sum|gross|net$|brutto|netto|montant|importe|importo|valor|"
+    r"bedrag|belopp|kwota|金额|总价|金額"
+)
 HUNDREDTHS = r"(^|_)(cents?|minor(_units?)?|pence|centimes|centimos|centesimi)$"
 MEASURED = r"consum|usage|verbrauch|reading|energy|energie|menge|volum|duration|dauer|distance|strecke|weight|gewicht|quantit"
 

@@ -22,29 +22,31 @@ NAMES = {
     r"debitor|acheteur|cliente|comprador|(^|_)(actor|rider|driver|requester|gast|iban)(_|$)|participant|teilnehmer|cardholder|"
     r"policy_?holder|karteninhaber|applicant|borrower|learner|attendee|versicherte|konto_?(nr|no|nummer|inhaber)|"
     r"loyalty_?(card|id|no|nr|number)|(^|_)insured(_(id|no|nr))?$|"
-    r"usuario|utente|acquirente",
+    r"usuario|utente|acquirente|klant|klient|(^|_)kund(_?(id|nr|nummer))?$|caller|recipient|empf(a|ae)nger|destinatari|"
+    r"用户|客户|会员|买家|顾客|顧客|会員",
     "firm": r"^(workspace|tenant|mandant|organi[sz]ation|org|company|firm|firma|business|team)(_?(id|key|no|nr|uuid|number))?$",
     "thing": r"item|product|article|artikel|sku|asin|isbn|ean|movie|order|invoice|session|event|transaction|message|insert|visit|"
     r"campaign|store|shop|branch|site|categor|payment|device|basket|cart|receipt|line|page|ticket|parent|batch|request|bestell|"
     r"rechnung|commande|pedido|coupon|promo|currency|warehouse|supplier|vendor|employee|agent|country|region|city|zip|postal",
     "time": r"time|date|datum|zeit|fecha|\bat\b|_at$|created|placed|ordered|purchase|booked|reserved|"
-    r"requested|submitted|when|(^|_)(ts|dt)(_|$)|day|tag$|jour|giorno",
+    r"requested|submitted|when|(^|_)(ts|dt)(_|$)|day|tag$|jour|giorno|(^|_)data(_|$)|时间|日期|日時|日付",
     "arrived": r"receiv|arrived|arrival_(at|ts|time)|load|ingest|upload|insert|sync|export|"
     r"server_upload|processed|modified|updated",
     "text": r"name|title|description|item|produ[ck]t|article|artikel|articulo|articolo|produit|page|query|search|text|merchant|"
-    r"service|leistung|treatment|behandlung|message$|zweck|subject|url|screen|track|what|libelle|designation|descrip|nom(bre|e)?$",
-    "best_text": r"name|title|desc|bezeichnung|designation|libelle|nombre|headline|subject",
+    r"service|leistung|treatment|behandlung|message$|zweck|subject|url|screen|track|what|libelle|designation|descrip|nom(bre|e)?$|omschrijving|produto|nazwa|名称|商品|标题|关键词",
+    "best_text": r"name|title|desc|bezeichnung|designation|libelle|nombre|headline|subject|omschrijving|nazwa|名称|商品名|标题",
     "person": r"first_?name|last_?name|full_?name|user_?name|customer_?name|street|city|phone|country|first|last",
     "search": r"query|search|keyword|term|(^|_)q$",
     "amount": r"amount|total|price|revenue|value|betrag|umsatz|preis|paid|sum|sales|cost|gross|net$|brutto|netto|charge|"
     r"fare|honorar|entgelt|spen[dt]|donation|cents$|montant|"
-    r"prix|importe|precio|valor|importo|prezzo",
+    r"prix|importe|precio|valor|importo|prezzo|bedrag|prijs|belopp|bel(o|oe)?b|kwota|cena|preco|金额|价格|总价|金額",
     "no_amount": r"shipping|versand|postage|freight|delivery|tax|(^|_)vat|mwst|steuer|discount|rabatt|(^|_)fees?(_|$)|gebu(e)?hr|"
     r"(^|_)tips?(_|$)|refunded|balance|saldo|commission",
     "zone": r"time_?zone|tz|zeitzone|utc_?offset",
-    "quantity": r"quantity|qty|menge|anzahl|quantit|qte|cantidad|units?$|count",
-    "category": r"categor|kategorie|rubrik|topic|thema|department|genre|group|class|warengruppe|section|type|brand|vendor",
-    "status": r"status|state|statut|estado|stato|outcome|disposition|(^|_)(result|response|ergebnis)$",
+    "quantity": r"quantity|qty|menge|anzahl|quantit|qte|cantidad|aantal|antal|ilosc|数量|units?$|count",
+    "category": r"categor|kategorie|rubrik|topic|thema|department|genre|group|class|"
+    r"类目|分类|品类|warengruppe|section|type|brand|vendor",
+    "status": r"status|state|statut|estado|stato|状态|状態|ステータス|outcome|disposition|(^|_)(result|response|ergebnis)$",
     "returned": r"retour|return|refund|storn|ruecke?(gabe|sendung)|ruck(gabe|sendung)|cancel|chargeback|revers|rembours|devol",
     "payment": r"payment|zahlungsart|pay_method|gateway",
     "event_id": r"event_?id|message_?id|insert_?id|uuid|transaction_?id|order_?id|invoice|line_?id|\bid$|order_?n|bestell|position",

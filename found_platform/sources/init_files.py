@@ -17,6 +17,8 @@ from found_platform.sources.options import COMPRESSIONS, SUFFIXES
 
 NUMBERS = re.compile(r"[\d\W_]+")
 """What differs in the names of files and folders of one log: dates and numbers."""
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+EXCEL = "a workbook: save each of its sheets as CSV UTF-8"
 MAX_FILES = 500
 """Files of a folder that are looked at: more are asked for by name."""
 
@@ -34,6 +36,9 @@ def tables(paths: Sequence[Path]) -> tuple[list[Table], dict[str, str]]:
             other[str(file)] = str(error).removeprefix(f"{file} ")
     if not samples:
         where = ", ".join(map(str, paths))
+        books = [file for file, reason in other.items() if reason == EXCEL]
+        if books:
+            raise BadInput(f"There is no file that can be read in {where}: {books[0]} is {EXCEL}.")
         raise BadInput(
             f"There is no file that can be read in {where}: known are {', '.join(SUFFIXES)}, SQLite databases and Delta folders."
         )
@@ -88,12 +93,14 @@ def _files(paths: Sequence[Path]) -> tuple[list[tuple[Path, TableKind]], dict[st
             if kind is not None:
                 files[file] = kind
             elif file == path:
+                if file.suffix.lower() in WORKBOOKS:
+                    raise BadInput(f"{file} is {EXCEL}.")
                 raise BadInput(
                     f"{file} is none of {', '.join(SUFFIXES)} (text files also with {' or '.join(COMPRESSIONS)}) and no "
                     "SQLite database: convert it."
                 )
             else:
-                other[str(file)] = "its name is of no kind that can be read"
+                other[str(file)] = EXCEL if file.suffix.lower() in WORKBOOKS else "its name is of no kind that can be read"
         if len(files) > MAX_FILES:
             raise BadInput(
                 f"{path} holds more than {MAX_FILES} files: name a few of each kind, and put a pattern into `path` after it."

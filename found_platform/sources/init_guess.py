@@ -22,7 +22,7 @@ from found_platform.sources.init_mapping import columns_of_events, options
 from found_platform.sources.init_maps import WhoIsWho, who_is_who
 from found_platform.sources.init_sample import Table
 from found_platform.sources.init_status import deleted, unfinished, with_question
-from found_platform.sources.init_tables import View, views_of
+from found_platform.sources.init_tables import View, names_of, views_of
 from found_platform.sources.init_text import Line, located, patterns, text_of
 from found_platform.sources.profile import attribute_name
 
@@ -61,6 +61,7 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
     if not events:
         raise BadInput(_no_events(views))
     keys = {plain(v.user.name) for v in events if v.user}
+    views = [_keyed(view, events) for view in views]
     ids = who_is_who(events, [v for v in views if not v.is_events])
     profiles = [v for v in views if v.is_profile and v.user and (ids is None or v is not ids.view or ids.is_more)]
     profiles = profiles or [v for v in views if v.is_history]
@@ -115,6 +116,20 @@ def _values(value: Any) -> Any:
     """What a line says, without its comments."""
     is_nested = isinstance(value, list) and bool(value) and isinstance(value[0], Line)
     return [(line.key, _values(line.value)) for line in value] if is_nested else value
+
+
+def _keyed(view: View, events: Sequence[View]) -> View:
+    """A table of people with the key that events name, such as `id` for their `user_id`, where its own guess is in none of them."""
+    if not view.is_profile or view.user is None:
+        return view
+    for event in events:
+        key = names_of(event.user, view) if event.user and event is not view else None
+        if key is None or key is view.user or event.user is None:
+            continue
+        ids = set(event.user.values)
+        if len(ids & set(key.values)) > len(ids & set(view.user.values)):
+            return replace(view, user=key)
+    return view
 
 
 def _role(profile: View, events: Sequence[View], ids: WhoIsWho | None) -> str:
@@ -223,11 +238,22 @@ def _location(view: View, path: str, lines: Sequence[Line]) -> list[Line]:
     """Where the rows are: files, or a query that makes a row of each value in their lists."""
     place = located(view.table, path)
     if view.items is None:
-        return [Line(key, value) for key, value in place.items()]
+        asked = _encoding_question(view)
+        return [Line(key, value, questions=asked if key == "encoding" else ()) for key, value in place.items()]
     texts = [_read_by(line.value) for line in lines]
     used = [n for n in view.columns if any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text) for text in texts)]
     amount = next((line.value for line in lines if line.key == "amount"), "")
     return entry_of(view.table, view.items, place, used, [n for n in used if n in amount and view.columns[n].is_number])
+
+
+def _encoding_question(view: View) -> tuple[str, ...]:
+    """Whether words are read as they were written, where the bytes fit several encodings."""
+    if view.table.encoding in (None, "utf-16", "cp1252"):
+        return ()
+    words = [word for name, column in view.columns.items() for word in (name, *column.values[:20]) if not word.isascii()]
+    return (
+        f"the bytes do not say their encoding, {view.table.encoding} is a guess: are these words right? {', '.join(words[:3])}",
+    )
 
 
 def _read_by(value: Any) -> str:

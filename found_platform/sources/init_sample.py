@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from found_platform import bounds
 from found_platform.errors import BadInput
 from found_platform.sources.dialects import check_distinct, check_text
+from found_platform.sources.init_encodings import encoding_of
 from found_platform.sources.options import COMPRESSIONS, Kind
 
 SAMPLE_ROWS = 2_000
@@ -309,7 +310,7 @@ def _encoding(block: bytes) -> tuple[str, str | None]:
         codecs.getincrementaldecoder("utf-8")().decode(block)
         return "utf-8", None
     except UnicodeDecodeError:
-        return "cp1252", None
+        return encoding_of(block), None
 
 
 def _title_lines(text: str) -> int:

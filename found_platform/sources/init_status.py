@@ -19,27 +19,29 @@ FEW_STATUSES = 12
 """Up to so many a column under any name is a status, where its values say so."""
 FINISHED = re.compile(
     r"^ok$|success|approv|accept|complet|captured|settled|^paid|^bezahlt|genehmigt|erfolgreich|abgeschlossen|erledigt|^attended|"
-    r"wahrgenommen|^erschienen|confirm|checked.?(in|out)|fulfilled|delivered|^kept$|^done$|honou?red",
+    r"wahrgenommen|^erschienen|confirm|checked.?(in|out)|fulfilled|delivered|^kept$|^done$|afgerond|zrealizowan|concluid|完成|成功|已付款|honou?red",
     re.IGNORECASE,
 )
 RETURNED = re.compile(
     r"refund|return|cancel|void|chargeback|storn|retour|annul|rembours|reembols|devuel|rimbors|erstattet|revers|disput|"
-    r"abgesagt|zur(ü|ue)ckgegeben",
+    r"abgesagt|zur(ü|ue)ckgegeben|geannuleerd|geretourneerd|anulowan|zwrot|devolvid|estornad|avbokad|afbestilt|取消|退款|退货|キャンセル|返品",
     re.IGNORECASE,
 )
 NO_RETURNS = re.compile(r"view|search|click|start|request|policy|page|password|sent|received", re.IGNORECASE)
 ABSENT = (
     r"no.?show|(did|has|was).?n[o']t.?(attend|show|come|arrive)|not.?attended|nicht.?(erschienen|wahrgenommen|angetreten|angekommen)|"
-    r"^missed|verpasst|vers(ä|ae)umt|^absent|unentschuldigt|^dna$|non.pr(e|é)sent|no.presentad|assente|verschoben|reschedul|postpon"
+    r"^missed|verpasst|vers(ä|ae)umt|^absent|unentschuldigt|^dna$|no.?answer|^busy$|niet.?verschenen|未到|爽约|non.pr(e|é)sent|no.presentad|assente|verschoben|reschedul|postpon"
 )
 UNFINISHED = re.compile(
     r"fail|declin|denied|reject|pending|unpaid|not.?paid|expired|abandon|draft|on.?hold|error|incomplete|insufficient|bounced|"
     r"dishonou?red|timed?.?out|blocked|invalid|awaiting|fehlgeschlagen|abgelehnt|ausstehend|nicht.?bezahlt|ung(ü|ue)ltig|"
-    rf"zur(ü|ue)ckgewiesen|en.attente|refus|pendiente|rechaz|{ABSENT}",
+    rf"zur(ü|ue)ckgewiesen|en.attente|mislukt|afgewezen|nieudan|odrzucon|未付款|待付款|失败|关闭|失敗|en.attente|refus|pendiente|rechaz|{ABSENT}",
     re.IGNORECASE,
 )
 """Statuses of what never became a purchase."""
-CALLED_OFF = re.compile(rf"cancel|storn|annul|abgesagt|declin|denied|reject|fail|abgelehnt|fehlgeschlagen|{ABSENT}", re.IGNORECASE)
+CALLED_OFF = re.compile(
+    rf"cancel|storn|annul|abgesagt|declin|denied|reject|fail|abgelehnt|fehlgeschlagen|geannuleerd|取消|失败|{ABSENT}", re.IGNORECASE
+)
 """Statuses of what did not take place."""
 
 

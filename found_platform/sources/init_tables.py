@@ -159,7 +159,9 @@ def user_score(column: Column) -> float:
     )
     name_score = 3 if exact else 2 if name.endswith(("_id", "id", "key", "nr")) else 1
     mail = 0.5 if "mail" in name else 0
-    serving = -1.5 if re.search(r"driver|courier|employee|staff|operator", name) else 0  # on the other side of the counter
+    serving = (
+        -1.5 if re.search(r"driver|courier|employee|staff|operator|recipient|empfa?e?nger|destinatar", name) else 0
+    )  # on the other side of the counter
     guest = -1.5 if re.search(r"anonym|guest|device|pseudo|session", name) else 0
     return name_score + mail + guest + serving + column.filled
 
