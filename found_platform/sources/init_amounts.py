@@ -46,17 +46,28 @@ def amount_line(rest: Mapping[str, Column]) -> Line | None:
     if chosen.money:
         reason = f"a currency stands beside the numbers, as in {chosen.values[0]}"
         # with the point of an abbreviation: `kr. 100` must not become .100
-        return Line("amount", f"regexp_replace({of_column(chosen.name)}, '[A-Za-z]+[.]|[^-0-9.,]', '', 'g')", reason)
+        return Line(
+            "amount", _signed(f"regexp_replace({of_column(chosen.name)}, '[A-Za-z]+[.]|[^-0-9.,()]', '', 'g')", chosen), reason
+        )
     questions = [f"{', '.join(others)} may be meant instead"] if others and not whole else []
     if chosen.negatives > MANY_NEGATIVE:
         questions.append(
             f"{chosen.negatives:.0%} of the sampled rows have a negative {chosen.name} and would count as returns: where that is "
             f"money going out, write `amount: -{of_column(chosen.name)}` with `types: {{{flow(chosen.name)}: float}}`"
         )
+    if chosen.bracketed:
+        return Line(
+            "amount", _signed(of_column(chosen.name), chosen), "numbers in brackets are negative: returns", tuple(questions)
+        )
     if expression := _units_of_money(chosen):
         reason = f"{chosen.name} counts hundredths, as its name says" + (f"; {negative}" if negative else "")
         return Line("amount", expression, reason, tuple(questions))
     return Line("amount", chosen.name, negative, tuple(questions))
+
+
+def _signed(expression: str, column: Column) -> str:
+    """The expression with a sign for brackets, where the sample has them: elsewhere such a row is bad, and never a purchase."""
+    return f"replace(replace({expression}, '(', '-'), ')', '')" if column.bracketed else expression
 
 
 def _units_of_money(column: Column) -> str | None:

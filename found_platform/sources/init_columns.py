@@ -46,7 +46,8 @@ NAMES = {
     "quantity": r"quantity|qty|menge|anzahl|quantit|qte|cantidad|aantal|antal|ilosc|数量|units?$|count",
     "category": r"categor|kategorie|rubrik|topic|thema|department|genre|group|class|"
     r"类目|分类|品类|warengruppe|section|type|brand|vendor",
-    "status": r"status|state|statut|estado|stato|状态|状態|ステータス|outcome|disposition|(^|_)(result|response|ergebnis)$",
+    "status": r"status|state|statut|estado|stato|状态|状態|ステータス|outcome|disposition|"
+    r"(^|_)stage$|(^|_)(result|response|ergebnis)$",
     "returned": r"retour|return|refund|storn|ruecke?(gabe|sendung)|ruck(gabe|sendung)|cancel|chargeback|revers|rembours|devol",
     "payment": r"payment|zahlungsart|pay_method|gateway",
     "event_id": r"event_?id|message_?id|insert_?id|uuid|transaction_?id|order_?id|invoice|line_?id|\bid$|order_?n|bestell|position",
@@ -88,6 +89,8 @@ POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+([.]\d+)?")
 CURRENCY = re.compile(r"\s*(?:[A-Z]{0,3}[$€£¥₹₽₩₺₫฿]|\b[A-Z]{3}\b|\bkr\b\.?|zł|\bFr\.)\s*")
 """A currency beside a number, by its sign or its three letters."""
 MONEY = re.compile(rf"^[+-]?{CURRENCY.pattern}[+-]?\d|\d{CURRENCY.pattern}$")
+BRACKETED = re.compile(r"\([^()]*\d[^()]*\)")
+"""A negative number as accountants write it."""
 MEASURE = re.compile(
     r"([+-]?[\d.,]*\d)\s*([kMGT]?Wh|[kM]?W|kg|g|mg|lbs?|oz|m?l|gal|[km]?m[²³23]?|cm|mi|mins?|hrs?|h|secs?|s|ms|[kKMGT]?i?B|°?[CF]|%|kcal|bpm|pcs|[Ss]tk)[.]?"
 )
@@ -144,6 +147,7 @@ class Column:
     is_typed_number: bool
     groups: bool = False  # whether numbers have commas between thousands, as in 1,234.50
     money: bool = False  # whether a currency stands beside the numbers
+    bracketed: bool = False  # whether some numbers are negative by brackets, as in (50.00)
     units: tuple[str, ...] = ()  # what stands behind the numbers, as in 12.5 kWh
     path: str = ""  # of a field that a query names anew: what it is called in the file
 
@@ -196,8 +200,9 @@ def columns_of(table: Table) -> dict[str, Column]:
 def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column:
     present = tuple(v.strip() for v in values if v is not None and v.strip() and v.strip() not in NULLS)
     count = max(len(present), 1)
+    original = present
+    present = tuple(f"-{v[1:-1]}" if BRACKETED.fullmatch(v) else v for v in present)
     money = sum(MONEY.search(v) is not None and _is_number(CURRENCY.sub("", v)) for v in present) >= MOST * count and bool(present)
-    written = present
     present = tuple(CURRENCY.sub("", v) for v in present) if money else present
     measures = [MEASURE.fullmatch(v) for v in present]
     measured = bool(present) and sum(m is not None and _is_number(m[1]) for m in measures) >= MOST * count
@@ -206,17 +211,18 @@ def _column(name: str, values: Sequence[str | None], kind: str | None) -> Column
     numbers = commas + sum(NUMBER.fullmatch(v) is not None or POINT_GROUPS.fullmatch(v) is not None for v in present)
     return Column(
         name=name,
-        values=written,
+        values=original,
         filled=len(present) / max(len(values), 1),
         distinct=len(set(present)),
         numbers=numbers / count if present else 0.0,
-        comma=commas > 0 and numbers >= MOST * count,
+        comma=numbers >= MOST * count and any(COMMA_NUMBER.fullmatch(v) and not POINT_GROUPS.fullmatch(v) for v in present),
         letters=sum(_has_words(v) for v in present) / count,
         negatives=sum(v.startswith("-") and _is_number(v) for v in present) / count,
         time=_time(name, present, kind),
         is_typed_number=kind == "number",
         groups=numbers >= MOST * count and any(POINT_GROUPS.fullmatch(v) for v in present),
         money=money,
+        bracketed=any(BRACKETED.fullmatch(v) for v in original),
         units=tuple(sorted({m[2] for m in measures if m})) if measured else (),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from found_platform.sources.expressions import of_column
 from found_platform.sources.init_columns import EXPOSURES, NO_PURCHASES, PURCHASES, SEARCHES, Column, commonest, yes_values
-from found_platform.sources.init_status import FEW_KINDS, listed, returned_values, statuses
+from found_platform.sources.init_status import FEW_KINDS, UNFINISHED, listed, returned_values, statuses
 from found_platform.sources.init_tables import View
 from found_platform.sources.init_text import Line
 from found_platform.sources.options import NULLS
@@ -37,7 +37,11 @@ def kind_of_events(view: View) -> Column | None:
 
 def _purchases(kind: Column) -> list[str]:
     returned = returned_values(kind)
-    return [v for v in commonest(kind, FEW_KINDS) if PURCHASES.search(v) and not NO_PURCHASES.search(v) and v not in returned]
+    return [
+        v
+        for v in commonest(kind, FEW_KINDS)
+        if PURCHASES.search(v) and not UNFINISHED.search(v) and not NO_PURCHASES.search(v) and v not in returned
+    ]
 
 
 def splits_of(kind: Column) -> list[Split]:

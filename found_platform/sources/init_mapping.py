@@ -255,5 +255,9 @@ def options(view: View) -> list[Line]:
     if any(c.comma for c in view.columns.values()):
         lines.append(Line("decimal", ",", "numbers are written as in 12,90"))
     elif any(c.groups for c in view.columns.values()):
-        lines.append(Line("decimal", ".", "numbers are written as in 1,234.50"))
+        grouped = [c for c in view.columns.values() if c.groups]
+        example = next((v for c in grouped for v in c.values if "," in v), "")
+        plain = not any("." in v for c in grouped for v in c.values)
+        question = (f"{example} is read with its comma between thousands: write `decimal: ','` where it stands before decimals",)
+        lines.append(Line("decimal", ".", "numbers are written as in 1,234.50", question if plain else ()))
     return lines

@@ -19,7 +19,7 @@ FEW_STATUSES = 12
 """Up to so many a column under any name is a status, where its values say so."""
 FINISHED = re.compile(
     r"^ok$|success|approv|accept|complet|captured|settled|^paid|^bezahlt|genehmigt|erfolgreich|abgeschlossen|erledigt|^attended|"
-    r"wahrgenommen|^erschienen|confirm|checked.?(in|out)|fulfilled|delivered|^kept$|^done$|afgerond|zrealizowan|concluid|完成|成功|已付款|honou?red",
+    r"wahrgenommen|^erschienen|confirm|checked.?(in|out)|fulfilled|delivered|^kept$|^done$|(^|[^a-z])won$|afgerond|zrealizowan|concluid|完成|成功|已付款|honou?red",
     re.IGNORECASE,
 )
 RETURNED = re.compile(
@@ -33,7 +33,7 @@ ABSENT = (
     r"^missed|verpasst|vers(ä|ae)umt|^absent|unentschuldigt|^dna$|no.?answer|^busy$|niet.?verschenen|未到|爽约|non.pr(e|é)sent|no.presentad|assente|verschoben|reschedul|postpon"
 )
 UNFINISHED = re.compile(
-    r"fail|declin|denied|reject|pending|unpaid|not.?paid|expired|abandon|draft|on.?hold|error|incomplete|insufficient|bounced|"
+    r"fail|declin|denied|reject|pending|unpaid|not.?paid|expired|abandon|draft|on.?hold|error|incomplete|insufficient|bounced|(^|[^a-z])lost$|prospecting|negotiat|proposal|verloren|"
     r"dishonou?red|timed?.?out|blocked|invalid|awaiting|fehlgeschlagen|abgelehnt|ausstehend|nicht.?bezahlt|ung(ü|ue)ltig|"
     rf"zur(ü|ue)ckgewiesen|en.attente|mislukt|afgewezen|nieudan|odrzucon|未付款|待付款|失败|关闭|失敗|en.attente|refus|pendiente|rechaz|{ABSENT}",
     re.IGNORECASE,

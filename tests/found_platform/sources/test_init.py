@@ -348,7 +348,7 @@ def test_the_point_of_an_abbreviated_currency_is_no_decimal_point(tmp_path: Path
 def test_a_currency_beside_an_amount_and_signs_between_thousands_are_read(tmp_path: Path) -> None:
     rows = [f'c{i % 3},2024-03-{1 + i:02d},{"09" if i % 2 else "21"}:30,tea {i % 2},"$1,{100 + i}.50"' for i in range(20)]
     content = entry(tmp_path, write(tmp_path, "orders.csv", ["customer,date,time,item,sales", *rows]))
-    assert (content["decimal"], content["columns"]["amount"]) == (".", "regexp_replace(sales, '[A-Za-z]+[.]|[^-0-9.,]', '', 'g')")
+    assert (content["decimal"], content["columns"]["amount"]) == (".", "regexp_replace(sales, '[A-Za-z]+[.]|[^-0-9.,()]', '', 'g')")
     assert content["columns"]["event_time"] == "date || ' ' || time"
     con = lake.connect()
     scan.scan(con, config.load(tmp_path / "shop.yaml"))

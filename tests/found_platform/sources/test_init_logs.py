@@ -67,6 +67,24 @@ def test_money_in_hundredths_is_read_as_money(tmp_path: Path, name: str) -> None
     assert set(column(scanned(tmp_path, {"path": "sales.csv", "columns": content["columns"]})[0], "amount")) == {12.9, 5.0}
 
 
+@pytest.mark.parametrize(("written", "sign"), [("$50.00", "($50.00)"), ("50.00", "(50.00)")])
+def test_a_number_in_brackets_is_negative(tmp_path: Path, written: str, sign: str) -> None:
+    content = entry(
+        tmp_path, write(tmp_path, "gifts.csv", ["donor,at,fund,amount", *rows_of(*[f"roof,{written}"] * 9, f"roof,{sign}")])
+    )
+    amounts = column(scanned(tmp_path, {"path": "gifts.csv", **content})[0], "amount")
+    assert (amounts.count(50.0), amounts.count(-50.0)) == (54, 6)
+
+
+def test_a_comma_before_three_figures_stands_between_thousands_and_is_asked_about(tmp_path: Path) -> None:
+    content, questions = draft(
+        tmp_path, write(tmp_path, "deals.csv", ["customer,at,item,amount", *rows_of('tea,"45,000"', "tea,900")])
+    )
+    deals = content["channels"]["pay_bill"]
+    assert set(column(scanned(tmp_path, {**deals, "path": "deals.csv"})[0], "amount")) == {45000.0, 900.0}
+    assert any("45,000 is read with its comma between thousands" in question for question in questions)
+
+
 def test_a_measured_amount_is_asked_about_and_two_units_are_no_amount(tmp_path: Path) -> None:
     content, questions = draft(
         tmp_path, write(tmp_path, "use.csv", ["customer,at,plan,consumption", *rows_of("eco,12.5 kWh", "day,3 kWh")])

@@ -14,7 +14,7 @@ from found_platform.sources import init
 REFUSED = {
     "a database without a row": ("shop.db", b"SQLite format 3\0", "SQLite database"),
     "nothing there": ("none.csv", None, "There is no file"),
-    "no kind": ("events.xlsx", b"PK", "events.xlsx is none of"),
+    "no kind": ("events.xlsx", b"PK", "events.xlsx is a workbook: save each of its sheets as CSV"),
     "no events": ("towns.csv", b"town,people\nRiga,600000\nAinazi,700\n", "no column of people and none of times"),
     "no text": ("log.csv", b"user_id,at\nu1,2024-01-01\nu1,2024-01-02\n", "no third column"),
     "no JSON": ("log.jsonl", b"user,at\n", "is not JSON Lines"),

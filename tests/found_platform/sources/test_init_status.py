@@ -14,6 +14,7 @@ LOST = {
     "did not attend": ("outcome", "attended", "did not attend", "where"),
     "declined under a name that says nothing": ("auth", "APPROVED", "DECLINED", "where"),
     "declined as a response": ("response", "00 ok", "insufficient funds", "where"),
+    "lost": ("Stage", "Closed Won", "Closed Lost", "where"),
     "called off": ("Status", "erledigt", "abgesagt", "returns"),
     "reversed": ("response", "captured", "REVERSED", "returns"),
 }
@@ -70,3 +71,10 @@ def test_a_truth_of_parquet_marks_deleted_rows_too(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "log.parquet")
     content, _ = draft(tmp_path, tmp_path / "log.parquet")
     assert "is_deleted" in content["channels"]["spm"]["where"]
+
+
+def test_a_purchase_that_failed_is_no_purchase(tmp_path: Path) -> None:
+    kinds = ("login", "purchase", "purchase_failed")
+    rows = [f"p{i % 5},2024-03-{1 + i % 28:02d}T10:00:00Z,{kinds[i % 3]},gem {i % 2},1.99" for i in range(60)]
+    content, _ = draft(tmp_path, write(tmp_path, "log.csv", ["player_id,at,event,item_name,price", *rows]))
+    assert content["channels"]["pay_bill"]["where"] == "event IN ('purchase')"
