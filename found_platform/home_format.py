@@ -36,7 +36,9 @@ def open_home(home: Path) -> dict[str, Any]:
         return {}
     kept = _read(home)
     number = kept.pop("format", 1)
-    if not isinstance(number, int) or number > FORMAT:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise BadInput(f"{home / SETTINGS} has the format {number!r}, and a format is a number from 1: restore that file.")
+    if number > FORMAT:
         raise BadInput(
             f"The home {home} was made by a newer version of the platform (format {number}, this one knows {FORMAT}): "
             "install that version, or choose another --home."
@@ -63,7 +65,7 @@ def keep(home: Path, settings: dict[str, Any]) -> None:
 def _read(home: Path) -> dict[str, Any]:
     path = home / SETTINGS
     kept = documents.load(path, "settings file")
-    if kept is not None and not isinstance(kept, dict):
+    if kept is not None and not (isinstance(kept, dict) and all(isinstance(name, str) for name in kept)):
         raise BadInput(f"{path} holds no mapping of settings: write one setting a line, such as `profile: cpu`.")
     return kept or {}
 

@@ -209,7 +209,8 @@ class Settings(BaseSettings):
             name = ".".join(str(part) for part in first["loc"])
             hidden = name in UNSHOWN or credentials.kind(str(first["input"])) is not None
             value = "not what it must be" if hidden else repr(first["input"])
-            why = first["msg"].removeprefix("Value error, ")
+            unknown = first["type"] == "extra_forbidden"
+            why = "there is no such setting; leave it out" if unknown else first["msg"].removeprefix("Value error, ")
             message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {why}."
             raise BadInput(message) from None
         if not moving:

@@ -1,11 +1,12 @@
 """What a person who runs a home has to know: what is wrong, with its fix; who is told of it; the figures of its pulse."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from found_platform import damage
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from dagster_defs.pulse import Pulse
     from found_platform.monitoring.alerts import Sent
     from found_platform.monitoring.finding import Finding
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,7 @@ def diagnose(context: Context) -> Diagnosis:
     from found_platform.housekeeping import condition
 
     settings = context.settings
-    findings = [finding for look in condition.LOOKS.values() for finding in look(settings)]
-    with pulse_of(context) as pulse:
-        findings += [finding for look in pulses.LOOKS.values() for finding in look(pulse)]
+    findings = [*_findings(context, condition.LOOKS, settings), *_findings_of_pulse(context, pulses.LOOKS)]
     return Diagnosis((*condition.LOOKS, *pulses.LOOKS), tuple(findings))
 
 
@@ -52,10 +53,34 @@ def alert(context: Context) -> "list[Sent]":
     from found_platform.monitoring import alerts
 
     settings = context.settings
-    findings = [finding for look in condition.EVENTS.values() for finding in look(settings)]
-    with pulse_of(context) as pulse:
-        findings += [finding for look in pulses.EVENTS.values() for finding in look(pulse)]
+    findings = [*_findings(context, condition.EVENTS, settings), *_findings_of_pulse(context, pulses.EVENTS)]
     return alerts.send(settings, findings)
+
+
+def _findings(context: Context, looks: "Mapping[str, Callable[[A], Iterable[Finding]]]", about: A) -> "Iterator[Finding]":
+    """What each look finds. One that cannot read a file has found that, and the others look on."""
+    for name, look in looks.items():
+        try:
+            yield from look(about)
+        except Exception as error:
+            yield _damaged(context, name, error)
+
+
+def _findings_of_pulse(context: Context, looks: "Mapping[str, Callable[[Pulse], Iterable[Finding]]]") -> "list[Finding]":
+    try:
+        with pulse_of(context) as pulse:
+            return list(_findings(context, looks, pulse))
+    except Exception as error:
+        return [_damaged(context, "runs", error)]
+
+
+def _damaged(context: Context, name: str, error: Exception) -> "Finding":
+    """The finding that an error of a look is. Raises the error where it is a fault of the look itself."""
+    from found_platform.monitoring.finding import Finding
+
+    if (harm := damage.of(error, context.home)) is None:
+        raise error
+    return Finding(name, harm.problem, harm.fix)
 
 
 @use_case(Effect.READS)

@@ -1,14 +1,18 @@
 """What a use case is, and the list of all: what each does to a home, and the rows that it leaves in the audit."""
 
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from found_platform import damage
 from found_platform.app.context import Context
 from found_platform.errors import BadInput, JobFailed
 from found_platform.privacy.actor import acting
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +40,10 @@ USE_CASES: dict[str, UseCase] = {}
 
 
 def use_case(effect: Effect, *rows: str) -> Callable[[Callable[Concatenate[Context, P], R]], Callable[Concatenate[Context, P], R]]:
-    """Declares a function over a context as a use case: whatever it does is done for the context's actor."""
+    """Declares a function over a context as a use case: whatever it does is done for the context's actor.
+
+    Damaged files and a full disk are JobFailed, in a sentence.
+    """
 
     def declare(function: Callable[Concatenate[Context, P], R]) -> Callable[Concatenate[Context, P], R]:
         @functools.wraps(function)
@@ -47,6 +54,11 @@ def use_case(effect: Effect, *rows: str) -> Callable[[Callable[Concatenate[Conte
                 except (BadInput, JobFailed) as error:
                     error.args = (context.sentence(str(error)),)
                     raise
+                except Exception as error:
+                    if (harm := damage.of(error, context.home)) is None:
+                        raise
+                    log.info("%s failed", function.__name__, exc_info=error)
+                    raise JobFailed(context.sentence(str(harm))) from error
 
         USE_CASES[f"{function.__module__.rpartition('.')[2]}.{function.__name__}"] = UseCase(effect, rows, acting_call)
         return acting_call

@@ -70,6 +70,10 @@ class UserPage:
         return {name: value for name, value in self.activity.items() if name not in counted}
 
 
+YEARS = range(1700, 2200)
+"""Of a day that can be asked for: times in nanoseconds, as Feast takes them, reach little further."""
+
+
 @use_case(Effect.NAMES, "user show")
 def show(context: Context, request: Show) -> UserPage:
     """The features of a user. Raises BadInput where nothing is known of them."""
@@ -86,6 +90,8 @@ def show(context: Context, request: Show) -> UserPage:
         row = {name: values[0] for name, values in feature_store.online(settings, [key]).items()}
     else:
         day = request.as_of and contract.parse_day(request.as_of, "--as-of")
+        if day and day.year not in YEARS:
+            raise BadInput(f"--as-of is {request.as_of}: choose a day from {YEARS[0]} to {YEARS[-1]}.")
         moment = contract.midnight(day) if day else _newest(settings)
         row = feature_store.history(settings, [key], [moment]).to_pylist()[0]
     if row["events_lookback"] is None:

@@ -1,8 +1,12 @@
 """The `found` command: options in, a request to the application layer, words and tables out. Nothing imports it."""
 
 import atexit
+import os
 import sys
 import warnings
+
+TRACE = "FOUND_TRACE"
+"""Variable with which an error that was not foreseen is shown with its trace."""
 
 
 def main() -> None:
@@ -23,14 +27,41 @@ def main() -> None:
         with private_files(), stdout_for_answers():
             app()
     except BadInput as error:
-        print(f"found: {error}", file=sys.stderr)
+        _tell(error)
         raise SystemExit(2) from None
     except JobFailed as error:
-        print(f"found: {error}", file=sys.stderr)
+        _tell(error)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("found: stopped; run the same command again to go on.", file=sys.stderr)
         raise SystemExit(130) from None
+    except Exception as error:
+        if os.environ.get(TRACE):
+            raise
+        _tell(_sentence(error))
+        raise SystemExit(1) from None
+
+
+def _tell(sentence: object) -> None:
+    """Prints an error. What it repeats may hold signs that steer a terminal: they are shown, and steer nothing."""
+    from found_platform.cli.visible import visible
+
+    print(f"found: {visible(str(sentence))}", file=sys.stderr)
+
+
+def _sentence(error: Exception) -> str:
+    """What to read of an error that no part of the platform has expected."""
+    import traceback
+
+    from found_platform import damage, home
+
+    if (harm := damage.of(error, home.default())) is not None:
+        return str(harm)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{type(error).__name__} in line {last.lineno} of {last.filename}"
+    return (
+        f"this failed in a way that was not foreseen ({place}): run it again, with {TRACE}=1 before it to see more and report it."
+    )
 
 
 def _check_arguments() -> None:

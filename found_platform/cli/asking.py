@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from found_platform.cli.visible import Terminal
+
 if TYPE_CHECKING:
     from found_platform.app.progress import Listener
 
@@ -42,7 +44,8 @@ def stdout_for_answers() -> Iterator[None]:
     process = sys.stdout
     process.flush()
     answers, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    sys.stdout = printed = os.fdopen(os.dup(answers), "w", encoding=process.encoding, errors=process.errors)
+    kind = Terminal if os.isatty(answers) else io.TextIOWrapper
+    sys.stdout = printed = kind(os.fdopen(os.dup(answers), "wb"), encoding=process.encoding, errors=process.errors)
     os.dup2(nowhere, 1)
     try:
         yield

@@ -79,8 +79,8 @@ def _print(place: Place, results: "Results") -> None:
     console = terminal()
     for header, rows in results.grids():
         grid = table(*header, fold=True)
-        for row in rows:
-            grid.add_row(*row, end_section=row is rows[-2] and rows[-1][0] == "mean")
+        for number, row in enumerate(rows, start=2):  # the row after this one
+            grid.add_row(*row, end_section=number == len(rows) and rows[-1][0] == "mean")
         console.print(grid)
     console.print(
         "Zero-shot methods come first, then heads of 5 and 50 users of either kind, then linear probes. reworded: AUC of other "

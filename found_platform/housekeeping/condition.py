@@ -15,10 +15,11 @@ from importlib import metadata
 from pathlib import Path
 
 import yaml
+from deltalake.exceptions import DeltaError
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from found_platform import feature_store, home, objects, registry
+from found_platform import feature_store, home, lake, objects, registry
 from found_platform.audiences import deliveries
 from found_platform.erasure import databases, files
 from found_platform.errors import BadInput, JobFailed
@@ -189,6 +190,29 @@ def objects_of_lake(settings: Settings) -> Iterator[Finding]:
         yield Finding("lake", str(error).rstrip("."), "mend the store, or the settings and credentials that name it")
 
 
+def tables(settings: Settings) -> Iterator[Finding]:
+    """Tables of a lake in files that lack a file, hold one of another size, or cannot be opened."""
+    if isinstance(settings.lake, Away) or not settings.lake.exists():
+        return
+    fix = "`found restore BACKUP --home NEW` brings a backup back; `found backfill` makes days again that the source still has"
+    for folder in sorted(path for path in settings.lake.iterdir() if path.is_dir()):
+        try:
+            live = lake.files(settings.lake, folder.name)
+        except (BadInput, JobFailed, DeltaError) as error:
+            if next(folder.rglob("*.parquet"), None) is not None:
+                yield Finding("tables", f"the table {folder.name} cannot be opened ({str(error).splitlines()[0][:200]})", fix)
+            continue
+        wrong = [each["path"] for each in live if _bytes(folder / each["path"]) != each["size_bytes"]]
+        if wrong:
+            problem = f"{len(wrong):,} of {len(live):,} files of the table {folder.name} are gone or cut off, such as {wrong[0]}"
+            yield Finding("tables", problem, fix)
+
+
+def _bytes(path: Path) -> int:
+    """-1 for a file that is not there."""
+    return path.stat().st_size if path.is_file() else -1
+
+
 def modes(settings: Settings) -> Iterator[Finding]:
     """Files and folders that others than the owner can read: a home holds the vault and its secret."""
     readable = [path for path in (settings.home, *files.every(settings.home)) if _mode(path) & home.PRIVATE_UMASK]
@@ -216,15 +240,7 @@ def telemetry(settings: Settings) -> Iterator[Finding]:
 
 def stores(settings: Settings) -> Iterator[Finding]:
     """SQLite databases that are damaged."""
-    expected = [
-        "audit.db",
-        "vault.db",
-        "deliveries.db",
-        "mlflow/mlflow.db",
-        "dagster/history/runs.db",
-        "dagster/history/runs/index.db",
-    ]
-    for name in expected:
+    for name in STORES:
         path = settings.home / name
         if not path.exists() or not databases.is_database(path):
             continue
@@ -237,7 +253,16 @@ def stores(settings: Settings) -> Iterator[Finding]:
             yield Finding("stores", f"the database {name} is damaged ({answer})", "restore it: `found restore BACKUP --home NEW`")
 
 
-STORES = ("audit.db", "vault.db", "deliveries.db", "mlflow/mlflow.db", "dagster/history/runs.db", "dagster/history/runs/index.db")
+STORES = (
+    "audit.db",
+    "vault.db",
+    "access.db",
+    "deliveries.db",
+    "feast/online.db",
+    "mlflow/mlflow.db",
+    "dagster/history/runs.db",
+    "dagster/history/runs/index.db",
+)
 
 
 def registered(settings: Settings) -> Iterator[Finding]:
@@ -287,6 +312,7 @@ LOOKS: dict[str, Look] = {
     "vectors": vectors,
     "online store": newest_features,
     "lake": objects_of_lake,
+    "tables": tables,
     "models": registered,
     "modes": modes,
     "telemetry": telemetry,

@@ -16,6 +16,8 @@ log = logging.getLogger("found.serving")
 
 MEDIA_TYPE = "application/problem+json"
 
+NO_OBJECT = "The body is no JSON object: send one as the documentation at /api/v1/docs has it."
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -71,7 +73,7 @@ def of(error: BaseException) -> Problem:
     if isinstance(error, RequestValidationError):
         return Problem(422, _first(error), "bad-input")
     if isinstance(error, HTTPException):
-        sentence = {404: "There is nothing at this address.", 405: "This address does not take this method."}
+        sentence = {400: NO_OBJECT, 404: "There is nothing at this address.", 405: "This address does not take this method."}
         return Problem(error.status_code, sentence.get(error.status_code, str(error.detail)), "http")
     number = secrets.token_hex(4)
     log.error("error %s", number, exc_info=error)
@@ -84,7 +86,7 @@ def _first(error: RequestValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
     message = str(first["msg"]).removeprefix("Value error, ").removesuffix(".")
     if first["type"] == "json_invalid" or (not place and first["type"] in ("model_attributes_type", "model_type")):
-        return "The body is no JSON object: send one as the documentation at /api/v1/docs has it."
+        return NO_OBJECT
     if first["type"] == "missing" and not place:
         return "The body is missing: send a JSON object as the documentation at /api/v1/docs has it."
     reason = {"extra_forbidden": "there is no such field", "missing": "it is missing"}.get(

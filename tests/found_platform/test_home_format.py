@@ -182,3 +182,19 @@ def test_a_home_keeps_the_precision_of_the_machine_it_was_made_on(tmp_path: Path
 )
 def test_a_cpu_that_multiplies_bfloat16_encodes_in_it(flags: str, precision: str) -> None:
     assert settings_module.precision_of(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t:\n") == precision
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("format: three\n", "has the format 'three'"),
+        ("format: -3\n", "has the format -3"),
+        (f"format: {home_format.FORMAT}\n1: cpu\n", "holds no mapping of settings"),
+        (f"format: {home_format.FORMAT}\ncolour: red\n", "colour .*there is no such setting; leave it out"),
+    ],
+)
+def test_a_settings_file_that_is_none_is_refused_in_a_sentence(tmp_path: Path, settings: str, message: str) -> None:
+    (tmp_path / "settings.yaml").write_text(settings)
+    with pytest.raises(BadInput, match=message):
+        Settings.load(tmp_path)
+    assert (tmp_path / "settings.yaml").read_text() == settings

@@ -1,10 +1,15 @@
 """Tables in a narrow terminal: names and words are folded, figures and dates stay whole, nothing is cut off."""
 
 import io
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from rich.console import Console, RenderableType
 
+from found_platform.app.benchmarks import Results
+from found_platform.cli import benchmark
+from found_platform.cli.options import Place
 from found_platform.cli.tables import Document, table
 
 NAME = "gold_buyers_of_the_northern_region_and_more"
@@ -62,3 +67,11 @@ def test_a_table_of_a_document_is_folded_too(width: int) -> None:
     if width == 80:
         row = next(line for line in lines if "1,187" in line)
         assert row.split() == ["behavior", "1,187", "205", "18,178", "18,178", "20", "20", "1", "7.701", "7.305"]
+
+
+def test_a_benchmark_of_one_method_and_one_scenario_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"scenario": "gold", "method": "replay", "task": "zero_shot", "metric": "auc", "value": 0.75, "std": 0.0}
+    benchmark._print(Place(Path("nowhere")), Results(pa.Table.from_pylist([row | {"users": 100, "positives": 10}])))
+    out = capsys.readouterr().out
+    assert ".750" in out
+    assert "gold: 100 users, 10 positives" in " ".join(out.split())

@@ -94,12 +94,22 @@ def verdict_taken_back(settings: Settings) -> None:
     registry.store_verdict(settings, version, registry.Verdict(False, "too close", {}))
 
 
+def table_cut_off(settings: Settings) -> None:
+    path = next((settings.home / "lake" / "raw_events").rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def table_without_log(settings: Settings) -> None:
+    shutil.rmtree(settings.home / "lake" / "raw_events" / "_delta_log")
+
+
 BREAKS: dict[str, tuple[Callable[[Settings], None], str, str]] = {
     "modes": (read_by_all, r"1 files of the home can be read by others, such as .*vault.db", "chmod -R go-rwx"),
     "telemetry": (telemetry_on, "tells its makers", "enabled: false"),
     "aliases": (index_lost, "live index .* is gone", "found publish"),
     "models": (model_lost, "are missing", "restore the home"),
     "erasure": (erasure_killed, "the erasure 0123 was not ended", "it goes on"),
+    "tables": (table_cut_off, r"1 of .* files of the table raw_events are gone or cut off", "found restore"),
     "stores": (database_damaged, r"deliveries.db is damaged", "found restore"),
 }
 
@@ -113,6 +123,19 @@ def test_what_is_broken_is_found_with_its_fix(broken: Settings, check: str) -> N
     assert first.check == check
     assert re.search(problem, first.problem)
     assert fix in first.fix
+
+
+def test_a_table_without_its_log_is_found(broken: Settings) -> None:
+    table_without_log(broken)
+    (finding,) = condition.tables(broken)
+    assert "the table raw_events cannot be opened" in finding.problem
+
+
+@pytest.mark.parametrize("name", ["mlflow/mlflow.db", "dagster/history/runs.db", "dagster/history/runs/index.db"])
+def test_the_doctor_says_what_it_can_where_a_database_cannot_be_read(broken: Settings, name: str) -> None:
+    (broken.home / name).write_bytes(b"\xff" * 5000)
+    diagnosis = operations.diagnose(Context(broken.home, Actor("ann", "test")))
+    assert any("is damaged" in finding.problem and "found restore" in finding.fix for finding in diagnosis.findings)
 
 
 def test_a_champion_whose_verdict_does_not_pass_is_found(broken: Settings) -> None:
