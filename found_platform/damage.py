@@ -114,7 +114,7 @@ def _of_library(error: BaseException, place: Path) -> Damage | None:
 
 
 def _no_room(place: Path) -> Damage:
-    return Damage(f"No room is left on a disk that {place} needs", f"free some (`found gc{home.option(place)}`), then try again")
+    return Damage("No room is left on a disk", f"free some, of the home with `found gc{home.option(place)}`, then try again")
 
 
 def _restore(place: Path) -> str:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from found_platform import workers
-from found_platform.home import PRIVATE_UMASK
+from found_platform.home import PRIVATE_UMASK, default
 
 TRAINING = ("found_platform.training.loaded",)
 """What the processes of training load."""
@@ -40,3 +40,10 @@ def fits_beside() -> Iterator[None]:
     """Has a process load what a benchmark fits and draws with while this one goes on, of which its fits and maps are forks."""
     with workers.beside(*FITS):
         yield
+
+
+def harm(error: Exception) -> str | None:
+    """What an error that came through outside of every use case says of files or the machine; None where it is of the code."""
+    from found_platform import damage
+
+    return None if (what := damage.of(error, default())) is None else str(what)

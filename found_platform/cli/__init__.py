@@ -11,6 +11,14 @@ TRACE = "FOUND_TRACE"
 
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 the job failed, 2 bad input; an error is one sentence on stderr."""
+    try:
+        _run()
+    except KeyboardInterrupt:  # also while libraries are loaded
+        _tell("stopped; run the same command again to go on.")
+        raise SystemExit(130) from None
+
+
+def _run() -> None:
     if not sys.warnoptions:  # libraries warn one another of deprecations, and turn filters on again: `python -W default` shows them
         warnings.showwarning = lambda *_, **__: None
         atexit.register(warnings.simplefilter, "ignore")  # once Python's modules are gone at the end, nobody asks `showwarning`
@@ -32,9 +40,6 @@ def main() -> None:
     except JobFailed as error:
         _tell(error)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("found: stopped; run the same command again to go on.", file=sys.stderr)
-        raise SystemExit(130) from None
     except Exception as error:
         if os.environ.get(TRACE):
             raise
@@ -53,10 +58,10 @@ def _sentence(error: Exception) -> str:
     """What to read of an error that no part of the platform has expected."""
     import traceback
 
-    from found_platform import damage, home
+    from found_platform.app.process import harm
 
-    if (harm := damage.of(error, home.default())) is not None:
-        return str(harm)
+    if (sentence := harm(error)) is not None:
+        return sentence
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{type(error).__name__} in line {last.lineno} of {last.filename}"
     return (

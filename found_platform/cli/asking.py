@@ -1,5 +1,6 @@
 """How a command asks the application layer: as whom, of which home, and with the output of libraries kept out of the answer."""
 
+import codecs
 import contextlib
 import io
 import os
@@ -45,7 +46,9 @@ def stdout_for_answers() -> Iterator[None]:
     process.flush()
     answers, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     kind = Terminal if os.isatty(answers) else io.TextIOWrapper
-    sys.stdout = printed = kind(os.fdopen(os.dup(answers), "wb"), encoding=process.encoding, errors=process.errors)
+    is_utf_8 = codecs.lookup(process.encoding).name == "utf-8"  # else what it lacks, such as the lines of a table, is spelt out
+    errors = process.errors if is_utf_8 else "backslashreplace"
+    sys.stdout = printed = kind(os.fdopen(os.dup(answers), "wb"), encoding=process.encoding, errors=errors)
     os.dup2(nowhere, 1)
     try:
         yield

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from found_platform.cli.asking import ask
 from found_platform.cli.options import DEFAULT_HOME, Force, Home, QuestionOptions, UsersFormat
-from found_platform.cli.tables import print_json, table, terminal
+from found_platform.cli.tables import print_json, table, terminal, write_utf_8
 from found_platform.errors import BadInput
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def find(
     else:
         for line in filter(None, (answer.audience.warning, answer.audience.note)):
             print(f"found: {line}", file=sys.stderr)
-        sys.stdout.write(lookups.encode(answer, format.value).decode())
+        write_utf_8(lookups.encode(answer, format.value))
 
 
 def expectation(value: float | None, is_share: bool) -> str:

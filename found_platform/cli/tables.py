@@ -124,6 +124,15 @@ def table(
     return grid
 
 
+def write_utf_8(document: bytes) -> None:
+    """A document for programs on stdout: a pipe gets every byte as it is, whatever the encoding of the terminal is."""
+    if sys.stdout.isatty() or (pipe := getattr(sys.stdout, "buffer", None)) is None:
+        sys.stdout.write(document.decode())
+        return
+    sys.stdout.flush()
+    pipe.write(document)
+
+
 def print_json(result: Any) -> None:
     """A result as one JSON document on stdout."""
     from found_platform.app.document import as_document

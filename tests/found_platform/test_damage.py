@@ -102,7 +102,7 @@ DAMAGES: dict[Callable[[Path], None], str] = {
     log: "A table of .* cannot be read .*found restore",
     registry: "the registry of Feast cannot be read",
     model: "a file of a model cannot be read",
-    no_room: "No room is left on a disk .*found gc",
+    no_room: "No room is left on a disk: .*found gc",
     closed: "a cannot be read or written .*become its owner",
     folder_in_place_of_a_file: "is not as it must be .*found doctor",
     folder_elsewhere: "is not as it must be .*name another",

@@ -1,6 +1,9 @@
 """What is printed to a terminal steers nothing there, and a pipe gets every byte as it is."""
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -39,3 +42,35 @@ def test_a_refused_demand_is_repeated_without_what_steers(
     message = capsys.readouterr().err
     assert "\x1b" not in message
     assert r"\x1b[31ma.yaml" in message
+
+
+PRINTS = """
+from found_platform.cli.asking import stdout_for_answers
+from found_platform.cli.tables import write_utf_8
+with stdout_for_answers():
+    print("Bücher ─")
+    write_utf_8("Bücher\\n".encode())
+"""
+STOPPED = """
+import builtins, sys
+load = builtins.__import__
+def stop(name, *rest):
+    if name == "found_platform.app.process":
+        raise KeyboardInterrupt
+    return load(name, *rest)
+from found_platform.cli import main
+builtins.__import__ = stop
+main()
+"""
+
+
+def test_words_that_an_encoding_lacks_are_spelt_out_and_documents_stay_as_they_are() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    printed = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, check=True, env=environment).stdout
+    assert printed.decode().splitlines() == [r"B\xfccher \u2500", "Bücher"]
+
+
+def test_a_command_that_is_stopped_while_it_loads_says_so_in_a_sentence() -> None:
+    stopped = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True)
+    assert stopped.returncode == 130
+    assert stopped.stderr == "found: stopped; run the same command again to go on.\n"
