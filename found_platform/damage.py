@@ -26,6 +26,9 @@ OF_DELTA = {"DeltaError", "DeltaProtocolError", "CommitFailedError", "TableNotFo
 PACKAGES = {"safetensors": "a file of a model", "google": "the registry of Feast"}
 """What is damaged, by the package whose error says so."""
 
+TEXTS: dict[type[Exception], str] = {json.JSONDecodeError: "JSON", yaml.YAMLError: "YAML", UnicodeDecodeError: "UTF-8 text"}
+"""What a file should have been, by the error of who reads it."""
+
 OF_A_FILE = re.compile(
     r"parquet|magic bytes|footer|thrift|snappy|could not open|cannot open|no files found|end of file|\bread\b", re.I
 )
@@ -108,8 +111,9 @@ def _of_library(error: BaseException, place: Path) -> Damage | None:
         return Damage(f"A table of {place} cannot be read ({_first_line(error)})", _restore(place))
     if package in PACKAGES:
         return Damage(f"In {place} {PACKAGES[package]} cannot be read ({_first_line(error)})", _restore(place))
-    if isinstance(error, json.JSONDecodeError | yaml.YAMLError | UnicodeDecodeError):
-        return Damage(f"A file of {place} is damaged ({name})", _restore(place))
+    for kind, what in TEXTS.items():
+        if isinstance(error, kind):
+            return Damage(f"A file of {place} is damaged (it is no {what})", _restore(place))
     return None
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -88,6 +89,14 @@ def folder_in_place_of_a_file(folder: Path) -> None:
     folder.read_bytes()
 
 
+def document(folder: Path) -> None:
+    json.loads("{")
+
+
+def text(folder: Path) -> None:
+    NOISE.decode()
+
+
 def folder_elsewhere(folder: Path) -> None:
     (folder.parent / "elsewhere" / "a").write_text("a")
 
@@ -105,6 +114,8 @@ DAMAGES: dict[Callable[[Path], None], str] = {
     no_room: "No room is left on a disk: .*found gc",
     closed: "a cannot be read or written .*become its owner",
     folder_in_place_of_a_file: "is not as it must be .*found doctor",
+    document: r"is damaged \(it is no JSON\): .*found restore",
+    text: r"is damaged \(it is no UTF-8 text\): .*found restore",
     folder_elsewhere: "is not as it must be .*name another",
 }
 

@@ -67,6 +67,20 @@ def test_a_wrong_request_is_one_sentence_as_the_command_line_prints_it(api, body
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"user": "ann", "as_of": ' + b"9" * 6000 + b"}"])
+def test_a_body_that_no_reader_takes_is_refused_in_a_sentence(opened, served, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {served[1]['marketer']}", "content-type": "application/json"}
+    refused = opened().post("/api/v1/users", content=body, headers=headers)
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith("The body is no JSON object: send one")
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_day_on_which_nothing_can_have_happened_is_refused(api, day: str) -> None:
+    refused = api("POST", "/users", "marketer", json={"user": "ann", "as_of": day})
+    assert (refused.status_code, "choose a day from 1700 to 2199" in refused.json()["detail"]) == (422, True)
+
+
 def test_a_preview_counts_every_gate_and_why_names_the_one_that_is_closed(api) -> None:
     preview = api("POST", "/previews", json={"draft": DRAFT}).json()
     assert [step["gate"] for step in preview["waterfall"]] == ["history", "suppression", "level", "holdout"]
