@@ -3,7 +3,9 @@
 What belongs here: which, and when. What does not: the work, and the asset that waits for it and records it, as it would by itself.
 """
 
+import contextlib
 import datetime as dt
+from collections.abc import Iterator
 
 from dagster_defs import fingerprints, staleness
 from dagster_defs.assets.evaluate import extent_of
@@ -13,6 +15,7 @@ from found_platform import registry, workers
 from found_platform.evaluation import beside, scenarios
 from found_platform.monitoring import drift
 from found_platform.registry import gate
+from found_platform.settings import Settings
 from found_platform.training_runs import stages
 
 MOST_USERS = 50_000
@@ -20,6 +23,16 @@ MOST_USERS = 50_000
 
 MOST_ROWS = 5_000_000
 """The look at drift begins early for so many rows of features at most: it takes memory beside what is made meanwhile."""
+
+
+@contextlib.contextmanager
+def a_run(settings: Settings) -> Iterator[None]:
+    """A full run: what it began and, since it failed, nobody waited for is let go at its end."""
+    try:
+        yield
+    finally:
+        beside.let_go(settings)
+        drift.let_go(settings)
 
 
 def encoder(runner: Executor, cutoff: dt.date, forced: Forced) -> None:

@@ -69,7 +69,7 @@ def run(
     """
     prepared = False
     _check_engine(settings)
-    with executor(settings) as runner:
+    with beside.a_run(settings), executor(settings) as runner:
         forced = Forced(settings, f"demo {cutoff}", force=force)
         for asset in runner.graph.table:
             if asset == "raw_events":  # the scan may have found days that were not there before

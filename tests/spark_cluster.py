@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -156,6 +157,25 @@ def end(process: subprocess.Popen, how: int = signal.SIGTERM) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+class Waiting(threading.Thread):
+    """Work of a cluster whose Pythons touch a file of their process's number in `signs` and wait there for the file `go`."""
+
+    def __init__(self, signs: Path):
+        super().__init__(daemon=True)
+        self.signs = signs
+        self.failure: Exception | None = None
+        signs.mkdir()
+
+    def begun(self) -> psutil.Process:
+        """A Python that has begun."""
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until and self.is_alive():
+            if signs := list(self.signs.iterdir()):
+                return psutil.Process(int(signs[0].name))
+            time.sleep(0.1)
+        raise AssertionError(f"no worker has begun: {self.failure}")
 
 
 def free_port() -> int:

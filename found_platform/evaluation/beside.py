@@ -58,6 +58,12 @@ def taken(
     return fits
 
 
+def let_go(settings: Settings) -> None:
+    """Lets go of the fits of a home that nobody has waited for: their forks end once they have nobody to answer."""
+    for key in [key for key in _begun if key[0] == settings.home]:
+        _begun.pop(key, None)
+
+
 def merged(parts: list[Fits], names: list[str]) -> Fits:
     """The answers of several parts of the scenarios as those of all of them, in the order of `names`."""
     fits: Fits = {}

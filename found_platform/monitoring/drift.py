@@ -100,6 +100,12 @@ def of(settings: Settings, day: dt.date, made_of: str) -> DriftReport:
     return finished
 
 
+def let_go(settings: Settings) -> None:
+    """Lets go of the reports of a home that nobody has waited for."""
+    for key in [key for key in _begun if key[0] == settings.home]:
+        _begun.pop(key, None)
+
+
 def _recorded(settings: Settings, day: dt.date) -> tuple[DriftReport, dict[str, int]]:
     if workers.in_a_fork():
         with garbage.loading():

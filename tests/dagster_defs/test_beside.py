@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_defs import beside as early
 from found_platform import lake, registry, workers
 from found_platform.evaluation import beside, scenarios
 from found_platform.evaluation import run as benchmark
@@ -58,3 +59,13 @@ def test_a_look_at_drift_that_begins_early_says_the_same(home: Settings) -> None
     assert reports[0] == reports[1]
     assert reports[0].html is not None, "Evidently has judged"
     assert reads[0] == reads[1] != {}
+
+
+def test_what_a_failed_run_has_begun_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = Settings.load(tmp_path / "own"), Settings.load(tmp_path / "other")
+    monkeypatch.setattr(beside, "_begun", {(each.home, dt.date(2026, 1, 1), "1", "", ""): [] for each in (own, other)})
+    monkeypatch.setattr(drift, "_begun", {})
+    with workers.beside(), early.a_run(own):
+        for each in (own, other):
+            drift.begin(each, dt.date(2026, 1, 1), "")
+    assert [key[0] for key in beside._begun] == [key[0] for key in drift._begun] == [other.home]

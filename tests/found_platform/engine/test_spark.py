@@ -5,15 +5,13 @@ import datetime as dt
 import os
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pytest
-from spark_cluster import Cluster
+from spark_cluster import Cluster, Waiting
 
 from found_platform import daily, engine, lake
 from found_platform.errors import JobFailed
@@ -46,14 +44,12 @@ def held(signs: Path) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Record
     return run
 
 
-class Writing(threading.Thread):
+class Writing(Waiting):
     """All days of a table, written again by an engine whose workers wait for a sign."""
 
     def __init__(self, settings: Settings, signs: Path):
-        super().__init__(daemon=True)
-        self.settings, self.signs = settings, signs
-        self.failure: Exception | None = None
-        signs.mkdir()
+        super().__init__(signs)
+        self.settings = settings
 
     def run(self) -> None:
         try:
@@ -65,15 +61,6 @@ class Writing(threading.Thread):
                 daily.replace_days(self.settings.lake, TABLE, rows, START, END, schema=schema, replace=opened.replace)
         except Exception as error:
             self.failure = error
-
-    def begun(self) -> psutil.Process:
-        """A Python that has begun with its rows."""
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until and self.is_alive():
-            if signs := list(self.signs.iterdir()):
-                return psutil.Process(int(signs[0].name))
-            time.sleep(0.1)
-        raise AssertionError(f"no worker has begun: {self.failure}")
 
 
 def kept(settings: Settings) -> tuple[int, dict[str, tuple[int, str]]]:

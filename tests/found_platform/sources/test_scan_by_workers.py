@@ -3,7 +3,6 @@
 import datetime as dt
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from deltalake import WriterProperties, write_deltalake
 from reading import write
-from spark_cluster import Cluster
+from spark_cluster import Cluster, Waiting
 
 from found_platform import lake
 from found_platform.engine.spark_connect import SparkConnect
@@ -293,13 +291,12 @@ def held(signs: Path, function: Callable[[pa.Table], pa.Table]) -> Callable[[pa.
     return run
 
 
-class Held(threading.Thread):
+class Held(Waiting):
     """Something that an engine scans, whose workers wait for a sign."""
 
     def __init__(self, signs: Path, work: Callable[[], Any], monkeypatch: pytest.MonkeyPatch):
-        super().__init__(daemon=True)
-        self.signs, self.work, self.answer, self.failure = signs, work, None, Exception()
-        signs.mkdir()
+        super().__init__(signs)
+        self.work, self.answer = work, None
         each = SparkConnect.each
         monkeypatch.setattr(
             SparkConnect,
@@ -312,15 +309,6 @@ class Held(threading.Thread):
             self.answer = self.work()
         except Exception as error:
             self.failure = error
-
-    def begun(self) -> psutil.Process:
-        """A Python that has begun with its files."""
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until and self.is_alive():
-            if signs := list(self.signs.iterdir()):
-                return psutil.Process(int(signs[0].name))
-            time.sleep(0.1)
-        raise AssertionError(f"no worker has begun: {self.failure}")
 
 
 @pytest.mark.long
