@@ -78,7 +78,8 @@ def _of_system(error: BaseException, place: Path) -> Damage | None:
     if error.errno in NO_ROOM:
         return _no_room(place)
     if error.errno in CLOSED:
-        return Damage(f"{where} cannot be read or written ({error.strerror})", "become its owner or change who may, then try again")
+        fix = "let its disk be written" if error.errno == errno.EROFS else "become its owner or change who may"
+        return Damage(f"{where} cannot be read or written ({error.strerror})", f"{fix}, then try again")
     if error.errno in TOO_MANY:
         return Damage("Too many files are open", "raise the limit with `ulimit -n 4096`, then try again")
     if error.errno in OTHERWISE:

@@ -85,6 +85,10 @@ def closed(folder: Path) -> None:
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder / "a"))
 
 
+def read_only(folder: Path) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folder / "a"))
+
+
 def folder_in_place_of_a_file(folder: Path) -> None:
     folder.read_bytes()
 
@@ -113,6 +117,7 @@ DAMAGES: dict[Callable[[Path], None], str] = {
     model: "a file of a model cannot be read",
     no_room: "No room is left on a disk: .*found gc",
     closed: "a cannot be read or written .*become its owner",
+    read_only: "a cannot be read or written .*let its disk be written",
     folder_in_place_of_a_file: "is not as it must be .*found doctor",
     document: r"is damaged \(it is no JSON\): .*found restore",
     text: r"is damaged \(it is no UTF-8 text\): .*found restore",
