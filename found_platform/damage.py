@@ -83,7 +83,8 @@ def _of_system(error: BaseException, place: Path) -> Damage | None:
     if error.errno in TOO_MANY:
         return Damage("Too many files are open", "raise the limit with `ulimit -n 4096`, then try again")
     if error.errno in OTHERWISE:
-        elsewhere = error.filename is not None and not Path(where).resolve().is_relative_to(place.resolve())
+        elsewhere = error.filename is not None and not Path(where).absolute().is_relative_to(place.absolute())
+        elsewhere = elsewhere or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
         fix = "look at that place or name another, then try again" if elsewhere else _restore(place)
         return Damage(f"{where} is not as it must be ({error.strerror})", fix)
     if error.errno is None and OF_A_FILE.search(str(error)):
@@ -110,6 +111,9 @@ def _of_library(error: BaseException, place: Path) -> Damage | None:
         return Damage(f"A file of {place} cannot be read ({_first_line(error)})", _restore(place))
     if package in ("deltalake", "_internal") and name in OF_DELTA:  # delta-rs has its errors in `_internal`
         return Damage(f"A table of {place} cannot be read ({_first_line(error)})", _restore(place))
+    if package == "pymilvus":
+        again = f"`found publish --cutoff D{home.option(place)}` builds one again from the model of that cutoff"
+        return Damage(f"The index of {place} cannot be read ({_first_line(error)})", again)
     if package in PACKAGES:
         return Damage(f"In {place} {PACKAGES[package]} cannot be read ({_first_line(error)})", _restore(place))
     for kind, what in TEXTS.items():

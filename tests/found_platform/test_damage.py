@@ -77,6 +77,16 @@ def model(folder: Path) -> None:
     load_file(noise(folder, "a.safetensors"))
 
 
+def index(folder: Path) -> None:
+    from pymilvus import MilvusException
+
+    raise MilvusException(message="the collection cannot be loaded")
+
+
+def name_too_long(folder: Path) -> None:
+    (folder / ("a" * 300)).read_bytes()
+
+
 def no_room(folder: Path) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -115,6 +125,8 @@ DAMAGES: dict[Callable[[Path], None], str] = {
     log: "A table of .* cannot be read .*found restore",
     registry: "the registry of Feast cannot be read",
     model: "a file of a model cannot be read",
+    index: "The index of .* cannot be read .*found publish",
+    name_too_long: "is not as it must be .*name another",
     no_room: "No room is left on a disk: .*found gc",
     closed: "a cannot be read or written .*become its owner",
     read_only: "a cannot be read or written .*let its disk be written",
