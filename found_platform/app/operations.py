@@ -1,5 +1,6 @@
 """What a person who runs a home has to know: what is wrong, with its fix; who is told of it; the figures of its pulse."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 from found_platform import damage
 from found_platform.app.context import Context
 from found_platform.app.use_case import Effect, use_case
+from found_platform.errors import BadInput, JobFailed
 
 if TYPE_CHECKING:
     from dagster_defs.pulse import Pulse
     from found_platform.monitoring.alerts import Sent
     from found_platform.monitoring.finding import Finding
+
+log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 
@@ -75,12 +79,17 @@ def _findings_of_pulse(context: Context, looks: "Mapping[str, Callable[[Pulse], 
 
 
 def _damaged(context: Context, name: str, error: Exception) -> "Finding":
-    """The finding that an error of a look is. Raises the error where it is a fault of the look itself."""
+    """The finding that an error of a look is, whatever it comes from: a doctor who falls silent helps nobody."""
     from found_platform.monitoring.finding import Finding
 
-    if (harm := damage.of(error, context.home)) is None:
-        raise error
-    return Finding(name, harm.problem, harm.fix)
+    if isinstance(error, BadInput | JobFailed):
+        return Finding(name, str(error).rstrip("."), "do what that says, then look again")
+    if (harm := damage.of(error, context.home)) is not None:
+        return Finding(name, harm.problem, harm.fix)
+    log.info("the look %s failed", name, exc_info=error)
+    return Finding(
+        name, f"this could not be looked at ({type(error).__name__})", "report it, with the log of FOUND_LOG_FORMAT=json"
+    )
 
 
 @use_case(Effect.READS)

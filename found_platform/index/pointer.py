@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from found_platform import home, shared_locks
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.index.recall import RECALL, RecallCheck
 from found_platform.settings import Settings
 
@@ -74,12 +74,16 @@ def exists(settings: Settings) -> bool:
 
 
 def read(settings: Settings) -> Pointer:
-    """What is live and what was before. Raises BadInput when nothing is published."""
+    """What is live and what was before. Raises BadInput when nothing is published, JobFailed where its file is damaged."""
     path = _file(settings)
     if not path.exists():
         raise BadInput(f"Nothing is published in {settings.home}: run `found demo{home.option(settings.home)}` first.")
-    document = json.loads(path.read_text())
-    return Pointer(publication(document["live"]), publication(document["previous"]) if document["previous"] else None)
+    try:
+        document = json.loads(path.read_text())
+        return Pointer(publication(document["live"]), publication(document["previous"]) if document["previous"] else None)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        again = f"found publish --cutoff D{home.option(settings.home)}"
+        raise JobFailed(f"{path} is damaged: restore it, or remove it and build an index again with `{again}`.") from None
 
 
 def publication(document: dict[str, Any]) -> Publication:

@@ -17,10 +17,11 @@ from deltalake import DeltaTable, write_deltalake
 from safetensors.numpy import load_file
 
 from found_platform import damage
-from found_platform.app import access
+from found_platform.app import access, operations
 from found_platform.app.context import Actor, Context
 from found_platform.cli import main
 from found_platform.errors import JobFailed
+from found_platform.index import pointer
 from found_platform.settings import Settings
 
 NOISE = b"\xff" * 5000
@@ -211,3 +212,26 @@ def test_an_error_that_nobody_foresaw_names_its_place_and_no_value(
     monkeypatch.setenv("FOUND_TRACE", "1")
     with pytest.raises(KeyError):
         main()
+
+
+def test_a_doctor_looks_on_where_one_look_fails(context: Context) -> None:
+    def fails(about: object) -> None:
+        raise KeyError("jane@example.com")
+
+    def refuses(about: object) -> None:
+        raise JobFailed("The pointer is damaged: restore it.")
+
+    findings = list(operations._findings(context, {"first": fails, "second": refuses, "third": database}, context.home))  # type: ignore[dict-item]
+    assert [finding.check for finding in findings] == ["first", "second", "third"]
+    assert [finding.problem for finding in findings][:2] == [
+        "this could not be looked at (KeyError)",
+        "The pointer is damaged: restore it",
+    ]
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"live": {"colour": 1}, "previous": null}', '{"live": null}'])
+def test_a_pointer_that_is_none_is_said_with_what_builds_an_index_again(context: Context, content: str) -> None:
+    (context.home / "index").mkdir()
+    (context.home / "index" / "current.json").write_text(content)
+    with pytest.raises(JobFailed, match=r"current.json is damaged: .*found publish --cutoff D"):
+        pointer.read(context.settings)
