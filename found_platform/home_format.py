@@ -36,9 +36,9 @@ def open_home(home: Path) -> dict[str, Any]:
         return {}
     kept = _read(home)
     number = kept.pop("format", 1)
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    if isinstance(number, int) and number < 1:
         raise BadInput(f"{home / SETTINGS} has the format {number!r}, and a format is a number from 1: restore that file.")
-    if number > FORMAT:
+    if not isinstance(number, int) or number > FORMAT:
         raise BadInput(
             f"The home {home} was made by a newer version of the platform (format {number}, this one knows {FORMAT}): "
             "install that version, or choose another --home."

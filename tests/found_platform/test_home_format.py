@@ -187,7 +187,6 @@ def test_a_cpu_that_multiplies_bfloat16_encodes_in_it(flags: str, precision: str
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("format: three\n", "has the format 'three'"),
         ("format: -3\n", "has the format -3"),
         (f"format: {home_format.FORMAT}\n1: cpu\n", "holds no mapping of settings"),
         (f"format: {home_format.FORMAT}\ncolour: red\n", "colour .*there is no such setting; leave it out"),
