@@ -82,14 +82,14 @@ def _damaged(context: Context, name: str, error: Exception) -> "Finding":
     """The finding that an error of a look is, whatever it comes from: a doctor who falls silent helps nobody."""
     from found_platform.monitoring.finding import Finding
 
+    key = f"{name} not looked at"
     if isinstance(error, BadInput | JobFailed):
-        return Finding(name, str(error).rstrip("."), "do what that says, then look again")
+        return Finding(name, str(error).rstrip("."), "do what that says, then look again", key)
     if (harm := damage.of(error, context.home)) is not None:
-        return Finding(name, harm.problem, harm.fix)
+        return Finding(name, harm.problem, harm.fix, key)
     log.info("the look %s failed", name, exc_info=error)
-    return Finding(
-        name, f"this could not be looked at ({type(error).__name__})", "report it, with the log of FOUND_LOG_FORMAT=json"
-    )
+    problem = f"this could not be looked at ({type(error).__name__})"
+    return Finding(name, problem, "report it, with the log of FOUND_LOG_FORMAT=json", key)
 
 
 @use_case(Effect.READS)

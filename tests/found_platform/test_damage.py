@@ -223,6 +223,7 @@ def test_a_doctor_looks_on_where_one_look_fails(context: Context) -> None:
 
     findings = list(operations._findings(context, {"first": fails, "second": refuses, "third": database}, context.home))  # type: ignore[dict-item]
     assert [finding.check for finding in findings] == ["first", "second", "third"]
+    assert len({finding.key for finding in findings} - {""}) == len(findings), "each is worth an alert of its own"
     assert [finding.problem for finding in findings][:2] == [
         "this could not be looked at (KeyError)",
         "The pointer is damaged: restore it",
