@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import service_logs
 
 from found_platform.rewriting import ground
 from found_platform.rewriting.ground import Ground
@@ -149,9 +150,10 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 @cache
 def log(name: str) -> Ground:
-    """The ground of one of the logs: all its texts are as frequent."""
+    """The ground of one of the logs, or of those of services: all its texts are as frequent."""
+    content, profile = (LOGS | service_logs.LOGS)[name], (PROFILES | service_logs.PROFILES)[name]
     encoder = text_vectors.encoder("offline-text")
-    rows = [(text, category, kind) for kind, named in LOGS[name].items() for category, texts in named.items() for text in texts]
+    rows = [(text, category, kind) for kind, named in content.items() for category, texts in named.items() for text in texts]
     texts = list(dict.fromkeys(text for text, _, _ in rows))
     names = list(dict.fromkeys(category for _, category, _ in rows if category))
     encoded = encoder.encode(texts)
@@ -180,5 +182,5 @@ def log(name: str) -> Ground:
         centre=centre,
         today=CUTOFF,
         first=FIRST,
-        **{**given, **PROFILES[name]},
+        **{**given, **profile},
     )

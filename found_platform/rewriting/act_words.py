@@ -56,6 +56,7 @@ class Acts:
     rank: Rank | None = None
     lapse: bool = False  # who is here now and will be no longer
     leaves: bool = False  # altogether, whatever they did before
+    is_back: bool = False  # who was here comes back, whatever they do
     is_anything: bool = False  # whatever is done counts
     manner: str = ""  # the words that were taken out and may say in which way something is done
     most: int | None = None  # times, at most

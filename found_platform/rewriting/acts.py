@@ -70,7 +70,9 @@ class _Reader:
         is_of_who = often is not None and self.language.pattern("relative").search(self.text, often.start()) is not None
         share = self._share()
         first, returned = self._take("acts", "first") is not None or is_new, self._take("acts", "returned")
-        again = self._take("acts", "again") is not None
+        nth = self._nth()
+        is_back = self._take("acts", "back") is not None
+        again = self._take("acts", "again") is not None or nth is not None or is_back
         value, affinity = self._take("acts", "value") is not None, self._take("acts", "affinity") is not None
         history: Literal["first", "again"] | None = "first" if first else "again" if again else None
         active, inactive = self._take("acts", "active") is not None, self._take("acts", "inactive") is not None
@@ -87,6 +89,11 @@ class _Reader:
             before = Before("", None, is_anything=True, times=self.language.at("acts", "often"))
         elif often and times is None and not limit:
             times = self.language.at("acts", "often")
+        if nth and nth[0] > 2 and before is None and not negated:
+            before = Before("", None, times=nth[0] - 1, is_ever=True)
+            notes = (*notes, f"“{nth[1]}” is read as again, by those who did it at least {nth[0] - 1} times so far")
+        elif nth and nth[0] > 2:
+            notes = (*notes, f"“{nth[1]}” is read as again: say how often before, as “who did it {nth[0] - 1} times last year and …”")
         every = self._every()
         is_anything = self._find("acts", "at_all") is not None
         acts = Acts(
@@ -107,6 +114,7 @@ class _Reader:
             rank="value" if value else "affinity" if affinity else None,
             lapse=lapse or stop,
             leaves=leaves and not stop,
+            is_back=is_back and not (lapse or stop or negated),
             most=limit.most if limit and not limit.on_days else None,
             most_days=limit.most if limit and limit.on_days else None,
             is_some=bool(limit and limit.least),
@@ -369,6 +377,13 @@ class _Reader:
             return None
         more = self.language.pattern("acts", "more_than").match(match.groupdict().get("over") or match[0].strip())
         return self.language.value(match["number"].strip()) + bool(more)
+
+    def _nth(self) -> tuple[int, str] | None:
+        """Which time it is that is asked for, and the words that say so."""
+        match = self._take("acts", "nth")
+        if not match:
+            return None
+        return self.language.at("acts", "ordinals")[match["nth"]], match[0].strip()
 
     def _share(self) -> float | None:
         match = self._take("acts", "share")

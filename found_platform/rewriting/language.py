@@ -101,8 +101,8 @@ class Language:
     def plain(self, sentence: str) -> str:
         """A sentence in lower case, with what the file's `rewrites` write otherwise."""
         text = sentence.lower().replace("’", "'")
-        for pattern, other in self.content["rewrites"]:
-            text = re.sub(pattern, other, text)
+        for pattern, other in self._rewrites:
+            text = pattern.sub(other, text)
         return self.in_figures.sub(self._figure, text).strip(" .!?")
 
     def without_participle(self, word: str) -> str:
@@ -112,9 +112,17 @@ class Language:
 
     def with_habits_as_past(self, text: str) -> str:
         """A demand in lower case in which "who drink coffee and will buy tea" had coffee, as the file's `habits` write it."""
-        for pattern, other in self.content["habits"]:
-            text = re.sub(pattern, other, text)
+        for pattern, other in self._habits:
+            text = pattern.sub(other, text)
         return text
+
+    @cached_property
+    def _rewrites(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(re.compile(pattern), other) for pattern, other in self.content["rewrites"]]
+
+    @cached_property
+    def _habits(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(re.compile(pattern), other) for pattern, other in self.content["habits"]]
 
     @cached_property
     def in_figures(self) -> re.Pattern[str]:
@@ -138,6 +146,7 @@ class Language:
             spaced.replace("{count}", count)
             .replace("{count2}", count.replace("<number>", "<number2>"))
             .replace("{decades}", alternatives(self.content["decades"]))
+            .replace("{ordinal}", alternatives(self.content["acts"]["ordinals"]))
             .replace("{people}", self.people)
             .replace("{n}", self.number)
             .replace("{unit}", self.unit)

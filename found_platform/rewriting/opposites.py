@@ -21,12 +21,13 @@ from found_platform.rewriting.language import PACKAGE
 @cache
 def _pairs() -> list[tuple[re.Pattern[str], re.Pattern[str]]]:
     """Words, and words that undo what they say."""
-    pairs = [(re.compile(one), re.compile(other)) for one, other in _content()["pairs"]]
+    pairs = [(re.compile(one), re.compile(other)) for one, other in content()["pairs"]]
     return [*pairs, *((other, one) for one, other in pairs)]
 
 
 @cache
-def _content() -> dict[str, Any]:
+def content() -> dict[str, Any]:
+    """Words that undo each other, as `opposites.yaml` has them."""
     return yaml.safe_load((resources.files(PACKAGE) / "opposites.yaml").read_text(encoding="utf-8"))
 
 
@@ -38,11 +39,22 @@ def of(asked: Collection[str], items: Sequence[str]) -> np.ndarray:
             for place in _places(other.pattern, texts):
                 said = words(items[place])
                 is_opposite[place] |= _has(other, said) and not _has(own, said)
-    for undoing in _content()["undoing"]:
+    for undoing in content()["undoing"]:
         if not _has(re.compile(undoing["asked"]), asked):
             for place in _places(undoing["stems"], texts):
                 is_opposite[place] |= re.fullmatch(undoing["items"], " ".join(words(items[place]))) is not None
     return is_opposite
+
+
+def undoing(items: Sequence[str]) -> list[int]:
+    """Places of the items that say that something was undone, and nothing else."""
+    kinds, texts = content()["undoing"], pa.array(items, pa.string())
+    return [
+        place
+        for kind in kinds
+        for place in _places(kind["stems"], texts)
+        if re.fullmatch(kind["items"], " ".join(words(items[place])))
+    ]
 
 
 def _places(pattern: str, texts: pa.Array) -> list[int]:

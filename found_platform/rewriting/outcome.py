@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 from pydantic import ValidationError
 
 from found_platform.outcomes import Act, Among, Outcome, Statement
@@ -19,6 +20,8 @@ from found_platform.rewriting.reading import OLDEST, Named, Reading
 from found_platform.rewriting.values import Values
 
 DECADE = 10
+ALIKE = 0.55
+"""Items at least this similar count for one another in look-ups."""
 LOOSE = {"click", "browsing"}
 """Kinds of acts whose verbs ("open", "use", "visit") are said of what is paid for too."""
 
@@ -46,7 +49,7 @@ def build(
     days = within or horizon_days
     before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, [] if before_phrases else notes))
     was_special = bool(before_phrases or values.before or (acts.before and acts.before.returned))
-    if acts.leaves and was_special and read.is_general:
+    if (acts.leaves or (acts.is_back and not read.says_it)) and was_special and read.is_general:
         act = Act()  # "with failed payments last month, and will leave"
     elif read.is_general and acts.before and not acts.is_anything and not read.kinds and not before.is_anything:
         act = before  # "who bought coffee and will stop"
@@ -60,8 +63,11 @@ def build(
         act = before.model_copy(update={"channels": _channels(lake, read.kinds, notes) or before.channels})  # "... buy it again"
     else:
         channels = _channels(lake, read.kinds, [] if phrases else notes)
-        if phrases and LOOSE.issuperset(read.kinds) and not _happens(lake, phrases, read.kinds):
-            channels = ()  # a savings account is opened by paying into it
+        is_loose = LOOSE.issuperset(read.kinds)
+        if phrases and not _happens(lake, phrases, read.kinds) and (is_loose or not _happens_alike(lake, phrases, read.kinds)):
+            channels = ()  # a savings account is opened by paying into it, a yoga class is booked by a click
+            if not is_loose:
+                notes.append(f"nothing like “{phrases[0]}” is of the kind “{', '.join(read.kinds)}” in this data: any act counts")
         act = Act(about=tuple(phrases), not_about=tuple(unwanted), channels=channels)
     if acts.returned:
         act = act.model_copy(update={"returned": True, "channels": ()})
@@ -128,6 +134,13 @@ def _happens(lake: Ground, phrases: Sequence[str], kinds: Sequence[str]) -> bool
     """Whether items are ever done in one of these ways: what is bought is bought again, and no basket that was left is."""
     places = [place for place, item in enumerate(lake.items) if item in phrases]
     return not kinds or any(lake.kinds[kind][places].sum() > 0 for kind in kinds if kind in lake.kinds)
+
+
+def _happens_alike(lake: Ground, phrases: Sequence[str], kinds: Sequence[str]) -> bool:
+    """Whether something like these items is done in one of these ways: "cruises" are looked at, and a river cruise is paid for."""
+    places = [place for place, item in enumerate(lake.items) if item in phrases]
+    happening = np.any([lake.kinds[kind] > 0 for kind in kinds if kind in lake.kinds] or [np.zeros(len(lake.items), bool)], 0)
+    return bool((lake.vectors[happening] @ lake.vectors[places].T >= ALIKE).any())
 
 
 def _limit(read: Reading, statement: Statement, days: int) -> Statement | None:

@@ -177,8 +177,11 @@ def clauses(demand: str, most: int = MOST_STATEMENTS) -> tuple[list[str], Litera
             return [one + both["verb"], f"{language.at('pronoun')} {both['other']}{both['verb']}"], "and"
         return [one, f"{language.at('pronoun')} {both['verb']} {both['other']}"], "and"
     if most > 1 and (before is None or not before.clause):
+        stopped = [match.span() for pattern in language.patterns("acts", "stopped") for match in pattern.finditer(text)]
         for join in JOINS:
             for match in islice(language.pattern("acts", "joints", join).finditer(text), MOST_JOINTS):
+                if any(start < match.start() < end for start, end in stopped):
+                    continue  # "used to buy gold and no longer do" is one
                 first, second = text[: match.start()], f"{language.at('pronoun')} {text[match.end() :]}"
                 if _are_two(read(first), read(second), join, second):
                     more, further = clauses(second, most - 1)

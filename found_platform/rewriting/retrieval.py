@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import denial, ground, language, opposites, reading, slips, spelling, times, traits, understanding
+from found_platform.rewriting import denial, ground, language, log_words, opposites, reading, slips, spelling, times, traits, understanding
 from found_platform.rewriting.act_words import Before
 from found_platform.rewriting.choice import MOST_PHRASES, NEAR, choose, sides
 from found_platform.rewriting.ground import Ground, template_kinds, unit
@@ -61,7 +61,8 @@ def on(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     who = traits.extract(lake, plain, spoken)
     denial.of_who(lake, who, spoken)
     guarded = spoken.pattern("sensitive").search(plain)
-    stated = times.resolved(spoken.with_habits_as_past(who.text), spoken, lake.today, lake.first)
+    acts = log_words.written(lake, spoken.with_habits_as_past(who.text), spoken)
+    stated = times.resolved(acts, spoken, lake.today, lake.first)
     rewritten = _joined(lake, stated.text, horizon_days)
     sensitive = [f"“{guarded[0].strip()}”: {SENSITIVE}"] if guarded else []
     note = "; ".join(dict.fromkeys(filter(None, [*mended, *who.notes, *stated.notes, rewritten.note, *sensitive])))
@@ -109,7 +110,9 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
     whole, wanted_parts, unwanted_parts = meaning(lake, read)
     limits = floors(lake)
     if read.parts and _names_nothing(lake, read, named, whole, limits):
-        lacking = [f"the data does not tell who is “{part}”" for part in read.parts if read.is_of_who or read.acts.leaves]
+        crowds = language.languages()[read.language].at("crowds")
+        untold = [part for part in read.parts if (read.is_of_who or read.acts.leaves) and part not in crowds]
+        lacking = [f"the data does not tell who is “{part}”" for part in untold]
         read = replace(read, parts=(), is_general=True, notes=(*read.notes, *lacking))
         whole, wanted_parts, unwanted_parts = meaning(lake, read)
     parts, notes = list(read.parts), list(read.notes)
@@ -215,7 +218,7 @@ def _names_nothing(lake: Ground, read: Reading, named: Values, whole: np.ndarray
     """Whether all that is named is a verb that may name something too, as in "who will book", or who they are, as in "drivers who
     will leave", or what has a status, as in "who will miss an appointment", and nothing here is called so."""
     spoken = language.languages()[read.language]
-    is_who = (read.is_of_who and not read.acts.is_empty) or read.acts.leaves  # who leaves does nothing at all
+    is_who = (read.is_of_who and read.is_about_acts) or read.acts.leaves  # who leaves does nothing at all
     is_event = bool(named.of_act.get("statuses")) and set(read.parts) <= set(spoken.at("events"))
     if not (is_who or is_event or (read.kinds and set(read.parts) <= set(spoken.at("telling")))):
         return False

@@ -34,7 +34,9 @@ def alike(lake: Ground, parts: Sequence[str]) -> list[int]:
         own_words = [word for word in words(part) if len(word) > 2 and word not in general]
         holders: Counter[int] = Counter()
         for word in own_words:
-            holders.update({place for own, places in lake.vocabulary.items() if _is_alike(word, own) for place in places})
+            forms = (word, *_participles(word))
+            alike_places = [places for own, places in lake.vocabulary.items() if any(is_alike(form, own) for form in forms)]
+            holders.update({place for places in alike_places for place in places})
         most = max(holders.values(), default=0)
         is_code = any(sign.isdigit() for sign in part)  # which is another one when one sign is another
         if own_words and most * 2 > len(own_words) and not is_code:
@@ -53,7 +55,13 @@ def acts_by_name(lake: Ground, kinds: Sequence[str], named: Sequence[str] = ()) 
     return sorted(places, key=lambda i: -lake.events[i])[:MOST]
 
 
-def _is_alike(word: str, own: str) -> bool:
+def _participles(word: str) -> list[str]:
+    """Of a verb that is parted, what its participle begins with: "angerufen" of "anrufen"."""
+    parted = [prefix for spoken in language.languages().values() for prefix in spoken.content.get("separable", ())]
+    return [f"{prefix}ge{word[len(prefix) :]}" for prefix in parted if word.startswith(prefix) and len(word) >= len(prefix) + 4]
+
+
+def is_alike(word: str, own: str) -> bool:
     """Whether two words are one in two forms, or one is a part of the other that runs together."""
     if word == own:
         return True

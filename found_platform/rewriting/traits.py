@@ -211,6 +211,7 @@ def _number(column: str, traits: Traits, spoken: Language, banded: Sequence[Band
     for shape in (
         rf"{at['lead']}\b{name}\s+(?:(?:{at['is']})\s+)?{compared}{rest}",
         rf"{at['lead']}{compared}{figure}\s+{name}\b",
+        rf"{at['lead']}{compared}{name}\s+{figure}\b",
     ):
         relative = spoken.pattern("relative").search(traits.text)
         match = take(traits, shape, spoken, relative.start() if relative and shape.endswith(r"\b") else None)
