@@ -59,6 +59,8 @@ class _Reader:
         rate = self._rate()
         on_days = self._take("acts", "days")
         days, times = self._number(on_days), rate[0] if rate else self._times()
+        if times and not rate and (each := self._take("acts", "every_unit")):  # "two claims a year"
+            rate = (times, self.language.at("days")[each["unit"]])
         if on_days and (unit := on_days.groupdict().get("unit")):
             rate = rate or (days or 1, self.language.at("days")[unit])
         if limit:
@@ -239,6 +241,8 @@ class _Reader:
             clause = limited.text
             negated = self.language.pattern("acts", "clause_not").search(clause) is not None
         clause, unheeded = self._but_not(clause) if negated else (clause, "")
+        if unheeded and is_all:
+            self.text = f"{who} {self.language.at('pronoun')} {clause}"
         negated = negated and not unheeded
         clause = self.language.pattern("acts", "clause_not").sub(" ", clause)
         groups = match.groupdict()

@@ -302,10 +302,11 @@ def _named_kinds(text: str, language: Language) -> tuple[str, ...]:
 def _cores(text: str, language: Language) -> tuple[str, ...]:
     """The items of an enumeration, without the words that name nothing."""
     items = language.pattern("items").split(text)
-    return tuple(dict.fromkeys(filter(None, (_core(item, language) for item in items))))
+    return tuple(dict.fromkeys(filter(None, (core(item, language) for item in items))))
 
 
-def _core(part: str, language: Language) -> str:
+def core(part: str, language: Language) -> str:
+    """A part of a demand without the words that name nothing."""
     telling = set(language.at("telling"))
     verbs = [v for verbs in language.kinds.values() for v in verbs if v not in telling]
     part = re.sub(rf"\b(?:{alternatives(verbs)})\b", " ", part)

@@ -132,7 +132,8 @@ def _alone(lake: Ground, demand: str, horizon_days: int) -> Rewriting:
             close = max(close, float(part_closeness.min()))
         in_data = part_closeness >= limits.part
         if close < limits.floor:
-            verbatim = _verbatim(lake, demand, read.parts) or spelling.alike(lake, read.parts)[: spelling.MOST]
+            said = read.subject if read.acts.before else demand  # no item that a clause about the past names
+            verbatim = _verbatim(lake, said, read.parts) or spelling.alike(lake, read.parts)[: spelling.MOST]
             verbatim = [
                 i for i in verbatim if not (opposed[i] or any(_holds(lake.items[i].lower(), part) for part in read.unwanted))
             ]
@@ -218,6 +219,8 @@ def _names_nothing(lake: Ground, read: Reading, named: Values, whole: np.ndarray
     """Whether all that is named is a verb that may name something too, as in "who will book", or who they are, as in "drivers who
     will leave", or what has a status, as in "who will miss an appointment", and nothing here is called so."""
     spoken = language.languages()[read.language]
+    if read.acts.leaves and set(read.parts) <= set(spoken.at("crowds")):
+        return True  # "riders who will leave" do nothing at all, whatever is called a ride
     is_who = (read.is_of_who and read.is_about_acts) or read.acts.leaves  # who leaves does nothing at all
     is_event = bool(named.of_act.get("statuses")) and set(read.parts) <= set(spoken.at("events"))
     if not (is_who or is_event or (read.kinds and set(read.parts) <= set(spoken.at("telling")))):

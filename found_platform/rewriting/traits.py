@@ -203,7 +203,7 @@ def _number(column: str, traits: Traits, spoken: Language, banded: Sequence[Band
     at = spoken.content["traits"]
     span = rf"(?:\s*(?P<span>{_spans(spoken)})\b)?"
     currency = rf"(?:\s*(?:[$€£¥]|{spoken.at('currencies')}))?"
-    figure = rf"[$€£¥]?\s*(?P<figure>\d[\d.,]*\d|\d)\s*(?P<scale>k|m|tsd\.?|mio\.?)?(?![\w]){currency}"
+    figure = rf"[$€£¥]?\s*(?P<figure>\d[\d.,]*\d|\d)\s*(?P<scale>k|m|tsd\.?|mio\.?)?(?!\w|\s+(?:times|mal)\b){currency}"
     second = (figure + span).replace("figure>", "figure2>").replace("scale>", "scale2>").replace("span>", "span2>")
     compared = "|".join(f"(?P<{name}>{at[name]})" for name in ("more", "least", "less", "most", "between"))
     compared = rf"(?:{compared})\s+"

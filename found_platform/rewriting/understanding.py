@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from found_platform.rewriting import language, profile_values, reading, values
+from found_platform.rewriting import ellipses, language, profile_values, reading, values
 from found_platform.rewriting.ground import Ground
 from found_platform.rewriting.language import Language
 from found_platform.rewriting.outcome import condition
@@ -40,7 +40,8 @@ def understand(lake: Ground, demand: str) -> tuple[Reading, Values]:
         notes.append(reading.unknown_language())
     conditions = tuple(filter(None, (one.condition for one in filters)))
     notes = (*again.notes, *notes, *unheeded)
-    return replace(again, attributes=in_data, conditions=conditions, notes=notes), named_values
+    again = replace(again, attributes=in_data, conditions=conditions, notes=notes)
+    return ellipses.completed(lake, again, spoken), named_values
 
 
 def _untold(read: Reading, spoken: Language) -> list[str]:
