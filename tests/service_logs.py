@@ -1,5 +1,5 @@
-"""Logs of services, beside the shops and banks of five_logs.py: streaming, rides, a clinic, food delivery, a gym, a game, a charity, an
-insurer, an energy supplier, a job board, a newspaper, and a German insurer. Of the same form; `five_logs.log` makes grounds of them."""
+"""Logs of services, of the form of those in five_logs.py, which makes grounds of them: streaming, rides, a clinic, food delivery,
+a gym, a game, a charity, an insurer, an energy supplier, a job board, a newspaper, and a German insurer."""
 
 from typing import Any
 
@@ -27,7 +27,14 @@ LOGS: dict[str, dict[str, dict[str, list[str]]]] = {
     },
     "clinic": {
         "purchase": {
-            "care": ["dental cleaning", "eye examination", "flu vaccination", "blood test", "physiotherapy session", "skin cancer screening"],
+            "care": [
+                "dental cleaning",
+                "eye examination",
+                "flu vaccination",
+                "blood test",
+                "physiotherapy session",
+                "skin cancer screening",
+            ],
             "private": ["tooth whitening", "contact lenses"],
         },
         "click": {
@@ -50,14 +57,29 @@ LOGS: dict[str, dict[str, dict[str, list[str]]]] = {
             "extras": ["personal training session", "protein shake", "sauna entry", "towel rental"],
         },
         "click": {
-            "": ["check-in", "yoga class booked", "spinning class booked", "class cancelled", "membership frozen", "membership upgraded"]
+            "": [
+                "check-in",
+                "yoga class booked",
+                "spinning class booked",
+                "class cancelled",
+                "membership frozen",
+                "membership upgraded",
+            ]
         },
         "browsing": {"": ["class timetable", "cancellation form", "price list"]},
     },
     "games": {
         "purchase": {"shop": ["gem pack small", "gem pack large", "battle pass", "character skin", "starter bundle"]},
         "click": {
-            "": ["level completed", "level failed", "guild joined", "guild left", "rewarded ad watched", "daily login", "tutorial completed"]
+            "": [
+                "level completed",
+                "level failed",
+                "guild joined",
+                "guild left",
+                "rewarded ad watched",
+                "daily login",
+                "tutorial completed",
+            ]
         },
     },
     "charity": {
@@ -81,7 +103,14 @@ LOGS: dict[str, dict[str, dict[str, list[str]]]] = {
     "energy": {
         "purchase": {"bills": ["electricity bill", "gas bill", "heat pump service", "solar panel installation", "wallbox"]},
         "click": {
-            "": ["meter reading submitted", "tariff changed", "direct debit failed", "outage reported", "move reported", "hotline called"]
+            "": [
+                "meter reading submitted",
+                "tariff changed",
+                "direct debit failed",
+                "outage reported",
+                "move reported",
+                "hotline called",
+            ]
         },
         "browsing": {"": ["green tariff page", "cancellation page", "smart meter page"]},
     },
@@ -127,16 +156,57 @@ LOGS: dict[str, dict[str, dict[str, list[str]]]] = {
 }
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "streaming": {"attributes": {"country": ["DE", "GB", "US"], "plan": ["Basic", "Family", "Premium"]}, "numbers": ["age"], "dates": ("signup_date",)},
-    "rides": {"attributes": {"city": ["Berlin", "London", "Paris"]}, "numbers": ["rating"], "payment_methods": ["cash", "card"], "statuses": ["completed", "cancelled"]},
-    "clinic": {"attributes": {"gender": ["female", "male"], "insurance": ["private", "statutory"]}, "numbers": ["age"], "statuses": ["attended", "no-show", "cancelled"]},
-    "food": {"attributes": {"city": ["Leeds", "London", "York"]}, "payment_methods": ["card", "cash", "paypal"], "statuses": ["delivered", "late", "refunded"], "returns": 15},
-    "gym": {"attributes": {"membership": ["annual", "monthly"], "club": ["Camden", "Soho"]}, "numbers": ["age"], "flags": ("student",)},
+    "streaming": {
+        "attributes": {"country": ["DE", "GB", "US"], "plan": ["Basic", "Family", "Premium"]},
+        "numbers": ["age"],
+        "dates": ("signup_date",),
+    },
+    "rides": {
+        "attributes": {"city": ["Berlin", "London", "Paris"]},
+        "numbers": ["rating"],
+        "payment_methods": ["cash", "card"],
+        "statuses": ["completed", "cancelled"],
+    },
+    "clinic": {
+        "attributes": {"gender": ["female", "male"], "insurance": ["private", "statutory"]},
+        "numbers": ["age"],
+        "statuses": ["attended", "no-show", "cancelled"],
+    },
+    "food": {
+        "attributes": {"city": ["Leeds", "London", "York"]},
+        "payment_methods": ["card", "cash", "paypal"],
+        "statuses": ["delivered", "late", "refunded"],
+        "returns": 15,
+    },
+    "gym": {
+        "attributes": {"membership": ["annual", "monthly"], "club": ["Camden", "Soho"]},
+        "numbers": ["age"],
+        "flags": ("student",),
+    },
     "games": {"attributes": {"platform": ["android", "ios"], "country": ["DE", "JP", "US"]}, "numbers": ["level"]},
-    "charity": {"attributes": {"region": ["north", "south"], "channel": ["online", "street"]}, "numbers": ["age"], "flags": ("gift_aid",), "statuses": ["collected", "failed"]},
-    "insurer": {"attributes": {"region": ["north", "south"], "product": ["car", "home"]}, "numbers": ["age"], "dates": ("renewal_date",), "statuses": ["paid", "declined"], "payment_methods": ["card", "direct debit"]},
-    "energy": {"attributes": {"tariff": ["fixed", "green", "variable"], "region": ["north", "south"]}, "numbers": ["kwh", "household_size"], "statuses": ["paid", "overdue"]},
+    "charity": {
+        "attributes": {"region": ["north", "south"], "channel": ["online", "street"]},
+        "numbers": ["age"],
+        "flags": ("gift_aid",),
+        "statuses": ["collected", "failed"],
+    },
+    "insurer": {
+        "attributes": {"region": ["north", "south"], "product": ["car", "home"]},
+        "numbers": ["age"],
+        "dates": ("renewal_date",),
+        "statuses": ["paid", "declined"],
+        "payment_methods": ["card", "direct debit"],
+    },
+    "energy": {
+        "attributes": {"tariff": ["fixed", "green", "variable"], "region": ["north", "south"]},
+        "numbers": ["kwh", "household_size"],
+        "statuses": ["paid", "overdue"],
+    },
     "jobs": {"attributes": {"industry": ["health", "IT", "logistics"]}, "numbers": ["employees"], "statuses": ["paid"]},
     "news": {"attributes": {"country": ["AT", "DE"], "plan": ["digital", "print"]}, "numbers": ["age"], "flags": ("newsletter",)},
-    "versicherung": {"attributes": {"Geschlecht": ["männlich", "weiblich"], "Bundesland": ["Bayern", "Hessen"]}, "numbers": ["Alter"], "statuses": ["bezahlt", "offen"]},
-}  # fmt: skip
+    "versicherung": {
+        "attributes": {"Geschlecht": ["männlich", "weiblich"], "Bundesland": ["Bayern", "Hessen"]},
+        "numbers": ["Alter"],
+        "statuses": ["bezahlt", "offen"],
+    },
+}

@@ -95,7 +95,10 @@ class _Reader:
             before = Before("", None, times=nth[0] - 1, is_ever=True)
             notes = (*notes, f"“{nth[1]}” is read as again, by those who did it at least {nth[0] - 1} times so far")
         elif nth and nth[0] > 2:
-            notes = (*notes, f"“{nth[1]}” is read as again: say how often before, as “who did it {nth[0] - 1} times last year and …”")
+            notes = (
+                *notes,
+                f"“{nth[1]}” is read as again: say how often before, as “who did it {nth[0] - 1} times last year and …”",
+            )
         every = self._every()
         is_anything = self._find("acts", "at_all") is not None
         acts = Acts(
@@ -385,9 +388,7 @@ class _Reader:
     def _nth(self) -> tuple[int, str] | None:
         """Which time it is that is asked for, and the words that say so."""
         match = self._take("acts", "nth")
-        if not match:
-            return None
-        return self.language.at("acts", "ordinals")[match["nth"]], match[0].strip()
+        return (self.language.at("acts", "ordinals")[match["nth"]], match[0].strip()) if match else None
 
     def _share(self) -> float | None:
         match = self._take("acts", "share")

@@ -4,7 +4,6 @@ What belongs here: completing the later items, and leaving out those that this l
 items stand for a part (`retrieval`).
 """
 
-import re
 from dataclasses import replace
 
 from found_platform.rewriting import reading

@@ -1,8 +1,8 @@
-"""What a demand says, in the words that a log has for it: "will cancel" is the event "subscription cancelled", where there is one, and
-who pays late or does not show up has the status that says so.
+"""What a demand says, in the words that a log has for it: "will cancel" is the event "subscription cancelled", where there is one,
+and who pays late or does not show up has the status that says so.
 
-What belongs here: finding that event or status, and writing it in the place of the verb. Where the log has neither, the words stay: who
-cancels will do nothing more, or brings something back (`acts`).
+What belongs here: finding that event or status, and writing it in the place of the verb. Where the log has neither, the words stay:
+who cancels will do nothing more, or brings something back (`acts`).
 """
 
 import re
@@ -24,7 +24,9 @@ def written(lake: Ground, text: str, spoken: Language) -> str:
             text = f"{text[: match.start()]}{spoken.at('with_status')} {statuses[0].lower()}{text[match.end() :]}"
     for pattern in spoken.patterns("acts", "undoes"):
         for match in pattern.finditer(text):
-            name = "" if spoken.pattern("acts", "looks_for").search(text[: match.start()]) else _undone(lake, match["object"], spoken)
+            name = (
+                "" if spoken.pattern("acts", "looks_for").search(text[: match.start()]) else _undone(lake, match["object"], spoken)
+            )
             if name:
                 return f"{text[: match.start()]}{name}{text[match.end() :]}"
     return text

@@ -20,6 +20,8 @@ from found_platform.rewriting.reading import OLDEST, Named, Reading
 from found_platform.rewriting.values import Values
 
 DECADE = 10
+SEARCHED = "search"
+"""A kind of acts that is never meant loosely: what was looked for was not done."""
 ALIKE = 0.55
 """Items at least this similar count for one another in look-ups."""
 LOOSE = {"click", "browsing"}
@@ -47,7 +49,10 @@ def build(
     if within is None and max(acts.per or 0, acts.every or 0) > horizon_days:
         within = max(acts.per or 0, acts.every or 0)  # "twice a year" is not told by four weeks
     days = within or horizon_days
-    before = Act(about=tuple(before_phrases), channels=_channels(lake, read.before_kinds, [] if before_phrases else notes))
+    before_channels = _channels(lake, read.before_kinds, [] if before_phrases else notes)
+    if before_phrases and SEARCHED not in read.before_kinds and not _happens_alike(lake, before_phrases, read.before_kinds):
+        before_channels = ()  # "three payment failures" are no payments
+    before = Act(about=tuple(before_phrases), channels=before_channels)
     was_special = bool(before_phrases or values.before or (acts.before and acts.before.returned))
     if (acts.leaves or (acts.is_back and not read.says_it)) and was_special and read.is_general:
         act = Act()  # "with failed payments last month, and will leave"
@@ -64,7 +69,8 @@ def build(
     else:
         channels = _channels(lake, read.kinds, [] if phrases else notes)
         is_loose = LOOSE.issuperset(read.kinds)
-        if phrases and not _happens(lake, phrases, read.kinds) and (is_loose or not _happens_alike(lake, phrases, read.kinds)):
+        happens = _happens if is_loose else _happens_alike
+        if phrases and SEARCHED not in read.kinds and not happens(lake, phrases, read.kinds):
             channels = ()  # a savings account is opened by paying into it, a yoga class is booked by a click
             if not is_loose:
                 notes.append(f"nothing like “{phrases[0]}” is of the kind “{', '.join(read.kinds)}” in this data: any act counts")
@@ -138,6 +144,8 @@ def _happens(lake: Ground, phrases: Sequence[str], kinds: Sequence[str]) -> bool
 
 def _happens_alike(lake: Ground, phrases: Sequence[str], kinds: Sequence[str]) -> bool:
     """Whether something like these items is done in one of these ways: "cruises" are looked at, and a river cruise is paid for."""
+    if _happens(lake, phrases, kinds):
+        return True
     places = [place for place, item in enumerate(lake.items) if item in phrases]
     happening = np.any([lake.kinds[kind] > 0 for kind in kinds if kind in lake.kinds] or [np.zeros(len(lake.items), bool)], 0)
     return bool((lake.vectors[happening] @ lake.vectors[places].T >= ALIKE).any())

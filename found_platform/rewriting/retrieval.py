@@ -9,7 +9,19 @@ import numpy as np
 from pydantic import ValidationError
 
 from found_platform.outcomes import Outcome, document
-from found_platform.rewriting import denial, ground, language, log_words, opposites, reading, slips, spelling, times, traits, understanding
+from found_platform.rewriting import (
+    denial,
+    ground,
+    language,
+    log_words,
+    opposites,
+    reading,
+    slips,
+    spelling,
+    times,
+    traits,
+    understanding,
+)
 from found_platform.rewriting.act_words import Before
 from found_platform.rewriting.choice import MOST_PHRASES, NEAR, choose, sides
 from found_platform.rewriting.ground import Ground, template_kinds, unit
@@ -250,13 +262,20 @@ def stated(
         return None, f"nothing in the data resembles “{', '.join(read.before_parts)}”", []
     if not read.before_parts or read.acts.before is None:
         before = [lake.items[i] for i in spelling.acts_by_name(lake, read.before_kinds, read.before_named_kinds)]
+    lacking = []
+    if (
+        clause
+        and len(read.before_parts) > 1
+        and language.languages()[read.language].pattern("acts", "clause_parts").search(clause.words)
+    ):
+        lacking = [f"of “{', '.join(read.before_parts)}”, which were done before, one is enough"]
     if read.acts.returned and not lake.returns:
         return None, "nothing was ever brought back in this data", []
     try:
         outcome, notes = build(lake, read, phrases, left_out, before, named, horizon_days)
     except ValidationError as error:  # "on ten days in the next week"
         return None, document.reason(error), []
-    return outcome, "", notes
+    return outcome, "", [*notes, *lacking]
 
 
 def _verbatim(lake: Ground, demand: str, parts: tuple[str, ...]) -> list[int]:

@@ -1,4 +1,5 @@
-"""Demands as marketers, risk teams, product managers and support leads write them, to five unlike logs: what each becomes."""
+"""Demands as marketers, risk teams, product managers and support leads write them, to five unlike logs and to those of
+services: what each becomes."""
 
 import re
 from pathlib import Path
@@ -12,7 +13,8 @@ from found_platform.outcomes import document
 from found_platform.rewriting import retrieval
 
 FILES = [
-    Path(five_logs.__file__).with_name(name) for name in ("five_logs.yaml", "five_logs_denials.yaml", "five_logs_sequences.yaml")
+    Path(five_logs.__file__).with_name(name)
+    for name in ("five_logs.yaml", "five_logs_denials.yaml", "five_logs_sequences.yaml", "service_logs.yaml")
 ]
 DEMANDS: list[tuple[str, str, Any, str]] = [
     tuple(row) for file in FILES for row in yaml.safe_load(file.read_text(encoding="utf-8"))
