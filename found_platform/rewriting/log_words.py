@@ -21,7 +21,8 @@ def written(lake: Ground, text: str, spoken: Language) -> str:
         statuses = [status for status in lake.statuses if re.fullmatch(entry["statuses"], status.lower())]
         match = spoken.pattern("status_words", str(place), "words").search(text) if statuses else None
         if match and not any(re.search(entry["statuses"], item.lower()) for item in lake.items[: lake.texts]):
-            text = f"{text[: match.start()]}{spoken.at('with_status')} {statuses[0].lower()}{text[match.end() :]}"
+            kept = match.groupdict().get("object") or ""
+            text = f"{text[: match.start()]}{kept} {spoken.at('with_status')} {statuses[0].lower()}{text[match.end() :]}"
     for pattern in spoken.patterns("acts", "undoes"):
         for match in pattern.finditer(text):
             name = (
