@@ -202,6 +202,9 @@ def _are_two(first: Reading, second: Reading, join: Literal["and", "or"], second
         (first.parts or first.is_measured or denies) and (first.kinds or first.is_measured) and (second.kinds or second.has_verb)
     ):
         return False
+    status = languages()[second.language].at("with_status")
+    if (status in first.subject) != (status in second.subject) and first.kinds and second.kinds:
+        return True  # "open a ticket or pay late": a status is of one of the two
     if join == "or" and first.acts.negated and not first.acts.lapse and not second.acts.negated:
         return False  # "will not buy gold or order silver" negates both
     return first.is_measured or second.is_measured
