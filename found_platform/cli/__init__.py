@@ -9,13 +9,17 @@ TRACE = "FOUND_TRACE"
 """Variable with which an error that was not foreseen is shown with its trace."""
 
 
+INTERRUPTED = 130
+"""Exit status of what was stopped by Ctrl-C, as shells have it."""
+
+
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 the job failed, 2 bad input; an error is one sentence on stderr."""
     try:
         _run()
     except KeyboardInterrupt:  # also while libraries are loaded
         _tell("stopped; run the same command again to go on.")
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _run() -> None:
@@ -40,6 +44,10 @@ def _run() -> None:
     except JobFailed as error:
         _tell(error)
         raise SystemExit(1) from None
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, and says nothing
+            raise KeyboardInterrupt from None
+        raise
     except Exception as error:
         if os.environ.get(TRACE):
             raise

@@ -74,3 +74,13 @@ def test_a_command_that_is_stopped_while_it_loads_says_so_in_a_sentence() -> Non
     stopped = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True)
     assert stopped.returncode == 130
     assert stopped.stderr == "found: stopped; run the same command again to go on.\n"
+
+
+def test_a_command_that_is_stopped_at_its_work_says_so() -> None:
+    """Typer takes Ctrl-C for itself within a command, and would end without a word."""
+    program = (
+        "import signal, sys; from found_platform.app import graph; from found_platform.cli import main\n"
+        "graph.status = lambda *_: signal.raise_signal(signal.SIGINT); sys.argv = ['found', 'status']; main()"
+    )
+    stopped = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (stopped.returncode, stopped.stderr) == (130, "found: stopped; run the same command again to go on.\n")
