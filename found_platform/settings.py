@@ -4,6 +4,8 @@ What a home was made with is kept in `HOME/settings.yaml`, so that a later comma
 variables with the prefix `FOUND_` fill what neither the caller nor that file says.
 """
 
+import difflib
+import logging
 import os
 from functools import cache, cached_property
 from importlib import resources
@@ -66,6 +68,14 @@ INSTEAD = {
     "evidently_url": "a browser asks for them",
 }
 """Addresses that the home keeps or a page shows: what gives the secret that must not stand in them."""
+
+OTHER_VARIABLES = frozenset({"FOUND_SECRETS"})
+"""Variables of a deployment that are nearly the name of a setting."""
+
+NEARLY = 0.9
+"""How alike two names are for one to be the other, misspelt."""
+
+log = logging.getLogger(__name__)
 
 RANDOM_BERT = "random-bert"
 """The text encoder of the profile `tiny`, as `models.text_encoder` names it; that one brings torch."""
@@ -199,6 +209,7 @@ class Settings(BaseSettings):
 
         Raises BadInput that names a setting which cannot be used, or says why the home cannot be opened.
         """
+        _tell_of_misspelt(tuple(name for name in os.environ if name.startswith("FOUND_")))
         path = home / home_format.SETTINGS
         before = home_format.open_home(home) if path.exists() else {"encoder_precision": precision_of_this_machine()}
         kept = {k: v for k, v in before.items() if f"FOUND_{k.upper()}" not in os.environ}
@@ -294,6 +305,20 @@ class Settings(BaseSettings):
     @property
     def dagster_home(self) -> Path:
         return self.home / "dagster"
+
+
+@cache
+def _tell_of_misspelt(variables: tuple[str, ...]) -> None:
+    """Warns of variables of the environment that are nearly a setting's name, once a process: nobody reads them.
+
+    Others with this prefix are somebody else's: a deployment has its own.
+    """
+    names = [f"FOUND_{field.upper()}" for field in Settings.model_fields]
+    for variable in variables:
+        if variable in names or variable in OTHER_VARIABLES:
+            continue
+        if near := difflib.get_close_matches(variable, names, 1, NEARLY):
+            log.warning("%s is no setting, and nobody reads it: is %s meant?", variable, near[0])
 
 
 def _days_by_name(text: str) -> dict[str, int]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from found_platform import settings
 from found_platform.errors import BadInput
 from found_platform.settings import INSTEAD, UNSHOWN, Settings
 
@@ -55,3 +56,22 @@ def test_a_token_is_part_of_the_address_for_the_client_alone() -> None:
     assert with_token("sc://host:1", "a/b;c=") == "sc://host:1/;token=a%2Fb%3Bc%3D"
     assert with_token("sc://host:1/", "t") == "sc://host:1/;token=t"
     assert with_token("sc://host:1/;user_id=ann", "t") == "sc://host:1/;user_id=ann;token=t"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("FOUND_HORIZONDAYS", "FOUND_HORIZON_DAYS"),
+        ("FOUND_CONSENT_COLUM", "FOUND_CONSENT_COLUMN"),
+        ("FOUND_SECRETS", None),  # of a deployment
+        ("FOUND_CONSOLE_PORT", None),  # of a cluster, for a service of that name
+        ("FOUND_HORIZON_DAYS", None),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_told(
+    variable: str, meant: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(variable, "14")
+    settings._tell_of_misspelt.cache_clear()
+    Settings.load(tmp_path)
+    assert caplog.messages == ([f"{variable} is no setting, and nobody reads it: is {meant} meant?"] if meant else [])
