@@ -6,8 +6,9 @@ What belongs here: the choice of a column and the expression that reads it. What
 import re
 from collections.abc import Mapping
 
+from found_platform.lake import literal
 from found_platform.sources.expressions import of_column
-from found_platform.sources.init_columns import Column, plain
+from found_platform.sources.init_columns import CURRENCY, MOST, Column, plain
 from found_platform.sources.init_text import Line, flow
 
 MANY_NEGATIVE = 0.3
@@ -17,6 +18,11 @@ WHOLE = (
     r"bedrag|belopp|kwota|金额|总价|金額"
 )
 HUNDREDTHS = r"(^|_)(cents?|minor(_units?)?|pence|centimes|centimos|centesimi)$"
+CODES = (
+    r"AED|ARS|AUD|BGN|BHD|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|ISK|JPY|KES|KRW|KWD|MAD|MXN|MYR|NGN|"
+    r"NOK|NZD|PEN|PHP|PKR|PLN|QAR|RON|RSD|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
+)
+"""Of currencies, ISO 4217: those that most money is counted in."""
 MEASURED = r"consum|usage|verbrauch|reading|energy|energie|menge|volum|duration|dauer|distance|strecke|weight|gewicht|quantit"
 
 
@@ -63,6 +69,27 @@ def amount_line(rest: Mapping[str, Column]) -> Line | None:
         reason = f"{chosen.name} counts hundredths, as its name says" + (f"; {negative}" if negative else "")
         return Line("amount", expression, reason, tuple(questions))
     return Line("amount", chosen.name, negative, tuple(questions))
+
+
+def mixed_currencies(columns: Mapping[str, Column], amount: Line) -> str | None:
+    """A question about an amount that is written in several currencies, of which no sum means anything; None for any other."""
+    for column in columns.values():
+        is_amount = isinstance(amount.value, str) and column.name in amount.value
+        signs = {sign[0].strip() for value in column.values if (sign := CURRENCY.search(value))} if column.money else set()
+        codes = _codes(column)
+        if len(named := sorted(codes or (signs if is_amount else ()))) > 1:
+            one = f", or `where: {of_column(column.name)} = {literal(named[0])}` takes one" if codes else ""
+            return (
+                f"{column.name} says {', '.join(named[:3])}{' and more' if len(named) > 3 else ''}, and amounts of several "
+                f"currencies are summed as they stand: an expression with CASE brings them to one{one}"
+            )
+    return None
+
+
+def _codes(column: Column) -> set[str]:
+    """The codes of currencies that a column holds; nothing where it holds other things."""
+    codes = [value.upper() for value in column.values if re.fullmatch(CODES, value, re.IGNORECASE)]
+    return set(codes) if len(codes) >= MOST * len(column.values) else set()
 
 
 def _signed(expression: str, column: Column) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from found_platform.errors import BadInput
 from found_platform.lake import literal
 from found_platform.sources.expressions import of_column
-from found_platform.sources.init_amounts import amount_line, mixed_units
+from found_platform.sources.init_amounts import amount_line, mixed_currencies, mixed_units
 from found_platform.sources.init_columns import MOST, Column, commonest, plain
 from found_platform.sources.init_flags import kind_of_flags
 from found_platform.sources.init_status import FEW_KINDS, listed, statuses
@@ -61,7 +61,8 @@ def columns_of_events(view: View, lookups: Sequence[View], folder: Path, roles: 
     rest = {n: c for n, c in rest.items() if n not in used}
     priced = {n: c for n, c in rest.items() if view.items and n in view.items.own}
     if amount := amount_line(priced) or amount_line(rest):
-        lines.append(amount)
+        mixed = mixed_currencies(rest, amount)
+        lines.append(replace(amount, questions=(*amount.questions, *filter(None, [mixed]))))
     elif question := mixed_units(rest):
         lines[2] = replace(lines[2], questions=(*lines[2].questions, question))
     for meaning, key in (("status", "status"), ("payment", "payment_method")):

@@ -78,3 +78,22 @@ def test_a_purchase_that_failed_is_no_purchase(tmp_path: Path) -> None:
     rows = [f"p{i % 5},2024-03-{1 + i % 28:02d}T10:00:00Z,{kinds[i % 3]},gem {i % 2},1.99" for i in range(60)]
     content, _ = draft(tmp_path, write(tmp_path, "log.csv", ["player_id,at,event,item_name,price", *rows]))
     assert content["channels"]["pay_bill"]["where"] == "event IN ('purchase')"
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "names"),
+    [
+        ("amount,currency", ("10.50,EUR", "12.00,USD", "1300,JPY"), "currency says EUR, JPY, USD"),
+        ("amount", ("$10.50", "€12.00", "$7.00"), "amount says $, €"),
+        ("amount,currency", ("10.50,EUR", "12.00,EUR"), None),
+        ("amount,country", ("10.50,USA", "12.00,CAN"), None),
+    ],
+)
+def test_amounts_of_several_currencies_are_asked_about(
+    columns: str, cells: tuple[str, ...], names: str | None, tmp_path: Path
+) -> None:
+    rows = [f"c{i % 5},2024-03-{1 + i % 28:02d}T10:00:00Z,tea {i % 3},{cells[i % len(cells)]}" for i in range(60)]
+    _, questions = draft(tmp_path, write(tmp_path, "sales.csv", [f"customer_id,ordered_at,item,{columns}", *rows]))
+    mixed = [question for question in questions if "several currencies" in question.replace("\n", " ")]
+    assert len(mixed) == (names is not None)
+    assert names is None or f"{names}, and amounts" in mixed[0]
