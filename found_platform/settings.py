@@ -132,37 +132,47 @@ class Settings(BaseSettings):
     retire_days: int = Field(30, ge=0)  # after an erasure, until what has learned from the erased persons must be trained again
     consent_column: str | None = None  # a profile attribute: who does not have true in it is never targeted
     # PURPOSE=ATTRIBUTE, PURPOSE=ATTRIBUTE: the profile attribute that must be true beside that one, for an audience of that purpose
-    consent_purposes: str = Field("", pattern=r"^(\s*[\w-]+\s*=\s*\w+\s*(,|$))*$")
+    consent_purposes: str = Field(
+        "", pattern=r"^(\s*[\w-]+\s*=\s*\w+\s*(,|$))*$", examples=["mail=agrees_to_mail, ads=agrees_to_ads"]
+    )
     encoder: str | None = None  # a directory or a hub name in place of the profile's text encoder
     # of the text encoder's weights; a new home on a CPU that multiplies bfloat16 has that, and keeps it wherever it goes
     encoder_precision: Literal["float32", "bfloat16"] = "float32"
-    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B|%)$")
+    duckdb_memory: str = Field("4GB", pattern=r"^\d+(\.\d+)? ?([KMGT]i?B|%)$", examples=["4GB", "50%"])
     wait_minutes: float = Field(
         60, ge=0
     )  # of a command, for who writes the same or has its place in a pool; longer than laptops train
-    engine: str = Field("duckdb", pattern=r"^(duckdb|sc://\S+)$")  # what computes features: DuckDB here, or Spark Connect's address
+    # what computes features: DuckDB here, or Spark Connect's address
+    engine: str = Field("duckdb", pattern=r"^(duckdb|sc://\S+)$", examples=["duckdb", "sc://HOST:15002"])
     engine_token: str | None = None  # that this address asks for; never written down
-    milvus_uri: str | None = Field(None, pattern=r"^(https?|tcp)://\S+$")  # a Milvus server; else Milvus Lite in the home
+    # a Milvus server; else Milvus Lite in the home
+    milvus_uri: str | None = Field(None, pattern=r"^(https?|tcp)://\S+$", examples=["http://HOST:19530"])
     milvus_token: str | None = None  # user:password or an API key of that server; never written down
     # folder or s3://BUCKET/FOLDER that this server reads: files of users are put there for it to import, in place of inserts
-    milvus_import_uri: str | None = Field(None, pattern=rf"^(file://)?/\S+$|{lake_place.ADDRESS}")
+    milvus_import_uri: str | None = Field(
+        None, pattern=rf"^(file://)?/\S+$|{lake_place.ADDRESS}", examples=["/FOLDER", "s3://bucket/folder"]
+    )
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW", "AUTOINDEX"] = "FLAT"  # FLAT compares with every user
     rewriter: str | None = None  # a language model that reads demands: a directory, a hub name, or its name at the endpoint
     rewriter_endpoint: str | None = None  # address that speaks OpenAI's chat completions
     rewriter_host: str | None = None  # host of an endpoint on another machine: demands and item names are sent there
     # postgresql://…: Dagster's, MLflow's and the audit's records there, in place of SQLite files in the home; never written down
-    database_url: str | None = Field(None, pattern=r"^postgresql(\+\w+)?://\S+$")
+    database_url: str | None = Field(
+        None, pattern=r"^postgresql(\+\w+)?://\S+$", examples=["postgresql://USER:PASSWORD@HOST/DATABASE"]
+    )
     # redis://…: the newest features of every user there, in place of an SQLite file in the home; never written down
-    redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://\S+$")
+    redis_url: str | None = Field(None, pattern=r"^(rediss?|unix)://\S+$", examples=["redis://HOST:6379"])
     # s3://BUCKET/FOLDER: the tables of the lake there, in place of files in the home; credentials by the usual AWS_…
-    lake_uri: str | None = Field(None, pattern=lake_place.ADDRESS)
-    owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")  # of assets: team:NAME or an address
+    lake_uri: str | None = Field(None, pattern=lake_place.ADDRESS, examples=["s3://bucket/folder"])
+    # of assets: team:NAME or an address
+    owner: str = Field("team:feature-platform", pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$", examples=["team:NAME", "NAME@HOST"])
     # pages as a browser reaches them, which Dagster's pages link to; of a machine or a deployment, so no home keeps them
-    console_url: str | None = Field(None, pattern=r"^https?://\S+$")
-    mlflow_url: str | None = Field(None, pattern=r"^https?://\S+$")
-    evidently_url: str | None = Field(None, pattern=r"^https?://\S+$")
+    console_url: str | None = Field(None, pattern=r"^https?://\S+$", examples=["https://HOST"])
+    mlflow_url: str | None = Field(None, pattern=r"^https?://\S+$", examples=["https://HOST"])
+    evidently_url: str | None = Field(None, pattern=r"^https?://\S+$", examples=["https://HOST"])
     automation: bool = False  # sensors and schedules run until a person stops them, in place of being stopped
-    retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$")  # cron, UTC: when a model of the newest day is trained
+    # cron, UTC: when a model of the newest day is trained
+    retrain_at: str = Field("0 3 * * 1", pattern=r"^\S+( \S+){4}$", examples=["0 3 * * 1"])
     retrain_cooldown_days: int = Field(7, ge=1)  # between two trainings that a drift asks for
     keep_runs_days: int = Field(90, ge=1)  # runs, their logs and drift pages, before `found gc` takes them
     keep_versions_days: int = Field(7, ge=1)  # what was replaced: files of tables, publications, checkpoints; and ticks
@@ -181,7 +191,8 @@ class Settings(BaseSettings):
     oidc_client_id: str | None = None  # under which it knows the console
     oidc_client_secret: str | None = None  # none for a public client; never written down
     oidc_label: str | None = None  # what the button calls the provider; default: its host
-    oidc_scopes: str = Field("openid profile email", pattern=r"^(.* )?openid( .*)?$")  # what is asked of it
+    # what is asked of it
+    oidc_scopes: str = Field("openid profile email", pattern=r"^(.* )?openid( .*)?$", examples=["openid profile email"])
     oidc_roles: str = ""  # VALUE=ROLE, VALUE=ROLE: who has which role here, by that claim; the first that fits; `*` is everybody
     oidc_roles_claim: str = Field("groups", min_length=1)  # claim of the ID token with those values; a dot leads into an object
     oidc_name_claim: str = Field("sub", min_length=1)  # claim of the ID token that names people here; it must tell them apart
@@ -220,8 +231,10 @@ class Settings(BaseSettings):
             name = ".".join(str(part) for part in first["loc"])
             hidden = name in UNSHOWN or credentials.kind(str(first["input"])) is not None
             value = "not what it must be" if hidden else repr(first["input"])
-            unknown = first["type"] == "extra_forbidden"
-            why = "there is no such setting; leave it out" if unknown else first["msg"].removeprefix("Value error, ")
+            why = {
+                "extra_forbidden": "there is no such setting; leave it out",
+                "string_pattern_mismatch": f"it must be like {' or '.join(cls._examples(name))}",
+            }.get(first["type"], first["msg"].removeprefix("Value error, "))
             message = f"The setting {name} (FOUND_{name.upper()}, or {path}) is {value}: {why}."
             raise BadInput(message) from None
         if not moving:
@@ -237,6 +250,11 @@ class Settings(BaseSettings):
     def postgres(self) -> database.Database | None:
         """Where the records of the home lie, if not in files of it."""
         return database.of_home(self.home, self.database_url)
+
+    @classmethod
+    def _examples(cls, name: str) -> list[str]:
+        """Values of a setting that has a form."""
+        return list(cls.model_fields[name].examples or ()) if name in cls.model_fields else []
 
     def keep(self) -> None:
         """Writes what this home was made with, so that the next command and the UI see the same."""

@@ -1,5 +1,6 @@
 """Settings: no secret of an address reaches a file or a message."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,15 @@ def test_a_variable_that_is_nearly_a_setting_is_told(
     settings._tell_of_misspelt.cache_clear()
     Settings.load(tmp_path)
     assert caplog.messages == ([f"{variable} is no setting, and nobody reads it: is {meant} meant?"] if meant else [])
+
+
+def test_a_setting_of_another_form_is_refused_with_one_that_would_do(tmp_path: Path) -> None:
+    with_a_form = {name: field.examples for name, field in Settings.model_fields.items() if "pattern=" in repr(field.metadata)}
+    assert len(with_a_form) > 10
+    for name, examples in with_a_form.items():
+        assert examples, f"{name} has an example"
+        with pytest.raises(BadInput, match=rf"^The setting {name} \(.*it must be like {re.escape(examples[0])}") as error:
+            Settings.load(tmp_path, **{name: "(no"})
+        assert "pattern" not in str(error.value)
+        if name not in ("database_url", "lake_uri"):  # of which a home must be, too
+            assert getattr(Settings.load(tmp_path, **{name: examples[-1]}), name) == examples[-1]
