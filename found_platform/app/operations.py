@@ -88,8 +88,7 @@ def _damaged(context: Context, name: str, error: Exception) -> "Finding":
     if (harm := damage.of(error, context.home)) is not None:
         return Finding(name, harm.problem, harm.fix, key)
     log.info("the look %s failed", name, exc_info=error)
-    problem = f"this could not be looked at ({type(error).__name__})"
-    return Finding(name, problem, "report it, with the log of FOUND_LOG_FORMAT=json", key)
+    return Finding(name, "this could not be looked at", "report it, with the log of FOUND_LOG_FORMAT=json", key)
 
 
 @use_case(Effect.READS)

@@ -71,7 +71,7 @@ def _sentence(error: Exception) -> str:
     if (sentence := harm(error)) is not None:
         return sentence
     last = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{type(error).__name__} in line {last.lineno} of {last.filename}"
+    place = f"line {last.lineno} of {last.filename}"
     return (
         f"this failed in a way that was not foreseen ({place}): run it again, with {TRACE}=1 before it to see more and report it."
     )

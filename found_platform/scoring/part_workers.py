@@ -3,28 +3,25 @@
 What belongs here: what a worker is sent, and what it sends back. What does not: what is asked (`replay`, `scorers`), parts on the
 cores of one machine (`everybody`).
 
-The question goes as a file of the home, for it may hold something of every text: each worker reads it once. A population goes as
-the place of its snapshot, whose files a worker maps, so that of a user nothing travels but the answer.
+A population goes as the place of its snapshot, whose files a worker maps, so that of a user nothing travels but the answer. The
+question goes with the task, as an engine's client sends every function; it may hold something of every text.
 """
 
 # pyright: reportMissingImports=false
 # (the extra `scale` is not part of the default install)
 
 import atexit
-import hashlib
 import io
 import os
-import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from found_platform import spill, threads
+from found_platform import threads
 from found_platform.cache import single_flight
 from found_platform.errors import BadInput, JobFailed
 from found_platform.scoring import parts
@@ -53,54 +50,31 @@ def takes(population: Population) -> bool:
 class PartWorker:
     """A function of one row of `TASKS` that an engine sends to its workers."""
 
-    question: Path
-    digest: str
-    place: Path
+    population: Population
+    question: Callable[[Population], Any]
 
     def __call__(self, tasks: pa.Table) -> pa.Table:
         ((number, start, stop),) = (row.values() for row in tasks.to_pylist())
         answer, refusal = None, None
         try:
-            if not self.place.exists():
-                raise BadInput(
-                    f"{self.place} is not there for a worker of the engine: either it was published anew meanwhile, and asking "
-                    "again helps, or not every machine of the engine sees the home's files at the same path."
-                )
-            population, question = _read(self)
             with AT_ONCE, threads.one_each():
-                answer = _packed(question(parts.part(population, slice(start, stop))))
+                answer = _packed(self.question(parts.part(self.population, slice(start, stop))))
         except BadInput as error:
             refusal = str(error)
         return pa.table([[number], [answer], [refusal]], schema=REPORT)
 
 
-@single_flight(1)
-def _read(worker: PartWorker) -> tuple[Population, Callable[[Population], Any]]:
-    """A population and the question, read once by a worker. Nothing is loaded but what the command that asks has written."""
-    content = worker.question.read_bytes()
-    if hashlib.sha256(content).hexdigest() != worker.digest:
-        raise BadInput(f"{worker.question} is another one than was asked with: nothing is asked.")
-    return pickle.loads(content)  # noqa: S301
-
-
 def ask(population: Population, question: Callable[[Population], Any]) -> list[Any]:
     """The answer of each part, in their order: an array, or several. Raises BadInput as the question does, JobFailed where the
     engine cannot answer."""
-    _kept_open(population.settings)  # says what is missing, where the extra is not installed
-    from pyspark import cloudpickle
-
-    assert population.place is not None
     bounds = list(parts.bounds(population, parts.WHOLE))  # a task costs an engine something, however little is asked
     tasks = pa.table([list(range(len(bounds))), *map(list, zip(*bounds, strict=True))], schema=TASKS)
-    with spill.scratch(population.settings.home / "tmp") as folder:
-        content, path = cloudpickle.dumps((population, question)), folder / "question.pickle"
-        path.write_bytes(content)
-        worker = PartWorker(path, hashlib.sha256(content).hexdigest(), population.place)
-        try:
-            reports = _reports(_kept_open(population.settings), tasks, worker)
-        except JobFailed:  # an engine ends a session that nobody used for long: in another one it is asked again
-            _kept_open.cache_clear()
-            reports = _reports(_kept_open(population.settings), tasks, worker)
+    worker = PartWorker(population, question)
+    try:
+        reports = _reports(_kept_open(population.settings), tasks, worker)
+    except JobFailed:  # an engine ends a session that nobody used for long: in another one it is asked again
+        _kept_open.cache_clear()
+        reports = _reports(_kept_open(population.settings), tasks, worker)
     if refusals := reports["refusal"].drop_null().to_pylist():
         raise BadInput(refusals[0])
     return [_unpacked(answer.as_py()) for answer in reports["answer"]]

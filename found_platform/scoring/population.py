@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from found_platform import registry
 from found_platform.embedding import users
+from found_platform.errors import BadInput
 from found_platform.index import snapshot
 from found_platform.index.past import Past
 from found_platform.index.pointer import Publication
@@ -97,4 +98,9 @@ class Population:
 
 
 def _mapped(settings: Settings, place: Path) -> Population:
+    if not place.exists():
+        raise BadInput(
+            f"{place} is not there for a worker of the engine: either it was published anew meanwhile, and asking again helps, or "
+            "not every machine of the engine sees the home's files at the same path."
+        )
     return Population._of_snapshot(settings, snapshot.opened(place))

@@ -61,8 +61,8 @@ def guess(tables: Sequence[Table], folder: Path) -> Guess:
     if not events:
         raise BadInput(_no_events(views))
     keys = {plain(v.user.name) for v in events if v.user}
-    views = [_keyed(view, events) for view in views]
     ids = who_is_who(events, [v for v in views if not v.is_events])
+    views = [view if ids and view is ids.view else _keyed(view, events) for view in views]
     profiles = [v for v in views if v.is_profile and v.user and (ids is None or v is not ids.view or ids.is_more)]
     profiles = profiles or [v for v in views if v.is_history]
     profile = next((v for v in profiles if v.user and plain(v.user.name) in keys), next(iter(profiles), None))

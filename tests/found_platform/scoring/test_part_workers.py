@@ -12,7 +12,7 @@ import pytest
 from small_log import GOLD, HORIZON, PEOPLE, MadeUp, people, population
 
 from found_platform.engine import spark_connect
-from found_platform.errors import BadInput
+from found_platform.errors import BadInput, JobFailed
 from found_platform.index import snapshot
 from found_platform.outcomes import parse
 from found_platform.rewriting.ground import Ground
@@ -64,7 +64,7 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(parts, "WHOLE", 300)
     monkeypatch.setattr(parts, "PART", 300)
     monkeypatch.setattr(part_workers, "MANY", 300)
-    kept = (replay.prepared, affinity.taste, snapshot.opened, part_workers._read)
+    kept = (replay.prepared, affinity.taste, snapshot.opened)
     with contextlib.ExitStack() as later:
         for each in kept:
             each.cache_clear()
@@ -96,7 +96,6 @@ def test_answers_are_those_of_this_process(home: Settings, address: str, monkeyp
         assert (one is None) == (other is None)
         if one is not None and other is not None:
             np.testing.assert_array_equal(one, other)
-    assert not list(home.home.rglob("question.pickle"))
 
 
 def test_only_many_users_of_a_snapshot_go_to_an_engine(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,15 +127,8 @@ def test_what_a_worker_refuses_is_said(home: Settings, sail: str, tmp_path: Path
     moved = shutil.copytree(home.home, tmp_path / "moved")
     gone = published(home.model_copy(update={"home": moved}), sail)
     shutil.rmtree(moved / "index")
-    with pytest.raises(BadInput, match=r"is not there for a worker of the engine: either it was published anew"):
+    with pytest.raises(JobFailed, match=r"is not there for a worker of the engine: either it was published anew"):
         everybody.joined(gone, lambda some: some.events)
-
-
-def test_a_worker_loads_nothing_but_what_was_asked(home: Settings, tmp_path: Path) -> None:
-    (tmp_path / "question.pickle").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    worker = part_workers.PartWorker(tmp_path / "question.pickle", "0" * 64, home.home)
-    report = worker(part_workers.TASKS.empty_table().from_pylist([{"task": 0, "start": 0, "stop": 9}], part_workers.TASKS))
-    assert "is another one than was asked with" in report["refusal"][0].as_py()
 
 
 def test_an_engine_that_is_not_there_is_said(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
