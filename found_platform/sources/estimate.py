@@ -16,19 +16,20 @@ from found_platform.sources import pace
 from found_platform.sources.config import SourceConfig
 
 # A run from an empty home to the end of `found demo`, by what its steps took on two cores (docs/benchmarks.md):
-SECONDS = 28  # libraries, the first scan, MLflow, the index: whatever the source holds
+SECONDS = 20  # libraries, the first scan, MLflow, the index: whatever the source holds
 SECONDS_A_DAY = 0.02  # a commit and an event for each day and table
-SECONDS_AN_EVENT = 0.00013  # scanned, sorted into three tables, matched by look-ups
-SECONDS_A_USER = 0.004  # a row of features for each day, a dozen moments in the training set, states of past days
+SECONDS_AN_EVENT = 0.00008  # scanned, sorted into three tables, matched by look-ups
+SECONDS_A_USER = 0.002  # a row of features for each day, a dozen moments in the training set, states of past days
 SECONDS_A_TEXT = 0.0028  # through a text encoder of 22 million weights; words that are only hashed cost nothing
 SECONDS_A_STEP = 0.065  # of training, all stages alike, with what is read and judged beside it
-# What that comes to, and what runs took (seconds by the clock or of the processor, whichever was less: others used the cores too):
-#   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  198 for 229
-#   the same in the profile `tiny`, with two scenarios (CPU seconds):                88 for 88
-#   6,000 users over 60 days, 324,000 events, so as well:                            119 for 101
-#   4,338 users, 374 days, 408,000 events, 3,600 texts:                              162 for 173
-#   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             130 for 126
-#   4,338 users, 374 days, 12,000 events, 3,400 texts:                               105 for 111
+# What that comes to, and what runs took by the clock, on two quiet cores that take .75 of the time of the reference (`pace`):
+#   2,000 simulated users, 120 days, 204,000 events, 9,300 texts, with a benchmark:  131 for 137
+#   the same in the profile `tiny`, with two scenarios:                              50 for 46
+# And of earlier code, which took 1.45 times as long in `tiny`, seconds by the clock or of the processor, whichever was less:
+#   6,000 users over 60 days, 324,000 events, in `tiny`:                             83 for 101
+#   4,338 users, 374 days, 408,000 events, 3,600 texts:                              121 for 173
+#   1,000 users, 1,825 days, 38,000 events, 3,600 texts:                             118 for 126
+#   4,338 users, 374 days, 12,000 events, 3,400 texts:                               88 for 111
 STEPS = 650  # of training in the profile `cpu`
 BYTES, BYTES_A_DAY, BYTES_AN_EVENT, BYTES_A_USER = 9e6, 0.08e6, 250, 15e3
 BENCHMARK, BENCHMARK_BYTES = 5, 20e6  # where a source brings labels
