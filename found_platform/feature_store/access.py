@@ -95,12 +95,13 @@ def histories(
     with lock(settings.home, REGISTRY_LOCK):
         _apply(settings)
         feast = store(settings, versions)
-        service = feast.get_feature_service(FEATURE_SERVICE)  # from here on it reads what it has read
+        service = feast.get_feature_service(FEATURE_SERVICE)
 
     def read(user_keys: Sequence[str], moments: Sequence[dt.datetime]) -> pa.RecordBatchReader:
         times = pd.to_datetime(list(moments), utc=True).astype("datetime64[us, UTC]")
         spine = pd.DataFrame({"user_key": list(user_keys), "event_timestamp": times})
-        job: Any = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
+        with lock(settings.home, REGISTRY_LOCK):  # for the views of the service Feast reads the file again
+            job: Any = feast.get_historical_features(entity_df=spine, features=service, filter_by_created_timestamp=True)
         return job.to_batches().cast(schema(settings))
 
     return read

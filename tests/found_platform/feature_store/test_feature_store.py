@@ -3,6 +3,7 @@
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import at, lake_of, write_source
@@ -10,7 +11,9 @@ from random_events import random_events
 
 from found_platform import contract, feature_store, lake
 from found_platform.errors import BadInput
+from found_platform.feature_store import access
 from found_platform.features import write
+from found_platform.home import is_free
 from found_platform.privacy import keys
 from found_platform.settings import Settings
 from found_platform.training_data import training_set
@@ -43,6 +46,22 @@ def test_several_who_ask_at_once_each_find_the_feature_service(home: Settings) -
     with ThreadPoolExecutor(6) as pool:
         histories = [*pool.map(lambda _: feature_store.history(home, users, moments).to_pylist(), range(12))]
     assert histories == [histories[0]] * 12
+
+
+def test_the_registry_is_read_while_nobody_writes_it(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feast reads its file again for the views of a history, and finds half of it where another thread writes it meanwhile."""
+    from feast.infra.registry.registry import Registry
+
+    free, read = [], Registry.get_any_feature_view
+
+    def watched(registry: Registry, *arguments: Any, **options: Any) -> Any:
+        free.append(is_free(home.home, access.REGISTRY_LOCK))
+        return read(registry, *arguments, **options)
+
+    monkeypatch.setattr(Registry, "get_any_feature_view", watched)
+    feature_store.history(home, [key(home, "u0")], [at("2024-01-12", "00:00:00")])
+    assert free
+    assert not any(free)
 
 
 def test_a_moment_sees_its_snapshot_and_a_microsecond_earlier_the_one_before(home: Settings) -> None:
