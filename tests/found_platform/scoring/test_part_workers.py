@@ -136,3 +136,19 @@ def test_an_engine_that_is_not_there_is_said(home: Settings, monkeypatch: pytest
     users = published(home, "sc://127.0.0.1:1")
     with pytest.raises(BadInput, match=r"No engine answers at sc://127\.0\.0\.1:1"):
         everybody.joined(users, lambda some: some.events)
+
+
+def test_a_session_that_the_engine_has_ended_is_opened_again(home: Settings, sail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sail ends none: the error is as Spark's."""
+    errors = pytest.importorskip("pyspark.errors.exceptions.connect")
+
+    def ends(*_: object) -> None:
+        with spark_connect.failures(sail):
+            raise errors.SparkConnectException("[INVALID_HANDLE.SESSION_CLOSED] The handle is invalid. Session was closed.")
+
+    users = published(home, sail)
+    everybody.joined(users, lambda some: some.events)
+    kept = part_workers._kept_open(users.settings)
+    monkeypatch.setattr(kept, "each", ends)
+    np.testing.assert_array_equal(everybody.joined(users, lambda some: some.events), users.events)
+    assert part_workers._kept_open(users.settings) is not kept
